@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * defrag.h - a store's defragmenter: the state machine that carries batches through the protocol,
+ * the pacing, and the thread. The thread is a loop around sn_defrag_advance; handle_defrag_step and
+ * handle_store_compact call the same.
+ *
+ *   state      what it waits for or does                             next
+ *   IDLE       nothing under way; may begin a pass                   MARKING
+ *   MARKING    closes spans, step 1 for their objects                MARKED
+ *   MARKED     step 2: the batch's first grace period                MOVING
+ *   MOVING     steps 3 to 5                                          IDLE or MARKING; batch drains
+ *
+ *   Beside it one batch may drain: step 6, then its slots are reclaimed. A batch's first grace
+ *   period begins after the drained batch's, so that no more than one ever drains.
+ *
+ * A pass is one plan: per class a quota of spans to evacuate. It ends when the quotas are used up
+ * or nothing sparse is left; then the policy is asked again.
+ */
+#ifndef SN_DEFRAG_H
+#define SN_DEFRAG_H
+
+#include "evacuate.h"
+#include "policy.h"
+
+enum sn_defrag_state { SN_DEFRAG_IDLE, SN_DEFRAG_MARKING, SN_DEFRAG_MARKED, SN_DEFRAG_MOVING };
+
+#define SN_LINGER_MAX   128
+#define SN_LINGER_TRIES 16
+
+struct sn_defrag {
+    handle_store *store;
+
+    struct sn_lock lock; /* the mover's lock */
+    /* guarded by lock */
+    enum sn_defrag_state state;
+    struct sn_batch batch[2];
+    unsigned current; /* which of them is under way; the other may drain */
+    bool draining;
+    struct sn_evacuation evacuation; /* totals are read by anybody */
+    uint32_t linger[SN_LINGER_MAX];  /* closed spans without objects that are not yet empty */
+    uint32_t linger_count, linger_tries;
+    uint32_t quota[SN_CLASSES_MAX];
+    bool in_pass;
+    bool forced_pass; /* whatever the thresholds say */
+    uint32_t effort_percent;
+    uint64_t pass_moved, pass_released; /* totals when the pass began */
+    uint64_t pause_ns, pause_until_ns;  /* after passes without gain */
+    uint64_t pause_freed;               /* freed bytes that end the pause */
+    uint64_t surveyed_freed;            /* freed bytes when the policy was last asked */
+    uint32_t paused;                    /* walks under way */
+    struct handle_histogram slices;
+
+    /* atomic */
+    uint64_t passes;        /* ended */
+    uint64_t forced_wanted; /* forced passes asked for ... */
+    uint64_t forced_done;   /* ... and ended */
+    uint32_t idle_reason;
+    uint32_t pressure; /* max_bytes was reached: work at full effort */
+
+    /* guarded by wake_lock */
+    struct sn_lock wake_lock;
+    pthread_cond_t wake;
+    bool woken, stopping, running;
+    pthread_t thread;
+};
+
+/** What an advance came to. */
+enum sn_advance {
+    SN_ADVANCE_MORE,    /* the deadline ended it */
+    SN_ADVANCE_WAIT,    /* a grace period is needed: *ticket */
+    SN_ADVANCE_NOTHING, /* there is nothing to do: idle_reason says why */
+};
+
+/** Works until the deadline, or until it would have to wait. Under the mover's lock. */
+enum sn_advance
+sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket);
+
+/** Gives up the batch under way; what drains goes on. */
+void sn_defrag_call_off_locked(struct sn_defrag *d);
+
+/** Adds up what compacting the store fully would mean. */
+void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
+                      struct sn_policy_class classes[SN_CLASSES_MAX]);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * evacuate.h - spans on their way to being empty: a batch of them is closed and its objects marked,
+ * later moved, later reclaimed. Each function does a bounded piece and goes on where it stopped.
+ * When to call them, and the grace periods between, are defrag.c's business; the move of one object
+ * is migrate.c's.
+ */
+#ifndef SN_EVACUATE_H
+#define SN_EVACUATE_H
+
+#include "migrate.h"
+
+/** A span of a batch. */
+struct sn_evacuee {
+    uint32_t span;  /* number */
+    uint32_t moves; /* end of its moves in the batch's array */
+    bool refused;   /* an object stayed for a reason that will last a while */
+    bool damaged;
+};
+
+#define SN_DESTINATIONS 64
+
+struct sn_batch {
+    struct sn_move *moves; /* SN_BATCH_OBJECTS; slot 0: not moved (any more) */
+    uint32_t move_count, move_at;
+    struct sn_evacuee spans[SN_BATCH_SPANS];
+    uint32_t span_count, span_at;
+    uint32_t slot_at;               /* marking: next slot of the last span */
+    uint64_t bits[SN_BITMAP_WORDS]; /* marking: its bitmap when it was closed */
+    uint64_t bytes;                 /* of marked slots */
+    uint64_t ticket;                /* grace period it waits for */
+    /* free slots of the class being moved */
+    uint64_t to[SN_DESTINATIONS];
+    uint32_t to_count;
+    unsigned to_class;
+};
+
+/** Counters since the store was made. */
+struct sn_defrag_totals {
+    uint64_t moved_objects, moved_bytes, released_bytes, spans_emptied, grace_periods, cpu_ns,
+        purged_bytes, refused[8];
+};
+
+#define SN_DAMAGED_NOTES 8
+/** Damaged headers found under the mover's lock, to be reported without it. */
+struct sn_damage {
+    uint64_t slot[SN_DAMAGED_NOTES];
+    uint32_t count;
+};
+
+/** What the functions below work for. */
+struct sn_evacuation {
+    handle_store *store;
+    struct sn_defrag_totals totals;
+    struct sn_damage damage;
+    uint32_t pass;
+    uint64_t bytes_max; /* of a batch */
+};
+
+bool sn_batch_init(struct sn_batch *batch);
+void sn_batch_fini(struct sn_batch *batch);
+
+static inline bool
+sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max)
+{
+    return batch->bytes >= bytes_max || batch->span_count == SN_BATCH_SPANS ||
+           batch->move_count == SN_BATCH_OBJECTS;
+}
+
+/** Adds a closed span. */
+void sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span);
+/** Whether all objects of the last span were looked at. */
+bool sn_batch_span_is_marked(const struct sn_evacuation *e, const struct sn_batch *batch);
+
+/** Step 1 for objects of the last span, until the deadline. True: the span is through. */
+bool sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns);
+
+/** Steps 3 to 5 until the deadline. True: the batch is through. */
+bool sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns);
+
+/** Gives up the moves not yet made. */
+void sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch);
+
+/**
+ * Step 6 is over: reclaims the moved slots, span by span, until the deadline. Spans that are empty
+ * go to the pool, spans with objects that stayed are opened again, and spans that only hold slots
+ * of thread caches or limbo are put into linger[] (while there is room). True: the batch is
+ * through.
+ */
+bool sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns,
+                      uint32_t *linger, uint32_t *linger_count, uint32_t linger_max);
+
+#endif

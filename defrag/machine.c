@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* machine.c - the state machine of defrag.h: no thread, no pacing, no waiting. */
+#include "defrag.h"
+
+#include <string.h>
+
+static struct sn_batch *
+current_batch(struct sn_defrag *d)
+{
+    return &d->batch[d->current];
+}
+
+static void
+reset_batch(struct sn_batch *batch)
+{
+    batch->move_count = batch->move_at = 0;
+    batch->span_count = batch->span_at = 0;
+    batch->bytes = 0;
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+static void
+survey_class(const handle_store *store, unsigned class_id, struct sn_policy_class *to)
+{
+    const struct sn_class *c = &store->classes.of[class_id];
+    const struct sn_heap_class *hc = &store->heap.of[class_id];
+    to->slots = c->slots;
+    to->slot_bytes = c->slot_bytes;
+    to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
+    to->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
+    to->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
+    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
+        to->spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
+}
+
+void
+sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
+                 struct sn_policy_class classes[SN_CLASSES_MAX])
+{
+    memset(sum, 0, sizeof(*sum));
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        survey_class(store, i, &classes[i]);
+        sn_policy_add(sum, &classes[i]);
+    }
+}
+
+static struct sn_policy_limits
+limits_of(const handle_store *store)
+{
+    const struct handle_store_options *o = &store->options;
+    return (struct sn_policy_limits){
+        .ignore_bytes = sn_load_relaxed(&o->defrag.ignore_bytes),
+        .lower_percent = sn_load_relaxed(&o->defrag.threshold_lower_percent),
+        .upper_percent = sn_load_relaxed(&o->defrag.threshold_upper_percent),
+        .cpu_min_percent = sn_load_relaxed(&o->defrag.cpu_min_percent),
+        .cpu_max_percent = sn_load_relaxed(&o->defrag.cpu_max_percent)};
+}
+
+/* Whether a pass should begin; sets effort and idle reason. */
+static bool
+decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
+{
+    struct sn_policy_limits limits = limits_of(d->store);
+    bool pressed = sn_load_relaxed(&d->pressure) != 0;
+    enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
+    d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
+    if (forced || sn_force_moves())
+        return true;
+    if (pressed && sum->recoverable_bytes > 0)
+        reason = HANDLE_IDLE_RUNNING;
+    if (reason == HANDLE_IDLE_RUNNING && sn_os_now_ns() < d->pause_until_ns &&
+        sn_load_relaxed(&d->store->heap.freed_bytes) < d->pause_freed)
+        reason = HANDLE_IDLE_BACKOFF;
+    sn_store_relaxed(&d->idle_reason, reason);
+    return reason == HANDLE_IDLE_RUNNING;
+}
+
+static bool
+begin_pass_locked(struct sn_defrag *d)
+{
+    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_policy_sum sum;
+    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    d->surveyed_freed = sn_load_relaxed(&d->store->heap.freed_bytes);
+    if (forced)
+        sn_caches_take_slots(&d->store->caches, false, false, NULL);
+    sn_defrag_survey(d->store, &sum, classes);
+    if (!decide_locked(d, &sum, forced))
+        return false;
+    for (unsigned i = 0; i < d->store->classes.count; i++) {
+        d->quota[i] = sn_policy_excess(&classes[i]);
+        if (sn_force_moves() && classes[i].used > 0 && d->quota[i] == 0)
+            d->quota[i] = 1;
+    }
+    d->in_pass = true;
+    d->forced_pass = forced;
+    d->evacuation.pass++;
+    d->pass_moved = d->evacuation.totals.moved_bytes;
+    d->pass_released = d->evacuation.totals.released_bytes;
+    sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_RUNNING);
+    return true;
+}
+
+/* After the last batch of a pass has drained. */
+static void
+end_pass_locked(struct sn_defrag *d)
+{
+    const struct sn_defrag_totals *totals = &d->evacuation.totals;
+    uint64_t moved = totals->moved_bytes - d->pass_moved;
+    uint64_t released = totals->released_bytes - d->pass_released;
+    d->pause_ns = d->forced_pass ? 0 : sn_policy_pause_ns(d->pause_ns, moved, released);
+    d->pause_until_ns = d->pause_ns ? sn_os_now_ns() + d->pause_ns : 0;
+    uint64_t live = sn_load_relaxed(&d->store->pool.arena_committed);
+    d->pause_freed = sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100;
+    d->in_pass = false;
+    sn_owner_add(&d->passes, 1);
+    if (d->forced_pass)
+        sn_owner_add(&d->forced_done, 1);
+    if (released == 0)
+        sn_store_relaxed(&d->pressure, 0);
+}
+
+/* ---- lingering spans ------------------------------------------------------------------------- */
+
+/* Closed spans whose objects are gone: a cached slot or one in limbo keeps them from being empty.
+ * */
+static void
+settle_lingering_locked(struct sn_defrag *d)
+{
+    struct sn_heap *heap = &d->store->heap;
+    struct sn_defrag_totals *totals = &d->evacuation.totals;
+    if (d->linger_count == 0)
+        return;
+    sn_caches_take_slots(&d->store->caches, true, false, NULL);
+    bool give_up = ++d->linger_tries >= SN_LINGER_TRIES;
+    for (uint32_t i = 0; i < d->linger_count;) {
+        uint32_t number = d->linger[i];
+        uint64_t bytes = (uint64_t)sn_heap_class_of_span(heap, &d->store->pool.spans[number])->pages
+                         << SN_PAGE_SHIFT;
+        bool empty = sn_heap_is_empty(heap, number);
+        if (!empty && !give_up) {
+            i++;
+            continue;
+        }
+        if (sn_heap_reopen(heap, number, SN_SPAN_TRIED, d->evacuation.pass)) {
+            sn_owner_add(&totals->spans_emptied, 1);
+            sn_owner_add(&totals->released_bytes, bytes);
+        }
+        d->linger[i] = d->linger[--d->linger_count];
+    }
+    if (give_up)
+        d->linger_tries = 0;
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static uint32_t
+close_next_locked(struct sn_defrag *d)
+{
+    struct sn_policy_class classes[SN_CLASSES_MAX];
+    handle_store *store = d->store;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        if (d->quota[i] == 0)
+            continue;
+        survey_class(store, i, &classes[i]);
+        /* The plan is from the pass's begin: what has mended itself since is left alone. */
+        if (!sn_force_moves())
+            d->quota[i] = (uint32_t)sn_min(d->quota[i], sn_policy_excess(&classes[i]));
+    }
+    for (;;) {
+        int class_id = sn_policy_pick(classes, d->quota, store->classes.count);
+        if (class_id < 0)
+            return 0;
+        uint32_t span = sn_heap_close_sparsest(&store->heap, (unsigned)class_id, d->evacuation.pass,
+                                               SN_FULL - 1);
+        if (span) {
+            d->quota[class_id]--;
+            return span;
+        }
+        d->quota[class_id] = 0; /* all that is left was tried, or damaged */
+    }
+}
+
+static void
+drain_current_locked(struct sn_defrag *d)
+{
+    struct sn_batch *batch = current_batch(d);
+    batch->span_at = 0;
+    batch->ticket = sn_rcu_request(d->store->rcu);
+    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    d->draining = true;
+    d->current ^= 1;
+    reset_batch(current_batch(d));
+    d->state = SN_DEFRAG_IDLE;
+}
+
+/* Step 1. True: the state changed or there is more to mark. False: nothing to evacuate. */
+static bool
+mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
+{
+    struct sn_batch *batch = current_batch(d);
+    while (sn_os_now_ns() < deadline_ns) {
+        if (sn_batch_span_is_marked(&d->evacuation, batch) ||
+            batch->move_count == SN_BATCH_OBJECTS) {
+            bool full = sn_batch_is_full(batch, d->evacuation.bytes_max);
+            uint32_t span = full ? 0 : close_next_locked(d);
+            if (!span)
+                break;
+            sn_batch_add(&d->evacuation, batch, span);
+        }
+        if (!sn_batch_mark(&d->evacuation, batch, deadline_ns))
+            return true;
+    }
+    if (sn_os_now_ns() >= deadline_ns)
+        return true;
+    if (batch->span_count == 0)
+        return false;
+    sn_caches_take_slots(&d->store->caches, true, false, NULL);
+    batch->span_at = 0;
+    batch->ticket = sn_rcu_request(d->store->rcu);
+    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    d->state = SN_DEFRAG_MARKED;
+    return true;
+}
+
+/* The drained batch, when its grace period is over. */
+static void
+reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
+{
+    struct sn_batch *batch = &d->batch[d->current ^ 1];
+    if (!d->draining || !sn_rcu_is_done(d->store->rcu, batch->ticket))
+        return;
+    if (sn_batch_reclaim(&d->evacuation, batch, deadline_ns, d->linger, &d->linger_count,
+                         SN_LINGER_MAX)) {
+        d->draining = false;
+        reset_batch(batch);
+    }
+}
+
+static enum sn_advance
+wait_for(const struct sn_batch *batch, uint64_t *ticket)
+{
+    *ticket = batch->ticket;
+    return SN_ADVANCE_WAIT;
+}
+
+/* Nothing is being marked or moved: begin something, or wait for what drains, or end the pass. */
+static enum sn_advance
+idle_locked(struct sn_defrag *d, uint64_t *ticket)
+{
+    if (d->in_pass) {
+        d->state = SN_DEFRAG_MARKING;
+        return SN_ADVANCE_MORE;
+    }
+    if (d->draining)
+        return wait_for(&d->batch[d->current ^ 1], ticket);
+    if (!begin_pass_locked(d))
+        return SN_ADVANCE_NOTHING;
+    d->state = SN_DEFRAG_MARKING;
+    return SN_ADVANCE_MORE;
+}
+
+/* MARKING found nothing more for this pass. */
+static enum sn_advance
+finish_pass_locked(struct sn_defrag *d, uint64_t *ticket)
+{
+    d->state = SN_DEFRAG_IDLE;
+    if (d->draining)
+        return wait_for(&d->batch[d->current ^ 1], ticket);
+    if (d->linger_count > 0) {
+        /* Limbo and caches need a moment: ask for a GP rather than spin. */
+        *ticket = sn_rcu_request(d->store->rcu);
+        return SN_ADVANCE_WAIT;
+    }
+    end_pass_locked(d);
+    return SN_ADVANCE_MORE;
+}
+
+static enum sn_advance
+one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
+{
+    struct sn_batch *batch = current_batch(d);
+    switch (d->state) {
+    case SN_DEFRAG_IDLE:
+        return idle_locked(d, ticket);
+    case SN_DEFRAG_MARKING:
+        return mark_locked(d, deadline_ns) ? SN_ADVANCE_MORE : finish_pass_locked(d, ticket);
+    case SN_DEFRAG_MARKED:
+        if (!sn_rcu_is_done(d->store->rcu, batch->ticket))
+            return wait_for(batch, ticket);
+        d->state = SN_DEFRAG_MOVING;
+        return SN_ADVANCE_MORE;
+    case SN_DEFRAG_MOVING:
+        if (d->draining) { /* its GP began before this one's: only a batch called off waits here */
+            const struct sn_batch *before = &d->batch[d->current ^ 1];
+            return sn_rcu_is_done(d->store->rcu, before->ticket) ? SN_ADVANCE_MORE
+                                                                 : wait_for(before, ticket);
+        }
+        if (sn_batch_move(&d->evacuation, batch, deadline_ns))
+            drain_current_locked(d);
+        return SN_ADVANCE_MORE;
+    }
+    return SN_ADVANCE_NOTHING;
+}
+
+enum sn_advance
+sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
+{
+    sn_assert_locked(&d->lock);
+    enum sn_advance advance = SN_ADVANCE_NOTHING;
+    uint64_t begin = sn_os_now_ns();
+    if (d->paused > 0) {
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
+        return SN_ADVANCE_NOTHING;
+    }
+    settle_lingering_locked(d);
+    do {
+        reclaim_locked(d, deadline_ns);
+        advance = one_step_locked(d, deadline_ns, ticket);
+    } while (advance == SN_ADVANCE_MORE && sn_os_now_ns() < deadline_ns);
+    if (advance == SN_ADVANCE_WAIT)
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
+    uint64_t spent = sn_os_now_ns() - begin;
+    sn_owner_add(&d->evacuation.totals.cpu_ns, spent);
+    if (advance != SN_ADVANCE_NOTHING)
+        sn_histogram_add(&d->slices, spent);
+    return advance;
+}
+
+void
+sn_defrag_call_off_locked(struct sn_defrag *d)
+{
+    struct sn_batch *batch = current_batch(d);
+    if (batch->span_count > 0) {
+        sn_batch_call_off(&d->evacuation, batch);
+        if (!d->draining) {
+            drain_current_locked(d);
+        } else {
+            /* Its moved slots must outlive a GP too: it drains when the other has. */
+            d->state = SN_DEFRAG_MOVING;
+        }
+    } else {
+        d->state = SN_DEFRAG_IDLE;
+    }
+    memset(d->quota, 0, sizeof(d->quota));
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* migrate.c - see migrate.h. */
+#include "migrate.h"
+
+#include <string.h>
+
+/*
+ * Copies an object whose writers may call the move off and write while we read: what we copied is
+ * then thrown away, since publish fails (G3). The race is by design; TSan is told so.
+ */
+#if SN_TSAN
+__attribute__((no_sanitize("thread"), noinline)) static void
+copy_object(void *to, const void *from, size_t bytes)
+{
+    volatile uint64_t *t = to;
+    const volatile uint64_t *f = from;
+    for (size_t i = 0; i < bytes / 8; i++)
+        t[i] = f[i];
+}
+#else
+static void
+copy_object(void *to, const void *from, size_t bytes)
+{
+    memcpy(to, from, bytes);
+}
+#endif
+
+/* Whether S's header names R now; *header gets it. */
+static bool
+still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
+{
+    *header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    return sn_object_is_named(store, slot, *header, reference);
+}
+
+enum sn_outcome
+sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
+{
+    uint64_t header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    if (sn_header_is_clear(header))
+        return SN_NOTHING_THERE;
+    if (sn_unlikely(!sn_header_is_sound(store->secret, header, slot)))
+        return SN_REFUSED_DAMAGED;
+    uint64_t *reference = sn_header_reference(header);
+    /* Relaxed: only compared and CASed; contents are read after the grace period. */
+    uint64_t word = sn_load_relaxed(reference);
+    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_word_offset(word) != slot)
+        return SN_NOTHING_THERE; /* being made or ended just now */
+    if (word & SN_WORD_UNMOVABLE)
+        return SN_REFUSED_UNMOVABLE;
+    const uint32_t *pin = sn_pin_word(&store->heap, slot);
+    if (sn_unlikely(pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0))
+        return SN_REFUSED_PINNED;
+    if (!sn_cas_acq_rel(reference, &word, word | SN_WORD_MOVING))
+        return SN_NOTHING_THERE;
+    *move = (struct sn_move){.reference = reference, .slot = slot};
+    sn_hook(SN_HOOK_AFTER_MARK, sn_store_address(store, slot));
+    return SN_MOVED;
+}
+
+void
+sn_migrate_call_off(handle_store *store, const struct sn_move *move)
+{
+    uint64_t header;
+    if (!still_named(store, move->slot, move->reference, &header))
+        return;
+    uint64_t word = sn_load_relaxed(move->reference);
+    while (sn_word_is_moving(word) && sn_word_offset(word) == move->slot) {
+        if (sn_cas_acq_rel(move->reference, &word, sn_word_as_live(word)))
+            return;
+    }
+}
+
+/* Step 3. On success *word is (MOVING, S) and *header names R. */
+static enum sn_outcome
+check(handle_store *store, const struct sn_move *move, uint64_t *word, uint64_t *header)
+{
+    if (!still_named(store, move->slot, move->reference, header))
+        return SN_REFUSED_FREED; /* without touching R: its memory may be gone */
+    /* Acquire: pairs with the release of whoever wrote the object under this word. */
+    *word = sn_load_acquire(move->reference);
+    if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)
+        return sn_word_has_object(*word) ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
+    const uint32_t *pin = sn_pin_word(&store->heap, move->slot);
+    /* Acquire: pairs with the raise in sn_object_pin. A pinner that saw LIVE raised the count in
+     * a section that step 2 waited for; one that saw MOVING called the move off. */
+    if (sn_unlikely(pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0)) {
+        sn_migrate_call_off(store, move);
+        return SN_REFUSED_PINNED;
+    }
+    return SN_MOVED;
+}
+
+enum sn_outcome
+sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
+{
+    uint64_t word, header;
+    void *source = sn_store_address(store, move->slot);
+    enum sn_outcome outcome = check(store, move, &word, &header);
+    if (outcome != SN_MOVED)
+        return outcome;
+    sn_hook(SN_HOOK_BEFORE_COPY, source);
+    size_t size = sn_object_size(store, move->slot, header);
+    size_t room = sn_class_payload(&store->classes.of[sn_object_class(store, move->slot)]);
+    if (sn_unlikely(size > room)) { /* a damaged header that passed the check by chance */
+        sn_migrate_call_off(store, move);
+        return SN_REFUSED_DAMAGED;
+    }
+    copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
+    sn_hook(SN_HOOK_AFTER_COPY, source);
+
+    uint64_t *to_header = sn_store_address(store, to - SN_HEADER_BYTES);
+    sn_store_relaxed(to_header,
+                     sn_header_make(store->secret, move->reference, sn_header_slack(header), to));
+    sn_hook(SN_HOOK_BEFORE_PUBLISH, source);
+    /* Step 5. Release: orders contents and header of D before the word; pairs with deref's
+     * acquire. A call-off, a free or a replacement since step 3 makes it fail. */
+    if (!sn_cas_acq_rel(move->reference, &word, sn_word_at(word, to))) {
+        sn_store_relaxed(to_header, 0);
+        return sn_word_has_object(word) ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
+    }
+    /* S names nobody from here on; readers that found it keep it until the GP of step 6. */
+    sn_store_relaxed((uint64_t *)sn_store_address(store, move->slot - SN_HEADER_BYTES), 0);
+    sn_hook(SN_HOOK_AFTER_PUBLISH, source);
+    return SN_MOVED;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * migrate.h - the move of one object: steps 1 and 3 to 5 of the protocol (src/reference.h), one
+ * function per step that changes a word. Grace periods, batches and spans are the callers'.
+ */
+#ifndef SN_MIGRATE_H
+#define SN_MIGRATE_H
+
+#include "object.h"
+
+/** An object that was marked, on its way. */
+struct sn_move {
+    uint64_t *reference; /* R; touched only under the rule of the protocol */
+    uint64_t slot;       /* S: offset of the object */
+};
+
+/** What became of a move; refusals are 1 + enum handle_refusal. */
+enum sn_outcome {
+    SN_MOVED = 0,
+    SN_REFUSED_PINNED = 1 + HANDLE_REFUSED_PINNED,
+    SN_REFUSED_WRITTEN = 1 + HANDLE_REFUSED_WRITTEN,
+    SN_REFUSED_FREED = 1 + HANDLE_REFUSED_FREED,
+    SN_REFUSED_NO_ROOM = 1 + HANDLE_REFUSED_NO_ROOM,
+    SN_REFUSED_UNMOVABLE = 1 + HANDLE_REFUSED_UNMOVABLE,
+    SN_REFUSED_DAMAGED = 1 + HANDLE_REFUSED_DAMAGED,
+    SN_NOTHING_THERE, /* no live object in the slot */
+};
+
+/** Step 1, in a section, under the mover's lock. SN_MOVED: marked, *move is filled. */
+enum sn_outcome sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move);
+
+/**
+ * Steps 3 to 5, in one section, under the mover's lock, after the grace period of step 2. `to`: a
+ * free slot of the same class. SN_MOVED: R names `to`, S waits for step 6. Else: nothing happened,
+ * `to` is free as before.
+ */
+enum sn_outcome sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to);
+
+/** Gives a marked move up: R is LIVE again, if it still is MOVING. In a section, mover's lock. */
+void sn_migrate_call_off(handle_store *store, const struct sn_move *move);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* policy.c - see policy.h. */
+#include "policy.h"
+
+#define PAUSE_FIRST_NS UINT64_C(100000000)
+#define PAUSE_LAST_NS  UINT64_C(60000000000)
+#define FULL           (SN_POLICY_OCCUPANCIES - 1)
+
+uint32_t
+sn_policy_excess(const struct sn_policy_class *c)
+{
+    uint64_t least = (c->used + c->slots - 1) / c->slots;
+    return c->spans > least ? (uint32_t)(c->spans - least) : 0;
+}
+
+/* Objects in the `excess` emptiest spans, taking each occupancy's middle. */
+static uint64_t
+objects_to_move(const struct sn_policy_class *c, uint32_t excess)
+{
+    uint64_t objects = 0;
+    for (unsigned i = 0; i < FULL && excess > 0; i++) {
+        uint32_t spans = c->spans_in[i] < excess ? c->spans_in[i] : excess;
+        objects += (uint64_t)spans * c->slots * (2 * i + 1) / (2 * FULL);
+        excess -= spans;
+    }
+    return objects;
+}
+
+void
+sn_policy_add(struct sn_policy_sum *sum, const struct sn_policy_class *c)
+{
+    uint32_t excess = sn_policy_excess(c);
+    uint64_t objects = objects_to_move(c, excess);
+    sum->live_bytes += c->used * c->slot_bytes;
+    sum->span_bytes += c->spans * c->span_bytes;
+    sum->recoverable_bytes += excess * c->span_bytes;
+    sum->recoverable_spans += excess;
+    sum->move_objects += objects;
+    sum->move_bytes += objects * c->slot_bytes;
+}
+
+enum handle_idle_reason
+sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits)
+{
+    if (sum->recoverable_bytes == 0 || sum->recoverable_bytes <= limits->ignore_bytes)
+        return HANDLE_IDLE_BELOW_IGNORE;
+    if (sum->recoverable_bytes * 100 <= sum->span_bytes * limits->lower_percent)
+        return HANDLE_IDLE_BELOW_THRESHOLD;
+    return HANDLE_IDLE_RUNNING;
+}
+
+uint32_t
+sn_policy_effort(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits)
+{
+    uint64_t low = sum->span_bytes * limits->lower_percent;
+    uint64_t high = sum->span_bytes * limits->upper_percent;
+    uint64_t at = sum->recoverable_bytes * 100;
+    uint32_t range = limits->cpu_max_percent - limits->cpu_min_percent;
+    if (at >= high || high <= low)
+        return limits->cpu_max_percent;
+    if (at <= low)
+        return limits->cpu_min_percent;
+    return limits->cpu_min_percent + (uint32_t)((at - low) * range / (high - low));
+}
+
+uint64_t
+sn_policy_rest_ns(uint64_t work_ns, uint32_t effort_percent)
+{
+    return effort_percent >= 100 ? 0 : work_ns * (100 - effort_percent) / effort_percent;
+}
+
+int
+sn_policy_pick(const struct sn_policy_class *classes, const uint32_t *quota, uint32_t count)
+{
+    int best = -1;
+    uint64_t best_cost = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        if (quota[i] == 0)
+            continue;
+        unsigned sparsest = 0;
+        while (sparsest < FULL && classes[i].spans_in[sparsest] == 0)
+            sparsest++;
+        if (sparsest == FULL)
+            continue;
+        /* Bytes moved per span released, weighed by the span's size: with equal occupancy the
+         * larger object costs less per byte. */
+        uint64_t cost = (uint64_t)sparsest << 32 | (UINT32_MAX - classes[i].slot_bytes);
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = (int)i;
+        }
+    }
+    return best;
+}
+
+uint64_t
+sn_policy_pause_ns(uint64_t last_pause_ns, uint64_t moved_bytes, uint64_t released_bytes)
+{
+    if (released_bytes > 0 && released_bytes >= moved_bytes / 100)
+        return 0;
+    if (last_pause_ns == 0)
+        return PAUSE_FIRST_NS;
+    return last_pause_ns * 2 < PAUSE_LAST_NS ? last_pause_ns * 2 : PAUSE_LAST_NS;
+}
+
+uint64_t
+sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes)
+{
+    uint64_t share = live_bytes / 200;
+    uint64_t least = ignore_bytes / 2 > 65536 ? ignore_bytes / 2 : 65536;
+    return share > least ? share : least;
+}

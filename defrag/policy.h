@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.h - what to compact, when, and how hard: pure functions, numbers in and a plan out. No
+ * lock, no clock, no memory, nothing of the mechanism.
+ *
+ * The plan. A class with L occupied slots at n per span needs ceil(L / n) spans. Keep the fullest,
+ * evacuate the rest, emptiest first. Comparing with an average instead finds nothing when every
+ * span is half full, and then runs for ever.
+ */
+#ifndef SN_POLICY_H
+#define SN_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sinter/handle.h>
+
+#define SN_POLICY_OCCUPANCIES 9 /* eighths, sparsest first; the last: full */
+
+/** A size class as the policy sees it: spans of movable objects. */
+struct sn_policy_class {
+    uint32_t slots; /* per span */
+    uint32_t slot_bytes;
+    uint64_t span_bytes; /* resident, when in use */
+    uint64_t used;       /* slots not free */
+    uint32_t spans;
+    uint32_t spans_in[SN_POLICY_OCCUPANCIES]; /* by occupancy; closed spans are in none */
+};
+
+/** What a full compaction of some classes amounts to. */
+struct sn_policy_sum {
+    uint64_t live_bytes; /* occupied slots */
+    uint64_t span_bytes;
+    uint64_t recoverable_bytes; /* bytes of the spans that are too many */
+    uint64_t recoverable_spans;
+    uint64_t move_objects; /* estimate */
+    uint64_t move_bytes;
+};
+
+/** Spans that are too many. */
+uint32_t sn_policy_excess(const struct sn_policy_class *c);
+
+/** Adds a class to the sum. */
+void sn_policy_add(struct sn_policy_sum *sum, const struct sn_policy_class *c);
+
+/** The thresholds of the options. */
+struct sn_policy_limits {
+    uint64_t ignore_bytes;
+    uint32_t lower_percent, upper_percent;
+    uint32_t cpu_min_percent, cpu_max_percent;
+};
+
+/** RUNNING when compaction should work, else BELOW_IGNORE or BELOW_THRESHOLD. */
+enum handle_idle_reason
+sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits);
+
+/** Share of one core to use, in percent: linear between the thresholds. */
+uint32_t sn_policy_effort(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits);
+
+/** How long to rest after `work_ns` of work, to keep to the effort. */
+uint64_t sn_policy_rest_ns(uint64_t work_ns, uint32_t effort_percent);
+
+/**
+ * Which class gives its sparsest span next: the one that releases most per byte moved. -1: none has
+ * both a quota and a sparse span.
+ */
+int sn_policy_pick(const struct sn_policy_class *classes, const uint32_t *quota, uint32_t count);
+
+/** Pause after a pass that moved and released so much: 0, or twice the last (100 ms to 60 s). */
+uint64_t sn_policy_pause_ns(uint64_t last_pause_ns, uint64_t moved_bytes, uint64_t released_bytes);
+
+/** Freed bytes after which a pause ends early, or an idle mover looks again. */
+uint64_t sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base.h - what every file of the library needs: fixed-width types, branch hints, assertions, small
+ * arithmetic. No state, no mechanism.
+ */
+#ifndef SN_BASE_H
+#define SN_BASE_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef SN_DEBUG
+#define SN_DEBUG 0
+#endif
+
+#define sn_likely(x)   __builtin_expect(!!(x), 1)
+#define sn_unlikely(x) __builtin_expect(!!(x), 0)
+#define SN_NOINLINE    __attribute__((noinline, cold))
+#define SN_ALIGNED(n)  __attribute__((aligned(n)))
+
+/* An assertion states what the code around it relies on; never an answer to input or to memory
+ * running out. Off, it still compiles its expression (which has no side effects). */
+#if SN_DEBUG
+#include <stdio.h>
+#include <stdlib.h>
+#define sn_assert(x)                                                                               \
+    do {                                                                                           \
+        if (sn_unlikely(!(x))) {                                                                   \
+            fprintf(stderr, "sinter: assertion '%s' failed in %s (%s:%d)\n", #x, __func__,         \
+                    __FILE__, __LINE__);                                                           \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+#else
+#define sn_assert(x) ((void)sizeof(!(x)))
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define SN_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SN_TSAN 1
+#endif
+#endif
+#ifndef SN_TSAN
+#define SN_TSAN 0
+#endif
+
+static inline uint64_t
+sn_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t
+sn_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/** x rounded up to a multiple of `to`, a power of two. */
+static inline uint64_t
+sn_round_up(uint64_t x, uint64_t to)
+{
+    return (x + to - 1) & ~(to - 1);
+}
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cell.c - objects named by cells in the application's own structures: the same protocol without
+ * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
+ * that plain stores suffice where G4 and G6 (reference.h) allow them.
+ */
+#include "object.h"
+
+/* Matches any word that names an object, whatever its tag. */
+#define WANT_OBJECT SN_WORD_LIVE
+#define MASK_OBJECT SN_WORD_LIVE
+
+static bool
+is_cell_address(const handle_store *store, const handle_cell *cell)
+{
+    uintptr_t address = (uintptr_t)cell;
+    return address != 0 && address % 8 == 0 && address < SN_CELL_ADDRESS_MAX &&
+           !sn_store_contains(store, cell) && !sn_table_owns(&store->table, &cell->word);
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
+
+static SN_NOINLINE void *
+alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    if (!store || !is_cell_address(store, cell) ||
+        (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (sn_load_relaxed(&cell->word) != 0) {
+        errno = EEXIST;
+        return NULL;
+    }
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (!slot)
+        return NULL;
+    sn_object_name_any(store, slot, size, &cell->word);
+    sn_object_count_name(store, &cell->word, 1);
+    /* Release: as in the fast path below. */
+    sn_store_release(&cell->word, sn_object_word(0, slot, flags));
+    return sn_store_address(store, slot);
+}
+
+void *
+handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    if (sn_unlikely(!store || flags != 0 || size >= store->fast_max ||
+                    !is_cell_address(store, cell) || sn_load_relaxed(&cell->word) != 0))
+        return alloc_slow(store, cell, size, flags);
+    unsigned class_id = sn_class_for(&store->classes, size);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    uint64_t slot = 0;
+    if (sn_likely(sn_cache_enter(cache))) {
+        slot = sn_cache_pop(cache, class_id);
+        if (sn_likely(slot != 0)) {
+            sn_owner_add(&cache->bin[class_id].allocs, 1);
+            sn_owner_add(&cache->requested, size);
+            sn_owner_add(&cache->by_cell, 1);
+        }
+    }
+    sn_cache_leave(cache);
+    if (sn_unlikely(slot == 0))
+        return alloc_slow(store, cell, size, flags);
+    sn_object_name(store, slot, class_id, size, &cell->word);
+    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
+    sn_store_release(&cell->word, sn_object_word(0, slot, flags));
+    return sn_store_address(store, slot);
+}
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+const void *
+handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *tag)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    bool live = sn_word_has_object(word);
+    if (tag)
+        *tag = live ? (uint32_t)sn_word_tag(word) : 0;
+    return live ? sn_store_address(store, sn_word_offset(word)) : NULL;
+}
+
+void *
+handle_cell_deref_mut(handle_store *store, handle_cell *cell)
+{
+    if (sn_unlikely(!store || !cell))
+        return NULL;
+    uint64_t word = sn_reference_call_off(&cell->word, WANT_OBJECT, MASK_OBJECT);
+    return sn_likely(sn_word_has_object(word)) ? sn_store_address(store, sn_word_offset(word))
+                                               : NULL;
+}
+
+size_t
+handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, const void **objects,
+                       size_t n)
+{
+    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
+    size_t live = 0;
+    if (!store || (n > 0 && (!cells || !objects)))
+        return 0;
+    for (size_t begin = 0; begin < n; begin += GROUP) {
+        size_t end = begin + GROUP < n ? begin + GROUP : n;
+        for (size_t i = begin; i < end; i++)
+            __builtin_prefetch(cells[i]);
+        for (size_t i = begin; i < end; i++) {
+            objects[i] = handle_cell_deref(store, cells[i]);
+            __builtin_prefetch(objects[i]);
+            live += objects[i] != NULL;
+        }
+    }
+    return live;
+}
+
+size_t
+handle_cell_size(const handle_store *store, const handle_cell *cell)
+{
+    size_t size;
+    if (!store || !cell ||
+        !sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size))
+        return 0;
+    return size;
+}
+
+int
+handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
+{
+    if (!store || !cell || tag24 > SN_TAG_MASK)
+        return -EINVAL;
+    /* Acquire: nothing is read through it, but a later deref by this caller goes on from it. */
+    uint64_t word = sn_load_acquire(&cell->word);
+    uint64_t want;
+    do {
+        if (!sn_word_has_object(word))
+            return -ENOENT;
+        want = (sn_word_as_live(word) & ~(SN_TAG_MASK << SN_TAG_SHIFT)) | (uint64_t)tag24
+                                                                              << SN_TAG_SHIFT;
+    } while (!sn_cas_acq_rel(&cell->word, &word, want)); /* G7: leaves LIVE */
+    return 0;
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+/*
+ * Empties the cell. Result: the word that ended; *was_moving: a move was pending. A plain store is
+ * enough after LIVE was loaded in this section (G4): a mark in between is answered by the header.
+ */
+static uint64_t
+empty_cell(handle_cell *cell, bool *was_moving)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    *was_moving = sn_word_is_moving(word);
+    if (sn_likely(!*was_moving)) {
+        if (sn_word_has_object(word))
+            sn_store_relaxed(&cell->word, 0);
+        return word;
+    }
+    while (sn_word_has_object(word) && !sn_cas_acq_rel(&cell->word, &word, 0))
+        ;
+    return word;
+}
+
+int
+handle_cell_free(handle_store *store, handle_cell *cell)
+{
+    bool was_moving;
+    if (sn_unlikely(!store || !cell))
+        return -EINVAL;
+    uint64_t word = empty_cell(cell, &was_moving);
+    if (sn_unlikely(!sn_word_has_object(word)))
+        return -ENOENT;
+    sn_object_retire(store, sn_word_offset(word), &cell->word);
+    return 0;
+}
+
+static SN_NOINLINE int
+free_now_slow(handle_store *store, handle_cell *cell)
+{
+    bool was_moving;
+    uint64_t word = empty_cell(cell, &was_moving);
+    if (!sn_word_has_object(word))
+        return -ENOENT;
+    if (was_moving)
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    else
+        sn_object_reuse(store, sn_word_offset(word), &cell->word);
+    return 0;
+}
+
+int
+handle_cell_free_now(handle_store *store, handle_cell *cell)
+{
+    if (sn_unlikely(!store || !cell))
+        return -EINVAL;
+    uint64_t word = sn_load_acquire(&cell->word);
+    uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_unlikely((word & (SN_WORD_STATE | SN_WORD_UNMOVABLE)) != SN_WORD_LIVE ||
+                    class_id >= SN_CLASSES_MAX || !store->has_fast_path ||
+                    sn_load_relaxed(&store->pins) != 0))
+        return free_now_slow(store, cell);
+    uint64_t *header_word = sn_store_address(store, slot - SN_HEADER_BYTES);
+    uint64_t header = sn_load_relaxed(header_word);
+    if (sn_unlikely(!sn_object_is_named(store, slot, header, &cell->word)))
+        return free_now_slow(store, cell);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    bool done = sn_cache_enter(cache) && cache->bin[class_id].count < cache->bin[class_id].cap;
+    if (sn_likely(done)) {
+        /* Plain stores: G4, as in handle_free_now. */
+        sn_store_relaxed(&cell->word, 0);
+        sn_store_relaxed(header_word, 0);
+        sn_cache_push(cache, class_id, slot);
+        sn_cache_count_free(cache, class_id,
+                            sn_class_payload(&store->classes.of[class_id]) -
+                                sn_header_slack(header));
+        sn_owner_add(&cache->by_cell, (uint64_t)0 - 1);
+    }
+    sn_cache_leave(cache);
+    return sn_likely(done) ? 0 : free_now_slow(store, cell);
+}
+
+/* ---- resize and relocate --------------------------------------------------------------------- */
+
+int
+handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
+{
+    if (!store || !cell)
+        return -EINVAL;
+    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, size);
+}
+
+int
+handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
+{
+    if (!store || !from || !is_cell_address(store, to))
+        return -EINVAL;
+    if (sn_load_relaxed(&to->word) != 0)
+        return -EEXIST;
+    /* G6: a pending move is called off; a mark from here on waits for this section. */
+    uint64_t word = sn_reference_call_off(&from->word, WANT_OBJECT, MASK_OBJECT);
+    if (!sn_word_has_object(word))
+        return -ENOENT;
+    uint64_t slot = sn_word_offset(word);
+    uint64_t *header_word = sn_header_of(&store->pool, slot);
+    uint64_t header = sn_load_relaxed(header_word);
+    if (!sn_object_is_named(store, slot, header, &from->word)) {
+        sn_object_report_damage(store, slot, "relocate");
+        return -EINVAL;
+    }
+    sn_store_relaxed(header_word,
+                     sn_header_make(store->secret, &to->word, sn_header_slack(header), slot));
+    /* Release: orders the header before the word, as alloc does. */
+    sn_store_release(&to->word, word);
+    sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
+    /* Release: whoever finds `from` empty because of this finds `to` filled. */
+    sn_store_release(&from->word, 0);
+    return 0;
+}

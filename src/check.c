@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - handle_store_check: every invariant of the store's structures, structure by structure.
+ * May run beside everything else: what only holds at rest is looked at twice, and counted as a
+ * violation only when the second look shows the same.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "stats.h"
+#include "walk.h"
+
+struct check {
+    handle_store *store;
+    void (*report)(void *opaque, const char *violation);
+    void *opaque;
+    int violations;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+violation(struct check *check, const char *format, ...)
+{
+    char line[SN_ERROR_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    check->violations++;
+    if (check->report)
+        check->report(check->opaque, line);
+}
+
+/* ---- spans and bitmaps ----------------------------------------------------------------------- */
+
+struct span_fault {
+    const char *what;
+    uint64_t have, want;
+};
+
+static uint32_t
+count_free_bits(const struct sn_pool *pool, uint32_t number, uint32_t slots)
+{
+    uint32_t free = 0;
+    for (uint32_t word = 0; word < (slots + 63) / 64; word++)
+        free += (uint32_t)__builtin_popcountll(~*sn_span_bits(pool, number, word));
+    return free;
+}
+
+/* First free slot whose header still names an object; slots when there is none. */
+static uint32_t
+find_named_free_slot(handle_store *store, const struct sn_class *c, uint32_t number)
+{
+    for (uint32_t slot = 0; slot < c->slots; slot++) {
+        if (*sn_span_bits(&store->pool, number, slot / 64) >> (slot % 64) & 1)
+            continue;
+        const uint64_t *header =
+            sn_store_address(store, sn_slot_offset(c, number, slot) - SN_HEADER_BYTES);
+        if (!sn_header_is_clear(sn_load_relaxed(header)))
+            return slot;
+    }
+    return c->slots;
+}
+
+/* Under the class's lock, so that nothing is reported from there. */
+static struct span_fault
+check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number)
+{
+    const struct sn_span *span = &store->pool.spans[number];
+    uint32_t bits = count_free_bits(&store->pool, number, c->slots);
+    if (bits != span->free)
+        return (struct span_fault){"free count against bitmap", span->free, bits};
+    if (span->free == c->slots && span->state == SN_SPAN_OPEN)
+        return (struct span_fault){"empty span not in the pool", 0, 0};
+    if (span->state == SN_SPAN_OPEN && span->list != (c->slots - span->free) * SN_FULL / c->slots)
+        return (struct span_fault){"occupancy list", span->list,
+                                   (c->slots - span->free) * SN_FULL / c->slots};
+    for (uint32_t word = 0; word < span->hint; word++) {
+        if (~*sn_span_bits(&store->pool, number, word) != 0)
+            return (struct span_fault){"free slot before the hint", word, span->hint};
+    }
+    uint32_t named = find_named_free_slot(store, c, number);
+    if (named != c->slots)
+        return (struct span_fault){"free slot whose header names an object", named, 0};
+    return (struct span_fault){NULL, 0, 0};
+}
+
+static void
+check_class(struct check *check, unsigned class_id)
+{
+    handle_store *store = check->store;
+    const struct sn_class *c = &store->classes.of[class_id];
+    struct sn_heap_class *hc = &store->heap.of[class_id];
+    struct span_fault fault = {NULL, 0, 0};
+    uint32_t at = 0, high = sn_load_relaxed(&store->pool.high);
+    uint64_t used = 0, spans = 0;
+    sn_lock(&hc->lock); /* no span joins or leaves the class */
+    uint64_t used_said = hc->used[0] + hc->used[1];
+    uint64_t spans_said = hc->spans[0] + hc->spans[1];
+    for (uint32_t number = 1; number < high && !fault.what; number++) {
+        const struct sn_span *span = &store->pool.spans[number];
+        if (sn_load_relaxed(&store->pool.class_of[number]) != class_id ||
+            sn_load_relaxed(&span->head) != number)
+            continue;
+        at = number;
+        spans++;
+        used += c->slots - span->free;
+        fault = check_span_locked(store, c, number);
+    }
+    sn_unlock(&hc->lock);
+    if (fault.what)
+        violation(check, "span %u of class %u: %s: %llu against %llu", at, class_id, fault.what,
+                  (unsigned long long)fault.have, (unsigned long long)fault.want);
+    else if (used != used_said || spans != spans_said)
+        violation(check, "class %u: %llu slots in %llu spans, counters say %llu in %llu", class_id,
+                  (unsigned long long)used, (unsigned long long)spans,
+                  (unsigned long long)used_said, (unsigned long long)spans_said);
+}
+
+/* ---- words against headers ------------------------------------------------------------------- */
+
+/* What is wrong with the slot that a word names; NULL: nothing. */
+static const char *
+fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
+{
+    uint64_t slot = sn_word_offset(word);
+    if (sn_block_of(slot) >= sn_load_relaxed(&store->pool.high))
+        return "names memory never used";
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id == SN_CLASS_NONE)
+        return "names a slot in no span";
+    if (class_id < SN_CLASSES_MAX) {
+        const struct sn_class *c = &store->classes.of[class_id];
+        uint32_t number = sn_span_number(&store->pool, sn_span_at(&store->pool, slot));
+        uint64_t first = sn_slot_offset(c, number, 0);
+        if (slot < first || (slot - first) % c->slot_bytes != 0)
+            return "names no slot's beginning";
+    }
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    if (!sn_object_is_named(store, slot, header, reference))
+        return "names a slot whose header does not name it";
+    return NULL;
+}
+
+static void
+check_word(struct check *check, const uint64_t *reference)
+{
+    enum { LOOKS = 3 };
+    const char *fault = NULL;
+    uint64_t word = 0;
+    for (int look = 0; look < LOOKS; look++) {
+        sn_rcu_read_lock(check->store->rcu);
+        word = sn_load_acquire(reference);
+        fault = sn_word_has_object(word) ? fault_of_word(check->store, reference, word) : NULL;
+        bool same = sn_load_acquire(reference) == word;
+        sn_rcu_read_unlock(check->store->rcu);
+        if (!fault || same)
+            break;
+    }
+    if (fault)
+        violation(check, "reference word %#llx %s", (unsigned long long)word, fault);
+}
+
+static void
+check_table_words(struct check *check)
+{
+    uint64_t end = (uint64_t)sn_load_relaxed(&check->store->table.high) << SN_PAGE_SHIFT;
+    for (uint64_t at = 0; at < end; at += 8) {
+        const uint64_t *reference = sn_table_word(&check->store->table, at);
+        if (sn_word_has_object(sn_load_relaxed(reference)))
+            check_word(check, reference);
+    }
+}
+
+static int
+count_visit(void *opaque, const struct sn_found *found)
+{
+    (void)found;
+    ++*(uint64_t *)opaque;
+    return 0;
+}
+
+/* ---- the table's pages ----------------------------------------------------------------------- */
+
+static void
+check_table_page(struct check *check, uint32_t number)
+{
+    struct sn_table *table = &check->store->table;
+    uint32_t free = 0, used = 0;
+    bool looped = false;
+    sn_lock(&table->lock);
+    const struct sn_table_page *page = &table->page[number];
+    bool formatted = page->state != SN_PAGE_FRESH;
+    for (uint32_t place = page->free_head; formatted && place != 0 && !looped; free++) {
+        uint64_t at = ((uint64_t)number << SN_PAGE_SHIFT) + (uint64_t)(place - 1) * 8;
+        place = (uint32_t)(sn_load_relaxed(sn_table_word(table, at)) >> 3 & 1023);
+        looped = free > SN_TABLE_PAGE_ENTRIES;
+    }
+    used = page->used;
+    sn_unlock(&table->lock);
+    if (formatted && free + used != SN_TABLE_PAGE_ENTRIES)
+        violation(check, "table page %u: %u free and %u used entries", number, free, used);
+}
+
+/* ---- the pool -------------------------------------------------------------------------------- */
+
+static void
+check_pool(struct check *check)
+{
+    struct sn_pool *pool = &check->store->pool;
+    uint64_t committed = 0;
+    uint32_t bad = 0;
+    sn_lock(&pool->lock);
+    for (uint32_t number = 1; number < pool->high; number++) {
+        committed += (uint64_t)pool->spans[number].dirty_pages << SN_PAGE_SHIFT;
+        bad = pool->spans[number].dirty_pages > SN_BLOCK_PAGES ? number : bad;
+    }
+    uint64_t said = pool->arena_committed;
+    sn_unlock(&pool->lock);
+    if (bad)
+        violation(check, "block %u has more committed pages than a block", bad);
+    if (committed != said)
+        violation(check, "pool: blocks add up to %llu committed bytes, the counter says %llu",
+                  (unsigned long long)committed, (unsigned long long)said);
+}
+
+/* ---- the ladder ------------------------------------------------------------------------------ */
+
+static bool
+at_rest(const struct handle_stats *a, const struct handle_stats *b)
+{
+    return a->allocs == b->allocs && a->frees == b->frees && a->committed == b->committed &&
+           a->limbo == b->limbo && a->moved_objects == b->moved_objects &&
+           a->thread_cache == b->thread_cache && a->empty_span == b->empty_span;
+}
+
+/* Only a store at rest shows its sums; otherwise there is nothing to say. */
+static void
+check_ladder(struct check *check)
+{
+    handle_store *store = check->store;
+    struct handle_stats *stats = sn_os_zalloc(2 * sizeof(*stats));
+    uint64_t found = 0;
+    if (!stats)
+        return;
+    stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
+    handle_store_stats(store, &stats[0]);
+    uint64_t free_bytes = sn_stats_count_free(store);
+    uint64_t budget = sn_load_relaxed(&store->budget.committed);
+    sn_walk(store, count_visit, &found);
+    handle_store_stats(store, &stats[1]);
+    if (at_rest(&stats[0], &stats[1])) {
+        if (free_bytes != stats[0].free_slot)
+            violation(check, "ladder: %llu bytes in free slots, spans add up to %llu",
+                      (unsigned long long)stats[0].free_slot, (unsigned long long)free_bytes);
+        if (budget != stats[0].committed)
+            violation(check, "ladder: %llu bytes committed, the budget says %llu",
+                      (unsigned long long)stats[0].committed, (unsigned long long)budget);
+        if (found != stats[0].objects)
+            violation(check, "a walk finds %llu objects, counters say %llu",
+                      (unsigned long long)found, (unsigned long long)stats[0].objects);
+    }
+    sn_os_free(stats);
+}
+
+int
+handle_store_check(handle_store *store, void (*report)(void *opaque, const char *violation),
+                   void *opaque)
+{
+    struct check check = {.store = store, .report = report, .opaque = opaque};
+    if (!store)
+        return -EINVAL;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        check_class(&check, i);
+    check_table_words(&check);
+    for (uint32_t page = 0; page < sn_load_relaxed(&store->table.high); page++)
+        check_table_page(&check, page);
+    check_pool(&check);
+    check_ladder(&check);
+    return check.violations;
+}

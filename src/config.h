@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - the library's constants, each with its unit in the name and where it comes from. What
+ * a user may tune is an option in handle.h, not here.
+ */
+#ifndef SN_CONFIG_H
+#define SN_CONFIG_H
+
+#include "base.h"
+
+/* Pages as the kernel gives and takes them. Other page sizes are refused at creation (ENOTSUP). */
+#define SN_PAGE_SHIFT 12
+#define SN_PAGE_BYTES ((size_t)1 << SN_PAGE_SHIFT)
+
+/* Spans are runs of blocks. 64 KiB: large enough that span metadata (64 + 64 bytes a block) costs
+ * 0.2 %, small enough that a sparse class costs half of it and not more. */
+#define SN_BLOCK_SHIFT 16
+#define SN_BLOCK_BYTES ((size_t)1 << SN_BLOCK_SHIFT)
+#define SN_BLOCK_PAGES (SN_BLOCK_BYTES >> SN_PAGE_SHIFT)
+
+#define SN_ARENA_MIN_BYTES         ((uint64_t)1 << 20)
+#define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 40 offset bits in a reference word */
+#define SN_ARENA_DEFAULT_MIN_BYTES ((uint64_t)64 << 30)
+/* Below this, halving the default arena stops and creation fails. */
+#define SN_ARENA_HALVING_FLOOR_BYTES ((uint64_t)64 << 20)
+
+#define SN_HEADER_BYTES    8
+#define SN_SLOT_MIN_BYTES  16    /* header and 8 bytes of payload */
+#define SN_SLOT_MAX_BYTES  65536 /* above: page runs */
+#define SN_SPAN_BLOCKS_MAX 8     /* 512 KiB: eight of the largest slots */
+#define SN_CLASSES_MAX     192
+
+/* Kept back below max_bytes for the mover's destinations: two of the longest spans. */
+#define SN_RESERVE_BYTES (2 * SN_SPAN_BLOCKS_MAX * SN_BLOCK_BYTES)
+#define SN_MAX_BYTES_MIN ((uint64_t)4 << 20)
+
+/* Thread caches: slots per class bounded by bytes and by number. The number is where the class
+ * lock (about 20 ns a pair, uncontended) falls below a nanosecond per object. */
+#define SN_CACHE_CLASS_BYTES 16384
+#define SN_CACHE_CLASS_SLOTS 64
+#define SN_CACHE_INDEXES     64
+
+/* A thread hands its limbo list over at either bound. */
+#define SN_LIMBO_HANDOVER_SLOTS 256
+#define SN_LIMBO_HANDOVER_BYTES 65536
+/* Limbo of a store above which the grace-period thread is woken at once; below, it gathers for the
+ * time of one tick. */
+#define SN_LIMBO_URGENT_BYTES ((uint64_t)512 << 10)
+#define SN_GP_GATHER_NS       5000000   /* 5 ms */
+#define SN_HOUSEKEEPING_NS    200000000 /* 200 ms: idle caches are found in two of these */
+
+/* One batch of moves: half a typical second-level cache, and bounded arrays. */
+#define SN_BATCH_OBJECTS       8192
+#define SN_BATCH_SPANS         256
+#define SN_BATCH_BYTES_DEFAULT ((size_t)512 << 10)
+
+/* Errors of one kind are given to the callback at most this often per store and second. */
+#define SN_ERROR_LINE_BYTES 256
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handle.c - objects named by handles: the public functions, with their fast paths. What happens
+ * below the name is in object.c; the protocol's guarantees stand in reference.h.
+ */
+#include "object.h"
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+/* The reference word a handle speaks of; NULL for what can not be a handle of this store. */
+static uint64_t *
+word_of(const handle_store *store, handle_t handle)
+{
+    uint64_t at = handle & HANDLE_OFFSET_MASK;
+    if (sn_unlikely(!store || at >= store->head.table_bytes || (handle & 7) != 1))
+        return NULL;
+    return sn_table_word(&store->table, at);
+}
+
+static bool
+names(uint64_t word, handle_t handle)
+{
+    return ((word ^ handle) & HANDLE_MATCH_MASK) == 0;
+}
+
+void *
+handle_deref_mut(handle_store *store, handle_t handle)
+{
+    uint64_t *reference = word_of(store, handle);
+    if (sn_unlikely(!reference))
+        return NULL;
+    uint64_t word = sn_reference_call_off(reference, handle, HANDLE_MATCH_MASK);
+    return sn_likely(names(word, handle)) ? sn_store_address(store, sn_word_offset(word)) : NULL;
+}
+
+size_t
+handle_deref_many(const handle_store *store, const handle_t *handles, const void **objects,
+                  size_t n)
+{
+    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
+    size_t live = 0;
+    if (!store || (n > 0 && (!handles || !objects)))
+        return 0;
+    for (size_t begin = 0; begin < n; begin += GROUP) {
+        size_t end = begin + GROUP < n ? begin + GROUP : n;
+        for (size_t i = begin; i < end; i++) {
+            const uint64_t *reference = word_of(store, handles[i]);
+            if (reference)
+                __builtin_prefetch(reference);
+        }
+        for (size_t i = begin; i < end; i++) {
+            objects[i] = handle_deref(store, handles[i]);
+            __builtin_prefetch(objects[i]);
+            live += objects[i] != NULL;
+        }
+    }
+    return live;
+}
+
+size_t
+handle_size(const handle_store *store, handle_t handle)
+{
+    const uint64_t *reference = word_of(store, handle);
+    size_t size;
+    if (!reference || !sn_object_read_size(store, reference, handle, HANDLE_MATCH_MASK, &size))
+        return 0;
+    return size;
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
+
+/* A free table entry when the thread has none cached. 0: no memory. */
+static SN_NOINLINE uint64_t
+take_index(handle_store *store, struct sn_thread_cache *cache)
+{
+    uint64_t at = 0;
+    if (!cache->shared && sn_cache_enter(cache)) {
+        if (cache->index_count == 0)
+            cache->index_count = sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2);
+        if (cache->index_count > 0)
+            at = cache->indexes[--cache->index_count];
+        sn_cache_leave(cache);
+        return at;
+    }
+    if (!cache->shared)
+        sn_cache_leave(cache);
+    return sn_table_take(&store->table, &at, 1) ? at : 0;
+}
+
+static SN_NOINLINE void
+put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
+{
+    bool kept = false;
+    if (!cache->shared) {
+        if (sn_cache_enter(cache)) {
+            if (cache->index_count == SN_CACHE_INDEXES) {
+                cache->index_count /= 2;
+                sn_table_put(&store->table, cache->indexes + cache->index_count,
+                             SN_CACHE_INDEXES - cache->index_count);
+            }
+            cache->indexes[cache->index_count++] = at;
+            kept = true;
+        }
+        sn_cache_leave(cache);
+    }
+    if (!kept)
+        sn_table_put(&store->table, &at, 1);
+}
+
+/* G9: the object is LIVE from here on. */
+static handle_t
+publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
+{
+    uint64_t *reference = sn_table_word(&store->table, at);
+    uint64_t tag = sn_word_tag(sn_load_relaxed(reference));
+    /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
+    sn_store_release(reference, sn_object_word(tag, slot, flags));
+    if (object)
+        *object = sn_store_address(store, slot);
+    return tag << SN_TAG_SHIFT | at | 1;
+}
+
+static SN_NOINLINE handle_t
+alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (object)
+        *object = NULL;
+    if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+        errno = EINVAL;
+        return HANDLE_NULL;
+    }
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (!slot)
+        return HANDLE_NULL;
+    uint64_t at = take_index(store, sn_cache_self(&store->caches));
+    if (!at) {
+        sn_object_untake(store, slot, size);
+        sn_add_relaxed(&store->alloc_failures, 1);
+        errno = ENOMEM;
+        return HANDLE_NULL;
+    }
+    sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));
+    sn_object_count_name(store, sn_table_word(&store->table, at), 1);
+    return publish(store, at, slot, flags, object);
+}
+
+handle_t
+handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (sn_unlikely(!store || flags != 0 || size >= store->fast_max))
+        return alloc_slow(store, size, flags, object);
+    unsigned class_id = sn_class_for(&store->classes, size);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    uint64_t slot = 0, at = 0;
+    if (sn_likely(sn_cache_enter(cache)) && sn_likely(cache->index_count > 0)) {
+        slot = sn_cache_pop(cache, class_id);
+        if (sn_likely(slot != 0)) {
+            at = cache->indexes[--cache->index_count];
+            sn_owner_add(&cache->bin[class_id].allocs, 1);
+            sn_owner_add(&cache->requested, size);
+            sn_owner_add(&cache->by_handle, 1);
+        }
+    }
+    sn_cache_leave(cache);
+    if (sn_unlikely(slot == 0))
+        return alloc_slow(store, size, flags, object);
+    sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
+    return publish(store, at, slot, flags, object);
+}
+
+handle_t
+handle_alloc(handle_store *store, size_t size)
+{
+    return handle_alloc_object(store, size, 0, NULL);
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+/* Ends the word by CAS (G4). Result: the word that ended, 0 when somebody else was first. */
+static uint64_t
+end_by_cas(handle_store *store, uint64_t *reference, handle_t handle, bool *dead)
+{
+    /* Acquire: the header is read after it, by the winner. */
+    uint64_t word = sn_load_acquire(reference);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    while (names(word, handle)) {
+        if (sn_cas_acq_rel(reference, &word, sn_table_free_word(&store->table, word, dead)))
+            return word;
+    }
+    return 0;
+}
+
+static void
+release_index(handle_store *store, uint64_t at, bool dead)
+{
+    if (sn_unlikely(dead))
+        sn_table_note_dead(&store->table);
+    else
+        put_index(store, sn_cache_self(&store->caches), at);
+}
+
+int
+handle_free(handle_store *store, handle_t handle)
+{
+    uint64_t *reference = word_of(store, handle);
+    bool dead = false;
+    if (sn_unlikely(!reference))
+        return store ? -ENOENT : -EINVAL;
+    uint64_t word = end_by_cas(store, reference, handle, &dead);
+    if (sn_unlikely(word == 0))
+        return -ENOENT;
+    sn_object_retire(store, sn_word_offset(word), reference);
+    release_index(store, handle & HANDLE_OFFSET_MASK, dead);
+    return 0;
+}
+
+/* free_now's long way: a move is pending, something is pinned, the store is hardened, or large. */
+static SN_NOINLINE int
+free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
+{
+    bool dead = false;
+    uint64_t seen = sn_load_acquire(reference);
+    uint64_t word = end_by_cas(store, reference, handle, &dead);
+    if (word == 0)
+        return -ENOENT;
+    /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
+    if (sn_word_is_moving(word) || sn_word_is_moving(seen))
+        sn_object_retire(store, sn_word_offset(word), reference);
+    else
+        sn_object_reuse(store, sn_word_offset(word), reference);
+    release_index(store, handle & HANDLE_OFFSET_MASK, dead);
+    return 0;
+}
+
+int
+handle_free_now(handle_store *store, handle_t handle)
+{
+    uint64_t *reference = word_of(store, handle);
+    if (sn_unlikely(!reference))
+        return store ? -ENOENT : -EINVAL;
+    uint64_t word = sn_load_acquire(reference);
+    uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_unlikely(!names(word, handle) || sn_word_is_moving(word) || class_id >= SN_CLASSES_MAX ||
+                    (word & SN_WORD_UNMOVABLE) || !store->has_fast_path ||
+                    sn_load_relaxed(&store->pins) != 0))
+        return free_now_slow(store, reference, handle);
+    uint64_t *header_word = sn_store_address(store, slot - SN_HEADER_BYTES);
+    uint64_t header = sn_load_relaxed(header_word);
+    bool dead;
+    uint64_t free_word = sn_table_free_word(&store->table, word, &dead);
+    if (sn_unlikely(dead || !sn_object_is_named(store, slot, header, reference)))
+        return free_now_slow(store, reference, handle);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    bool done = sn_cache_enter(cache) && cache->index_count < SN_CACHE_INDEXES &&
+                cache->bin[class_id].count < cache->bin[class_id].cap;
+    if (sn_likely(done)) {
+        /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked
+         * R in between, its grace period waits for this section, and it then finds the header of
+         * S not naming R. */
+        sn_store_relaxed(reference, free_word);
+        sn_store_relaxed(header_word, 0);
+        sn_cache_push(cache, class_id, slot);
+        cache->indexes[cache->index_count++] = handle & HANDLE_OFFSET_MASK;
+        sn_cache_count_free(cache, class_id,
+                            sn_class_payload(&store->classes.of[class_id]) -
+                                sn_header_slack(header));
+        sn_owner_add(&cache->by_handle, (uint64_t)0 - 1);
+    }
+    sn_cache_leave(cache);
+    return sn_likely(done) ? 0 : free_now_slow(store, reference, handle);
+}
+
+/* ---- resize and clear ------------------------------------------------------------------------ */
+
+int
+handle_resize(handle_store *store, handle_t handle, size_t size)
+{
+    uint64_t *reference = word_of(store, handle);
+    if (!reference)
+        return store ? -ENOENT : -EINVAL;
+    sn_rcu_read_lock(store->rcu);
+    int result = sn_object_resize(store, reference, handle, HANDLE_MATCH_MASK, size);
+    sn_rcu_read_unlock(store->rcu);
+    return result;
+}
+
+int
+handle_store_clear(handle_store *store)
+{
+    if (!store)
+        return -EINVAL;
+    uint64_t end = (uint64_t)sn_load_relaxed(&store->table.high) << SN_PAGE_SHIFT;
+    for (uint64_t at = 0; at < end; at += 8) {
+        uint64_t word = sn_load_relaxed(sn_table_word(&store->table, at));
+        if (sn_word_has_object(word))
+            (void)handle_free(
+                store, sn_table_handle(&store->table, sn_table_word(&store->table, at), word));
+    }
+    return 0;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* handle_table.c - see handle_table.h. */
+#include "handle_table.h"
+
+#include "osmem.h"
+
+#define FULL_LIST 8 /* no list: nothing free */
+
+static uint64_t
+page_at(uint32_t page)
+{
+    return (uint64_t)page << SN_PAGE_SHIFT;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static unsigned
+list_of(const struct sn_table_page *page)
+{
+    return page->free_head == 0 ? FULL_LIST : (unsigned)(page->used * 8 / SN_TABLE_PAGE_ENTRIES);
+}
+
+static void
+push_locked(struct sn_table *table, uint32_t *head, uint32_t number)
+{
+    struct sn_table_page *page = &table->page[number];
+    page->prev = 0;
+    page->next = *head;
+    if (*head)
+        table->page[*head - 1].prev = number + 1;
+    *head = number + 1;
+}
+
+static void
+remove_locked(struct sn_table *table, uint32_t *head, uint32_t number)
+{
+    struct sn_table_page *page = &table->page[number];
+    if (page->next)
+        table->page[page->next - 1].prev = page->prev;
+    if (page->prev)
+        table->page[page->prev - 1].next = page->next;
+    else
+        *head = page->next;
+}
+
+static void
+enlist_locked(struct sn_table *table, uint32_t number)
+{
+    struct sn_table_page *page = &table->page[number];
+    page->list = list_of(page) & 15;
+    if (page->list < FULL_LIST)
+        push_locked(table, &table->by_use[page->list], number);
+}
+
+static void
+delist_locked(struct sn_table *table, uint32_t number)
+{
+    struct sn_table_page *page = &table->page[number];
+    if (page->list < FULL_LIST)
+        remove_locked(table, &table->by_use[page->list], number);
+}
+
+/* ---- taking entries -------------------------------------------------------------------------- */
+
+/* Makes all entries of a FRESH page free, linked in rising order. */
+static void
+format_locked(struct sn_table *table, uint32_t number)
+{
+    struct sn_table_page *page = &table->page[number];
+    uint64_t generation = (table->first_generation + page->floor) & SN_TAG_MASK;
+    uint32_t first = number == 0 ? 1 : 0; /* entry 0 stays zero for ever: HANDLE_NULL is its name */
+    uint64_t *words = sn_table_word(table, page_at(number));
+    for (uint32_t place = first; place < SN_TABLE_PAGE_ENTRIES; place++) {
+        uint64_t link = place + 1 < SN_TABLE_PAGE_ENTRIES ? place + 2 : 0;
+        sn_store_relaxed(&words[place], (generation << SN_TAG_SHIFT) | (link << 3));
+    }
+    page->free_head = (uint16_t)(first + 1);
+    page->used = (uint16_t)(first & 1023);
+    page->state = SN_PAGE_IN_USE;
+}
+
+static bool
+charge_page(struct sn_table *table)
+{
+    if (!sn_budget_charge(table->budget, SN_PAGE_BYTES, SN_CHARGE_APPLICATION))
+        return false;
+    sn_owner_add(&table->committed_bytes, SN_PAGE_BYTES);
+    return true;
+}
+
+static bool
+extend_locked(struct sn_table *table)
+{
+    if (table->high == table->pages || !charge_page(table))
+        return false;
+    uint32_t number = table->high;
+    if (number % (SN_PAGE_BYTES / sizeof(struct sn_table_page)) == 0) {
+        sn_budget_charge(table->budget, SN_PAGE_BYTES, SN_CHARGE_ALWAYS);
+        sn_owner_add(&table->metadata_bytes, SN_PAGE_BYTES);
+    }
+    sn_store_relaxed(&table->high, number + 1);
+    format_locked(table, number);
+    enlist_locked(table, number);
+    return true;
+}
+
+/* Makes some page with a free entry available in the lists. */
+static bool
+provide_locked(struct sn_table *table)
+{
+    if (table->empty) {
+        uint32_t number = table->empty - 1;
+        remove_locked(table, &table->empty, number);
+        sn_owner_add(&table->empty_pages, -UINT64_C(1));
+        table->page[number].state = SN_PAGE_IN_USE;
+        enlist_locked(table, number);
+        return true;
+    }
+    if (table->fresh) {
+        uint32_t number = table->fresh - 1;
+        if (!charge_page(table))
+            return false;
+        remove_locked(table, &table->fresh, number);
+        format_locked(table, number);
+        enlist_locked(table, number);
+        return true;
+    }
+    return extend_locked(table);
+}
+
+static uint32_t
+take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uint32_t want)
+{
+    struct sn_table_page *page = &table->page[number];
+    uint32_t taken = 0;
+    while (taken < want && page->free_head != 0) {
+        uint64_t entry = page_at(number) + (uint64_t)(page->free_head - 1) * 8;
+        uint64_t word = sn_load_relaxed(sn_table_word(table, entry));
+        page->free_head = (uint16_t)(word >> 3 & 1023);
+        page->used = (uint16_t)((page->used + 1) & 1023);
+        sn_store_relaxed(sn_table_word(table, entry), word & (SN_TAG_MASK << SN_TAG_SHIFT));
+        at[taken++] = entry;
+    }
+    return taken;
+}
+
+uint32_t
+sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want)
+{
+    uint32_t taken = 0;
+    sn_lock(&table->lock);
+    while (taken < want) {
+        unsigned list = 8;
+        while (list > 0 && !table->by_use[list - 1])
+            list--;
+        if (list == 0) {
+            if (taken > 0 || !provide_locked(table))
+                break;
+            continue;
+        }
+        uint32_t number = table->by_use[list - 1] - 1;
+        taken += take_from_page_locked(table, number, at + taken, want - taken);
+        delist_locked(table, number);
+        enlist_locked(table, number);
+    }
+    sn_unlock(&table->lock);
+    return taken;
+}
+
+/* ---- giving entries back --------------------------------------------------------------------- */
+
+static void
+put_one_locked(struct sn_table *table, uint64_t at)
+{
+    uint32_t number = (uint32_t)(at >> SN_PAGE_SHIFT);
+    struct sn_table_page *page = &table->page[number];
+    uint64_t *word = sn_table_word(table, at);
+    uint64_t free_word = sn_load_relaxed(word) & (SN_TAG_MASK << SN_TAG_SHIFT);
+    delist_locked(table, number);
+    sn_store_relaxed(word, free_word | (uint64_t)page->free_head << 3);
+    page->free_head = (uint16_t)((at & (SN_PAGE_BYTES - 1)) / 8 + 1);
+    page->used = (uint16_t)((page->used - 1) & 1023);
+    if (page->used == 0) {
+        page->state = SN_PAGE_EMPTY;
+        push_locked(table, &table->empty, number);
+        sn_owner_add(&table->empty_pages, 1);
+    } else {
+        enlist_locked(table, number);
+    }
+}
+
+void
+sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count)
+{
+    sn_lock(&table->lock);
+    for (uint32_t i = 0; i < count; i++)
+        put_one_locked(table, at[i]);
+    sn_unlock(&table->lock);
+}
+
+void
+sn_table_note_dead(struct sn_table *table)
+{
+    sn_add_relaxed(&table->dead_entries, 1);
+}
+
+/* ---- release --------------------------------------------------------------------------------- */
+
+/* The highest distance that the next generation of any entry of the page has reached. */
+static uint32_t
+floor_of_locked(const struct sn_table *table, uint32_t number)
+{
+    const uint64_t *words = sn_table_word(table, page_at(number));
+    uint64_t highest = 0;
+    for (uint32_t place = 0; place < SN_TABLE_PAGE_ENTRIES; place++) {
+        uint64_t distance =
+            (sn_word_tag(sn_load_relaxed(&words[place])) - table->first_generation) & SN_TAG_MASK;
+        highest = sn_max(highest, distance);
+    }
+    return (uint32_t)highest;
+}
+
+/* Releases one EMPTY page. False: none, or the kernel refused. */
+static bool
+release_one_locked(struct sn_table *table)
+{
+    uint32_t number = table->empty - 1;
+    struct sn_table_page *page = &table->page[number];
+    uint32_t floor = floor_of_locked(table, number);
+    /* Under the lock: nobody may take an entry of a page that is just becoming zero. */
+    if (!sn_os_discard(sn_table_word(table, page_at(number)), SN_PAGE_BYTES))
+        return false;
+    remove_locked(table, &table->empty, number);
+    page->floor = floor;
+    page->state = SN_PAGE_FRESH;
+    page->free_head = 0;
+    push_locked(table, &table->fresh, number);
+    sn_owner_add(&table->empty_pages, -UINT64_C(1));
+    sn_owner_add(&table->committed_bytes, -(uint64_t)SN_PAGE_BYTES);
+    sn_owner_add(&table->released_bytes, SN_PAGE_BYTES);
+    return true;
+}
+
+size_t
+sn_table_purge(struct sn_table *table, uint32_t max_pages)
+{
+    size_t released = 0;
+    bool more = true;
+    for (uint32_t pages = 0; more && pages < max_pages; pages++) {
+        sn_lock(&table->lock); /* page by page: allocations come between */
+        more = table->empty && release_one_locked(table);
+        sn_unlock(&table->lock);
+        released += more ? SN_PAGE_BYTES : 0;
+    }
+    sn_budget_refund(table->budget, released);
+    return released;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+size_t
+sn_table_metadata_bytes(uint64_t table_bytes)
+{
+    return sn_round_up((table_bytes >> SN_PAGE_SHIFT) * sizeof(struct sn_table_page),
+                       SN_PAGE_BYTES);
+}
+
+void
+sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata, uint64_t random,
+              struct sn_budget *budget)
+{
+    table->words = (uint64_t *)(void *)words;
+    table->bytes = bytes;
+    table->pages = (uint32_t)(bytes >> SN_PAGE_SHIFT);
+    table->page = (struct sn_table_page *)(void *)metadata;
+    table->first_generation = (uint32_t)(random & SN_TAG_MASK);
+    table->budget = budget;
+    sn_lock_init(&table->lock, SN_RANK_TABLE);
+}

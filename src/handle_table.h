@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handle_table.h - the store's array of reference words: which entries are free, which pages of it
+ * are needed. A stale handle never names another object, for ever:
+ *
+ *   - a freed entry carries the next generation; one that has used all is never issued again;
+ *   - generations start at a random value per store and count up from there ("distance");
+ *   - a page without a live entry goes back to the kernel and reads as zero; its floor keeps the
+ *     highest distance any of its entries had reached, and all start there when it is used again.
+ *
+ * Entries are named by their byte offset in the table ("at"). A FREE word: next generation in the
+ * top 24 bits, below them the place in its page of the next free entry of the page, plus 1, times
+ * 8.
+ */
+#ifndef SN_HANDLE_TABLE_H
+#define SN_HANDLE_TABLE_H
+
+#include "reference.h"
+
+#define SN_TABLE_PAGE_ENTRIES (SN_PAGE_BYTES / 8)
+
+enum sn_table_page_state {
+    SN_PAGE_FRESH = 0, /* reads as zero, entries start at `floor` */
+    SN_PAGE_IN_USE,    /* formatted, some entry issued */
+    SN_PAGE_EMPTY,     /* formatted, no entry issued: to be released */
+};
+
+struct sn_table_page {
+    uint32_t next, prev; /* page number + 1; list by occupancy, or of FRESH pages to reuse */
+    uint32_t floor;      /* distance at which entries of a FRESH page start */
+    uint16_t free_head;  /* place + 1 of the first free entry; 0: none */
+    uint16_t used : 10;  /* entries issued or cached by threads */
+    uint16_t list : 4;
+    uint16_t state : 2;
+};
+_Static_assert(sizeof(struct sn_table_page) == 16, "256 to a page");
+
+struct sn_table {
+    /* immutable after init */
+    uint64_t *words;
+    uint64_t bytes;
+    uint32_t pages;
+    uint32_t first_generation; /* random, of this store */
+    struct sn_table_page *page;
+    struct sn_budget *budget;
+
+    struct sn_lock lock SN_ALIGNED(64);
+    /* guarded by lock */
+    uint32_t by_use[8]; /* IN_USE pages with a free entry, by eighths of use, emptiest first */
+    uint32_t empty;     /* list of EMPTY pages */
+    uint32_t fresh;     /* list of FRESH pages that were used before */
+    /* written under lock, read by anybody */
+    uint32_t high; /* pages below were used at some time */
+    uint64_t committed_bytes;
+    uint64_t empty_pages;
+    uint64_t dead_entries;
+    uint64_t released_bytes;
+    uint64_t metadata_bytes;
+};
+
+size_t sn_table_metadata_bytes(uint64_t table_bytes);
+void sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata,
+                   uint64_t random, struct sn_budget *budget);
+
+/** Takes up to `want` free entries from the fullest pages. Result: how many; 0: max_bytes. */
+uint32_t sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want);
+/** Gives free entries back (their words are FREE). */
+void sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count);
+/** An entry whose generations are used up is never given back; counts it. */
+void sn_table_note_dead(struct sn_table *table);
+/** Releases at most max_pages pages without an issued entry. Result: bytes. */
+size_t sn_table_purge(struct sn_table *table, uint32_t max_pages);
+
+static inline uint64_t *
+sn_table_word(const struct sn_table *table, uint64_t at)
+{
+    return (uint64_t *)(void *)((char *)table->words + at);
+}
+
+/** Whether an address is a word of the table (else: a cell). */
+static inline bool
+sn_table_owns(const struct sn_table *table, const uint64_t *reference)
+{
+    return (uintptr_t)reference - (uintptr_t)table->words < table->bytes;
+}
+
+static inline handle_t
+sn_table_handle(const struct sn_table *table, const uint64_t *reference, uint64_t word)
+{
+    uint64_t at = (uint64_t)((const char *)reference - (const char *)table->words);
+    return (word & (SN_TAG_MASK << SN_TAG_SHIFT)) | at | 1;
+}
+
+/** The word of a freed entry whose object had this word; *dead: it must not be issued again. */
+static inline uint64_t
+sn_table_free_word(const struct sn_table *table, uint64_t word, bool *dead)
+{
+    uint64_t next = (sn_word_tag(word) + 1) & SN_TAG_MASK;
+    *dead = ((next - table->first_generation) & SN_TAG_MASK) == SN_TAG_MASK;
+    return next << SN_TAG_SHIFT;
+}
+
+#endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* heap.c - see heap.h. */
+#include "heap.h"
+
+#include <string.h>
+
+#include "osmem.h"
+
+/* ---- occupancy lists ------------------------------------------------------------------------- */
+
+static unsigned
+occupancy_of(const struct sn_class *c, const struct sn_span *span)
+{
+    uint32_t used = c->slots - span->free;
+    return used * SN_FULL / c->slots;
+}
+
+static enum sn_kind
+kind_of(const struct sn_span *span)
+{
+    return span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
+}
+
+static void
+list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    struct sn_pool *pool = heap->pool;
+    uint32_t number = sn_span_number(pool, span);
+    unsigned list = occupancy_of(sn_heap_class_of_span(heap, span), span);
+    uint32_t *head = &hc->list[kind_of(span)][list];
+    span->list = (uint8_t)list;
+    span->prev = 0;
+    span->next = *head;
+    if (*head)
+        pool->spans[*head].prev = number;
+    *head = number;
+    sn_owner_add(&hc->spans_in[kind_of(span)][list], 1);
+}
+
+static void
+list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    struct sn_pool *pool = heap->pool;
+    if (span->next)
+        pool->spans[span->next].prev = span->prev;
+    if (span->prev)
+        pool->spans[span->prev].next = span->next;
+    else
+        hc->list[kind_of(span)][span->list] = span->next;
+    sn_owner_add(&hc->spans_in[kind_of(span)][span->list], -1u);
+}
+
+/* ---- spans ----------------------------------------------------------------------------------- */
+
+static void
+format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear_headers)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = &heap->classes->of[class_id];
+    struct sn_span *span = &pool->spans[number];
+    uint32_t words = (c->slots + 63) / 64;
+    for (uint32_t word = 0; word < words; word++)
+        *sn_span_bits(pool, number, word) = 0;
+    if (c->slots % 64 != 0) /* slots that do not exist are never free */
+        *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
+    for (uint32_t block = 0; block < span->blocks; block++)
+        sn_store_relaxed(&pool->class_of[number + block], (uint8_t)class_id);
+    if (clear_headers) {
+        char *header = pool->arena + sn_slot_offset(c, number, 0) - SN_HEADER_BYTES;
+        for (uint32_t slot = 0; slot < c->slots; slot++, header += c->slot_bytes)
+            sn_store_relaxed((uint64_t *)(void *)header, 0);
+    }
+    span->class_id = (uint8_t)class_id;
+    span->free = c->slots;
+    span->hint = 0;
+    span->pass = 0;
+    sn_pool_note_lines(pool, number, c->slots);
+}
+
+static struct sn_span *
+new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_id,
+                enum sn_kind kind, enum sn_charge who)
+{
+    sn_assert_locked(&hc->lock);
+    const struct sn_class *c = &heap->classes->of[class_id];
+    bool zero;
+    uint8_t old_class;
+    uint32_t number = sn_pool_take(heap->pool, c->blocks, c->pages, who, &zero, &old_class);
+    if (!number)
+        return NULL;
+    format_span(heap, number, class_id, !zero && old_class != class_id);
+    struct sn_span *span = &heap->pool->spans[number];
+    span->flags = kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0;
+    span->state = SN_SPAN_OPEN;
+    sn_owner_add(&hc->spans[kind], 1);
+    list_insert_locked(heap, hc, span);
+    return span;
+}
+
+/* An empty span leaves its class. It is in no list. */
+static void
+release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    sn_owner_add(&hc->spans[kind_of(span)], -1u);
+    uint32_t *pins = sn_load_relaxed(&span->pins);
+    if (pins) {
+        sn_store_relaxed(&span->pins, NULL);
+        uint32_t slots = heap->classes->of[span->class_id].slots;
+        sn_sub_relaxed(&heap->pin_array_bytes, slots * sizeof(*pins));
+        sn_budget_refund(heap->pool->budget, slots * sizeof(*pins));
+        sn_os_free(pins);
+    }
+    sn_pool_put(heap->pool, sn_span_number(heap->pool, span), sn_os_now_ns());
+}
+
+/* ---- taking slots ---------------------------------------------------------------------------- */
+
+/* Takes the lowest free slots of one span, in rising address. */
+static uint32_t
+take_from_span_locked(struct sn_heap *heap, struct sn_span *span, uint32_t want, uint64_t *slots)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(pool, span);
+    uint32_t taken = 0;
+    want = (uint32_t)sn_min(want, span->free);
+    for (uint32_t word = span->hint; taken < want; word++) {
+        uint64_t *bits = sn_span_bits(pool, number, word);
+        uint64_t vacant = ~*bits;
+        while (vacant && taken < want) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
+            slots[taken++] = sn_slot_offset(c, number, slot);
+            vacant &= vacant - 1;
+        }
+        *bits = ~vacant;
+        span->hint = (uint16_t)word;
+    }
+    span->free -= taken;
+    return taken;
+}
+
+static struct sn_span *
+fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind)
+{
+    for (unsigned list = SN_FULL; list-- > 0;) {
+        if (hc->list[kind][list])
+            return &heap->pool->spans[hc->list[kind][list]];
+    }
+    return NULL;
+}
+
+static void
+reverse(uint64_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count / 2; i++) {
+        uint64_t other = slots[count - 1 - i];
+        slots[count - 1 - i] = slots[i];
+        slots[i] = other;
+    }
+}
+
+uint32_t
+sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
+             uint32_t want, uint64_t *slots)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t taken = 0;
+    sn_lock(&hc->lock);
+    while (taken < want) {
+        struct sn_span *span = fullest_locked(heap, hc, kind);
+        if (!span && taken == 0)
+            span = new_span_locked(heap, hc, class_id, kind, who);
+        if (!span)
+            break;
+        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
+        if (occupancy_of(&heap->classes->of[class_id], span) != span->list) {
+            list_remove_locked(heap, hc, span);
+            list_insert_locked(heap, hc, span);
+        }
+    }
+    sn_owner_add(&hc->used[kind], taken);
+    sn_unlock(&hc->lock);
+    reverse(slots, taken);
+    return taken;
+}
+
+/* ---- giving slots back ----------------------------------------------------------------------- */
+
+static void
+clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
+{
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(heap->pool, span);
+    uint32_t slot = sn_slot_of(c, number, offset);
+    uint64_t *bits = sn_span_bits(heap->pool, number, slot / 64);
+    uint64_t bit = UINT64_C(1) << (slot % 64);
+    sn_assert(slot < c->slots && (*bits & bit));
+    *bits &= ~bit;
+    if (slot / 64 < span->hint)
+        span->hint = (uint16_t)(slot / 64);
+    span->free++;
+    uint32_t *pins = sn_load_relaxed(&span->pins);
+    if (sn_unlikely(pins != NULL))
+        sn_store_relaxed(&pins[slot], 0);
+}
+
+/* After slots of an OPEN span were given back: its place in the lists, or its end. */
+static void
+settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    if (span->state != SN_SPAN_OPEN)
+        return; /* CLOSED: only who closed it pools or reopens it */
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    if (span->free == c->slots) {
+        list_remove_locked(heap, hc, span);
+        release_span_locked(heap, hc, span);
+    } else if (occupancy_of(c, span) != span->list) {
+        list_remove_locked(heap, hc, span);
+        list_insert_locked(heap, hc, span);
+    }
+}
+
+void
+sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    sn_lock(&hc->lock);
+    for (uint32_t i = 0; i < count;) {
+        struct sn_span *span = sn_span_at(heap->pool, slots[i]);
+        sn_assert(span->class_id == class_id);
+        uint32_t begin = i;
+        do
+            clear_slot_locked(heap, span, slots[i++]);
+        while (i < count && sn_span_at(heap->pool, slots[i]) == span);
+        sn_owner_add(&hc->used[kind_of(span)], (uint64_t)0 - (i - begin));
+        settle_locked(heap, hc, span);
+    }
+    sn_unlock(&hc->lock);
+    uint64_t bytes = (uint64_t)count * heap->classes->of[class_id].slot_bytes;
+    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_RELAXED);
+    if (freed >= sn_load_relaxed(&heap->wake_at))
+        heap->freed(heap);
+}
+
+/* ---- large objects --------------------------------------------------------------------------- */
+
+static uint32_t
+pages_for(size_t bytes)
+{
+    return (uint32_t)(sn_round_up(bytes, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
+}
+
+uint64_t
+sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
+{
+    uint8_t old_class;
+    size_t bytes = size + extra;
+    uint64_t blocks = (bytes + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
+    if (bytes < size || blocks >= heap->pool->blocks)
+        return 0;
+    uint32_t number = sn_pool_take(heap->pool, (uint32_t)blocks, pages_for(bytes),
+                                   SN_CHARGE_APPLICATION, zero, &old_class);
+    if (!number)
+        return 0;
+    struct sn_span *span = &heap->pool->spans[number];
+    span->class_id = SN_CLASS_LARGE;
+    span->free = pages_for(bytes);
+    span->flags = 0;
+    span->u.large.header = 0;
+    span->u.large.size = size;
+    for (uint32_t block = 0; block < span->blocks; block++)
+        sn_store_relaxed(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
+    /* Release: a walker that sees the state also sees the cleared header word. */
+    sn_store_release(&span->state, (uint8_t)SN_SPAN_LARGE);
+    return sn_span_offset(number);
+}
+
+void
+sn_heap_put_large(struct sn_heap *heap, uint64_t offset)
+{
+    struct sn_span *span = sn_span_at(heap->pool, offset);
+    uint32_t *pins = sn_load_relaxed(&span->pins);
+    if (pins) {
+        sn_store_relaxed(&span->pins, NULL);
+        sn_sub_relaxed(&heap->pin_array_bytes, sizeof(*pins));
+        sn_budget_refund(heap->pool->budget, sizeof(*pins));
+        sn_os_free(pins);
+    }
+    sn_pool_put(heap->pool, sn_span_number(heap->pool, span), sn_os_now_ns());
+}
+
+/* ---- closed spans ---------------------------------------------------------------------------- */
+
+uint32_t
+sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
+                       unsigned max_occupancy)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t found = 0;
+    sn_lock(&hc->lock);
+    for (unsigned list = 0; list <= max_occupancy && !found; list++) {
+        for (uint32_t at = hc->list[SN_MOVABLE][list]; at; at = heap->pool->spans[at].next) {
+            struct sn_span *span = &heap->pool->spans[at];
+            bool tried = (span->flags & SN_SPAN_TRIED) && span->pass == pass;
+            if (!tried && !(span->flags & SN_SPAN_DAMAGED)) {
+                found = at;
+                list_remove_locked(heap, hc, span);
+                span->state = SN_SPAN_CLOSED;
+                break;
+            }
+        }
+    }
+    sn_unlock(&hc->lock);
+    return found;
+}
+
+bool
+sn_heap_close(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
+    if (class_id >= SN_CLASSES_MAX)
+        return false;
+    struct sn_heap_class *hc = &heap->of[class_id];
+    sn_lock(&hc->lock);
+    bool open = span->state == SN_SPAN_OPEN && span->class_id == class_id &&
+                sn_load_relaxed(&heap->pool->class_of[number]) == class_id && span->head == number;
+    if (open) {
+        list_remove_locked(heap, hc, span);
+        span->state = SN_SPAN_CLOSED;
+    }
+    sn_unlock(&hc->lock);
+    return open;
+}
+
+bool
+sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
+    if (empty) {
+        release_span_locked(heap, hc, span);
+    } else {
+        span->flags |= flags;
+        if (flags & SN_SPAN_TRIED)
+            span->pass = pass;
+        span->state = SN_SPAN_OPEN;
+        list_insert_locked(heap, hc, span);
+    }
+    sn_unlock(&hc->lock);
+    return empty;
+}
+
+bool
+sn_heap_is_empty(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
+    sn_unlock(&hc->lock);
+    return empty;
+}
+
+void
+sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    uint32_t words = (sn_heap_class_of_span(heap, span)->slots + 63) / 64;
+    sn_lock(&hc->lock);
+    for (uint32_t word = 0; word < words; word++)
+        bits[word] = *sn_span_bits(heap->pool, number, word);
+    sn_unlock(&hc->lock);
+}
+
+uint32_t
+sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
+{
+    const struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t slots = heap->classes->of[class_id].slots;
+    uint64_t used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
+    uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
+    uint64_t least = (used + slots - 1) / slots;
+    return spans > least ? (uint32_t)(spans - least) : 0;
+}
+
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+uint32_t *
+sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
+{
+    /* Acquire: pairs with the publishing CAS below; the counts are seen as zeroed. */
+    uint32_t *pins = sn_load_acquire(&span->pins);
+    if (sn_likely(pins != NULL))
+        return pins;
+    uint32_t slots = span->state == SN_SPAN_LARGE ? 1 : heap->classes->of[span->class_id].slots;
+    uint32_t *made = sn_os_zalloc(slots * sizeof(*made));
+    if (!made)
+        return NULL;
+    uint32_t *none = NULL;
+    if (sn_cas_acq_rel(&span->pins, &none, made)) {
+        sn_add_relaxed(&heap->pin_array_bytes, slots * sizeof(*made));
+        sn_budget_charge(heap->pool->budget, slots * sizeof(*made), SN_CHARGE_ALWAYS);
+        return made;
+    }
+    sn_os_free(made); /* another pinner was faster */
+    return none;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+void
+sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes)
+{
+    heap->pool = pool;
+    heap->classes = classes;
+    heap->wake_at = UINT64_MAX;
+    for (unsigned i = 0; i < classes->count; i++)
+        sn_lock_init(&heap->of[i].lock, SN_RANK_CLASS);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap.h - the slots of all size classes, and page runs for large objects. Gives out free slots
+ * from the fullest span first, so that churn itself compacts; takes slots back; hands emptied spans
+ * to the pool at once. Knows spans and slots, not what lives in them: headers, reference words and
+ * grace periods are the callers' business.
+ *
+ *   slot state  bit in bitmap  header's check bits  may change it
+ *   FREE        0              0                    the class's lock
+ *   CACHED      1              0                    the thread whose cache holds it, or a taker
+ *   LIVE        1              not 0                whoever ends its reference word (G4)
+ *   RETIRED     1              0 (limbo link)       the grace-period thread; last unpin; the mover
+ *
+ * A slot's header check bits are 0 from before its bit says free until alloc names it.
+ */
+#ifndef SN_HEAP_H
+#define SN_HEAP_H
+
+#include "span.h"
+
+#define SN_OCCUPANCIES 9 /* eighths of occupancy, sparsest first; the last: full */
+#define SN_FULL        8
+
+enum sn_kind { SN_MOVABLE = 0, SN_UNMOVABLE = 1 };
+
+struct sn_heap_class {
+    struct sn_lock lock;
+    /* guarded by lock */
+    uint32_t list[2][SN_OCCUPANCIES]; /* [kind][occupancy]: OPEN spans */
+    /* written under lock, read by anybody */
+    uint32_t spans_in[2][SN_OCCUPANCIES]; /* lengths of the lists */
+    uint32_t spans[2];                    /* OPEN and CLOSED */
+    uint64_t used[2];                     /* slots whose bit is set */
+    /* written by the mover, read by anybody */
+    uint64_t moved;
+    uint64_t refused[8];
+} SN_ALIGNED(64);
+
+struct sn_heap {
+    struct sn_pool *pool;
+    const struct sn_classes *classes;
+    /* Called when freed_bytes passes wake_at: compaction may have become worth while. */
+    void (*freed)(struct sn_heap *heap);
+    uint64_t wake_at;     /* atomic */
+    uint64_t freed_bytes; /* atomic; slots that became free, since creation */
+    /* large objects; atomic */
+    uint64_t large_objects;
+    uint64_t large_requested;
+    uint64_t large_live_bytes; /* whole pages of those live */
+    uint64_t large_allocs, large_frees;
+    uint64_t pin_array_bytes;
+    struct sn_heap_class of[SN_CLASSES_MAX];
+};
+
+void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
+
+/**
+ * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'
+ * arena offsets, so that taking from its end goes up in address. Result: how many; 0: max_bytes
+ * or the arena does not allow a new span.
+ */
+uint32_t sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind,
+                      enum sn_charge who, uint32_t want, uint64_t *slots);
+
+/** Gives slots of one class back; their headers are clear. Neighbours of one span should follow one
+ * another. */
+void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
+
+/** A run for a large object of `size` bytes; 0 when there is none. *zero: its bytes are zero. */
+uint64_t sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero);
+void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
+
+/**
+ * Closes the sparsest OPEN span of movable objects that was not tried in this pass: no refill takes
+ * from it, and only sn_heap_reopen lets it go. Result: its number, 0: none.
+ */
+uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
+                                unsigned max_occupancy);
+/** Closes one given span, for a walk over its headers. False: it is not OPEN. */
+bool sn_heap_close(struct sn_heap *heap, uint32_t number);
+/** Ends the closed state: to the pool when empty (true), else open again, with these flags set. */
+bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
+/** Whether all slots of a closed span are free. */
+bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
+
+#define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
+/** Copies a closed span's bitmap: from here on its bits only become 0. */
+void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
+
+/** Spans of movable objects that a perfect compaction of the class would empty. */
+uint32_t sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id);
+
+/** The span's pin counts, made at the first call; NULL without memory. */
+uint32_t *sn_heap_pins(struct sn_heap *heap, struct sn_span *span);
+
+static inline const struct sn_class *
+sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)
+{
+    return &heap->classes->of[span->class_id];
+}
+
+/** The header word of the object at an offset: in front of it, or in a large span's descriptor. */
+static inline uint64_t *
+sn_header_of(const struct sn_pool *pool, uint64_t offset)
+{
+    if (sn_likely(sn_load_relaxed(&pool->class_of[sn_block_of(offset)]) != SN_CLASS_LARGE))
+        return (uint64_t *)(void *)(pool->arena + offset - SN_HEADER_BYTES);
+    return &pool->spans[sn_block_of(offset)].u.large.header;
+}
+
+/** Arena offset of a slot's object. */
+static inline uint64_t
+sn_slot_offset(const struct sn_class *c, uint32_t number, uint32_t slot)
+{
+    return sn_span_offset(number) + c->lead + SN_HEADER_BYTES + (uint64_t)slot * c->slot_bytes;
+}
+
+/** The slot whose object lies at an offset; the offset is exact. */
+static inline uint32_t
+sn_slot_of(const struct sn_class *c, uint32_t number, uint64_t offset)
+{
+    return sn_slot_index(c, offset - SN_HEADER_BYTES - c->lead - sn_span_offset(number));
+}
+
+#endif

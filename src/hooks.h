@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hooks.h - points in the protocol where debug builds let a test step in: to stage a race, to
+ * delay, to fail a system call, to make rare paths common. In release builds (SN_DEBUG 0) every
+ * hook is an empty inline function. Nothing here is part of the interface.
+ */
+#ifndef SN_HOOKS_H
+#define SN_HOOKS_H
+
+#include <stdbool.h>
+
+#ifndef SN_DEBUG
+#define SN_DEBUG 0
+#endif
+
+/** Where a hook stands. `object` is the slot's address, unless said otherwise. */
+enum sn_hook_point {
+    SN_HOOK_AFTER_MARK,     /* mover: step 1 done for this object */
+    SN_HOOK_BEFORE_COPY,    /* mover: step 3 passed, mover's lock held */
+    SN_HOOK_AFTER_COPY,     /* mover: step 4 done, destination not yet published */
+    SN_HOOK_BEFORE_PUBLISH, /* mover: header of the destination names R */
+    SN_HOOK_AFTER_PUBLISH,  /* mover: step 5 done */
+    SN_HOOK_BEFORE_RECLAIM, /* mover: step 6; object: the span about to be reclaimed */
+    SN_HOOK_FREE_LOADED,    /* a free has loaded the word, before its CAS or store */
+    SN_HOOK_MUT_LOADED,     /* deref_mut has loaded the word, before a call-off */
+    SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
+    SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
+    SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
+    SN_HOOK_RELOCATE,       /* relocate: between `to` and `from` */
+    SN_HOOK_CACHE_BUSY,     /* thread cache: owner is busy, before it looks for the taker's flag */
+    SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */
+    SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
+    SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
+    SN_HOOK_POINTS
+};
+
+/** System calls and allocations that a test can make fail. */
+enum sn_fault_point {
+    SN_FAULT_MMAP,
+    SN_FAULT_MADVISE,
+    SN_FAULT_THREAD,     /* pthread_create */
+    SN_FAULT_MEMBARRIER, /* as if the kernel had none: asked once, at the first create */
+    SN_FAULT_MALLOC,     /* the library's own calloc and malloc */
+    SN_FAULT_PIPE,
+    SN_FAULT_POINTS
+};
+
+#if SN_DEBUG
+/** Set by tests while no other thread is inside the library; called with whatever locks are held.
+ * */
+extern void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
+/** Non-zero answer: the call fails. */
+extern int (*sn_fault_fn)(enum sn_fault_point point);
+/** Compaction treats every span as worth evacuating: moves although nothing is fragmented. */
+extern bool sn_debug_force_moves;
+
+static inline void
+sn_hook(enum sn_hook_point point, const void *object)
+{
+    void (*fn)(enum sn_hook_point, const void *) = __atomic_load_n(&sn_hook_fn, __ATOMIC_ACQUIRE);
+    if (fn)
+        fn(point, object);
+}
+
+static inline bool
+sn_fault(enum sn_fault_point point)
+{
+    int (*fn)(enum sn_fault_point) = __atomic_load_n(&sn_fault_fn, __ATOMIC_ACQUIRE);
+    return fn && fn(point);
+}
+
+static inline bool
+sn_force_moves(void)
+{
+    return __atomic_load_n(&sn_debug_force_moves, __ATOMIC_RELAXED);
+}
+#else
+static inline void
+sn_hook(enum sn_hook_point point, const void *object)
+{
+    (void)point;
+    (void)object;
+}
+
+static inline bool
+sn_fault(enum sn_fault_point point)
+{
+    (void)point;
+    return false;
+}
+
+static inline bool
+sn_force_moves(void)
+{
+    return false;
+}
+#endif
+
+#endif

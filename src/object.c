@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/* object.c - see object.h. The protocol's guarantees stand in reference.h. */
+#include "object.h"
+
+#include <string.h>
+
+/* ---- hardened mode --------------------------------------------------------------------------- */
+
+/*
+ * A hardened store writes a canary behind every object's last requested byte and fills freed slots;
+ * both are looked at when the slot changes hands. Its canary does not depend on the address, so
+ * that a move copies it.
+ */
+#define POISON          UINT64_C(0xdededededededede)
+#define POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
+
+static uint64_t
+canary_of(const handle_store *store)
+{
+    return (store->secret * UINT64_C(0xff51afd7ed558ccd)) | 1;
+}
+
+static void
+write_canary(handle_store *store, uint64_t slot, size_t size)
+{
+    uint64_t canary = canary_of(store);
+    memcpy((char *)sn_store_address(store, slot) + size, &canary, sizeof(canary));
+}
+
+static void
+check_canary(handle_store *store, uint64_t slot, size_t size)
+{
+    uint64_t seen;
+    memcpy(&seen, (const char *)sn_store_address(store, slot) + size, sizeof(seen));
+    if (seen != canary_of(store))
+        sn_store_error(store, "object of %zu bytes was written past its end (canary at %#llx)",
+                       size, (unsigned long long)(slot + size));
+}
+
+void
+sn_object_poison(handle_store *store, uint64_t slot)
+{
+    if (sn_object_class(store, slot) >= SN_CLASSES_MAX)
+        return; /* a large object's pages go to the pool */
+    size_t words = (sn_object_slot_bytes(store, slot) - SN_HEADER_BYTES) / 8;
+    uint64_t *data = sn_store_address(store, slot);
+    for (size_t i = 0; i < words; i++)
+        data[i] = POISON;
+    sn_store_relaxed(sn_header_of(&store->pool, slot), POISONED_HEADER);
+}
+
+static void
+check_poison(handle_store *store, uint64_t slot)
+{
+    if (sn_load_relaxed(sn_header_of(&store->pool, slot)) != POISONED_HEADER)
+        return; /* never used, or its span was formatted anew */
+    size_t words = (sn_object_slot_bytes(store, slot) - SN_HEADER_BYTES) / 8;
+    const uint64_t *data = sn_store_address(store, slot);
+    for (size_t i = 0; i < words; i++) {
+        if (data[i] != POISON) {
+            sn_store_error(store, "freed object at offset %#llx was written after its free",
+                           (unsigned long long)slot);
+            return;
+        }
+    }
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+void
+sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
+{
+    sn_store_error(store,
+                   "%s: header of the object at offset %#llx is damaged (written past the end of "
+                   "the object before it?); its span is left alone from now on",
+                   where, (unsigned long long)slot);
+}
+
+size_t
+sn_object_slot_bytes(const handle_store *store, uint64_t slot)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id < SN_CLASSES_MAX)
+        return store->classes.of[class_id].slot_bytes;
+    return (size_t)store->pool.spans[sn_block_of(slot)].free << SN_PAGE_SHIFT;
+}
+
+void
+sn_object_count_name(handle_store *store, const uint64_t *reference, uint64_t by)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    bool handle = sn_table_owns(&store->table, reference);
+    sn_cache_add(cache, handle ? &cache->by_handle : &cache->by_cell, by);
+}
+
+static void
+count_alloc(handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (class_id < SN_CLASSES_MAX) {
+        sn_cache_count_alloc(cache, class_id, size);
+    } else {
+        sn_add_relaxed(&store->heap.large_objects, 1);
+        sn_add_relaxed(&store->heap.large_requested, size);
+        sn_add_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->heap.large_allocs, 1);
+        sn_cache_add(cache, &cache->requested, size);
+    }
+}
+
+static void
+count_free(handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (class_id < SN_CLASSES_MAX) {
+        sn_cache_count_free(cache, class_id, size);
+    } else {
+        sn_sub_relaxed(&store->heap.large_objects, 1);
+        sn_sub_relaxed(&store->heap.large_requested, size);
+        sn_sub_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->heap.large_frees, 1);
+        sn_cache_add(cache, &cache->requested, (uint64_t)0 - size);
+    }
+}
+
+/* One attempt. *zero: the bytes are zero already. */
+static uint64_t
+try_take(handle_store *store, size_t size, unsigned flags, bool *zero)
+{
+    *zero = false;
+    if (size > sn_classes_max_size(&store->classes))
+        return sn_heap_take_large(&store->heap, size, store->classes.extra, zero);
+    unsigned class_id = sn_class_for(&store->classes, size);
+    if (flags & HANDLE_UNMOVABLE) {
+        uint64_t slot;
+        return sn_heap_take(&store->heap, class_id, SN_UNMOVABLE, SN_CHARGE_APPLICATION, 1, &slot)
+                   ? slot
+                   : 0;
+    }
+    return sn_cache_refill(&store->caches, sn_cache_self(&store->caches), class_id);
+}
+
+/* Memory that is free, but in the wrong place: idle threads' caches, empty spans and table pages.
+ * */
+static void
+gather_free_memory(handle_store *store)
+{
+    uint64_t next;
+    sn_caches_take_slots(&store->caches, false, false, NULL);
+    sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
+    sn_table_purge(&store->table, UINT32_MAX);
+}
+
+/* The last resort of an allocation. 0: errno says what the caller can do. */
+static uint64_t
+take_under_pressure(handle_store *store, size_t size, unsigned flags, bool *zero)
+{
+    gather_free_memory(store);
+    uint64_t slot = try_take(store, size, flags, zero);
+    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
+    if (!slot && max != 0 && store->options.pressure) {
+        store->options.pressure(store->options.opaque, store, size);
+        slot = try_take(store, size, flags, zero);
+    }
+    if (slot)
+        return slot;
+    bool compacting = max != 0 && sn_defrag_press(store);
+    if (max != 0 && size < max && !store->forked &&
+        (compacting || sn_store_limbo(store) > size + SN_PAGE_BYTES)) {
+        sn_rcu_nudge(store->rcu, true);
+        sn_add_relaxed(&store->alloc_retries, 1);
+        errno = EAGAIN;
+    } else {
+        sn_add_relaxed(&store->alloc_failures, 1);
+        errno = ENOMEM;
+    }
+    return 0;
+}
+
+uint64_t
+sn_object_take(handle_store *store, size_t size, unsigned flags)
+{
+    bool zero;
+    if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
+        errno = EINVAL;
+        return 0;
+    }
+    uint64_t slot = try_take(store, size, flags, &zero);
+    if (sn_unlikely(!slot)) {
+        slot = take_under_pressure(store, size, flags, &zero);
+        if (!slot)
+            return 0;
+    }
+    count_alloc(store, slot, size);
+    if (sn_unlikely(store->hardened))
+        check_poison(store, slot);
+    if ((flags & HANDLE_ZERO) && !zero)
+        memset(sn_store_address(store, slot), 0, size);
+    return slot;
+}
+
+/* Makes a slot whose header is clear free. */
+static void
+give_slot_back(handle_store *store, uint64_t slot)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id < SN_CLASSES_MAX)
+        sn_cache_flush(&store->caches, sn_cache_self(&store->caches), class_id, slot);
+    else
+        sn_heap_put_large(&store->heap, slot);
+}
+
+void
+sn_object_untake(handle_store *store, uint64_t slot, size_t size)
+{
+    sn_store_relaxed(sn_header_of(&store->pool, slot), 0);
+    count_free(store, slot, size);
+    give_slot_back(store, slot);
+}
+
+void
+sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+{
+    if (sn_unlikely(store->hardened))
+        write_canary(store, slot, size);
+    sn_object_name(store, slot, sn_object_class(store, slot), size, reference);
+}
+
+/* ---- the end of an object -------------------------------------------------------------------- */
+
+/* Clears the header of an object whose word has ended, and counts. */
+static void
+end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    uint64_t *header = sn_header_of(&store->pool, slot);
+    uint64_t seen = sn_load_relaxed(header);
+    bool sound = sn_object_is_named(store, slot, seen, reference);
+    size_t size = sound ? sn_object_size(store, slot, seen) : 0;
+    if (sn_unlikely(!sound)) {
+        sn_span_at(&store->pool, slot)->flags |= SN_SPAN_DAMAGED;
+        size = sn_object_size(store, slot, 0);
+    } else if (sn_unlikely(store->hardened)) {
+        check_canary(store, slot, size);
+    }
+    sn_store_relaxed(header, 0);
+    count_free(store, slot, size);
+    sn_object_count_name(store, reference, (uint64_t)0 - 1);
+    if (sn_unlikely(!sound))
+        sn_object_report_damage(store, slot, "free");
+}
+
+static void
+put_in_limbo(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    bool entered = sn_cache_enter(cache);
+    sn_cache_retire(&store->caches, cache, entered, slot, bytes);
+    sn_cache_leave(cache);
+}
+
+/* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */
+static bool
+end_for_pinners(handle_store *store, uint64_t slot)
+{
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
+        return true;
+    sn_add_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
+    return false;
+}
+
+void
+sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    end_header(store, slot, reference);
+    if (end_for_pinners(store, slot))
+        put_in_limbo(store, slot, sn_object_slot_bytes(store, slot));
+}
+
+void
+sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+    if (pinned || sn_load_relaxed(&store->caches.walkers) != 0) {
+        sn_object_retire(store, slot, reference);
+        return;
+    }
+    end_header(store, slot, reference);
+    if (store->hardened)
+        sn_object_poison(store, slot);
+    give_slot_back(store, slot);
+}
+
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+uint32_t *
+sn_object_pin(handle_store *store, uint64_t slot)
+{
+    struct sn_span *span = sn_span_at(&store->pool, slot);
+    if (!sn_heap_pins(&store->heap, span)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    sn_add_relaxed(&store->pins, 1);
+    /* Acquire-release: orders the count before the second look at R, and pairs with the mover's
+     * look at the count after its grace period. */
+    (void)__atomic_fetch_add(pin, 1, __ATOMIC_ACQ_REL);
+    sn_hook(SN_HOOK_PIN_COUNTED, sn_store_address(store, slot));
+    return pin;
+}
+
+bool
+sn_object_unpin(handle_store *store, uint64_t slot)
+{
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    int last = pin ? sn_pin_lower(pin) : -EINVAL;
+    if (last < 0)
+        return false;
+    sn_sub_relaxed(&store->pins, 1);
+    if (last) /* its bytes were counted as limbo when it was freed */
+        put_in_limbo(store, slot, 0);
+    return true;
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+uint64_t
+sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
+{
+    /* Acquire: orders the object's contents after the word; pairs with publication. */
+    uint64_t word = sn_load_acquire(reference);
+    sn_hook(SN_HOOK_MUT_LOADED, reference);
+    /* G3: the CAS makes the mover's publish fail. The loop ends: MOVING is set again only after the
+     * mover has seen LIVE, and a new mark needs a new batch. */
+    while (((word ^ want) & mask) == 0 && sn_word_is_moving(word)) {
+        if (sn_cas_acq_rel(reference, &word, sn_word_as_live(word)))
+            return sn_word_as_live(word);
+    }
+    return word;
+}
+
+bool
+sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
+                    uint64_t mask, size_t *size)
+{
+    uint64_t last = 0;
+    for (;;) {
+        uint64_t word = sn_load_acquire(reference);
+        if (((word ^ want) & mask) != 0)
+            return false;
+        uint64_t slot = sn_word_offset(word);
+        uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+        if (sn_object_is_named(store, slot, header, reference)) {
+            *size = sn_object_size(store, slot, header);
+            return true;
+        }
+        if (word == last) { /* not a race: nobody changed R meanwhile */
+            sn_object_report_damage(sn_store_mutable(store), slot, "size");
+            return false;
+        }
+        last = word;
+    }
+}
+
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+/* Same slot: only the slack changes, by CAS from the value that named R (G4). */
+static int
+resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
+                size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    size_t before = sn_object_size(store, slot, header);
+    uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
+    uint64_t want = sn_header_make(store->secret, reference, slack, slot);
+    if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
+        return -ENOENT;
+    if (store->hardened)
+        write_canary(store, slot, size);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    sn_cache_add(cache, &cache->requested, size - before);
+    return 0;
+}
+
+static bool
+fits_in_place(const handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    return class_id < SN_CLASSES_MAX && size <= sn_classes_max_size(&store->classes) &&
+           sn_class_for(&store->classes, size) == class_id;
+}
+
+/* Another slot: filled in private, then R is turned to it by CAS. */
+static int
+resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
+               size_t size)
+{
+    uint64_t old_slot = sn_word_offset(word);
+    size_t before = sn_object_size(store, old_slot, header);
+    uint64_t slot = sn_object_take(store, size, sn_object_flags(word));
+    if (!slot)
+        return -errno;
+    memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
+    sn_object_name_any(store, slot, size, reference);
+    sn_object_count_name(store, reference, 1);
+    sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
+    /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
+    while (sn_word_has_object(word) && sn_word_offset(word) == old_slot) {
+        uint64_t tag = sn_word_tag(word);
+        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, slot))) {
+            sn_object_retire(store, old_slot, reference);
+            return 0;
+        }
+        if (sn_table_owns(&store->table, reference) && sn_word_tag(word) != tag)
+            break; /* freed, and the index issued again */
+    }
+    sn_object_count_name(store, reference, (uint64_t)0 - 1);
+    sn_object_untake(store, slot, size);
+    return -ENOENT;
+}
+
+int
+sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                 size_t size)
+{
+    uint64_t last = 0;
+    for (;;) {
+        /* A pending move is called off: the copy it would publish has the old size. */
+        uint64_t word = sn_reference_call_off(reference, want, mask);
+        if (((word ^ want) & mask) != 0)
+            return -ENOENT;
+        uint64_t slot = sn_word_offset(word);
+        uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+        if (sn_object_is_named(store, slot, header, reference)) {
+            uint32_t *pin = sn_pin_word(&store->heap, slot);
+            if (pin && (sn_load_acquire(pin) & SN_PIN_WRITTEN))
+                return -EBUSY;
+            if (fits_in_place(store, slot, size))
+                return resize_in_place(store, slot, header, reference, size);
+            return resize_by_copy(store, word, header, reference, size);
+        }
+        if (word == last) {
+            sn_object_report_damage(store, slot, "resize");
+            return -EINVAL;
+        }
+        last = word;
+    }
+}

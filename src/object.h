@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * object.h - an object's life below its name: a slot is taken, named, replaced, retired or reused.
+ * Handles and cells (handle.c, cell.c) differ in where the reference word lies and how it ends;
+ * everything else is here, once.
+ */
+#ifndef SN_OBJECT_H
+#define SN_OBJECT_H
+
+#include "store.h"
+
+/** Value of the word of a new object. */
+static inline uint64_t
+sn_object_word(uint64_t tag, uint64_t slot, unsigned flags)
+{
+    return tag << SN_TAG_SHIFT | slot | (flags & HANDLE_UNMOVABLE ? SN_WORD_UNMOVABLE : 0) |
+           SN_WORD_LIVE;
+}
+
+/** Flags of the object that a word names. */
+static inline unsigned
+sn_object_flags(uint64_t word)
+{
+    return word & SN_WORD_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
+}
+
+/** Class of the object at an offset, or SN_CLASS_LARGE. */
+static inline unsigned
+sn_object_class(const handle_store *store, uint64_t slot)
+{
+    return sn_load_relaxed(&store->pool.class_of[sn_block_of(slot)]);
+}
+
+/**
+ * Takes a slot for `size` bytes by the long way: refill, large, unmovable, limits. Counts it as
+ * allocated. The header is clear. 0 with errno ENOMEM, EAGAIN or EINVAL.
+ */
+SN_NOINLINE uint64_t sn_object_take(handle_store *store, size_t size, unsigned flags);
+
+/** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
+SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
+
+/** Writes the header that names R (before R names the slot). */
+static inline void
+sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t size,
+               const uint64_t *reference)
+{
+    if (sn_likely(class_id < SN_CLASSES_MAX)) {
+        uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
+        uint64_t *header = (uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES);
+        /* Relaxed: R's release store comes after and orders it; the mover reads headers without
+         * order, and believes one only if R names the slot. */
+        sn_store_relaxed(header, sn_header_make(store->secret, reference, slack, slot));
+    } else {
+        uint64_t *header = sn_header_of(&store->pool, slot);
+        sn_store_relaxed(header, sn_header_make(store->secret, reference, 0, slot));
+    }
+}
+
+/** sn_object_name for any slot, with what hardened mode writes. */
+void sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
+
+/** Requested size by a header that names R. */
+static inline size_t
+sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_likely(class_id < SN_CLASSES_MAX))
+        return sn_class_payload(&store->classes.of[class_id]) - sn_header_slack(header);
+    return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large.size);
+}
+
+/** Whether a header read from the slot names R. */
+static inline bool
+sn_object_is_named(const handle_store *store, uint64_t slot, uint64_t header,
+                   const uint64_t *reference)
+{
+    return sn_header_reference(header) == reference &&
+           sn_header_is_sound(store->secret, header, slot);
+}
+
+/**
+ * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,
+ * retires the slot; a pinned slot is left to its last unpin.
+ */
+void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/** As sn_object_retire, but the slot is reusable at once if nobody pins it. */
+SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/** Hardened stores: fills a slot that is about to become free; looked at when it is taken again. */
+void sn_object_poison(handle_store *store, uint64_t slot);
+
+/** Ends one pin of a slot; the last one of an ended object retires it. False: was not pinned. */
+bool sn_object_unpin(handle_store *store, uint64_t slot);
+
+/** Raises the slot's pin count. NULL, ENOMEM: no memory for the counts. */
+uint32_t *sn_object_pin(handle_store *store, uint64_t slot);
+
+/** Slot bytes of an object, header included. */
+size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
+
+/** Counts an object named (+1) or ended (-1) by handle or cell, beside its class's counters. */
+void sn_object_count_name(handle_store *store, const uint64_t *reference, uint64_t by);
+
+/**
+ * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
+ * (want ^ word) & mask, untouched.
+ */
+uint64_t sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask);
+
+/** Resize, of handle and cell alike; in a section. want and mask as above. */
+int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                     size_t size);
+
+/** Size, of handle and cell alike (G2); in a section. False: no such object. */
+bool sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
+                         uint64_t mask, size_t *size);
+
+void sn_object_report_damage(handle_store *store, uint64_t slot, const char *where);
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.c - the options of a store: one table with name, type, range and unit of each, from which
+ * checking, setting and getting by name all work.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+
+enum kind { SWITCH, U32, U64, I64, HUGEPAGES, NAME };
+
+struct option {
+    const char *name;
+    const char *unit;
+    enum kind kind;
+    bool at_creation;
+    bool zero_allowed; /* 0 stands for "default" or "none", whatever the range */
+    size_t at;         /* offset in struct handle_store_options */
+    int64_t low, high;
+};
+
+#define AT(member) offsetof(struct handle_store_options, member)
+#define TIB        ((int64_t)1 << 40)
+
+static const struct option options[] = {
+    {"name", "", NAME, true, false, AT(name), 0, 31},
+    {"hardened", "", SWITCH, true, false, AT(hardened), 0, 1},
+    {"arena_bytes", " bytes", U64, true, true, AT(arena_bytes), SN_ARENA_MIN_BYTES, TIB},
+    {"alignment", " bytes (8, 16 or 64)", U32, true, false, AT(alignment), 8, 64},
+    {"max_bytes", " bytes, or 0", U64, false, true, AT(max_bytes), SN_MAX_BYTES_MIN, INT64_MAX},
+    {"purge_delay_ms", " ms", I64, false, false, AT(purge_delay_ms), -1, 3600000},
+    {"hugepages", "", HUGEPAGES, false, false, AT(hugepages), 0, 2},
+    {"thread_cache_bytes", " bytes", U64, false, false, AT(thread_cache_bytes), 0, 64 << 20},
+    {"thread_cache_total_bytes", " bytes", U64, false, false, AT(thread_cache_total_bytes), 0, TIB},
+    {"defrag.enabled", "", SWITCH, false, false, AT(defrag.enabled), 0, 1},
+    {"defrag.ignore_bytes", " bytes", U64, false, false, AT(defrag.ignore_bytes), 0, TIB},
+    {"defrag.threshold_lower_percent", " %", U32, false, false, AT(defrag.threshold_lower_percent),
+     0, 100},
+    {"defrag.threshold_upper_percent", " %", U32, false, false, AT(defrag.threshold_upper_percent),
+     0, 100},
+    {"defrag.cpu_min_percent", " %", U32, false, false, AT(defrag.cpu_min_percent), 1, 100},
+    {"defrag.cpu_max_percent", " %", U32, false, false, AT(defrag.cpu_max_percent), 1, 100},
+    {"defrag.slice_us", " us", U32, false, false, AT(defrag.slice_us), 50, 100000},
+    {"defrag.pause_while_forked", "", SWITCH, false, false, AT(defrag.pause_while_forked), 0, 1},
+};
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+static const char *const hugepage_names[] = {"never", "advise", "always"};
+
+/* ---- reading and writing a member ------------------------------------------------------------ */
+
+static void *
+member(const struct handle_store_options *values, const struct option *option)
+{
+    return (char *)(uintptr_t)values + option->at;
+}
+
+static int64_t
+get_number(const struct handle_store_options *values, const struct option *option)
+{
+    void *at = member(values, option);
+    switch (option->kind) {
+    case SWITCH:
+        return sn_load_relaxed((bool *)at);
+    case U32:
+        return sn_load_relaxed((uint32_t *)at);
+    case HUGEPAGES:
+        return (int64_t)sn_load_relaxed((enum handle_hugepages *)at);
+    case U64: {
+        uint64_t value = sn_load_relaxed((uint64_t *)at);
+        return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+    }
+    default:
+        return sn_load_relaxed((int64_t *)at);
+    }
+}
+
+static void
+set_number(struct handle_store_options *values, const struct option *option, int64_t value)
+{
+    void *at = member(values, option);
+    switch (option->kind) {
+    case SWITCH:
+        sn_store_relaxed((bool *)at, value != 0);
+        break;
+    case U32:
+        sn_store_relaxed((uint32_t *)at, (uint32_t)value);
+        break;
+    case HUGEPAGES:
+        sn_store_relaxed((enum handle_hugepages *)at, (enum handle_hugepages)value);
+        break;
+    case U64:
+        sn_store_relaxed((uint64_t *)at, (uint64_t)value);
+        break;
+    default:
+        sn_store_relaxed((int64_t *)at, value);
+        break;
+    }
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3))) static int
+refuse(const struct handle_store_options *values, const char *format, ...)
+{
+    char line[SN_ERROR_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    if (values->error)
+        values->error(values->opaque, line);
+    else
+        fprintf(stderr, "sinter: %s\n", line);
+    return -EINVAL;
+}
+
+static int
+check_number(const struct handle_store_options *values, const struct option *option, int64_t value)
+{
+    if (value == 0 && option->zero_allowed)
+        return 0;
+    bool fits = value >= option->low && value <= option->high;
+    if (option->at == AT(alignment))
+        fits = value == 8 || value == 16 || value == 64;
+    if (fits)
+        return 0;
+    return refuse(values, "option %s: %" PRId64 " is out of range: %" PRId64 " to %" PRId64 "%s",
+                  option->name, value, option->low, option->high, option->unit);
+}
+
+static int
+check_pairs(const struct handle_store_options *values)
+{
+    if (values->defrag.threshold_lower_percent > values->defrag.threshold_upper_percent)
+        return refuse(values,
+                      "option defrag.threshold_lower_percent: %u is out of range: 0 to "
+                      "defrag.threshold_upper_percent (%u) %%",
+                      values->defrag.threshold_lower_percent,
+                      values->defrag.threshold_upper_percent);
+    if (values->defrag.cpu_min_percent > values->defrag.cpu_max_percent)
+        return refuse(values,
+                      "option defrag.cpu_min_percent: %u is out of range: 1 to "
+                      "defrag.cpu_max_percent (%u) %%",
+                      values->defrag.cpu_min_percent, values->defrag.cpu_max_percent);
+    return 0;
+}
+
+int
+sn_options_check(const struct handle_store_options *values)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *option = &options[i];
+        if (option->kind == NAME) {
+            if (values->name && strnlen(values->name, 32) > 31)
+                return refuse(values, "option name: longer than 31 bytes");
+            continue;
+        }
+        int error = check_number(values, option, get_number(values, option));
+        if (error)
+            return error;
+    }
+    return check_pairs(values);
+}
+
+/* ---- by name --------------------------------------------------------------------------------- */
+
+static const struct option *
+find(const char *name)
+{
+    for (size_t i = 0; name && i < OPTION_COUNT; i++) {
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    }
+    return NULL;
+}
+
+/* Power of two that a suffix stands for; -1: no such suffix. */
+static int
+suffix_shift(const char *text)
+{
+    static const char letters[] = "KMGT";
+    if (text[0] == 0)
+        return 0;
+    const char *at = strchr(letters, text[0]);
+    return at && text[1] == 0 ? 10 * (int)(at - letters + 1) : -1;
+}
+
+static bool
+parse_integer(const struct option *option, const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || text[0] == ' ')
+        return false;
+    int shift = option->kind == U64 ? suffix_shift(end) : (*end == 0 ? 0 : -1);
+    if (shift < 0 || number > INT64_MAX >> shift || (shift > 0 && number < 0))
+        return false;
+    *value = (int64_t)number << shift;
+    return true;
+}
+
+static bool
+parse(const struct option *option, const char *text, int64_t *value)
+{
+    if (option->kind == SWITCH) {
+        *value = strcmp(text, "yes") == 0;
+        return *value || strcmp(text, "no") == 0;
+    }
+    if (option->kind == HUGEPAGES) {
+        for (*value = 0; *value < 3; ++*value) {
+            if (strcmp(text, hugepage_names[*value]) == 0)
+                return true;
+        }
+        return false;
+    }
+    return parse_integer(option, text, value);
+}
+
+static const char *
+expected(const struct option *option)
+{
+    return option->kind == SWITCH      ? "yes or no"
+           : option->kind == HUGEPAGES ? "never, advise or always"
+                                       : "a decimal number";
+}
+
+int
+handle_store_set(handle_store *store, const char *name, const char *value)
+{
+    if (!store || !name || !value)
+        return -EINVAL;
+    struct handle_store_options *values = &store->options;
+    const struct option *option = find(name);
+    int64_t number;
+    if (!option)
+        return refuse(values, "option %s: unknown", name);
+    if (option->at_creation)
+        return refuse(values, "option %s: '%s': only at creation", name, value);
+    if (!parse(option, value, &number))
+        return refuse(values, "option %s: '%s' is not %s; range: %" PRId64 " to %" PRId64 "%s",
+                      name, value, expected(option), option->low, option->high, option->unit);
+    struct handle_store_options wanted = *values;
+    set_number(&wanted, option, number);
+    int error = check_number(values, option, number);
+    if (!error)
+        error = check_pairs(&wanted);
+    if (error)
+        return error;
+    set_number(values, option, number);
+    sn_options_apply(store);
+    return 0;
+}
+
+int
+handle_store_get(handle_store *store, const char *name, char *value, size_t size)
+{
+    char text[32];
+    const struct option *option = find(name);
+    if (!store || !option || !value)
+        return -EINVAL;
+    int64_t number = option->kind == NAME ? 0 : get_number(&store->options, option);
+    int length;
+    if (option->kind == NAME)
+        length = snprintf(text, sizeof(text), "%s", store->name);
+    else if (option->kind == SWITCH)
+        length = snprintf(text, sizeof(text), "%s", number ? "yes" : "no");
+    else if (option->kind == HUGEPAGES)
+        length = snprintf(text, sizeof(text), "%s", hugepage_names[number]);
+    else
+        length = snprintf(text, sizeof(text), "%" PRId64, number);
+    if ((size_t)length >= size)
+        return -ENOSPC;
+    memcpy(value, text, (size_t)length + 1);
+    return 0;
+}
+
+void
+sn_options_apply(handle_store *store)
+{
+    const struct handle_store_options *values = &store->options;
+    sn_store_relaxed(&store->budget.max_bytes, sn_load_relaxed(&values->max_bytes));
+    sn_store_relaxed(&store->caches.thread_bytes_max, sn_load_relaxed(&values->thread_cache_bytes));
+    sn_store_relaxed(&store->caches.total_bytes_max,
+                     sn_load_relaxed(&values->thread_cache_total_bytes));
+    enum handle_hugepages mode = sn_load_relaxed(&values->hugepages);
+    sn_os_hugepages(store->pool.arena, (size_t)store->pool.blocks << SN_BLOCK_SHIFT,
+                    mode != HANDLE_HUGEPAGES_NEVER);
+    sn_os_hugepages(store->table.words, store->table.bytes, mode == HANDLE_HUGEPAGES_ALWAYS);
+    sn_rcu_nudge(store->rcu, true);
+    if (store->defrag)
+        sn_defrag_wake(store);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* osmem.c - see osmem.h. */
+#include "osmem.h"
+
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "hooks.h"
+
+static bool membarrier_works;
+
+void *
+sn_os_reserve(size_t bytes, size_t align)
+{
+    if (sn_fault(SN_FAULT_MMAP)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t with_slack = bytes + align;
+    if (with_slack < bytes) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    char *raw = mmap(NULL, with_slack, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    char *base = (char *)sn_round_up((uintptr_t)raw, align);
+    if (base > raw)
+        munmap(raw, (size_t)(base - raw));
+    size_t behind = (size_t)(raw + with_slack - (base + bytes));
+    if (behind > 0)
+        munmap(base + bytes, behind);
+    return base;
+}
+
+void
+sn_os_release(void *address, size_t bytes)
+{
+    munmap(address, bytes);
+}
+
+bool
+sn_os_discard(void *address, size_t bytes)
+{
+    if (sn_fault(SN_FAULT_MADVISE)) {
+        errno = ENOMEM;
+        return false;
+    }
+    return madvise(address, bytes, MADV_DONTNEED) == 0;
+}
+
+void
+sn_os_hugepages(void *address, size_t bytes, bool want)
+{
+    if (!sn_fault(SN_FAULT_MADVISE))
+        (void)madvise(address, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+void *
+sn_os_zalloc(size_t bytes)
+{
+    if (sn_fault(SN_FAULT_MALLOC)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return calloc(1, bytes);
+}
+
+void
+sn_os_free(void *address)
+{
+    free(address);
+}
+
+uint64_t
+sn_os_physical_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? (uint64_t)pages << SN_PAGE_SHIFT : (uint64_t)1 << 30;
+}
+
+uint64_t
+sn_os_resident_bytes(void)
+{
+    char text[128];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (got <= 0)
+        return 0;
+    text[got] = 0;
+    const char *second = strchr(text, ' ');
+    return second ? strtoull(second + 1, NULL, 10) << SN_PAGE_SHIFT : 0;
+}
+
+size_t
+sn_os_l2_bytes(void)
+{
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes > 0 ? (size_t)bytes : 2 * SN_BATCH_BYTES_DEFAULT;
+}
+
+bool
+sn_os_page_size_fits(void)
+{
+    return sysconf(_SC_PAGESIZE) == (long)SN_PAGE_BYTES;
+}
+
+uint64_t
+sn_os_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t
+sn_os_random(void)
+{
+    uint64_t value;
+    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
+        value = (sn_os_now_ns() ^ (uintptr_t)&value) * UINT64_C(0x9e3779b97f4a7c15);
+    return value;
+}
+
+static long
+membarrier_call(int command)
+{
+    return syscall(__NR_membarrier, command, 0, 0);
+}
+
+static void
+membarrier_register(void)
+{
+    if (sn_fault(SN_FAULT_MEMBARRIER))
+        return;
+    long have = membarrier_call(MEMBARRIER_CMD_QUERY);
+    if (have < 0 || !(have & MEMBARRIER_CMD_PRIVATE_EXPEDITED))
+        return;
+    membarrier_works = membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+bool
+sn_os_membarrier_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, membarrier_register);
+    return membarrier_works;
+}
+
+void
+sn_os_membarrier(void)
+{
+    sn_fence_seq_cst();
+    if (membarrier_works)
+        (void)membarrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}

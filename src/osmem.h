@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * osmem.h - the one file that asks the kernel: for address space, for pages back, for the time, for
+ * barriers in other threads. Nothing here knows what the memory is for.
+ */
+#ifndef SN_OSMEM_H
+#define SN_OSMEM_H
+
+#include "config.h"
+
+/** Address space, readable and writable, zero, not committed, aligned to `align` (a power of two,
+ * at least a page). NULL with errno ENOMEM. */
+void *sn_os_reserve(size_t bytes, size_t align);
+void sn_os_release(void *address, size_t bytes);
+
+/** Gives whole pages back; they read as zero afterwards. False (errno set): nothing changed. */
+bool sn_os_discard(void *address, size_t bytes);
+
+/** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
+void sn_os_hugepages(void *address, size_t bytes, bool want);
+
+/** The library's own small structures: zeroed. NULL with errno ENOMEM. */
+void *sn_os_zalloc(size_t bytes);
+void sn_os_free(void *address);
+
+uint64_t sn_os_physical_bytes(void);
+/** Resident bytes of the process; 0 when the kernel does not say. */
+uint64_t sn_os_resident_bytes(void);
+size_t sn_os_l2_bytes(void);
+bool sn_os_page_size_fits(void);
+uint64_t sn_os_now_ns(void);
+uint64_t sn_os_random(void);
+
+/** Asks once per process whether the kernel has private expedited membarriers. */
+bool sn_os_membarrier_init(void);
+/** A full fence in every running thread of the process, as if each had executed one between two of
+ * its instructions. Only after sn_os_membarrier_init() said true; else a fence here alone. */
+void sn_os_membarrier(void);
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/* rcu.c - see rcu.h. */
+#include "rcu.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "hooks.h"
+#include "osmem.h"
+
+/* All flavours in use. The list is a handful long and only grows (a forked child starts anew). */
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sn_rcu *registry;
+
+void
+sn_histogram_add(struct handle_histogram *histogram, uint64_t ns)
+{
+    uint64_t us = ns / 1000;
+    unsigned bucket = us == 0 ? 0 : 64 - (unsigned)__builtin_clzll(us);
+    const unsigned last = sizeof(histogram->bucket) / sizeof(histogram->bucket[0]) - 1;
+    sn_owner_add(&histogram->bucket[bucket < last ? bucket : last], 1);
+    sn_owner_add(&histogram->count, 1);
+    sn_owner_add(&histogram->sum_ns, ns);
+    if (ns > sn_load_relaxed(&histogram->max_ns))
+        sn_store_relaxed(&histogram->max_ns, ns);
+}
+
+static void
+gp_annotate_end(const struct sn_rcu *rcu)
+{
+#if SN_TSAN
+    extern void __tsan_acquire(void *);
+    extern void __tsan_release(void *);
+    /* liburcu's barriers are invisible to TSan: sections that ended before the GP happened before
+     * what follows, and sections that begin later see it. Readers annotate their side. */
+    __tsan_acquire((void *)(uintptr_t)rcu->flavor);
+    __tsan_release((void *)(uintptr_t)rcu->flavor);
+#else
+    (void)rcu;
+#endif
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static bool
+gather_all(struct sn_rcu *rcu)
+{
+    bool any = false;
+    sn_lock(&rcu->clients_lock);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
+        any |= c->gather(c);
+    sn_unlock(&rcu->clients_lock);
+    return any;
+}
+
+static void
+reclaim_all(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->clients_lock);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
+        c->reclaim(c);
+    sn_unlock(&rcu->clients_lock);
+}
+
+static uint64_t
+housekeep_all(struct sn_rcu *rcu)
+{
+    uint64_t due = SN_NEVER;
+    uint64_t now = sn_os_now_ns();
+    sn_lock(&rcu->clients_lock);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
+        due = sn_min(due, c->housekeep(c, now));
+    sn_unlock(&rcu->clients_lock);
+    return due;
+}
+
+static bool
+anything_stirred(struct sn_rcu *rcu)
+{
+    bool any = false;
+    sn_lock(&rcu->clients_lock);
+    for (struct sn_rcu_client *c = rcu->clients; c && !any; c = c->next)
+        any = c->stirred(c);
+    sn_unlock(&rcu->clients_lock);
+    return any;
+}
+
+static void
+run_grace_period(struct sn_rcu *rcu)
+{
+    uint64_t begin = sn_os_now_ns();
+    sn_store_relaxed(&rcu->started_ns, begin);
+    /* Orders the start of this GP against ticket requests: a request that does not see it gets
+     * this number + 1 or later (both under the lock). */
+    sn_lock(&rcu->lock);
+    uint64_t number = sn_load_relaxed(&rcu->started) + 1;
+    sn_store_relaxed(&rcu->started, number);
+    sn_unlock(&rcu->lock);
+
+    sn_hook(SN_HOOK_GP_START, NULL);
+    rcu->flavor->update_synchronize_rcu();
+    gp_annotate_end(rcu);
+    sn_hook(SN_HOOK_GP_END, NULL);
+
+    sn_histogram_add(&rcu->durations, sn_os_now_ns() - begin);
+    sn_store_relaxed(&rcu->started_ns, 0);
+    sn_lock(&rcu->lock);
+    /* Release: orders the GP before whoever sees its number; pairs with sn_rcu_is_done. Without
+     * it a mover could copy what a section that the GP waited for still wrote. */
+    sn_store_release(&rcu->completed, number);
+    pthread_cond_broadcast(&rcu->done);
+    sn_unlock(&rcu->lock);
+}
+
+static struct timespec
+as_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+/* Sleeps until due_ns or until there is work. Result: whether a GP is asked for by ticket. */
+static bool
+sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
+{
+    sn_lock(&rcu->lock);
+    while (rcu->requested <= sn_load_relaxed(&rcu->completed) && !rcu->urgent) {
+        if (due_ns == SN_NEVER) {
+            pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
+        } else {
+            struct timespec until = as_timespec(due_ns);
+            if (pthread_cond_timedwait(&rcu->wake, &rcu->lock.mutex, &until) == ETIMEDOUT)
+                break;
+        }
+    }
+    rcu->urgent = false;
+    rcu->cycle_begun++;
+    bool asked = rcu->requested > sn_load_relaxed(&rcu->completed);
+    sn_store_relaxed(&rcu->deep_sleep, 0);
+    sn_unlock(&rcu->lock);
+    return asked;
+}
+
+/*
+ * Before sleeping without limit: announce it, then look once more. Whoever makes work stores that
+ * first and looks at deep_sleep then; the membarrier stands for the fence on their side, so that
+ * either they see the announcement or we see their work.
+ */
+static uint64_t
+prepare_deep_sleep(struct sn_rcu *rcu)
+{
+    sn_store_relaxed(&rcu->deep_sleep, 1);
+    sn_os_membarrier();
+    if (!anything_stirred(rcu))
+        return SN_NEVER;
+    sn_store_relaxed(&rcu->deep_sleep, 0);
+    return sn_os_now_ns() + SN_HOUSEKEEPING_NS;
+}
+
+static void
+end_cycle(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    rcu->cycle_over = rcu->cycle_begun;
+    pthread_cond_broadcast(&rcu->done);
+    sn_unlock(&rcu->lock);
+}
+
+static void *
+gp_thread(void *argument)
+{
+    struct sn_rcu *rcu = argument;
+    rcu->flavor->register_thread();
+    /* Offline for good: this thread has no sections, and an online one that sleeps would hold up
+     * every GP under QSBR. */
+    rcu->flavor->thread_offline();
+    uint64_t due = SN_NEVER;
+    for (;;) {
+        bool asked = sleep_until(rcu, due);
+        bool gathered = gather_all(rcu);
+        if (asked || gathered)
+            run_grace_period(rcu);
+        if (gathered)
+            reclaim_all(rcu);
+        end_cycle(rcu);
+        due = housekeep_all(rcu);
+        if (gathered)
+            due = sn_min(due, sn_os_now_ns() + SN_GP_GATHER_NS);
+        if (due == SN_NEVER)
+            due = prepare_deep_sleep(rcu);
+    }
+    return NULL;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+static int
+start_thread(struct sn_rcu *rcu)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error =
+        sn_fault(SN_FAULT_THREAD) ? EAGAIN : pthread_create(&rcu->thread, NULL, gp_thread, rcu);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        pthread_setname_np(rcu->thread, "sinter-gp");
+        pthread_detach(rcu->thread);
+    }
+    return error;
+}
+
+static void
+init_conditions(struct sn_rcu *rcu)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&rcu->wake, &attributes);
+    pthread_cond_init(&rcu->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static struct sn_rcu *
+start(const struct rcu_flavor_struct *flavor)
+{
+    struct sn_rcu *rcu = sn_os_zalloc(sizeof(*rcu));
+    if (!rcu)
+        return NULL;
+    rcu->flavor = flavor;
+    sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
+    sn_lock_init(&rcu->lock, SN_RANK_RCU);
+    init_conditions(rcu);
+    int error = start_thread(rcu);
+    if (error != 0) {
+        sn_os_free(rcu);
+        errno = error;
+        return NULL;
+    }
+    return rcu;
+}
+
+struct sn_rcu *
+sn_rcu_get(const struct rcu_flavor_struct *flavor)
+{
+    pthread_mutex_lock(&registry_lock);
+    struct sn_rcu *rcu = registry;
+    while (rcu && (rcu->flavor != flavor || rcu->dead))
+        rcu = rcu->next;
+    if (!rcu) {
+        rcu = start(flavor);
+        if (rcu) {
+            rcu->next = registry;
+            registry = rcu;
+        }
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return rcu;
+}
+
+void
+sn_rcu_add_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
+{
+    sn_lock(&rcu->clients_lock);
+    client->next = rcu->clients;
+    rcu->clients = client;
+    sn_unlock(&rcu->clients_lock);
+}
+
+void
+sn_rcu_remove_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
+{
+    sn_lock(&rcu->clients_lock);
+    struct sn_rcu_client **link = &rcu->clients;
+    while (*link && *link != client)
+        link = &(*link)->next;
+    if (*link)
+        *link = client->next;
+    sn_unlock(&rcu->clients_lock);
+}
+
+/* ---- tickets --------------------------------------------------------------------------------- */
+
+uint64_t
+sn_rcu_request(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    uint64_t ticket = sn_load_relaxed(&rcu->started) + 1;
+    if (ticket > rcu->requested) {
+        rcu->requested = ticket;
+        pthread_cond_signal(&rcu->wake);
+    }
+    sn_unlock(&rcu->lock);
+    return ticket;
+}
+
+bool
+sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket)
+{
+    /* Acquire: pairs with the release in run_grace_period, see there. */
+    return sn_load_acquire(&rcu->completed) >= ticket;
+}
+
+bool
+sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns)
+{
+    struct timespec until = as_timespec(deadline_ns);
+    sn_lock(&rcu->lock);
+    int error = 0;
+    while (!sn_rcu_is_done(rcu, ticket) && error != ETIMEDOUT) {
+        if (deadline_ns == SN_NEVER)
+            pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+        else
+            error = pthread_cond_timedwait(&rcu->done, &rcu->lock.mutex, &until);
+    }
+    sn_unlock(&rcu->lock);
+    return sn_rcu_is_done(rcu, ticket);
+}
+
+void
+sn_rcu_wait_cycle(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    uint64_t wanted = rcu->cycle_begun + 1;
+    while (rcu->cycle_over < wanted) {
+        rcu->urgent = true;
+        pthread_cond_signal(&rcu->wake);
+        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+    }
+    sn_unlock(&rcu->lock);
+}
+
+void
+sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
+{
+    /* Relaxed load after the caller's store of the work: see prepare_deep_sleep. Where membarrier
+     * is missing the fence must be here. */
+    if (sn_unlikely(!sn_os_membarrier_init()))
+        sn_fence_seq_cst();
+    if (!urgent && !sn_load_relaxed(&rcu->deep_sleep))
+        return;
+    sn_lock(&rcu->lock);
+    if (urgent || sn_load_relaxed(&rcu->deep_sleep)) {
+        rcu->urgent = true;
+        pthread_cond_signal(&rcu->wake);
+    }
+    sn_unlock(&rcu->lock);
+}
+
+uint64_t
+sn_rcu_age_ns(const struct sn_rcu *rcu)
+{
+    uint64_t begin = sn_load_relaxed(&rcu->started_ns);
+    uint64_t now = sn_os_now_ns();
+    return begin != 0 && now > begin ? now - begin : 0;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+void
+sn_rcu_before_fork(struct sn_rcu *rcu)
+{
+    uintptr_t self = (uintptr_t)pthread_self();
+    if (sn_load_relaxed(&rcu->fork_owner) != self) {
+        pthread_mutex_lock(&rcu->clients_lock.mutex);
+        sn_store_relaxed(&rcu->fork_owner, self);
+    }
+    rcu->fork_depth++;
+}
+
+void
+sn_rcu_after_fork_parent(struct sn_rcu *rcu)
+{
+    if (--rcu->fork_depth > 0)
+        return;
+    sn_store_relaxed(&rcu->fork_owner, 0);
+    pthread_mutex_unlock(&rcu->clients_lock.mutex);
+}
+
+void
+sn_rcu_after_fork_child(struct sn_rcu *rcu)
+{
+    /* Other threads may have held these at the fork; what they guard is not used any more. */
+    pthread_mutex_init(&registry_lock, NULL);
+    sn_lock_init(&rcu->lock, SN_RANK_RCU);
+    init_conditions(rcu);
+    rcu->dead = true;
+    sn_store_relaxed(&rcu->started_ns, 0);
+    sn_rcu_after_fork_parent(rcu);
+}
+
+/* ---- calls that wait ------------------------------------------------------------------------- */
+
+bool
+sn_rcu_leave(const struct sn_rcu *rcu, bool *was_online)
+{
+    *was_online = false;
+    if (!rcu->flavor->read_ongoing())
+        return true;
+#if SN_TSAN
+    extern void __tsan_release(void *);
+    __tsan_release((void *)(uintptr_t)rcu->flavor);
+#endif
+    rcu->flavor->thread_offline();
+    if (rcu->flavor->read_ongoing())
+        return false; /* memb, mb, bp: offline means nothing there, it is a section */
+    *was_online = true;
+    return true;
+}
+
+void
+sn_rcu_return(const struct sn_rcu *rcu, bool was_online)
+{
+    if (was_online)
+        rcu->flavor->thread_online();
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rcu.h - the one file that touches RCU: sections and grace periods (GP) of a flavour, and the
+ * flavour's one grace-period thread, shared by all stores of the process.
+ *
+ * Why a thread of our own and not call_rcu: liburcu 0.13's call_rcu worker polls every 10 ms and
+ * ends the process when it cannot start. Ours sleeps until somebody needs a GP, gathers what all
+ * stores have in limbo, waits for one GP, and reclaims it.
+ *
+ * Only the members of struct rcu_flavor_struct that liburcu 0.13 has are read; the polling members
+ * came later without a change of soname.
+ */
+#ifndef SN_RCU_H
+#define SN_RCU_H
+
+#include <urcu/flavor.h>
+
+#include "atomic.h"
+#include "lock.h"
+#include <sinter/handle.h>
+
+#define SN_NEVER UINT64_MAX
+
+/**
+ * What a store offers the grace-period thread. All three are called by that thread only, under the
+ * clients' lock and no other.
+ */
+struct sn_rcu_client {
+    struct sn_rcu_client *next;
+    /** Takes over everything retired so far. True: there is something to reclaim after a GP. */
+    bool (*gather)(struct sn_rcu_client *client);
+    /** A GP has passed since gather: makes what it took over reusable. */
+    void (*reclaim)(struct sn_rcu_client *client);
+    /** Idle caches, pages whose purge delay is over. Result: when to call again (SN_NEVER: only
+     * after something happens that nudges). */
+    uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
+    /** Whether anything was done since the last housekeep, asked after a membarrier. */
+    bool (*stirred)(struct sn_rcu_client *client);
+};
+
+struct sn_rcu {
+    /* immutable after start */
+    const struct rcu_flavor_struct *flavor;
+    pthread_t thread;
+    struct sn_rcu *next; /* guarded by the file's registry lock */
+
+    struct sn_lock clients_lock;
+    struct sn_rcu_client *clients; /* guarded by clients_lock */
+
+    /* guarded by lock */
+    struct sn_lock lock;
+    pthread_cond_t wake;              /* to the thread: there is work */
+    pthread_cond_t done;              /* from the thread: a GP is over */
+    uint64_t requested;               /* highest ticket handed out */
+    uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
+    bool urgent;
+
+    /* written by the thread, read by anybody */
+    uint64_t started;    /* GPs begun */
+    uint64_t completed;  /* GPs over: ticket t is served when completed >= t */
+    uint64_t started_ns; /* begin of the GP under way; 0: none */
+    uint32_t deep_sleep; /* the thread sleeps without a time limit: whoever makes work nudges */
+    struct handle_histogram durations;
+    bool dead; /* this is a forked child: there is no thread */
+
+    /* Several stores of one flavour are prepared for one fork by one thread: only it writes these,
+     * and it holds clients_lock while fork_owner is set. */
+    uintptr_t fork_owner;
+    unsigned fork_depth;
+};
+
+/** The flavour's instance; starts the thread at the first call. NULL, errno EAGAIN or ENOMEM. */
+struct sn_rcu *sn_rcu_get(const struct rcu_flavor_struct *flavor);
+
+void sn_rcu_add_client(struct sn_rcu *rcu, struct sn_rcu_client *client);
+/** Afterwards the thread is not inside the client and will not be again. Caller is offline. */
+void sn_rcu_remove_client(struct sn_rcu *rcu, struct sn_rcu_client *client);
+
+/** A ticket for a GP that starts after this call. Does not wait. */
+uint64_t sn_rcu_request(struct sn_rcu *rcu);
+/** Whether it is over; acquire: what happened before the GP's end is seen. */
+bool sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket);
+/** Waits until it is over, at most until deadline_ns. The caller is offline and holds no lock. */
+bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
+
+/** Waits for one whole round of gather, GP and reclaim that begins after this call. The caller is
+ * offline and holds no lock. */
+void sn_rcu_wait_cycle(struct sn_rcu *rcu);
+
+/** There is limbo to reclaim soon (urgent: now). Cheap when the thread is awake anyway. */
+void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
+
+/** Age of the GP under way, 0 when there is none. */
+uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
+
+/** Keeps the thread out of all stores until after the fork. Nests, for several stores. */
+void sn_rcu_before_fork(struct sn_rcu *rcu);
+void sn_rcu_after_fork_parent(struct sn_rcu *rcu);
+/** No thread here: nothing will be reclaimed. A store created later starts a new one. */
+void sn_rcu_after_fork_child(struct sn_rcu *rcu);
+
+/**
+ * For calls that wait: goes offline if the thread looks as if inside a section. False: it still is
+ * (a real section: waiting would deadlock). QSBR shows no sections, only online readers.
+ */
+bool sn_rcu_leave(const struct sn_rcu *rcu, bool *was_online);
+void sn_rcu_return(const struct sn_rcu *rcu, bool was_online);
+
+static inline void
+sn_rcu_read_lock(const struct sn_rcu *rcu)
+{
+    rcu->flavor->read_lock();
+#if SN_TSAN
+    extern void __tsan_acquire(void *);
+    __tsan_acquire((void *)(uintptr_t)rcu->flavor);
+#endif
+}
+
+static inline void
+sn_rcu_read_unlock(const struct sn_rcu *rcu)
+{
+#if SN_TSAN
+    extern void __tsan_release(void *);
+    __tsan_release((void *)(uintptr_t)rcu->flavor);
+#endif
+    rcu->flavor->read_unlock();
+}
+
+void sn_histogram_add(struct handle_histogram *histogram, uint64_t ns);
+
+#endif

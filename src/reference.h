@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reference.h - reference words and header words, and the protocol by which objects move. This file
+ * owns the protocol statement; code that relies on it cites the numbers G1 to G10.
+ *
+ * THE WORDS
+ *
+ *   reference word R    63        40 39                     3  2  1 0
+ *                       generation/tag  object's arena offset  U  state     one mask gives the
+ *                       offset
+ *
+ *   state 00 FREE (table: next generation, link)   01 LIVE   11 MOVING   10 not used
+ *   U: the object is HANDLE_UNMOVABLE. Bit 0 says: names an object.
+ *
+ *   header word         63                         20 19        8 7    0
+ *                       address of R / 8              slack         check
+ *
+ *   slack: slot's payload less the requested size. check: 8 bits over the rest, the slot's offset
+ *   and a secret of the store, never 0. check 0: no live object in the slot; the rest may then
+ *   link a limbo list. A large object's header word lies in its span descriptor.
+ *
+ *   word state  who may change it                          to
+ *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
+ *   LIVE        the mover, step 1                          MOVING CAS
+ *               free; resize, update commit                FREE, LIVE elsewhere   CAS (G4)
+ *               free_now, cell free; relocate, set_tag     FREE, LIVE             see G4, G7
+ *   MOVING      the mover, step 5                          LIVE at D  CAS
+ *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
+ *               free; resize, update commit                as from LIVE, always CAS
+ *
+ * MOVING A BATCH. R is a reference word, S its object's slot, D the destination. R is touched only
+ * in a section in which S's header was read and named R.
+ *
+ *   1. mark: CAS R from (LIVE, S) to (MOVING, S);
+ *   2. grace period: every writer that saw LIVE has left its section;
+ *   3. header of S no longer names R: drop it, without touching R. R is not (MOVING, S): drop it. S
+ *      is pinned: CAS back to LIVE;
+ *   4. copy S to D, D's header names R;
+ *   5. publish: CAS R from (MOVING, S) to (LIVE, D), release. If it fails, D's check bits are
+ *   zeroed
+ *      in this same section, then D goes back, and nothing happened;
+ *   6. grace period, then S is reclaimed.
+ *
+ * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. Steps 4 and
+ * 5 of one object run under the mover's lock, and only its holder follows a header to its word. A
+ * version from update_begin has check bits 0 until commit; a failed commit zeroes them again in its
+ * section.
+ *
+ * GUARANTEES
+ *
+ * G1.  A reader never waits, retries or writes shared memory; one acquire load resolves.
+ * G2.  What was resolved stays mapped and is not reused until the section ends. Two resolutions in
+ *      one section may differ after a move; the older is then a frozen copy: resolve again after
+ *      deref_mut. Headers are not covered: whoever reads a size checks that the header still names
+ *      R, else loads R again (FREE or another generation: -ENOENT or 0).
+ * G3.  A writer never waits: finding MOVING it CASes to LIVE and goes on. No write is lost to a
+ *      move. resize and update replace the object: the caller serialises them with deref_mut and
+ *      pin_mut of the same object.
+ * G4.  handle_free ends LIVE or MOVING by one CAS; exactly one caller wins and retires the slot
+ *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
+ *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
+ *      slot is retired, never reused at once. The header of an object that others may free is
+ *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT.
+ * G5.  Pins are counted in a per-span array made at the first pin there; count, FREED, GONE and
+ *      WRITTEN share one atomic word. A slot counts as pinned for writing from its first pin_mut to
+ *      its last unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending
+ *      move, raise the count, look again that R still names the slot. A pinned slot is neither
+ *      moved nor reclaimed; freed meanwhile, the last unpin retires it. Whoever brings the word to
+ *      "FREED and count 0" first sets GONE with the same CAS, and that one retires the slot;
+ *      late pinners that raise the count of a GONE slot lower it and nothing else. update_begin
+ *      pins the version it saw until commit or abort, so a mere move is never a conflict.
+ * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
+ *      header, `to`, `from`. Emptying a cell (free, relocate's `from`) changes the slot's header
+ *      before the caller's section ends; its memory stays readable and is written only as a cell
+ *      for a grace period after that, and after the commit or abort of any update on it. So: free
+ *      the cell at unlinking, then call_rcu the structure around it. Cells are not copied by memcpy
+ *      and do not lie inside an object of this store.
+ * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
+ *      writer and leaves LIVE.
+ * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
+ *      mover's own lock included; step tries it and reports busy.
+ * G9.  A new object is LIVE at once: it is filled through the pointer alloc gave, in the same
+ *      section, or later through deref_mut.
+ * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
+ *      free work, destroy does not wait.
+ *
+ * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
+ * deref gives the same address; that a failed move is tried again soon.
+ */
+#ifndef SN_REFERENCE_H
+#define SN_REFERENCE_H
+
+#include "heap.h"
+#include <sinter/handle.h>
+
+#define SN_WORD_FREE      UINT64_C(0)
+#define SN_WORD_LIVE      UINT64_C(1)
+#define SN_WORD_MOVING    UINT64_C(3)
+#define SN_WORD_STATE     UINT64_C(3)
+#define SN_WORD_UNMOVABLE UINT64_C(4)
+#define SN_WORD_OFFSET    HANDLE_OFFSET_MASK
+#define SN_TAG_SHIFT      40
+#define SN_TAG_MASK       UINT64_C(0xffffff)
+
+_Static_assert((SN_WORD_OFFSET | SN_WORD_STATE | SN_WORD_UNMOVABLE) == (UINT64_C(1) << 40) - 1,
+               "offset, flag and state fill 40 bits");
+_Static_assert(((HANDLE_MATCH_MASK) & ~(SN_TAG_MASK << SN_TAG_SHIFT)) == SN_WORD_LIVE,
+               "a handle matches by generation and by bit 0");
+
+static inline uint64_t
+sn_word_offset(uint64_t word)
+{
+    return word & SN_WORD_OFFSET;
+}
+
+static inline uint64_t
+sn_word_tag(uint64_t word)
+{
+    return word >> SN_TAG_SHIFT;
+}
+
+static inline bool
+sn_word_has_object(uint64_t word)
+{
+    return (word & SN_WORD_LIVE) != 0;
+}
+
+static inline bool
+sn_word_is_moving(uint64_t word)
+{
+    return (word & SN_WORD_STATE) == SN_WORD_MOVING;
+}
+
+/** The same word with the move called off. */
+static inline uint64_t
+sn_word_as_live(uint64_t word)
+{
+    return word & ~(SN_WORD_MOVING ^ SN_WORD_LIVE);
+}
+
+/** The same word, LIVE, naming another slot. */
+static inline uint64_t
+sn_word_at(uint64_t word, uint64_t offset)
+{
+    return (sn_word_as_live(word) & ~SN_WORD_OFFSET) | offset;
+}
+
+/* ---- header words ---------------------------------------------------------------------------- */
+
+#define SN_HEADER_CHECK     UINT64_C(0xff)
+#define SN_HEADER_SLACK_AT  8
+#define SN_HEADER_SLACK     UINT64_C(0xfff)
+#define SN_HEADER_NAME_AT   20
+#define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 47)
+
+static inline uint64_t
+sn_header_check(uint64_t secret, uint64_t body, uint64_t offset)
+{
+    uint64_t mixed = (body ^ secret ^ (offset << 13)) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t check = mixed >> 56;
+    return check + (check == 0);
+}
+
+/** The header of a slot at `offset` whose object R names. */
+static inline uint64_t
+sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t slack, uint64_t offset)
+{
+    uint64_t body =
+        ((uint64_t)(uintptr_t)reference >> 3 << SN_HEADER_NAME_AT) | (slack << SN_HEADER_SLACK_AT);
+    return body | sn_header_check(secret, body, offset);
+}
+
+static inline bool
+sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    return (header & SN_HEADER_CHECK) == sn_header_check(secret, header & ~SN_HEADER_CHECK, offset);
+}
+
+static inline bool
+sn_header_is_clear(uint64_t header)
+{
+    return (header & SN_HEADER_CHECK) == 0;
+}
+
+static inline uint64_t *
+sn_header_reference(uint64_t header)
+{
+    return (uint64_t *)(uintptr_t)(header >> SN_HEADER_NAME_AT << 3);
+}
+
+static inline uint64_t
+sn_header_slack(uint64_t header)
+{
+    return header >> SN_HEADER_SLACK_AT & SN_HEADER_SLACK;
+}
+
+/* ---- pin words (G5) -------------------------------------------------------------------------- */
+
+#define SN_PIN_COUNT   UINT32_C(0x1fffffff)
+#define SN_PIN_WRITTEN UINT32_C(0x20000000) /* pinned for writing since the count was last 0 */
+#define SN_PIN_FREED   UINT32_C(0x40000000) /* the object has ended */
+#define SN_PIN_GONE    UINT32_C(0x80000000) /* somebody retires the slot, or has */
+
+/** The span's pin word of a slot, NULL when nothing there was ever pinned. */
+uint32_t *sn_pin_word(const struct sn_heap *heap, uint64_t offset);
+/** The object has ended: true when the caller is the one to retire the slot. */
+bool sn_pin_end_object(uint32_t *pin);
+/** Lowers the count: 1 when the caller is the one to retire the slot, 0 when not, -EINVAL when the
+ * count was 0. */
+int sn_pin_lower(uint32_t *pin);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * size_class.h - which slot size serves a request, and how slots lie in spans. Pure tables, made
+ * once per store from its alignment; nothing changes afterwards.
+ *
+ * A slot is a header word followed by the object. Slot sizes: steps of 8 bytes to 512, 32 per
+ * doubling to 1 KiB, 16 per doubling to 64 KiB. A store that moves its objects can afford fine
+ * classes: a sparse class costs half a span, not a leak.
+ *
+ * Waste bound: a request of s bytes gets a slot of at most s + 8 + 7 bytes to 512, of at most
+ * (s + 8) * 33/32 + 1 to 1 KiB and (s + 8) * 17/16 + 1 above (alignment 8); held by a unit test
+ * over every size.
+ */
+#ifndef SN_SIZE_CLASS_H
+#define SN_SIZE_CLASS_H
+
+#include "config.h"
+
+/** Class number of page runs: no slot class. */
+#define SN_CLASS_LARGE 255
+/** Block map entry of a block that belongs to no span. */
+#define SN_CLASS_NONE 254
+
+struct sn_class {
+    uint32_t slot_bytes;
+    uint32_t slots;  /* per span */
+    uint32_t blocks; /* per span */
+    uint32_t pages;  /* of a span that slots touch; the rest of its last block stays untouched */
+    uint32_t lead;   /* bytes before the first slot, so that objects are aligned */
+    uint32_t reciprocal;  /* ceil(2^32 / (slot_bytes / 8)): divides exact multiples */
+    uint32_t cache_slots; /* a thread caches at most so many */
+};
+
+struct sn_classes {
+    uint32_t count;
+    uint32_t extra; /* bytes added to every request (canary of hardened mode) */
+    struct sn_class of[SN_CLASSES_MAX];
+    uint8_t by_8[1024 / 8 + 1];                /* slot need to 1 KiB, in 8-byte units */
+    uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* above, in 64-byte units */
+};
+
+/** alignment: 8, 16 or 64. extra: 0 or 8. */
+void sn_classes_init(struct sn_classes *classes, uint32_t alignment, uint32_t extra);
+
+/** Largest request that a slot class serves. */
+static inline size_t
+sn_classes_max_size(const struct sn_classes *classes)
+{
+    return SN_SLOT_MAX_BYTES - SN_HEADER_BYTES - classes->extra;
+}
+
+/** The class for a request of at most sn_classes_max_size() bytes. */
+static inline unsigned
+sn_class_for(const struct sn_classes *classes, size_t size)
+{
+    size_t need = size + SN_HEADER_BYTES + classes->extra;
+    return need <= 1024 ? classes->by_8[(need + 7) / 8] : classes->by_64[(need + 63) / 64];
+}
+
+/** Bytes of payload that a slot of the class has room for (canary included). */
+static inline size_t
+sn_class_payload(const struct sn_class *c)
+{
+    return c->slot_bytes - SN_HEADER_BYTES;
+}
+
+/**
+ * Index of the slot that begins `distance` bytes after a span's first slot; the distance must be a
+ * multiple of the slot size. Exact, since d8 * 2^32 / slot8 is a whole number of 2^32 plus less
+ * than 2^16.
+ */
+static inline uint32_t
+sn_slot_index(const struct sn_class *c, uint64_t distance)
+{
+    return (uint32_t)(((distance >> 3) * c->reciprocal) >> 32);
+}
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* span.c - see span.h. Free runs carry boundary tags: blocks in the first, head in the last. */
+#include "span.h"
+
+#include "osmem.h"
+
+#define DIRTY 1
+#define CLEAN 0
+
+size_t
+sn_pool_metadata_bytes(uint32_t blocks)
+{
+    size_t per_block = sizeof(struct sn_span) + SN_BITMAP_LINES * SN_LINE_WORDS * 8 + 1;
+    return sn_round_up(blocks * per_block, SN_PAGE_BYTES);
+}
+
+/* ---- bins ------------------------------------------------------------------------------------ */
+
+/* Exact bins to 32 blocks, then one per doubling. */
+static unsigned
+bin_of(uint32_t blocks)
+{
+    return blocks <= 32 ? blocks - 1 : 27 + (32 - (unsigned)__builtin_clz(blocks - 1));
+}
+
+static int
+dirtiness(const struct sn_span *run)
+{
+    return run->state == SN_SPAN_DIRTY ? DIRTY : CLEAN;
+}
+
+static void
+bin_insert_locked(struct sn_pool *pool, uint32_t first)
+{
+    struct sn_span *run = &pool->spans[first];
+    int dirty = dirtiness(run);
+    unsigned bin = bin_of(run->blocks);
+    run->prev = 0;
+    run->next = pool->bin[dirty][bin];
+    if (run->next)
+        pool->spans[run->next].prev = first;
+    pool->bin[dirty][bin] = first;
+    pool->bin_used[dirty] |= UINT64_C(1) << bin;
+}
+
+static void
+bin_remove_locked(struct sn_pool *pool, uint32_t first)
+{
+    struct sn_span *run = &pool->spans[first];
+    int dirty = dirtiness(run);
+    unsigned bin = bin_of(run->blocks);
+    if (run->next)
+        pool->spans[run->next].prev = run->prev;
+    if (run->prev)
+        pool->spans[run->prev].next = run->next;
+    else
+        pool->bin[dirty][bin] = run->next;
+    if (!pool->bin[dirty][bin])
+        pool->bin_used[dirty] &= ~(UINT64_C(1) << bin);
+}
+
+static void
+age_append_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    run->u.age.since_ns = now_ns;
+    run->u.age.next = 0;
+    run->u.age.prev = pool->youngest;
+    if (pool->youngest)
+        pool->spans[pool->youngest].u.age.next = first;
+    else
+        pool->oldest = first;
+    pool->youngest = first;
+}
+
+static void
+age_remove_locked(struct sn_pool *pool, uint32_t first)
+{
+    struct sn_span *run = &pool->spans[first];
+    if (run->u.age.next)
+        pool->spans[run->u.age.next].u.age.prev = run->u.age.prev;
+    else
+        pool->youngest = run->u.age.prev;
+    if (run->u.age.prev)
+        pool->spans[run->u.age.prev].u.age.next = run->u.age.next;
+    else
+        pool->oldest = run->u.age.next;
+}
+
+/* ---- free runs ------------------------------------------------------------------------------- */
+
+static void
+unlink_run_locked(struct sn_pool *pool, uint32_t first)
+{
+    bin_remove_locked(pool, first);
+    if (pool->spans[first].state == SN_SPAN_DIRTY)
+        age_remove_locked(pool, first);
+}
+
+static void
+link_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    pool->spans[first + run->blocks - 1].head = first;
+    run->head = first;
+    bin_insert_locked(pool, first);
+    if (run->state == SN_SPAN_DIRTY)
+        age_append_locked(pool, first, now_ns);
+}
+
+/* Inserts a free run, merged with free neighbours of its state. */
+static void
+insert_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint32_t after = first + run->blocks;
+    if (after < pool->blocks && pool->spans[after].state == run->state) {
+        unlink_run_locked(pool, after);
+        run->blocks += pool->spans[after].blocks;
+        run->class_id = SN_CLASS_NONE;
+        pool->spans[after].state = SN_SPAN_NONE;
+    }
+    uint32_t before_last = first - 1;
+    struct sn_span *before = &pool->spans[pool->spans[before_last].head];
+    if (before_last > 0 && before->state == run->state &&
+        sn_span_number(pool, before) + before->blocks == first) {
+        unlink_run_locked(pool, sn_span_number(pool, before));
+        before->blocks += run->blocks;
+        before->class_id = SN_CLASS_NONE;
+        run->state = SN_SPAN_NONE;
+        first = sn_span_number(pool, before);
+    }
+    link_run_locked(pool, first, now_ns);
+}
+
+/* Smallest run that fits, by bins; within a bin of mixed lengths the first that fits. */
+static uint32_t
+find_run_locked(const struct sn_pool *pool, int dirty, uint32_t blocks)
+{
+    unsigned bin = bin_of(blocks);
+    for (uint32_t at = pool->bin[dirty][bin]; at; at = pool->spans[at].next) {
+        if (pool->spans[at].blocks >= blocks)
+            return at;
+    }
+    uint64_t larger = bin < 63 ? pool->bin_used[dirty] & ~((UINT64_C(2) << bin) - 1) : 0;
+    return larger ? pool->bin[dirty][__builtin_ctzll(larger)] : 0;
+}
+
+/* Bytes that using the first `pages` pages of a run would commit. */
+static uint64_t
+missing_bytes(const struct sn_pool *pool, uint32_t first, uint32_t pages)
+{
+    uint64_t missing = 0;
+    for (uint32_t block = first; pages > 0; block++) {
+        uint32_t need = (uint32_t)sn_min(pages, SN_BLOCK_PAGES);
+        uint32_t have = pool->spans[block].dirty_pages;
+        missing += need > have ? need - have : 0;
+        pages -= need;
+    }
+    return missing << SN_PAGE_SHIFT;
+}
+
+static void
+note_high_locked(struct sn_pool *pool, uint32_t end)
+{
+    if (end <= pool->high)
+        return;
+    uint64_t bytes = (end - pool->high) * (sizeof(struct sn_span) + 1);
+    sn_store_relaxed(&pool->high, end);
+    sn_owner_add(&pool->metadata_bytes, bytes);
+    sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
+}
+
+/* Turns the first `blocks` blocks of a free run into a span; the rest stays free. */
+static void
+carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pages,
+             uint64_t missing)
+{
+    struct sn_span *run = &pool->spans[first];
+    unlink_run_locked(pool, first);
+    uint64_t since = run->state == SN_SPAN_DIRTY ? run->u.age.since_ns : 0;
+    uint8_t free_state = run->state;
+    uint64_t kept = 0;
+    for (uint32_t i = 0; i < blocks; i++) {
+        struct sn_span *block = &pool->spans[first + i];
+        kept += (uint64_t)block->dirty_pages << SN_PAGE_SHIFT;
+        uint32_t need = (uint32_t)sn_min(pages, SN_BLOCK_PAGES);
+        block->dirty_pages = (uint8_t)sn_max(block->dirty_pages, need);
+        pages -= need;
+        block->head = first;
+    }
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - kept);
+    sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
+    if (run->blocks > blocks) {
+        struct sn_span *rest = &pool->spans[first + blocks];
+        rest->state = free_state;
+        rest->blocks = run->blocks - blocks;
+        rest->class_id = SN_CLASS_NONE;
+        run->class_id = SN_CLASS_NONE;
+        link_run_locked(pool, first + blocks, since);
+    }
+    run->blocks = blocks;
+    run->zeroed = free_state == SN_SPAN_CLEAN;
+    run->state = SN_SPAN_CLOSED; /* in use; the taker says for what */
+    note_high_locked(pool, first + blocks);
+}
+
+static uint32_t
+try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who)
+{
+    for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
+        uint32_t first = find_run_locked(pool, dirty, blocks);
+        if (!first)
+            continue;
+        uint64_t missing = missing_bytes(pool, first, pages);
+        if (missing > 0 && !sn_budget_charge(pool->budget, missing, who))
+            return 0;
+        carve_locked(pool, first, blocks, pages, missing);
+        return first;
+    }
+    return 0;
+}
+
+/* A large span's last block may have more dirty pages than the object needs: give them back. */
+static void
+trim_tail(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pages)
+{
+    uint32_t last = first + blocks - 1;
+    uint32_t need = pages - (blocks - 1) * (uint32_t)SN_BLOCK_PAGES;
+    uint32_t have = pool->spans[last].dirty_pages;
+    if (have <= need)
+        return;
+    size_t bytes = (size_t)(have - need) << SN_PAGE_SHIFT;
+    char *tail = pool->arena + sn_span_offset(last) + ((size_t)need << SN_PAGE_SHIFT);
+    if (!sn_os_discard(tail, bytes))
+        return;
+    sn_lock(&pool->lock);
+    pool->spans[last].dirty_pages = (uint8_t)need;
+    sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
+    sn_owner_add(&pool->released_bytes, bytes);
+    sn_unlock(&pool->lock);
+    sn_budget_refund(pool->budget, bytes);
+}
+
+uint32_t
+sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
+             uint8_t *old_class)
+{
+    uint64_t next;
+    sn_lock(&pool->lock);
+    uint32_t first = try_take_locked(pool, blocks, pages, who);
+    sn_unlock(&pool->lock);
+    if (!first && sn_load_relaxed(&pool->empty_bytes) > 0) {
+        /* Dirty runs of the wrong shape stand against the limit, or split the arena. */
+        sn_pool_purge(pool, UINT64_MAX, 0, &next);
+        sn_lock(&pool->lock);
+        first = try_take_locked(pool, blocks, pages, who);
+        sn_unlock(&pool->lock);
+    }
+    if (!first)
+        return 0;
+    struct sn_span *run = &pool->spans[first];
+    *zero = run->zeroed;
+    *old_class = run->class_id;
+    if (blocks * SN_BLOCK_PAGES - pages < SN_BLOCK_PAGES)
+        trim_tail(pool, first, blocks, pages);
+    return first;
+}
+
+void
+sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->blocks; i++) {
+        bytes += (uint64_t)pool->spans[first + i].dirty_pages << SN_PAGE_SHIFT;
+        sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
+    }
+    sn_lock(&pool->lock);
+    run->flags = 0;
+    run->state = SN_SPAN_DIRTY;
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
+    insert_run_locked(pool, first, now_ns);
+    sn_unlock(&pool->lock);
+}
+
+void
+sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots)
+{
+    uint32_t lines = (slots + 511) / 512;
+    uint64_t bytes = 0;
+    sn_lock(&pool->lock);
+    for (uint32_t k = 0; k < lines; k++) {
+        if (block < pool->line_high[k])
+            continue;
+        bytes += (block + 1 - pool->line_high[k]) * SN_LINE_WORDS * 8;
+        pool->line_high[k] = block + 1;
+    }
+    sn_owner_add(&pool->metadata_bytes, bytes);
+    sn_unlock(&pool->lock);
+    if (bytes > 0)
+        sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
+}
+
+/* ---- purge ----------------------------------------------------------------------------------- */
+
+/* Takes the oldest dirty run out of the lists, if it is old enough. */
+static uint32_t
+begin_purge_locked(struct sn_pool *pool, uint64_t before_ns, uint64_t *next_ns)
+{
+    uint32_t first = pool->oldest;
+    *next_ns = SN_POOL_NONE_LEFT;
+    if (!first)
+        return 0;
+    *next_ns = pool->spans[first].u.age.since_ns;
+    if (*next_ns > before_ns)
+        return 0;
+    unlink_run_locked(pool, first);
+    pool->spans[first].state = SN_SPAN_PURGING;
+    return first;
+}
+
+static uint64_t
+end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint64_t bytes = 0;
+    sn_store_relaxed(&pool->last_purge_failed, !released);
+    if (!released) {
+        sn_owner_add(&pool->purge_failures, 1);
+        run->state = SN_SPAN_DIRTY;
+        insert_run_locked(pool, first, sn_os_now_ns());
+        return 0;
+    }
+    for (uint32_t i = 0; i < run->blocks; i++) {
+        bytes += (uint64_t)pool->spans[first + i].dirty_pages << SN_PAGE_SHIFT;
+        pool->spans[first + i].dirty_pages = 0;
+    }
+    run->state = SN_SPAN_CLEAN;
+    run->class_id = SN_CLASS_NONE;
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - bytes);
+    sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
+    sn_owner_add(&pool->released_bytes, bytes);
+    insert_run_locked(pool, first, 0);
+    return bytes;
+}
+
+size_t
+sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns)
+{
+    size_t released = 0;
+    for (;;) {
+        sn_lock(&pool->lock);
+        uint32_t first = begin_purge_locked(pool, before_ns, next_ns);
+        sn_unlock(&pool->lock);
+        if (!first)
+            return released;
+        /* Outside the lock: the kernel may take a while, and the run is in no list. */
+        size_t length = (size_t)pool->spans[first].blocks << SN_BLOCK_SHIFT;
+        bool done = sn_os_discard(pool->arena + sn_span_offset(first), length);
+        sn_lock(&pool->lock);
+        uint64_t bytes = end_purge_locked(pool, first, done);
+        sn_unlock(&pool->lock);
+        sn_budget_refund(pool->budget, bytes);
+        released += bytes;
+        if (!done || (max_bytes != 0 && released >= max_bytes))
+            return released;
+    }
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+void
+sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
+             struct sn_budget *budget)
+{
+    pool->arena = arena;
+    pool->blocks = blocks;
+    pool->budget = budget;
+    pool->spans = (struct sn_span *)(void *)metadata;
+    pool->bitmaps = (uint64_t *)(void *)(pool->spans + blocks);
+    pool->class_of = (uint8_t *)(pool->bitmaps + (size_t)blocks * SN_BITMAP_LINES * SN_LINE_WORDS);
+    sn_lock_init(&pool->lock, SN_RANK_POOL);
+    pool->high = 1;
+    if (blocks > 1) {
+        pool->spans[1].state = SN_SPAN_CLEAN;
+        pool->spans[1].blocks = blocks - 1;
+        pool->spans[1].class_id = SN_CLASS_NONE;
+        link_run_locked(pool, 1, 0);
+    }
+}

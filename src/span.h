@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * span.h - the arena as runs of 64 KiB blocks: descriptors, bitmaps, and the one pool of free runs
+ * that all size classes share. Knows nothing of objects. A span is a run in use: either slots of
+ * one class or one large object.
+ *
+ *   state of a run        meaning                                    its fields belong to
+ *   SN_SPAN_CLEAN         free, no pages (reads as zero)             the pool's lock
+ *   SN_SPAN_DIRTY         free, pages kept for reuse                 the pool's lock
+ *   SN_SPAN_PURGING       free, being given back, in no list         the purger
+ *   SN_SPAN_OPEN          slots of a class, serves refills           the class's lock
+ *   SN_SPAN_CLOSED        slots of a class, belongs to the mover     the class's lock; state: mover
+ *                         or to a walker: no refills, not pooled
+ *   SN_SPAN_LARGE         one large object                           its owner
+ *
+ * Free runs of one state that touch are always merged. Block 0 is never used: number 0 means none,
+ * offset 0 ends lists.
+ */
+#ifndef SN_SPAN_H
+#define SN_SPAN_H
+
+#include "budget.h"
+#include "lock.h"
+#include "size_class.h"
+
+enum sn_span_state {
+    SN_SPAN_NONE = 0, /* inside of a run, or never used */
+    SN_SPAN_CLEAN,
+    SN_SPAN_DIRTY,
+    SN_SPAN_PURGING,
+    SN_SPAN_OPEN,
+    SN_SPAN_CLOSED,
+    SN_SPAN_LARGE,
+};
+
+enum {                        /* flags of a span */
+       SN_SPAN_DAMAGED = 1,   /* a header in it failed its check: left alone */
+       SN_SPAN_UNMOVABLE = 2, /* holds HANDLE_UNMOVABLE objects: never evacuated */
+       SN_SPAN_TRIED = 4,     /* the mover could not empty it in the current pass */
+};
+
+/** One per block, 64 bytes; for a run the one of its first block speaks. */
+struct sn_span {
+    uint32_t next, prev; /* list of the class by occupancy, or bin of the pool */
+    uint32_t head; /* every block of a span in use, last block of a free run: the first block */
+    uint32_t blocks;
+    uint8_t state;
+    uint8_t class_id;
+    uint8_t list; /* occupancy list it is in */
+    uint8_t flags;
+    uint8_t dirty_pages; /* of this very block: its first so many pages are committed */
+    uint8_t zeroed;      /* LARGE: its pages were clean when taken */
+    uint16_t hint;       /* no free slot in bitmap words before this one */
+    uint32_t free;       /* free slots; LARGE: pages in use */
+    uint32_t pass;       /* the mover's: pass in which TRIED was set */
+    uint32_t *pins;      /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
+    union {
+        struct {
+            uint64_t header; /* LARGE: the object's header word (its slot has none) */
+            uint64_t size;   /* LARGE: bytes requested */
+        } large;
+        struct {
+            uint32_t next, prev; /* DIRTY: list by age */
+            uint64_t since_ns;
+        } age;
+    } u;
+    uint64_t unused;
+};
+_Static_assert(sizeof(struct sn_span) == 64, "one cache line");
+
+#define SN_BITMAP_LINES 8 /* 8 * 512 bits cover 4096 slots of 16 bytes in a block */
+#define SN_LINE_WORDS   8
+#define SN_POOL_BINS    64
+
+struct sn_pool {
+    /* immutable after init */
+    char *arena;
+    uint32_t blocks;
+    struct sn_span *spans;
+    /* Line k of block b is bitmaps[(k * blocks + b) * 8]: classes of large slots touch line 0 only,
+     * so that bitmaps stay dense. */
+    uint64_t *bitmaps;
+    uint8_t *class_of; /* per block, dense: what a free needs of a span stays in cache */
+    struct sn_budget *budget;
+
+    /* guarded by lock */
+    struct sn_lock lock SN_ALIGNED(64);
+    uint32_t bin[2][SN_POOL_BINS]; /* [dirty][length]: heads of lists */
+    uint64_t bin_used[2];          /* which bins hold a run */
+    uint32_t oldest, youngest;     /* DIRTY runs by age */
+    uint32_t line_high[SN_BITMAP_LINES];
+
+    /* written under lock, read by anybody */
+    uint32_t high;            /* blocks below this were used at some time */
+    uint64_t arena_committed; /* bytes */
+    uint64_t empty_bytes;     /* of them in DIRTY and PURGING runs */
+    uint64_t metadata_bytes;  /* descriptors and bitmaps touched */
+    uint64_t released_bytes;  /* since creation */
+    uint64_t purge_failures;
+    uint32_t last_purge_failed;
+};
+
+/** Bytes of the three metadata arrays for an arena, in the order spans, bitmaps, class_of. */
+size_t sn_pool_metadata_bytes(uint32_t blocks);
+void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
+                  struct sn_budget *budget);
+
+/**
+ * Takes a run of `blocks` blocks whose first `pages` pages will be used; dirty runs first, lowest
+ * waste. Result: its first block, 0 when max_bytes or the arena does not allow it. *zero: its pages
+ * read as zero. *old_class: class whose cleared slots fill the whole run, or SN_CLASS_NONE.
+ */
+uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
+                      bool *zero, uint8_t *old_class);
+
+/** Gives a span's run back: dirty, waiting for reuse or purge. */
+void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
+
+/**
+ * Gives pages of dirty runs back to the kernel: those free since before_ns or earlier, oldest
+ * first, at most max_bytes (0: no bound; a run is never split). *next_ns: since when the oldest
+ * left is free, SN_POOL_NONE_LEFT for none. Result: bytes released.
+ */
+size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns);
+#define SN_POOL_NONE_LEFT UINT64_MAX
+
+/** Charges bitmap lines that a class with so many slots touches in this block. */
+void sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots);
+
+static inline uint32_t
+sn_block_of(uint64_t offset)
+{
+    return (uint32_t)(offset >> SN_BLOCK_SHIFT);
+}
+
+/** The span that an offset inside a run in use belongs to. */
+static inline struct sn_span *
+sn_span_at(const struct sn_pool *pool, uint64_t offset)
+{
+    return &pool->spans[pool->spans[sn_block_of(offset)].head];
+}
+
+static inline uint32_t
+sn_span_number(const struct sn_pool *pool, const struct sn_span *span)
+{
+    return (uint32_t)(span - pool->spans);
+}
+
+static inline uint64_t
+sn_span_offset(uint32_t number)
+{
+    return (uint64_t)number << SN_BLOCK_SHIFT;
+}
+
+/** Bitmap word `word` of a span; bit 1: the slot is not free. */
+static inline uint64_t *
+sn_span_bits(const struct sn_pool *pool, uint32_t number, uint32_t word)
+{
+    size_t line = word / SN_LINE_WORDS;
+    return &pool->bitmaps[(line * pool->blocks + number) * SN_LINE_WORDS + word % SN_LINE_WORDS];
+}
+
+#endif

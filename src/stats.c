@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.c - see stats.h. Everything is read from counters; nothing here walks objects. */
+#include "stats.h"
+
+#include <string.h>
+
+static uint64_t
+metadata_bytes(handle_store *store, uint64_t threads)
+{
+    return store->base_metadata_bytes + sn_load_relaxed(&store->pool.metadata_bytes) +
+           sn_load_relaxed(&store->table.metadata_bytes) +
+           sn_load_relaxed(&store->heap.pin_array_bytes) +
+           (threads + 1) * sn_cache_bytes(&store->caches);
+}
+
+static void
+fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
+           struct handle_class_stats *to)
+{
+    const struct sn_class *c = &store->classes.of[i];
+    const struct sn_heap_class *hc = &store->heap.of[i];
+    uint64_t used = 0, spans = 0;
+    for (unsigned kind = 0; kind < 2; kind++) {
+        used += sn_load_relaxed(&hc->used[kind]);
+        spans += sn_load_relaxed(&hc->spans[kind]);
+        to->spans_full += sn_load_relaxed(&hc->spans_in[kind][SN_FULL]);
+        for (unsigned k = 0; k < SN_FULL; k++)
+            to->occupancy[k] += sn_load_relaxed(&hc->spans_in[kind][k]);
+    }
+    to->object_bytes = sn_class_payload(c) - store->classes.extra;
+    to->slot_bytes = c->slot_bytes;
+    to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
+    to->span_slots = c->slots;
+    to->spans = spans;
+    to->live = sums->allocs[i] - sums->frees[i];
+    to->cached = sums->cached[i];
+    to->free = spans * c->slots - used;
+    uint64_t other = to->live + to->cached;
+    to->limbo = used > other ? used - other : 0;
+    to->recoverable_bytes = sn_heap_recoverable(&store->heap, i) * to->span_bytes;
+    to->moved = sn_load_relaxed(&hc->moved);
+    for (unsigned k = 0; k < HANDLE_REFUSED_REASONS; k++)
+        to->refused[k] = sn_load_relaxed(&hc->refused[k]);
+}
+
+/* The ladder. free_slot is what is left of the arena's pages; check counts it the other way. */
+static void
+fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
+{
+    uint64_t payload = 0, objects = 0;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        const struct handle_class_stats *c = &stats->class_stats[i];
+        payload += c->live * (c->slot_bytes - SN_HEADER_BYTES);
+        objects += c->live;
+        stats->thread_cache += c->cached * c->slot_bytes;
+    }
+    uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
+    stats->requested = sums->requested;
+    stats->large = sn_load_relaxed(&store->heap.large_requested);
+    stats->rounding = payload + sn_load_relaxed(&store->heap.large_live_bytes) - sums->requested;
+    stats->header = objects * SN_HEADER_BYTES;
+    stats->limbo = sums->limbo_bytes;
+    stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
+    stats->free_slot = arena - stats->empty_span - stats->requested - stats->rounding -
+                       stats->header - stats->thread_cache - stats->limbo;
+    stats->table = sn_load_relaxed(&store->table.committed_bytes);
+    stats->metadata = metadata_bytes(store, sums->threads);
+    stats->committed = arena + stats->table + stats->metadata;
+    stats->objects_large = sn_load_relaxed(&store->heap.large_objects);
+    stats->objects = objects + stats->objects_large;
+}
+
+static void
+fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
+{
+    stats->released = sn_load_relaxed(&store->pool.released_bytes) +
+                      sn_load_relaxed(&store->table.released_bytes);
+    stats->reserved = store->reserved_bytes;
+    stats->resident = sn_os_resident_bytes();
+    stats->resident_unexplained = (int64_t)stats->resident - (int64_t)stats->committed;
+    stats->committed_peak = sn_load_relaxed(&store->budget.peak);
+    stats->max_bytes = sn_load_relaxed(&store->budget.max_bytes);
+    stats->objects_by_handle = sums->by_handle;
+    stats->objects_by_cell = sums->by_cell;
+    stats->allocs = sn_load_relaxed(&store->heap.large_allocs);
+    stats->frees = sn_load_relaxed(&store->heap.large_frees);
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        stats->allocs += sums->allocs[i];
+        stats->frees += sums->frees[i];
+    }
+    stats->alloc_failures = sn_load_relaxed(&store->alloc_failures);
+    stats->alloc_retries = sn_load_relaxed(&store->alloc_retries);
+    stats->pins = sn_load_relaxed(&store->pins);
+    stats->table_entries_dead = sn_load_relaxed(&store->table.dead_entries);
+    stats->errors_reported = sn_load_relaxed(&store->errors_reported);
+    stats->purge_failures = sn_load_relaxed(&store->pool.purge_failures);
+    stats->threads = sums->threads;
+}
+
+static void
+fill_grace_periods(handle_store *store, struct handle_stats *stats)
+{
+    const uint64_t *from = (const uint64_t *)&store->rcu->durations;
+    uint64_t *to = (uint64_t *)&stats->grace_period;
+    for (size_t i = 0; i < sizeof(stats->grace_period) / sizeof(*to); i++)
+        to[i] = sn_load_relaxed(&from[i]);
+    stats->grace_periods = sn_load_relaxed(&store->rcu->completed);
+    stats->grace_period_age_ns = sn_rcu_age_ns(store->rcu);
+}
+
+/* The largest of the causes, when overhead is worth a word at all. */
+static enum handle_shrink_reason
+shrink_reason(const handle_store *store, const struct handle_stats *stats)
+{
+    bool pinned = stats->refused[HANDLE_REFUSED_PINNED] * 2 > stats->moved_objects;
+    const struct {
+        uint64_t bytes;
+        enum handle_shrink_reason reason;
+    } causes[] = {
+        {stats->free_slot, pinned ? HANDLE_SHRINK_PINNED : HANDLE_SHRINK_FRAGMENTED},
+        {stats->limbo, HANDLE_SHRINK_LIMBO},
+        {stats->thread_cache, HANDLE_SHRINK_THREAD_CACHES},
+        {stats->empty_span, sn_load_relaxed(&store->pool.last_purge_failed)
+                                ? HANDLE_SHRINK_PURGE_FAILED
+                                : HANDLE_SHRINK_PURGE_DELAY},
+        {stats->table, HANDLE_SHRINK_TABLE},
+    };
+    uint64_t live = stats->requested + stats->rounding + stats->header;
+    uint64_t most = 0, sum = 0;
+    enum handle_shrink_reason reason = HANDLE_SHRINK_DENSE;
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        sum += causes[i].bytes;
+        if (causes[i].bytes > most) {
+            most = causes[i].bytes;
+            reason = causes[i].reason;
+        }
+    }
+    return sum <= live / 16 ? HANDLE_SHRINK_DENSE : reason;
+}
+
+int
+handle_store_stats(handle_store *store, struct handle_stats *stats)
+{
+    struct sn_cache_sums sums;
+    if (!store || !stats || stats->struct_size != sizeof(*stats))
+        return -EINVAL;
+    memset(stats, 0, sizeof(*stats));
+    stats->struct_size = sizeof(*stats);
+    sn_caches_sum(&store->caches, &sums);
+    stats->classes = store->classes.count;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        fill_class(store, i, &sums, &stats->class_stats[i]);
+    fill_ladder(store, &sums, stats);
+    fill_counters(store, &sums, stats);
+    fill_grace_periods(store, stats);
+    sn_defrag_fill_stats(store, stats);
+    stats->shrink_reason = shrink_reason(store, stats);
+    return 0;
+}
+
+uint64_t
+sn_stats_count_free(handle_store *store)
+{
+    const struct sn_pool *pool = &store->pool;
+    uint64_t pages = 0, occupied = 0;
+    uint32_t high = sn_load_relaxed(&pool->high);
+    for (uint32_t number = 1; number < high; number++) {
+        const struct sn_span *block = &pool->spans[number];
+        uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
+        if (class_id >= SN_CLASSES_MAX)
+            continue;
+        pages += block->dirty_pages;
+        if (block->head == number) {
+            const struct sn_class *c = &store->classes.of[class_id];
+            occupied += (uint64_t)(c->slots - block->free) * c->slot_bytes;
+        }
+    }
+    return (pages << SN_PAGE_SHIFT) - occupied;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.h - the statistics, put together from the counters that the modules keep as they go. */
+#ifndef SN_STATS_H
+#define SN_STATS_H
+
+#include "store.h"
+
+/** Pages of spans in use less their occupied slots, found by a walk over the descriptors: what the
+ * ladder's free_slot must come to. For check. */
+uint64_t sn_stats_count_free(handle_store *store);
+
+#endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.c - the life of a store, and what the flavour's grace-period thread does for it: gather
+ * limbo, reclaim it after the grace period, keep house (idle caches, purge).
+ */
+#include "store.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "object.h"
+
+_Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
+_Static_assert(offsetof(struct handle_store, head) == 0, "the inline read path looks there");
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+const char *
+handle_version(void)
+{
+#define TEXT_OF(x)       #x
+#define VERSION(a, b, c) TEXT_OF(a) "." TEXT_OF(b) "." TEXT_OF(c)
+    return VERSION(HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR, HANDLE_VERSION_PATCH);
+}
+
+void
+sn_store_error(handle_store *store, const char *format, ...)
+{
+    char line[SN_ERROR_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    sn_add_relaxed(&store->errors_reported, 1);
+    if (store->options.error)
+        store->options.error(store->options.opaque, line);
+    else
+        fprintf(stderr, "sinter: store %s: %s\n", store->name, line);
+}
+
+/* ---- the grace-period thread's part ---------------------------------------------------------- */
+
+static handle_store *
+store_of(struct sn_rcu_client *client)
+{
+    return (handle_store *)(void *)((char *)client - offsetof(struct handle_store, client));
+}
+
+static bool
+gather(struct sn_rcu_client *client)
+{
+    handle_store *store = store_of(client);
+    store->gathered = sn_caches_take_limbo(&store->caches);
+    return store->gathered != 0;
+}
+
+static int
+compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Class above the offset: sorting puts slots of one class, and of one span, together. */
+static uint64_t
+sort_key(const handle_store *store, uint64_t slot)
+{
+    return (uint64_t)sn_object_class(store, slot) << 48 | slot;
+}
+#define KEY_SLOT ((UINT64_C(1) << 48) - 1)
+
+static void
+reclaim_batch(handle_store *store, uint64_t *keys, uint32_t count)
+{
+    enum { LOCKED = 256 }; /* slots given back per lock: allocations of the class come between */
+    uint64_t bytes = 0;
+    qsort(keys, count, sizeof(keys[0]), compare_u64);
+    for (uint32_t i = 0; i < count;) {
+        unsigned class_id = (unsigned)(keys[i] >> 48);
+        uint32_t begin = i;
+        do {
+            keys[i] &= KEY_SLOT;
+            bytes += sn_object_slot_bytes(store, keys[i]);
+            if (sn_unlikely(store->hardened))
+                sn_object_poison(store, keys[i]);
+            i++;
+        } while (i < count && keys[i] >> 48 == class_id && i - begin < LOCKED &&
+                 class_id < SN_CLASSES_MAX);
+        if (class_id < SN_CLASSES_MAX)
+            sn_heap_put(&store->heap, class_id, keys + begin, i - begin);
+        else
+            sn_heap_put_large(&store->heap, keys[begin]);
+    }
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
+
+static void
+reclaim(struct sn_rcu_client *client)
+{
+    handle_store *store = store_of(client);
+    uint64_t slot = store->gathered;
+    uint32_t count = 0;
+    store->gathered = 0;
+    while (slot) {
+        uint64_t next = sn_limbo_next(sn_load_relaxed(sn_header_of(&store->pool, slot)));
+        if (next)
+            __builtin_prefetch(sn_header_of(&store->pool, next));
+        store->reclaim_slots[count++] = sort_key(store, slot);
+        if (count == SN_RECLAIM_SLOTS) {
+            reclaim_batch(store, store->reclaim_slots, count);
+            count = 0;
+        }
+        slot = next;
+    }
+    reclaim_batch(store, store->reclaim_slots, count);
+}
+
+/* Purges what has waited long enough. Result: when to look again. */
+static uint64_t
+purge_due(handle_store *store, uint64_t now_ns)
+{
+    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
+    if (delay_ms < 0)
+        return SN_NEVER;
+    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
+    uint64_t due = SN_NEVER;
+    if (sn_load_relaxed(&store->pool.empty_bytes) > 0) {
+        uint64_t since;
+        uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
+        sn_pool_purge(&store->pool, before, 0, &since);
+        if (since != SN_POOL_NONE_LEFT)
+            due = sn_max(since + delay_ns, now_ns + 1000000);
+    }
+    return due;
+}
+
+static uint64_t
+housekeep(struct sn_rcu_client *client, uint64_t now_ns)
+{
+    enum { TABLE_PAGES_A_TICK = 4096 };
+    handle_store *store = store_of(client);
+    uint64_t due = purge_due(store, now_ns);
+    if (now_ns < store->next_tick_ns)
+        return sn_min(due, store->next_tick_ns);
+    bool active;
+    sn_caches_take_slots(&store->caches, false, true, &active);
+    if (sn_load_relaxed(&store->options.purge_delay_ms) >= 0)
+        sn_table_purge(&store->table, TABLE_PAGES_A_TICK);
+    bool more = sn_load_relaxed(&store->table.empty_pages) > 0;
+    store->next_tick_ns = active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
+    return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
+}
+
+static bool
+stirred(struct sn_rcu_client *client)
+{
+    handle_store *store = store_of(client);
+    bool purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
+    return sn_caches_stirred(&store->caches) ||
+           (purges && sn_load_relaxed(&store->pool.empty_bytes) > 0);
+}
+
+static void
+on_retired(struct sn_caches *caches, bool urgent)
+{
+    handle_store *store =
+        (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
+    sn_rcu_nudge(store->rcu, urgent);
+}
+
+static void
+on_indexes(struct sn_caches *caches, uint64_t *indexes, uint32_t count)
+{
+    handle_store *store =
+        (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
+    sn_table_put(&store->table, indexes, count);
+}
+
+static void
+on_freed(struct sn_heap *heap)
+{
+    sn_defrag_wake((handle_store *)(void *)((char *)heap - offsetof(struct handle_store, heap)));
+}
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+/* The caller's options, whatever the version of the struct it was built with. */
+static int
+read_options(struct handle_store_options *to, const struct handle_store_options *from)
+{
+    *to = (struct handle_store_options)HANDLE_STORE_OPTIONS_INIT;
+    if (!from)
+        return 0;
+    if (from->struct_size < sizeof(*to))
+        return -EINVAL; /* no older version exists */
+    const char *beyond = (const char *)from + sizeof(*to);
+    for (size_t i = 0; i < from->struct_size - sizeof(*to); i++) {
+        if (beyond[i] != 0)
+            return -EINVAL; /* a newer option is set that this library does not know */
+    }
+    *to = *from;
+    to->struct_size = sizeof(*to);
+    return sn_options_check(to);
+}
+
+struct layout {
+    uint64_t arena_bytes;
+    size_t table_at, table_bytes, table_meta_at, pool_meta_at, arena_at, total;
+};
+
+static struct layout
+lay_out(uint64_t arena_bytes)
+{
+    struct layout l = {.arena_bytes = sn_round_up(arena_bytes, SN_BLOCK_BYTES)};
+    uint32_t blocks = (uint32_t)(l.arena_bytes >> SN_BLOCK_SHIFT);
+    l.table_at = HANDLE_TABLE_OFFSET;
+    /* One entry for each smallest slot: the table is never what runs out first. */
+    l.table_bytes = sn_round_up(l.arena_bytes / SN_SLOT_MIN_BYTES * 8, SN_PAGE_BYTES);
+    l.table_meta_at = l.table_at + l.table_bytes;
+    l.pool_meta_at = l.table_meta_at + sn_table_metadata_bytes(l.table_bytes);
+    l.arena_at = sn_round_up(l.pool_meta_at + sn_pool_metadata_bytes(blocks), HUGE_PAGE_BYTES);
+    l.total = l.arena_at + l.arena_bytes;
+    return l;
+}
+
+static uint64_t
+default_arena_bytes(void)
+{
+    uint64_t bytes = sn_max(4 * sn_os_physical_bytes(), SN_ARENA_DEFAULT_MIN_BYTES);
+    return sn_min(sn_round_up(bytes, SN_BLOCK_BYTES), SN_ARENA_MAX_BYTES);
+}
+
+static char *
+reserve(struct layout *layout, uint64_t wanted)
+{
+    uint64_t bytes = wanted ? wanted : default_arena_bytes();
+    for (;;) {
+        *layout = lay_out(bytes);
+        char *base = sn_os_reserve(layout->total, HUGE_PAGE_BYTES);
+        if (base || wanted || bytes / 2 < SN_ARENA_HALVING_FLOOR_BYTES)
+            return base;
+        bytes /= 2;
+    }
+}
+
+static void
+set_up(handle_store *store, const struct layout *layout, const struct handle_store_options *options)
+{
+    char *base = (char *)store;
+    store->head.table_bytes = layout->table_bytes;
+    store->head.arena = (uintptr_t)(base + layout->arena_at);
+    store->options = *options;
+    snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
+    store->options.name = store->name;
+    store->options.arena_bytes = layout->arena_bytes;
+    store->secret = sn_os_random();
+    store->hardened = options->hardened;
+    store->has_fast_path = !options->hardened;
+    store->alignment = options->alignment;
+    store->reserved_bytes = layout->total;
+    sn_classes_init(&store->classes, options->alignment, options->hardened ? 8 : 0);
+    store->fast_max = options->hardened ? 0 : sn_classes_max_size(&store->classes) + 1;
+    sn_pool_init(&store->pool, base + layout->arena_at,
+                 (uint32_t)(layout->arena_bytes >> SN_BLOCK_SHIFT), base + layout->pool_meta_at,
+                 &store->budget);
+    sn_table_init(&store->table, base + layout->table_at, layout->table_bytes,
+                  base + layout->table_meta_at, sn_os_random(), &store->budget);
+    sn_heap_init(&store->heap, &store->pool, &store->classes);
+    store->heap.freed = on_freed;
+    store->caches.put_indexes = on_indexes;
+    store->caches.retired = on_retired;
+    store->client = (struct sn_rcu_client){
+        .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .stirred = stirred};
+}
+
+static int
+start(handle_store *store, const struct rcu_flavor_struct *flavor)
+{
+    store->rcu = sn_rcu_get(flavor);
+    if (!store->rcu)
+        return -errno;
+    store->reclaim_slots = sn_os_zalloc(SN_RECLAIM_SLOTS * sizeof(uint64_t));
+    if (!store->reclaim_slots || !sn_caches_init(&store->caches, &store->heap))
+        return -ENOMEM;
+    store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
+                                 SN_RECLAIM_SLOTS * sizeof(uint64_t) + sn_defrag_metadata_bytes();
+    sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
+    sn_rcu_add_client(store->rcu, &store->client);
+    sn_options_apply(store);
+    int error = sn_defrag_create(store);
+    if (error)
+        sn_rcu_remove_client(store->rcu, &store->client);
+    return error;
+}
+
+/* Frees what start made; nobody else knows the store any more. */
+static void
+tear_down(handle_store *store)
+{
+    sn_fork_destroy(store);
+    if (store->caches.spare)
+        sn_caches_destroy(&store->caches);
+    sn_os_free(store->reclaim_slots);
+    sn_os_release(store, store->reserved_bytes);
+}
+
+handle_store *
+handle_store_create_flavor(const struct handle_store_options *options,
+                           const struct rcu_flavor_struct *flavor)
+{
+    struct handle_store_options checked;
+    struct layout layout;
+    int error = flavor ? read_options(&checked, options) : -EINVAL;
+    if (!error && !sn_os_page_size_fits())
+        error = -ENOTSUP;
+    if (error) {
+        errno = -error;
+        return NULL;
+    }
+    char *base = reserve(&layout, checked.arena_bytes);
+    if (!base) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    handle_store *store = (handle_store *)(void *)base;
+    set_up(store, &layout, &checked);
+    error = start(store, flavor);
+    if (error) {
+        tear_down(store);
+        errno = -error;
+        return NULL;
+    }
+    return store;
+}
+
+/* ---- destroy --------------------------------------------------------------------------------- */
+
+int
+handle_store_destroy(handle_store *store)
+{
+    bool was_online;
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu, &was_online))
+        return -EDEADLK;
+    const struct sn_rcu *rcu = store->rcu;
+    int result = 0;
+    if (sn_load_acquire(&store->pins) != 0) {
+        result = -EBUSY;
+    } else {
+        sn_defrag_destroy(store);
+        if (!store->forked) {
+            sn_rcu_wait_cycle(store->rcu);
+            sn_rcu_remove_client(store->rcu, &store->client);
+        }
+        tear_down(store);
+    }
+    sn_rcu_return(rcu, was_online);
+    return result;
+}
+
+/* ---- memory by request ----------------------------------------------------------------------- */
+
+static uint64_t
+released_so_far(handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.released_bytes) +
+           sn_load_relaxed(&store->table.released_bytes);
+}
+
+int
+handle_store_purge(handle_store *store, size_t *released_bytes)
+{
+    bool was_online;
+    uint64_t next;
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu, &was_online))
+        return -EDEADLK;
+    uint64_t before = released_so_far(store);
+    if (!store->forked)
+        sn_rcu_wait_cycle(store->rcu);
+    sn_caches_take_slots(&store->caches, false, false, NULL);
+    sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
+    sn_table_purge(&store->table, UINT32_MAX);
+    if (released_bytes)
+        *released_bytes = released_so_far(store) - before;
+    sn_rcu_return(store->rcu, was_online);
+    return 0;
+}
+
+uint64_t
+sn_store_limbo(handle_store *store)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    return sums.limbo_bytes;
+}
+
+int
+handle_store_reclaim(handle_store *store, size_t bytes)
+{
+    enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
+    bool was_online;
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu, &was_online))
+        return -EDEADLK;
+    if (!store->forked) {
+        uint64_t before = sn_store_limbo(store);
+        for (int round = 0; round < ROUNDS; round++) {
+            sn_rcu_wait_cycle(store->rcu);
+            uint64_t left = sn_store_limbo(store);
+            if (left == 0 || (before > left && before - left >= bytes))
+                break;
+        }
+        sn_defrag_wait_relief(store, bytes);
+    }
+    sn_rcu_return(store->rcu, was_online);
+    return 0;
+}
+
+size_t
+handle_store_used(const handle_store *store)
+{
+    return store ? sn_caches_requested(&sn_store_mutable(store)->caches) : 0;
+}
+
+void
+handle_thread_detach(handle_store *store)
+{
+    if (store)
+        sn_caches_detach(&store->caches);
+}

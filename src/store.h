@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.h - the store: what it is made of, and the few operations on it that several files share.
+ * The modules it assembles do not know it.
+ */
+#ifndef SN_STORE_H
+#define SN_STORE_H
+
+#include "handle_table.h"
+#include "rcu.h"
+#include "reference.h"
+#include "thread_cache.h"
+
+struct sn_defrag;
+struct sn_fork;
+
+struct handle_store {
+    struct handle_store_head head; /* what the inline read path sees; first */
+
+    /* immutable after create */
+    uint64_t secret; /* of the check bits */
+    size_t fast_max; /* largest request of the fast path; hardened stores have none */
+    bool has_fast_path;
+    bool hardened;
+    uint32_t alignment;
+    struct sn_rcu *rcu;
+    size_t reserved_bytes;
+    char name[32];
+
+    struct sn_caches caches;
+    struct sn_table table;
+    struct sn_budget budget;
+    struct sn_pool pool;
+    struct sn_classes classes;
+
+    /* atomic */
+    uint64_t pins; /* held, updates included */
+    uint64_t alloc_failures, alloc_retries, errors_reported;
+    uint32_t forked; /* this is a forked child (G10) */
+
+    /* grace-period thread only */
+    struct sn_rcu_client client;
+    uint64_t gathered; /* limbo list taken over before the GP under way */
+    uint64_t next_tick_ns;
+    uint64_t *reclaim_slots; /* room for SN_RECLAIM_SLOTS */
+
+    /* immutable after create */
+    uint64_t base_metadata_bytes;
+
+    /* members are atomic; the callbacks immutable */
+    struct handle_store_options options;
+
+    struct sn_defrag *defrag; /* see defrag/defrag.h; NULL while the store is being made */
+    struct sn_fork *fork;     /* see fork.c */
+    struct sn_heap heap;
+};
+
+#define SN_RECLAIM_SLOTS 2048
+
+/** The store as the public functions get it, whether const or not. */
+static inline handle_store *
+sn_store_mutable(const handle_store *store)
+{
+    return (handle_store *)(uintptr_t)store;
+}
+
+static inline void *
+sn_store_address(const handle_store *store, uint64_t offset)
+{
+    return (void *)(store->head.arena + offset);
+}
+
+/** Arena offset of an address; anything not below head's arena size is outside. */
+static inline uint64_t
+sn_store_offset(const handle_store *store, const void *address)
+{
+    return (uint64_t)(uintptr_t)address - store->head.arena;
+}
+
+static inline bool
+sn_store_contains(const handle_store *store, const void *address)
+{
+    return sn_store_offset(store, address) < (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT;
+}
+
+/** One line to the error callback. The caller holds no lock. */
+__attribute__((format(printf, 2, 3))) void
+sn_store_error(handle_store *store, const char *format, ...);
+
+/** Bytes in limbo, wherever they are. */
+uint64_t sn_store_limbo(handle_store *store);
+
+/** Checks an options struct; errors go to its own callback. */
+int sn_options_check(const struct handle_store_options *options);
+/** Makes the current values take effect. */
+void sn_options_apply(handle_store *store);
+
+/* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
+
+int sn_defrag_create(handle_store *store);
+void sn_defrag_destroy(handle_store *store);
+/** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
+void sn_defrag_wake(handle_store *store);
+/** An allocation found max_bytes reached. True: compaction will bring memory. */
+bool sn_defrag_press(handle_store *store);
+/** Waits until compaction under pressure has released `bytes` or has come to an end. */
+void sn_defrag_wait_relief(handle_store *store, uint64_t bytes);
+/** Keeps the mover from moving (walks); nests. The mover's lock is not held on return. */
+void sn_defrag_pause(handle_store *store);
+void sn_defrag_resume(handle_store *store);
+/** The mover's lock, for following headers to words. */
+struct sn_lock *sn_defrag_lock(handle_store *store);
+void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
+/** In a forked child: there is no thread. */
+void sn_defrag_after_fork_child(handle_store *store);
+size_t sn_defrag_metadata_bytes(void);
+
+/** fork.c: whether a forked child still shares our pages. */
+bool sn_fork_child_lives(handle_store *store);
+void sn_fork_destroy(handle_store *store);
+
+#endif

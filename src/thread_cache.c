@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+/* thread_cache.c - see thread_cache.h. */
+#include "thread_cache.h"
+
+#include <string.h>
+
+/*
+ * Thread exit and store destroy meet here: a cache belongs to its thread's list and to its store's.
+ * The registry lock guards the first list and the link to the store.
+ */
+static struct sn_lock registry = {PTHREAD_MUTEX_INITIALIZER, SN_RANK_REGISTRY};
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static bool exit_key_made;
+
+_Thread_local struct sn_tls_entry sn_tls_cache[SN_TLS_ENTRIES];
+static _Thread_local struct sn_thread_cache *my_caches;
+
+#define HANDOVER_BATCH 128 /* slots moved between a bin and the heap at once, at most */
+_Static_assert(SN_CACHE_CLASS_SLOTS <= HANDOVER_BATCH, "a bin fits a batch");
+
+/* ---- making and ending a thread's cache ------------------------------------------------------ */
+
+size_t
+sn_cache_bytes(const struct sn_caches *caches)
+{
+    return sizeof(struct sn_thread_cache) + caches->arrays_bytes;
+}
+
+static struct sn_thread_cache *
+make_cache(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_os_zalloc(sn_cache_bytes(caches));
+    if (!cache)
+        return NULL;
+    cache->fenced = !sn_os_membarrier_init();
+    uint64_t *slots = cache->slots;
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        cache->bin[i].slots = slots;
+        slots += caches->heap->classes->of[i].cache_slots;
+    }
+    sn_budget_charge(caches->heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
+    return cache;
+}
+
+/* Everything a cache holds goes back; the counters stay. The owner is out or is the caller. */
+static void
+empty_bins(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        struct sn_bin *bin = &cache->bin[i];
+        if (bin->count > 0)
+            sn_heap_put(caches->heap, i, bin->slots, bin->count);
+        sn_store_relaxed(&bin->count, 0);
+        bin->cap = 0; /* the next push takes the slow path, and is noticed */
+    }
+    sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
+    cache->cap_bytes = 0;
+    if (cache->index_count > 0)
+        caches->put_indexes(caches, cache->indexes, cache->index_count);
+    cache->index_count = 0;
+}
+
+/* Pushes a list of retired slots on the store's stack. */
+static void
+hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes)
+{
+    sn_add_relaxed(&caches->limbo_bytes, bytes);
+    uint64_t top = sn_load_relaxed(&caches->limbo);
+    /* Release: orders the links before the list's publication; pairs with the acquire in
+     * sn_caches_take_limbo. Without it the grace-period thread could follow a stale link. */
+    do
+        sn_store_relaxed(end, top << 8);
+    while (!__atomic_compare_exchange_n(&caches->limbo, &top, head, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED));
+}
+
+static void
+hand_over_own(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    if (!cache->limbo_head)
+        return;
+    hand_over(caches, cache->limbo_head, cache->limbo_end, cache->limbo_bytes);
+    cache->limbo_head = 0;
+    cache->limbo_slots = 0;
+    sn_store_relaxed(&cache->limbo_bytes, 0);
+}
+
+static void
+fold_counters(struct sn_caches *caches, struct sn_thread_cache *from)
+{
+    struct sn_thread_cache *to = caches->spare;
+    sn_add_relaxed(&to->requested, from->requested);
+    sn_add_relaxed(&to->by_handle, from->by_handle);
+    sn_add_relaxed(&to->by_cell, from->by_cell);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        sn_add_relaxed(&to->bin[i].allocs, from->bin[i].allocs);
+        sn_add_relaxed(&to->bin[i].frees, from->bin[i].frees);
+    }
+}
+
+/* The owner gives its cache up; under the registry's lock, so that the store is there. */
+static void
+end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    sn_assert_locked(&registry);
+    sn_lock(&caches->lock); /* keeps takers out; the owner itself is here */
+    empty_bins(caches, cache);
+    bool had_limbo = cache->limbo_head != 0;
+    hand_over_own(caches, cache);
+    fold_counters(caches, cache);
+    struct sn_thread_cache **link = &caches->all;
+    while (*link != cache)
+        link = &(*link)->next;
+    *link = cache->next;
+    caches->threads--;
+    sn_unlock(&caches->lock);
+    sn_budget_refund(caches->heap->pool->budget, sn_cache_bytes(caches));
+    if (had_limbo)
+        caches->retired(caches, false);
+    sn_os_free(cache);
+}
+
+static void
+thread_exit(void *unused)
+{
+    (void)unused;
+    sn_lock(&registry);
+    while (my_caches) {
+        struct sn_thread_cache *cache = my_caches;
+        my_caches = cache->next_of_thread;
+        if (cache->caches)
+            end_cache_locked(cache->caches, cache);
+        else
+            sn_os_free(cache);
+    }
+    memset(sn_tls_cache, 0, sizeof(sn_tls_cache));
+    sn_unlock(&registry);
+}
+
+static void
+make_exit_key(void)
+{
+    exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
+}
+
+static struct sn_thread_cache *
+find_mine(const struct sn_caches *caches)
+{
+    struct sn_thread_cache *found = NULL;
+    sn_lock(&registry);
+    struct sn_thread_cache **link = &my_caches;
+    while (*link) {
+        struct sn_thread_cache *cache = *link;
+        if (!cache->caches) { /* its store is gone */
+            *link = cache->next_of_thread;
+            sn_os_free(cache);
+            continue;
+        }
+        if (cache->caches == caches)
+            found = cache;
+        link = &cache->next_of_thread;
+    }
+    sn_unlock(&registry);
+    return found;
+}
+
+static struct sn_thread_cache *
+join(struct sn_caches *caches)
+{
+    pthread_once(&exit_once, make_exit_key);
+    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0)
+        return NULL;
+    struct sn_thread_cache *cache = make_cache(caches);
+    if (!cache)
+        return NULL;
+    cache->caches = caches;
+    sn_lock(&registry);
+    cache->next_of_thread = my_caches;
+    my_caches = cache;
+    sn_lock(&caches->lock);
+    cache->held = sn_load_relaxed(&caches->walkers);
+    cache->next = caches->all;
+    caches->all = cache;
+    caches->threads++;
+    sn_unlock(&caches->lock);
+    sn_unlock(&registry);
+    return cache;
+}
+
+struct sn_thread_cache *
+sn_cache_self_slow(struct sn_caches *caches)
+{
+    int saved = errno;
+    struct sn_thread_cache *cache = find_mine(caches);
+    if (!cache)
+        cache = join(caches);
+    errno = saved;
+    if (!cache)
+        return caches->spare; /* not remembered: tried again next time */
+    sn_tls_cache[caches->id % SN_TLS_ENTRIES] =
+        (struct sn_tls_entry){.id = caches->id, .cache = cache};
+    return cache;
+}
+
+void
+sn_caches_detach(struct sn_caches *caches)
+{
+    sn_lock(&registry);
+    struct sn_thread_cache **link = &my_caches;
+    while (*link && (*link)->caches != caches)
+        link = &(*link)->next_of_thread;
+    struct sn_thread_cache *cache = *link;
+    if (cache) {
+        *link = cache->next_of_thread;
+        sn_tls_cache[caches->id % SN_TLS_ENTRIES] = (struct sn_tls_entry){0, NULL};
+        end_cache_locked(caches, cache);
+    }
+    sn_unlock(&registry);
+}
+
+/* ---- refill and flush ------------------------------------------------------------------------ */
+
+/* Doubles the bin's bound if the thread's and the store's budgets allow it. */
+static void
+try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    const struct sn_class *c = &caches->heap->classes->of[class_id];
+    struct sn_bin *bin = &cache->bin[class_id];
+    uint32_t cap = bin->cap == 0 ? 2 : bin->cap * 2;
+    if (cap > c->cache_slots)
+        cap = c->cache_slots;
+    uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
+    if (more == 0 || cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
+        return;
+    uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
+    if (total > sn_load_relaxed(&caches->total_bytes_max)) {
+        sn_sub_relaxed(&caches->total_cap_bytes, more);
+        return;
+    }
+    cache->cap_bytes += more;
+    bin->cap = cap;
+}
+
+static uint64_t
+take_one(struct sn_caches *caches, unsigned class_id)
+{
+    uint64_t slot;
+    return sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot) ? slot
+                                                                                             : 0;
+}
+
+uint64_t
+sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t slot = 0;
+    if (!cache->shared && sn_cache_enter(cache)) {
+        struct sn_bin *bin = &cache->bin[class_id];
+        bool first = bin->cap == 0;
+        if (bin->count == 0)
+            try_grow(caches, cache, class_id);
+        uint32_t want = (bin->cap + 1) / 2;
+        if (bin->count > 0) { /* the caller came for another reason */
+            slot = sn_cache_pop(cache, class_id);
+        } else if (want > 1) {
+            bin->count = sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION,
+                                      want, bin->slots);
+            slot = sn_cache_pop(cache, class_id);
+        } else {
+            slot = take_one(caches, class_id);
+        }
+        sn_cache_leave(cache);
+        if (first)
+            caches->retired(caches, false); /* there is a cache to watch */
+        return slot;
+    }
+    if (!cache->shared)
+        sn_cache_leave(cache);
+    return take_one(caches, class_id);
+}
+
+/* The older half of a full bin goes back: what was pushed last is warm. */
+static void
+flush_half(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    uint32_t count = (bin->count + 1) / 2;
+    sn_heap_put(caches->heap, class_id, bin->slots, count);
+    bin->count -= count;
+    memmove(bin->slots, bin->slots + count, bin->count * sizeof(bin->slots[0]));
+}
+
+void
+sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+               uint64_t slot)
+{
+    bool kept = false;
+    bool first = false;
+    if (!cache->shared) {
+        if (sn_cache_enter(cache)) {
+            struct sn_bin *bin = &cache->bin[class_id];
+            first = bin->cap == 0;
+            try_grow(caches, cache, class_id);
+            if (bin->count >= bin->cap && bin->count > 0)
+                flush_half(caches, cache, class_id);
+            kept = sn_cache_push(cache, class_id, slot);
+        }
+        sn_cache_leave(cache);
+    }
+    if (!kept)
+        sn_heap_put(caches->heap, class_id, &slot, 1);
+    if (first)
+        caches->retired(caches, false);
+}
+
+/* ---- limbo ----------------------------------------------------------------------------------- */
+
+void
+sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
+                uint64_t slot, uint64_t bytes)
+{
+    uint64_t *link = sn_header_of(caches->heap->pool, slot);
+    if (!entered || cache->shared) {
+        hand_over(caches, slot, link, bytes);
+        caches->retired(caches, false);
+        return;
+    }
+    bool first = cache->limbo_head == 0;
+    sn_store_relaxed(link, cache->limbo_head << 8);
+    if (first)
+        cache->limbo_end = link;
+    cache->limbo_head = slot;
+    cache->limbo_slots++;
+    sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + bytes);
+    if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
+        cache->limbo_bytes >= SN_LIMBO_HANDOVER_BYTES) {
+        hand_over_own(caches, cache);
+        caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >= SN_LIMBO_URGENT_BYTES);
+    } else if (first) {
+        caches->retired(caches, false);
+    }
+}
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+static void
+hold_locked(struct sn_caches *caches)
+{
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_add_relaxed(&cache->held, 1);
+    /* Every owner that runs now has either shown itself busy or will see held. */
+    sn_os_membarrier();
+    sn_hook(SN_HOOK_CACHE_TAKE, caches);
+}
+
+static void
+let_go_locked(struct sn_caches *caches)
+{
+    /* Release: pairs with the owner's acquire of held; it sees what the taker left. */
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        (void)__atomic_fetch_sub(&cache->held, 1, __ATOMIC_RELEASE);
+}
+
+/* An owner inside is soon out, unless it lost the processor: look a little longer, then skip it. */
+static bool
+owner_is_out(const struct sn_thread_cache *cache)
+{
+    for (int i = 0; i < 100; i++) {
+        /* Acquire: pairs with the release in sn_cache_leave. */
+        if (sn_load_acquire(&cache->seq) % 2 == 0)
+            return true;
+        sn_cpu_relax();
+    }
+    return false;
+}
+
+uint64_t
+sn_caches_take_limbo(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (owner_is_out(cache))
+            hand_over_own(caches, cache);
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    /* Acquire: pairs with the release in hand_over. */
+    return __atomic_exchange_n(&caches->limbo, 0, __ATOMIC_ACQUIRE);
+}
+
+/* Keeps the slots of open spans, gives back those of closed ones. */
+static void
+filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint64_t back[HANDOVER_BATCH];
+    struct sn_pool *pool = caches->heap->pool;
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        struct sn_bin *bin = &cache->bin[i];
+        uint32_t kept = 0, gone = 0;
+        for (uint32_t k = 0; k < bin->count; k++) {
+            uint64_t slot = bin->slots[k];
+            if (sn_load_relaxed(&sn_span_at(pool, slot)->state) == SN_SPAN_CLOSED)
+                back[gone++] = slot;
+            else
+                bin->slots[kept++] = slot;
+        }
+        bin->count = kept;
+        if (gone > 0)
+            sn_heap_put(caches->heap, i, back, gone);
+    }
+}
+
+unsigned
+sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
+{
+    unsigned skipped = 0;
+    bool active = false;
+    sn_lock(&caches->lock);
+    hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        uint64_t seq = sn_load_acquire(&cache->seq);
+        if (only_idle && seq != cache->seen_seq) {
+            cache->seen_seq = seq;
+            active = true;
+        } else if (!owner_is_out(cache)) {
+            skipped++;
+        } else if (only_closed) {
+            filter_closed(caches, cache);
+        } else {
+            empty_bins(caches, cache);
+        }
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    if (any_active)
+        *any_active = active || skipped > 0;
+    return skipped;
+}
+
+void
+sn_caches_hold(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    sn_add_relaxed(&caches->walkers, 1);
+    hold_locked(caches);
+    sn_unlock(&caches->lock);
+}
+
+void
+sn_caches_let_go(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    let_go_locked(caches);
+    sn_sub_relaxed(&caches->walkers, 1);
+    sn_unlock(&caches->lock);
+}
+
+bool
+sn_caches_stirred(struct sn_caches *caches)
+{
+    bool stirred = sn_load_relaxed(&caches->limbo) != 0;
+    sn_lock(&caches->lock);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        stirred |= sn_load_acquire(&cache->seq) != cache->seen_seq;
+    sn_unlock(&caches->lock);
+    return stirred;
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+static void
+add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+        struct sn_cache_sums *sums)
+{
+    sums->requested += sn_load_relaxed(&cache->requested);
+    sums->by_handle += sn_load_relaxed(&cache->by_handle);
+    sums->by_cell += sn_load_relaxed(&cache->by_cell);
+    sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        sums->allocs[i] += sn_load_relaxed(&cache->bin[i].allocs);
+        sums->frees[i] += sn_load_relaxed(&cache->bin[i].frees);
+        sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
+    }
+}
+
+void
+sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
+{
+    memset(sums, 0, sizeof(*sums));
+    sn_lock(&caches->lock);
+    add_one(caches, caches->spare, sums);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        add_one(caches, cache, sums);
+    sums->threads = caches->threads;
+    sn_unlock(&caches->lock);
+    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes);
+}
+
+uint64_t
+sn_caches_requested(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    uint64_t requested = sn_load_relaxed(&caches->spare->requested);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        requested += sn_load_relaxed(&cache->requested);
+    sn_unlock(&caches->lock);
+    return requested;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+bool
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap)
+{
+    static uint64_t last_id;
+    caches->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    caches->heap = heap;
+    for (unsigned i = 0; i < heap->classes->count; i++)
+        caches->arrays_bytes += heap->classes->of[i].cache_slots * sizeof(uint64_t);
+    sn_lock_init(&caches->lock, SN_RANK_CACHES);
+    caches->spare = make_cache(caches);
+    if (!caches->spare)
+        return false;
+    caches->spare->shared = true;
+    caches->spare->held = 1; /* never entered */
+    return true;
+}
+
+void
+sn_caches_destroy(struct sn_caches *caches)
+{
+    sn_lock(&registry);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        cache->caches = NULL;
+    sn_unlock(&registry);
+    sn_os_free(caches->spare);
+    sn_lock_destroy(&caches->lock);
+}
+
+void
+sn_caches_after_fork_child(void)
+{
+    sn_lock_init(&registry, SN_RANK_REGISTRY);
+}

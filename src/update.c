@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * update.c - a new version of an object, made in private and published by one CAS. The version seen
+ * at begin is pinned until commit or abort (G5), so its slot can neither move nor be used again:
+ * that R still names it proves that nothing was committed in between.
+ */
+#include "object.h"
+
+/* What struct handle_update keeps, opaque to the caller. */
+struct update {
+    void *object;
+    uint64_t reference; /* address of R */
+    uint64_t old_slot;
+    uint64_t slot;
+    uint64_t size;
+    uint64_t want, mask; /* what R must match */
+    uint64_t active;     /* the store's address while under way */
+};
+_Static_assert(sizeof(struct update) == sizeof(struct handle_update), "same layout");
+
+static void *
+begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
+      struct handle_update *public_update)
+{
+    struct update *update = (struct update *)(void *)public_update;
+    *update = (struct update){0};
+    uint64_t word = sn_reference_call_off(reference, want, mask);
+    if (((word ^ want) & mask) != 0) {
+        errno = ENOENT;
+        return NULL;
+    }
+    uint64_t old_slot = sn_word_offset(word);
+    if (!sn_object_pin(store, old_slot))
+        return NULL;
+    uint64_t now = sn_load_acquire(reference);
+    if (((now ^ want) & mask) != 0 || sn_word_offset(now) != old_slot) {
+        (void)sn_object_unpin(store, old_slot);
+        errno = ENOENT; /* freed, or replaced by a writer that should have been serialised */
+        return NULL;
+    }
+    uint64_t slot = sn_object_take(store, size, sn_object_flags(word));
+    if (!slot) {
+        int error = errno;
+        (void)sn_object_unpin(store, old_slot);
+        errno = error;
+        return NULL;
+    }
+    *update = (struct update){.object = sn_store_address(store, slot),
+                              .reference = (uintptr_t)reference,
+                              .old_slot = old_slot,
+                              .slot = slot,
+                              .size = size,
+                              .want = want,
+                              .mask = mask,
+                              .active = (uintptr_t)store};
+    return update->object;
+}
+
+void *
+handle_update_begin(handle_store *store, handle_t handle, size_t size, struct handle_update *update)
+{
+    uint64_t at = handle & HANDLE_OFFSET_MASK;
+    if (!store || !update) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (at >= store->head.table_bytes || (handle & 7) != 1) {
+        *(struct update *)(void *)update = (struct update){0};
+        errno = ENOENT;
+        return NULL;
+    }
+    return begin(store, sn_table_word(&store->table, at), handle, HANDLE_MATCH_MASK, size, update);
+}
+
+void *
+handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
+                         struct handle_update *update)
+{
+    if (!store || !cell || !update) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return begin(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE, size, update);
+}
+
+/* The version under way, or NULL: none, or another store's. */
+static struct update *
+active(const handle_store *store, struct handle_update *public_update)
+{
+    struct update *update = (struct update *)(void *)public_update;
+    return store && update && update->active == (uintptr_t)store ? update : NULL;
+}
+
+int
+handle_update_commit(handle_store *store, struct handle_update *public_update)
+{
+    struct update *update = active(store, public_update);
+    if (!update)
+        return -EINVAL;
+    uint64_t *reference = (uint64_t *)(uintptr_t)update->reference;
+    uint64_t old_slot = update->old_slot;
+    update->active = 0;
+    sn_object_name_any(store, update->slot, update->size, reference);
+    sn_object_count_name(store, reference, 1);
+    sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
+
+    uint64_t word = sn_load_acquire(reference);
+    /* A mark or a tag change meanwhile is no conflict: try again with what is seen. */
+    while (((word ^ update->want) & update->mask) == 0 && sn_word_offset(word) == old_slot) {
+        /* Release: orders the new version's contents and header before the word (G2). */
+        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot))) {
+            sn_object_retire(store, old_slot, reference);
+            (void)sn_object_unpin(store, old_slot);
+            return 0;
+        }
+    }
+    bool freed = ((word ^ update->want) & update->mask) != 0;
+    sn_object_count_name(store, reference, (uint64_t)0 - 1);
+    sn_object_untake(store, update->slot, update->size);
+    (void)sn_object_unpin(store, old_slot);
+    return freed ? -ENOENT : -EAGAIN;
+}
+
+void
+handle_update_abort(handle_store *store, struct handle_update *public_update)
+{
+    struct update *update = active(store, public_update);
+    if (!update)
+        return;
+    update->active = 0;
+    sn_object_untake(store, update->slot, update->size);
+    (void)sn_object_unpin(store, update->old_slot);
+}

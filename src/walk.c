@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* walk.c - see walk.h; and handle_store_each. */
+#include "walk.h"
+
+#define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
+
+/* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
+ * follow a header to its word. */
+static bool
+find_locked(handle_store *store, uint64_t slot, struct sn_found *found)
+{
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
+        return false;
+    uint64_t *reference = sn_header_reference(header);
+    /* Acquire: orders the object's contents before the visitor's reads. */
+    uint64_t word = sn_load_acquire(reference);
+    if (!sn_word_has_object(word) || sn_word_offset(word) != slot)
+        return false;
+    *found = (struct sn_found){reference, word, slot, header};
+    return true;
+}
+
+struct walk {
+    handle_store *store;
+    int (*visit)(void *opaque, const struct sn_found *found);
+    void *opaque;
+};
+
+/* Finds up to GROUP objects from *slot on, visits them. */
+static int
+walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *slot)
+{
+    struct sn_found found[GROUP];
+    const struct sn_span *span = &walk->store->pool.spans[number];
+    const struct sn_class *c =
+        span->class_id < SN_CLASSES_MAX ? &walk->store->classes.of[span->class_id] : NULL;
+    unsigned count = 0;
+    int result = 0;
+    sn_rcu_read_lock(walk->store->rcu);
+    sn_lock(sn_defrag_lock(walk->store));
+    for (; *slot < slots && count < GROUP; ++*slot) {
+        uint64_t offset = c ? sn_slot_offset(c, number, *slot) : sn_span_offset(number);
+        count += find_locked(walk->store, offset, &found[count]);
+    }
+    sn_unlock(sn_defrag_lock(walk->store));
+    for (unsigned i = 0; i < count && result == 0; i++)
+        result = walk->visit(walk->opaque, &found[i]);
+    sn_rcu_read_unlock(walk->store->rcu);
+    return result;
+}
+
+static int
+walk_span(const struct walk *walk, uint32_t number, uint32_t slots)
+{
+    int result = 0;
+    for (uint32_t slot = 0; slot < slots && result == 0;)
+        result = walk_group(walk, number, slots, &slot);
+    return result;
+}
+
+/* A span of slots is held closed while it is walked, so that nobody pools it. One that the mover
+ * had closed stays so: the mover is paused. */
+static int
+walk_block(const struct walk *walk, uint32_t number)
+{
+    struct sn_pool *pool = &walk->store->pool;
+    struct sn_span *span = &pool->spans[number];
+    uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
+    /* Acquire: pairs with the release in sn_heap_take_large. */
+    uint8_t state = sn_load_acquire(&span->state);
+    if (class_id == SN_CLASS_LARGE)
+        return state == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
+    if (class_id >= SN_CLASSES_MAX || (state != SN_SPAN_OPEN && state != SN_SPAN_CLOSED))
+        return 0;
+    bool held = sn_heap_close(&walk->store->heap, number);
+    if (!held && sn_load_relaxed(&span->state) != SN_SPAN_CLOSED)
+        return 0;
+    int result = walk_span(walk, number, walk->store->classes.of[class_id].slots);
+    if (held)
+        sn_heap_reopen(&walk->store->heap, number, 0, 0);
+    return result;
+}
+
+int
+sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
+{
+    struct walk walk = {store, visit, opaque};
+    int result = 0;
+    sn_defrag_pause(store);
+    sn_caches_hold(&store->caches);
+    uint32_t high = sn_load_relaxed(&store->pool.high);
+    for (uint32_t number = 1; number < high && result == 0; number++)
+        result = walk_block(&walk, number);
+    sn_caches_let_go(&store->caches);
+    sn_defrag_resume(store);
+    return result;
+}
+
+/* ---- handle_store_each ----------------------------------------------------------------------- */
+
+struct each {
+    handle_store *store;
+    int (*visit)(void *opaque, const struct handle_object *object);
+    void *opaque;
+};
+
+static int
+show(void *opaque, const struct sn_found *found)
+{
+    const struct each *each = opaque;
+    bool handle = sn_table_owns(&each->store->table, found->reference);
+    struct handle_object object = {
+        .handle = handle ? sn_table_handle(&each->store->table, found->reference, found->word)
+                         : HANDLE_NULL,
+        .cell = handle ? NULL : (const handle_cell *)(const void *)found->reference,
+        .data = sn_store_address(each->store, found->slot),
+        .size = sn_object_size(each->store, found->slot, found->header),
+        .tag = handle ? 0 : (uint32_t)sn_word_tag(found->word),
+        .flags = sn_object_flags(found->word)};
+    return each->visit(each->opaque, &object);
+}
+
+int
+handle_store_each(handle_store *store, int (*visit)(void *opaque, const struct handle_object *),
+                  void *opaque)
+{
+    struct each each = {store, visit, opaque};
+    if (!store || !visit)
+        return -EINVAL;
+    return sn_walk(store, show, &each);
+}
