@@ -143,6 +143,7 @@ work_once(struct sn_defrag *d)
     if (!is_enabled(d) || is_forked_away(d)) {
         if (!is_enabled(d))
             sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+        sn_store_relaxed(&d->pressure, 0);
         rest_until(d, is_enabled(d) ? sn_os_now_ns() + POLL_NS : SN_NEVER);
         return;
     }
@@ -256,11 +257,11 @@ handle_defrag_stop(handle_store *store)
     bool was_online;
     if (!store)
         return -EINVAL;
-    if (!sn_rcu_leave(store->rcu, &was_online))
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     sn_store_relaxed(&store->options.defrag.enabled, false);
     stop_thread(store->defrag);
-    sn_rcu_return(store->rcu, was_online);
+    sn_rcu_return(store->rcu->flavor, was_online);
     return 0;
 }
 
@@ -269,7 +270,19 @@ handle_defrag_stop(handle_store *store)
 static bool
 check_report(const struct handle_defrag_report *report)
 {
-    return !report || report->struct_size == sizeof(*report);
+    return !report || report->struct_size >= sizeof(*report);
+}
+
+/* A caller built with a later version has a larger struct: its size is kept. */
+static void
+begin_report(struct handle_defrag_report *report, const struct sn_policy_sum *sum)
+{
+    size_t struct_size = report->struct_size;
+    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
+    report->struct_size = struct_size;
+    report->live_bytes = sum->live_bytes;
+    report->span_bytes = sum->span_bytes;
+    report->recoverable_bytes = sum->recoverable_bytes;
 }
 
 static void
@@ -282,10 +295,7 @@ fill_report(struct sn_defrag *d, struct handle_defrag_report *report,
     if (!report)
         return;
     sn_defrag_survey(d->store, &sum, classes);
-    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
-    report->live_bytes = sum.live_bytes;
-    report->span_bytes = sum.span_bytes;
-    report->recoverable_bytes = sum.recoverable_bytes;
+    begin_report(report, &sum);
     report->moved_objects = sn_load_relaxed(&now->moved_objects) - before->moved_objects;
     report->moved_bytes = sn_load_relaxed(&now->moved_bytes) - before->moved_bytes;
     report->released_bytes = sn_load_relaxed(&now->released_bytes) - before->released_bytes;
@@ -382,14 +392,14 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
         return -EINVAL;
     if (store->forked)
         return -ENOTSUP;
-    if (!sn_rcu_leave(store->rcu, &was_online))
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     copy_totals(&before, &store->defrag->evacuation.totals);
     sn_rcu_wait_cycle(store->rcu); /* what is in limbo now need not be moved around */
     run_forced_pass(store->defrag);
     int error = handle_store_purge(store, &purged);
     fill_report(store->defrag, report, &before, purged);
-    sn_rcu_return(store->rcu, was_online);
+    sn_rcu_return(store->rcu->flavor, was_online);
     return error;
 }
 
@@ -401,10 +411,7 @@ handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
     if (!store || !report || !check_report(report))
         return -EINVAL;
     sn_defrag_survey(store, &sum, classes);
-    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
-    report->live_bytes = sum.live_bytes;
-    report->span_bytes = sum.span_bytes;
-    report->recoverable_bytes = sum.recoverable_bytes;
+    begin_report(report, &sum);
     report->moved_objects = sum.move_objects;
     report->moved_bytes = sum.move_bytes;
     report->released_bytes = sum.recoverable_bytes;

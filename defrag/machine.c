@@ -73,6 +73,8 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
         sn_load_relaxed(&d->store->heap.freed_bytes) < d->pause_freed)
         reason = HANDLE_IDLE_BACKOFF;
     sn_store_relaxed(&d->idle_reason, reason);
+    if (reason != HANDLE_IDLE_RUNNING) /* nobody must wait for what will not come */
+        sn_store_relaxed(&d->pressure, 0);
     return reason == HANDLE_IDLE_RUNNING;
 }
 
@@ -315,15 +317,17 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         return SN_ADVANCE_NOTHING;
     }
     settle_lingering_locked(d);
+    unsigned steps = 0;
     do {
         reclaim_locked(d, deadline_ns);
         advance = one_step_locked(d, deadline_ns, ticket);
+        steps++;
     } while (advance == SN_ADVANCE_MORE && sn_os_now_ns() < deadline_ns);
     if (advance == SN_ADVANCE_WAIT)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
     uint64_t spent = sn_os_now_ns() - begin;
     sn_owner_add(&d->evacuation.totals.cpu_ns, spent);
-    if (advance != SN_ADVANCE_NOTHING)
+    if (steps > 1 || advance != SN_ADVANCE_NOTHING)
         sn_histogram_add(&d->slices, spent);
     return advance;
 }

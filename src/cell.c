@@ -32,14 +32,16 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         errno = EEXIST;
         return NULL;
     }
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     uint64_t slot = sn_object_take(store, size, flags);
-    if (!slot)
-        return NULL;
-    sn_object_name_any(store, slot, size, &cell->word);
-    sn_object_count_name(store, &cell->word, 1);
-    /* Release: as in the fast path below. */
-    sn_store_release(&cell->word, sn_object_word(0, slot, flags));
-    return sn_store_address(store, slot);
+    if (slot) {
+        sn_object_name_any(store, slot, size, &cell->word);
+        sn_object_count_name(store, &cell->word, 1);
+        /* Release: as in the fast path below. */
+        sn_store_release(&cell->word, sn_object_word(0, slot, flags));
+    }
+    sn_cache_end(cache);
+    return slot ? sn_store_address(store, slot) : NULL;
 }
 
 void *
@@ -59,12 +61,14 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
             sn_owner_add(&cache->by_cell, 1);
         }
     }
-    sn_cache_leave(cache);
-    if (sn_unlikely(slot == 0))
+    if (sn_unlikely(slot == 0)) {
+        sn_cache_leave(cache);
         return alloc_slow(store, cell, size, flags);
+    }
     sn_object_name(store, slot, class_id, size, &cell->word);
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
     sn_store_release(&cell->word, sn_object_word(0, slot, flags));
+    sn_cache_leave(cache);
     return sn_store_address(store, slot);
 }
 
@@ -166,25 +170,28 @@ handle_cell_free(handle_store *store, handle_cell *cell)
     bool was_moving;
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
-    if (sn_unlikely(!sn_word_has_object(word)))
-        return -ENOENT;
-    sn_object_retire(store, sn_word_offset(word), &cell->word);
-    return 0;
+    bool live = sn_word_has_object(word);
+    if (sn_likely(live))
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    sn_cache_end(cache);
+    return sn_likely(live) ? 0 : -ENOENT;
 }
 
 static SN_NOINLINE int
 free_now_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
-    if (!sn_word_has_object(word))
-        return -ENOENT;
-    if (was_moving)
+    bool live = sn_word_has_object(word);
+    if (live && was_moving)
         sn_object_retire(store, sn_word_offset(word), &cell->word);
-    else
+    else if (live)
         sn_object_reuse(store, sn_word_offset(word), &cell->word);
-    return 0;
+    sn_cache_end(cache);
+    return live ? 0 : -ENOENT;
 }
 
 int

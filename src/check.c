@@ -243,12 +243,13 @@ check_ladder(struct check *check)
     if (!stats)
         return;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
+    bool rest = sn_stats_at_rest(store);
     handle_store_stats(store, &stats[0]);
     uint64_t free_bytes = sn_stats_count_free(store);
     uint64_t budget = sn_load_relaxed(&store->budget.committed);
     sn_walk(store, count_visit, &found);
     handle_store_stats(store, &stats[1]);
-    if (at_rest(&stats[0], &stats[1])) {
+    if (rest && sn_stats_at_rest(store) && at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)
             violation(check, "ladder: %llu bytes in free slots, spans add up to %llu",
                       (unsigned long long)stats[0].free_slot, (unsigned long long)free_bytes);

@@ -67,7 +67,7 @@ handle_store_before_fork(handle_store *store)
     bool was_online;
     if (!store)
         return;
-    if (!sn_rcu_leave(store->rcu, &was_online)) {
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online)) {
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
         was_online = false;
     }
@@ -75,7 +75,7 @@ handle_store_before_fork(handle_store *store)
     sn_rcu_before_fork(store->rcu);
     for_each_lock(store, pthread_mutex_lock);
     open_pipe(store);
-    sn_rcu_return(store->rcu, was_online);
+    sn_rcu_return(store->rcu->flavor, was_online);
 }
 
 void

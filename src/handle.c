@@ -11,8 +11,8 @@
 static uint64_t *
 word_of(const handle_store *store, handle_t handle)
 {
-    uint64_t at = handle & HANDLE_OFFSET_MASK;
-    if (sn_unlikely(!store || at >= store->head.table_bytes || (handle & 7) != 1))
+    uint64_t at = sn_table_at(handle);
+    if (sn_unlikely(!store || at >= store->table.bytes))
         return NULL;
     return sn_table_word(&store->table, at);
 }
@@ -117,18 +117,12 @@ publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **
     sn_store_release(reference, sn_object_word(tag, slot, flags));
     if (object)
         *object = sn_store_address(store, slot);
-    return tag << SN_TAG_SHIFT | at | 1;
+    return tag << SN_TAG_SHIFT | at >> 2 | 1;
 }
 
-static SN_NOINLINE handle_t
-alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
+static handle_t
+alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    if (object)
-        *object = NULL;
-    if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
-        errno = EINVAL;
-        return HANDLE_NULL;
-    }
     uint64_t slot = sn_object_take(store, size, flags);
     if (!slot)
         return HANDLE_NULL;
@@ -142,6 +136,21 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
     sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));
     sn_object_count_name(store, sn_table_word(&store->table, at), 1);
     return publish(store, at, slot, flags, object);
+}
+
+static SN_NOINLINE handle_t
+alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (object)
+        *object = NULL;
+    if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+        errno = EINVAL;
+        return HANDLE_NULL;
+    }
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    handle_t handle = alloc_by_parts(store, size, flags, object);
+    sn_cache_end(cache);
+    return handle;
 }
 
 handle_t
@@ -161,11 +170,14 @@ handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **obj
             sn_owner_add(&cache->by_handle, 1);
         }
     }
-    sn_cache_leave(cache);
-    if (sn_unlikely(slot == 0))
+    if (sn_unlikely(slot == 0)) {
+        sn_cache_leave(cache);
         return alloc_slow(store, size, flags, object);
+    }
     sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
-    return publish(store, at, slot, flags, object);
+    handle_t handle = publish(store, at, slot, flags, object);
+    sn_cache_leave(cache);
+    return handle;
 }
 
 handle_t
@@ -206,12 +218,14 @@ handle_free(handle_store *store, handle_t handle)
     bool dead = false;
     if (sn_unlikely(!reference))
         return store ? -ENOENT : -EINVAL;
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(store, reference, handle, &dead);
-    if (sn_unlikely(word == 0))
-        return -ENOENT;
-    sn_object_retire(store, sn_word_offset(word), reference);
-    release_index(store, handle & HANDLE_OFFSET_MASK, dead);
-    return 0;
+    if (sn_likely(word != 0)) {
+        sn_object_retire(store, sn_word_offset(word), reference);
+        release_index(store, sn_table_at(handle), dead);
+    }
+    sn_cache_end(cache);
+    return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
 /* free_now's long way: a move is pending, something is pinned, the store is hardened, or large. */
@@ -220,15 +234,19 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
     bool dead = false;
     uint64_t seen = sn_load_acquire(reference);
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(store, reference, handle, &dead);
-    if (word == 0)
+    if (word == 0) {
+        sn_cache_end(cache);
         return -ENOENT;
+    }
     /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
     if (sn_word_is_moving(word) || sn_word_is_moving(seen))
         sn_object_retire(store, sn_word_offset(word), reference);
     else
         sn_object_reuse(store, sn_word_offset(word), reference);
-    release_index(store, handle & HANDLE_OFFSET_MASK, dead);
+    release_index(store, sn_table_at(handle), dead);
+    sn_cache_end(cache);
     return 0;
 }
 
@@ -263,7 +281,7 @@ handle_free_now(handle_store *store, handle_t handle)
         sn_store_relaxed(reference, free_word);
         sn_store_relaxed(header_word, 0);
         sn_cache_push(cache, class_id, slot);
-        cache->indexes[cache->index_count++] = handle & HANDLE_OFFSET_MASK;
+        cache->indexes[cache->index_count++] = sn_table_at(handle);
         sn_cache_count_free(cache, class_id,
                             sn_class_payload(&store->classes.of[class_id]) -
                                 sn_header_slack(header));

@@ -8,9 +8,9 @@
  *   - a page without a live entry goes back to the kernel and reads as zero; its floor keeps the
  *     highest distance any of its entries had reached, and all start there when it is used again.
  *
- * Entries are named by their byte offset in the table ("at"). A FREE word: next generation in the
- * top 24 bits, below them the place in its page of the next free entry of the page, plus 1, times
- * 8.
+ * Entries are named by their byte offset in the table ("at"); a handle's index field is 2 * index +
+ * 1. A FREE word: next generation in the top 24 bits, below them the place in its page of the next
+ * free entry of the page, plus 1, times 8.
  */
 #ifndef SN_HANDLE_TABLE_H
 #define SN_HANDLE_TABLE_H
@@ -88,7 +88,15 @@ static inline handle_t
 sn_table_handle(const struct sn_table *table, const uint64_t *reference, uint64_t word)
 {
     uint64_t at = (uint64_t)((const char *)reference - (const char *)table->words);
-    return (word & (SN_TAG_MASK << SN_TAG_SHIFT)) | at | 1;
+    return (word & (SN_TAG_MASK << SN_TAG_SHIFT)) | at >> 2 | 1;
+}
+
+/** The table offset of the entry that a handle names; not below table->bytes: not a handle. */
+static inline uint64_t
+sn_table_at(handle_t handle)
+{
+    uint64_t index = (handle & ((UINT64_C(1) << SN_TAG_SHIFT) - 1)) >> 1;
+    return (handle & 1) ? index << 3 : UINT64_MAX;
 }
 
 /** The word of a freed entry whose object had this word; *dead: it must not be issued again. */

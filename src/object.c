@@ -201,6 +201,19 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
     return slot;
 }
 
+void
+sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside)
+{
+    uint64_t bytes = sn_object_slot_bytes(store, slot);
+    if (aside) {
+        count_free(store, slot, size);
+        sn_add_relaxed(&store->caches.limbo_bytes, bytes);
+    } else {
+        sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+        count_alloc(store, slot, size);
+    }
+}
+
 /* Makes a slot whose header is clear free. */
 static void
 give_slot_back(handle_store *store, uint64_t slot)
@@ -317,6 +330,7 @@ bool
 sn_object_unpin(handle_store *store, uint64_t slot)
 {
     uint32_t *pin = sn_pin_word(&store->heap, slot);
+    /* The span may end with this unpin: nothing of it is looked at afterwards. */
     int last = pin ? sn_pin_lower(pin) : -EINVAL;
     if (last < 0)
         return false;
@@ -423,9 +437,8 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     return -ENOENT;
 }
 
-int
-sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
-                 size_t size)
+static int
+resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size)
 {
     uint64_t last = 0;
     for (;;) {
@@ -439,7 +452,9 @@ sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64
             uint32_t *pin = sn_pin_word(&store->heap, slot);
             if (pin && (sn_load_acquire(pin) & SN_PIN_WRITTEN))
                 return -EBUSY;
-            if (fits_in_place(store, slot, size))
+            /* A pinned object changes its slot, so that an update under way sees the change. */
+            bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+            if (!pinned && fits_in_place(store, slot, size))
                 return resize_in_place(store, slot, header, reference, size);
             return resize_by_copy(store, word, header, reference, size);
         }
@@ -449,4 +464,14 @@ sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64
         }
         last = word;
     }
+}
+
+int
+sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                 size_t size)
+{
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    int result = resize(store, reference, want, mask, size);
+    sn_cache_end(cache);
+    return result;
 }

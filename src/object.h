@@ -104,6 +104,12 @@ size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
 void sn_object_count_name(handle_store *store, const uint64_t *reference, uint64_t by);
 
 /**
+ * A slot that was taken for a version under way is not an object yet: set aside, it counts with the
+ * limbo; not aside, as live.
+ */
+void sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside);
+
+/**
  * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
  * (want ^ word) & mask, untouched.
  */

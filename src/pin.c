@@ -30,8 +30,8 @@ pin_reference(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
 static void *
 pin_handle(handle_store *store, handle_t handle, bool write)
 {
-    uint64_t at = handle & HANDLE_OFFSET_MASK;
-    if (!store || at >= store->head.table_bytes || (handle & 7) != 1) {
+    uint64_t at = sn_table_at(handle);
+    if (!store || at >= store->table.bytes) {
         errno = store ? ENOENT : EINVAL;
         return NULL;
     }
@@ -83,7 +83,7 @@ is_object(const handle_store *store, const void *object)
 void
 handle_unpin(handle_store *store, const void *object)
 {
-    if (!store || !object)
+    if (!store)
         return;
     if (!is_object(store, object) || !sn_object_unpin(store, sn_store_offset(store, object)))
         sn_store_error(store, "handle_unpin: not pinned: the address is not one a pin gave");

@@ -392,25 +392,25 @@ sn_rcu_after_fork_child(struct sn_rcu *rcu)
 /* ---- calls that wait ------------------------------------------------------------------------- */
 
 bool
-sn_rcu_leave(const struct sn_rcu *rcu, bool *was_online)
+sn_rcu_leave(const struct rcu_flavor_struct *flavor, bool *was_online)
 {
     *was_online = false;
-    if (!rcu->flavor->read_ongoing())
+    if (!flavor->read_ongoing())
         return true;
 #if SN_TSAN
     extern void __tsan_release(void *);
-    __tsan_release((void *)(uintptr_t)rcu->flavor);
+    __tsan_release((void *)(uintptr_t)flavor);
 #endif
-    rcu->flavor->thread_offline();
-    if (rcu->flavor->read_ongoing())
+    flavor->thread_offline();
+    if (flavor->read_ongoing())
         return false; /* memb, mb, bp: offline means nothing there, it is a section */
     *was_online = true;
     return true;
 }
 
 void
-sn_rcu_return(const struct sn_rcu *rcu, bool was_online)
+sn_rcu_return(const struct rcu_flavor_struct *flavor, bool was_online)
 {
     if (was_online)
-        rcu->flavor->thread_online();
+        flavor->thread_online();
 }

@@ -103,8 +103,8 @@ void sn_rcu_after_fork_child(struct sn_rcu *rcu);
  * For calls that wait: goes offline if the thread looks as if inside a section. False: it still is
  * (a real section: waiting would deadlock). QSBR shows no sections, only online readers.
  */
-bool sn_rcu_leave(const struct sn_rcu *rcu, bool *was_online);
-void sn_rcu_return(const struct sn_rcu *rcu, bool was_online);
+bool sn_rcu_leave(const struct rcu_flavor_struct *flavor, bool *was_online);
+void sn_rcu_return(const struct rcu_flavor_struct *flavor, bool was_online);
 
 static inline void
 sn_rcu_read_lock(const struct sn_rcu *rcu)

@@ -10,13 +10,12 @@ const void *
 handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const void *)store;
-    uint64_t at = handle & HANDLE_OFFSET_MASK;
-    if (at >= head->table_bytes)
+    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
+    if ((int64_t)entry >= head->table_end)
         return NULL;
+    const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
     /* Acquire: as in handle.h (G1). */
-    uint64_t word =
-        sn_load_acquire((const uint64_t *)(const void *)((const char *)(const void *)store +
-                                                         HANDLE_TABLE_OFFSET + at));
+    uint64_t word = sn_load_acquire((const uint64_t *)(const void *)(table + (entry << 3)));
     if (((word ^ handle) & HANDLE_MATCH_MASK) != 0)
         return NULL;
     return (const void *)(head->arena + sn_word_offset(word));

@@ -142,10 +142,11 @@ int
 handle_store_stats(handle_store *store, struct handle_stats *stats)
 {
     struct sn_cache_sums sums;
-    if (!store || !stats || stats->struct_size != sizeof(*stats))
+    if (!store || !stats || stats->struct_size < sizeof(*stats))
         return -EINVAL;
+    size_t struct_size = stats->struct_size; /* larger: the caller's version is later than ours */
     memset(stats, 0, sizeof(*stats));
-    stats->struct_size = sizeof(*stats);
+    stats->struct_size = struct_size;
     sn_caches_sum(&store->caches, &sums);
     stats->classes = store->classes.count;
     for (unsigned i = 0; i < store->classes.count; i++)
@@ -156,6 +157,14 @@ handle_store_stats(handle_store *store, struct handle_stats *stats)
     sn_defrag_fill_stats(store, stats);
     stats->shrink_reason = shrink_reason(store, stats);
     return 0;
+}
+
+bool
+sn_stats_at_rest(handle_store *store)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    return sums.busy == 0;
 }
 
 uint64_t

@@ -249,7 +249,7 @@ static void
 set_up(handle_store *store, const struct layout *layout, const struct handle_store_options *options)
 {
     char *base = (char *)store;
-    store->head.table_bytes = layout->table_bytes;
+    store->head.table_end = INT64_MIN + (int64_t)(layout->table_bytes / 8);
     store->head.arena = (uintptr_t)(base + layout->arena_at);
     store->options = *options;
     snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
@@ -306,32 +306,45 @@ tear_down(handle_store *store)
     sn_os_release(store, store->reserved_bytes);
 }
 
-handle_store *
-handle_store_create_flavor(const struct handle_store_options *options,
-                           const struct rcu_flavor_struct *flavor)
+/* With the options checked, offline. NULL: errno is set. */
+static handle_store *
+create(const struct handle_store_options *options, const struct rcu_flavor_struct *flavor)
 {
-    struct handle_store_options checked;
     struct layout layout;
-    int error = flavor ? read_options(&checked, options) : -EINVAL;
-    if (!error && !sn_os_page_size_fits())
-        error = -ENOTSUP;
-    if (error) {
-        errno = -error;
-        return NULL;
-    }
-    char *base = reserve(&layout, checked.arena_bytes);
+    char *base = reserve(&layout, options->arena_bytes);
     if (!base) {
         errno = ENOMEM;
         return NULL;
     }
     handle_store *store = (handle_store *)(void *)base;
-    set_up(store, &layout, &checked);
-    error = start(store, flavor);
+    set_up(store, &layout, options);
+    int error = start(store, flavor);
     if (error) {
         tear_down(store);
         errno = -error;
         return NULL;
     }
+    return store;
+}
+
+handle_store *
+handle_store_create_flavor(const struct handle_store_options *options,
+                           const struct rcu_flavor_struct *flavor)
+{
+    struct handle_store_options checked;
+    handle_store *store = NULL;
+    bool was_online = false;
+    int error = flavor ? read_options(&checked, options) : -EINVAL;
+    if (!error && !sn_os_page_size_fits())
+        error = -ENOTSUP;
+    if (!error && !sn_rcu_leave(flavor, &was_online))
+        error = -EDEADLK;
+    if (error)
+        errno = -error;
+    else
+        store = create(&checked, flavor);
+    if (flavor)
+        sn_rcu_return(flavor, was_online);
     return store;
 }
 
@@ -343,9 +356,9 @@ handle_store_destroy(handle_store *store)
     bool was_online;
     if (!store)
         return -EINVAL;
-    if (!sn_rcu_leave(store->rcu, &was_online))
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
-    const struct sn_rcu *rcu = store->rcu;
+    const struct rcu_flavor_struct *flavor = store->rcu->flavor;
     int result = 0;
     if (sn_load_acquire(&store->pins) != 0) {
         result = -EBUSY;
@@ -357,7 +370,7 @@ handle_store_destroy(handle_store *store)
         }
         tear_down(store);
     }
-    sn_rcu_return(rcu, was_online);
+    sn_rcu_return(flavor, was_online);
     return result;
 }
 
@@ -377,7 +390,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     uint64_t next;
     if (!store)
         return -EINVAL;
-    if (!sn_rcu_leave(store->rcu, &was_online))
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     uint64_t before = released_so_far(store);
     if (!store->forked)
@@ -387,7 +400,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     sn_table_purge(&store->table, UINT32_MAX);
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;
-    sn_rcu_return(store->rcu, was_online);
+    sn_rcu_return(store->rcu->flavor, was_online);
     return 0;
 }
 
@@ -406,7 +419,7 @@ handle_store_reclaim(handle_store *store, size_t bytes)
     bool was_online;
     if (!store)
         return -EINVAL;
-    if (!sn_rcu_leave(store->rcu, &was_online))
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     if (!store->forked) {
         uint64_t before = sn_store_limbo(store);
@@ -418,7 +431,7 @@ handle_store_reclaim(handle_store *store, size_t bytes)
         }
         sn_defrag_wait_relief(store, bytes);
     }
-    sn_rcu_return(store->rcu, was_online);
+    sn_rcu_return(store->rcu->flavor, was_online);
     return 0;
 }
 

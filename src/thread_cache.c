@@ -477,6 +477,8 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     sums->by_handle += sn_load_relaxed(&cache->by_handle);
     sums->by_cell += sn_load_relaxed(&cache->by_cell);
     sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    bool inside = !cache->shared && sn_load_acquire(&cache->seq) % 2 != 0;
+    sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         sums->allocs[i] += sn_load_relaxed(&cache->bin[i].allocs);
         sums->frees[i] += sn_load_relaxed(&cache->bin[i].frees);

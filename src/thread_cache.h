@@ -41,6 +41,7 @@ struct sn_thread_cache {
     bool fenced;   /* the kernel has no membarrier */
     bool shared;   /* the store's spare: used by threads that could not get a cache of their own */
     uint32_t index_count;
+    uint32_t pending;   /* calls under way outside of enter and leave: counters may be ahead */
     uint64_t requested; /* bytes, by allocs less frees; wraps, only the sum over threads counts */
     uint64_t by_handle; /* objects, likewise */
     uint64_t by_cell;
@@ -163,6 +164,30 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
         sn_owner_add(counter, by);
 }
 
+/**
+ * Around a call that takes the long way: what it counts and what it publishes come at different
+ * moments, and a checker must know. (Fast paths are between enter and leave.)
+ */
+static inline struct sn_thread_cache *
+sn_cache_begin(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_cache_self(caches);
+    if (sn_unlikely(cache->shared))
+        sn_add_relaxed(&cache->pending, 1);
+    else
+        sn_store_release(&cache->pending, cache->pending + 1);
+    return cache;
+}
+
+static inline void
+sn_cache_end(struct sn_thread_cache *cache)
+{
+    if (sn_unlikely(cache->shared))
+        sn_sub_relaxed(&cache->pending, 1);
+    else
+        sn_store_release(&cache->pending, cache->pending - 1);
+}
+
 static inline void
 sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
@@ -223,6 +248,7 @@ void sn_caches_detach(struct sn_caches *caches);
 /** Sums over all threads; exact when none is at work. */
 struct sn_cache_sums {
     uint64_t requested, by_handle, by_cell, limbo_bytes, threads;
+    uint64_t busy; /* threads inside a call that changes the counters */
     uint64_t allocs[SN_CLASSES_MAX], frees[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
 };
 void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);

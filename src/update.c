@@ -19,8 +19,8 @@ struct update {
 _Static_assert(sizeof(struct update) == sizeof(struct handle_update), "same layout");
 
 static void *
-begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
-      struct handle_update *public_update)
+begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
+              struct handle_update *public_update)
 {
     struct update *update = (struct update *)(void *)public_update;
     *update = (struct update){0};
@@ -45,6 +45,7 @@ begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, si
         errno = error;
         return NULL;
     }
+    sn_object_set_aside(store, slot, size, true);
     *update = (struct update){.object = sn_store_address(store, slot),
                               .reference = (uintptr_t)reference,
                               .old_slot = old_slot,
@@ -56,15 +57,25 @@ begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, si
     return update->object;
 }
 
+static void *
+begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
+      struct handle_update *update)
+{
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    void *object = begin_version(store, reference, want, mask, size, update);
+    sn_cache_end(cache);
+    return object;
+}
+
 void *
 handle_update_begin(handle_store *store, handle_t handle, size_t size, struct handle_update *update)
 {
-    uint64_t at = handle & HANDLE_OFFSET_MASK;
+    uint64_t at = sn_table_at(handle);
     if (!store || !update) {
         errno = EINVAL;
         return NULL;
     }
-    if (at >= store->head.table_bytes || (handle & 7) != 1) {
+    if (at >= store->table.bytes) {
         *(struct update *)(void *)update = (struct update){0};
         errno = ENOENT;
         return NULL;
@@ -91,15 +102,13 @@ active(const handle_store *store, struct handle_update *public_update)
     return store && update && update->active == (uintptr_t)store ? update : NULL;
 }
 
-int
-handle_update_commit(handle_store *store, struct handle_update *public_update)
+static int
+commit(handle_store *store, struct update *update)
 {
-    struct update *update = active(store, public_update);
-    if (!update)
-        return -EINVAL;
     uint64_t *reference = (uint64_t *)(uintptr_t)update->reference;
     uint64_t old_slot = update->old_slot;
     update->active = 0;
+    sn_object_set_aside(store, update->slot, update->size, false);
     sn_object_name_any(store, update->slot, update->size, reference);
     sn_object_count_name(store, reference, 1);
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
@@ -121,13 +130,28 @@ handle_update_commit(handle_store *store, struct handle_update *public_update)
     return freed ? -ENOENT : -EAGAIN;
 }
 
+int
+handle_update_commit(handle_store *store, struct handle_update *public_update)
+{
+    struct update *update = active(store, public_update);
+    if (!update)
+        return -EINVAL;
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    int result = commit(store, update);
+    sn_cache_end(cache);
+    return result;
+}
+
 void
 handle_update_abort(handle_store *store, struct handle_update *public_update)
 {
     struct update *update = active(store, public_update);
     if (!update)
         return;
+    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
     update->active = 0;
+    sn_object_set_aside(store, update->slot, update->size, false);
     sn_object_untake(store, update->slot, update->size);
     (void)sn_object_unpin(store, update->old_slot);
+    sn_cache_end(cache);
 }

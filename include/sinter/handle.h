@@ -742,17 +742,19 @@ HANDLE_API void handle_store_after_fork_child(handle_store *store);
 
 /*
  * What the inline functions see of a store. The handle table begins HANDLE_TABLE_OFFSET bytes after
- * the store's address and never moves. A handle's index field is 8 * index + 1: the byte offset of
- * its reference word, and the bit that only a word with an object has set. One compare therefore
- * answers "same generation, and live". Part of the ABI; not for direct use.
+ * the store's address and never moves. The lowest bit of a handle is 1, and so is that of a
+ * reference word that names an object: one masked compare answers "same generation, and live".
+ * Rotated right by one, a handle has that bit on top and the index below, so that one signed
+ * compare answers "is a handle, and within the table". Part of the ABI; not for direct use.
  */
 struct handle_store_head {
-    uint64_t table_bytes; /* constant */
-    uint64_t arena;       /* address of offset 0; constant */
+    int64_t table_end; /* number of entries, with the top bit set; constant */
+    uint64_t arena;    /* address of offset 0; constant */
 };
 #define HANDLE_TABLE_OFFSET ((size_t)1 << 20)
 #define HANDLE_OFFSET_MASK  UINT64_C(0x000000fffffffff8)
 #define HANDLE_MATCH_MASK   UINT64_C(0xffffff0000000001)
+#define HANDLE_ENTRY_MASK   UINT64_C(0x8000007fffffffff)
 
 /*
  * Acquire in both: orders the object's contents after the word that names it; pairs with the
@@ -770,11 +772,12 @@ static inline const void *
 handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const struct handle_store_head *)(const void *)store;
-    uint64_t at = handle & HANDLE_OFFSET_MASK;
-    if (__builtin_expect(at >= head->table_bytes, 0))
+    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
+    if (__builtin_expect((int64_t)entry >= head->table_end, 0))
         return NULL;
     const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
-    uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(table + at), __ATOMIC_ACQUIRE);
+    uint64_t word =
+        __atomic_load_n((const uint64_t *)(const void *)(table + (entry << 3)), __ATOMIC_ACQUIRE);
     if (__builtin_expect(((word ^ handle) & HANDLE_MATCH_MASK) != 0, 0))
         return NULL;
     return (const void *)(head->arena + (word & HANDLE_OFFSET_MASK));
