@@ -159,6 +159,19 @@ reverse(uint64_t *slots, uint32_t count)
     }
 }
 
+/* A span that was trimmed commits its pages again before its slots are used. */
+static bool
+recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who)
+{
+    if (sn_likely(!(span->flags & SN_SPAN_TRIMMED)))
+        return true;
+    if (!sn_pool_recommit(heap->pool, sn_span_number(heap->pool, span),
+                          sn_heap_class_of_span(heap, span)->pages, who))
+        return false;
+    span->flags &= (uint8_t)~SN_SPAN_TRIMMED;
+    return true;
+}
+
 uint32_t
 sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
              uint32_t want, uint64_t *slots)
@@ -170,7 +183,7 @@ sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn
         struct sn_span *span = fullest_locked(heap, hc, kind);
         if (!span && taken == 0)
             span = new_span_locked(heap, hc, class_id, kind, who);
-        if (!span)
+        if (!span || !recommit_locked(heap, span, who))
             break;
         taken += take_from_span_locked(heap, span, want - taken, slots + taken);
         if (occupancy_of(&heap->classes->of[class_id], span) != span->list) {
@@ -385,6 +398,52 @@ sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
     uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
     uint64_t least = (used + slots - 1) / slots;
     return spans > least ? (uint32_t)(spans - least) : 0;
+}
+
+/* ---- trimming -------------------------------------------------------------------------------- */
+
+static bool
+slot_is_free(const uint64_t *bits, uint32_t slot)
+{
+    return (bits[slot / 64] >> (slot % 64) & 1) == 0;
+}
+
+/* Pages that lie wholly under slots [begin, end) of a span. */
+static size_t
+trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
+{
+    const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
+    uint64_t from = c->lead + (uint64_t)begin * c->slot_bytes;
+    uint64_t to = c->lead + (uint64_t)end * c->slot_bytes;
+    if (end == c->slots)
+        to = (uint64_t)c->pages << SN_PAGE_SHIFT; /* nothing lives in the tail */
+    uint64_t first_page = (from + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT;
+    uint64_t end_page = to >> SN_PAGE_SHIFT;
+    if (first_page >= end_page)
+        return 0;
+    return sn_pool_trim(heap->pool, number, (uint32_t)first_page, (uint32_t)end_page);
+}
+
+size_t
+sn_heap_trim(struct sn_heap *heap, uint32_t number)
+{
+    uint64_t bits[SN_BITMAP_WORDS];
+    size_t bytes = 0;
+    if (!sn_heap_close(heap, number)) /* closed: no refill takes what is being given back */
+        return 0;
+    const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
+    sn_heap_copy_bits(heap, number, bits);
+    for (uint32_t slot = 0; slot < c->slots;) {
+        uint32_t begin = slot;
+        while (slot < c->slots && slot_is_free(bits, slot))
+            slot++;
+        if (slot > begin)
+            bytes += trim_slots(heap, number, begin, slot);
+        else
+            slot++;
+    }
+    sn_heap_reopen(heap, number, bytes > 0 ? SN_SPAN_TRIMMED : 0, 0);
+    return bytes;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------ */

@@ -80,6 +80,12 @@ uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_
 bool sn_heap_close(struct sn_heap *heap, uint32_t number);
 /** Ends the closed state: to the pool when empty (true), else open again, with these flags set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
+/**
+ * Gives pages that lie under free slots of a span back to the kernel, for a store at rest: a sparse
+ * class then costs pages and not spans. Result: bytes.
+ */
+size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
+
 /** Whether all slots of a closed span are free. */
 bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
 

@@ -157,7 +157,8 @@ sn_options_check(const struct handle_store_options *values)
         const struct option *option = &options[i];
         if (option->kind == NAME) {
             if (values->name && strnlen(values->name, 32) > 31)
-                return refuse(values, "option name: longer than 31 bytes");
+                return refuse(values, "option name: '%.40s' is out of range: 0 to 31 bytes",
+                              values->name);
             continue;
         }
         int error = check_number(values, option, get_number(values, option));

@@ -18,7 +18,8 @@ step_above(uint32_t slot)
     return doubling < 1024 ? doubling / 32 : doubling / 16;
 }
 
-/* Shortest span with at least eight slots whose untouched and unusable rest stays below 2 %. */
+/* Shortest span whose pages hold at most 2 % that is no slot. Pages behind the last slot are never
+ * touched, so that address space alone may go unused. */
 static void
 lay_out_span(struct sn_class *c, uint32_t alignment)
 {
@@ -29,7 +30,7 @@ lay_out_span(struct sn_class *c, uint32_t alignment)
         uint32_t used = c->slots * c->slot_bytes;
         c->pages = (uint32_t)(sn_round_up(c->lead + used, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
         uint32_t waste = (c->pages << SN_PAGE_SHIFT) - used;
-        if (c->slots >= 8 && waste * 50 <= used)
+        if (c->slots > 0 && waste * 50 <= used)
             return;
     }
     c->blocks = SN_SPAN_BLOCKS_MAX;

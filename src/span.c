@@ -146,18 +146,35 @@ find_run_locked(const struct sn_pool *pool, int dirty, uint32_t blocks)
     return larger ? pool->bin[dirty][__builtin_ctzll(larger)] : 0;
 }
 
+/* The first `pages` pages of a run, as seen by its block number `block`. */
+static uint16_t
+page_mask(uint32_t pages, uint32_t block)
+{
+    uint32_t before = block * (uint32_t)SN_BLOCK_PAGES;
+    if (pages <= before)
+        return 0;
+    uint32_t here = (uint32_t)sn_min(pages - before, SN_BLOCK_PAGES);
+    return (uint16_t)((UINT32_C(1) << here) - 1);
+}
+
 /* Bytes that using the first `pages` pages of a run would commit. */
 static uint64_t
 missing_bytes(const struct sn_pool *pool, uint32_t first, uint32_t pages)
 {
     uint64_t missing = 0;
-    for (uint32_t block = first; pages > 0; block++) {
-        uint32_t need = (uint32_t)sn_min(pages, SN_BLOCK_PAGES);
-        uint32_t have = pool->spans[block].dirty_pages;
-        missing += need > have ? need - have : 0;
-        pages -= need;
-    }
+    for (uint32_t i = 0; i * SN_BLOCK_PAGES < pages; i++)
+        missing +=
+            (uint32_t)__builtin_popcount(page_mask(pages, i) & ~pool->spans[first + i].dirty);
     return missing << SN_PAGE_SHIFT;
+}
+
+static uint64_t
+committed_bytes(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    uint64_t pages = 0;
+    for (uint32_t i = 0; i < blocks; i++)
+        pages += sn_block_dirty_pages(&pool->spans[first + i]);
+    return pages << SN_PAGE_SHIFT;
 }
 
 static void
@@ -180,14 +197,10 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pag
     unlink_run_locked(pool, first);
     uint64_t since = run->state == SN_SPAN_DIRTY ? run->u.age.since_ns : 0;
     uint8_t free_state = run->state;
-    uint64_t kept = 0;
+    uint64_t kept = committed_bytes(pool, first, blocks);
     for (uint32_t i = 0; i < blocks; i++) {
-        struct sn_span *block = &pool->spans[first + i];
-        kept += (uint64_t)block->dirty_pages << SN_PAGE_SHIFT;
-        uint32_t need = (uint32_t)sn_min(pages, SN_BLOCK_PAGES);
-        block->dirty_pages = (uint8_t)sn_max(block->dirty_pages, need);
-        pages -= need;
-        block->head = first;
+        pool->spans[first + i].dirty |= page_mask(pages, i);
+        pool->spans[first + i].head = first;
     }
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - kept);
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
@@ -221,25 +234,54 @@ try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_c
     return 0;
 }
 
-/* A large span's last block may have more dirty pages than the object needs: give them back. */
-static void
-trim_tail(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pages)
+/* Part of sn_pool_trim for one block: pages [from, to) of it. */
+static size_t
+trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
 {
-    uint32_t last = first + blocks - 1;
-    uint32_t need = pages - (blocks - 1) * (uint32_t)SN_BLOCK_PAGES;
-    uint32_t have = pool->spans[last].dirty_pages;
-    if (have <= need)
-        return;
-    size_t bytes = (size_t)(have - need) << SN_PAGE_SHIFT;
-    char *tail = pool->arena + sn_span_offset(last) + ((size_t)need << SN_PAGE_SHIFT);
-    if (!sn_os_discard(tail, bytes))
-        return;
+    uint16_t range = (uint16_t)(page_mask(to, 0) & ~page_mask(from, 0));
+    uint16_t dirty = pool->spans[block].dirty & range;
+    if (dirty == 0)
+        return 0;
+    char *address = pool->arena + sn_span_offset(block) + ((size_t)from << SN_PAGE_SHIFT);
+    if (!sn_os_discard(address, (size_t)(to - from) << SN_PAGE_SHIFT))
+        return 0;
+    size_t bytes = (size_t)__builtin_popcount(dirty) << SN_PAGE_SHIFT;
     sn_lock(&pool->lock);
-    pool->spans[last].dirty_pages = (uint8_t)need;
+    pool->spans[block].dirty &= (uint16_t)~range;
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
     sn_owner_add(&pool->released_bytes, bytes);
     sn_unlock(&pool->lock);
     sn_budget_refund(pool->budget, bytes);
+    return bytes;
+}
+
+size_t
+sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
+{
+    size_t bytes = 0;
+    while (from < to) {
+        uint32_t block = from / (uint32_t)SN_BLOCK_PAGES;
+        uint32_t base = block * (uint32_t)SN_BLOCK_PAGES;
+        uint32_t end = (uint32_t)sn_min(to, base + SN_BLOCK_PAGES);
+        bytes += trim_block(pool, first + block, from - base, end - base);
+        from = end;
+    }
+    return bytes;
+}
+
+bool
+sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_charge who)
+{
+    sn_lock(&pool->lock);
+    uint64_t missing = missing_bytes(pool, first, pages);
+    bool charged = missing == 0 || sn_budget_charge(pool->budget, missing, who);
+    if (charged) {
+        for (uint32_t i = 0; i * SN_BLOCK_PAGES < pages; i++)
+            pool->spans[first + i].dirty |= page_mask(pages, i);
+        sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
+    }
+    sn_unlock(&pool->lock);
+    return charged;
 }
 
 uint32_t
@@ -262,8 +304,8 @@ sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_char
     struct sn_span *run = &pool->spans[first];
     *zero = run->zeroed;
     *old_class = run->class_id;
-    if (blocks * SN_BLOCK_PAGES - pages < SN_BLOCK_PAGES)
-        trim_tail(pool, first, blocks, pages);
+    /* A run that was dirty to its end may hold more pages than are needed. */
+    sn_pool_trim(pool, first, pages, blocks * (uint32_t)SN_BLOCK_PAGES);
     return first;
 }
 
@@ -271,15 +313,13 @@ void
 sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < run->blocks; i++) {
-        bytes += (uint64_t)pool->spans[first + i].dirty_pages << SN_PAGE_SHIFT;
+    for (uint32_t i = 0; i < run->blocks; i++)
         sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
-    }
     sn_lock(&pool->lock);
     run->flags = 0;
     run->state = SN_SPAN_DIRTY;
-    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
+    sn_store_relaxed(&pool->empty_bytes,
+                     pool->empty_bytes + committed_bytes(pool, first, run->blocks));
     insert_run_locked(pool, first, now_ns);
     sn_unlock(&pool->lock);
 }
@@ -324,7 +364,6 @@ static uint64_t
 end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
 {
     struct sn_span *run = &pool->spans[first];
-    uint64_t bytes = 0;
     sn_store_relaxed(&pool->last_purge_failed, !released);
     if (!released) {
         sn_owner_add(&pool->purge_failures, 1);
@@ -332,10 +371,9 @@ end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
         insert_run_locked(pool, first, sn_os_now_ns());
         return 0;
     }
-    for (uint32_t i = 0; i < run->blocks; i++) {
-        bytes += (uint64_t)pool->spans[first + i].dirty_pages << SN_PAGE_SHIFT;
-        pool->spans[first + i].dirty_pages = 0;
-    }
+    uint64_t bytes = committed_bytes(pool, first, run->blocks);
+    for (uint32_t i = 0; i < run->blocks; i++)
+        pool->spans[first + i].dirty = 0;
     run->state = SN_SPAN_CLEAN;
     run->class_id = SN_CLASS_NONE;
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - bytes);

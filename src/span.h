@@ -37,6 +37,7 @@ enum {                        /* flags of a span */
        SN_SPAN_DAMAGED = 1,   /* a header in it failed its check: left alone */
        SN_SPAN_UNMOVABLE = 2, /* holds HANDLE_UNMOVABLE objects: never evacuated */
        SN_SPAN_TRIED = 4,     /* the mover could not empty it in the current pass */
+       SN_SPAN_TRIMMED = 8, /* pages under free slots were given back: charged again at a refill */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
@@ -48,12 +49,11 @@ struct sn_span {
     uint8_t class_id;
     uint8_t list; /* occupancy list it is in */
     uint8_t flags;
-    uint8_t dirty_pages; /* of this very block: its first so many pages are committed */
-    uint8_t zeroed;      /* LARGE: its pages were clean when taken */
-    uint16_t hint;       /* no free slot in bitmap words before this one */
-    uint32_t free;       /* free slots; LARGE: pages in use */
-    uint32_t pass;       /* the mover's: pass in which TRIED was set */
-    uint32_t *pins;      /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
+    uint16_t dirty; /* of this very block: which of its 16 pages are committed */
+    uint16_t hint;  /* no free slot in bitmap words before this one */
+    uint32_t free;  /* free slots; LARGE: pages in use */
+    uint32_t pass;  /* the mover's: pass in which TRIED was set */
+    uint32_t *pins; /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
     union {
         struct {
             uint64_t header; /* LARGE: the object's header word (its slot has none) */
@@ -64,7 +64,8 @@ struct sn_span {
             uint64_t since_ns;
         } age;
     } u;
-    uint64_t unused;
+    uint32_t zeroed; /* its pages were clean when it was taken */
+    uint32_t unused;
 };
 _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 
@@ -123,6 +124,22 @@ void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
  */
 size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns);
 #define SN_POOL_NONE_LEFT UINT64_MAX
+
+/** Pages of a block that are committed. */
+static inline uint32_t
+sn_block_dirty_pages(const struct sn_span *block)
+{
+    return (uint32_t)__builtin_popcount(block->dirty);
+}
+
+/**
+ * Gives pages [from, to) of a span that belongs to the caller back to the kernel, where committed;
+ * they read as zero afterwards. Result: bytes.
+ */
+size_t sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to);
+
+/** Charges the first `pages` pages of a trimmed span again. False: max_bytes; nothing changed. */
+bool sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_charge who);
 
 /** Charges bitmap lines that a class with so many slots touches in this block. */
 void sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots);

@@ -178,7 +178,7 @@ sn_stats_count_free(handle_store *store)
         uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
         if (class_id >= SN_CLASSES_MAX)
             continue;
-        pages += block->dirty_pages;
+        pages += sn_block_dirty_pages(block);
         if (block->head == number) {
             const struct sn_class *c = &store->classes.of[class_id];
             occupied += (uint64_t)(c->slots - block->free) * c->slot_bytes;

@@ -136,6 +136,25 @@ purge_due(handle_store *store, uint64_t now_ns)
     return due;
 }
 
+/* A store at rest: pages under free slots go back, span by span. Once for each rest. */
+static void
+trim_at_rest(handle_store *store)
+{
+    uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
+    if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
+        return;
+    store->trimmed_freed = freed;
+    uint32_t high = sn_load_relaxed(&store->pool.high);
+    for (uint32_t number = 1; number < high; number++) {
+        const struct sn_span *span = &store->pool.spans[number];
+        uint8_t class_id = sn_load_relaxed(&store->pool.class_of[number]);
+        if (class_id < SN_CLASSES_MAX && sn_load_relaxed(&span->state) == SN_SPAN_OPEN &&
+            (uint64_t)sn_load_relaxed(&span->free) * store->classes.of[class_id].slot_bytes >=
+                SN_PAGE_BYTES)
+            sn_heap_trim(&store->heap, number);
+    }
+}
+
 static uint64_t
 housekeep(struct sn_rcu_client *client, uint64_t now_ns)
 {
@@ -149,6 +168,8 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
     if (sn_load_relaxed(&store->options.purge_delay_ms) >= 0)
         sn_table_purge(&store->table, TABLE_PAGES_A_TICK);
     bool more = sn_load_relaxed(&store->table.empty_pages) > 0;
+    if (!active)
+        trim_at_rest(store);
     store->next_tick_ns = active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
     return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
 }

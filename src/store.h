@@ -42,6 +42,7 @@ struct handle_store {
     struct sn_rcu_client client;
     uint64_t gathered; /* limbo list taken over before the GP under way */
     uint64_t next_tick_ns;
+    uint64_t trimmed_freed;  /* freed bytes when the spans were last trimmed */
     uint64_t *reclaim_slots; /* room for SN_RECLAIM_SLOTS */
 
     /* immutable after create */
