@@ -81,6 +81,27 @@ is_stopping(struct sn_defrag *d)
 }
 
 static bool
+is_running(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool running = d->running && !d->stopping;
+    sn_unlock(&d->wake_lock);
+    return running;
+}
+
+/* TSan learns from annotations where a thread's accesses to objects end (QSBR has no unlock). */
+static void
+section_for_tsan(const struct sn_rcu *rcu)
+{
+#if SN_TSAN
+    sn_rcu_read_lock(rcu);
+    sn_rcu_read_unlock(rcu);
+#else
+    (void)rcu;
+#endif
+}
+
+static bool
 is_enabled(const struct sn_defrag *d)
 {
     return sn_load_relaxed(&d->store->options.defrag.enabled);
@@ -102,19 +123,33 @@ static uint64_t
 arm_wake_up(struct sn_defrag *d)
 {
     handle_store *store = d->store;
+    if (sn_load_relaxed(&d->idle_reason) == HANDLE_IDLE_WALK)
+        return sn_os_now_ns() + POLL_NS; /* the walk's end wakes us */
     uint64_t live = sn_load_relaxed(&store->pool.arena_committed);
     uint64_t notice =
         sn_policy_notice_bytes(live, sn_load_relaxed(&store->options.defrag.ignore_bytes));
-    sn_store_relaxed(&store->heap.wake_at, d->surveyed_freed + notice);
+    uint64_t mark = sn_load_relaxed(&d->surveyed_freed) + notice;
+    sn_store_relaxed(&store->heap.wake_at, mark);
     /* What was freed while the policy was asked, or before the mark stood, woke nobody. */
     sn_fence_seq_cst();
-    if (sn_load_relaxed(&store->heap.freed_bytes) >= d->surveyed_freed + notice)
+    if (sn_load_relaxed(&store->heap.freed_bytes) >= mark)
         return 0;
     uint32_t reason = sn_load_relaxed(&d->idle_reason);
     if (reason == HANDLE_IDLE_BACKOFF)
-        return d->pause_until_ns;
-    return reason == HANDLE_IDLE_WALK || sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10
-                                                          : SN_NEVER;
+        return sn_os_now_ns() + POLL_NS; /* looks whether the pause is over */
+    return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
+}
+
+static size_t
+purge_some(handle_store *store, size_t max_bytes)
+{
+    uint64_t next;
+    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
+    uint64_t now = sn_os_now_ns();
+    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
+    if (delay_ms < 0 || now < delay_ns)
+        return 0;
+    return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
 }
 
 /* Waits for a grace period, but not longer than until somebody stops the thread. */
@@ -122,15 +157,51 @@ static void
 await_ticket(struct sn_defrag *d, uint64_t ticket)
 {
     while (!sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS) && !is_stopping(d))
-        ;
+        purge_some(d->store, 0); /* the thread that purges otherwise waits in that GP */
 }
 
+/* Gives up the batch under way and carries what was moved through its grace period, so that nothing
+ * stays closed, MOVING or in limbo for as long as the mover rests. */
 static void
-call_off(struct sn_defrag *d)
+wind_down(struct sn_defrag *d)
 {
-    sn_lock(&d->lock);
-    sn_defrag_call_off_locked(d);
-    unlock_and_report(d);
+    const struct sn_rcu *rcu = d->store->rcu;
+    enum sn_advance advance;
+    bool first = true;
+    do {
+        uint64_t ticket = 0;
+        rcu->flavor->thread_online();
+        sn_lock(&d->lock);
+        d->winding_down = true;
+        bool walked = d->paused > 0; /* a walk relies on closed spans staying so */
+        if (first && !walked) {
+            sn_defrag_call_off_locked(d);
+            first = false;
+        }
+        advance = sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        d->winding_down = false;
+        unlock_and_report(d);
+        section_for_tsan(rcu);
+        rcu->flavor->thread_offline();
+        if (advance == SN_ADVANCE_WAIT)
+            (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
+        else if (first)
+            nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
+    } while (first || advance != SN_ADVANCE_NOTHING);
+}
+
+/* Enabled or not, and whose pages they are. True: the mover rests. */
+static bool
+must_rest(struct sn_defrag *d)
+{
+    bool enabled = is_enabled(d);
+    if (enabled && !is_forked_away(d))
+        return false;
+    sn_store_relaxed(&d->pressure, 0);
+    wind_down(d);
+    sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
+    rest_until(d, enabled ? sn_os_now_ns() + POLL_NS : SN_NEVER);
+    return true;
 }
 
 /* One slice and the rest that belongs to it. */
@@ -140,13 +211,8 @@ work_once(struct sn_defrag *d)
     uint64_t ticket = 0;
     uint64_t slice_ns = sn_load_relaxed(&d->store->options.defrag.slice_us) * UINT64_C(1000);
     const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
-    if (!is_enabled(d) || is_forked_away(d)) {
-        if (!is_enabled(d))
-            sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
-        sn_store_relaxed(&d->pressure, 0);
-        rest_until(d, is_enabled(d) ? sn_os_now_ns() + POLL_NS : SN_NEVER);
+    if (must_rest(d))
         return;
-    }
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
     flavor->thread_online();
     uint64_t begin = sn_os_now_ns();
@@ -155,10 +221,7 @@ work_once(struct sn_defrag *d)
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
     unlock_and_report(d);
     uint64_t end = sn_os_now_ns();
-#if SN_TSAN
-    sn_rcu_read_lock(d->store->rcu);
-    sn_rcu_read_unlock(d->store->rcu);
-#endif
+    section_for_tsan(d->store->rcu);
     flavor->thread_offline();
     if (advance == SN_ADVANCE_NOTHING)
         rest_until(d, arm_wake_up(d));
@@ -177,9 +240,7 @@ defrag_thread(void *argument)
     flavor->thread_offline();
     while (!is_stopping(d))
         work_once(d);
-    flavor->thread_online();
-    call_off(d);
-    flavor->thread_offline();
+    wind_down(d);
     sn_caches_detach(&d->store->caches);
     flavor->unregister_thread();
     return NULL;
@@ -208,7 +269,7 @@ ensure_thread(struct sn_defrag *d)
 {
     int error = 0;
     sn_lock(&d->wake_lock);
-    if (!d->running && !d->stopping) {
+    if (!d->running && !d->stopping && !d->ended) {
         error = start_thread(d);
         d->running = error == 0;
     }
@@ -317,18 +378,6 @@ copy_totals(struct sn_defrag_totals *to, const struct sn_defrag_totals *from)
         words[i] = sn_load_relaxed(&source[i]);
 }
 
-static size_t
-purge_some(handle_store *store, size_t max_bytes)
-{
-    uint64_t next;
-    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
-    uint64_t now = sn_os_now_ns();
-    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (delay_ms < 0 || now < delay_ns)
-        return 0;
-    return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
-}
-
 int
 handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag_report *report)
 {
@@ -341,10 +390,11 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     struct sn_defrag *d = store->defrag;
     uint64_t deadline = sn_os_now_ns() + budget_us * UINT64_C(1000);
     copy_totals(&before, &d->evacuation.totals);
+    bool away = is_forked_away(d);
     bool mine = sn_try_lock(&d->lock); /* G8: never waits for another mover */
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     if (mine) {
-        if (!is_forked_away(d))
+        if (!away)
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
         unlock_and_report(d);
     }
@@ -370,15 +420,12 @@ run_forced_pass(struct sn_defrag *d)
         enum sn_advance advance =
             sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
         unlock_and_report(d);
-#if SN_TSAN
-        sn_rcu_read_lock(rcu);
-        sn_rcu_read_unlock(rcu);
-#endif
+        section_for_tsan(rcu);
         rcu->flavor->thread_offline();
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
-            rest_until(d, sn_os_now_ns() + POLL_NS / 100);
+            nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
     }
 }
 
@@ -475,14 +522,29 @@ sn_defrag_create(handle_store *store)
     return error;
 }
 
+int
+sn_defrag_configure(handle_store *store)
+{
+    return !store->forked && is_enabled(store->defrag) ? ensure_thread(store->defrag) : 0;
+}
+
+void
+sn_defrag_end(handle_store *store)
+{
+    struct sn_defrag *d = store->defrag;
+    if (store->forked)
+        return;
+    sn_lock(&d->wake_lock);
+    d->ended = true;
+    sn_unlock(&d->wake_lock);
+    stop_thread(d);
+}
+
 void
 sn_defrag_destroy(handle_store *store)
 {
-    struct sn_defrag *d = store->defrag;
-    if (!store->forked)
-        stop_thread(d);
+    free_defrag(store->defrag);
     store->defrag = NULL;
-    free_defrag(d);
 }
 
 void
@@ -491,12 +553,6 @@ sn_defrag_wake(handle_store *store)
     struct sn_defrag *d = store->defrag;
     if (!d || store->forked)
         return;
-    if (is_enabled(d)) {
-        int error = ensure_thread(d);
-        if (error)
-            sn_store_error(store, "option defrag.enabled: no thread could be started (%s)",
-                           strerror(-error));
-    }
     /* Once is enough until the mover has looked. */
     sn_store_relaxed(&store->heap.wake_at, UINT64_MAX);
     sn_lock(&d->wake_lock);
@@ -509,7 +565,7 @@ bool
 sn_defrag_press(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
-    if (!d || store->forked || !is_enabled(d))
+    if (!d || store->forked || !is_enabled(d) || !is_running(d))
         return false;
     uint64_t recoverable = 0;
     for (unsigned i = 0; i < store->classes.count; i++)
@@ -530,7 +586,7 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes)
     struct sn_defrag *d = store->defrag;
     uint64_t released = sn_load_relaxed(&d->evacuation.totals.released_bytes);
     uint64_t passes = sn_load_relaxed(&d->passes);
-    while (sn_load_relaxed(&d->pressure) && is_enabled(d) &&
+    while (sn_load_relaxed(&d->pressure) && is_enabled(d) && is_running(d) &&
            sn_load_relaxed(&d->evacuation.totals.released_bytes) - released < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
         struct timespec moment = {.tv_nsec = 200000};
@@ -567,6 +623,7 @@ sn_defrag_after_fork_child(handle_store *store)
     struct sn_defrag *d = store->defrag;
     init_wake(d); /* another thread may have held it */
     d->running = d->stopping = false;
+    d->paused = 0; /* a walk of another thread ended with the fork */
     d->idle_reason = HANDLE_IDLE_FORKED;
 }
 

@@ -40,6 +40,7 @@ struct sn_defrag {
     uint32_t linger[SN_LINGER_MAX];  /* closed spans without objects that are not yet empty */
     uint32_t linger_count, linger_tries;
     uint32_t quota[SN_CLASSES_MAX];
+    bool winding_down; /* nothing new is begun: stopped, disabled, or a child shares the pages */
     bool in_pass;
     bool forced_pass; /* whatever the thresholds say */
     uint32_t effort_percent;
@@ -61,6 +62,7 @@ struct sn_defrag {
     struct sn_lock wake_lock;
     pthread_cond_t wake;
     bool woken, stopping, running;
+    bool ended; /* the store is being destroyed: no thread is started any more */
     pthread_t thread;
 };
 

@@ -207,10 +207,8 @@ sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
         }
         sn_rcu_read_unlock(e->store->rcu);
     }
-    if (batch->move_at < batch->move_count)
-        return false;
     give_back_destinations(e, batch);
-    return true;
+    return batch->move_at == batch->move_count;
 }
 
 void

@@ -64,7 +64,7 @@ static inline bool
 sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max)
 {
     return batch->bytes >= bytes_max || batch->span_count == SN_BATCH_SPANS ||
-           batch->move_count == SN_BATCH_OBJECTS;
+           batch->move_count > SN_BATCH_OBJECTS - SN_BITMAP_WORDS * 64; /* a span always fits */
 }
 
 /** Adds a closed span. */

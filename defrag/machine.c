@@ -84,7 +84,7 @@ begin_pass_locked(struct sn_defrag *d)
     struct sn_policy_class classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
-    d->surveyed_freed = sn_load_relaxed(&d->store->heap.freed_bytes);
+    sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
     if (forced)
         sn_caches_take_slots(&d->store->caches, false, false, NULL);
     sn_defrag_survey(d->store, &sum, classes);
@@ -151,7 +151,7 @@ settle_lingering_locked(struct sn_defrag *d)
         }
         d->linger[i] = d->linger[--d->linger_count];
     }
-    if (give_up)
+    if (give_up || d->linger_count == 0)
         d->linger_tries = 0;
 }
 
@@ -237,6 +237,7 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
                          SN_LINGER_MAX)) {
         d->draining = false;
         reset_batch(batch);
+        sn_rcu_nudge(d->store->rcu, false); /* there may be something to purge */
     }
 }
 
@@ -244,6 +245,16 @@ static enum sn_advance
 wait_for(const struct sn_batch *batch, uint64_t *ticket)
 {
     *ticket = batch->ticket;
+    return SN_ADVANCE_WAIT;
+}
+
+/* Lingering spans need a moment for limbo and caches: ask for a GP rather than spin. */
+static enum sn_advance
+settle_or_nothing_locked(struct sn_defrag *d, uint64_t *ticket)
+{
+    if (d->linger_count == 0)
+        return SN_ADVANCE_NOTHING;
+    *ticket = sn_rcu_request(d->store->rcu);
     return SN_ADVANCE_WAIT;
 }
 
@@ -257,6 +268,8 @@ idle_locked(struct sn_defrag *d, uint64_t *ticket)
     }
     if (d->draining)
         return wait_for(&d->batch[d->current ^ 1], ticket);
+    if (d->winding_down)
+        return settle_or_nothing_locked(d, ticket);
     if (!begin_pass_locked(d))
         return SN_ADVANCE_NOTHING;
     d->state = SN_DEFRAG_MARKING;
@@ -270,11 +283,8 @@ finish_pass_locked(struct sn_defrag *d, uint64_t *ticket)
     d->state = SN_DEFRAG_IDLE;
     if (d->draining)
         return wait_for(&d->batch[d->current ^ 1], ticket);
-    if (d->linger_count > 0) {
-        /* Limbo and caches need a moment: ask for a GP rather than spin. */
-        *ticket = sn_rcu_request(d->store->rcu);
+    if (settle_or_nothing_locked(d, ticket) == SN_ADVANCE_WAIT)
         return SN_ADVANCE_WAIT;
-    }
     end_pass_locked(d);
     return SN_ADVANCE_MORE;
 }
@@ -316,6 +326,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
         return SN_ADVANCE_NOTHING;
     }
+    sn_add_relaxed(&d->store->caches.workers, 1);
     settle_lingering_locked(d);
     unsigned steps = 0;
     do {
@@ -323,6 +334,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         advance = one_step_locked(d, deadline_ns, ticket);
         steps++;
     } while (advance == SN_ADVANCE_MORE && sn_os_now_ns() < deadline_ns);
+    (void)__atomic_fetch_sub(&d->store->caches.workers, 1, __ATOMIC_RELEASE);
     if (advance == SN_ADVANCE_WAIT)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
     uint64_t spent = sn_os_now_ns() - begin;
@@ -348,4 +360,5 @@ sn_defrag_call_off_locked(struct sn_defrag *d)
         d->state = SN_DEFRAG_IDLE;
     }
     memset(d->quota, 0, sizeof(d->quota));
+    d->in_pass = false;
 }

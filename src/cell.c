@@ -32,7 +32,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         errno = EEXIST;
         return NULL;
     }
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     uint64_t slot = sn_object_take(store, size, flags);
     if (slot) {
         sn_object_name_any(store, slot, size, &cell->word);
@@ -40,7 +40,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         /* Release: as in the fast path below. */
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return slot ? sn_store_address(store, slot) : NULL;
 }
 
@@ -170,12 +170,12 @@ handle_cell_free(handle_store *store, handle_cell *cell)
     bool was_moving;
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
     if (sn_likely(live))
         sn_object_retire(store, sn_word_offset(word), &cell->word);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return sn_likely(live) ? 0 : -ENOENT;
 }
 
@@ -183,14 +183,14 @@ static SN_NOINLINE int
 free_now_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
     if (live && was_moving)
         sn_object_retire(store, sn_word_offset(word), &cell->word);
     else if (live)
         sn_object_reuse(store, sn_word_offset(word), &cell->word);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return live ? 0 : -ENOENT;
 }
 

@@ -86,7 +86,9 @@ handle_store_after_fork_parent(handle_store *store)
     struct sn_fork *state = store->fork;
     if (state && state->pending[0] >= 0) {
         close(state->pending[1]);
+        pthread_mutex_lock(&state->lock.mutex);
         state->watched[state->count++] = state->pending[0];
+        pthread_mutex_unlock(&state->lock.mutex);
     }
     for_each_lock(store, pthread_mutex_unlock);
     sn_rcu_after_fork_parent(store->rcu);
@@ -108,7 +110,7 @@ handle_store_after_fork_child(handle_store *store)
     }
     sn_store_relaxed(&store->forked, 1);
     for_each_lock(store, pthread_mutex_unlock);
-    sn_caches_after_fork_child();
+    sn_caches_after_fork_child(&store->caches);
     sn_rcu_after_fork_child(store->rcu);
     sn_defrag_after_fork_child(store);
 }

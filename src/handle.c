@@ -147,9 +147,9 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
         errno = EINVAL;
         return HANDLE_NULL;
     }
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     handle_t handle = alloc_by_parts(store, size, flags, object);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return handle;
 }
 
@@ -218,13 +218,13 @@ handle_free(handle_store *store, handle_t handle)
     bool dead = false;
     if (sn_unlikely(!reference))
         return store ? -ENOENT : -EINVAL;
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(store, reference, handle, &dead);
     if (sn_likely(word != 0)) {
         sn_object_retire(store, sn_word_offset(word), reference);
         release_index(store, sn_table_at(handle), dead);
     }
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
@@ -234,10 +234,10 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
     bool dead = false;
     uint64_t seen = sn_load_acquire(reference);
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(store, reference, handle, &dead);
     if (word == 0) {
-        sn_cache_end(cache);
+        sn_cache_end(&store->caches);
         return -ENOENT;
     }
     /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
@@ -246,7 +246,7 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
     else
         sn_object_reuse(store, sn_word_offset(word), reference);
     release_index(store, sn_table_at(handle), dead);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return 0;
 }
 

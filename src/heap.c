@@ -73,7 +73,7 @@ format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear
     span->class_id = (uint8_t)class_id;
     span->free = c->slots;
     span->hint = 0;
-    span->pass = 0;
+    span->v.use.pass = 0;
     sn_pool_note_lines(pool, number, c->slots);
 }
 
@@ -91,7 +91,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
     span->flags = kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0;
-    span->state = SN_SPAN_OPEN;
+    sn_span_set_state(span, SN_SPAN_OPEN);
     sn_owner_add(&hc->spans[kind], 1);
     list_insert_locked(heap, hc, span);
     return span;
@@ -221,7 +221,7 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
 static void
 settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
-    if (span->state != SN_SPAN_OPEN)
+    if (sn_span_state(span) != SN_SPAN_OPEN)
         return; /* CLOSED: only who closed it pools or reopens it */
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     if (span->free == c->slots) {
@@ -279,12 +279,12 @@ sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
     span->class_id = SN_CLASS_LARGE;
     span->free = pages_for(bytes);
     span->flags = 0;
-    span->u.large.header = 0;
-    span->u.large.size = size;
+    span->large_header = 0;
+    span->u.large_size = size;
     for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_relaxed(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
     /* Release: a walker that sees the state also sees the cleared header word. */
-    sn_store_release(&span->state, (uint8_t)SN_SPAN_LARGE);
+    sn_span_set_state(span, SN_SPAN_LARGE);
     return sn_span_offset(number);
 }
 
@@ -314,11 +314,11 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
     for (unsigned list = 0; list <= max_occupancy && !found; list++) {
         for (uint32_t at = hc->list[SN_MOVABLE][list]; at; at = heap->pool->spans[at].next) {
             struct sn_span *span = &heap->pool->spans[at];
-            bool tried = (span->flags & SN_SPAN_TRIED) && span->pass == pass;
+            bool tried = (span->flags & SN_SPAN_TRIED) && span->v.use.pass == pass;
             if (!tried && !(span->flags & SN_SPAN_DAMAGED)) {
                 found = at;
                 list_remove_locked(heap, hc, span);
-                span->state = SN_SPAN_CLOSED;
+                sn_span_set_state(span, SN_SPAN_CLOSED);
                 break;
             }
         }
@@ -328,7 +328,7 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
 }
 
 bool
-sn_heap_close(struct sn_heap *heap, uint32_t number)
+sn_heap_hold(struct sn_heap *heap, uint32_t number)
 {
     struct sn_span *span = &heap->pool->spans[number];
     uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
@@ -336,11 +336,11 @@ sn_heap_close(struct sn_heap *heap, uint32_t number)
         return false;
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
-    bool open = span->state == SN_SPAN_OPEN && span->class_id == class_id &&
+    bool open = sn_span_state(span) == SN_SPAN_OPEN && span->class_id == class_id &&
                 sn_load_relaxed(&heap->pool->class_of[number]) == class_id && span->head == number;
     if (open) {
         list_remove_locked(heap, hc, span);
-        span->state = SN_SPAN_CLOSED;
+        sn_span_set_state(span, SN_SPAN_HELD);
     }
     sn_unlock(&hc->lock);
     return open;
@@ -358,8 +358,8 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     } else {
         span->flags |= flags;
         if (flags & SN_SPAN_TRIED)
-            span->pass = pass;
-        span->state = SN_SPAN_OPEN;
+            span->v.use.pass = pass;
+        sn_span_set_state(span, SN_SPAN_OPEN);
         list_insert_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
@@ -429,7 +429,7 @@ sn_heap_trim(struct sn_heap *heap, uint32_t number)
 {
     uint64_t bits[SN_BITMAP_WORDS];
     size_t bytes = 0;
-    if (!sn_heap_close(heap, number)) /* closed: no refill takes what is being given back */
+    if (!sn_heap_hold(heap, number)) /* held: no refill takes what is being given back */
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
     sn_heap_copy_bits(heap, number, bits);
@@ -455,7 +455,8 @@ sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
     uint32_t *pins = sn_load_acquire(&span->pins);
     if (sn_likely(pins != NULL))
         return pins;
-    uint32_t slots = span->state == SN_SPAN_LARGE ? 1 : heap->classes->of[span->class_id].slots;
+    uint32_t slots =
+        sn_span_state(span) == SN_SPAN_LARGE ? 1 : heap->classes->of[span->class_id].slots;
     uint32_t *made = sn_os_zalloc(slots * sizeof(*made));
     if (!made)
         return NULL;

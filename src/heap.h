@@ -76,9 +76,10 @@ void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
-/** Closes one given span, for a walk over its headers. False: it is not OPEN. */
-bool sn_heap_close(struct sn_heap *heap, uint32_t number);
-/** Ends the closed state: to the pool when empty (true), else open again, with these flags set. */
+/** Holds one given span, for a walk over its headers or a trim. False: it is not OPEN. */
+bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
+/** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
+ * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
 /**
  * Gives pages that lie under free slots of a span back to the kernel, for a store at rest: a sparse
@@ -111,7 +112,7 @@ sn_header_of(const struct sn_pool *pool, uint64_t offset)
 {
     if (sn_likely(sn_load_relaxed(&pool->class_of[sn_block_of(offset)]) != SN_CLASS_LARGE))
         return (uint64_t *)(void *)(pool->arena + offset - SN_HEADER_BYTES);
-    return &pool->spans[sn_block_of(offset)].u.large.header;
+    return &pool->spans[sn_block_of(offset)].large_header;
 }
 
 /** Arena offset of a slot's object. */

@@ -207,9 +207,9 @@ sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside)
     uint64_t bytes = sn_object_slot_bytes(store, slot);
     if (aside) {
         count_free(store, slot, size);
-        sn_add_relaxed(&store->caches.limbo_bytes, bytes);
+        sn_add_relaxed(&store->caches.held_bytes, bytes);
     } else {
-        sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+        sn_sub_relaxed(&store->caches.held_bytes, bytes);
         count_alloc(store, slot, size);
     }
 }
@@ -219,10 +219,15 @@ static void
 give_slot_back(handle_store *store, uint64_t slot)
 {
     unsigned class_id = sn_object_class(store, slot);
-    if (class_id < SN_CLASSES_MAX)
+    bool apart = sn_span_at(&store->pool, slot)->flags & SN_SPAN_UNMOVABLE;
+    if (class_id < SN_CLASSES_MAX && apart)
+        sn_heap_put(&store->heap, class_id, &slot, 1); /* no cache mixes the two kinds */
+    else if (class_id < SN_CLASSES_MAX)
         sn_cache_flush(&store->caches, sn_cache_self(&store->caches), class_id, slot);
     else
         sn_heap_put_large(&store->heap, slot);
+    if (class_id >= SN_CLASSES_MAX)
+        sn_rcu_nudge(store->rcu, false); /* there is something to purge */
 }
 
 void
@@ -248,7 +253,10 @@ static void
 end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
     uint64_t *header = sn_header_of(&store->pool, slot);
-    uint64_t seen = sn_load_relaxed(header);
+    /* By exchange where a resize in place may race (G4): the size counted is the one that stood. A
+     * cell's writers are serialised. */
+    bool shared = sn_table_owns(&store->table, reference);
+    uint64_t seen = shared ? sn_swap_acq_rel(header, 0) : sn_load_relaxed(header);
     bool sound = sn_object_is_named(store, slot, seen, reference);
     size_t size = sound ? sn_object_size(store, slot, seen) : 0;
     if (sn_unlikely(!sound)) {
@@ -257,7 +265,8 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     } else if (sn_unlikely(store->hardened)) {
         check_canary(store, slot, size);
     }
-    sn_store_relaxed(header, 0);
+    /* Release: whoever sees it clear also sees that the word has ended. */
+    sn_store_release(header, 0);
     count_free(store, slot, size);
     sn_object_count_name(store, reference, (uint64_t)0 - 1);
     if (sn_unlikely(!sound))
@@ -280,7 +289,19 @@ end_for_pinners(handle_store *store, uint64_t slot)
     uint32_t *pin = sn_pin_word(&store->heap, slot);
     if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
         return true;
-    sn_add_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
+    sn_add_relaxed(&store->caches.held_bytes, sn_object_slot_bytes(store, slot));
+    return false;
+}
+
+bool
+sn_object_is_unpinned(handle_store *store, uint64_t slot)
+{
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
+        return true;
+    uint64_t bytes = sn_object_slot_bytes(store, slot);
+    sn_add_relaxed(&store->caches.held_bytes, bytes);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
     return false;
 }
 
@@ -334,9 +355,12 @@ sn_object_unpin(handle_store *store, uint64_t slot)
     int last = pin ? sn_pin_lower(pin) : -EINVAL;
     if (last < 0)
         return false;
+    if (last) {
+        uint64_t bytes = sn_object_slot_bytes(store, slot);
+        put_in_limbo(store, slot, bytes);
+        sn_sub_relaxed(&store->caches.held_bytes, bytes);
+    }
     sn_sub_relaxed(&store->pins, 1);
-    if (last) /* its bytes were counted as limbo when it was freed */
-        put_in_limbo(store, slot, 0);
     return true;
 }
 
@@ -367,10 +391,20 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         if (((word ^ want) & mask) != 0)
             return false;
         uint64_t slot = sn_word_offset(word);
-        uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
-        if (sn_object_is_named(store, slot, header, reference)) {
+        /* Acquire: pairs with the release in end_header; a clear header shows that R has changed.
+         * */
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+        if (sn_header_is_clear(header)) {
+            if (sn_load_acquire(reference) == word)
+                return false; /* just ended */
+            continue;         /* replaced or moved meanwhile */
+        }
+        if (sn_header_is_sound(store->secret, header, slot)) {
+            /* It names R, or, just being relocated, the cell that R's object goes to. */
             *size = sn_object_size(store, slot, header);
-            return true;
+            if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
+                return true;
+            continue;
         }
         if (word == last) { /* not a race: nobody changed R meanwhile */
             sn_object_report_damage(sn_store_mutable(store), slot, "size");
@@ -393,8 +427,6 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
     uint64_t want = sn_header_make(store->secret, reference, slack, slot);
     if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
         return -ENOENT;
-    if (store->hardened)
-        write_canary(store, slot, size);
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     sn_cache_add(cache, &cache->requested, size - before);
     return 0;
@@ -447,16 +479,21 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
         if (((word ^ want) & mask) != 0)
             return -ENOENT;
         uint64_t slot = sn_word_offset(word);
-        uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
         if (sn_object_is_named(store, slot, header, reference)) {
             uint32_t *pin = sn_pin_word(&store->heap, slot);
             if (pin && (sn_load_acquire(pin) & SN_PIN_WRITTEN))
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
             bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
-            if (!pinned && fits_in_place(store, slot, size))
+            if (!pinned && !store->hardened && fits_in_place(store, slot, size))
                 return resize_in_place(store, slot, header, reference, size);
             return resize_by_copy(store, word, header, reference, size);
+        }
+        if (sn_header_is_clear(header) || sn_header_is_sound(store->secret, header, slot)) {
+            if (sn_load_acquire(reference) == word)
+                return -ENOENT; /* just ended */
+            continue;
         }
         if (word == last) {
             sn_object_report_damage(store, slot, "resize");
@@ -470,8 +507,8 @@ int
 sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
                  size_t size)
 {
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     int result = resize(store, reference, want, mask, size);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return result;
 }

@@ -67,7 +67,7 @@ sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
     unsigned class_id = sn_object_class(store, slot);
     if (sn_likely(class_id < SN_CLASSES_MAX))
         return sn_class_payload(&store->classes.of[class_id]) - sn_header_slack(header);
-    return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large.size);
+    return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large_size);
 }
 
 /** Whether a header read from the slot names R. */
@@ -90,6 +90,13 @@ SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint6
 
 /** Hardened stores: fills a slot that is about to become free; looked at when it is taken again. */
 void sn_object_poison(handle_store *store, uint64_t slot);
+
+/**
+ * After a grace period, for a retired slot: whether it may be reclaimed. A first pin of its span
+ * may have raced with the free, each not seeing the other; all such pinners were in sections that
+ * the GP waited for, so that the count is seen now, and the last unpin retires the slot again (G5).
+ */
+bool sn_object_is_unpinned(handle_store *store, uint64_t slot);
 
 /** Ends one pin of a slot; the last one of an ended object retires it. False: was not pinned. */
 bool sn_object_unpin(handle_store *store, uint64_t slot);

@@ -231,6 +231,27 @@ expected(const struct option *option)
                                        : "a decimal number";
 }
 
+/* One at a time, so that pairs of options stay in order. The old value comes back on refusal. */
+static int
+set_checked(struct handle_store_options *values, const struct option *option, int64_t number)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    int64_t before = get_number(values, option);
+    set_number(values, option, number);
+    struct handle_store_options pairs = {.error = values->error, .opaque = values->opaque};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (options[i].kind == U32)
+            set_number(&pairs, &options[i], get_number(values, &options[i]));
+    }
+    bool in_order = pairs.defrag.threshold_lower_percent <= pairs.defrag.threshold_upper_percent &&
+                    pairs.defrag.cpu_min_percent <= pairs.defrag.cpu_max_percent;
+    if (!in_order)
+        set_number(values, option, before);
+    pthread_mutex_unlock(&lock);
+    return in_order ? 0 : check_pairs(&pairs);
+}
+
 int
 handle_store_set(handle_store *store, const char *name, const char *value)
 {
@@ -246,15 +267,17 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     if (!parse(option, value, &number))
         return refuse(values, "option %s: '%s' is not %s; range: %" PRId64 " to %" PRId64 "%s",
                       name, value, expected(option), option->low, option->high, option->unit);
-    struct handle_store_options wanted = *values;
-    set_number(&wanted, option, number);
     int error = check_number(values, option, number);
     if (!error)
-        error = check_pairs(&wanted);
+        error = set_checked(values, option, number);
     if (error)
         return error;
-    set_number(values, option, number);
     sn_options_apply(store);
+    if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes))
+        sn_caches_take_slots(&store->caches, false, false, NULL);
+    error = sn_defrag_configure(store);
+    if (error)
+        return refuse(values, "option %s: '%s': no thread could be started", name, value);
     return 0;
 }
 

@@ -142,19 +142,19 @@ sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
 }
 
 /*
- * Before sleeping without limit: announce it, then look once more. Whoever makes work stores that
- * first and looks at deep_sleep then; the membarrier stands for the fence on their side, so that
- * either they see the announcement or we see their work.
+ * Before sleeping longer than a tick: announce it, then look once more. Whoever makes work stores
+ * that first and looks at deep_sleep then; the membarrier stands for the fence on their side, so
+ * that either they see the announcement or we see their work.
  */
 static uint64_t
-prepare_deep_sleep(struct sn_rcu *rcu)
+prepare_deep_sleep(struct sn_rcu *rcu, uint64_t due_ns)
 {
     sn_store_relaxed(&rcu->deep_sleep, 1);
     sn_os_membarrier();
     if (!anything_stirred(rcu))
-        return SN_NEVER;
+        return due_ns;
     sn_store_relaxed(&rcu->deep_sleep, 0);
-    return sn_os_now_ns() + SN_HOUSEKEEPING_NS;
+    return sn_min(due_ns, sn_os_now_ns() + SN_HOUSEKEEPING_NS);
 }
 
 static void
@@ -186,8 +186,8 @@ gp_thread(void *argument)
         due = housekeep_all(rcu);
         if (gathered)
             due = sn_min(due, sn_os_now_ns() + SN_GP_GATHER_NS);
-        if (due == SN_NEVER)
-            due = prepare_deep_sleep(rcu);
+        if (due > sn_os_now_ns() + SN_HOUSEKEEPING_NS)
+            due = prepare_deep_sleep(rcu, due);
     }
     return NULL;
 }

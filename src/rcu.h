@@ -22,7 +22,7 @@
 #define SN_NEVER UINT64_MAX
 
 /**
- * What a store offers the grace-period thread. All three are called by that thread only, under the
+ * What a store offers the grace-period thread. All four are called by that thread only, under the
  * clients' lock and no other.
  */
 struct sn_rcu_client {
@@ -59,7 +59,7 @@ struct sn_rcu {
     uint64_t started;    /* GPs begun */
     uint64_t completed;  /* GPs over: ticket t is served when completed >= t */
     uint64_t started_ns; /* begin of the GP under way; 0: none */
-    uint32_t deep_sleep; /* the thread sleeps without a time limit: whoever makes work nudges */
+    uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work nudges */
     struct handle_histogram durations;
     bool dead; /* this is a forked child: there is no thread */
 

@@ -37,7 +37,7 @@ sn_pin_word(const struct sn_heap *heap, uint64_t offset)
     uint32_t *pins = sn_load_acquire(&span->pins);
     if (sn_likely(pins == NULL))
         return NULL;
-    if (span->state == SN_SPAN_LARGE)
+    if (sn_span_state(span) == SN_SPAN_LARGE)
         return pins;
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     return &pins[sn_slot_of(c, sn_span_number(heap->pool, span), offset)];

@@ -26,7 +26,7 @@ bin_of(uint32_t blocks)
 static int
 dirtiness(const struct sn_span *run)
 {
-    return run->state == SN_SPAN_DIRTY ? DIRTY : CLEAN;
+    return sn_span_state(run) == SN_SPAN_DIRTY ? DIRTY : CLEAN;
 }
 
 static void
@@ -63,11 +63,11 @@ static void
 age_append_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
-    run->u.age.since_ns = now_ns;
-    run->u.age.next = 0;
-    run->u.age.prev = pool->youngest;
+    run->u.since_ns = now_ns;
+    run->v.age.next = 0;
+    run->v.age.prev = pool->youngest;
     if (pool->youngest)
-        pool->spans[pool->youngest].u.age.next = first;
+        pool->spans[pool->youngest].v.age.next = first;
     else
         pool->oldest = first;
     pool->youngest = first;
@@ -77,14 +77,14 @@ static void
 age_remove_locked(struct sn_pool *pool, uint32_t first)
 {
     struct sn_span *run = &pool->spans[first];
-    if (run->u.age.next)
-        pool->spans[run->u.age.next].u.age.prev = run->u.age.prev;
+    if (run->v.age.next)
+        pool->spans[run->v.age.next].v.age.prev = run->v.age.prev;
     else
-        pool->youngest = run->u.age.prev;
-    if (run->u.age.prev)
-        pool->spans[run->u.age.prev].u.age.next = run->u.age.next;
+        pool->youngest = run->v.age.prev;
+    if (run->v.age.prev)
+        pool->spans[run->v.age.prev].v.age.next = run->v.age.next;
     else
-        pool->oldest = run->u.age.next;
+        pool->oldest = run->v.age.next;
 }
 
 /* ---- free runs ------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static void
 unlink_run_locked(struct sn_pool *pool, uint32_t first)
 {
     bin_remove_locked(pool, first);
-    if (pool->spans[first].state == SN_SPAN_DIRTY)
+    if (sn_span_state(&pool->spans[first]) == SN_SPAN_DIRTY)
         age_remove_locked(pool, first);
 }
 
@@ -104,7 +104,7 @@ link_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
     pool->spans[first + run->blocks - 1].head = first;
     run->head = first;
     bin_insert_locked(pool, first);
-    if (run->state == SN_SPAN_DIRTY)
+    if (sn_span_state(run) == SN_SPAN_DIRTY)
         age_append_locked(pool, first, now_ns);
 }
 
@@ -114,20 +114,20 @@ insert_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
     uint32_t after = first + run->blocks;
-    if (after < pool->blocks && pool->spans[after].state == run->state) {
+    if (after < pool->blocks && sn_span_state(&pool->spans[after]) == sn_span_state(run)) {
         unlink_run_locked(pool, after);
         run->blocks += pool->spans[after].blocks;
         run->class_id = SN_CLASS_NONE;
-        pool->spans[after].state = SN_SPAN_NONE;
+        sn_span_set_state(&pool->spans[after], SN_SPAN_NONE);
     }
     uint32_t before_last = first - 1;
     struct sn_span *before = &pool->spans[pool->spans[before_last].head];
-    if (before_last > 0 && before->state == run->state &&
+    if (before_last > 0 && sn_span_state(before) == sn_span_state(run) &&
         sn_span_number(pool, before) + before->blocks == first) {
         unlink_run_locked(pool, sn_span_number(pool, before));
         before->blocks += run->blocks;
         before->class_id = SN_CLASS_NONE;
-        run->state = SN_SPAN_NONE;
+        sn_span_set_state(run, SN_SPAN_NONE);
         first = sn_span_number(pool, before);
     }
     link_run_locked(pool, first, now_ns);
@@ -195,8 +195,8 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pag
 {
     struct sn_span *run = &pool->spans[first];
     unlink_run_locked(pool, first);
-    uint64_t since = run->state == SN_SPAN_DIRTY ? run->u.age.since_ns : 0;
-    uint8_t free_state = run->state;
+    uint64_t since = sn_span_state(run) == SN_SPAN_DIRTY ? run->u.since_ns : 0;
+    uint8_t free_state = sn_span_state(run);
     uint64_t kept = committed_bytes(pool, first, blocks);
     for (uint32_t i = 0; i < blocks; i++) {
         pool->spans[first + i].dirty |= page_mask(pages, i);
@@ -206,15 +206,15 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pag
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
     if (run->blocks > blocks) {
         struct sn_span *rest = &pool->spans[first + blocks];
-        rest->state = free_state;
+        sn_span_set_state(rest, free_state);
         rest->blocks = run->blocks - blocks;
         rest->class_id = SN_CLASS_NONE;
         run->class_id = SN_CLASS_NONE;
         link_run_locked(pool, first + blocks, since);
     }
     run->blocks = blocks;
-    run->zeroed = free_state == SN_SPAN_CLEAN;
-    run->state = SN_SPAN_CLOSED; /* in use; the taker says for what */
+    run->v.use.zeroed = free_state == SN_SPAN_CLEAN;
+    sn_span_set_state(run, SN_SPAN_TAKEN);
     note_high_locked(pool, first + blocks);
 }
 
@@ -302,7 +302,7 @@ sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_char
     if (!first)
         return 0;
     struct sn_span *run = &pool->spans[first];
-    *zero = run->zeroed;
+    *zero = run->v.use.zeroed;
     *old_class = run->class_id;
     /* A run that was dirty to its end may hold more pages than are needed. */
     sn_pool_trim(pool, first, pages, blocks * (uint32_t)SN_BLOCK_PAGES);
@@ -317,7 +317,8 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
         sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
     sn_lock(&pool->lock);
     run->flags = 0;
-    run->state = SN_SPAN_DIRTY;
+    sn_span_set_state(run, SN_SPAN_DIRTY);
+    sn_owner_add(&pool->puts, 1);
     sn_store_relaxed(&pool->empty_bytes,
                      pool->empty_bytes + committed_bytes(pool, first, run->blocks));
     insert_run_locked(pool, first, now_ns);
@@ -352,11 +353,11 @@ begin_purge_locked(struct sn_pool *pool, uint64_t before_ns, uint64_t *next_ns)
     *next_ns = SN_POOL_NONE_LEFT;
     if (!first)
         return 0;
-    *next_ns = pool->spans[first].u.age.since_ns;
+    *next_ns = pool->spans[first].u.since_ns;
     if (*next_ns > before_ns)
         return 0;
     unlink_run_locked(pool, first);
-    pool->spans[first].state = SN_SPAN_PURGING;
+    sn_span_set_state(&pool->spans[first], SN_SPAN_PURGING);
     return first;
 }
 
@@ -367,14 +368,14 @@ end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
     sn_store_relaxed(&pool->last_purge_failed, !released);
     if (!released) {
         sn_owner_add(&pool->purge_failures, 1);
-        run->state = SN_SPAN_DIRTY;
+        sn_span_set_state(run, SN_SPAN_DIRTY);
         insert_run_locked(pool, first, sn_os_now_ns());
         return 0;
     }
     uint64_t bytes = committed_bytes(pool, first, run->blocks);
     for (uint32_t i = 0; i < run->blocks; i++)
         pool->spans[first + i].dirty = 0;
-    run->state = SN_SPAN_CLEAN;
+    sn_span_set_state(run, SN_SPAN_CLEAN);
     run->class_id = SN_CLASS_NONE;
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - bytes);
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
@@ -421,7 +422,7 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
     sn_lock_init(&pool->lock, SN_RANK_POOL);
     pool->high = 1;
     if (blocks > 1) {
-        pool->spans[1].state = SN_SPAN_CLEAN;
+        sn_span_set_state(&pool->spans[1], SN_SPAN_CLEAN);
         pool->spans[1].blocks = blocks - 1;
         pool->spans[1].class_id = SN_CLASS_NONE;
         link_run_locked(pool, 1, 0);

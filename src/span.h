@@ -9,8 +9,10 @@
  *   SN_SPAN_DIRTY         free, pages kept for reuse                 the pool's lock
  *   SN_SPAN_PURGING       free, being given back, in no list         the purger
  *   SN_SPAN_OPEN          slots of a class, serves refills           the class's lock
- *   SN_SPAN_CLOSED        slots of a class, belongs to the mover     the class's lock; state: mover
- *                         or to a walker: no refills, not pooled
+ *   SN_SPAN_CLOSED        slots of a class, belongs to the mover:    the class's lock; state: mover
+ *                         no refills, not pooled
+ *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state:
+ *   holder SN_SPAN_TAKEN         just taken from the pool                   the taker
  *   SN_SPAN_LARGE         one large object                           its owner
  *
  * Free runs of one state that touch are always merged. Block 0 is never used: number 0 means none,
@@ -30,6 +32,8 @@ enum sn_span_state {
     SN_SPAN_PURGING,
     SN_SPAN_OPEN,
     SN_SPAN_CLOSED,
+    SN_SPAN_HELD,
+    SN_SPAN_TAKEN,
     SN_SPAN_LARGE,
 };
 
@@ -45,27 +49,29 @@ struct sn_span {
     uint32_t next, prev; /* list of the class by occupancy, or bin of the pool */
     uint32_t head; /* every block of a span in use, last block of a free run: the first block */
     uint32_t blocks;
-    uint8_t state;
+    uint8_t state; /* atomic */
     uint8_t class_id;
-    uint8_t list; /* occupancy list it is in */
-    uint8_t flags;
+    uint8_t list;   /* occupancy list it is in */
+    uint8_t flags;  /* enum above */
     uint16_t dirty; /* of this very block: which of its 16 pages are committed */
     uint16_t hint;  /* no free slot in bitmap words before this one */
     uint32_t free;  /* free slots; LARGE: pages in use */
-    uint32_t pass;  /* the mover's: pass in which TRIED was set */
-    uint32_t *pins; /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
+    uint32_t unused;
+    uint32_t *pins;        /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
+    uint64_t large_header; /* LARGE: the object's header word (its slot has none); atomic */
+    union {
+        uint64_t large_size; /* LARGE: bytes requested */
+        uint64_t since_ns;   /* DIRTY: free since */
+    } u;
     union {
         struct {
-            uint64_t header; /* LARGE: the object's header word (its slot has none) */
-            uint64_t size;   /* LARGE: bytes requested */
-        } large;
+            uint32_t pass;   /* OPEN: the mover's pass in which TRIED was set */
+            uint32_t zeroed; /* TAKEN: its pages were clean */
+        } use;
         struct {
             uint32_t next, prev; /* DIRTY: list by age */
-            uint64_t since_ns;
         } age;
-    } u;
-    uint32_t zeroed; /* its pages were clean when it was taken */
-    uint32_t unused;
+    } v;
 };
 _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 
@@ -98,8 +104,13 @@ struct sn_pool {
     uint64_t metadata_bytes;  /* descriptors and bitmaps touched */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;
+    uint64_t puts; /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
 };
+
+/* The state is read without the lock that guards it where a wrong guess does no harm. */
+#define sn_span_state(span)            sn_load_acquire(&(span)->state)
+#define sn_span_set_state(span, value) sn_store_release(&(span)->state, (uint8_t)(value))
 
 /** Bytes of the three metadata arrays for an arena, in the order spans, bitmaps, class_of. */
 size_t sn_pool_metadata_bytes(uint32_t blocks);

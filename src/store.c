@@ -103,11 +103,13 @@ reclaim(struct sn_rcu_client *client)
     uint64_t slot = store->gathered;
     uint32_t count = 0;
     store->gathered = 0;
+    sn_add_relaxed(&store->caches.workers, 1);
     while (slot) {
         uint64_t next = sn_limbo_next(sn_load_relaxed(sn_header_of(&store->pool, slot)));
         if (next)
             __builtin_prefetch(sn_header_of(&store->pool, next));
-        store->reclaim_slots[count++] = sort_key(store, slot);
+        if (sn_likely(sn_object_is_unpinned(store, slot)))
+            store->reclaim_slots[count++] = sort_key(store, slot);
         if (count == SN_RECLAIM_SLOTS) {
             reclaim_batch(store, store->reclaim_slots, count);
             count = 0;
@@ -115,6 +117,7 @@ reclaim(struct sn_rcu_client *client)
         slot = next;
     }
     reclaim_batch(store, store->reclaim_slots, count);
+    (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
 }
 
 /* Purges what has waited long enough. Result: when to look again. */
@@ -144,15 +147,17 @@ trim_at_rest(handle_store *store)
     if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
         return;
     store->trimmed_freed = freed;
+    sn_add_relaxed(&store->caches.workers, 1);
     uint32_t high = sn_load_relaxed(&store->pool.high);
     for (uint32_t number = 1; number < high; number++) {
         const struct sn_span *span = &store->pool.spans[number];
         uint8_t class_id = sn_load_relaxed(&store->pool.class_of[number]);
-        if (class_id < SN_CLASSES_MAX && sn_load_relaxed(&span->state) == SN_SPAN_OPEN &&
+        if (class_id < SN_CLASSES_MAX && sn_span_state(span) == SN_SPAN_OPEN &&
             (uint64_t)sn_load_relaxed(&span->free) * store->classes.of[class_id].slot_bytes >=
                 SN_PAGE_BYTES)
             sn_heap_trim(&store->heap, number);
     }
+    (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
 }
 
 static uint64_t
@@ -160,6 +165,7 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
 {
     enum { TABLE_PAGES_A_TICK = 4096 };
     handle_store *store = store_of(client);
+    store->seen_puts = sn_load_relaxed(&store->pool.puts);
     uint64_t due = purge_due(store, now_ns);
     if (now_ns < store->next_tick_ns)
         return sn_min(due, store->next_tick_ns);
@@ -178,9 +184,8 @@ static bool
 stirred(struct sn_rcu_client *client)
 {
     handle_store *store = store_of(client);
-    bool purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     return sn_caches_stirred(&store->caches) ||
-           (purges && sn_load_relaxed(&store->pool.empty_bytes) > 0);
+           sn_load_relaxed(&store->pool.puts) != store->seen_puts;
 }
 
 static void
@@ -292,6 +297,7 @@ set_up(handle_store *store, const struct layout *layout, const struct handle_sto
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
+    sn_lock_init(&store->walk_lock, SN_RANK_WALK);
     store->client = (struct sn_rcu_client){
         .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .stirred = stirred};
 }
@@ -316,13 +322,27 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     return error;
 }
 
-/* Frees what start made; nobody else knows the store any more. */
+/* Pin counts of spans that still hold objects. */
+static void
+free_pin_arrays(handle_store *store)
+{
+    for (uint32_t number = 1; number < store->pool.high; number++) {
+        if (sn_load_relaxed(&store->pool.class_of[number]) != SN_CLASS_NONE)
+            sn_os_free(store->pool.spans[number].pins);
+    }
+}
+
+/* Frees what start made. Threads that are just exiting let go under the registry's lock, and may
+ * free slots and wake the mover until then. */
 static void
 tear_down(handle_store *store)
 {
-    sn_fork_destroy(store);
     if (store->caches.spare)
         sn_caches_destroy(&store->caches);
+    if (store->defrag)
+        sn_defrag_destroy(store);
+    sn_fork_destroy(store);
+    free_pin_arrays(store);
     sn_os_free(store->reclaim_slots);
     sn_os_release(store, store->reserved_bytes);
 }
@@ -384,7 +404,7 @@ handle_store_destroy(handle_store *store)
     if (sn_load_acquire(&store->pins) != 0) {
         result = -EBUSY;
     } else {
-        sn_defrag_destroy(store);
+        sn_defrag_end(store);
         if (!store->forked) {
             sn_rcu_wait_cycle(store->rcu);
             sn_rcu_remove_client(store->rcu, &store->client);
@@ -430,7 +450,7 @@ sn_store_limbo(handle_store *store)
 {
     struct sn_cache_sums sums;
     sn_caches_sum(&store->caches, &sums);
-    return sums.limbo_bytes;
+    return sums.limbo_bytes - sums.held_bytes;
 }
 
 int

@@ -33,6 +33,9 @@ struct handle_store {
     struct sn_pool pool;
     struct sn_classes classes;
 
+    struct sn_lock walk_lock;
+    uintptr_t walker; /* atomic; the thread that holds walk_lock, 0: none */
+
     /* atomic */
     uint64_t pins; /* held, updates included */
     uint64_t alloc_failures, alloc_retries, errors_reported;
@@ -42,6 +45,7 @@ struct handle_store {
     struct sn_rcu_client client;
     uint64_t gathered; /* limbo list taken over before the GP under way */
     uint64_t next_tick_ns;
+    uint64_t seen_puts;      /* the pool's when we last kept house */
     uint64_t trimmed_freed;  /* freed bytes when the spans were last trimmed */
     uint64_t *reclaim_slots; /* room for SN_RECLAIM_SLOTS */
 
@@ -99,7 +103,12 @@ void sn_options_apply(handle_store *store);
 /* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
 
 int sn_defrag_create(handle_store *store);
+/** Stops the thread for good; the other functions may still be called. */
+void sn_defrag_end(handle_store *store);
+/** Frees it; nobody calls any more. */
 void sn_defrag_destroy(handle_store *store);
+/** Starts the thread if the option says so and it does not run. 0 or a negative errno. */
+int sn_defrag_configure(handle_store *store);
 /** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
 void sn_defrag_wake(handle_store *store);
 /** An allocation found max_bytes reached. True: compaction will bring memory. */

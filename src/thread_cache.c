@@ -211,7 +211,12 @@ sn_caches_detach(struct sn_caches *caches)
     while (*link && (*link)->caches != caches)
         link = &(*link)->next_of_thread;
     struct sn_thread_cache *cache = *link;
-    if (cache) {
+    if (cache && cache->pending > 0) { /* from a callback: the call goes on with it */
+        sn_lock(&caches->lock);
+        empty_bins(caches, cache);
+        hand_over_own(caches, cache);
+        sn_unlock(&caches->lock);
+    } else if (cache) {
         *link = cache->next_of_thread;
         sn_tls_cache[caches->id % SN_TLS_ENTRIES] = (struct sn_tls_entry){0, NULL};
         end_cache_locked(caches, cache);
@@ -400,7 +405,7 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
         uint32_t kept = 0, gone = 0;
         for (uint32_t k = 0; k < bin->count; k++) {
             uint64_t slot = bin->slots[k];
-            if (sn_load_relaxed(&sn_span_at(pool, slot)->state) == SN_SPAN_CLOSED)
+            if (sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED)
                 back[gone++] = slot;
             else
                 bin->slots[kept++] = slot;
@@ -416,6 +421,7 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 {
     unsigned skipped = 0;
     bool active = false;
+    sn_add_relaxed(&caches->workers, 1);
     sn_lock(&caches->lock);
     hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
@@ -433,6 +439,7 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
+    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
     if (any_active)
         *any_active = active || skipped > 0;
     return skipped;
@@ -495,8 +502,10 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         add_one(caches, cache, sums);
     sums->threads = caches->threads;
+    sums->busy += sn_load_acquire(&caches->workers);
     sn_unlock(&caches->lock);
-    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes);
+    sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
+    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
 }
 
 uint64_t
@@ -541,7 +550,11 @@ sn_caches_destroy(struct sn_caches *caches)
 }
 
 void
-sn_caches_after_fork_child(void)
+sn_caches_after_fork_child(struct sn_caches *caches)
 {
     sn_lock_init(&registry, SN_RANK_REGISTRY);
+    /* A walk of another thread ended with the fork. */
+    caches->walkers = 0;
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_store_relaxed(&cache->held, 0);
 }

@@ -80,7 +80,10 @@ struct sn_caches {
     /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
     uint64_t limbo SN_ALIGNED(64);
     uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
-    uint32_t walkers;     /* atomic; while not 0, free_now retires instead of reusing */
+    uint64_t
+        held_bytes;   /* atomic; freed and pinned, or versions under way: no GP brings them back */
+    uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, takers */
+    uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
 
     struct sn_lock lock; /* guards the list, folded, and taking */
     struct sn_thread_cache *all;
@@ -168,7 +171,7 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
  * Around a call that takes the long way: what it counts and what it publishes come at different
  * moments, and a checker must know. (Fast paths are between enter and leave.)
  */
-static inline struct sn_thread_cache *
+static inline void
 sn_cache_begin(struct sn_caches *caches)
 {
     struct sn_thread_cache *cache = sn_cache_self(caches);
@@ -176,12 +179,13 @@ sn_cache_begin(struct sn_caches *caches)
         sn_add_relaxed(&cache->pending, 1);
     else
         sn_store_release(&cache->pending, cache->pending + 1);
-    return cache;
 }
 
 static inline void
-sn_cache_end(struct sn_thread_cache *cache)
+sn_cache_end(struct sn_caches *caches)
 {
+    /* Looked up again: a callback may have run in between. A detach in it keeps the cache. */
+    struct sn_thread_cache *cache = sn_cache_self(caches);
     if (sn_unlikely(cache->shared))
         sn_sub_relaxed(&cache->pending, 1);
     else
@@ -247,7 +251,9 @@ void sn_caches_detach(struct sn_caches *caches);
 
 /** Sums over all threads; exact when none is at work. */
 struct sn_cache_sums {
-    uint64_t requested, by_handle, by_cell, limbo_bytes, threads;
+    uint64_t requested, by_handle, by_cell, threads;
+    uint64_t limbo_bytes; /* held_bytes included */
+    uint64_t held_bytes;
     uint64_t busy; /* threads inside a call that changes the counters */
     uint64_t allocs[SN_CLASSES_MAX], frees[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
 };
@@ -257,6 +263,6 @@ uint64_t sn_caches_requested(struct sn_caches *caches);
 size_t sn_cache_bytes(const struct sn_caches *caches);
 
 /** In a forked child: other threads may have held the registry's lock. */
-void sn_caches_after_fork_child(void);
+void sn_caches_after_fork_child(struct sn_caches *caches);
 
 #endif

@@ -61,9 +61,9 @@ static void *
 begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
       struct handle_update *update)
 {
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     void *object = begin_version(store, reference, want, mask, size, update);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return object;
 }
 
@@ -136,9 +136,9 @@ handle_update_commit(handle_store *store, struct handle_update *public_update)
     struct update *update = active(store, public_update);
     if (!update)
         return -EINVAL;
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     int result = commit(store, update);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
     return result;
 }
 
@@ -148,10 +148,10 @@ handle_update_abort(handle_store *store, struct handle_update *public_update)
     struct update *update = active(store, public_update);
     if (!update)
         return;
-    struct sn_thread_cache *cache = sn_cache_begin(&store->caches);
+    sn_cache_begin(&store->caches);
     update->active = 0;
     sn_object_set_aside(store, update->slot, update->size, false);
     sn_object_untake(store, update->slot, update->size);
     (void)sn_object_unpin(store, update->old_slot);
-    sn_cache_end(cache);
+    sn_cache_end(&store->caches);
 }

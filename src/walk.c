@@ -2,6 +2,8 @@
 /* walk.c - see walk.h; and handle_store_each. */
 #include "walk.h"
 
+#include <sched.h>
+
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
@@ -9,6 +11,9 @@
 static bool
 find_locked(handle_store *store, uint64_t slot, struct sn_found *found)
 {
+    const struct sn_span *span = &store->pool.spans[sn_block_of(slot)];
+    if (sn_object_class(store, slot) == SN_CLASS_LARGE && sn_span_state(span) != SN_SPAN_LARGE)
+        return false; /* freed since it was looked at; its memory stays for this section */
     uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
     if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
         return false;
@@ -59,27 +64,52 @@ walk_span(const struct walk *walk, uint32_t number, uint32_t slots)
     return result;
 }
 
-/* A span of slots is held closed while it is walked, so that nobody pools it. One that the mover
- * had closed stays so: the mover is paused. */
+/* A span of slots is held while it is walked, so that nobody pools it. One that the mover has
+ * closed stays so: the mover is paused. One that is being trimmed is soon free again. */
 static int
 walk_block(const struct walk *walk, uint32_t number)
 {
     struct sn_pool *pool = &walk->store->pool;
     struct sn_span *span = &pool->spans[number];
     uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
-    /* Acquire: pairs with the release in sn_heap_take_large. */
-    uint8_t state = sn_load_acquire(&span->state);
     if (class_id == SN_CLASS_LARGE)
-        return state == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
-    if (class_id >= SN_CLASSES_MAX || (state != SN_SPAN_OPEN && state != SN_SPAN_CLOSED))
+        return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
+    if (class_id >= SN_CLASSES_MAX)
         return 0;
-    bool held = sn_heap_close(&walk->store->heap, number);
-    if (!held && sn_load_relaxed(&span->state) != SN_SPAN_CLOSED)
+    bool held = sn_heap_hold(&walk->store->heap, number);
+    while (!held && sn_span_state(span) == SN_SPAN_HELD) {
+        sched_yield();
+        held = sn_heap_hold(&walk->store->heap, number);
+    }
+    if (!held && sn_span_state(span) != SN_SPAN_CLOSED)
         return 0;
-    int result = walk_span(walk, number, walk->store->classes.of[class_id].slots);
+    int result = walk_span(walk, number, walk->store->classes.of[span->class_id].slots);
     if (held)
         sn_heap_reopen(&walk->store->heap, number, 0, 0);
     return result;
+}
+
+/* One walk at a time: a second one waits, and a visitor that walks is refused. */
+static bool
+begin_walk(handle_store *store)
+{
+    uintptr_t self = (uintptr_t)pthread_self();
+    if (sn_load_relaxed(&store->walker) == self)
+        return false;
+    sn_lock(&store->walk_lock);
+    sn_store_relaxed(&store->walker, self);
+    sn_defrag_pause(store);
+    sn_caches_hold(&store->caches);
+    return true;
+}
+
+static void
+end_walk(handle_store *store)
+{
+    sn_caches_let_go(&store->caches);
+    sn_defrag_resume(store);
+    sn_store_relaxed(&store->walker, 0);
+    sn_unlock(&store->walk_lock);
 }
 
 int
@@ -87,13 +117,12 @@ sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *f
 {
     struct walk walk = {store, visit, opaque};
     int result = 0;
-    sn_defrag_pause(store);
-    sn_caches_hold(&store->caches);
+    if (!begin_walk(store))
+        return -EBUSY;
     uint32_t high = sn_load_relaxed(&store->pool.high);
     for (uint32_t number = 1; number < high && result == 0; number++)
         result = walk_block(&walk, number);
-    sn_caches_let_go(&store->caches);
-    sn_defrag_resume(store);
+    end_walk(store);
     return result;
 }
 

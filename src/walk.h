@@ -18,7 +18,7 @@ struct sn_found {
 
 /**
  * Calls visit for every object, in rising address, inside a section and with no lock held. A result
- * other than 0 ends the walk and is handed on.
+ * other than 0 ends the walk and is handed on; -EBUSY when called by a visitor of this store.
  */
 int sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found),
             void *opaque);
