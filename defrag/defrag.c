@@ -417,8 +417,10 @@ run_forced_pass(struct sn_defrag *d)
         uint64_t ticket = 0;
         rcu->flavor->thread_online();
         sn_lock(&d->lock);
+        d->only_forced = true;
         enum sn_advance advance =
             sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        d->only_forced = false;
         unlock_and_report(d);
         section_for_tsan(rcu);
         rcu->flavor->thread_offline();

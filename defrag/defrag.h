@@ -41,6 +41,7 @@ struct sn_defrag {
     uint32_t linger_count, linger_tries;
     uint32_t quota[SN_CLASSES_MAX];
     bool winding_down; /* nothing new is begun: stopped, disabled, or a child shares the pages */
+    bool only_forced;  /* a compact drives: no pass but the forced one is begun */
     bool in_pass;
     bool forced_pass; /* whatever the thresholds say */
     uint32_t effort_percent;

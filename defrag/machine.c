@@ -268,7 +268,8 @@ idle_locked(struct sn_defrag *d, uint64_t *ticket)
     }
     if (d->draining)
         return wait_for(&d->batch[d->current ^ 1], ticket);
-    if (d->winding_down)
+    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    if (d->winding_down || (d->only_forced && !forced))
         return settle_or_nothing_locked(d, ticket);
     if (!begin_pass_locked(d))
         return SN_ADVANCE_NOTHING;

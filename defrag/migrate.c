@@ -91,6 +91,16 @@ check(handle_store *store, const struct sn_move *move, uint64_t *word, uint64_t 
     return SN_MOVED;
 }
 
+/* What became of R between step 3 and publish. */
+static enum sn_outcome
+why_not(const handle_store *store, const struct sn_move *move, uint64_t expected, uint64_t seen)
+{
+    bool freed = !sn_word_has_object(seen);
+    if (sn_table_owns(&store->table, move->reference))
+        freed = freed || sn_word_tag(seen) != sn_word_tag(expected); /* issued again */
+    return freed ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;
+}
+
 enum sn_outcome
 sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
 {
@@ -115,9 +125,10 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
     sn_hook(SN_HOOK_BEFORE_PUBLISH, source);
     /* Step 5. Release: orders contents and header of D before the word; pairs with deref's
      * acquire. A call-off, a free or a replacement since step 3 makes it fail. */
+    uint64_t expected = word;
     if (!sn_cas_acq_rel(move->reference, &word, sn_word_at(word, to))) {
         sn_store_relaxed(to_header, 0);
-        return sn_word_has_object(word) ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
+        return why_not(store, move, expected, word);
     }
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. */
     sn_store_relaxed((uint64_t *)sn_store_address(store, move->slot - SN_HEADER_BYTES), 0);

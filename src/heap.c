@@ -328,7 +328,7 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
 }
 
 bool
-sn_heap_hold(struct sn_heap *heap, uint32_t number)
+sn_heap_hold(struct sn_heap *heap, uint32_t number, uint64_t free_bytes)
 {
     struct sn_span *span = &heap->pool->spans[number];
     uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
@@ -337,7 +337,9 @@ sn_heap_hold(struct sn_heap *heap, uint32_t number)
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
     bool open = sn_span_state(span) == SN_SPAN_OPEN && span->class_id == class_id &&
-                sn_load_relaxed(&heap->pool->class_of[number]) == class_id && span->head == number;
+                sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
+                span->head == number &&
+                (uint64_t)span->free * heap->classes->of[class_id].slot_bytes >= free_bytes;
     if (open) {
         list_remove_locked(heap, hc, span);
         sn_span_set_state(span, SN_SPAN_HELD);
@@ -429,7 +431,8 @@ sn_heap_trim(struct sn_heap *heap, uint32_t number)
 {
     uint64_t bits[SN_BITMAP_WORDS];
     size_t bytes = 0;
-    if (!sn_heap_hold(heap, number)) /* held: no refill takes what is being given back */
+    if (!sn_heap_hold(heap, number,
+                      SN_PAGE_BYTES)) /* held: no refill takes what is being given back */
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
     sn_heap_copy_bits(heap, number, bits);

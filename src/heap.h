@@ -76,8 +76,9 @@ void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
-/** Holds one given span, for a walk over its headers or a trim. False: it is not OPEN. */
-bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
+/** Holds one given span, for a walk over its headers or a trim. False: it is not OPEN, or has less
+ * than free_bytes in free slots. */
+bool sn_heap_hold(struct sn_heap *heap, uint32_t number, uint64_t free_bytes);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);

@@ -197,7 +197,7 @@ parse_integer(const struct option *option, const char *text, int64_t *value)
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (errno != 0 || end == text || text[0] == ' ')
+    if (errno != 0 || end == text || (text[0] != '-' && (text[0] < '0' || text[0] > '9')))
         return false;
     int shift = option->kind == U64 ? suffix_shift(end) : (*end == 0 ? 0 : -1);
     if (shift < 0 || number > INT64_MAX >> shift || (shift > 0 && number < 0))

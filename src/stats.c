@@ -170,19 +170,18 @@ sn_stats_at_rest(handle_store *store)
 uint64_t
 sn_stats_count_free(handle_store *store)
 {
-    const struct sn_pool *pool = &store->pool;
+    struct sn_pool *pool = &store->pool;
     uint64_t pages = 0, occupied = 0;
-    uint32_t high = sn_load_relaxed(&pool->high);
-    for (uint32_t number = 1; number < high; number++) {
-        const struct sn_span *block = &pool->spans[number];
-        uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
-        if (class_id >= SN_CLASSES_MAX)
-            continue;
-        pages += sn_block_dirty_pages(block);
-        if (block->head == number) {
-            const struct sn_class *c = &store->classes.of[class_id];
-            occupied += (uint64_t)(c->slots - block->free) * c->slot_bytes;
-        }
+    for (unsigned c = 0; c < store->classes.count; c++) {
+        const struct sn_heap_class *hc = &store->heap.of[c];
+        uint64_t used = sn_load_relaxed(&hc->used[0]) + sn_load_relaxed(&hc->used[1]);
+        occupied += used * store->classes.of[c].slot_bytes;
     }
+    sn_lock(&pool->lock);
+    for (uint32_t number = 1; number < pool->high; number++) {
+        if (sn_load_relaxed(&pool->class_of[number]) < SN_CLASSES_MAX)
+            pages += sn_block_dirty_pages(&pool->spans[number]);
+    }
+    sn_unlock(&pool->lock);
     return (pages << SN_PAGE_SHIFT) - occupied;
 }

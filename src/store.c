@@ -150,11 +150,8 @@ trim_at_rest(handle_store *store)
     sn_add_relaxed(&store->caches.workers, 1);
     uint32_t high = sn_load_relaxed(&store->pool.high);
     for (uint32_t number = 1; number < high; number++) {
-        const struct sn_span *span = &store->pool.spans[number];
-        uint8_t class_id = sn_load_relaxed(&store->pool.class_of[number]);
-        if (class_id < SN_CLASSES_MAX && sn_span_state(span) == SN_SPAN_OPEN &&
-            (uint64_t)sn_load_relaxed(&span->free) * store->classes.of[class_id].slot_bytes >=
-                SN_PAGE_BYTES)
+        if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
+            sn_span_state(&store->pool.spans[number]) == SN_SPAN_OPEN)
             sn_heap_trim(&store->heap, number);
     }
     (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);

@@ -268,8 +268,8 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
         if (bin->count > 0) { /* the caller came for another reason */
             slot = sn_cache_pop(cache, class_id);
         } else if (want > 1) {
-            bin->count = sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION,
-                                      want, bin->slots);
+            sn_store_relaxed(&bin->count, sn_heap_take(caches->heap, class_id, SN_MOVABLE,
+                                                       SN_CHARGE_APPLICATION, want, bin->slots));
             slot = sn_cache_pop(cache, class_id);
         } else {
             slot = take_one(caches, class_id);
@@ -291,7 +291,7 @@ flush_half(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
     struct sn_bin *bin = &cache->bin[class_id];
     uint32_t count = (bin->count + 1) / 2;
     sn_heap_put(caches->heap, class_id, bin->slots, count);
-    bin->count -= count;
+    sn_store_relaxed(&bin->count, bin->count - count);
     memmove(bin->slots, bin->slots + count, bin->count * sizeof(bin->slots[0]));
 }
 
@@ -410,7 +410,7 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
             else
                 bin->slots[kept++] = slot;
         }
-        bin->count = kept;
+        sn_store_relaxed(&bin->count, kept);
         if (gone > 0)
             sn_heap_put(caches->heap, i, back, gone);
     }

@@ -143,7 +143,10 @@ static inline uint64_t
 sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    return sn_likely(bin->count > 0) ? bin->slots[--bin->count] : 0;
+    if (sn_unlikely(bin->count == 0))
+        return 0;
+    sn_store_relaxed(&bin->count, bin->count - 1); /* statistics look at it */
+    return bin->slots[bin->count];
 }
 
 /** Between enter (true) and leave. False: full. */
@@ -153,7 +156,8 @@ sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
     struct sn_bin *bin = &cache->bin[class_id];
     if (sn_unlikely(bin->count >= bin->cap))
         return false;
-    bin->slots[bin->count++] = slot;
+    bin->slots[bin->count] = slot;
+    sn_store_relaxed(&bin->count, bin->count + 1);
     return true;
 }
 

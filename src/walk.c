@@ -76,10 +76,10 @@ walk_block(const struct walk *walk, uint32_t number)
         return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
     if (class_id >= SN_CLASSES_MAX)
         return 0;
-    bool held = sn_heap_hold(&walk->store->heap, number);
+    bool held = sn_heap_hold(&walk->store->heap, number, 0);
     while (!held && sn_span_state(span) == SN_SPAN_HELD) {
         sched_yield();
-        held = sn_heap_hold(&walk->store->heap, number);
+        held = sn_heap_hold(&walk->store->heap, number, 0);
     }
     if (!held && sn_span_state(span) != SN_SPAN_CLOSED)
         return 0;

@@ -453,9 +453,10 @@ handle_store_create(const struct handle_store_options *options)
 HANDLE_API int handle_store_destroy(handle_store *store);
 
 /**
- * Frees every object that is named by a handle when the call begins, each as if by handle_free.
- * Objects named by cells stay. Concurrent handle_free is fine, concurrent free_now is not.
- * Result: 0; -EINVAL for NULL. Inside or outside a section; does not wait.
+ * Frees every object that is named by a handle when the call begins, each as if by handle_free (one
+ * allocated meanwhile may go, too). Objects named by cells stay. Concurrent handle_free is fine,
+ * concurrent free_now is not. Result: 0; -EINVAL for NULL. Inside or outside a section; does not
+ * wait.
  */
 HANDLE_API int handle_store_clear(handle_store *store);
 
@@ -702,11 +703,12 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void *opaque);
 
 /**
- * Calls visit for every object that is live throughout the call (one allocated or freed meanwhile
- * may be visited or not), by address. Objects do not move meanwhile. The visitor runs inside a
- * section that `each` opened, with no lock held; it may free the object or allocate; it must not
- * call anything that waits for a GP. A result other than 0 ends the walk and is handed on.
- * Result: 0, the visitor's, or -EINVAL.
+ * Calls visit for every object that is live throughout the call, by address. (One allocated or
+ * freed meanwhile may be visited or not; one resized or updated meanwhile may change its address,
+ * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time. The
+ * visitor runs inside a section that `each` opened, with no lock held; it may free the object or
+ * allocate; it must not call anything that waits for a GP. A result other than 0 ends the walk and
+ * is handed on. Result: 0, the visitor's, -EINVAL, or -EBUSY when a visitor of this store calls it.
  */
 HANDLE_API int handle_store_each(handle_store *store,
                                  int (*visit)(void *opaque, const struct handle_object *object),

@@ -1,0 +1,320 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run.sh - measures the questions of bench/ for Sinter and its peers and prints a table for each. It
+# installs what is missing, builds in build/bench (Release), and runs the programs of one question
+# in turn, so that all subjects see the same machine. What each question asks stands at the head of
+# its program; the tables are made by table.awk.
+#
+# Status: 0 all ran (targets met or not), 1 a program failed, 2 it could not run.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=tests/packages.sh
+. "$root/tests/packages.sh"
+
+questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 L1 L2 L3'
+
+usage()
+{
+    cat <<END
+usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-dir DIR]
+                    [--peers LIST] [--no-install] [--help]
+
+  --only LIST      only these questions, separated by commas (default: all)
+  --runs N         repetitions, 1 to 100; figures are medians (default: 5 for speed; for memory 3
+                   where a run is short, else 1)
+  --smoke          small sizes and one run, less than a minute: checks that all works
+  --json FILE      keep the results: one JSON line for each run
+  --build-dir DIR  programs of a build that is there already; nothing is built
+  --peers LIST     only these of glibc, jemalloc, tcmalloc, mimalloc (default: all that are there;
+                   with --smoke jemalloc and glibc)
+  --no-install     install nothing (as SINTER_NO_INSTALL=1); peers that are missing are left out
+  --help           this text
+
+Questions: $questions
+END
+}
+
+# ---- what is asked -------------------------------------------------------------------------------
+
+# A line each: question, program, whose (all: peers too; own: handles and cells), runs, whether it
+# is part of --smoke, arguments.
+jobs_table()
+{
+    cat <<END
+T1 t1_shift all 1 yes
+T1 t1_shift all 1 no --threads 4
+T1 t1_shift all 1 yes --free gp
+T2 t2_redis all 3 yes
+T3 t3_ramcloud all 1 yes
+T4 t4_production all 1 yes
+T5 t5_limit own 1 yes
+T5 t5_limit own 1 no --free now
+T6 t6_stagnation own 3 yes
+T6 t6_stagnation own 3 no --mode compact
+T6 t6_stagnation own 3 no --mode steps
+T7 t7_idle all 3 yes
+T7 t7_idle own 3 no --free gp
+T8 t8_stuck own 1 yes
+T9 t9_waves all 3 yes
+T9 t9_waves all 1 no --order sequential
+T10 t10_threads all 3 yes
+T10 t10_threads all 1 no --sizes uniform
+S1 s1_pair all 5 yes
+S1b s1b_lifo all 5 yes
+S2 s2_grace all 5 yes
+S3 s3_replace all 5 yes
+S4 s4_chase all 5 yes
+S5 instructions own 1 yes
+S6 s6_threads all 5 yes
+S7 s7_many_threads all 1 yes
+S8 s8_compaction own 5 yes
+S9 s9_scale all 5 yes
+L1 l1_reader own 5 yes
+L2 l2_writer own 5 yes
+L3 l3_step own 5 yes
+END
+}
+
+# in_list WORD LIST: is it one of the words, separated by commas or blanks?
+in_list()
+{
+    case ",$(printf '%s' "$2" | tr ' ' ,)," in
+    *",$1,"*) return 0 ;;
+    esac
+    return 1
+}
+
+# ---- peers ---------------------------------------------------------------------------------------
+
+peer_library()
+{
+    case $1 in
+    jemalloc) echo libjemalloc.so.2 ;;
+    tcmalloc) echo libtcmalloc_minimal.so.4 ;;
+    mimalloc) echo libmimalloc.so.2 ;;
+    esac
+}
+
+# present PEER: glibc always is.
+present()
+{
+    [ "$1" = glibc ] ||
+        PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "^[[:space:]]*$(peer_library "$1") "
+}
+
+find_peers()
+{
+    peers=
+    for peer in $wanted_peers; do
+        if present "$peer"; then
+            peers="$peers $peer"
+        else
+            note "$peer is not installed: left out"
+        fi
+    done
+}
+
+# ---- running -------------------------------------------------------------------------------------
+
+# measure PROGRAM SUBJECT ARGUMENT...: one run. A peer that the linker did not take would show as
+# another subject in the result.
+measure()
+{
+    program=$1 subject=$2
+    shift 2
+    preload='' kind=malloc label=$subject
+    case $subject in
+    handles) kind=handle ;;
+    cells) kind=cell ;;
+    glibc | 'glibc arenas=2') ;;
+    *) preload=$(peer_library "$subject") ;;
+    esac
+    printf '    %s, %s %s\n' "$program" "$subject" "$*" >&2
+    if [ "$subject" = 'glibc arenas=2' ]; then
+        MALLOC_ARENA_MAX=2 "$programs/${program}_$kind" --json "$@" >"$work/line" 2>"$work/log"
+    elif [ -n "$preload" ]; then
+        LD_PRELOAD=$preload "$programs/${program}_$kind" --json "$@" >"$work/line" 2>"$work/log"
+    else
+        "$programs/${program}_$kind" --json "$@" >"$work/line" 2>"$work/log"
+    fi || {
+        printf '%s failed:\n' "${program}_$kind $*" >&2
+        tail -n 20 "$work/log" >&2
+        failed=1
+        return 0
+    }
+    grep -q "\"subject\":\"$label\"" "$work/line" || die "$program did not run with $label"
+    cat "$work/line" >>"$results"
+}
+
+# subjects_of PROGRAM WHOSE: a line each.
+subjects_of()
+{
+    printf '%s\n' cells handles
+    [ "$2" = all ] || return 0
+    for peer in $peers; do
+        printf '%s\n' "$peer"
+        if [ "$1$peer" = t10_threadsglibc ]; then
+            echo 'glibc arenas=2'
+        fi
+    done
+}
+
+# run_job PROGRAM WHOSE RUNS ARGUMENT...: all subjects once, then again.
+run_job()
+{
+    program=$1 whose=$2 job_runs=$3
+    shift 3
+    run=1
+    while [ "$run" -le "$job_runs" ]; do
+        # The list is a file: measure may end the script, which a pipe would hide.
+        subjects_of "$program" "$whose" >"$work/subjects"
+        while IFS= read -r subject <&3; do
+            measure "$program" "$subject" "$@" --seed "$run" ${smoke:+--smoke}
+        done 3<"$work/subjects"
+        run=$((run + 1))
+    done
+}
+
+run_instructions()
+{
+    if ! command -v valgrind >/dev/null 2>&1; then
+        note 'S5 left out: valgrind is not installed'
+        return 0
+    fi
+    note 's5_instructions.sh'
+    "$root/bench/s5_instructions.sh" --programs "$programs" --json >"$work/line" || {
+        failed=1
+        return 0
+    }
+    cat "$work/line" >>"$results"
+}
+
+run_all()
+{
+    jobs_table >"$work/jobs"
+    # shellcheck disable=SC2086 # arguments are words
+    while read -r question program whose usual in_smoke arguments <&4; do
+        in_list "$question" "$only" || continue
+        [ -z "$smoke" ] || [ "$in_smoke" = yes ] || continue
+        step "$question $program $arguments"
+        if [ "$program" = instructions ]; then
+            run_instructions
+        else
+            run_job "$program" "$whose" "${runs:-$usual}" $arguments
+        fi
+    done 4<"$work/jobs"
+}
+
+build()
+{
+    step 'Building'
+    need_packages 'to build' gcc=gcc libc6-dev cmake=cmake pkg-config=pkg-config liburcu-dev
+    generator=
+    if command -v ninja >/dev/null 2>&1; then
+        generator=Ninja
+    elif ! command -v make >/dev/null 2>&1; then
+        need_packages 'to build' make
+    fi
+    [ ! -e "$build_dir/CMakeCache.txt" ] || generator=
+    if ! { cmake -S "$root" -B "$build_dir" ${generator:+-G "$generator"} \
+        -DCMAKE_BUILD_TYPE=Release -DSINTER_TESTS=OFF -DSINTER_EXAMPLES=OFF &&
+        cmake --build "$build_dir" --parallel; } >"$work/log" 2>&1; then
+        tail -n 40 "$work/log" >&2
+        die "the build in $build_dir failed"
+    fi
+}
+
+# ---- options -------------------------------------------------------------------------------------
+
+only=$questions
+runs=
+smoke=
+json=
+build_dir=
+all_peers='jemalloc tcmalloc mimalloc glibc'
+wanted_peers=
+
+check_words()
+{
+    for word in $(printf '%s' "$2" | tr , ' '); do
+        in_list "$word" "$3" || die "option $1: \"$word\" is none of: $3"
+    done
+    [ -n "$(printf '%s' "$2" | tr -d ', ')" ] || die "option $1: the list is empty; known are: $3"
+}
+
+check_runs()
+{
+    case $1 in
+    '' | *[!0-9]* | ????*) die "option --runs: \"$1\" is not a number from 1 to 100" ;;
+    esac
+    if [ "$1" -lt 1 ] || [ "$1" -gt 100 ]; then
+        die "option --runs: $1 is not from 1 to 100"
+    fi
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --smoke) smoke=yes ;;
+    --no-install) export SINTER_NO_INSTALL=1 ;;
+    --help)
+        usage
+        exit 0
+        ;;
+    --only | --runs | --json | --build-dir | --peers)
+        [ $# -gt 1 ] || die "option $1 needs a value; see --help"
+        case $1 in
+        --only)
+            check_words "$1" "$2" "$questions"
+            only=$2
+            ;;
+        --runs)
+            check_runs "$2"
+            runs=$2
+            ;;
+        --json) json=$2 ;;
+        --build-dir) build_dir=$2 ;;
+        --peers)
+            check_words "$1" "$2" "$all_peers"
+            wanted_peers=$(printf '%s' "$2" | tr , ' ')
+            ;;
+        esac
+        shift
+        ;;
+    *) die "unknown option \"$1\"; see --help" ;;
+    esac
+    shift
+done
+
+[ -z "$smoke" ] || runs=1
+if [ -z "$wanted_peers" ]; then
+    wanted_peers=${smoke:+jemalloc glibc}
+    wanted_peers=${wanted_peers:-$all_peers}
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 2' HUP INT TERM
+results=${json:-$work/results}
+: >"$results" || die "option --json: cannot write \"$results\""
+failed=0
+
+want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
+if in_list S5 "$only"; then
+    want_packages 'to count instructions' valgrind=valgrind
+fi
+if [ -z "$build_dir" ]; then
+    build_dir=$root/build/bench
+    build
+fi
+programs=$build_dir/bench
+[ -x "$programs/t1_shift_malloc" ] || die "option --build-dir: no benchmarks in \"$build_dir\""
+find_peers
+run_all
+if [ -s "$results" ]; then
+    awk -f "$root/bench/table.awk" "$results"
+fi
+if [ "$failed" != 0 ]; then
+    printf '%s: a benchmark failed, see above\n' "${0##*/}" >&2
+    exit 1
+fi

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * subject.c - opening, closing and asking the allocator under test; see subject.h. Compiled once
+ * per subject, like the benchmarks themselves.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* dladdr */
+#endif
+#include "subject.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void
+subject_failed(const char *call, int error)
+{
+    bench_fatal("%s failed: %s", call, strerror(error < 0 ? -error : error));
+}
+
+#if BENCH_SUBJECT == SUBJECT_MALLOC
+
+#include <dlfcn.h>
+#include <malloc.h>
+
+/* glibc's best-known remedy is a run of its own in the tables. */
+static const char *
+glibc_label(void)
+{
+    static char label[32];
+    const char *arenas = getenv("MALLOC_ARENA_MAX");
+    if (!arenas)
+        return "glibc";
+    snprintf(label, sizeof(label), "glibc arenas=%.8s", arenas);
+    return label;
+}
+
+/* The allocator is the library that the dynamic linker took malloc from, whatever was asked for. */
+const char *
+subject_label(void)
+{
+    static const char *const known[][2] = {{"libjemalloc", "jemalloc"},
+                                           {"libtcmalloc", "tcmalloc"},
+                                           {"libmimalloc", "mimalloc"},
+                                           {"libsnmalloc", "snmalloc"}};
+    Dl_info info;
+    void *symbol = dlsym(RTLD_DEFAULT, "malloc");
+    if (!symbol || !dladdr(symbol, &info) || !info.dli_fname)
+        return "malloc";
+    const char *slash = strrchr(info.dli_fname, '/');
+    const char *file = slash ? slash + 1 : info.dli_fname;
+    if (strncmp(file, "libc.so", 7) == 0)
+        return glibc_label();
+    for (size_t i = 0; i < BENCH_COUNTOF(known); i++)
+        if (strncmp(file, known[i][0], strlen(known[i][0])) == 0)
+            return known[i][1];
+    return file;
+}
+
+void
+subject_open(void)
+{
+    if (bench.sets > 0)
+        bench_fatal("option --set: malloc has no store to set %s in", bench.set[0]);
+}
+
+void
+subject_set(const char *name, const char *value)
+{
+    bench_fatal("malloc has no option %s to set to %s", name, value);
+}
+
+void
+subject_free_rcu(struct rcu_head *head)
+{
+    free(head);
+}
+
+void
+subject_settle(void)
+{
+    rcu_barrier();
+}
+
+void
+subject_close(void)
+{
+    rcu_barrier();
+}
+
+/* Asks the allocator itself, after the measurement. glibc's 8 bytes before a chunk come on top. */
+uint64_t
+subject_unit(size_t size, enum free_mode mode)
+{
+    void *probe = malloc(size + subject_head(mode));
+    if (!probe)
+        bench_fatal("no memory for a probe of %zu bytes", size);
+    uint64_t unit = malloc_usable_size(probe) + (strncmp(subject_label(), "glibc", 5) == 0 ? 8 : 0);
+    free(probe);
+    return unit;
+}
+
+uint64_t
+subject_reference_bytes(void)
+{
+    return 0;
+}
+
+#else
+
+#include <errno.h>
+
+handle_store *subject_store;
+
+const char *
+subject_label(void)
+{
+    return BENCH_SUBJECT == SUBJECT_CELL ? "cells" : "handles";
+}
+
+void
+subject_set(const char *name, const char *value)
+{
+    int error = handle_store_set(subject_store, name, value);
+    if (error)
+        bench_fatal("store option %s: \"%s\": %s", name, value, strerror(-error));
+}
+
+/* "NAME=VALUE", checked for its "=" when the command line was read. */
+static void
+apply_set(const char *text)
+{
+    char name[64];
+    size_t length = strcspn(text, "=");
+    if (length >= sizeof(name))
+        bench_fatal("option --set: the name in \"%s\" is longer than %zu", text, sizeof(name) - 1);
+    memcpy(name, text, length);
+    name[length] = '\0';
+    subject_set(name, text + length + 1);
+}
+
+void
+subject_open(void)
+{
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.name = "bench";
+    subject_store = handle_store_create(&options);
+    if (!subject_store)
+        subject_failed("handle_store_create", errno);
+    for (unsigned i = 0; i < bench.sets; i++)
+        apply_set(bench.set[i]);
+}
+
+void
+subject_settle(void)
+{
+    int error = handle_store_reclaim(subject_store, SIZE_MAX);
+    if (error)
+        subject_failed("handle_store_reclaim", error);
+}
+
+static void
+write_stderr(void *opaque, const char *text, size_t length)
+{
+    (void)opaque;
+    fwrite(text, 1, length, stderr);
+}
+
+static void
+report_violation(void *opaque, const char *violation)
+{
+    (void)opaque;
+    bench_progress("handle_store_check: %s", violation);
+}
+
+void
+subject_close(void)
+{
+    if (bench.stats)
+        handle_store_stats_print(subject_store, HANDLE_STATS_TEXT, write_stderr, NULL);
+    int violations = handle_store_check(subject_store, report_violation, NULL);
+    if (violations != 0)
+        bench_fatal("handle_store_check found %d violations", violations);
+    int error = handle_store_destroy(subject_store);
+    if (error)
+        subject_failed("handle_store_destroy", error);
+    subject_store = NULL;
+}
+
+/* The store's own class table tells slot sizes; beyond it objects are large: whole pages. */
+uint64_t
+subject_unit(size_t size, enum free_mode mode)
+{
+    static struct handle_stats stats = HANDLE_STATS_INIT;
+    (void)mode;
+    if (stats.classes == 0) {
+        int error = handle_store_stats(subject_store, &stats);
+        if (error || stats.classes == 0)
+            subject_failed("handle_store_stats", error);
+    }
+    for (uint32_t i = 0; i < stats.classes; i++)
+        if (stats.class_stats[i].object_bytes >= size)
+            return stats.class_stats[i].slot_bytes;
+    return (size + 4095) / 4096 * 4096;
+}
+
+uint64_t
+subject_reference_bytes(void)
+{
+    return BENCH_SUBJECT == SUBJECT_HANDLE ? sizeof(uint64_t) : 0;
+}
+
+#endif

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+#
+# table.awk - turns the JSON lines of benchmark runs (report.c) into tables: for each question and
+# case the median and spread of every metric and subject, the ratio to the best peer and to
+# jemalloc, and the target with its verdict. It reads that format only, and is no JSON parser.
+# Targets that are ratios are judged here: only here are both runs at hand.
+
+# The text or number behind "key": in a flat object; "" if it is not there.
+function text_of(object, key,    at, rest)
+{
+    at = index(object, "\"" key "\":\"")
+    if (!at)
+        return ""
+    rest = substr(object, at + length(key) + 4)
+    return substr(rest, 1, index(rest, "\"") - 1)
+}
+
+function number_of(object, key,    at, rest)
+{
+    at = index(object, "\"" key "\":")
+    if (!at)
+        return ""
+    rest = substr(object, at + length(key) + 3)
+    match(rest, /^[-+0-9.e]+/)
+    return substr(rest, 1, RLENGTH)
+}
+
+# Notes order of appearance: list[1 .. list[0]].
+function remember(list, seen, name)
+{
+    if (!(name in seen)) {
+        seen[name] = 1
+        list[++list[0]] = name
+    }
+}
+
+function is_own(subject)
+{
+    return subject == "cells" || subject == "handles"
+}
+
+function median(key,    n, i, j, kept, value)
+{
+    n = count[key]
+    for (i = 1; i <= n; i++)
+        value[i] = sample[key, i] + 0
+    for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && value[j] < value[j - 1]; j--) {
+            kept = value[j]
+            value[j] = value[j - 1]
+            value[j - 1] = kept
+        }
+    low = value[1]
+    high = value[n]
+    return n % 2 ? value[(n + 1) / 2] : (value[n / 2] + value[n / 2 + 1]) / 2
+}
+
+# The best peer's median of a metric; "" without one. Leaves its name in best_name.
+function best_peer(group, metric,    i, subject, value, best)
+{
+    best = ""
+    for (i = 1; i <= subjects[0]; i++) {
+        subject = subjects[i]
+        if (is_own(subject) || !((group, metric, subject) in count))
+            continue
+        value = median(group SUBSEP metric SUBSEP subject)
+        if (best == "" || (better[group, metric] == "lower" ? value < best : value > best)) {
+            best = value
+            best_name = subject
+        }
+    }
+    return best
+}
+
+function peer(group, metric, name)
+{
+    if (name == "best peer")
+        return best_peer(group, metric)
+    if ((group, metric, name) in count)
+        return median(group SUBSEP metric SUBSEP name)
+    return ""
+}
+
+function number(value,    size)
+{
+    if (value == "")
+        return ""
+    size = value < 0 ? -value : value
+    return sprintf("%." (size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3) "f", value)
+}
+
+function ratio(value, to)
+{
+    return to == "" || to == 0 ? "" : sprintf("%.2f", value / to)
+}
+
+function judge(value, limit, lower)
+{
+    if (limit == "" || smoke)
+        return ""
+    met = lower ? value <= limit + 1e-9 : value >= limit - 1e-9
+    verdicts[met ? "ok" : "MISSED"]++
+    return met ? "ok" : "MISSED"
+}
+
+# Sets aim and verdict for one line of the table.
+function judge_line(group, metric, key, value,    sign, to, limit)
+{
+    sign = better[group, metric] == "lower" ? "<=" : ">="
+    aim = verdict = ""
+    if (target[key] != "") {
+        aim = sign " " number(target[key])
+        verdict = judge(value, target[key], sign == "<=")
+    } else if (ratio_to[key] != "") {
+        aim = sprintf("%s %.2f x %s", sign, ratio_target[key], ratio_to[key])
+        if (ratio_metric[key] != metric)
+            aim = aim ": " ratio_metric[key]
+        to = peer(group, ratio_metric[key], ratio_to[key])
+        if (to != "")
+            verdict = judge(value / to, ratio_target[key], sign == "<=")
+        else if (!smoke)
+            verdict = "no peer"
+    }
+}
+
+function print_line(group, metric, subject,    key, value, spread, best)
+{
+    key = group SUBSEP metric SUBSEP subject
+    value = median(key)
+    spread = value ? 100 * (high - low) / (value < 0 ? -value : value) : 0
+    best = is_own(subject) ? best_peer(group, metric) : ""
+    judge_line(group, metric, key, value)
+    printf "  %-36s %-14s %9s %-12s %7s %8s %9s %9s  %-22s %s\n", (shown == metric ? "" : metric),
+        subject, number(value), unit[group, metric],
+        (count[key] > 1 ? sprintf("%.1f%%", spread) : ""), number(floor[key]), ratio(value, best),
+        (is_own(subject) ? ratio(value, peer(group, metric, "jemalloc")) : ""), aim, verdict
+    shown = metric
+}
+
+function print_group(group,    i, j, part, runs)
+{
+    split(group, part, SUBSEP)
+    printf "\n%s %s: %s\n", part[1], title[part[1]], part[2]
+    printf "  %-36s %-14s %9s %-12s %7s %8s %9s %9s  %-22s %s\n", "metric", "subject", "median",
+        "unit", "spread", "floor", "/best", "/jemalloc", "target", "verdict"
+    shown = ""
+    for (i = 1; i <= metrics[0]; i++)
+        for (j = 1; j <= subjects[0]; j++)
+            if ((group, metrics[i], subjects[j]) in count)
+                print_line(group, metrics[i], subjects[j])
+    for (i = 1; i <= notes[0]; i++)
+        if ((group, notes[i]) in note_of)
+            printf "  note: %s\n", notes[i]
+}
+
+function take_metric(group, subject, object,    metric, key)
+{
+    metric = text_of(object, "name")
+    key = group SUBSEP metric SUBSEP subject
+    remember(metrics, metric_seen, metric)
+    sample[key, ++count[key]] = number_of(object, "value")
+    floor[key] = number_of(object, "floor")
+    unit[group, metric] = text_of(object, "unit")
+    better[group, metric] = text_of(object, "better")
+    target[key] = number_of(object, "target")
+    ratio_to[key] = text_of(object, "ratio_to")
+    ratio_metric[key] = text_of(object, "ratio_metric")
+    ratio_target[key] = number_of(object, "ratio_target")
+}
+
+BEGIN {
+    groups[0] = metrics[0] = subjects[0] = notes[0] = 0
+    own[1] = "cells"
+    own[2] = "handles"
+    for (i = 1; i <= 2; i++)
+        remember(subjects, subject_seen, own[i])
+}
+
+# Metrics come behind "metrics":[ and end before ],"notes":[ ; objects are separated by },{
+{
+    at = index($0, "\"metrics\":[")
+    end = index($0, "],\"notes\":[")
+    if (!at || !end) {
+        printf "table.awk: line %d is no result of a run\n", NR > "/dev/stderr"
+        failed = 1
+        next
+    }
+    head = substr($0, 1, at)
+    question = text_of(head, "question")
+    subject = text_of(head, "subject")
+    group = question SUBSEP text_of(head, "case")
+    title[question] = text_of(head, "title")
+    if (index(head, "\"smoke\":true"))
+        smoke = 1
+    remember(groups, group_seen, group)
+    remember(subjects, subject_seen, subject)
+    n = split(substr($0, at + 11, end - at - 11), part, /},{/)
+    for (i = 1; i <= n; i++)
+        take_metric(group, subject, part[i])
+    n = split(substr($0, end + 11), part, /},{/)
+    for (i = 1; i <= n; i++) {
+        note = text_of(part[i], "note")
+        if (note != "") {
+            remember(notes, note_seen, note)
+            note_of[group, note] = 1
+        }
+    }
+}
+
+END {
+    for (i = 1; i <= groups[0]; i++)
+        print_group(groups[i])
+    if (!smoke)
+        printf "\n%d targets met, %d MISSED\n", verdicts["ok"], verdicts["MISSED"]
+    exit failed
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exported.c - see exported.h. Apart from the tests, which use the inline versions.
+ */
+#define HANDLE_NO_INLINE
+#include <sinter/handle.h>
+
+#include "exported.h"
+
+const void *
+exported_deref(const struct handle_store *store, uint64_t handle)
+{
+    return handle_deref(store, handle);
+}
+
+const void *
+exported_cell_deref(const struct handle_store *store, const void *cell)
+{
+    return handle_cell_deref(store, cell);
+}

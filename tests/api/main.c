@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - runs the groups of interface tests named in the arguments, or all of them.
+ *
+ *     api_memb_shared [group ...]      exit status: 0, or 1 when a test failed, 2 for a bad name
+ */
+#include "support.h"
+
+struct group {
+    const char *name;
+    int (*run)(void);
+};
+
+static const struct group groups[] = {
+    {"create", group_create},
+    {"options", group_options},
+    {"alloc", group_alloc},
+    {"handles", group_handles},
+    {"resize", group_resize},
+    {"update", group_update},
+    {"pins", group_pins},
+    {"cells", group_cells},
+    {"limits", group_limits},
+    {"compaction", group_compaction},
+    {"stats", group_stats},
+    {"print", group_print},
+    {"walk", group_walk},
+    {"damage", group_damage},
+    {"handles_threads", group_handles_threads},
+    {"resize_threads", group_resize_threads},
+    {"update_threads", group_update_threads},
+    {"pins_threads", group_pins_threads},
+    {"cells_threads", group_cells_threads},
+    {"compaction_threads", group_compaction_threads},
+    {"walk_threads", group_walk_threads},
+    {"threads", group_threads},
+    {"fork", group_fork},
+    {"exhaust", group_exhaust},
+};
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+static const struct group *
+find_group(const char *name)
+{
+    for (size_t i = 0; i < GROUPS; i++)
+        if (strcmp(groups[i].name, name) == 0)
+            return &groups[i];
+    return NULL;
+}
+
+static int
+bad_group(const char *name)
+{
+    fprintf(stderr, "group: no such group \"%s\"; one of:", name);
+    for (size_t i = 0; i < GROUPS; i++)
+        fprintf(stderr, " %s", groups[i].name);
+    fprintf(stderr, "\n");
+    return 2;
+}
+
+int
+main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!find_group(argv[i]))
+            return bad_group(argv[i]);
+    int failed = 0;
+    thread_enter();
+    for (size_t i = 0; argc == 1 && i < GROUPS; i++)
+        failed += groups[i].run();
+    for (int i = 1; i < argc; i++)
+        failed += find_group(argv[i])->run();
+    thread_leave();
+    return failed ? 1 : 0;
+}

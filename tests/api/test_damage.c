@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_damage.c - an application that writes behind the end of its object damages the next
+ * object's header. The damage is reported, with the address, and nothing crashes: not the walk,
+ * not the mover, not a free, not the end of the store. Misuse by design; memory checkers see only
+ * the arena here.
+ */
+#include "support.h"
+
+#define OBJECTS 4000
+
+struct placed {
+    handle_t handle;
+    unsigned char *address;
+};
+
+static struct placed placed[OBJECTS];
+static size_t size, slot;
+
+static int
+by_address(const void *a, const void *b)
+{
+    const struct placed *left = a, *right = b;
+    return left->address < right->address ? -1 : left->address > right->address;
+}
+
+/* Objects that fill their slots to the last byte, sorted by address, mover off. */
+static void
+place_objects(struct fixture *fixture)
+{
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    struct handle_stats *stats = take_stats(fixture->store);
+    uint32_t c = 0;
+    while (stats->class_stats[c].object_bytes < 240)
+        c++;
+    size = stats->class_stats[c].object_bytes;
+    slot = stats->class_stats[c].slot_bytes;
+    free(stats);
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        void *object = NULL;
+        section_enter();
+        placed[i].handle = handle_alloc_object(fixture->store, size, 0, &object);
+        assert_int_not_equal(placed[i].handle, HANDLE_NULL);
+        memset(object, 0x11, size);
+        section_leave();
+        placed[i].address = object;
+    }
+    qsort(placed, OBJECTS, sizeof(placed[0]), by_address);
+}
+
+/* Writes 8 bytes behind the end of some object whose successor is in the next slot. Result: the
+ * index of that successor, whose header is damaged now. */
+static unsigned
+write_past_the_end(unsigned from)
+{
+    unsigned i = from;
+    while (placed[i].address + slot != placed[i + 1].address)
+        i++;
+    assert_true(i + 1 < OBJECTS);
+    memset(placed[i].address + size, 0xee, 8);
+    return i + 1;
+}
+
+struct reports {
+    unsigned lines;
+    char text[1024];
+};
+
+static void
+note_violation(void *opaque, const char *violation)
+{
+    struct reports *reports = opaque;
+    reports->lines++;
+    snprintf(reports->text, sizeof(reports->text), "%s", violation);
+}
+
+/* The checker counts it and says where. */
+static void
+check_finds_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    struct reports reports = {0, ""};
+    place_objects(fixture);
+    assert_int_equal(handle_store_check(fixture->store, note_violation, &reports), 0);
+    unsigned victim = write_past_the_end(1000);
+    int violations = handle_store_check(fixture->store, note_violation, &reports);
+    assert_true(violations >= 1);
+    assert_int_equal(reports.lines, violations);
+    assert_true(strlen(reports.text) > 10);
+    /* the contents are as they were: only the header is gone */
+    section_enter();
+    assert_ptr_equal(handle_deref(fixture->store, placed[victim].handle), placed[victim].address);
+    section_leave();
+}
+
+/* The mover refuses it, reports it, and leaves its span alone; all others are moved. */
+static void
+compaction_reports_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    place_objects(fixture);
+    unsigned victims[5];
+    for (unsigned v = 0; v < 5; v++)
+        victims[v] = write_past_the_end(v * 700);
+    unsigned v = 0;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        if (v < 5 && i == victims[v])
+            v++;
+        else if (i % 10)
+            assert_int_equal(handle_free(fixture->store, placed[i].handle), 0);
+    }
+    assert_int_equal(handle_store_compact(fixture->store, &report), 0);
+    assert_true(report.refused[HANDLE_REFUSED_DAMAGED] >= 1);
+    assert_true(report.moved_objects > 0);
+    assert_true(errors_count(fixture) >= 1);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->errors_reported >= 1);
+    assert_true(stats->refused[HANDLE_REFUSED_DAMAGED] >= 1);
+    free(stats);
+    for (unsigned i = 0; i < 10; i++) /* each once, not again and again */
+        assert_int_equal(handle_store_compact(fixture->store, &report), 0);
+    assert_true(errors_count(fixture) <= 5);
+    section_enter();
+    for (v = 0; v < 5; v++)
+        assert_ptr_equal(handle_deref(fixture->store, placed[victims[v]].handle),
+                         placed[victims[v]].address);
+    section_leave();
+}
+
+/* Every call on the damaged object: whatever is answered, nothing crashes, and the rest of the
+ * store works. */
+static void
+calls_on_the_damaged_object(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    place_objects(fixture);
+    handle_store *store = fixture->store;
+    for (unsigned v = 0; v < 8; v++) {
+        unsigned victim = write_past_the_end(v * 400 + 10);
+        handle_t handle = placed[victim].handle;
+        struct handle_update update;
+        section_enter();
+        assert_non_null(handle_deref(store, handle));
+        (void)handle_size(store, handle);
+        const void *pinned = v % 2 ? handle_pin(store, handle) : NULL;
+        if (v == 2)
+            (void)handle_resize(store, handle, 20);
+        if (v == 3)
+            (void)handle_resize(store, handle, 2000);
+        if ((v == 4 || v == 5) && handle_update_begin(store, handle, 30, &update))
+            (void)handle_update_commit(store, &update);
+        if (pinned)
+            handle_unpin(store, pinned);
+        if (v == 6)
+            (void)handle_free_now(store, handle);
+        else
+            (void)handle_free(store, handle);
+        section_leave();
+    }
+    assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
+    (void)handle_store_check(store, NULL, NULL);
+    handle_t other = make_object(store, 100, 1);
+    assert_object(store, other, 100, 1);
+    (void)handle_store_clear(store);
+    assert_int_equal(handle_store_purge(store, NULL), 0);
+    other = make_object(store, size, 2);
+    assert_object(store, other, size, 2);
+}
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+/* A walk shows the objects whose headers are whole. */
+static void
+walk_passes_it_by(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    unsigned visits = 0;
+    place_objects(fixture);
+    write_past_the_end(500);
+    assert_int_equal(handle_store_each(fixture->store, count_visit, &visits), 0);
+    assert_true(visits == OBJECTS - 1 || visits == OBJECTS);
+}
+
+/* With the background thread on: it meets the damage by itself. Waits for its report. */
+static void
+background_thread_reports_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    place_objects(fixture);
+    unsigned victim = write_past_the_end(100);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        if (i % 10 && i != victim)
+            assert_int_equal(handle_free(fixture->store, placed[i].handle), 0);
+    set_option(fixture->store, "defrag.ignore_bytes", "0");
+    assert_int_equal(handle_defrag_start(fixture->store), 0);
+    while (errors_count(fixture) == 0)
+        grace_period();
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->refused[HANDLE_REFUSED_DAMAGED] >= 1);
+    free(stats);
+}
+
+int
+group_damage(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(check_finds_it),
+        STORE_TEST(compaction_reports_it),
+        STORE_TEST(calls_on_the_damaged_object),
+        STORE_TEST(walk_passes_it_by),
+        STORE_TEST(background_thread_reports_it),
+    };
+    return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
+}

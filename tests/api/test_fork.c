@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_fork.c - the hooks around fork(): the parent goes on as before; in the child alloc, deref
+ * and free work, nothing is compacted, limbo stays, destroy does not wait. A child reports by its
+ * exit status: 0, or the line of the check that failed, modulo 251, plus 1.
+ */
+#include "support.h"
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* cmocka's assertions would run the parent's tests on in the child. */
+#define child_check(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            _exit(__LINE__ % 251 + 1);                                                             \
+    } while (0)
+
+/** Forks with all hooks in the order that handle.h asks for. Runs child(arg) there, never
+ * returns. */
+static pid_t
+fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
+{
+    for (unsigned i = 0; i < n; i++)
+        handle_store_before_fork(stores[i]);
+    flavour_before_fork();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        for (unsigned i = 0; i < n; i++)
+            handle_store_after_fork_child(stores[i]);
+        child(arg);
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    for (unsigned i = 0; i < n; i++)
+        handle_store_after_fork_parent(stores[i]);
+    return pid;
+}
+
+static void
+assert_child_succeeds(pid_t pid)
+{
+    int status = 0;
+    assert_true(pid > 0);
+    wait_begin();
+    pid_t waited = waitpid(pid, &status, 0);
+    wait_end();
+    assert_int_equal(waited, pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        print_error("child: status %x, line %d + n * 251\n", (unsigned)status,
+                    WEXITSTATUS(status) - 1);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#define OBJECTS 2000
+
+struct forked {
+    struct fixture *fixture;
+    handle_store *store;
+    handle_t handles[OBJECTS];
+    handle_cell cells[OBJECTS];
+};
+
+static struct forked forked;
+
+static void
+populate(struct fixture *fixture)
+{
+    memset(&forked, 0, sizeof(forked));
+    forked.fixture = fixture;
+    forked.store = fixture->store;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        forked.handles[i] = make_object(forked.store, i, i);
+        section_enter();
+        fill(handle_cell_alloc(forked.store, &forked.cells[i], i, 0), i, i + OBJECTS);
+        section_leave();
+    }
+}
+
+/* Reads, writes, frees, allocates: as if nothing had happened. */
+static void
+child_uses_objects(void *arg)
+{
+    struct forked *f = arg;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        section_enter();
+        const void *object = handle_deref(f->store, f->handles[i]);
+        child_check(object && mismatch(object, i, i) == i);
+        object = handle_cell_deref(f->store, &f->cells[i]);
+        child_check(object && mismatch(object, i, i + OBJECTS) == i);
+        void *mutable = handle_deref_mut(f->store, f->handles[i]);
+        child_check(mutable);
+        fill(mutable, i, ~i);
+        child_check(handle_size(f->store, f->handles[i]) == i);
+        if (i % 2)
+            child_check(handle_free(f->store, f->handles[i]) == 0);
+        else
+            child_check(handle_resize(f->store, f->handles[i], i + 50) == 0);
+        child_check((i % 3 ? handle_cell_free(f->store, &f->cells[i])
+                           : handle_cell_free_now(f->store, &f->cells[i])) == 0);
+        section_leave();
+    }
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        void *object = NULL;
+        section_enter();
+        handle_t handle = handle_alloc_object(f->store, i, HANDLE_ZERO, &object);
+        child_check(handle != HANDLE_NULL);
+        fill(object, i, 7);
+        child_check(mismatch(handle_deref(f->store, handle), i, 7) == i);
+        section_leave();
+    }
+    child_check(handle_store_check(f->store, NULL, NULL) == 0);
+    child_check(handle_store_destroy(f->store) == 0);
+}
+
+static void
+child_uses_the_store(void **state)
+{
+    struct fixture *fixture = *state;
+    populate(fixture);
+    assert_child_succeeds(fork_stores(&fixture->store, 1, child_uses_objects, &forked));
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        assert_object(fixture->store, forked.handles[i], i, i);
+        section_enter();
+        assert_filled(handle_cell_deref(fixture->store, &forked.cells[i]), i, i + OBJECTS);
+        assert_int_equal(handle_cell_free(fixture->store, &forked.cells[i]), 0);
+        section_leave();
+    }
+    compact_checked(fixture->store, NULL);
+}
+
+static void
+child_cannot_compact(void *arg)
+{
+    struct forked *f = arg;
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    child_check(handle_store_compact(f->store, &report) == -ENOTSUP);
+    child_check(handle_defrag_step(f->store, 100, &report) == -ENOTSUP);
+    child_check(handle_defrag_start(f->store) == -ENOTSUP);
+    child_check(handle_defrag_estimate(f->store, &report) == 0);
+    struct handle_stats *stats = calloc(1, sizeof(*stats));
+    stats->struct_size = sizeof(*stats);
+    child_check(handle_store_stats(f->store, stats) == 0);
+    child_check(stats->idle_reason == HANDLE_IDLE_FORKED);
+    uint64_t limbo = stats->limbo;
+    for (unsigned i = 0; i < 1000; i++) /* nothing leaves limbo, nothing waits for it */
+        child_check(handle_free(f->store, f->handles[i]) == 0);
+    child_check(handle_store_stats(f->store, stats) == 0);
+    child_check(stats->limbo > limbo);
+    free(stats);
+    child_check(handle_store_destroy(f->store) == 0);
+}
+
+static void
+no_compaction_in_the_child(void **state)
+{
+    struct fixture *fixture = *state;
+    populate(fixture);
+    assert_child_succeeds(fork_stores(&fixture->store, 1, child_cannot_compact, &forked));
+    compact_checked(fixture->store, NULL); /* the parent can */
+    section_enter();
+    for (unsigned i = 0; i < OBJECTS; i++)
+        assert_int_equal(handle_cell_free(fixture->store, &forked.cells[i]), 0);
+    section_leave();
+}
+
+/* Destroy keeps its answers in the child: pinned is pinned. */
+static void
+child_destroys_pinned(void *arg)
+{
+    struct forked *f = arg;
+    child_check(handle_store_destroy(f->store) == -EBUSY);
+    section_enter();
+    const void *object = handle_deref(f->store, f->handles[9]);
+    section_leave();
+    child_check(object && mismatch(object, 9, 9) == 9);
+    handle_unpin(f->store, object);
+    child_check(handle_store_destroy(f->store) == 0);
+}
+
+static void
+pins_are_inherited(void **state)
+{
+    struct fixture *fixture = *state;
+    populate(fixture);
+    section_enter();
+    const void *pinned = handle_pin(fixture->store, forked.handles[9]);
+    section_leave();
+    assert_child_succeeds(fork_stores(&fixture->store, 1, child_destroys_pinned, &forked));
+    assert_filled(pinned, 9, 9);
+    handle_unpin(fixture->store, pinned);
+    section_enter();
+    for (unsigned i = 0; i < OBJECTS; i++)
+        assert_int_equal(handle_cell_free(fixture->store, &forked.cells[i]), 0);
+    section_leave();
+}
+
+/* ---- forks beside threads at work ------------------------------------------------------------ */
+
+struct busy {
+    handle_store *stores[2];
+    handle_t kept[2][500]; /* not written, only moved */
+    unsigned stop;
+};
+
+static void
+child_reads_kept(void *arg)
+{
+    struct busy *busy = arg;
+    for (unsigned s = 0; s < 2; s++) {
+        for (unsigned i = 0; i < 500; i++) {
+            section_enter();
+            const void *object = handle_deref(busy->stores[s], busy->kept[s][i]);
+            child_check(object && mismatch(object, 300, i) == 300);
+            handle_t handle = handle_alloc(busy->stores[s], i);
+            child_check(handle != HANDLE_NULL);
+            child_check(handle_free_now(busy->stores[s], handle) == 0);
+            section_leave();
+        }
+        child_check(handle_store_check(busy->stores[s], print_violation, NULL) == 0);
+        child_check(handle_store_destroy(busy->stores[s]) == 0);
+    }
+}
+
+static void
+work(void *arg, unsigned index)
+{
+    struct busy *busy = arg;
+    handle_t own[200] = {0};
+    uint64_t random = index + 5;
+    while (!__atomic_load_n(&busy->stop, __ATOMIC_ACQUIRE)) {
+        unsigned k = (unsigned)random_below(&random, 200);
+        handle_store *store = busy->stores[k % 2];
+        thread_check(own[k] == HANDLE_NULL || handle_free(store, own[k]) == 0);
+        errno = 0;
+        own[k] = handle_alloc(store, random_below(&random, 600));
+        thread_check(own[k] != HANDLE_NULL || errno == EAGAIN);
+        quiesce();
+        if (own[k] == HANDLE_NULL) /* frees are ahead of the grace periods, which a fork stops */
+            thread_check(handle_store_reclaim(store, 1000) == 0);
+    }
+    for (unsigned k = 0; k < 200; k++)
+        thread_check(own[k] == HANDLE_NULL || handle_free(busy->stores[k % 2], own[k]) == 0);
+}
+
+static void
+fork_or_work(void *arg, unsigned index)
+{
+    struct busy *busy = arg;
+    if (index) {
+        work(arg, index);
+        return;
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        int status = 0;
+        pid_t pid = fork_stores(busy->stores, 2, child_reads_kept, busy);
+        thread_check(pid > 0);
+        wait_begin();
+        thread_check(waitpid(pid, &status, 0) == pid);
+        wait_end();
+        if (status)
+            fprintf(stderr, "child %u: status %x\n", i, (unsigned)status);
+        thread_check(status == 0);
+        wait_begin();
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        wait_end();
+    }
+    __atomic_store_n(&busy->stop, 1, __ATOMIC_RELEASE);
+}
+
+/* Two stores, both moving, two threads allocating and freeing: the child finds every lock free and
+ * every structure whole. Fails when before_fork leaves a lock to another thread. */
+static void
+forks_under_load(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct busy busy;
+    memset(&busy, 0, sizeof(busy));
+    busy.stores[0] = fixture->store;
+    busy.stores[1] = handle_store_create(&fixture->options);
+    assert_non_null(busy.stores[1]);
+    for (unsigned s = 0; s < 2; s++) {
+        set_option(busy.stores[s], "defrag.ignore_bytes", "0");
+        set_option(busy.stores[s], "max_bytes", "64M");
+        set_option(busy.stores[s], "defrag.pause_while_forked", s ? "yes" : "no");
+        for (unsigned i = 0; i < 500; i++)
+            busy.kept[s][i] = make_object(busy.stores[s], 300, i);
+    }
+    run_threads(3, fork_or_work, &busy);
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; i < 500; i++)
+            assert_object(busy.stores[s], busy.kept[s][i], 300, i);
+    assert_clean(busy.stores[1]);
+    assert_int_equal(handle_store_destroy(busy.stores[1]), 0);
+}
+
+int
+group_fork(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(child_uses_the_store),
+        STORE_TEST(no_compaction_in_the_child),
+        STORE_TEST(pins_are_inherited),
+        STORE_TEST(forks_under_load),
+    };
+    return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_limits.c - max_bytes: what is answered at the limit, the pressure callback, waiting for
+ * limbo; purge and its delay; thread cache bounds.
+ */
+#include "support.h"
+
+#define MOST 400000
+
+struct filled {
+    handle_t *handles;
+    unsigned n;
+};
+
+/* Allocates until ENOMEM. EAGAIN means that memory is on its way: reclaim, then try again. */
+static struct filled
+fill_up(handle_store *store, size_t size)
+{
+    struct filled filled = {calloc(MOST, sizeof(handle_t)), 0};
+    assert_non_null(filled.handles);
+    for (;;) {
+        assert_true(filled.n < MOST);
+        errno = 0;
+        handle_t handle = handle_alloc(store, size);
+        if (handle != HANDLE_NULL) {
+            filled.handles[filled.n++] = handle;
+            continue;
+        }
+        if (errno == ENOMEM)
+            return filled;
+        assert_int_equal(errno, EAGAIN);
+        assert_int_equal(handle_store_reclaim(store, size), 0);
+    }
+}
+
+static void
+free_all(handle_store *store, struct filled *filled)
+{
+    for (unsigned i = 0; i < filled->n; i++)
+        assert_int_equal(handle_free(store, filled->handles[i]), 0);
+    free(filled->handles);
+}
+
+static void
+assert_within_limit(handle_store *store, uint64_t limit)
+{
+    struct handle_stats *stats = take_stats(store);
+    assert_int_equal(stats->max_bytes, limit);
+    assert_true(stats->committed <= limit);
+    assert_true(stats->committed_peak <= limit);
+    free(stats);
+}
+
+/* ENOMEM comes no earlier than at 85 % of the limit, and committed never passes it. */
+static void
+enomem_at_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.max_bytes = 32 * MIB;
+    fixture_reopen(fixture);
+    struct filled filled = fill_up(fixture->store, 240);
+    assert_true(handle_store_used(fixture->store) >= 32 * MIB * 80 / 100);
+    assert_within_limit(fixture->store, 32 * MIB);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->alloc_failures >= 1);
+    free(stats);
+    free_all(fixture->store, &filled);
+    assert_int_equal(handle_store_used(fixture->store), 0);
+}
+
+/* All is in limbo, and this thread's own section keeps it there: EAGAIN, not ENOMEM; after the
+ * section reclaim waits, and the allocation succeeds. */
+static void
+eagain_while_limbo_is_full(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.max_bytes = 16 * MIB;
+    fixture_reopen(fixture);
+    struct filled filled = fill_up(fixture->store, 240);
+    section_enter();
+    free_all(fixture->store, &filled);
+    errno = 0;
+    void *object = NULL;
+    assert_int_equal(handle_alloc_object(fixture->store, 8 * MIB, 0, &object), HANDLE_NULL);
+    assert_int_equal(errno, EAGAIN);
+    section_leave();
+    assert_int_equal(handle_store_reclaim(fixture->store, 8 * MIB), 0);
+    handle_t handle = handle_alloc(fixture->store, 8 * MIB);
+    if (handle == HANDLE_NULL) /* what is reusable may still be spread over partly empty spans */
+        assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    if (handle == HANDLE_NULL)
+        handle = handle_alloc(fixture->store, 8 * MIB);
+    assert_int_not_equal(handle, HANDLE_NULL);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->alloc_retries >= 1);
+    free(stats);
+    assert_within_limit(fixture->store, 16 * MIB);
+}
+
+/* Half of all objects are freed at random, so every span is half full and none is empty: the next
+ * size class gets room by compaction alone. */
+static void
+compaction_makes_room(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.max_bytes = 32 * MIB;
+    fixture_reopen(fixture);
+    struct filled filled = fill_up(fixture->store, 240);
+    for (unsigned i = 0; i < filled.n; i += 2)
+        assert_int_equal(handle_free(fixture->store, filled.handles[i]), 0);
+    struct filled others = fill_up(fixture->store, 492);
+    assert_true(handle_store_used(fixture->store) >= 32 * MIB * 80 / 100);
+    assert_within_limit(fixture->store, 32 * MIB);
+    assert_clean(fixture->store);
+    free_all(fixture->store, &others);
+    for (unsigned i = 1; i < filled.n; i += 2)
+        assert_int_equal(handle_free(fixture->store, filled.handles[i]), 0);
+    free(filled.handles);
+    assert_int_equal(handle_store_used(fixture->store), 0);
+}
+
+/* The limit may be set below what is committed: nothing is lost, nothing more is given. */
+static void
+limit_lowered_under_load(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handles[1000];
+    for (unsigned i = 0; i < 1000; i++)
+        handles[i] = make_object(fixture->store, 16000, i);
+    set_option(fixture->store, "max_bytes", "4M");
+    errno = 0;
+    assert_int_equal(handle_alloc(fixture->store, MIB), HANDLE_NULL);
+    assert_true(errno == ENOMEM || errno == EAGAIN);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_object(fixture->store, handles[i], 16000, i);
+    set_option(fixture->store, "max_bytes", "0");
+    handle_t handle = make_object(fixture->store, MIB, 1);
+    assert_object(fixture->store, handle, MIB, 1);
+}
+
+/* ---- pressure -------------------------------------------------------------------------------- */
+
+struct pressure {
+    handle_t *victims;
+    unsigned n;
+    unsigned calls;
+    size_t bytes;
+    pthread_t thread;
+};
+
+static void
+free_some(void *opaque, handle_store *store, size_t bytes)
+{
+    struct pressure *pressure = ((struct fixture *)opaque)->pressure_context;
+    if (!pressure)
+        return;
+    pressure->calls++;
+    pressure->bytes = bytes;
+    pressure->thread = pthread_self();
+    for (unsigned i = 0; i < 1000 && pressure->n; i++)
+        handle_free(store, pressure->victims[--pressure->n]);
+}
+
+/* Called in the allocating thread before an allocation fails, with what is missing; the application
+ * frees and gets its memory. Fails when a lock is held meanwhile: freeing would deadlock. */
+static void
+pressure_frees_and_the_allocation_succeeds(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.max_bytes = 16 * MIB;
+    fixture->options.pressure = free_some;
+    fixture_reopen(fixture);
+    struct filled filled = fill_up(fixture->store, 240);
+    struct pressure pressure = {filled.handles, filled.n, 0, 0, 0};
+    fixture->pressure_context = &pressure;
+    unsigned allocated = 0, retries = 0;
+    for (unsigned i = 0; i < filled.n / 4; i++) {
+        errno = 0;
+        if (handle_alloc(fixture->store, 240) != HANDLE_NULL) {
+            allocated++;
+            continue;
+        }
+        assert_int_equal(errno, EAGAIN); /* what the callback freed is in limbo */
+        assert_int_equal(handle_store_reclaim(fixture->store, 240), 0);
+        retries++;
+        assert_true(retries < filled.n);
+    }
+    assert_true(pressure.calls > 0);
+    assert_true(pressure.bytes >= 240);
+    assert_true(pthread_equal(pressure.thread, pthread_self()));
+    assert_true(allocated >= filled.n / 8);
+    fixture->pressure_context = NULL;
+    assert_within_limit(fixture->store, 16 * MIB);
+    free(filled.handles);
+}
+
+/* Without max_bytes nobody is asked to give anything back. */
+static void
+no_pressure_without_a_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pressure pressure = {NULL, 0, 0, 0, 0};
+    fixture->options.pressure = free_some;
+    fixture_reopen(fixture);
+    fixture->pressure_context = &pressure;
+    for (unsigned i = 0; i < 20000; i++)
+        make_object(fixture->store, 240, i);
+    assert_int_equal(pressure.calls, 0);
+    fixture->pressure_context = NULL;
+}
+
+/* ---- reclaim, purge -------------------------------------------------------------------------- */
+
+static uint64_t
+limbo_bytes(handle_store *store)
+{
+    struct handle_stats *stats = take_stats(store);
+    uint64_t limbo = stats->limbo;
+    free(stats);
+    return limbo;
+}
+
+static void
+reclaim_empties_limbo(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    static handle_t handles[10000];
+    assert_int_equal(handle_store_reclaim(fixture->store, MIB), 0); /* nothing there: no wait */
+    for (unsigned i = 0; i < 10000; i++)
+        handles[i] = make_object(fixture->store, 240, i);
+    section_enter(); /* holds the grace period up: all of it is in limbo */
+    for (unsigned i = 0; i < 10000; i++)
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    assert_true(limbo_bytes(fixture->store) >= 10000 * 240);
+    section_leave();
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    assert_int_equal(limbo_bytes(fixture->store), 0);
+}
+
+static void
+purge_gives_back(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.purge_delay_ms = -1; /* only by request */
+    fixture_reopen(fixture);
+    static handle_t handles[40000];
+    for (unsigned i = 0; i < 40000; i++)
+        handles[i] = make_object(fixture->store, 1000, i);
+    for (unsigned i = 0; i < 40000; i++)
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    struct handle_stats *before = take_stats(fixture->store);
+    assert_true(before->committed >= 40 * MIB * 9 / 10);
+    size_t released = 0;
+    assert_int_equal(handle_store_purge(fixture->store, &released), 0);
+    struct handle_stats *after = take_stats(fixture->store);
+    assert_true(released >= 40000000 * UINT64_C(9) / 10);
+    assert_true(after->committed + released <= before->committed + MIB);
+    assert_true(after->released >= before->released + released);
+    assert_true(after->committed < 4 * MIB);
+    free(before);
+    free(after);
+}
+
+/* A delay of 0 gives pages back without a call. Waits for the library, whatever time it takes. */
+static void
+purge_without_delay(void **state)
+{
+    struct fixture *fixture = *state;
+    set_option(fixture->store, "purge_delay_ms", "0");
+    static handle_t handles[20000];
+    for (unsigned i = 0; i < 20000; i++)
+        handles[i] = make_object(fixture->store, 1000, i);
+    for (unsigned i = 0; i < 20000; i++)
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    uint64_t committed = 20 * MIB;
+    while (committed > 6 * MIB) {
+        grace_period();
+        struct handle_stats *stats = take_stats(fixture->store);
+        committed = stats->committed;
+        free(stats);
+    }
+}
+
+/* A thread's cache is bounded by the option; 0 caches nothing. */
+static void
+thread_cache_is_bounded(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint64_t bounds[] = {0, 10000, 100000, MIB};
+    static handle_t handles[20000];
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    for (unsigned b = 0; b < 4; b++) {
+        char value[32];
+        snprintf(value, sizeof(value), "%llu", (unsigned long long)bounds[b]);
+        set_option(fixture->store, "thread_cache_bytes", value);
+        section_enter();
+        for (unsigned i = 0; i < 20000; i++)
+            handles[i] = handle_alloc(fixture->store, i % 500);
+        for (unsigned i = 0; i < 20000; i++)
+            assert_int_equal(handle_free_now(fixture->store, handles[i]), 0);
+        section_leave();
+        struct handle_stats *stats = take_stats(fixture->store);
+        assert_true(stats->thread_cache <= bounds[b]);
+        assert_true(bounds[b] == 0 || stats->thread_cache > 0);
+        free(stats);
+        handle_thread_detach(fixture->store);
+    }
+}
+
+int
+group_limits(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(enomem_at_the_limit),
+        STORE_TEST(eagain_while_limbo_is_full),
+        STORE_TEST(compaction_makes_room),
+        STORE_TEST(limit_lowered_under_load),
+        STORE_TEST(pressure_frees_and_the_allocation_succeeds),
+        STORE_TEST(no_pressure_without_a_limit),
+        STORE_TEST(reclaim_empties_limbo),
+        STORE_TEST(purge_gives_back),
+        STORE_TEST(purge_without_delay),
+        STORE_TEST(thread_cache_is_bounded),
+    };
+    return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}

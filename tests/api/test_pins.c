@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_pins.c - pins: nesting, writing, freeing what is pinned, pins that outlive sections and
+ * threads, compaction around pinned objects, and unpinning what is not pinned.
+ */
+#include "support.h"
+
+static const void *
+pin(handle_store *store, handle_t handle)
+{
+    section_enter();
+    const void *object = handle_pin(store, handle);
+    section_leave();
+    assert_non_null(object);
+    return object;
+}
+
+static uint64_t
+pins_held(handle_store *store)
+{
+    struct handle_stats *stats = take_stats(store);
+    uint64_t pins = stats->pins;
+    free(stats);
+    return pins;
+}
+
+static void
+pins_nest(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { DEPTH = 1000 };
+    handle_t handle = make_object(fixture->store, 300, 1);
+    const void *first = pin(fixture->store, handle);
+    for (unsigned i = 1; i < DEPTH; i++)
+        assert_ptr_equal(pin(fixture->store, handle), first);
+    assert_int_equal(pins_held(fixture->store), DEPTH);
+    for (unsigned i = 1; i < DEPTH; i++)
+        handle_unpin(fixture->store, first);
+    assert_int_equal(pins_held(fixture->store), 1);
+    assert_int_equal(handle_store_destroy(fixture->store), -EBUSY);
+    assert_filled(first, 300, 1);
+    handle_unpin(fixture->store, first);
+    assert_int_equal(pins_held(fixture->store), 0);
+}
+
+/* Every size, large objects included. */
+static void
+pins_of_every_size(void **state)
+{
+    struct fixture *fixture = *state;
+    const void **pinned = calloc(test_sizes_count, sizeof(*pinned));
+    assert_non_null(pinned);
+    for (size_t i = 0; i < test_sizes_count; i++)
+        pinned[i] = pin(fixture->store, make_object(fixture->store, test_sizes[i], i));
+    compact_checked(fixture->store, NULL);
+    for (size_t i = 0; i < test_sizes_count; i++)
+        assert_filled(pinned[i], test_sizes[i], i);
+    for (size_t i = 0; i < test_sizes_count; i++)
+        handle_unpin(fixture->store, pinned[i]);
+    free(pinned);
+    assert_int_equal(pins_held(fixture->store), 0);
+}
+
+/* A pin for writing: the address may be written outside sections, and what is written is what the
+ * handle shows. */
+static void
+pin_for_writing(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 300, 1);
+    section_enter();
+    void *object = handle_pin_mut(fixture->store, handle);
+    section_leave();
+    for (unsigned round = 2; round < 6; round++) {
+        fill(object, 300, round);
+        compact_checked(fixture->store, NULL);
+        section_enter();
+        assert_ptr_equal(handle_deref(fixture->store, handle), object);
+        section_leave();
+        assert_object(fixture->store, handle, 300, round);
+    }
+    handle_unpin(fixture->store, object);
+}
+
+/* Objects stay where they are while their span is the sparsest of all, and move afterwards. Fails
+ * when the mover does not look at the pins, or never lets go of a refused span. */
+static void
+pinned_objects_do_not_move(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { OBJECTS = 8000, STEP = 40 };
+    static handle_t handles[OBJECTS];
+    static const void *pinned[OBJECTS];
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        handles[i] = make_object(fixture->store, 240, i);
+    for (unsigned i = 0; i < OBJECTS; i += STEP)
+        pinned[i] = pin(fixture->store, handles[i]);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        if (i % (STEP / 2))
+            assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    compact_checked(fixture->store, &report);
+    assert_true(report.refused[HANDLE_REFUSED_PINNED] > 0);
+    for (unsigned i = 0; i < OBJECTS; i += STEP) {
+        section_enter();
+        assert_ptr_equal(handle_deref(fixture->store, handles[i]), pinned[i]);
+        section_leave();
+        assert_filled(pinned[i], 240, i);
+        handle_unpin(fixture->store, pinned[i]);
+    }
+    compact_checked(fixture->store, &report);
+    assert_true(report.spans_evacuated > 0);
+    assert_int_equal(report.refused[HANDLE_REFUSED_PINNED], 0);
+    for (unsigned i = 0; i < OBJECTS; i += STEP / 2)
+        assert_object(fixture->store, handles[i], 240, i);
+}
+
+/* Freed while pinned: stale at once, the bytes stay, the last unpin gives them back. */
+static void
+freed_while_pinned(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 300, 1);
+    const void *object = pin(fixture->store, handle);
+    assert_ptr_equal(pin(fixture->store, handle), object);
+    assert_int_equal(handle_free(fixture->store, handle), 0);
+    section_enter();
+    assert_null(handle_deref(fixture->store, handle));
+    assert_null(handle_pin(fixture->store, handle));
+    section_leave();
+    assert_int_equal(handle_store_used(fixture->store), 0);
+    grace_period();
+    for (unsigned i = 0; i < 2000; i++) {
+        handle_t other = make_object(fixture->store, 300, i + 2);
+        section_enter();
+        assert_ptr_not_equal(handle_deref(fixture->store, other), object);
+        section_leave();
+    }
+    compact_checked(fixture->store, NULL);
+    assert_filled(object, 300, 1);
+    settle(fixture->store);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->limbo >= 300);
+    free(stats);
+    handle_unpin(fixture->store, object);
+    assert_filled(object, 300, 1);
+    assert_int_equal(pins_held(fixture->store), 1);
+    handle_unpin(fixture->store, object);
+    settle(fixture->store);
+    stats = take_stats(fixture->store);
+    assert_true(stats->limbo == 0 && stats->pins == 0);
+    free(stats);
+}
+
+/* free_now of a pinned object retires it instead. */
+static void
+freed_now_while_pinned(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 300, 1);
+    const void *object = pin(fixture->store, handle);
+    section_enter();
+    assert_int_equal(handle_free_now(fixture->store, handle), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        void *other = NULL;
+        assert_int_not_equal(handle_alloc_object(fixture->store, 300, 0, &other), HANDLE_NULL);
+        assert_ptr_not_equal(other, object);
+        memset(other, 0xff, 300);
+    }
+    section_leave();
+    assert_filled(object, 300, 1);
+    handle_unpin(fixture->store, object);
+}
+
+static void
+cell_pins(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
+    section_enter();
+    errno = 0;
+    assert_null(handle_cell_pin(fixture->store, &cell));
+    assert_int_equal(errno, ENOENT);
+    fill(handle_cell_alloc(fixture->store, &cell, 300, 0), 300, 1);
+    const void *object = handle_cell_pin(fixture->store, &cell);
+    assert_ptr_equal(object, handle_cell_deref(fixture->store, &cell));
+    section_leave();
+    compact_checked(fixture->store, NULL);
+    section_enter();
+    /* a pin holds the object, not its cell */
+    assert_int_equal(handle_cell_relocate(fixture->store, &cell, &other), 0);
+    assert_ptr_equal(handle_cell_deref(fixture->store, &other), object);
+    assert_int_equal(handle_cell_free(fixture->store, &other), 0);
+    section_leave();
+    grace_period();
+    assert_filled(object, 300, 1);
+    handle_unpin(fixture->store, object);
+    assert_int_equal(pins_held(fixture->store), 0);
+}
+
+/* ---- misuse ---------------------------------------------------------------------------------- */
+
+static void
+assert_unpin_reported(struct fixture *fixture, const void *address)
+{
+    handle_unpin(fixture->store, address);
+    if (errors_count(fixture) != 1)
+        print_error("unpin of %p: %u lines\n", address, errors_count(fixture));
+    assert_int_equal(errors_count(fixture), 1);
+    errors_reset(fixture);
+}
+
+/* Reported through the error callback and otherwise ignored: nothing is counted down. */
+static void
+unpin_of_what_is_not_pinned(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t pinned_handle = make_object(fixture->store, 300, 1);
+    handle_t neighbour = make_object(fixture->store, 300, 2);
+    handle_t large = make_object(fixture->store, 200000, 3);
+    const char *pinned = pin(fixture->store, pinned_handle);
+    section_enter();
+    const char *free_address = handle_deref(fixture->store, neighbour);
+    const char *large_address = handle_deref(fixture->store, large);
+    section_leave();
+    assert_unpin_reported(fixture, free_address);
+    assert_unpin_reported(fixture, large_address);
+    assert_unpin_reported(fixture, large_address + 70000);
+    assert_unpin_reported(fixture, pinned + 1); /* not exactly the address */
+    assert_unpin_reported(fixture, pinned + 8);
+    assert_unpin_reported(fixture, pinned + (64 << 20)); /* in the arena, no span there */
+    assert_unpin_reported(fixture, fixture);             /* outside the arena */
+    handle_unpin(fixture->store, NULL);                  /* nothing to say of */
+    errors_reset(fixture);
+    assert_int_equal(pins_held(fixture->store), 1);
+    handle_unpin(fixture->store, pinned);
+    assert_int_equal(errors_count(fixture), 0);
+    assert_unpin_reported(fixture, pinned); /* once too often */
+    assert_int_equal(pins_held(fixture->store), 0);
+    assert_object(fixture->store, pinned_handle, 300, 1);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->errors_reported >= 8);
+    free(stats);
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+struct pinning {
+    handle_store *store;
+    handle_t handles[64];
+    const void *left_behind[64]; /* pinned by one thread, unpinned by another */
+};
+
+static void
+pin_and_unpin(void *arg, unsigned index)
+{
+    struct pinning *shared = arg;
+    uint64_t random = index + 1;
+    for (unsigned i = 0; i < scaled(20000); i++) {
+        unsigned k = (unsigned)random_below(&random, 64);
+        section_enter();
+        const void *object = handle_pin(shared->store, shared->handles[k]);
+        section_leave();
+        thread_check(object != NULL);
+        object = __atomic_exchange_n(&shared->left_behind[k], object, __ATOMIC_ACQ_REL);
+        if (!object)
+            continue;
+        thread_check(mismatch(object, 100, k) == 100);
+        handle_unpin(shared->store, object);
+    }
+}
+
+/* One object's pins come from several threads and go to others, beside the background mover. */
+static void
+pins_cross_threads(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct pinning shared;
+    memset(&shared, 0, sizeof(shared));
+    shared.store = fixture->store;
+    for (unsigned k = 0; k < 64; k++)
+        shared.handles[k] = make_object(fixture->store, 100, k);
+    run_threads(4, pin_and_unpin, &shared);
+    for (unsigned k = 0; k < 64; k++)
+        if (shared.left_behind[k])
+            handle_unpin(fixture->store, shared.left_behind[k]);
+    assert_int_equal(pins_held(fixture->store), 0);
+    compact_checked(fixture->store, NULL);
+}
+
+int
+group_pins(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(pins_nest),          STORE_TEST(pins_of_every_size),
+        STORE_TEST(pin_for_writing),    STORE_TEST(pinned_objects_do_not_move),
+        STORE_TEST(freed_while_pinned), STORE_TEST(freed_now_while_pinned),
+        STORE_TEST(cell_pins),          STORE_TEST(unpin_of_what_is_not_pinned),
+    };
+    return cmocka_run_group_tests_name("pins", tests, NULL, NULL);
+}
+
+int
+group_pins_threads(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(pins_cross_threads),
+    };
+    return cmocka_run_group_tests_name("pins_threads", tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_resize.c - handle_resize and handle_cell_resize: up and down, within a slot and to another,
+ * contents kept up to the smaller size, readers of the old size, refusals that change nothing.
+ */
+#include "support.h"
+
+static size_t
+smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* From each size of the list to each other. Fails when the copy is too short, or goes by the class
+ * instead of the size asked for. */
+static void
+every_size_to_every_other(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t step = slow_run() ? 7 : 1;
+    for (size_t a = 0; a < test_sizes_count; a += step) {
+        for (size_t b = 0; b < test_sizes_count; b++) {
+            size_t from = test_sizes[a], to = test_sizes[b];
+            uint64_t seed = a * 1000 + b;
+            handle_t handle = make_object(fixture->store, from, seed);
+            assert_int_equal(handle_resize(fixture->store, handle, to), 0);
+            section_enter();
+            const void *object = handle_deref(fixture->store, handle);
+            assert_non_null(object);
+            assert_int_equal(handle_size(fixture->store, handle), to);
+            assert_filled(object, smaller(from, to), seed);
+            section_leave();
+            assert_int_equal(handle_store_used(fixture->store), to);
+            assert_int_equal(handle_free(fixture->store, handle), 0);
+        }
+    }
+}
+
+static void
+cells_every_size(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_cell cell = HANDLE_CELL_INIT;
+    for (size_t a = 0; a < test_sizes_count; a++) {
+        size_t from = test_sizes[a], to = test_sizes[test_sizes_count - 1 - a];
+        section_enter();
+        fill(handle_cell_alloc(fixture->store, &cell, from, 0), from, a);
+        assert_int_equal(handle_cell_set_tag(fixture->store, &cell, 0xabcdef), 0);
+        assert_int_equal(handle_cell_resize(fixture->store, &cell, to), 0);
+        uint32_t tag = 0;
+        const void *object = handle_cell_read(fixture->store, &cell, &tag);
+        assert_non_null(object);
+        assert_int_equal(tag, 0xabcdef);
+        assert_int_equal(handle_cell_size(fixture->store, &cell), to);
+        assert_filled(object, smaller(from, to), a);
+        assert_int_equal(handle_cell_free(fixture->store, &cell), 0);
+        section_leave();
+    }
+}
+
+/* An object that grows byte by byte and shrinks again, with compaction in between. */
+static void
+byte_by_byte(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 0, 1);
+    size_t most = 1200;
+    for (size_t size = 1; size <= most; size++) {
+        section_enter();
+        assert_int_equal(handle_resize(fixture->store, handle, size), 0);
+        fill(handle_deref_mut(fixture->store, handle), size, 7);
+        section_leave();
+        assert_object(fixture->store, handle, size, 7);
+        if (size % 100 == 0)
+            compact_checked(fixture->store, NULL);
+    }
+    for (size_t size = most; size-- > 0;) {
+        assert_int_equal(handle_resize(fixture->store, handle, size), 0);
+        assert_object(fixture->store, handle, size, 7);
+    }
+}
+
+/* A reader that resolved the object before keeps it complete, whatever the new size is. Fails
+ * when a resize in place spoils the bytes it cuts off while a section is open, or gives the old
+ * slot back at once. */
+static void
+a_reader_keeps_the_old_object(void **state)
+{
+    struct fixture *fixture = *state;
+    static const size_t sizes[] = {0, 90, 99, 100, 101, 104, 500, 5000, 100000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        handle_t handle = make_object(fixture->store, 100, i);
+        section_enter();
+        const void *before = handle_deref(fixture->store, handle);
+        assert_int_equal(handle_resize(fixture->store, handle, sizes[i]), 0);
+        for (unsigned n = 0; n < 200; n++) {
+            void *other = NULL;
+            assert_int_not_equal(handle_alloc_object(fixture->store, 100, 0, &other), 0);
+            fill(other, 100, ~i);
+        }
+        assert_filled(before, 100, i);
+        section_leave();
+    }
+}
+
+static void
+refusals_change_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 150, 1);
+    assert_int_equal(handle_resize(fixture->store, handle, 2 * TEST_ARENA_BYTES), -EINVAL);
+    assert_int_equal(handle_resize(fixture->store, handle, SIZE_MAX), -EINVAL);
+    assert_object(fixture->store, handle, 150, 1);
+    assert_int_equal(handle_free(fixture->store, handle), 0);
+    assert_int_equal(handle_resize(fixture->store, handle, 10), -ENOENT);
+    assert_int_equal(handle_resize(fixture->store, HANDLE_NULL, 10), -ENOENT);
+    handle_cell cell = HANDLE_CELL_INIT;
+    section_enter();
+    assert_int_equal(handle_cell_resize(fixture->store, &cell, 10), -ENOENT);
+    section_leave();
+    assert_true(cell.word == 0);
+}
+
+static void
+no_memory_changes_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    set_option(fixture->store, "max_bytes", "8M");
+    handle_t handle = make_object(fixture->store, 150, 1);
+    int result = handle_resize(fixture->store, handle, 16 * MIB);
+    assert_true(result == -ENOMEM || result == -EAGAIN);
+    assert_object(fixture->store, handle, 150, 1);
+    assert_int_equal(handle_resize(fixture->store, handle, 4000), 0);
+}
+
+/* Pinned for writing: -EBUSY until the last unpin, also when pinned for reading before and after.
+ * */
+static void
+pinned_for_writing_is_busy(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 150, 1);
+    section_enter();
+    const void *first = handle_pin(fixture->store, handle);
+    assert_int_equal(handle_resize(fixture->store, handle, 151), 0);
+    handle_unpin(fixture->store, first);
+    assert_int_equal(handle_resize(fixture->store, handle, 150), 0);
+    const void *reading = handle_pin(fixture->store, handle);
+    void *writing = handle_pin_mut(fixture->store, handle);
+    assert_ptr_equal(writing, reading);
+    section_leave();
+    assert_int_equal(handle_resize(fixture->store, handle, 10), -EBUSY);
+    assert_int_equal(handle_resize(fixture->store, handle, 10000), -EBUSY);
+    fill(writing, 150, 2); /* the address holds outside sections */
+    handle_unpin(fixture->store, reading);
+    assert_int_equal(handle_resize(fixture->store, handle, 10000), -EBUSY);
+    handle_unpin(fixture->store, writing);
+    assert_object(fixture->store, handle, 150, 2);
+    assert_int_equal(handle_resize(fixture->store, handle, 10000), 0);
+    section_enter();
+    assert_filled(handle_deref(fixture->store, handle), 150, 2);
+    section_leave();
+}
+
+/* Pinned for reading only: the object may be replaced, the pin keeps the old bytes. */
+static void
+pinned_for_reading_keeps_the_old_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle = make_object(fixture->store, 150, 1);
+    section_enter();
+    const void *pinned = handle_pin(fixture->store, handle);
+    section_leave();
+    assert_int_equal(handle_resize(fixture->store, handle, 20000), 0);
+    section_enter();
+    fill(handle_deref_mut(fixture->store, handle), 20000, 2);
+    section_leave();
+    compact_checked(fixture->store, NULL);
+    assert_filled(pinned, 150, 1);
+    assert_object(fixture->store, handle, 20000, 2);
+    handle_unpin(fixture->store, pinned);
+}
+
+/* ---- resizing under readers ------------------------------------------------------------------ */
+
+struct resized {
+    handle_store *store;
+    handle_t handle;
+    unsigned rounds;
+    unsigned stop;
+};
+
+/* Readers see the old object or the new one, both complete: the first 64 bytes are common to all
+ * sizes and must never be torn or undefined. */
+static void
+resize_or_read(void *arg, unsigned index)
+{
+    struct resized *shared = arg;
+    uint64_t random = index + 1;
+    if (index == 0) {
+        for (unsigned i = 0; i < shared->rounds; i++) {
+            size_t size = 64 + random_below(&random, 3000);
+            thread_check(handle_resize(shared->store, shared->handle, size) == 0);
+            quiesce();
+        }
+        __atomic_store_n(&shared->stop, 1, __ATOMIC_RELEASE);
+    }
+    while (!__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
+        section_enter();
+        const void *object = handle_deref(shared->store, shared->handle);
+        thread_check(object != NULL);
+        thread_check(mismatch(object, 64, 5) == 64);
+        thread_check(handle_size(shared->store, shared->handle) >= 64);
+        section_leave();
+    }
+}
+
+static void
+resized_under_readers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct resized shared = {fixture->store, make_object(fixture->store, 64, 5), scaled(30000), 0};
+    run_threads(3, resize_or_read, &shared);
+    section_enter();
+    assert_filled(handle_deref(fixture->store, shared.handle), 64, 5);
+    section_leave();
+}
+
+int
+group_resize(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(every_size_to_every_other),
+        STORE_TEST(cells_every_size),
+        STORE_TEST(byte_by_byte),
+        STORE_TEST(a_reader_keeps_the_old_object),
+        STORE_TEST(refusals_change_nothing),
+        STORE_TEST(no_memory_changes_nothing),
+        STORE_TEST(pinned_for_writing_is_busy),
+        STORE_TEST(pinned_for_reading_keeps_the_old_bytes),
+    };
+    return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
+}
+
+int
+group_resize_threads(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(resized_under_readers),
+    };
+    return cmocka_run_group_tests_name("resize_threads", tests, NULL, NULL);
+}

@@ -1,0 +1,302 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# lint.sh - what can be checked without running the code. Needs nothing installed but a shell: a
+# tool that is not there is left out, with a line that says so (tests/run.sh installs them all).
+#
+# The rules of clang-format, clang-tidy and cppcheck differ between versions. The versions below are
+# those that this tree is clean with; findings of another one are shown, and do not fail.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=tests/packages.sh
+. "$root/tests/packages.sh"
+
+llvm_version=14
+cppcheck_version=2.10
+all_checks='spdx lines order shell format tidy cppcheck'
+
+usage()
+{
+    cat <<END
+usage: tests/lint.sh [--build DIR] [--jobs N] [CHECK...]
+
+  --build DIR  where to configure for a compile database (default: build/lint)
+  --jobs N     how many files at a time, 1 to 1024 (default: the number of cores)
+  --help       this text
+
+CHECK, default all of them:
+  spdx      the licence line at the head of every source file
+  lines     lines of at most 100 characters
+  order     which file includes which: only files above it in the list of layers
+  shell     shellcheck over the scripts
+  format    clang-format over C and C++
+  tidy      clang-tidy over src and defrag
+  cppcheck  cppcheck over src and defrag
+END
+}
+
+# files PATTERN...: the files of the tree, without what .gitignore names.
+files()
+{
+    if git -C "$root" rev-parse --git-dir >/dev/null 2>&1; then
+        git -C "$root" ls-files -co --exclude-standard -- "$@" | while IFS= read -r file; do
+            [ ! -f "$root/$file" ] || printf '%s\n' "$file"
+        done
+    else
+        for pattern in "$@"; do
+            case $pattern in
+            */*) set -- -path "./$pattern" ;;
+            *) set -- -name "$pattern" ;;
+            esac
+            (cd "$root" && find . -name '.git' -prune -o -path './build*' -prune -o -type f \
+                "$@" -print) | sed 's,^\./,,'
+        done | sort -u
+    fi
+}
+
+c_files()
+{
+    files '*.c' '*.h' '*.cc' '*.inc'
+}
+
+source_files()
+{
+    c_files
+    files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' 'CMakeLists.txt' \
+        '*/CMakeLists.txt' '.ci/run'
+}
+
+# has TOOL: is it here?
+has()
+{
+    command -v "$1" >/dev/null 2>&1 && return 0
+    note "$1 is not installed: left out"
+    return 1
+}
+
+# binding TOOL VERSION: is it the version whose findings count? Looks at --version's first number
+# that stands behind the word "version", or at the end of the line.
+binding()
+{
+    found=$("$1" --version | sed -n -E 's/^(.*version |[A-Za-z]+ )([0-9]+(\.[0-9]+)*).*$/\2/p' |
+        head -n 1)
+    case $found in
+    "$2" | "$2".*) return 0 ;;
+    esac
+    note "$1 is version ${found:-unknown}, the rules were written for $2: findings do not fail"
+    return 1
+}
+
+# judge TOOL VERSION STATUS: a tool's exit status, as far as its version is binding.
+judge()
+{
+    [ "$3" -ne 0 ] || return 0
+    ! binding "$1" "$2"
+}
+
+check_spdx()
+{
+    source_files | while IFS= read -r file; do
+        head -n 2 "$root/$file" | grep -q 'SPDX-License-Identifier: MIT' || printf '%s\n' "$file"
+    done >"$work/found"
+    if [ -s "$work/found" ]; then
+        sed 's/$/: no SPDX-License-Identifier: MIT in the first two lines/' "$work/found"
+        return 1
+    fi
+}
+
+check_lines()
+{
+    source_files | (cd "$root" && LC_ALL=C.UTF-8 xargs grep -nE '^.{101,}$' /dev/null) \
+        >"$work/found" || true
+    if [ -s "$work/found" ]; then
+        sed -E 's/^([^:]*:[0-9]+):.*/\1: longer than 100 characters/' "$work/found"
+        return 1
+    fi
+}
+
+# The layers, lowest first. A file includes only files above it (and, for a .c, its own header);
+# a name without an ending stands for both. src/ never includes defrag/, except where the store
+# starts it.
+layers='
+include/sinter/handle.h
+src/base.h src/config.h src/atomic.h src/hooks.h src/lock src/budget.h src/osmem src/rcu
+src/size_class src/span src/heap src/reference src/thread_cache src/handle_table src/store.h
+src/stats src/stats_print.h src/stats_fields src/stats_print.c src/options src/object
+src/handle.c src/cell.c src/pin.c src/update.c src/walk src/check src/fork src/store.c
+defrag/policy defrag/migrate defrag/evacuate defrag/defrag.h defrag/machine.c defrag/defrag.c
+'
+layers_exception='src/store.c defrag/defrag.h'
+
+check_order()
+{
+    files 'src/*.c' 'src/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
+    (
+        cd "$root"
+        # An include in quotes names a file of src or defrag; public headers are in brackets.
+        xargs grep -nE '^ *# *include +("|<sinter/)' /dev/null <"$work/files" || true
+    ) | awk -v layers="$layers" -v exception="$layers_exception" -v files="$work/files" '
+        function stem(path)
+        {
+            sub(/\.[a-z]+$/, "", path)
+            return path
+        }
+        function rank(path)
+        {
+            return path in layer ? layer[path] : layer[stem(path)] + 0
+        }
+        function complain(text)
+        {
+            print text
+            bad = 1
+        }
+        BEGIN {
+            n = split(layers, name, /[ \n]+/)
+            for (i = 1; i <= n; i++)
+                if (name[i] != "")
+                    layer[name[i]] = i
+            while ((getline path < files) > 0) {
+                known[path] = 1
+                if (!rank(path))
+                    complain(path ": not in the list of layers in tests/lint.sh")
+            }
+            known["include/sinter/handle.h"] = 1
+        }
+        {
+            split($0, part, ":")
+            target = $0
+            sub(/^[^"<]*["<]/, "", target)
+            sub(/[">].*$/, "", target)
+            sub(/^\.\.\/include\//, "", target)
+            if (target ~ /^sinter\//)
+                target = "include/" target
+            else if (("src/" target) in known)
+                target = "src/" target
+            else
+                target = "defrag/" target
+            where = part[1] ":" part[2] ": "
+            if (!(target in known))
+                complain(where "includes a file that is neither in src nor in defrag")
+            else if (part[1] " " target == exception)
+                next
+            else if (part[1] ~ /^src\// && target ~ /^defrag\//)
+                complain(where "src includes " target)
+            else if (rank(target) > rank(part[1]))
+                complain(where "includes " target ", which stands below it in the layers")
+            else if (rank(target) == rank(part[1]) && stem(target) != stem(part[1]))
+                complain(where "includes " target ", which has the same layer")
+        }
+        END { exit bad }'
+}
+
+check_shell()
+{
+    has shellcheck || return 0
+    files '*.sh' '.ci/run' | (cd "$root" && xargs shellcheck -x -P "$root")
+}
+
+check_format()
+{
+    has clang-format || return 0
+    status=0
+    c_files | grep -v '\.inc$' |
+        (cd "$root" && xargs clang-format --dry-run -Werror) 2>"$work/found" || status=$?
+    sed -n 's/^\([^:]*:[0-9]*\):[0-9]*: error: code should.*/\1/p' "$work/found" | uniq |
+        sed 's/$/: not as clang-format puts it/'
+    # What it says besides: an option it does not know, a file it cannot read.
+    grep -vE '(error: code should|^ *\^|^[^:]*$)' "$work/found" | grep ' error: \|^error' || true
+    judge clang-format $llvm_version $status
+}
+
+# compile_database: the compiler's arguments for each file of src and defrag.
+compile_database()
+{
+    [ -z "${database-}" ] || return 0
+    cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=OFF \
+        -DSINTER_BENCH=OFF -DSINTER_EXAMPLES=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+        >"$work/cmake" 2>&1 || {
+        cat "$work/cmake"
+        return 1
+    }
+    database=$build/compile_commands.json
+}
+
+check_tidy()
+{
+    has clang-tidy || return 0
+    compile_database || return 1
+    status=0
+    files 'src/*.c' 'defrag/*.c' |
+        (cd "$root" && xargs -n 1 -P "$jobs" clang-tidy --quiet -p "$build") \
+            >"$work/tidy" 2>"$work/tidy.err" || status=$?
+    # One line for each finding; a header's findings come once for each file that includes it.
+    if [ $status -ne 0 ]; then
+        grep -hE '(error|warning): ' "$work/tidy" | LC_ALL=C sort -u | sed "s,^$root/,," ||
+            cat "$work/tidy.err"
+    fi
+    judge clang-tidy $llvm_version $status
+}
+
+# Without a cppcheck configuration of its own the tool takes every #if both ways; the compile
+# database and the compiler's macros keep it to what is built.
+check_cppcheck()
+{
+    has cppcheck || return 0
+    compile_database || return 1
+    status=0
+    cppcheck --quiet --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
+        --project="$database" -j "$jobs" -D__GNUC__=12 -D__x86_64__=1 -D__linux__=1 \
+        --suppress=missingIncludeSystem || status=$?
+    judge cppcheck $cppcheck_version $status
+}
+
+jobs=$(nproc 2>/dev/null || echo 1)
+build=$root/build/lint
+checks=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help)
+        usage
+        exit 0
+        ;;
+    --build | --jobs)
+        [ $# -ge 2 ] || die "option $1 needs a value"
+        case $1 in
+        --build) build=$2 ;;
+        --jobs) jobs=$2 ;;
+        esac
+        shift
+        ;;
+    -*) die "unknown option '$1' (see --help)" ;;
+    *)
+        case " $all_checks " in
+        *" $1 "*) checks="$checks $1" ;;
+        *) die "unknown check '$1': one of $all_checks" ;;
+        esac
+        ;;
+    esac
+    shift
+done
+case $jobs in
+'' | *[!0-9]* | ?????*) jobs_bad=1 ;;
+*) jobs_bad= ;;
+esac
+if [ -n "$jobs_bad" ] || [ "$jobs" -lt 1 ] || [ "$jobs" -gt 1024 ]; then
+    die "--jobs '$jobs': a number from 1 to 1024 is needed"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+failed=
+for check in ${checks:-$all_checks}; do
+    note "lint: $check"
+    "check_$check" || failed="$failed $check"
+done
+[ -z "$failed" ] || {
+    printf 'lint.sh: failed:%s\n' "$failed" >&2
+    exit 1
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cell.pml - objects named by two cells in the application's memory, which is given back a grace
+ * period after it may be (G6). One process holds the lock that serialises the cells' writers and
+ * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
+ * unlink, give the cell's memory back. Readers and pinners find a cell while it is linked. A
+ * walker follows headers under the mover's lock, as handle_store_each and _check do.
+ *
+ * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
+ * a resolved object is not reused; a pinned slot is not reclaimed; each slot is reclaimed once.
+ *
+ * Seeded bugs, beside mover.inc's and pin.inc's: BUG_40 relocate does not make `from` LIVE first;
+ * BUG_41 free clears the header in its section, but after the application's call_rcu; BUG_42
+ * set_tag stores after loading MOVING; BUG_43 cell memory goes although an update is pending;
+ * BUG_44 free stores after loading MOVING; BUG_45 the header of a pinned slot is cleared only by
+ * its last unpin; BUG_46 a failed commit clears the header in a later section; BUG_47 cell memory
+ * goes without a grace period.
+ */
+#ifndef OPS
+#define OPS 2
+#endif
+#ifndef READERS
+#define READERS 0
+#endif
+#ifndef PINNERS
+#define PINNERS 0
+#endif
+#ifndef WALKERS
+#define WALKERS 0
+#endif
+#ifndef SLOTS
+#define SLOTS 3
+#endif
+#define CELLS      2
+#define ALIVE      0
+#define DYING      1 /* handed to call_rcu */
+#define GIVEN_BACK 2
+byte R[CELLS];
+byte mem[CELLS]; /* the memory a cell lies in */
+byte gpc[CELLS]; /* call_rcu: the sections it still waits for */
+
+#define MATCH(w, gen) (STATE(w) != FREE)
+#define TOUCH(r)      assert(mem[r] != GIVEN_BACK)
+#define LEFT          cells_wait(ME)
+
+inline cells_wait(left)
+{
+    gpc[0] = gpc[0] & ~left;
+    gpc[1] = gpc[1] & ~left;
+    if
+    :: mem[0] == DYING && gpc[0] == 0 -> mem[0] = GIVEN_BACK
+    :: else
+    fi;
+    if
+    :: mem[1] == DYING && gpc[1] == 0 -> mem[1] = GIVEN_BACK
+    :: else
+    fi
+}
+#include "pin.inc"
+#include "mover.inc"
+
+bool linked[CELLS];  /* readers find it */
+byte tag[CELLS];     /* as the application set it (ghost) */
+byte content[CELLS]; /* of the object, as the application wrote it (ghost) */
+byte lookers;        /* sections of those who look cells up */
+
+/* The word of cell c for changing what it names, or the header: LIVE until the section ends. */
+inline make_live(c, w, ok)
+{
+    load(c, w);
+    do
+    :: STATE(w) == LIVE -> break
+    :: else -> /* MOVING: only the mover and those who call it off change it */
+        cas(c, w, WITH(w, LIVE), ok);
+        load(c, w)
+    od;
+    ok = 0
+}
+
+/* Empties cell c: ok if the word was LIVE, and the slot reusable at once if nobody can see it. */
+inline unname(c, w, ok)
+{
+    load(c, w);
+    if
+#ifdef BUG_44
+    :: true -> d_step { TOUCH(c); R[c] = 0; ok = 1 }
+#else
+    :: STATE(w) == LIVE -> d_step { TOUCH(c); R[c] = 0; ok = 1 } /* see fence.pml */
+    :: else ->
+        do
+        :: cas(c, w, 0, ok);
+            if
+            :: ok -> break
+            :: else -> load(c, w)
+            fi
+        od;
+        ok = 0
+#endif
+    fi
+}
+
+/* The application hands the memory around cell c to call_rcu. */
+inline give_back(c)
+{
+    d_step {
+        mem[c] = DYING;
+#ifndef BUG_47
+        gpc[c] = open;
+#endif
+        cells_wait(0);
+        x_ = 0
+    }
+}
+
+inline set_tag(c, w, ok)
+{
+    load(c, w);
+    if
+#ifdef BUG_42
+    :: true -> R[c] = WORD(1 - GEN(w), LIVE, SLOT(w))
+#else
+    :: STATE(w) == LIVE -> R[c] = WORD(1 - GEN(w), LIVE, SLOT(w)) /* plain store */
+    :: else ->
+        do
+        :: cas(c, w, WORD(1 - GEN(w), LIVE, SLOT(w)), ok);
+            if
+            :: ok -> break
+            :: else -> load(c, w)
+            fi
+        od
+#endif
+    fi;
+    tag[c] = 1 - tag[c]
+}
+
+inline relocate(from, to, w, s, ok)
+{
+#ifdef BUG_40
+    load(from, w);
+#else
+    make_live(from, w, ok);
+#endif
+    s = SLOT(w);
+    hdr[s] = HEADER(to, 0);
+    d_step { R[to] = WORD(GEN(w), LIVE, s); tag[to] = tag[from]; content[to] = content[from] }
+    d_step { R[from] = 0; tag[from] = 0; content[from] = 0 }
+}
+
+#ifdef BUG_43
+#define DONE_WITH(c) true
+#else
+#define DONE_WITH(c) (uo == 0 || uc != c) /* no update on it is pending */
+#endif
+
+/* The one writer of both cells; every turn of the loop is one section. */
+proctype holder()
+{
+    byte c, w, s, n, objects;
+    byte uc, us, uv, uo; /* a pending update: cell, slot seen, its version, object; uo 0: none */
+    bool ok;
+    objects = 1;
+    do
+    :: n < OPS ->
+        n++;
+        if
+        :: c = 0
+        :: c = 1
+        fi;
+        atomic {
+            assert(mem[c] != ALIVE || GEN(R[c]) == tag[c]); /* no tag was lost */
+            section_enter()
+        }
+        if
+        :: mem[c] == ALIVE && STATE(R[c]) != FREE -> set_tag(c, w, ok)
+        :: mem[c] == ALIVE && STATE(R[c]) != FREE ->
+            make_live(c, w, ok);
+            d_step { /* at any time later in the section */
+                READABLE(SLOT(w), owner[SLOT(w)]);
+                assert(SLOT(R[c]) == SLOT(w));
+                data[SLOT(w)] = data[SLOT(w)] | (1 << n);
+                content[c] = content[c] | (1 << n)
+            }
+        :: mem[c] == ALIVE && STATE(R[c]) != FREE &&
+           mem[1 - c] == ALIVE && STATE(R[1 - c]) == FREE ->
+            relocate(c, 1 - c, w, s, ok)
+        :: mem[c] == ALIVE && STATE(R[c]) != FREE -> /* free, or free_now of what nobody sees */
+            unname(c, w, ok);
+            s = SLOT(w);
+            d_step { tag[c] = 0; content[c] = 0; w = owner[s] }
+#ifdef BUG_41
+            if
+            :: linked[c] = 0; give_back(c)
+            :: true
+            fi;
+#endif
+            if
+            :: ok && !linked[c] && lookers == 0 && !PINNED(s) ->
+                hdr[s] = 0;
+                release(s, w)
+            :: true ->
+#ifdef BUG_45
+                if
+                :: PINNED(s)
+                :: else -> hdr[s] = 0
+                fi;
+#else
+                hdr[s] = 0;
+#endif
+                ended(s, w, ok)
+            fi;
+            if
+            :: mem[c] == ALIVE && DONE_WITH(c) -> linked[c] = 0; give_back(c)
+            :: true
+            fi
+        :: mem[c] == ALIVE && STATE(R[c]) == FREE -> /* alloc */
+            take_slot(s, objects + 1);
+            if
+            :: s != NONE ->
+                objects++;
+                hdr[s] = HEADER(c, 0);
+                d_step { R[c] = WORD(0, LIVE, s); content[c] = 0 }
+                d_step { data[s] = 1; content[c] = 1 }
+            :: else
+            fi
+        :: mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 -> /* update_begin */
+            pin(c, 0, 0, w, us, uo, ok);
+            take_slot(uv, uo);
+            uc = c;
+            if
+            :: uv == NONE -> unpin(us, uo, ok); uo = 0
+            :: else
+            fi
+        :: uo != 0 -> /* update_commit */
+            data[uv] = 64; /* filled at some time since begin */
+            hdr[uv] = HEADER(uc, 0);
+            load(uc, w);
+            ok = 0;
+            do
+            :: !ok && STATE(w) != FREE && SLOT(w) == us ->
+                d_step {
+                    cas(uc, w, WORD(GEN(w), LIVE, uv), ok);
+                    if
+                    :: ok -> content[uc] = 64
+                    :: else
+                    fi;
+                    x_ = 0
+                }
+                load(uc, w)
+            :: else -> break
+            od;
+            if
+            :: ok ->
+                hdr[us] = 0;
+                ended(us, uo, ok)
+            :: else ->
+#ifdef BUG_46
+                if
+                :: mem[uc] == ALIVE && STATE(R[uc]) == FREE -> linked[uc] = 0; give_back(uc)
+                :: else
+                fi;
+                section_leave();
+                section_enter();
+#endif
+                hdr[uv] = 0;
+                release(uv, uo)
+            fi;
+            unpin(us, uo, ok);
+            uo = 0
+        :: uo != 0 -> /* update_abort */
+            release(uv, uo);
+            unpin(us, uo, ok);
+            uo = 0
+        :: mem[c] == ALIVE && linked[c] -> linked[c] = 0
+        :: mem[c] == ALIVE && STATE(R[c]) == FREE && !linked[c] && DONE_WITH(c) ->
+            give_back(c)
+        :: true
+        fi;
+        atomic {
+            if
+            :: uo == 0 -> uc = 0; us = 0; uv = 0
+            :: else
+            fi;
+            c = 0; w = 0; s = 0; ok = 0;
+            section_leave()
+        }
+    :: else -> break
+    od;
+    if /* as destroy asks for */
+    :: uo != 0 -> release(uv, uo); unpin(us, uo, ok)
+    :: else
+    fi
+}
+
+/* cell_read and a look at the object; c is found while it is linked. */
+proctype reader()
+{
+    byte c, w, o, want;
+    atomic {
+        if
+        :: c = 0
+        :: c = 1
+        fi
+    }
+    d_step { section_enter(); lookers++ }
+    if
+    :: linked[c] ->
+        d_step { TOUCH(c); w = R[c]; want = content[c]; o = owner[SLOT(w)] }
+        if
+        :: STATE(w) != FREE ->
+            d_step {
+                READABLE(SLOT(w), o);
+                assert((data[SLOT(w)] & want) == want)
+            }
+        :: else
+        fi
+    :: else
+    fi;
+    d_step { lookers--; section_leave() }
+}
+
+proctype pinner()
+{
+    byte c, w, s, o;
+    bool ok;
+    atomic {
+        s = NONE;
+        if
+        :: c = 0
+        :: c = 1
+        fi
+    }
+    d_step { section_enter(); lookers++ }
+    if
+    :: linked[c] -> pin(c, 0, 0, w, s, o, ok)
+    :: else
+    fi;
+    d_step { lookers--; section_leave() }
+    if
+    :: s != NONE ->
+        d_step { READABLE(s, o) }
+        unpin(s, o, ok)
+    :: else
+    fi
+}
+
+/* Follows every slot's header once. */
+proctype walker()
+{
+    byte s, h, w;
+    do
+    :: s < SLOTS ->
+        section_enter();
+        atomic { !mover_lock -> mover_lock = 1 }
+        h = hdr[s];
+        if
+        :: h != 0 -> load(NAMED_BY(h), w)
+        :: else
+        fi;
+        atomic { mover_lock = 0; h = 0; w = 0; s++; section_leave() }
+    :: else -> break
+    od
+}
+
+init
+{
+    byte i, s;
+    atomic {
+        life[0] = S_USED;
+        owner[0] = 1;
+        hdr[0] = HEADER(0, 0);
+        R[0] = WORD(0, LIVE, 0);
+        linked[0] = 1;
+        linked[1] = 1;
+        SPAWN(i, MOVERS, mover(i));
+        run holder();
+        SPAWN(i, READERS, reader());
+        SPAWN(i, PINNERS, pinner());
+        SPAWN(i, WALKERS, walker())
+    }
+    atomic { /* the end: what is used is named, by a cell that holds what was written to it */
+        _nr_pr == 1 ->
+        do
+        :: s < SLOTS ->
+            assert(life[s] != S_RETIRED && (pins[s] & COUNT) == 0);
+            if
+            :: life[s] == S_USED ->
+                i = NAMED_BY(hdr[s]);
+                assert(hdr[s] != 0 && mem[i] == ALIVE && STATE(R[i]) != FREE && SLOT(R[i]) == s);
+                assert(GEN(R[i]) == tag[i] && data[s] == content[i])
+            :: else
+            fi;
+            s++
+        :: else -> break
+        od;
+        assert(STATE(R[0]) == FREE || life[SLOT(R[0])] == S_USED);
+        assert(STATE(R[1]) == FREE || life[SLOT(R[1])] == S_USED)
+    }
+}

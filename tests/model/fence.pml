@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fence.pml - the end of an object and its pins, over store buffers. cell_free ends an object by a
+ * plain store (G4), then looks whether its span has pin words; a pinner makes them if it is the
+ * first one there, raises the count, then looks whether the cell still names the slot (G5). Each
+ * can miss what the other stored. So the slot goes to limbo, and is looked at once more after its
+ * grace period, which waits for every pinner that found the cell: pinned, it is left to the last
+ * unpin, which retires it again. Not here: the mover, for a move is called off by CAS; how pins,
+ * moves and reuse meet (pin.pml).
+ *
+ * Checked: a pinned slot is not reclaimed; nobody retires a slot that another has retired; in the
+ * end it is reclaimed.
+ *
+ * With FENCE the free passes a full fence before it looks; then BUG_60 is none.
+ *
+ * Seeded bugs: BUG_60 no second look after the grace period; BUG_61 the second look does not set
+ * FREED; BUG_62 the pinner does not look again; BUG_63 the second look takes GONE for a reason to
+ * keep the slot.
+ */
+#ifndef PINNERS
+#define PINNERS 1
+#endif
+#define THREADS   (1 + PINNERS)
+#define A_WORD    0 /* the cell: 1 names the slot, 0 empty */
+#define A_PINS    1 /* the span has pin words */
+#define A_PIN     2 /* the slot's: count, FREED, GONE */
+#define A_LEFT    3 /* a store here ends thread v's section */
+#define ADDRESSES 4
+#define COUNT     7
+#define FREED     8
+#define GONE      16
+
+/* The slot (ghost, but for LIMBO). */
+#define NAMED     0
+#define LIMBO     1
+#define HELD      2 /* ended, and left to the last unpin */
+#define RECLAIMED 3
+
+byte open; /* bit p: thread p is inside a section */
+byte gp;   /* limbo: the sections that the slot still waits for */
+byte life;
+
+/* A section ends when the store that says so is visible: a grace period sees no more. */
+#define WROTE(at, v) if \
+    :: (at) == A_LEFT -> open = open & ~(1 << (v)); gp = gp & ~(1 << (v)) \
+    :: else \
+    fi
+#include "tso.inc"
+
+inline section_enter()
+{
+    d_step { FENCED -> open = open | (1 << me) }
+}
+
+inline section_leave()
+{
+    store(A_LEFT, me)
+}
+
+inline retire(was)
+{
+    d_step {
+        assert(life == was);
+        life = LIMBO;
+        gp = open
+    }
+}
+
+/* sn_pin_end_object: one locked instruction. last: whether the slot is the caller's. */
+inline end_object(last)
+{
+    last = (memory[A_PIN] & COUNT) == 0 || (memory[A_PIN] & GONE) != 0;
+    memory[A_PIN] = memory[A_PIN] | FREED | (last -> GONE : 0)
+}
+
+proctype freer(byte me)
+{
+    byte v;
+    bool last;
+    section_enter();
+    load(A_WORD, v);
+    assert(v == 1); /* the cell's one writer */
+    store(A_WORD, 0);
+#ifdef FENCE
+    FENCED;
+#endif
+    load(A_PINS, v);
+    if
+    :: v == 0 -> last = 1
+    :: else ->
+        d_step {
+            FENCED ->
+            end_object(last);
+            life = (last -> life : HELD)
+        }
+    fi;
+    if
+    :: last -> retire(NAMED)
+    :: else
+    fi;
+    section_leave()
+}
+
+inline unpin(last)
+{
+    d_step {
+        FENCED ->
+        assert((memory[A_PIN] & COUNT) > 0);
+        memory[A_PIN] = memory[A_PIN] - 1;
+        last = (memory[A_PIN] & (COUNT | FREED | GONE)) == FREED;
+        memory[A_PIN] = memory[A_PIN] | (last -> GONE : 0)
+    }
+    if
+    :: last -> retire(HELD)
+    :: else
+    fi
+}
+
+proctype pinner(byte me)
+{
+    byte v;
+    bool last;
+    section_enter();
+    load(A_WORD, v);
+    if
+    :: v == 1 ->
+        load(A_PINS, v);
+        if
+        :: v == 0 -> d_step { FENCED -> memory[A_PINS] = 1 } /* by CAS */
+        :: else
+        fi;
+        d_step { FENCED -> memory[A_PIN] = memory[A_PIN] + 1 }
+#ifdef BUG_62
+        v = 1;
+#else
+        load(A_WORD, v);
+#endif
+        if
+        :: v == 1 -> section_leave(); assert(life != RECLAIMED) /* at any time until unpin */
+        :: else -> skip
+        fi;
+        unpin(last);
+        if
+        :: v == 0 -> section_leave()
+        :: else
+        fi
+    :: else -> section_leave()
+    fi
+}
+
+/* Reclaims what is in limbo after its grace period. */
+active proctype gp_thread()
+{
+    bool last;
+end:
+    do
+    :: atomic {
+        life == LIMBO && gp == 0 ->
+        last = 1;
+#ifndef BUG_60
+        if
+        :: memory[A_PINS] == 0
+#ifdef BUG_63
+        :: memory[A_PINS] != 0 && (memory[A_PIN] & GONE) != 0 -> last = 0
+        :: memory[A_PINS] != 0 && (memory[A_PIN] & GONE) == 0 -> end_object(last)
+#elif defined(BUG_61)
+        :: else -> last = (memory[A_PIN] & COUNT) == 0 || (memory[A_PIN] & GONE) != 0
+#else
+        :: else -> end_object(last)
+#endif
+        fi;
+#endif
+        life = (last -> RECLAIMED : HELD)
+    }
+    od
+}
+
+init
+{
+    byte i;
+    atomic {
+        memory[A_WORD] = 1;
+#ifdef PREMADE
+        memory[A_PINS] = 1;
+#endif
+        run freer(0);
+        i = 1;
+        do
+        :: i < THREADS -> run pinner(i); i++
+        :: else -> i = 0; break
+        od
+    }
+    atomic {
+        _nr_pr == 3 && life != LIMBO && open == 0 ->
+        assert(life == RECLAIMED && (memory[A_PIN] & COUNT) == 0)
+    }
+}

@@ -1,0 +1,273 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run.sh - exhausts the models of the move protocol, then shows that each seeded bug is found. What
+# a model says, and which bugs it can be built with, stands at its head. Needs spin and gcc.
+#
+# A model is good when its whole state space was searched (exact states, no bitstate hashing) and
+# no assertion failed, nobody stood still for ever. A bug is found when an assertion fails.
+set -u
+
+usage()
+{
+    cat <<END
+usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
+
+  --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
+  --only NAME   one model: move, pin, update, cell, takeback, fence (default: all)
+  --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
+                (default: 3000, with --full 8000)
+  --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
+                the trail, which spin -t -p -k plays back (default: a temporary directory)
+
+Status: 0 all good, 1 a model failed or a bug was not found, 2 it could not run.
+END
+}
+
+die()
+{
+    printf 'run.sh: error: %s\n' "$*" >&2
+    exit 2
+}
+
+# What is exhausted: form, model, sizes. The short form leaves something of everything in.
+searches()
+{
+    cat <<END
+short  move      -DREADERS=1 -DWRITERS=1 -DFREERS=1
+short  move      -DWRITERS=1 -DRESIZERS=1 -DBATCHES=2
+short  move      -DCHURN=2 -DBATCHES=2 -DCALL_OFF
+short  move      -DREADERS=1 -DFREERS=2 -DCHURN=1 -DBATCHES=0
+short  pin       -DPINNERS=1 -DFREERS=1 -DREUSE=1
+short  pin       -DPINNERS=2 -DFREERS=1 -DREADERS=1 -DBATCHES=0
+short  pin       -DWRITE_PINNERS=1 -DRESIZERS=1 -DCALL_OFF
+short  pin       -DPINNERS=1 -DSOLE_FREERS=1 -DREUSE=1
+short  update    -DUPDATERS=1 -DREADERS=1 -DCALL_OFF
+short  update    -DUPDATERS=1 -DFREERS=1
+short  update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
+short  cell      -DOPS=3
+short  cell      -DOPS=1 -DBATCHES=2 -DCALL_OFF
+short  cell      -DOPS=1 -DREADERS=1
+short  cell      -DOPS=1 -DPINNERS=1
+short  cell      -DOPS=1 -DWALKERS=1
+short  takeback  -DOPS=4
+short  takeback  -DOPS=3 -DTAKERS=2
+short  takeback  -DOPS=3 -DNO_MEMBARRIER
+short  fence     -DPINNERS=2
+short  fence     -DPINNERS=2 -DPREMADE
+short  fence     -DPINNERS=2 -DFENCE -DBUG_60
+full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
+full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCALL_OFF
+full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
+full   move      -DWRITERS=2 -DROUNDS=2 -DFREERS=1 -DBATCHES=2
+full   pin       -DPINNERS=2 -DFREERS=1 -DREUSE=1
+full   pin       -DPINNERS=1 -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=2 -DCALL_OFF
+full   pin       -DPINNERS=2 -DSOLE_FREERS=1 -DREUSE=1 -DBATCHES=2
+full   pin       -DPINNERS=1 -DREADERS=1 -DFREERS=1 -DREUSE=1
+full   update    -DUPDATERS=2
+full   update    -DUPDATERS=1 -DREADERS=1 -DFREERS=1 -DBATCHES=2
+full   update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3
+full   cell      -DOPS=4
+full   cell      -DOPS=3 -DBATCHES=2 -DCALL_OFF
+full   cell      -DOPS=2 -DREADERS=1
+full   cell      -DOPS=2 -DPINNERS=1
+full   cell      -DOPS=2 -DWALKERS=1
+full   takeback  -DOPS=2 -DOWNERS=2
+full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
+full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
+full   fence     -DPINNERS=3
+END
+}
+
+# Where each bug shows: model, number, sizes.
+bugs()
+{
+    cat <<END
+move      1   -DWRITERS=1
+move      2   -DREADERS=1
+move      3   -DWRITERS=1
+move      6   -DWRITERS=1
+move      7   -DWRITERS=1 -DBATCHES=2
+move      10  -DCHURN=1
+move      11  -DCHURN=1
+move      12  -DRESIZERS=1 -DFREERS=1 -DBATCHES=0
+move      13  -DRESIZERS=1 -DREADERS=1
+move      14  -DWRITERS=1
+move      15  -DFREERS=1 -DREADERS=1 -DCHURN=1 -DBATCHES=0
+pin       5   -DPINNERS=1
+pin       20  -DPINNERS=1
+pin       21  -DPINNERS=1 -DFREERS=1 -DBATCHES=0
+pin       22  -DPINNERS=2 -DFREERS=1 -DBATCHES=0
+pin       23  -DPINNERS=1 -DFREERS=1 -DBATCHES=0
+pin       24  -DPINNERS=2 -DFREERS=1 -DBATCHES=0
+pin       25  -DPINNERS=1 -DFREERS=2 -DREUSE=1 -DROUNDS=2 -DBATCHES=0
+pin       26  -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=0
+pin       27  -DPINNERS=1 -DSOLE_FREERS=1 -DBATCHES=0
+pin       28  -DPINNERS=1 -DFREERS=1 -DREADERS=1 -DBATCHES=0
+update    30  -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
+update    31  -DUPDATERS=1 -DFREERS=1 -DBATCHES=0
+update    32  -DUPDATERS=2 -DBATCHES=0
+update    33  -DUPDATERS=1 -DFREERS=1 -DBATCHES=0
+cell      4   -DOPS=1
+cell      8   -DOPS=1 -DWALKERS=1
+cell      9   -DOPS=1
+cell      40  -DOPS=1
+cell      41  -DOPS=1
+cell      42  -DOPS=1
+cell      43  -DOPS=3
+cell      44  -DOPS=1
+cell      45  -DOPS=1 -DPINNERS=1
+cell      46  -DOPS=3
+cell      47  -DOPS=1
+takeback  50  -DOPS=3
+takeback  51  -DOPS=3
+takeback  52  -DOPS=3
+takeback  53  -DOPS=3 -DTAKERS=2
+takeback  54  -DOPS=3
+takeback  55  -DOPS=3
+takeback  56  -DOPS=3
+fence     60  -DPINNERS=1
+fence     61  -DPINNERS=1
+fence     62  -DPINNERS=1 -DPREMADE
+fence     63  -DPINNERS=1 -DPREMADE
+END
+}
+
+# search NAME MODEL ARGUMENT...: builds the verifier in a directory of its own and runs it; what it
+# said is in $said. ARGUMENT: what spin is to define.
+search()
+{
+    dir=$work/$1
+    said=$dir/said
+    model=$2
+    shift 2
+    mkdir "$dir" || exit 2
+    (
+        cd "$dir" || exit 2
+        spin -a "$@" "$here/$model.pml" >said 2>&1 || exit 2
+        gcc $optimise -w -DSAFETY -DCOLLAPSE -DVECTORSZ=512 "-DMEMLIM=$memory" -o pan pan.c \
+            >said 2>&1 || exit 2
+        ./pan -m100000 -w20 >said 2>&1
+        true
+    ) || {
+        printf 'run.sh: error: %s %s does not build:\n' "$model" "$*" >&2
+        cat "$said" >&2
+        failed=$((failed + 1))
+        return 1
+    }
+    states=$(awk '/states, stored/ { printf "%.0f", $1; exit }' "$said")
+    [ -n "$keep" ] || rm -f "$dir"/pan*
+}
+
+# Whether the search went to the end without an error.
+exhausted()
+{
+    grep -q 'errors: 0$' "$said" && grep -q 'Full statespace search' "$said" &&
+        ! grep -qE 'not completed|too small|out of memory|reached -DMEMLIM|interrupted' "$said"
+}
+
+found()
+{
+    grep -q 'errors: 1$' "$said" && grep -q 'assertion violated' "$said"
+}
+
+complain()
+{
+    printf 'FAILED: %s\n' "$1"
+    grep -E '^pan:|^error|errors:|invalid end state' "$said" | sed 's/^/        /'
+    failed=$((failed + 1))
+}
+
+form=short
+only=
+memory=
+keep=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help)
+        usage
+        exit 0
+        ;;
+    --full) form=full ;;
+    --only | --memory | --keep)
+        [ $# -ge 2 ] || die "option $1 needs a value"
+        case $1 in
+        --only) only=$2 ;;
+        --memory) memory=$2 ;;
+        --keep) keep=$2 ;;
+        esac
+        shift
+        ;;
+    *) die "unknown option '$1' (see --help)" ;;
+    esac
+    shift
+done
+case $only in
+'' | move | pin | update | cell | takeback | fence) ;;
+*) die "--only '$only': one of move, pin, update, cell, takeback, fence is needed" ;;
+esac
+case $memory in
+'') if [ $form = full ]; then memory=8000; else memory=3000; fi ;;
+*[!0-9]* | ????????*) die "--memory '$memory': a number from 300 to 1000000 (MiB) is needed" ;;
+esac
+if [ "$memory" -lt 300 ] || [ "$memory" -gt 1000000 ]; then
+    die "--memory '$memory': a number from 300 to 1000000 (MiB) is needed"
+fi
+for tool in spin gcc awk; do
+    command -v $tool >/dev/null 2>&1 || die "$tool is not installed"
+done
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+if [ -n "$keep" ]; then
+    mkdir "$keep" || die "--keep '$keep': cannot be made, or exists"
+    work=$(CDPATH='' cd -- "$keep" && pwd)
+else
+    work=$(mktemp -d) || exit 2
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+fi
+# A large search repays the compiler's time, a small one does not.
+if [ $form = full ]; then optimise=-O2; else optimise=-O0; fi
+
+failed=0
+count=0
+searches >"$work/searches"
+bugs >"$work/bugs"
+: >"$work/totals"
+
+while read -r its_form model sizes; do
+    [ "$its_form" = $form ] || continue
+    [ "${only:-$model}" = "$model" ] || continue
+    count=$((count + 1))
+    # shellcheck disable=SC2086 # the sizes are words
+    search "search$count" "$model" $sizes </dev/null || continue
+    if exhausted; then
+        printf 'good   %-9s %10s states  %s\n' "$model" "$states" "$sizes"
+        printf '%s %s\n' "$model" "$states" >>"$work/totals"
+    else
+        complain "$model $sizes: errors, or the search did not end"
+    fi
+done <"$work/searches"
+
+while read -r model bug sizes; do
+    [ "${only:-$model}" = "$model" ] || continue
+    count=$((count + 1))
+    # shellcheck disable=SC2086 # the sizes are words
+    search "bug$bug" "$model" "-DBUG_$bug" $sizes </dev/null || continue
+    if found; then
+        printf 'found  %-9s %10s states  BUG_%s %s\n' "$model" "$states" "$bug" "$sizes"
+    else
+        complain "$model BUG_$bug $sizes: the bug was not found"
+    fi
+done <"$work/bugs"
+
+awk '{ sum[$1] += $2; all += $2 }
+     END { for (model in sum) printf "%-9s %10.0f states\n", model, sum[model] | "sort"
+           close("sort"); printf "%-9s %10.0f states, no errors in them\n", "all", all }' \
+    "$work/totals"
+if [ $failed -gt 0 ]; then
+    printf '%d of %d searches failed\n' $failed $count
+    exit 1
+fi
+printf 'all %d searches as they should be\n' $count

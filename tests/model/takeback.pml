@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * takeback.pml - the asymmetric lock of a thread cache, over store buffers. An owner marks itself
+ * busy by a plain store, then looks whether its cache is held; if it is, it leaves the cache alone
+ * and goes to the heap. A taker holds the caches, does one membarrier, and empties those whose
+ * owners are not busy; nobody waits for an owner. `held` counts, for takers and walks overlap.
+ * Limbo lists that were not handed over are taken back by the same lock. Not here: what the slots
+ * hold, when caches are taken back.
+ *
+ * Checked: a slot is in one place at a time, whoever asks; none is lost.
+ *
+ * Where membarrier is missing (NO_MEMBARRIER), an owner passes a full fence after it said busy.
+ *
+ * Seeded bugs: BUG_50 no membarrier; BUG_51 the taker does not look at busy; BUG_52 the compiler
+ * moves the owner's look at held before its store; BUG_53 takers do not exclude each other; BUG_54
+ * the taker lets go before it has emptied the cache; BUG_55 membarrier before held is raised;
+ * BUG_56 the owner is not busy any more before its cache is stored.
+ */
+#ifndef OWNERS
+#define OWNERS 1
+#endif
+#ifndef TAKERS
+#define TAKERS 1
+#endif
+#ifndef OPS /* of each owner */
+#define OPS 3
+#endif
+#ifndef TAKES /* by each taker */
+#define TAKES 1
+#endif
+#define THREADS      (OWNERS + TAKERS)
+#define WROTE(at, v) skip
+/* One owner's cache: count and two entries. */
+#define BUSY(p)      ((p) * 5)
+#define HELD(p)      ((p) * 5 + 1)
+#define CACHED(p)    ((p) * 5 + 2)
+#define ENTRY(p, n)  ((p) * 5 + 3 + (n))
+#define CAPACITY     2
+#define ADDRESSES    (OWNERS * 5)
+#include "tso.inc"
+
+/* Where a slot is: in the bitmap, in the cache of owner p, with its user (ghost but for the bitmap,
+ * which the class lock guards: its users pass full fences). */
+#define SLOTS       3
+#define IN_BITMAP   0
+#define IN_CACHE(p) (1 + (p))
+#define IN_USE      9
+byte place[SLOTS];
+bool takers_lock;
+
+/* The owner's side: enters with what held says in f; at 0 the cache is the owner's. */
+inline owner_enter(f)
+{
+#ifdef BUG_52
+    load(HELD(me), f);
+    store(BUSY(me), 1);
+#else
+    store(BUSY(me), 1);
+#ifdef NO_MEMBARRIER
+    FENCED;
+#endif
+    load(HELD(me), f);
+#endif
+}
+
+/* handle_alloc: s becomes a slot, or SLOTS if there is none. */
+inline get(s, n, f)
+{
+    owner_enter(f);
+    n = 0;
+    if
+    :: f == 0 -> load(CACHED(me), n)
+    :: else
+    fi;
+    if
+    :: n > 0 ->
+        d_step {
+            load_here(ENTRY(me, n - 1), s);
+            assert(place[s] == IN_CACHE(me));
+            place[s] = IN_USE
+        }
+#ifdef BUG_56
+        store(BUSY(me), 0);
+        store(CACHED(me), n - 1)
+#else
+        store(CACHED(me), n - 1);
+        store(BUSY(me), 0)
+#endif
+    :: else ->
+        store(BUSY(me), 0);
+        atomic {
+            FENCED ->
+            if
+            :: place[0] == IN_BITMAP -> s = 0; place[0] = IN_USE
+            :: place[1] == IN_BITMAP -> s = 1; place[1] = IN_USE
+            :: place[2] == IN_BITMAP -> s = 2; place[2] = IN_USE
+            :: else -> s = SLOTS
+            fi
+        }
+    fi
+}
+
+/* handle_free_now of slot s. */
+inline put(s, n, f)
+{
+    owner_enter(f);
+    n = CAPACITY;
+    if
+    :: f == 0 -> load(CACHED(me), n)
+    :: else
+    fi;
+    if
+    :: n < CAPACITY ->
+        store(ENTRY(me, n), s);
+        d_step { assert(place[s] == IN_USE); place[s] = IN_CACHE(me) }
+        store(CACHED(me), n + 1);
+        store(BUSY(me), 0)
+    :: else ->
+        store(BUSY(me), 0);
+        atomic { FENCED -> assert(place[s] == IN_USE); place[s] = IN_BITMAP }
+    fi
+}
+
+proctype owner(byte me)
+{
+    byte s, n, f, i;
+    byte mine[SLOTS];
+    do
+    :: i < OPS -> /* alloc */
+        i++;
+        get(s, n, f);
+        atomic {
+            if
+            :: s < SLOTS -> mine[s] = 1
+            :: else
+            fi;
+            s = 0; n = 0; f = 0
+        }
+    :: i < OPS && (mine[0] || mine[1] || mine[2]) -> /* free_now */
+        i++;
+        atomic {
+            if
+            :: mine[0] -> s = 0
+            :: mine[1] -> s = 1
+            :: mine[2] -> s = 2
+            fi;
+            mine[s] = 0
+        }
+        put(s, n, f);
+        atomic { s = 0; n = 0; f = 0 }
+    :: i == OPS -> break
+    od
+}
+
+/* One more, or one less, who holds cache p; a locked instruction. */
+inline hold(p, by)
+{
+    d_step { FENCED -> memory[HELD(p)] = memory[HELD(p)] + by }
+}
+
+proctype taker(byte me)
+{
+    byte p, n, s, b, i;
+    do
+    :: i < TAKES ->
+        i++;
+#ifndef BUG_53
+        atomic { !takers_lock -> takers_lock = 1 }
+#endif
+#ifdef BUG_55
+        membarrier(p);
+#endif
+        do
+        :: p < OWNERS -> hold(p, 1); p++
+        :: else -> p = 0; break
+        od;
+#if defined(NO_MEMBARRIER) || defined(BUG_50) || defined(BUG_55)
+        FENCED;
+#else
+        membarrier(p);
+#endif
+        do
+        :: p < OWNERS ->
+#ifdef BUG_54
+            hold(p, -1);
+#endif
+#ifndef BUG_51
+            load(BUSY(p), b);
+#endif
+            if
+            :: b == 0 ->
+                load(CACHED(p), n);
+                do
+                :: n > 0 ->
+                    n--;
+                    d_step {
+                        load_here(ENTRY(p, n), s);
+                        assert(place[s] == IN_CACHE(p));
+                        place[s] = IN_BITMAP
+                    }
+                :: else -> break
+                od;
+                store(CACHED(p), 0)
+            :: else /* skipped; looked at again another time */
+            fi;
+#ifndef BUG_54
+            hold(p, -1);
+#endif
+            atomic { n = 0; s = 0; b = 0; p++ }
+        :: else -> p = 0; break
+        od;
+#ifndef BUG_53
+        atomic { FENCED -> takers_lock = 0 } /* an unlock is visible after what was stored before */
+#endif
+    :: else -> break
+    od
+}
+
+init
+{
+    byte i, n, s;
+    atomic {
+        i = 0;
+        do
+        :: i < OWNERS -> run owner(i); i++
+        :: i >= OWNERS && i < THREADS -> run taker(i); i++
+        :: else -> i = 0; break
+        od;
+    }
+    atomic { /* the end: each cache holds what the ghost says, twice nothing */
+        _nr_pr == 2 && sb_used[0] == 0 && sb_used[1] == 0 && sb_used[THREADS - 1] == 0 ->
+        do
+        :: i < OWNERS ->
+            n = 0;
+            do
+            :: n < memory[CACHED(i)] ->
+                assert(place[memory[ENTRY(i, n)]] == IN_CACHE(i));
+                place[memory[ENTRY(i, n)]] = IN_USE;
+                n++
+            :: else -> break
+            od;
+            i++
+        :: else -> break
+        od;
+        do
+        :: s < SLOTS -> assert(place[s] == IN_BITMAP || place[s] == IN_USE); s++
+        :: else -> break
+        od
+    }
+}

@@ -1,0 +1,228 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# One step of the package tests: check.sh install|components|symbols|header|find_package|
+# pkg_config|embedded. ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
+# "install" comes first: the others look at, or build against, the directory it fills.
+set -eu
+
+prefix=$SINTER_WORK/moved/prefix
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+
+fail()
+{
+    printf 'package: %s\n' "$*" >&2
+    exit 1
+}
+
+# run COMMAND...: shows the command, so that a failure can be repeated by hand.
+run()
+{
+    printf '+ %s\n' "$*"
+    "$@"
+}
+
+# install_into PREFIX [COMPONENT]
+install_into()
+{
+    run "$SINTER_CMAKE" --install "$SINTER_BUILD" --config "$SINTER_CONFIG" --prefix "$1" \
+        ${2:+--component "$2"}
+}
+
+# files_of DIRECTORY: what lies in it, sorted, without directories.
+files_of()
+{
+    (cd "$1" && find . ! -type d | LC_ALL=C sort)
+}
+
+# The installation is moved after it was made: nothing in it may know the place it was made for.
+step_install()
+{
+    rm -rf "$SINTER_WORK/made" "$SINTER_WORK/moved"
+    install_into "$SINTER_WORK/made/prefix"
+    mv "$SINTER_WORK/made" "$SINTER_WORK/moved"
+    if grep -rIlF -e "$SINTER_WORK" -e "$SINTER_BUILD" -e "$SINTER_SOURCE" "$prefix"; then
+        fail "the files above name a directory of the build"
+    fi
+}
+
+# "runtime" is what programs need to run, "development" what they need to be built; together they
+# are everything, and nothing is in both.
+step_components()
+{
+    for component in runtime development; do
+        rm -rf "${SINTER_WORK:?}/$component"
+        install_into "$SINTER_WORK/$component" "$component"
+        files_of "$SINTER_WORK/$component" >"$SINTER_WORK/$component.txt"
+    done
+    lib=./$SINTER_LIBDIR/libsinter.so
+    printf '%s\n' "$lib.$SINTER_SOVERSION" "$lib.$SINTER_VERSION" | LC_ALL=C sort |
+        diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the one library"
+    files_of "$prefix" >"$SINTER_WORK/all.txt"
+    LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" |
+        diff - "$SINTER_WORK/all.txt" || fail "the two components are not the whole installation"
+}
+
+# The exported names are the public ones, versioned, all of those that the header declares; the
+# library needs libc only (no RCU flavour), has its soname and stays loaded.
+step_symbols()
+{
+    library=$prefix/$SINTER_LIBDIR/libsinter.so
+    "$SINTER_READELF" --dyn-syms -W "$library" |
+        awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $NF }' |
+        LC_ALL=C sort >"$SINTER_WORK/exported.txt"
+    grep -q '^SINTER_0\.1' "$SINTER_WORK/exported.txt" || fail "no version node SINTER_0.1"
+    if grep -v -e '^SINTER_0\.1' -e '^handle_[a-z_]*@@SINTER_0\.1$' "$SINTER_WORK/exported.txt"
+    then
+        fail "the names above are exported, and are not public"
+    fi
+
+    # HANDLE_NO_INLINE turns the inline read path into declarations: then all functions are there.
+    printf '#include <sinter/handle.h>\n' |
+        "$SINTER_CC" -std=c11 -DHANDLE_NO_INLINE "-I$prefix/$SINTER_INCLUDEDIR" -E -P -x c - |
+        tr '\n' ' ' | grep -o 'handle_[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
+        sed 's/ *(.*//' | LC_ALL=C sort -u >"$SINTER_WORK/declared.txt"
+    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -gt 40 ] || fail "the header declares too little"
+    sed -n 's/^\(handle_.*\)@@SINTER_0\.1$/\1/p' "$SINTER_WORK/exported.txt" |
+        diff "$SINTER_WORK/declared.txt" - || fail "declared (<) and exported (>) names differ"
+
+    "$SINTER_READELF" -d "$library" >"$SINTER_WORK/dynamic.txt"
+    grep -qF "[libsinter.so.$SINTER_SOVERSION]" "$SINTER_WORK/dynamic.txt" || fail "wrong soname"
+    grep -q NODELETE "$SINTER_WORK/dynamic.txt" || fail "the library can be unloaded"
+    if grep NEEDED "$SINTER_WORK/dynamic.txt" | grep -v -e '\[libc\.' -e '\[libpthread\.' \
+        -e '\[ld-linux'; then
+        fail "the library needs more than libc"
+    fi
+}
+
+# header_compiles COMPILER LANGUAGE STANDARD PROLOGUE [FLAG]
+header_compiles()
+{
+    printf '%s#include <sinter/handle.h>\n' "$4" >"$SINTER_WORK/header.c"
+    run "$1" -x "$2" "-std=$3" -Wall -Wextra -Wpedantic -Wshadow -Werror ${5:+"$5"} \
+        "-I$SINTER_SOURCE/include" -fsyntax-only "$SINTER_WORK/header.c" ||
+        fail "the header does not compile alone with $1 as $3${5:+ with $5}"
+}
+
+# The header is the first and the only one of a file, or follows a flavour's; in every language it
+# is meant for, with every compiler that is here.
+step_header()
+{
+    mkdir -p "$SINTER_WORK"
+    tried=
+    for compiler in gcc g++ clang clang++ "$SINTER_CC"; do
+        command -v "$compiler" >/dev/null || continue
+        tried="$tried $compiler"
+        case $compiler in
+        *++) standards='c++17 c++20' language=c++ ;;
+        *) standards='c11 c17' language=c ;;
+        esac
+        for standard in $standards; do
+            header_compiles "$compiler" $language "$standard" ''
+            header_compiles "$compiler" $language "$standard" '' -DHANDLE_NO_INLINE
+            header_compiles "$compiler" $language "$standard" '#include <urcu.h>
+'
+        done
+    done
+    printf 'header compiles with:%s\n' "$tried"
+}
+
+# cmake_consumer DIRECTORY ARGUMENT...: configures, builds and tests consumer/ in DIRECTORY.
+cmake_consumer()
+{
+    directory=$SINTER_WORK/$1
+    shift
+    rm -rf "$directory"
+    run "$SINTER_CMAKE" -S "$here/consumer" -B "$directory" -G "$SINTER_GENERATOR" \
+        -DCMAKE_C_COMPILER="$SINTER_CC" -DCMAKE_BUILD_TYPE=RelWithDebInfo "$@"
+    run "$SINTER_CMAKE" --build "$directory" --config RelWithDebInfo
+    run "$SINTER_CTEST" --test-dir "$directory" -C RelWithDebInfo --output-on-failure \
+        --no-tests=error
+}
+
+# refuses_version VERSION: find_package asks for another minor version than the installed one.
+refuses_version()
+{
+    log=$SINTER_WORK/other_version.log
+    rm -rf "$SINTER_WORK/other_version"
+    if "$SINTER_CMAKE" -S "$here/consumer" -B "$SINTER_WORK/other_version" \
+        -G "$SINTER_GENERATOR" -DCMAKE_C_COMPILER="$SINTER_CC" -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCONSUMER_VERSION="$1" >"$log" 2>&1; then
+        fail "find_package(sinter $1) accepts version $SINTER_VERSION"
+    fi
+    grep -q "requested version \"$1\"" "$log" ||
+        fail "find_package(sinter $1) failed for another reason: see $log"
+}
+
+step_find_package()
+{
+    cmake_consumer find_package -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCONSUMER_VERSION="$SINTER_VERSION"
+    grep -q "^sinter_DIR:PATH=$prefix/" "$SINTER_WORK/find_package/CMakeCache.txt" ||
+        fail "find_package took another sinter than the one just installed"
+    refuses_version 99.0
+    refuses_version 0.0
+}
+
+# As part of another project's source tree: its targets have the same names, and neither its tests
+# nor its install rules show.
+step_embedded()
+{
+    cmake_consumer embedded -DCONSUMER_SOURCE="$SINTER_SOURCE"
+    if "$SINTER_CTEST" --test-dir "$SINTER_WORK/embedded" -N | grep 'Test *#' | grep -v consumer_
+    then
+        fail "the tests above come with the embedded library"
+    fi
+    rm -rf "$SINTER_WORK/embedded_prefix"
+    "$SINTER_CMAKE" --install "$SINTER_WORK/embedded" --prefix "$SINTER_WORK/embedded_prefix"
+    if [ -e "$SINTER_WORK/embedded_prefix" ]; then
+        files_of "$SINTER_WORK/embedded_prefix"
+        fail "the files above are installed with a project that only embeds the library"
+    fi
+}
+
+# pkg_config_consumer COMPILER SOURCE NAME LIBS: builds SOURCE, says whether it needs the shared
+# library, and runs it.
+pkg_config_consumer()
+{
+    # The flags are lists: they are to be split.
+    # shellcheck disable=SC2046,SC2086
+    run "$1" -Wall -Wextra -Werror -O2 $("$SINTER_PKG_CONFIG" --cflags sinter liburcu) "$2" \
+        -o "$SINTER_WORK/$3" $4 $("$SINTER_PKG_CONFIG" --libs liburcu)
+    "$SINTER_READELF" -d "$SINTER_WORK/$3" | grep NEEDED >"$SINTER_WORK/$3.needed"
+    LD_LIBRARY_PATH=$prefix/$SINTER_LIBDIR run "$SINTER_WORK/$3"
+}
+
+step_pkg_config()
+{
+    PKG_CONFIG_PATH=$prefix/$SINTER_LIBDIR/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+    export PKG_CONFIG_PATH
+    [ "$("$SINTER_PKG_CONFIG" --modversion sinter)" = "$SINTER_VERSION" ] ||
+        fail "sinter.pc does not say version $SINTER_VERSION"
+    shared=$("$SINTER_PKG_CONFIG" --libs sinter)
+    static=$("$SINTER_PKG_CONFIG" --static --libs sinter | sed 's/-lsinter/-l:libsinter.a/')
+    for language in c cc; do
+        compiler=$SINTER_CC
+        if [ $language = cc ]; then
+            compiler=$(command -v c++ || command -v g++ || command -v clang++) || {
+                echo "no C++ compiler here: C++ consumers left out"
+                continue
+            }
+        fi
+        pkg_config_consumer "$compiler" "$here/consumer/consumer.$language" "${language}_shared" \
+            "$shared"
+        grep -q "\[libsinter.so.$SINTER_SOVERSION\]" "$SINTER_WORK/${language}_shared.needed" ||
+            fail "a program linked by pkg-config --libs does not use the shared library"
+        pkg_config_consumer "$compiler" "$here/consumer/consumer.$language" "${language}_static" \
+            "$static"
+        if grep libsinter "$SINTER_WORK/${language}_static.needed"; then
+            fail "a program linked with the static library needs the shared one"
+        fi
+    done
+}
+
+steps='install components symbols header find_package pkg_config embedded'
+case " $steps " in
+*" ${1:-none} "*) "step_$1" ;;
+*) fail "unknown step '${1-}': one of $steps" ;;
+esac

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * race.c - the helpers of race.h. Not a test by itself.
+ */
+#include "race.h"
+
+#include <sched.h>
+#include <time.h>
+
+enum { STAGE_UNUSED, STAGE_ARMED, STAGE_STANDS, STAGE_PASSED };
+
+static struct race *current; /* the hook function's */
+static pthread_t director;
+
+/* ---- what passed ----------------------------------------------------------------------------- */
+
+#define LOG_ENTRIES 4096
+
+static struct {
+    uint32_t count;
+    enum sn_hook_point point[LOG_ENTRIES];
+    const void *object[LOG_ENTRIES];
+} hook_log;
+
+static bool
+is_logged(enum sn_hook_point point)
+{
+    return point <= SN_HOOK_BEFORE_RECLAIM; /* the mover's own; the others come too often */
+}
+
+static void
+log_hook(enum sn_hook_point point, const void *object)
+{
+    uint32_t at = __atomic_fetch_add(&hook_log.count, 1, __ATOMIC_RELAXED);
+    if (at >= LOG_ENTRIES)
+        return;
+    __atomic_store_n(&hook_log.object[at], object, __ATOMIC_RELAXED);
+    __atomic_store_n(&hook_log.point[at], point, __ATOMIC_RELEASE);
+}
+
+unsigned
+passed(enum sn_hook_point point, const void *object)
+{
+    uint32_t count = __atomic_load_n(&hook_log.count, __ATOMIC_RELAXED);
+    unsigned found = 0;
+    assert_in_range(count, 0, LOG_ENTRIES);
+    for (uint32_t i = 0; i < count; i++) {
+        if (__atomic_load_n(&hook_log.point[i], __ATOMIC_ACQUIRE) == point &&
+            __atomic_load_n(&hook_log.object[i], __ATOMIC_RELAXED) == object)
+            found++;
+    }
+    return found;
+}
+
+void
+passed_reset(void)
+{
+    __atomic_store_n(&hook_log.count, 0, __ATOMIC_RELAXED);
+}
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+static void
+stop_here(struct stage *stage)
+{
+    sem_post(&stage->reached);
+    while (sem_wait(&stage->go) != 0) /* a signal */
+        ;
+}
+
+static void
+on_hook(enum sn_hook_point point, const void *object)
+{
+    if (is_logged(point))
+        log_hook(point, object);
+    if (pthread_equal(pthread_self(), director))
+        return;
+    for (unsigned i = 0; i < STAGES; i++) {
+        struct stage *stage = &current->stages[i];
+        unsigned armed = STAGE_ARMED;
+        if (__atomic_load_n(&stage->state, __ATOMIC_ACQUIRE) == STAGE_ARMED &&
+            stage->point == point && (!stage->object || stage->object == object) &&
+            __atomic_compare_exchange_n(&stage->state, &armed, STAGE_STANDS, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            stop_here(stage);
+    }
+}
+
+struct stage *
+stage_arm(struct race *race, enum sn_hook_point point, const void *object)
+{
+    struct stage *stage = race->stages;
+    while (__atomic_load_n(&stage->state, __ATOMIC_RELAXED) != STAGE_UNUSED)
+        stage++;
+    assert_true(stage < race->stages + STAGES);
+    stage->point = point;
+    stage->object = object;
+    __atomic_store_n(&stage->state, STAGE_ARMED, __ATOMIC_RELEASE);
+    return stage;
+}
+
+void
+stage_wait(struct stage *stage)
+{
+    wait_begin();
+    while (sem_wait(&stage->reached) != 0)
+        ;
+    wait_end();
+}
+
+void
+stage_go(struct stage *stage)
+{
+    if (__atomic_exchange_n(&stage->state, STAGE_PASSED, __ATOMIC_ACQ_REL) == STAGE_STANDS)
+        sem_post(&stage->go);
+}
+
+/* ---- actors ---------------------------------------------------------------------------------- */
+
+static void *
+actor_main(void *opaque)
+{
+    struct actor *actor = opaque;
+    thread_enter();
+    actor->body(actor);
+    thread_leave();
+    return NULL;
+}
+
+struct actor *
+actor_new(struct race *race, void (*body)(struct actor *actor))
+{
+    struct actor *actor = race->actors;
+    while (actor->body)
+        actor++;
+    assert_true(actor < race->actors + ACTORS);
+    actor->race = race;
+    actor->body = body;
+    return actor;
+}
+
+void
+actor_run(struct actor *actor)
+{
+    assert_int_equal(pthread_create(&actor->thread, NULL, actor_main, actor), 0);
+    actor->running = true;
+}
+
+struct actor *
+actor_start(struct race *race, void (*body)(struct actor *actor))
+{
+    struct actor *actor = actor_new(race, body);
+    actor_run(actor);
+    return actor;
+}
+
+void
+actor_join(struct actor *actor)
+{
+    wait_begin();
+    pthread_join(actor->thread, NULL);
+    wait_end();
+    actor->running = false;
+}
+
+void
+actor_stays(struct actor *actor)
+{
+    bool outside = section_depth == 0;
+    sem_post(&actor->inside);
+    if (outside)
+        wait_begin();
+    while (sem_wait(&actor->leave) != 0)
+        ;
+    if (outside)
+        wait_end();
+}
+
+void
+actor_await(struct actor *actor)
+{
+    wait_begin();
+    while (sem_wait(&actor->inside) != 0)
+        ;
+    wait_end();
+}
+
+void
+actor_leave(struct actor *actor)
+{
+    sem_post(&actor->leave);
+}
+
+void
+body_compact(struct actor *actor)
+{
+    actor->report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
+    actor->result = handle_store_compact(actor->race->store, &actor->report);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+bool
+step(struct race *race)
+{
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_step(race->store, 100000, &report), 0);
+    assert_int_equal(report.busy, 0);
+    wait_begin();
+    const struct timespec moment = {.tv_nsec = 200000};
+    nanosleep(&moment, NULL);
+    wait_end();
+    return report.more != 0;
+}
+
+void
+steps_begin(struct race *race)
+{
+    set_option(race->store, "defrag.ignore_bytes", "0");
+}
+
+void
+steps_end(struct race *race)
+{
+    set_option(race->store, "defrag.ignore_bytes", "1T");
+    for (unsigned i = 0; step(race); i++)
+        assert_in_range(i, 0, 100000); /* would hang */
+}
+
+void
+step_until(struct race *race, enum sn_hook_point point, const void *object)
+{
+    for (unsigned i = 0; passed(point, object) == 0; i++) {
+        assert_in_range(i, 0, 100000); /* would hang */
+        step(race);
+    }
+}
+
+void
+step_often(struct race *race)
+{
+    for (unsigned i = 0; i < 60; i++)
+        step(race);
+}
+
+/* ---- the ground ------------------------------------------------------------------------------ */
+
+static uint32_t
+span_number(const struct race *race, const void *address)
+{
+    return (uint32_t)(sn_store_offset(race->store, address) >> SN_BLOCK_SHIFT);
+}
+
+struct thing *
+thing_make(struct race *race, uint64_t seed)
+{
+    struct thing *thing = race->things;
+    void *object = NULL;
+    while (thing->size != 0)
+        thing++;
+    assert_true(thing < race->things + THINGS + SPARSE_ADDED);
+    *thing = (struct thing){.size = THING_BYTES, .seed = seed, .live = true};
+    section_enter();
+    if (race->by_cell)
+        object = handle_cell_alloc(race->store, &thing->cell, thing->size, 0);
+    else
+        thing->handle = handle_alloc_object(race->store, thing->size, 0, &object);
+    assert_non_null(object);
+    fill(object, thing->size, thing->seed);
+    section_leave();
+    return thing;
+}
+
+static bool
+is_kept(unsigned i)
+{
+    return i < THINGS / 3 ? i == 5 || i == TARGET || i == 40 || i == 60 : i % 2 == 0;
+}
+
+void
+ground_make(struct race *race, bool by_cell)
+{
+    race->by_cell = by_cell;
+    for (unsigned i = 0; i < THINGS; i++)
+        thing_make(race, i + 1);
+    for (unsigned i = 0; i < THINGS; i++) {
+        if (is_kept(i))
+            continue;
+        section_enter();
+        assert_int_equal(by_cell ? handle_cell_free_now(race->store, &race->things[i].cell)
+                                 : handle_free_now(race->store, race->things[i].handle),
+                         0);
+        section_leave();
+        thing_is_gone(&race->things[i]);
+    }
+    race->target = &race->things[TARGET];
+    race->from = thing_address(race, race->target);
+    uint32_t number = span_number(race, race->from);
+    race->span = sn_store_address(race->store, sn_span_offset(number));
+    /* The lay-out that the tests rely on. */
+    for (unsigned i = 0; i < THINGS; i++) {
+        const char *at = thing_address(race, &race->things[i]);
+        assert_true(!at || (span_number(race, at) == number) == (i < THINGS / 3));
+    }
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_estimate(race->store, &report), 0);
+    assert_int_equal(report.spans_evacuated, 1);
+    passed_reset();
+}
+
+uint64_t *
+thing_reference(struct race *race, struct thing *thing)
+{
+    return race->by_cell ? &thing->cell.word
+                         : sn_table_word(&race->store->table, sn_table_at(thing->handle));
+}
+
+char *
+thing_address(const struct race *race, const struct thing *thing)
+{
+    section_enter();
+    const void *object = race->by_cell ? handle_cell_deref(race->store, &thing->cell)
+                                       : handle_deref(race->store, thing->handle);
+    section_leave();
+    return (char *)(uintptr_t)object;
+}
+
+char *
+thing_write(struct race *race, struct thing *thing, uint64_t seed)
+{
+    section_enter();
+    void *object = race->by_cell ? handle_cell_deref_mut(race->store, &thing->cell)
+                                 : handle_deref_mut(race->store, thing->handle);
+    assert_non_null(object);
+    fill(object, thing->size, seed);
+    section_leave();
+    thing->seed = seed;
+    return object;
+}
+
+void
+thing_is_gone(struct thing *thing)
+{
+    thing->live = false;
+}
+
+void
+thing_free(struct race *race, struct thing *thing)
+{
+    section_enter();
+    assert_int_equal(race->by_cell ? handle_cell_free(race->store, &thing->cell)
+                                   : handle_free(race->store, thing->handle),
+                     0);
+    section_leave();
+    thing_is_gone(thing);
+}
+
+static void
+verify_thing(const struct race *race, const struct thing *thing)
+{
+    uint32_t tag = 0;
+    section_enter();
+    const void *object = race->by_cell ? handle_cell_read(race->store, &thing->cell, &tag)
+                                       : handle_deref(race->store, thing->handle);
+    size_t size = race->by_cell ? handle_cell_size(race->store, &thing->cell)
+                                : handle_size(race->store, thing->handle);
+    assert_int_equal(object != NULL, thing->live);
+    if (thing->live) {
+        assert_int_equal(size, thing->size);
+        assert_int_equal(tag, thing->tag);
+        assert_filled(object, thing->size, thing->seed);
+    }
+    section_leave();
+}
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+void
+ground_verify(struct race *race)
+{
+    unsigned live = 0, visited = 0;
+    for (unsigned i = 0; i < THINGS + SPARSE_ADDED; i++) {
+        const struct thing *thing = &race->things[i];
+        if (thing->size == 0)
+            continue; /* never made */
+        verify_thing(race, thing);
+        live += thing->live;
+    }
+    assert_int_equal(handle_store_each(race->store, count_visit, &visited), 0);
+    assert_int_equal(visited, live);
+    assert_clean(race->store);
+}
+
+void
+ground_settle(struct race *race)
+{
+    compact_checked(race->store, NULL);
+    ground_verify(race);
+    settle(race->store);
+    struct handle_stats *stats = take_stats(race->store);
+    assert_int_equal(stats->limbo, 0);
+    assert_int_equal(stats->pins, 0);
+    free(stats);
+    assert_clean(race->store);
+}
+
+uint64_t
+refused(const struct race *race, enum handle_refusal reason)
+{
+    struct handle_stats *stats = take_stats(race->store);
+    uint64_t count = stats->refused[reason];
+    free(stats);
+    return count;
+}
+
+/* ---- set-up and tear-down -------------------------------------------------------------------- */
+
+static void
+init_semaphores(struct race *race)
+{
+    for (unsigned i = 0; i < STAGES; i++) {
+        sem_init(&race->stages[i].reached, 0, 0);
+        sem_init(&race->stages[i].go, 0, 0);
+    }
+    for (unsigned i = 0; i < ACTORS; i++) {
+        sem_init(&race->actors[i].inside, 0, 0);
+        sem_init(&race->actors[i].leave, 0, 0);
+    }
+}
+
+int
+race_setup(void **state)
+{
+    const void *test_case = *state;
+    struct race *race = calloc(1, sizeof(*race));
+    void *fixture = NULL;
+    if (!race || fixture_setup(&fixture) != 0)
+        return -1;
+    race->fixture = fixture;
+    struct handle_store_options *options = &race->fixture->options;
+    options->arena_bytes = 64 * MIB;
+    options->thread_cache_bytes = 0;
+    options->defrag.enabled = false;
+    options->defrag.ignore_bytes = UINT64_C(1) << 40;
+    options->defrag.threshold_lower_percent = 0;
+    fixture_reopen(race->fixture);
+    race->store = race->fixture->store;
+    race->test_case = test_case;
+    init_semaphores(race);
+    current = race;
+    director = pthread_self();
+    passed_reset();
+    __atomic_store_n(&sn_hook_fn, on_hook, __ATOMIC_RELEASE);
+    *state = race;
+    return 0;
+}
+
+int
+race_teardown(void **state)
+{
+    struct race *race = *state;
+    while (section_depth)
+        section_leave();
+    __atomic_store_n(&race->ending, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < STAGES; i++)
+        stage_go(&race->stages[i]);
+    for (unsigned i = 0; i < ACTORS; i++)
+        actor_leave(&race->actors[i]);
+    for (unsigned i = 0; i < ACTORS; i++) {
+        if (race->actors[i].running)
+            actor_join(&race->actors[i]);
+    }
+    void *fixture = race->fixture;
+    int result = fixture_teardown(&fixture);
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < STAGES; i++) {
+        sem_destroy(&race->stages[i].reached);
+        sem_destroy(&race->stages[i].go);
+    }
+    free(race);
+    return result;
+}

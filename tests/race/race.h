@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * race.h - staging of races. The test's own thread is the director: it arms stages, starts actors
+ * (threads that compact, free, resize ...), waits until one stands at its stage, does something
+ * itself, and lets it go on. The director is never stopped by a stage.
+ *
+ * The ground is three spans of one class: the first holds four objects, the others are half full,
+ * so that a compaction evacuates exactly the first. The second of the four is the target.
+ *
+ * What a failed assertion leaves behind (actors that stand, open sections) the tear-down lets go.
+ */
+#ifndef TEST_RACE_H
+#define TEST_RACE_H
+
+#include "support.h"
+
+#include <semaphore.h>
+
+#include "defrag.h"
+#include "hooks.h"
+
+#define THING_BYTES  1000
+#define THINGS       195 /* three spans full */
+#define STAGES       4
+#define ACTORS       4
+#define KEPT         4  /* in the span that is evacuated */
+#define TARGET       20 /* index of the target among the things */
+#define SPARSE_ADDED 8
+
+/** Where an actor stops. */
+struct stage {
+    enum sn_hook_point point;
+    const void *object; /* the hook's; NULL: any */
+    unsigned state;     /* atomic: 0 unused, 1 armed, 2 somebody stands there, 3 passed */
+    sem_t reached, go;
+};
+
+struct race;
+
+/** A thread of the test, registered with the flavour. */
+struct actor {
+    struct race *race;
+    void (*body)(struct actor *actor);
+    pthread_t thread;
+    bool running;
+    int result;
+    struct handle_defrag_report report;
+    void *object; /* for the bodies' use */
+    handle_t handle;
+    handle_cell *cell, *other_cell;
+    size_t size;
+    sem_t inside, leave; /* for bodies that stay somewhere until they are told */
+};
+
+/** An object of the ground, by handle or by cell, and what it must hold. */
+struct thing {
+    handle_t handle;
+    handle_cell cell;
+    size_t size;
+    uint64_t seed;
+    uint32_t tag;
+    bool live;
+};
+
+struct race {
+    struct fixture *fixture;
+    handle_store *store;
+    const void *test_case; /* cmocka's initial state */
+    bool by_cell;
+    struct thing things[THINGS + SPARSE_ADDED];
+    struct thing *target;
+    char *from;       /* where the target lies before any compaction */
+    const char *span; /* what BEFORE_RECLAIM shows for its span */
+    bool ending;      /* atomic: bodies that go round and round stop */
+    struct stage stages[STAGES];
+    struct actor actors[ACTORS];
+};
+
+/** cmocka set-up (the state becomes a struct race, a state given before becomes test_case) and
+ * tear-down. No background thread, no thread caches, and thresholds that never ask for work. */
+int race_setup(void **state);
+int race_teardown(void **state);
+#define RACE_TEST(function) cmocka_unit_test_setup_teardown(function, race_setup, race_teardown)
+
+/* ---- the ground ------------------------------------------------------------------------------ */
+
+void ground_make(struct race *race, bool by_cell);
+/** Where a thing lies now; NULL when it is gone. */
+char *thing_address(const struct race *race, const struct thing *thing);
+/** New contents, through deref_mut. Result: where they were written. */
+char *thing_write(struct race *race, struct thing *thing, uint64_t seed);
+/** The thing is gone from now on. */
+void thing_is_gone(struct thing *thing);
+/** Where the thing's reference word is: what the hooks before a call-off and a free show. */
+uint64_t *thing_reference(struct race *race, struct thing *thing);
+/** Makes one more thing, in a place among the things that was not used yet. */
+struct thing *thing_make(struct race *race, uint64_t seed);
+/** Frees by the plain call of its kind; asserts success. */
+void thing_free(struct race *race, struct thing *thing);
+/** Live things hold what they must and no others are live; handle_store_check finds nothing. */
+void ground_verify(struct race *race);
+/** Compacts with digests before and after, drains limbo: nothing is left of any race. */
+void ground_settle(struct race *race);
+/** Objects refused so far. */
+uint64_t refused(const struct race *race, enum handle_refusal reason);
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+/** The next actor that comes by (with this object; NULL: any) stops there, once. */
+struct stage *stage_arm(struct race *race, enum sn_hook_point point, const void *object);
+/** Waits until an actor stands there. */
+void stage_wait(struct stage *stage);
+void stage_go(struct stage *stage);
+/** How often a hook was passed with this object since the set-up (or the last reset). */
+unsigned passed(enum sn_hook_point point, const void *object);
+void passed_reset(void);
+
+/* ---- actors ---------------------------------------------------------------------------------- */
+
+struct actor *actor_start(struct race *race, void (*body)(struct actor *actor));
+/** As actor_start, but the caller fills the actor's fields first. */
+struct actor *actor_new(struct race *race, void (*body)(struct actor *actor));
+void actor_run(struct actor *actor);
+void actor_join(struct actor *actor);
+/** In a body: says that it is there, and stays until actor_leave. */
+void actor_stays(struct actor *actor);
+void actor_await(struct actor *actor);
+void actor_leave(struct actor *actor);
+
+/** Body: one handle_store_compact; result and report are in the actor. */
+void body_compact(struct actor *actor);
+
+/* ---- compaction by steps, in the director's thread ------------------------------------------- */
+
+/** From here on steps find the ground worth a pass (before, only handle_store_compact moves). */
+void steps_begin(struct race *race);
+/** One step, and a moment's sleep. Result: whether more is to be done. */
+bool step(struct race *race);
+/** Steps until the hook was passed with the object. */
+void step_until(struct race *race, enum sn_hook_point point, const void *object);
+/** Many steps: more than any part of the protocol needs when nothing holds it. */
+void step_often(struct race *race);
+/** No pass is begun any more; what is under way is carried to its end. */
+void steps_end(struct race *race);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_caches.c - a thread stands between showing itself busy and looking whether it is kept out of
+ * its cache, or a taker between keeping owners out and emptying their caches; and the other side
+ * comes by. Neither waits for the other, and no slot has two owners.
+ */
+#include "race.h"
+
+#define OTHER_BYTES 200 /* another class */
+
+static handle_store *
+store_of(const struct actor *actor)
+{
+    return actor->race->store;
+}
+
+static void
+use_caches(struct race *race)
+{
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+}
+
+static uint64_t
+cached_bytes(struct race *race)
+{
+    struct handle_stats *stats = take_stats(race->store);
+    uint64_t bytes = stats->thread_cache;
+    free(stats);
+    return bytes;
+}
+
+/* Slots in the calling thread's cache; without a lock, unlike the statistics. */
+static unsigned
+own_slots(struct race *race)
+{
+    const struct sn_thread_cache *cache = sn_cache_self(&race->store->caches);
+    unsigned count = 0;
+    for (unsigned i = 0; i < race->store->classes.count; i++)
+        count += cache->bin[i].count;
+    return count;
+}
+
+/* Leaves free slots of both classes in the thread's cache. */
+static void
+warm_up(handle_store *store)
+{
+    handle_t handles[40];
+    section_enter();
+    for (unsigned i = 0; i < 40; i++) {
+        handles[i] = handle_alloc(store, i % 2 ? THING_BYTES : OTHER_BYTES);
+        thread_check(handles[i] != HANDLE_NULL);
+    }
+    for (unsigned i = 0; i < 40; i++)
+        thread_check(handle_free_now(store, handles[i]) == 0);
+    section_leave();
+}
+
+/* ---- the owner is busy ----------------------------------------------------------------------- */
+
+/* Warm, says so, then one allocation, in which it is stopped, and its free. */
+static void
+body_owner(struct actor *actor)
+{
+    warm_up(store_of(actor));
+    actor_stays(actor);
+    actor->handle = handle_alloc(store_of(actor), OTHER_BYTES);
+    thread_check(actor->handle != HANDLE_NULL);
+    actor_stays(actor);
+    section_enter();
+    thread_check(handle_free_now(store_of(actor), actor->handle) == 0);
+    section_leave();
+}
+
+static struct actor *
+owner_stands_busy(struct race *race, struct stage **stage)
+{
+    struct actor *owner = actor_start(race, body_owner);
+    actor_await(owner);
+    *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave(owner);
+    stage_wait(*stage);
+    return owner;
+}
+
+static void
+owner_ends(struct actor *owner, struct stage *stage)
+{
+    stage_go(stage);
+    actor_await(owner);
+    actor_leave(owner);
+    actor_join(owner);
+}
+
+/*
+ * A taker skips it and does not wait. Fails when it takes the arrays of a busy owner: the slot that
+ * the owner pops next would also be free in the heap (its assertion, or the sums at the end).
+ */
+static void
+test_busy_owner_is_skipped(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    use_caches(race);
+    struct actor *owner = owner_stands_busy(race, &stage);
+    uint64_t before = cached_bytes(race);
+    assert_int_not_equal(before, 0);
+    if (FLAVOUR_QSBR) /* where it stands it is online: a purge would wait for it */
+        assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 1);
+    else
+        assert_int_equal(handle_store_purge(race->store, NULL), 0);
+    assert_int_equal(cached_bytes(race), before);
+    owner_ends(owner, stage);
+    assert_int_equal(cached_bytes(race), 0); /* it gave everything back when it ended */
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* What the owner held when a walk kept it out, it holds afterwards: it went past its cache. */
+struct walk_past {
+    struct race *race;
+    struct stage *stage;
+    struct actor *owner;
+    uint64_t before;
+    bool done;
+};
+
+static int
+let_the_owner_go_on(void *opaque, const struct handle_object *object)
+{
+    struct walk_past *walk = opaque;
+    (void)object;
+    if (walk->done)
+        return 0;
+    walk->done = true;
+    walk->before = cached_bytes(walk->race);
+    stage_go(walk->stage);
+    while (sem_wait(&walk->owner->inside) != 0) /* not actor_await: this is a section */
+        ;
+    assert_int_equal(cached_bytes(walk->race), walk->before);
+    return 0;
+}
+
+/*
+ * The owner has shown itself busy, a walk begins, the owner looks and finds itself kept out. Fails
+ * when it does not look: it would use its arrays under the walk.
+ */
+static void
+test_walk_keeps_a_busy_owner_out(void **state)
+{
+    struct race *race = *state;
+    struct walk_past walk = {.race = race};
+    use_caches(race);
+    walk.owner = owner_stands_busy(race, &walk.stage);
+    assert_int_equal(handle_store_each(race->store, let_the_owner_go_on, &walk), 0);
+    assert_true(walk.done);
+    actor_leave(walk.owner);
+    actor_join(walk.owner);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- a taker at work ------------------------------------------------------------------------- */
+
+static void
+body_take(struct actor *actor)
+{
+    actor->result = (int)sn_caches_take_slots(&store_of(actor)->caches, false, false, NULL);
+}
+
+/* Meanwhile the owner allocates and frees, by every call, without its cache. */
+static void
+test_owner_goes_past_its_cache(void **state)
+{
+    struct race *race = *state;
+    handle_cell cell = HANDLE_CELL_INIT;
+    use_caches(race);
+    warm_up(race->store);
+    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
+    struct actor *taker = actor_start(race, body_take);
+    stage_wait(stage);
+    unsigned before = own_slots(race);
+    assert_int_not_equal(before, 0);
+    section_enter();
+    handle_t a = handle_alloc(race->store, OTHER_BYTES);
+    handle_t b = handle_alloc(race->store, OTHER_BYTES);
+    assert_true(a != HANDLE_NULL && b != HANDLE_NULL && a != b);
+    assert_non_null(handle_cell_alloc(race->store, &cell, OTHER_BYTES, 0));
+    assert_int_equal(handle_free_now(race->store, a), 0);
+    assert_int_equal(handle_free(race->store, b), 0);
+    assert_int_equal(handle_cell_free_now(race->store, &cell), 0);
+    section_leave();
+    assert_int_equal(own_slots(race), before);
+    stage_go(stage);
+    actor_join(taker);
+    assert_int_equal(taker->result, 0);
+    assert_int_equal(own_slots(race), 0);
+    thing_make(race, 5000); /* and it goes on */
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* A thread that meets the store for the first time while a taker is at work. */
+static void
+body_newcomer(struct actor *actor)
+{
+    actor->handle = handle_alloc(store_of(actor), OTHER_BYTES);
+    section_enter();
+    actor->result = handle_free_now(store_of(actor), actor->handle);
+    section_leave();
+}
+
+static void
+test_newcomer_during_a_take(void **state)
+{
+    struct race *race = *state;
+    use_caches(race);
+    warm_up(race->store);
+    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
+    struct actor *taker = actor_start(race, body_take);
+    stage_wait(stage);
+    struct actor *newcomer = actor_start(race, body_newcomer); /* may have to wait for the taker */
+    stage_go(stage);
+    actor_join(newcomer);
+    actor_join(taker);
+    assert_int_equal(newcomer->result, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- cached slots of a span that is evacuated ------------------------------------------------ */
+
+/* Frees one of the kept into its cache, then stands busy in a call on another class. */
+static void
+body_hold_a_slot(struct actor *actor)
+{
+    warm_up(store_of(actor));
+    actor_stays(actor);
+    section_enter();
+    thread_check(handle_free_now(store_of(actor), actor->race->things[60].handle) == 0);
+    section_leave();
+    actor_stays(actor);
+    actor->handle = handle_alloc(store_of(actor), OTHER_BYTES);
+    section_enter();
+    thread_check(handle_free_now(store_of(actor), actor->handle) == 0);
+    section_leave();
+}
+
+static struct actor *
+slot_is_held(struct race *race, struct stage **busy)
+{
+    struct actor *holder = actor_start(race, body_hold_a_slot);
+    actor_await(holder);
+    actor_leave(holder);
+    actor_await(holder);
+    thing_is_gone(&race->things[60]);
+    *busy = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave(holder);
+    stage_wait(*busy);
+    return holder;
+}
+
+/*
+ * The owner does not come out of its cache: the span's objects are moved all the same, compaction
+ * ends, and the span is left to the owner. Fails when compaction waits for the slot.
+ */
+static void
+test_compaction_ends_without_a_cached_slot(void **state)
+{
+    struct race *race = *state;
+    struct stage *busy;
+    if (FLAVOUR_QSBR)
+        skip(); /* the owner stands online: no grace period, no compaction */
+    use_caches(race);
+    struct actor *holder = slot_is_held(race, &busy);
+    struct actor *mover = actor_start(race, body_compact);
+    actor_join(mover);
+    assert_int_equal(mover->report.moved_objects, KEPT - 1);
+    assert_int_equal(mover->report.spans_evacuated, 0);
+    stage_go(busy);
+    actor_join(holder);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* The owner comes out while the span waits for its slot: the mover takes it back and is done. */
+static void
+test_compaction_waits_for_a_cached_slot(void **state)
+{
+    struct race *race = *state;
+    struct stage *busy;
+    if (FLAVOUR_QSBR)
+        skip();
+    use_caches(race);
+    struct actor *holder = slot_is_held(race, &busy);
+    struct stage *reclaiming = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(reclaiming);
+    stage_go(busy);
+    actor_join(holder); /* it ends, and its cache goes back */
+    stage_go(reclaiming);
+    actor_join(mover);
+    assert_int_equal(mover->report.moved_objects, KEPT - 1);
+    assert_int_equal(mover->report.spans_evacuated, 1);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* An idle owner's slots of the span are taken back when the batch begins. */
+static void
+body_idle_holder(struct actor *actor)
+{
+    actor_stays(actor);
+    section_enter();
+    thread_check(handle_free_now(store_of(actor), actor->race->things[60].handle) == 0);
+    section_leave();
+    actor_stays(actor);
+}
+
+static void
+test_slots_of_an_idle_owner(void **state)
+{
+    struct race *race = *state;
+    use_caches(race);
+    struct actor *holder = actor_start(race, body_idle_holder);
+    actor_await(holder);
+    struct stage *marked = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(marked);
+    actor_leave(holder); /* it frees into its cache while the span is closed */
+    actor_await(holder);
+    thing_is_gone(&race->things[60]);
+    stage_go(marked);
+    actor_join(mover);
+    assert_int_equal(mover->report.moved_objects, KEPT - 1);
+    assert_int_equal(mover->report.spans_evacuated, 1);
+    actor_leave(holder);
+    actor_join(holder);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_busy_owner_is_skipped),
+        RACE_TEST(test_walk_keeps_a_busy_owner_out),
+        RACE_TEST(test_owner_goes_past_its_cache),
+        RACE_TEST(test_newcomer_during_a_take),
+        RACE_TEST(test_compaction_ends_without_a_cached_slot),
+        RACE_TEST(test_compaction_waits_for_a_cached_slot),
+        RACE_TEST(test_slots_of_an_idle_owner),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("caches " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}

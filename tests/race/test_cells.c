@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_cells.c - a thread stands in the middle of a call on a cell, and meanwhile the object is marked
+ * or looked at; and the memory of a cell that was emptied, which is the application's again a grace
+ * period later: the mover must not follow its old notes there (G6).
+ */
+#include "race.h"
+
+static handle_store *
+store_of(const struct actor *actor)
+{
+    return actor->race->store;
+}
+
+static handle_cell *
+cell_of(const struct actor *actor)
+{
+    return &actor->race->target->cell;
+}
+
+static void
+release(struct stage *stage, struct actor *actor)
+{
+    stage_go(stage);
+    actor_join(actor);
+}
+
+static struct actor *
+stand(struct race *race, void (*body)(struct actor *), enum sn_hook_point point, const void *object,
+      struct stage **stage)
+{
+    *stage = stage_arm(race, point, object);
+    struct actor *actor = actor_start(race, body);
+    stage_wait(*stage);
+    return actor;
+}
+
+static void
+mark_target(struct race *race)
+{
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+}
+
+/*
+ * The cell is empty, its grace period is over, and the application has put something of its own in
+ * its place that looks like the word the mover marked. Fails when step 3 believes the word without
+ * having looked at the header: it would be changed.
+ */
+static void
+assert_cell_memory_is_ours(struct race *race, handle_cell *cell, uint64_t marked)
+{
+    assert_true(sn_word_is_moving(marked));
+    assert_int_equal(cell->word, 0);
+    grace_period();
+    __atomic_store_n(&cell->word, marked, __ATOMIC_RELAXED);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    assert_true(__atomic_load_n(&cell->word, __ATOMIC_RELAXED) == marked);
+    cell->word = 0;
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+static void
+body_free(struct actor *actor)
+{
+    section_enter();
+    actor->result = handle_cell_free(store_of(actor), cell_of(actor));
+    section_leave();
+}
+
+/* The free has loaded LIVE and ends the word by a plain store over the mark (G4). */
+static void
+test_free_loaded_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    struct actor *freer =
+        stand(race, body_free, SN_HOOK_FREE_LOADED, &race->target->cell.word, &stage);
+    mark_target(race);
+    uint64_t marked = race->target->cell.word;
+    release(stage, freer);
+    assert_int_equal(freer->result, 0);
+    thing_is_gone(race->target);
+    assert_cell_memory_is_ours(race, &race->target->cell, marked);
+    assert_int_equal(refused(race, HANDLE_REFUSED_FREED), 1);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* By the fast path; the slot is used again at once, named by another cell. */
+static void
+body_free_now_and_reuse(struct actor *actor)
+{
+    handle_cell warm[4] = {HANDLE_CELL_INIT};
+    section_enter();
+    for (unsigned i = 0; i < 4; i++)
+        thread_check(handle_cell_alloc(store_of(actor), &warm[i], THING_BYTES, 0) != NULL);
+    for (unsigned i = 0; i < 4; i++)
+        thread_check(handle_cell_free_now(store_of(actor), &warm[i]) == 0);
+    actor->result = handle_cell_free_now(store_of(actor), cell_of(actor));
+    actor->object = handle_cell_alloc(store_of(actor), actor->cell, THING_BYTES, 0);
+    thread_check(actor->object != NULL);
+    fill(actor->object, THING_BYTES, 9600);
+    section_leave();
+}
+
+static void
+check_free_now(struct race *race, bool same_cell)
+{
+    ground_make(race, true);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    struct thing *reused = same_cell ? race->target : &race->things[THINGS];
+    struct stage *stage = stage_arm(race, SN_HOOK_FREE_LOADED, &race->target->cell.word);
+    struct actor *freer = actor_new(race, body_free_now_and_reuse);
+    freer->cell = &reused->cell;
+    actor_run(freer);
+    stage_wait(stage);
+    mark_target(race);
+    uint64_t marked = race->target->cell.word;
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    release(stage, freer);
+    assert_int_equal(freer->result, 0);
+    assert_ptr_equal(freer->object, race->from); /* else nothing was tried here */
+    thing_is_gone(race->target);
+    reused->size = THING_BYTES;
+    reused->seed = 9600;
+    reused->live = true;
+    if (same_cell)
+        steps_end(race);
+    else
+        assert_cell_memory_is_ours(race, &race->target->cell, marked);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+test_free_now_then_another_cell(void **state)
+{
+    check_free_now(*state, false);
+}
+
+/* R names S again, the header names R again: all is as it was marked, but for the state. */
+static void
+test_free_now_then_the_same_cell(void **state)
+{
+    check_free_now(*state, true);
+}
+
+/* ---- relocate -------------------------------------------------------------------------------- */
+
+static void
+body_relocate(struct actor *actor)
+{
+    section_enter();
+    actor->result = handle_cell_relocate(store_of(actor), cell_of(actor), actor->cell);
+    section_leave();
+}
+
+static struct actor *
+stand_relocating(struct race *race, enum sn_hook_point point, struct stage **stage)
+{
+    const void *object =
+        point == SN_HOOK_RELOCATE ? (const void *)race->from : &race->target->cell.word;
+    *stage = stage_arm(race, point, object);
+    struct actor *actor = actor_new(race, body_relocate);
+    actor->cell = &race->things[THINGS].cell;
+    actor_run(actor);
+    stage_wait(*stage);
+    return actor;
+}
+
+static void
+note_relocated(struct race *race)
+{
+    struct thing *to = &race->things[THINGS];
+    to->size = THING_BYTES;
+    to->seed = race->target->seed;
+    to->tag = race->target->tag;
+    to->live = true;
+    thing_is_gone(race->target);
+    race->target = to;
+}
+
+/* Relocate has made `from` LIVE, the mover marks it, relocate goes on by plain stores. */
+static void
+test_relocate_loaded_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    section_enter();
+    assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0x123456), 0);
+    section_leave();
+    race->target->tag = 0x123456;
+    handle_cell *from = &race->target->cell;
+    struct actor *actor = stand_relocating(race, SN_HOOK_MUT_LOADED, &stage);
+    mark_target(race);
+    uint64_t marked = from->word;
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+    assert_cell_memory_is_ours(race, from, marked);
+    assert_ptr_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
+static int
+count_target(void *opaque, const struct handle_object *object)
+{
+    struct race *race = opaque;
+    if (object->data == race->from) {
+        assert_true(object->cell == &race->target->cell ||
+                    object->cell == &race->things[THINGS].cell);
+        race->actors[0].size++;
+    }
+    return 0;
+}
+
+/*
+ * Between `to` and `from` both name the object: readers of either find it, sizes are right, a walk
+ * meets it once. Fails when a size is taken from nothing but a header that names the very cell: the
+ * reader of `from` would be told of damage.
+ */
+static void
+test_relocate_seen_by_readers(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    const handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
+    section_enter();
+    assert_ptr_equal(handle_cell_deref(race->store, from), race->from);
+    assert_ptr_equal(handle_cell_deref(race->store, to), race->from);
+    assert_int_equal(handle_cell_size(race->store, to), THING_BYTES);
+    assert_int_equal(handle_cell_size(race->store, from), THING_BYTES);
+    section_leave();
+    assert_int_equal(errors_count(race->fixture), 0);
+    assert_int_equal(handle_store_each(race->store, count_target, race), 0);
+    assert_int_equal(race->actors[0].size, 1);
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* The mark finds the header naming `to`: it is `to` that is marked, and later moved. */
+static void
+test_relocate_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    handle_cell *from = &race->target->cell;
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    mark_target(race);
+    assert_true(sn_word_is_moving(race->things[THINGS].cell.word));
+    assert_false(sn_word_is_moving(from->word));
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+    assert_int_equal(from->word, 0);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- resize and update ----------------------------------------------------------------------- */
+
+static void
+body_resize(struct actor *actor)
+{
+    section_enter();
+    actor->result = handle_cell_resize(store_of(actor), cell_of(actor), 2 * THING_BYTES);
+    section_leave();
+}
+
+/* A mark is no conflict, and the tag stays. */
+static void
+test_resize_copied_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    section_enter();
+    assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0xfedcba), 0);
+    section_leave();
+    race->target->tag = 0xfedcba;
+    struct actor *actor = stand(race, body_resize, SN_HOOK_RESIZE_COPIED, race->from, &stage);
+    mark_target(race);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    section_enter();
+    assert_filled(handle_cell_deref(race->store, &race->target->cell), THING_BYTES, TARGET + 1);
+    section_leave();
+    race->target->size = 2 * THING_BYTES;
+    thing_write(race, race->target, 9700);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+body_update(struct actor *actor)
+{
+    struct handle_update update;
+    section_enter();
+    void *version = handle_cell_update_begin(store_of(actor), cell_of(actor), THING_BYTES, &update);
+    thread_check(version != NULL);
+    fill(version, THING_BYTES, 9800);
+    actor->result = handle_update_commit(store_of(actor), &update);
+    section_leave();
+}
+
+/* A new tag meanwhile is no conflict: the commit keeps the one it finds. */
+static void
+test_commit_header_then_new_tag(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
+    section_enter();
+    assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0x42), 0);
+    section_leave();
+    steps_begin(race);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0); /* pinned */
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    race->target->tag = 0x42;
+    race->target->seed = 9800;
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* The cell is emptied meanwhile: the commit is over, and its version gone. */
+static void
+test_commit_header_then_freed(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
+    thing_free(race, race->target);
+    release(stage, actor);
+    assert_int_equal(actor->result, -ENOENT);
+    assert_int_equal(race->target->cell.word, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- after publish --------------------------------------------------------------------------- */
+
+/*
+ * The object was moved and is freed before its old slot is reclaimed; then the cell's memory is used
+ * for something else. Step 6 must give the old slot back without a look at the cell.
+ */
+static void
+test_published_then_freed_then_reclaimed(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, true);
+    struct stage *published = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
+    struct stage *reclaiming = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(published);
+    thing_free(race, race->target);
+    stage_go(published);
+    stage_wait(reclaiming);
+    const uint64_t noise = UINT64_C(0xfedcba9876543213);
+    race->target->cell.word = noise;
+    release(reclaiming, mover);
+    assert_int_equal(mover->result, 0);
+    assert_int_equal(mover->report.moved_objects, KEPT);
+    assert_true(race->target->cell.word == noise);
+    race->target->cell.word = 0;
+    ground_verify(race);
+    ground_settle(race);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_free_loaded_then_marked),
+        RACE_TEST(test_free_now_then_another_cell),
+        RACE_TEST(test_free_now_then_the_same_cell),
+        RACE_TEST(test_relocate_loaded_then_marked),
+        RACE_TEST(test_relocate_seen_by_readers),
+        RACE_TEST(test_relocate_then_marked),
+        RACE_TEST(test_resize_copied_then_marked),
+        RACE_TEST(test_commit_header_then_new_tag),
+        RACE_TEST(test_commit_header_then_freed),
+        RACE_TEST(test_published_then_freed_then_reclaimed),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("cells " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_lifetime.c - the defragmenter is stopped, the store destroyed, the process forked, while the
+ * background thread stands at one of its six points or a batch is half done; and what must happen
+ * by itself when nobody calls any more.
+ */
+#include "race.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const enum sn_hook_point points[] = {SN_HOOK_AFTER_MARK,    SN_HOOK_BEFORE_COPY,
+                                            SN_HOOK_AFTER_COPY,    SN_HOOK_BEFORE_PUBLISH,
+                                            SN_HOOK_AFTER_PUBLISH, SN_HOOK_BEFORE_RECLAIM};
+static const char *const point_names[] = {"after_mark",     "before_copy",   "after_copy",
+                                          "before_publish", "after_publish", "before_reclaim"};
+#define POINTS (sizeof(points) / sizeof(points[0]))
+
+/* Waits until the condition holds. Only what would hang for ever fails here. */
+#define await(condition)                                                                           \
+    do {                                                                                           \
+        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
+            if (turns_ >= 60000)                                                                   \
+                fail_msg("never came true: %s", #condition);                                       \
+            nap();                                                                                 \
+        }                                                                                          \
+    } while (0)
+
+static void
+nap(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    wait_begin();
+    nanosleep(&moment, NULL);
+    wait_end();
+}
+
+/* The background thread stands at the case's point with the target. */
+static struct stage *
+mover_stands(struct race *race)
+{
+    enum sn_hook_point point = *(const enum sn_hook_point *)race->test_case;
+    ground_make(race, false);
+    steps_begin(race);
+    struct stage *stage = stage_arm(
+        race, point, point == SN_HOOK_BEFORE_RECLAIM ? (const void *)race->span : race->from);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    stage_wait(stage);
+    return stage;
+}
+
+/* Nothing of a batch is left: no word MOVING, no span closed, nothing drains. */
+static void
+assert_at_rest(struct race *race)
+{
+    const struct sn_pool *pool = &race->store->pool;
+    for (unsigned i = 0; i < THINGS; i++) {
+        if (race->things[i].live)
+            assert_false(sn_word_is_moving(*thing_reference(race, &race->things[i])));
+    }
+    for (uint32_t number = 1; number < pool->high; number++) {
+        if (pool->class_of[number] < SN_CLASSES_MAX && pool->spans[number].head == number)
+            assert_int_equal(pool->spans[number].state, SN_SPAN_OPEN);
+    }
+    assert_int_equal(race->store->defrag->draining, 0);
+    assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
+    struct handle_stats *stats = take_stats(race->store);
+    assert_int_equal(stats->limbo, 0);
+    free(stats);
+}
+
+/* ---- stop ------------------------------------------------------------------------------------ */
+
+static void
+body_stop(struct actor *actor)
+{
+    actor->result = handle_defrag_stop(actor->race->store);
+}
+
+/*
+ * Fails when a batch that was called off keeps words MOVING, spans closed, or what was moved in limbo
+ * for as long as the mover rests.
+ */
+static void
+run_stop(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage = mover_stands(race);
+    struct actor *stopper = actor_start(race, body_stop);
+    for (unsigned i = 0; i < 5; i++)
+        nap(); /* so that it is most likely waiting by then; either way is right */
+    stage_go(stage);
+    actor_join(stopper);
+    assert_int_equal(stopper->result, 0);
+    assert_at_rest(race);
+    ground_verify(race);
+    steps_end(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
+/* By the option: the thread lives on, and rests. */
+static void
+run_disable(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage = mover_stands(race);
+    set_option(race->store, "defrag.enabled", "no");
+    stage_go(stage);
+    await(sn_load_relaxed(&race->store->defrag->idle_reason) == HANDLE_IDLE_DISABLED);
+    assert_at_rest(race);
+    ground_verify(race);
+    passed_reset();
+    set_option(race->store, "defrag.enabled", "yes"); /* and it goes on where there is work */
+    await(passed(SN_HOOK_BEFORE_RECLAIM, race->span) > 0 ||
+          thing_address(race, race->target) != race->from);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* A thread that rests must not call off what somebody else carries out. */
+static void
+test_resting_thread_and_compact(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    set_option(race->store, "defrag.enabled", "no");
+    await(sn_load_relaxed(&race->store->defrag->idle_reason) == HANDLE_IDLE_DISABLED);
+    struct stage *stage =
+        stage_arm(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(stage);
+    section_enter(); /* holds the grace period of step 2 */
+    stage_go(stage);
+    set_option(race->store, "purge_delay_ms", "100"); /* any option wakes the thread */
+    for (unsigned i = 0; i < 50; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    section_leave();
+    actor_join(mover);
+    assert_int_equal(mover->result, 0);
+    assert_int_equal(mover->report.moved_objects, KEPT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* One plan, and then nothing: also when the thresholds would ask for more. */
+static void
+test_compact_leaves_nothing_under_way(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    steps_begin(race);
+    *thing_reference(race, race->target) |= SN_WORD_UNMOVABLE; /* so that waste remains */
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(handle_store_compact(race->store, NULL), 0);
+        assert_at_rest(race);
+    }
+    *thing_reference(race, race->target) &= ~SN_WORD_UNMOVABLE;
+    ground_verify(race);
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* ---- destroy --------------------------------------------------------------------------------- */
+
+static void
+body_destroy(struct actor *actor)
+{
+    actor->result = handle_store_destroy(actor->race->store);
+}
+
+/* Memory checkers look over this one: nothing of a batch under way is left behind or used later. */
+static void
+run_destroy(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage = mover_stands(race);
+    struct actor *destroyer = actor_start(race, body_destroy);
+    for (unsigned i = 0; i < 5; i++)
+        nap();
+    stage_go(stage);
+    actor_join(destroyer);
+    assert_int_equal(destroyer->result, 0);
+    race->fixture->store = NULL;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+#define CHILD_CHECK(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: in the child: %s does not hold\n", __FILE__, __LINE__,         \
+                    #condition);                                                                   \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+static unsigned
+child_counts(struct race *race)
+{
+    unsigned live = 0, visited = 0;
+    for (unsigned i = 0; i < THINGS; i++) {
+        const struct thing *thing = &race->things[i];
+        section_enter();
+        const void *object = handle_deref(race->store, thing->handle);
+        CHILD_CHECK((object != NULL) == thing->live);
+        CHILD_CHECK(!object || mismatch(object, thing->size, thing->seed) == thing->size);
+        section_leave();
+        live += thing->live;
+    }
+    CHILD_CHECK(handle_store_each(race->store, count_visit, &visited) == 0);
+    CHILD_CHECK(visited == live);
+    return live;
+}
+
+/* G10: no compaction, limbo is kept, and everything else works on what the fork left. */
+static void
+child_works(struct race *race)
+{
+    struct thing *target = race->target;
+    unsigned live = child_counts(race), visited = 0;
+    section_enter();
+    void *object = handle_deref_mut(race->store, target->handle);
+    CHILD_CHECK(object != NULL);
+    fill(object, THING_BYTES, 4001);
+    section_leave();
+    target->seed = 4001;
+    child_counts(race);
+    for (unsigned i = 0; i < 200; i++)
+        CHILD_CHECK(handle_alloc(race->store, THING_BYTES) != HANDLE_NULL);
+    CHILD_CHECK(handle_store_each(race->store, count_visit, &visited) == 0);
+    CHILD_CHECK(visited == live + 200);
+    CHILD_CHECK(handle_free(race->store, target->handle) == 0);
+    CHILD_CHECK(handle_free(race->store, target->handle) == -ENOENT);
+    CHILD_CHECK(handle_store_compact(race->store, NULL) == -ENOTSUP);
+    CHILD_CHECK(handle_defrag_step(race->store, 1000, NULL) == -ENOTSUP);
+    CHILD_CHECK(handle_defrag_start(race->store) == -ENOTSUP);
+    CHILD_CHECK(handle_store_check(race->store, NULL, NULL) == 0);
+    CHILD_CHECK(handle_store_destroy(race->store) == 0);
+    _exit(0);
+}
+
+/* Result: the child's exit status; -1 when a signal ended it. */
+static int
+fork_and_wait(struct race *race)
+{
+    int status = 0;
+    fflush(NULL);
+    handle_store_before_fork(race->store);
+    flavour_before_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        flavour_after_fork_child();
+        handle_store_after_fork_child(race->store);
+        child_works(race);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(race->store);
+    thread_check(child > 0);
+    wait_begin();
+    thread_check(waitpid(child, &status, 0) == child);
+    wait_end();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+check_fork(struct race *race)
+{
+    if (TEST_TSAN)
+        skip(); /* it does not follow a fork from a process with threads */
+    assert_int_equal(fork_and_wait(race), 0);
+    ground_verify(race);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
+static void
+test_fork_when_marked(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    assert_true(sn_word_is_moving(*thing_reference(race, race->target)));
+    check_fork(race);
+}
+
+/* One object of the batch is moved, the target is not yet. */
+static void
+test_fork_when_half_moved(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    const char *first = thing_address(race, &race->things[5]);
+    steps_begin(race);
+    while (passed(SN_HOOK_AFTER_PUBLISH, first) == 0) {
+        assert_int_equal(handle_defrag_step(race->store, 1, NULL), 0);
+        nap();
+    }
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    assert_true(sn_word_is_moving(*thing_reference(race, race->target)));
+    check_fork(race);
+}
+
+static void
+test_fork_when_draining(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    const char *last = thing_address(race, &race->things[60]);
+    steps_begin(race);
+    while (passed(SN_HOOK_AFTER_PUBLISH, last) == 0) {
+        assert_int_equal(handle_defrag_step(race->store, 1, NULL), 0);
+        nap();
+    }
+    assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
+    check_fork(race);
+}
+
+static void
+body_fork(struct actor *actor)
+{
+    actor->result = fork_and_wait(actor->race);
+}
+
+/* The forking thread waits for the mover's slice, and for nothing else. */
+static void
+run_fork(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip();
+    struct stage *stage = mover_stands(race);
+    struct actor *forker = actor_start(race, body_fork);
+    for (unsigned i = 0; i < 5; i++)
+        nap();
+    stage_go(stage);
+    actor_join(forker);
+    assert_int_equal(forker->result, 0);
+    ground_verify(race);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    steps_end(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
+/* ---- by itself ------------------------------------------------------------------------------- */
+
+static uint64_t
+empty_bytes(const struct race *race)
+{
+    return sn_load_relaxed(&race->store->pool.empty_bytes);
+}
+
+/* The mover empties the last spans after the grace-period thread has gone to sleep. */
+static void
+test_emptied_spans_are_purged(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    set_option(race->store, "purge_delay_ms", "20");
+    await(sn_load_relaxed(&race->store->rcu->deep_sleep) != 0);
+    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
+    steps_begin(race);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    stage_wait(stage);
+    await(sn_load_relaxed(&race->store->rcu->deep_sleep) != 0);
+    stage_go(stage);
+    await(sn_heap_recoverable(&race->store->heap,
+                              sn_class_for(&race->store->classes, THING_BYTES)) == 0);
+    await(empty_bytes(race) == 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* A large object that is freed at once leaves a span behind without any limbo. */
+static void
+test_large_span_is_purged(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    set_option(race->store, "purge_delay_ms", "20");
+    handle_t large = handle_alloc(race->store, 200000);
+    await(sn_load_relaxed(&race->store->rcu->deep_sleep) != 0);
+    section_enter();
+    assert_int_equal(handle_free_now(race->store, large), 0);
+    section_leave();
+    await(empty_bytes(race) == 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* A purge that is due in an hour does not make limbo wait as long. */
+static void
+test_limbo_before_a_distant_purge(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    set_option(race->store, "purge_delay_ms", "3600000");
+    handle_t large = handle_alloc(race->store, 200000);
+    assert_int_equal(handle_free(race->store, large), 0);
+    await(empty_bytes(race) > 0);
+    for (unsigned i = 0; i < 500; i++)
+        nap(); /* until nothing but that purge is ahead */
+    thing_free(race, race->target);
+    await(sn_store_limbo(race->store) == 0);
+    assert_true(empty_bytes(race) > 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- walks ----------------------------------------------------------------------------------- */
+
+static int
+stay_at_the_first(void *opaque, const struct handle_object *object)
+{
+    struct actor *actor = opaque;
+    (void)object;
+    if (actor->size++ == 0)
+        actor_stays(actor);
+    return 0;
+}
+
+static void
+body_walk(struct actor *actor)
+{
+    actor->result = handle_store_each(actor->race->store, stay_at_the_first, actor);
+}
+
+static int
+count_quietly(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    __atomic_fetch_add((size_t *)opaque, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static void
+body_count(struct actor *actor)
+{
+    actor->result = handle_store_each(actor->race->store, count_quietly, &actor->size);
+}
+
+/*
+ * Two walks at once, and all objects of the first span freed meanwhile: both end, and each has met
+ * every object that stayed. Fails when one walk lets go of spans that the other is still in.
+ */
+static void
+test_two_walks(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct actor *first = actor_start(race, body_walk);
+    actor_await(first);
+    struct actor *second = actor_start(race, body_count);
+    for (unsigned i = 0; i < 5; i++)
+        nap();
+    thing_free(race, race->target);
+    thing_free(race, &race->things[60]);
+    actor_leave(first);
+    actor_join(first);
+    actor_join(second);
+    assert_int_equal(first->result, 0);
+    assert_int_equal(second->result, 0);
+    unsigned stayed = KEPT - 2 + (THINGS - THINGS / 3) / 2;
+    assert_in_range(first->size, stayed, stayed + 2);
+    assert_in_range(second->size, stayed, stayed + 2);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    void (*run)(void **state);
+} at_points[] = {
+    {"stop", run_stop}, {"disable", run_disable}, {"destroy", run_destroy}, {"fork", run_fork}};
+#define AT_POINTS (sizeof(at_points) / sizeof(at_points[0]))
+
+static int
+run_at_points(void)
+{
+    static struct CMUnitTest tests[AT_POINTS * POINTS];
+    static char names[AT_POINTS * POINTS][64];
+    for (size_t i = 0; i < AT_POINTS * POINTS; i++) {
+        snprintf(names[i], sizeof(names[i]), "%s at %s", at_points[i / POINTS].name,
+                 point_names[i % POINTS]);
+        tests[i] = (struct CMUnitTest){names[i], at_points[i / POINTS].run, race_setup,
+                                       race_teardown, (void *)(uintptr_t)&points[i % POINTS]};
+    }
+    return cmocka_run_group_tests_name("lifetime, at points " FLAVOUR_NAME, tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_resting_thread_and_compact),
+        RACE_TEST(test_compact_leaves_nothing_under_way),
+        RACE_TEST(test_fork_when_marked),
+        RACE_TEST(test_fork_when_half_moved),
+        RACE_TEST(test_fork_when_draining),
+        RACE_TEST(test_emptied_spans_are_purged),
+        RACE_TEST(test_large_span_is_purged),
+        RACE_TEST(test_limbo_before_a_distant_purge),
+        RACE_TEST(test_two_walks),
+    };
+    thread_enter();
+    int failed = run_at_points();
+    failed += cmocka_run_group_tests_name("lifetime " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}

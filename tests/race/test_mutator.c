@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_mutator.c - a thread stands in the middle of one of its own calls on a handle, and meanwhile
+ * the object is marked, moved, freed, or its index is issued again. The calls on cells are in
+ * test_cells.c.
+ */
+#include "race.h"
+
+static handle_store *
+store_of(const struct actor *actor)
+{
+    return actor->race->store;
+}
+
+static handle_t
+target_of(const struct actor *actor)
+{
+    return actor->race->target->handle;
+}
+
+/* An actor that stands at the hook with the target. */
+static struct actor *
+stand(struct race *race, void (*body)(struct actor *), enum sn_hook_point point,
+      struct stage **stage)
+{
+    bool by_reference = point == SN_HOOK_FREE_LOADED || point == SN_HOOK_MUT_LOADED;
+    const void *object =
+        by_reference ? (const void *)thing_reference(race, race->target) : (const void *)race->from;
+    *stage = stage_arm(race, point, point == SN_HOOK_COMMIT_HEADER ? NULL : object);
+    struct actor *actor = actor_start(race, body);
+    stage_wait(*stage);
+    return actor;
+}
+
+static void
+release(struct stage *stage, struct actor *actor)
+{
+    stage_go(stage);
+    actor_join(actor);
+}
+
+/* Frees the target and makes objects until its index is issued again, of another generation. */
+static struct thing *
+free_and_reissue(struct race *race)
+{
+    thing_free(race, race->target);
+    for (unsigned i = 0; i < SPARSE_ADDED; i++) {
+        struct thing *thing = thing_make(race, 9000 + i);
+        if (sn_table_at(thing->handle) == sn_table_at(race->target->handle))
+            return thing;
+    }
+    fail_msg("the index did not come back");
+    return NULL;
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+static void
+body_free(struct actor *actor)
+{
+    actor->result = handle_free(store_of(actor), target_of(actor));
+}
+
+/*
+ * The object is moved and its old slot reclaimed between the free's load and its CAS. Fails when the
+ * free retires the slot it loaded instead of the one its CAS ended (G4): that slot then goes to the
+ * bitmap twice, which the heap asserts.
+ */
+static void
+test_free_loaded_then_moved(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    if (FLAVOUR_QSBR)
+        skip(); /* an online thread is a section: nothing could be moved meanwhile */
+    ground_make(race, false);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    assert_int_equal(handle_store_compact(race->store, NULL), 0);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    release(stage, freer);
+    assert_int_equal(freer->result, 0);
+    thing_is_gone(race->target);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Exactly one of racing frees wins. Fails when the loser retires, too. */
+static void
+test_free_loaded_then_freed(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    thing_free(race, race->target);
+    release(stage, freer);
+    assert_int_equal(freer->result, -ENOENT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Fails when a free does not look at the generation again: it would end a stranger's object. */
+static void
+test_free_loaded_then_reissued(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    free_and_reissue(race);
+    release(stage, freer);
+    assert_int_equal(freer->result, -ENOENT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* By the fast path: a cache that has room for slot and index. What is allocated next is at S. */
+static void
+body_free_now_and_reuse(struct actor *actor)
+{
+    handle_t warm[4];
+    section_enter();
+    for (unsigned i = 0; i < 4; i++)
+        thread_check((warm[i] = handle_alloc(store_of(actor), THING_BYTES)) != HANDLE_NULL);
+    for (unsigned i = 0; i < 4; i++)
+        thread_check(handle_free_now(store_of(actor), warm[i]) == 0);
+    actor->result = handle_free_now(store_of(actor), target_of(actor));
+    actor->handle = handle_alloc_object(store_of(actor), THING_BYTES, 0, &actor->object);
+    thread_check(actor->handle != HANDLE_NULL);
+    fill(actor->object, THING_BYTES, 9100);
+    section_leave();
+}
+
+/*
+ * free_now has loaded LIVE, the mover marks, free_now ends the word by a plain store, and slot and
+ * index are used again at once: R names S once more, of another generation. Fails when step 3 takes
+ * the object for the one it marked, or when the mark is not waited for.
+ */
+static void
+test_free_now_loaded_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    release(stage, freer);
+    assert_int_equal(freer->result, 0);
+    assert_ptr_equal(freer->object, race->from); /* else nothing was tried here */
+    assert_int_equal(sn_table_at(freer->handle), sn_table_at(race->target->handle));
+    thing_is_gone(race->target);
+    struct thing *reused = &race->things[THINGS];
+    *reused =
+        (struct thing){.handle = freer->handle, .size = THING_BYTES, .seed = 9100, .live = true};
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- deref_mut ------------------------------------------------------------------------------- */
+
+/* Writes twice: when it has the address, and just before its section ends. */
+static void
+body_write(struct actor *actor)
+{
+    section_enter();
+    actor->object = handle_deref_mut(store_of(actor), target_of(actor));
+    thread_check(actor->object != NULL);
+    fill(actor->object, THING_BYTES, 9200);
+    actor_stays(actor);
+    fill(actor->object, THING_BYTES, 9201);
+    section_leave();
+}
+
+/* Fails without the grace period of step 2: the copy would miss the second write. */
+static void
+test_mut_loaded_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    stage_go(stage);
+    actor_await(writer);
+    step_often(race);
+    assert_ptr_equal(writer->object, race->from);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    actor_leave(writer);
+    actor_join(writer);
+    race->target->seed = 9201;
+    step_until(race, SN_HOOK_AFTER_PUBLISH, race->from); /* the mark stood: it is moved */
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/*
+ * The writer has loaded MOVING, the mover publishes first. Fails when deref_mut goes on with the
+ * word it loaded: the write would go to the frozen copy.
+ */
+static void
+test_mut_loaded_then_published(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct stage *before = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
+    struct stage *after = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(before);
+    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED, &stage);
+    stage_go(before);
+    stage_wait(after);
+    stage_go(stage);
+    actor_await(writer);
+    assert_ptr_not_equal(writer->object, race->from);
+    assert_ptr_equal(writer->object, thing_address(race, race->target));
+    actor_leave(writer);
+    actor_join(writer);
+    release(after, mover);
+    assert_int_equal(mover->report.moved_objects, KEPT);
+    race->target->seed = 9201;
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+body_try_write(struct actor *actor)
+{
+    section_enter();
+    actor->object = handle_deref_mut(store_of(actor), target_of(actor));
+    section_leave();
+}
+
+/* Fails when a call-off that was too late brings the old word back, or takes the new one for it. */
+static void
+test_mut_loaded_then_reissued(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct stage *copying = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(copying);
+    struct actor *writer = stand(race, body_try_write, SN_HOOK_MUT_LOADED, &stage);
+    free_and_reissue(race);
+    release(stage, writer);
+    assert_null(writer->object);
+    release(copying, mover);
+    assert_int_equal(mover->report.moved_objects, KEPT - 1);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- pin ------------------------------------------------------------------------------------- */
+
+/* Pins in a section, leaves it, writes when it is told to, unpins. */
+static void
+body_pin(struct actor *actor)
+{
+    section_enter();
+    errno = 0;
+    actor->object = handle_pin_mut(store_of(actor), target_of(actor));
+    actor->result = errno;
+    section_leave();
+    actor_stays(actor);
+    if (!actor->object)
+        return;
+    fill(actor->object, THING_BYTES, 9300);
+    handle_unpin(store_of(actor), actor->object);
+}
+
+/*
+ * The pinner has loaded LIVE, the mover marks, the pinner goes on: it need not call off, since the
+ * mover looks at the count after its grace period. Fails when step 3 does not.
+ */
+static void
+test_pin_loaded_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_MUT_LOADED, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    stage_go(stage);
+    actor_await(pinner);
+    assert_ptr_equal(pinner->object, race->from);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
+    assert_ptr_equal(thing_address(race, race->target), race->from);
+    actor_leave(pinner);
+    actor_join(pinner);
+    race->target->seed = 9300;
+    ground_verify(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
+/* The count is there before the second look: a mark that comes now is refused at once. */
+static void
+test_pin_counted_then_marking(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
+    assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
+    assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
+    stage_go(stage);
+    actor_await(pinner);
+    assert_ptr_equal(pinner->object, race->from);
+    steps_end(race);
+    assert_ptr_equal(thing_address(race, race->target), race->from);
+    actor_leave(pinner);
+    actor_join(pinner);
+    race->target->seed = 9300;
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/*
+ * The object is freed between the count and the second look: the pinner gets nothing, and the slot
+ * is retired by exactly one of the two. Fails (in the heap's assertion, or as limbo that stays) when
+ * both do, or neither.
+ */
+static void
+test_pin_counted_then_freed(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    thing_free(race, race->target);
+    stage_go(stage);
+    actor_await(pinner);
+    assert_null(pinner->object);
+    assert_int_equal(pinner->result, ENOENT);
+    actor_leave(pinner);
+    actor_join(pinner);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* As before, but the index names a new object by then, which must come out unpinned. */
+static void
+test_pin_counted_then_reissued(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    struct thing *stranger = free_and_reissue(race);
+    stage_go(stage);
+    actor_await(pinner);
+    assert_null(pinner->object);
+    actor_leave(pinner);
+    actor_join(pinner);
+    assert_int_equal(handle_resize(race->store, stranger->handle, 2 * THING_BYTES), 0);
+    stranger->size = 2 * THING_BYTES;
+    thing_write(race, stranger, 9301);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/*
+ * Freed while pinned: the slot stays as it is until the unpin, whatever grace periods pass. Fails
+ * when the free retires a pinned slot: one of the objects made meanwhile would lie there.
+ */
+static void
+test_pinned_then_freed(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct actor *pinner = actor_start(race, body_pin);
+    actor_await(pinner);
+    thing_free(race, race->target);
+    assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
+    assert_int_equal(handle_store_compact(race->store, NULL), 0);
+    for (unsigned i = 0; i < SPARSE_ADDED; i++)
+        assert_ptr_not_equal(thing_address(race, thing_make(race, 9310 + i)), race->from);
+    assert_filled(race->from, THING_BYTES, TARGET + 1);
+    struct handle_stats *stats = take_stats(race->store);
+    assert_int_equal(stats->pins, 1);
+    assert_int_equal(stats->limbo, 1008); /* it waits for the unpin */
+    free(stats);
+    actor_leave(pinner);
+    actor_join(pinner);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+static void
+body_resize(struct actor *actor)
+{
+    actor->result = handle_resize(store_of(actor), target_of(actor), actor->size);
+}
+
+static struct actor *
+stand_resizing(struct race *race, struct stage **stage)
+{
+    *stage = stage_arm(race, SN_HOOK_RESIZE_COPIED, race->from);
+    struct actor *actor = actor_new(race, body_resize);
+    actor->size = 2 * THING_BYTES;
+    actor_run(actor);
+    stage_wait(*stage);
+    return actor;
+}
+
+static void
+assert_resized(struct race *race, size_t size)
+{
+    struct thing *target = race->target;
+    section_enter();
+    assert_filled(handle_deref(race->store, target->handle), target->size, target->seed);
+    section_leave();
+    target->size = size;
+    thing_write(race, target, 9400);
+}
+
+/* A mark is no conflict. Fails when resize gives up, or lets the mover publish the old size. */
+static void
+test_resize_copied_then_marked(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *resizer = stand_resizing(race, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it stands in a section */
+    release(stage, resizer);
+    assert_int_equal(resizer->result, 0);
+    assert_resized(race, 2 * THING_BYTES);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Fails when the new slot is not given back, or its header stays. */
+static void
+test_resize_copied_then_freed(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *resizer = stand_resizing(race, &stage);
+    thing_free(race, race->target);
+    release(stage, resizer);
+    assert_int_equal(resizer->result, -ENOENT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Fails when resize compares slots only: the stranger would get the old object's bytes. */
+static void
+test_resize_copied_then_reissued(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *resizer = stand_resizing(race, &stage);
+    free_and_reissue(race);
+    release(stage, resizer);
+    assert_int_equal(resizer->result, -ENOENT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- update ---------------------------------------------------------------------------------- */
+
+static void
+body_update(struct actor *actor)
+{
+    struct handle_update update;
+    section_enter();
+    void *version =
+        handle_update_begin(store_of(actor), target_of(actor), 2 * THING_BYTES, &update);
+    thread_check(version != NULL);
+    fill(version, 2 * THING_BYTES, 9500);
+    actor->result = handle_update_commit(store_of(actor), &update);
+    section_leave();
+}
+
+/* Between header and CAS two slots' headers name R, and R names one: a walk finds one object. */
+static void
+test_commit_header_then_walk(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    ground_verify(race);
+    release(stage, updater);
+    assert_int_equal(updater->result, 0);
+    race->target->size = 2 * THING_BYTES;
+    race->target->seed = 9500;
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* The version seen is pinned: the mover leaves it, and a compaction is never a conflict. */
+static void
+test_commit_header_then_marking(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
+    assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
+    assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
+    release(stage, updater);
+    assert_int_equal(updater->result, 0);
+    race->target->size = 2 * THING_BYTES;
+    race->target->seed = 9500;
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Fails when a failed commit keeps its slot or header, or the pin on the version seen. */
+static void
+check_commit_loses(struct race *race, void (*meanwhile)(struct race *), int result)
+{
+    struct stage *stage;
+    ground_make(race, false);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    meanwhile(race);
+    release(stage, updater);
+    assert_int_equal(updater->result, result);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+free_target(struct race *race)
+{
+    thing_free(race, race->target);
+}
+
+static void
+reissue_target(struct race *race)
+{
+    free_and_reissue(race);
+}
+
+static void
+update_target(struct race *race)
+{
+    struct handle_update update;
+    section_enter();
+    void *version = handle_update_begin(race->store, race->target->handle, THING_BYTES, &update);
+    assert_non_null(version);
+    fill(version, THING_BYTES, 9501);
+    assert_int_equal(handle_update_commit(race->store, &update), 0);
+    section_leave();
+    race->target->seed = 9501;
+}
+
+static void
+grow_target(struct race *race)
+{
+    assert_int_equal(handle_resize(race->store, race->target->handle, 3 * THING_BYTES), 0);
+    assert_resized(race, 3 * THING_BYTES);
+}
+
+static void
+shrink_target_a_little(struct race *race)
+{
+    assert_int_equal(handle_resize(race->store, race->target->handle, THING_BYTES - 1), 0);
+    race->target->size = THING_BYTES - 1;
+    thing_write(race, race->target, 9502);
+}
+
+static void
+test_commit_header_then_freed(void **state)
+{
+    check_commit_loses(*state, free_target, -ENOENT);
+}
+
+static void
+test_commit_header_then_reissued(void **state)
+{
+    check_commit_loses(*state, reissue_target, -ENOENT);
+}
+
+static void
+test_commit_header_then_updated(void **state)
+{
+    check_commit_loses(*state, update_target, -EAGAIN);
+}
+
+static void
+test_commit_header_then_grown(void **state)
+{
+    check_commit_loses(*state, grow_target, -EAGAIN);
+}
+
+/* A resize that would fit in place must be seen, too. */
+static void
+test_commit_header_then_shrunk(void **state)
+{
+    check_commit_loses(*state, shrink_target_a_little, -EAGAIN);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_free_loaded_then_moved),      RACE_TEST(test_free_loaded_then_freed),
+        RACE_TEST(test_free_loaded_then_reissued),   RACE_TEST(test_free_now_loaded_then_marked),
+        RACE_TEST(test_mut_loaded_then_marked),      RACE_TEST(test_mut_loaded_then_published),
+        RACE_TEST(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
+        RACE_TEST(test_pin_counted_then_marking),    RACE_TEST(test_pin_counted_then_freed),
+        RACE_TEST(test_pin_counted_then_reissued),   RACE_TEST(test_pinned_then_freed),
+        RACE_TEST(test_resize_copied_then_marked),   RACE_TEST(test_resize_copied_then_freed),
+        RACE_TEST(test_resize_copied_then_reissued), RACE_TEST(test_commit_header_then_walk),
+        RACE_TEST(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
+        RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
+        RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("mutator " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}

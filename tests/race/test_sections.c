@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_sections.c - grace periods hold: what was resolved in a section stays as it is until the
+ * section ends (G2), batches wait for one another, and nobody else waits for them (G8). The mover
+ * steps as often as it likes meanwhile; how often is counted, not timed.
+ */
+#include "race.h"
+
+/* Steps until it is told to stop; says after how many. */
+static void
+body_step(struct actor *actor)
+{
+    const struct timespec moment = {.tv_nsec = 200000};
+    while (!__atomic_load_n(&actor->race->ending, __ATOMIC_ACQUIRE)) {
+        struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+        thread_check(handle_defrag_step(actor->race->store, 10000, &report) == 0);
+        __atomic_fetch_add(&actor->size, 1, __ATOMIC_RELEASE);
+        wait_begin();
+        nanosleep(&moment, NULL);
+        wait_end();
+    }
+}
+
+static void
+await_steps(struct actor *actor, size_t count)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    size_t begin = __atomic_load_n(&actor->size, __ATOMIC_ACQUIRE);
+    while (__atomic_load_n(&actor->size, __ATOMIC_ACQUIRE) < begin + count) {
+        wait_begin();
+        nanosleep(&moment, NULL);
+        wait_end();
+    }
+}
+
+static void
+end_steps(struct actor *actor)
+{
+    __atomic_store_n(&actor->race->ending, true, __ATOMIC_RELEASE);
+    actor_join(actor);
+}
+
+/* Resolves a thing and stays in the section; looks at the contents before it leaves. */
+static void
+body_read(struct actor *actor)
+{
+    struct race *race = actor->race;
+    section_enter();
+    const void *object = race->by_cell ? handle_cell_deref(race->store, actor->cell)
+                                       : handle_deref(race->store, actor->handle);
+    thread_check(object != NULL);
+    actor->object = (void *)(uintptr_t)object;
+    actor_stays(actor);
+    actor->size = mismatch(object, THING_BYTES, (uint64_t)actor->result);
+    section_leave();
+}
+
+static struct actor *
+read_thing(struct race *race, struct thing *thing)
+{
+    struct actor *reader = actor_new(race, body_read);
+    reader->handle = thing->handle;
+    reader->cell = &thing->cell;
+    reader->result = (int)thing->seed;
+    actor_run(reader);
+    actor_await(reader);
+    return reader;
+}
+
+static void
+end_read(struct actor *reader)
+{
+    actor_leave(reader);
+    actor_join(reader);
+    assert_int_equal(reader->size, THING_BYTES);
+}
+
+/* ---- what a reader found --------------------------------------------------------------------- */
+
+/*
+ * A reader that resolved just before publish holds the old slot: it is not reclaimed, reused nor
+ * written, though the object lives on elsewhere, is written there and freed. Fails without the
+ * grace period of step 6.
+ */
+static void
+check_old_slot_stays(struct race *race, bool by_cell)
+{
+    ground_make(race, by_cell);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
+    struct actor *mover = actor_start(race, body_step);
+    stage_wait(stage);
+    struct actor *reader = read_thing(race, race->target);
+    assert_ptr_equal(reader->object, race->from);
+    stage_go(stage);
+    await_steps(mover, 50);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    thing_write(race, race->target, 5001);
+    thing_free(race, race->target);
+    for (unsigned i = 0; i < SPARSE_ADDED; i++)
+        assert_ptr_not_equal(thing_address(race, thing_make(race, 5100 + i)), race->from);
+    await_steps(mover, 50);
+    assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
+    end_read(reader);
+    while (passed(SN_HOOK_BEFORE_RECLAIM, race->span) == 0)
+        await_steps(mover, 1);
+    end_steps(mover);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+test_old_slot_stays(void **state)
+{
+    check_old_slot_stays(*state, false);
+}
+
+static void
+test_old_slot_stays_cells(void **state)
+{
+    check_old_slot_stays(*state, true);
+}
+
+/* A freed object stays as it is for who found it, and its slot is nobody's meanwhile. */
+static void
+test_freed_slot_stays(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct thing *thing = &race->things[THINGS - 1]; /* in a span that serves refills */
+    const char *at = thing_address(race, thing);
+    struct actor *reader = read_thing(race, thing);
+    thing_free(race, thing);
+    for (unsigned i = 0; i < SPARSE_ADDED; i++)
+        assert_ptr_not_equal(thing_address(race, thing_make(race, 5200 + i)), at);
+    end_read(reader);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Under a walk even free_now leaves the object in place: the walk has a section of its own. */
+struct freeing_walk {
+    struct race *race;
+    unsigned freed, reused;
+};
+
+static int
+free_and_make(void *opaque, const struct handle_object *object)
+{
+    struct freeing_walk *walk = opaque;
+    if (object->data != walk->race->from)
+        return 0;
+    assert_int_equal(handle_free_now(walk->race->store, object->handle), 0);
+    walk->freed++;
+    for (unsigned i = 0; i < SPARSE_ADDED; i++) {
+        const char *at = thing_address(walk->race, thing_make(walk->race, 5300 + i));
+        walk->reused += at == walk->race->from;
+    }
+    assert_filled(object->data, object->size, TARGET + 1);
+    return 0;
+}
+
+static void
+test_visitor_frees_now(void **state)
+{
+    struct race *race = *state;
+    struct freeing_walk walk = {.race = race};
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    /* With a cached slot of the class, so that reuse at once would take this one. */
+    struct thing *warm = thing_make(race, 5299);
+    section_enter();
+    assert_int_equal(handle_free_now(race->store, warm->handle), 0);
+    section_leave();
+    warm->size = 0;
+    section_enter(); /* thing_make's sections are inner ones: no quiescent state in the visitor */
+    assert_int_equal(handle_store_each(race->store, free_and_make, &walk), 0);
+    section_leave();
+    assert_int_equal(walk.freed, 1);
+    assert_int_equal(walk.reused, 0);
+    thing_is_gone(race->target);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* Thins the second span out, but less than the first: two are to be evacuated, one in each batch. */
+static void
+make_two_batches(struct race *race)
+{
+    race->store->defrag->evacuation.bytes_max = 1;
+    for (unsigned i = THINGS / 3; i < 2 * THINGS / 3; i++) {
+        if (race->things[i].live && i % 6 != 0)
+            thing_free(race, &race->things[i]);
+    }
+    assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
+}
+
+/*
+ * While the first batch drains behind a reader, the second may be marked, but not moved: its grace
+ * period waits for the same reader. Fails when batches do not wait (two would be between mark and
+ * publish at once), or when a batch is reclaimed on the other's ticket.
+ */
+static void
+test_second_batch_waits(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    make_two_batches(race);
+    struct thing *second = &race->things[72]; /* one that stayed in the second span */
+    const char *second_at = thing_address(race, second);
+    assert_non_null(second_at);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
+    struct actor *mover = actor_start(race, body_step);
+    stage_wait(stage);
+    struct actor *reader = read_thing(race, race->target);
+    stage_go(stage);
+    while (passed(SN_HOOK_AFTER_MARK, second_at) == 0)
+        await_steps(mover, 1);
+    await_steps(mover, 50);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, second_at), 0);
+    assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
+    thing_write(race, second, 5401); /* and may still be called off */
+    end_read(reader);
+    while (passed(SN_HOOK_BEFORE_RECLAIM, race->span) == 0)
+        await_steps(mover, 1);
+    end_steps(mover);
+    steps_end(race);
+    assert_int_equal(refused(race, HANDLE_REFUSED_WRITTEN), 1);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- who does not wait ----------------------------------------------------------------------- */
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+/* While the mover waits behind a reader everything else goes on (G8). */
+static void
+test_nobody_waits_for_a_waiting_mover(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct actor *reader = read_thing(race, race->target);
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
+    assert_int_equal(report.busy, 0);
+    assert_int_equal(report.more, 1);
+    assert_int_equal(report.idle_reason, HANDLE_IDLE_GRACE_PERIOD);
+    unsigned visited = 0;
+    assert_int_equal(handle_store_each(race->store, count_visit, &visited), 0);
+    assert_int_equal(visited, KEPT + (THINGS - THINGS / 3) / 2);
+    thing_free(race, thing_make(race, 5500));
+    thing_write(race, &race->things[40], 5501);
+    assert_clean(race->store);
+    handle_thread_detach(race->store);
+    end_read(reader);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* While the mover holds its lock a step says so, instead of waiting. */
+static void
+test_step_beside_a_busy_mover(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
+    struct actor *mover = actor_start(race, body_compact);
+    stage_wait(stage);
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
+    assert_int_equal(report.busy, 1);
+    assert_int_equal(report.more, 1);
+    assert_int_equal(report.moved_objects, 0);
+    stage_go(stage);
+    actor_join(mover);
+    assert_int_equal(mover->report.moved_objects, KEPT);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Calls that would wait for a grace period say so inside a section, and change nothing. */
+static void
+test_waiting_calls_refuse_a_section(void **state)
+{
+    struct race *race = *state;
+    if (!FLAVOUR_SEES_SECTIONS)
+        skip();
+    ground_make(race, false);
+    section_enter();
+    assert_int_equal(handle_store_compact(race->store, NULL), -EDEADLK);
+    assert_int_equal(handle_store_purge(race->store, NULL), -EDEADLK);
+    assert_int_equal(handle_store_reclaim(race->store, 1), -EDEADLK);
+    assert_int_equal(handle_defrag_stop(race->store), -EDEADLK);
+    assert_int_equal(handle_store_destroy(race->store), -EDEADLK);
+    section_leave();
+    assert_ptr_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_old_slot_stays),           RACE_TEST(test_old_slot_stays_cells),
+        RACE_TEST(test_freed_slot_stays),         RACE_TEST(test_visitor_frees_now),
+        RACE_TEST(test_second_batch_waits),       RACE_TEST(test_nobody_waits_for_a_waiting_mover),
+        RACE_TEST(test_step_beside_a_busy_mover), RACE_TEST(test_waiting_calls_refuse_a_section),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("sections " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.c - everything that is done to a store as a whole while others use it: options,
+ * compaction on, off, forced and stepped, purge and reclaim, statistics, walks, limits, detach,
+ * forks.
+ */
+#include "torture.h"
+
+#include <sched.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+bool limits_in_use;
+
+static void
+set(struct heap *heap, const char *name, const char *value)
+{
+    int result = handle_store_set(heap->store, name, value);
+    if (result)
+        finding("set %s to %s: %d", name, value, result);
+}
+
+void
+op_tune(struct worker *worker, struct heap *heap)
+{
+    /* min and lower stay below the least max and upper: no pair is refused, in any order */
+    static const char *const settings[][5] = {
+        {"purge_delay_ms", "0", "-1", "1", "200"},
+        {"hugepages", "never", "advise", "always", "never"},
+        {"thread_cache_bytes", "0", "1K", "256K", "4M"},
+        {"thread_cache_total_bytes", "0", "64K", "16M", "1G"},
+        {"defrag.enabled", "yes", "no", "yes", "yes"},
+        {"defrag.ignore_bytes", "0", "64K", "1M", "0"},
+        {"defrag.threshold_lower_percent", "0", "1", "2", "0"},
+        {"defrag.threshold_upper_percent", "2", "5", "12", "100"},
+        {"defrag.cpu_min_percent", "1", "5", "10", "20"},
+        {"defrag.cpu_max_percent", "20", "50", "100", "100"},
+        {"defrag.slice_us", "50", "100", "500", "2000"},
+        {"defrag.pause_while_forked", "yes", "no", "yes", "no"},
+    };
+    char value[64];
+    size_t i = roll(worker, sizeof(settings) / sizeof(settings[0]));
+    set(heap, settings[i][0], settings[i][1 + roll(worker, 4)]);
+    if (handle_store_get(heap->store, settings[i][0], value, sizeof(value)))
+        finding("get %s failed", settings[i][0]);
+}
+
+void
+op_toggle(struct worker *worker, struct heap *heap)
+{
+    bool start = roll(worker, 3);
+    int result = start ? handle_defrag_start(heap->store) : handle_defrag_stop(heap->store);
+    if (result && !(start && result == -EAGAIN))
+        finding("defrag %s: %d", start ? "start" : "stop", result);
+}
+
+void
+op_compact(struct worker *worker, struct heap *heap)
+{
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    int result = roll(worker, 3) ? handle_store_compact(heap->store, &report)
+                                 : handle_defrag_estimate(heap->store, &report);
+    worker->counters.compactions++;
+    if (result || report.live_bytes > report.span_bytes)
+        finding("compact: %d, %llu live of %llu", result, (unsigned long long)report.live_bytes,
+                (unsigned long long)report.span_bytes);
+}
+
+void
+op_step(struct worker *worker, struct heap *heap)
+{
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    bool inside = roll(worker, 8) == 0; /* allowed, but cannot get far */
+    if (inside)
+        section_enter();
+    int result = handle_defrag_step(heap->store, 1 + (uint32_t)roll(worker, 1000), &report);
+    if (inside)
+        section_leave();
+    worker->counters.steps++;
+    worker->counters.steps_busy += report.busy;
+    if (result)
+        finding("step: %d", result);
+}
+
+void
+op_purge(struct worker *worker, struct heap *heap)
+{
+    size_t released = 0;
+    int result = roll(worker, 2) ? handle_store_purge(heap->store, &released)
+                                 : handle_store_reclaim(heap->store, roll(worker, 1 << 20));
+    if (result)
+        finding("purge or reclaim: %d", result);
+}
+
+static void
+count_bytes(void *opaque, const char *text, size_t length)
+{
+    (void)text;
+    *(size_t *)opaque += length;
+}
+
+void
+op_stats(struct worker *worker, struct heap *heap)
+{
+    static const enum handle_stats_format formats[] = {HANDLE_STATS_TEXT, HANDLE_STATS_JSON,
+                                                       HANDLE_STATS_PROMETHEUS};
+    struct handle_stats *stats = calloc(1, sizeof(*stats));
+    size_t printed = 0;
+    if (!stats)
+        return;
+    stats->struct_size = sizeof(*stats);
+    int result = handle_store_stats(heap->store, stats);
+    if (result || stats->committed > stats->committed_peak || stats->committed == 0)
+        finding("stats: %d, committed %llu, peak %llu", result,
+                (unsigned long long)stats->committed, (unsigned long long)stats->committed_peak);
+    result = handle_store_stats_print(heap->store, formats[roll(worker, 3)], count_bytes, &printed);
+    if (result || printed < 100 || handle_store_used(heap->store) == 0)
+        finding("stats_print: %d, %zu bytes", result, printed);
+    free(stats);
+}
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    uint64_t *left = opaque;
+    if (object->size > 1 << 20 || (object->handle == HANDLE_NULL) != (object->cell != NULL))
+        finding("walk: an object of %zu bytes", object->size);
+    return --*left == 0 ? 77 : 0;
+}
+
+static void
+on_violation(void *opaque, const char *violation)
+{
+    (void)opaque;
+    finding("violation: %s", violation);
+}
+
+/* A walk to the end or to somewhere, or the checker, beside everything else. */
+void
+op_walk(struct worker *worker, struct heap *heap)
+{
+    uint64_t left = 1 + roll(worker, 4 * KEYS);
+    if (roll(worker, 2)) {
+        handle_store_check(heap->store, on_violation, NULL);
+        return;
+    }
+    int result = handle_store_each(heap->store, count_visit, &left);
+    if (result != (left ? 0 : 77))
+        finding("walk: %d", result);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+void
+allocation_refused(struct worker *worker, struct heap *heap, int error)
+{
+    if (!limits_in_use || (error != ENOMEM && error != EAGAIN)) {
+        finding("an allocation was refused without a limit: %s", strerror(error));
+        return;
+    }
+    worker->counters.refused++;
+    if (error == EAGAIN && handle_store_reclaim(heap->store, 1 << 16))
+        finding("reclaim failed");
+}
+
+/* For a moment there is a limit, just above, at or below what is committed. */
+void
+op_limit(struct worker *worker, struct heap *heap)
+{
+    char value[32];
+    struct handle_stats *stats = calloc(1, sizeof(*stats));
+    if (!stats)
+        return;
+    stats->struct_size = sizeof(*stats);
+    handle_store_stats(heap->store, stats);
+    uint64_t limit = stats->committed * (80 + roll(worker, 40)) / 100;
+    free(stats);
+    snprintf(value, sizeof(value), "%llu", (unsigned long long)(limit < 4 << 20 ? 4 << 20 : limit));
+    set(heap, "max_bytes", value);
+    for (unsigned i = 0; i < 50; i++) {
+        op_alloc(worker, heap);
+        op_update(worker, heap);
+    }
+    set(heap, "max_bytes", "0");
+}
+
+void
+op_detach(struct worker *worker, struct heap *heap)
+{
+    (void)worker;
+    handle_thread_detach(heap->store);
+}
+
+/* ---- forks ----------------------------------------------------------------------------------- */
+
+/* Only what no thread was writing at the moment of the fork can be verified in the child. The exit
+ * status says which check failed. */
+static int
+child_of_fork(struct worker *worker)
+{
+    for (unsigned h = 0; h < STORES; h++) {
+        struct heap *heap = &heaps[h];
+        set(heap, "max_bytes", "0"); /* op_limit may have been at work */
+        for (unsigned i = 0; i < CONSTANTS; i++) {
+            uint64_t version = 0, name = object_name(heap, KIND_CONSTANT, i);
+            size_t length = 0;
+            section_enter();
+            const void *object = handle_deref(heap->store, heap->constants[i]);
+            if (!object || stamp_verify(object, name, &version, &length) != STAMP_GOOD)
+                return 1;
+            section_leave();
+        }
+        op_private(worker, heap);
+        if (findings())
+            return 2;
+        if (handle_free(heap->store, heap->constants[0]) ||
+            handle_free(heap->store, heap->constants[0]) != -ENOENT)
+            return 3;
+        if (handle_store_compact(heap->store, NULL) != -ENOTSUP)
+            return 4;
+        int result = handle_store_destroy(heap->store); /* others' pins may be held */
+        if (result && result != -EBUSY)
+            return 5;
+    }
+    return 0;
+}
+
+static pid_t
+fork_all(struct worker *worker)
+{
+    for (unsigned h = 0; h < STORES; h++)
+        handle_store_before_fork(heaps[h].store);
+    flavour_before_fork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        for (unsigned h = 0; h < STORES; h++)
+            handle_store_after_fork_child(heaps[h].store);
+        _exit(child_of_fork(worker));
+    }
+    flavour_after_fork_parent();
+    for (unsigned h = 0; h < STORES; h++)
+        handle_store_after_fork_parent(heaps[h].store);
+    return pid;
+}
+
+/* One fork at a time: two would wait for each other's stores to be at rest. */
+void
+op_fork(struct worker *worker, struct heap *heap)
+{
+    static unsigned char forking;
+    int status = 0;
+    (void)heap;
+    if (findings() || !try_lock(&forking))
+        return;
+    pid_t pid = fork_all(worker);
+    if (pid > 0) {
+        wait_begin();
+        pid_t waited = waitpid(pid, &status, 0);
+        wait_end();
+        worker->counters.forks++;
+        if (waited != pid || status)
+            finding("forked child: status %x", (unsigned)status);
+    }
+    unlock(&forking);
+}

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_heap.c - slots of size classes: which span gives next, when a span ends, what a closed span
+ * keeps from happening, pin counts, large objects. A random sequence is held against
+ * assert_class_sound and a model of who owns which slot.
+ */
+#include "unit.h"
+
+#define BLOCKS   256
+#define CLASS_OF 1000 /* bytes; slots of 1008, 65 to a span of one block */
+
+static int
+make(void **state)
+{
+    *state = world_make(BLOCKS, 8);
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    fail_none();
+    world_free(*state);
+    return 0;
+}
+
+#define HEAP_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+
+static unsigned
+class_for(const struct world *world, size_t size)
+{
+    return sn_class_for(&world->classes, size);
+}
+
+/* Slots in rising address; all of them, or the test fails. */
+static uint64_t *
+take_slots(struct world *world, unsigned class_id, enum sn_kind kind, uint32_t count)
+{
+    uint64_t *slots = calloc(count, sizeof(*slots));
+    assert_non_null(slots);
+    for (uint32_t taken = 0; taken < count;) {
+        uint32_t got = sn_heap_take(&world->heap, class_id, kind, SN_CHARGE_APPLICATION,
+                                    count - taken, slots + taken);
+        assert_in_range(got, 1, count - taken);
+        taken += got;
+    }
+    return slots;
+}
+
+/* Whole spans, taken full: slots [k * n, (k + 1) * n) are those of span k. */
+static uint64_t *
+take_spans(struct world *world, unsigned class_id, uint32_t spans)
+{
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = calloc((size_t)spans * n, sizeof(*slots));
+    assert_non_null(slots);
+    for (uint32_t k = 0; k < spans; k++) {
+        uint64_t *part = take_slots(world, class_id, SN_MOVABLE, n);
+        memcpy(slots + (size_t)k * n, part, n * sizeof(*slots));
+        free(part);
+    }
+    return slots;
+}
+
+static uint32_t
+number_of(const struct world *world, uint64_t slot)
+{
+    return sn_span_number(&world->pool, sn_span_at(&world->pool, slot));
+}
+
+static void
+put_one(struct world *world, unsigned class_id, uint64_t slot)
+{
+    sn_heap_put(&world->heap, class_id, &slot, 1);
+}
+
+static uint64_t
+take_one(struct world *world, unsigned class_id)
+{
+    uint64_t slot = 0;
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 1);
+    return slot;
+}
+
+/* ---- which span gives ------------------------------------------------------------------------ */
+
+static void
+test_lowest_slots_from_the_end(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t slots[10];
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 10, slots), 10);
+    uint32_t number = number_of(world, slots[0]);
+    for (uint32_t i = 0; i < 10; i++) /* taking from the array's end goes up in address */
+        assert_int_equal(slots[9 - i], sn_slot_offset(&world->classes.of[class_id], number, i));
+    put_one(world, class_id, slots[6]);
+    assert_int_equal(take_one(world, class_id), slots[6]); /* a hole comes before the rest */
+    assert_class_sound(world, class_id);
+}
+
+static void
+test_fullest_first(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 3);
+    static const uint32_t eighths_free[3] = {6, 2, 4};
+    for (uint32_t k = 0; k < 3; k++) {
+        for (uint32_t i = 0; i < n * eighths_free[k] / 8; i++)
+            put_one(world, class_id, slots[k * n + i]);
+    }
+    assert_class_sound(world, class_id);
+    static const uint32_t order[3] = {1, 2, 0};
+    for (uint32_t k = 0; k < 3; k++) {
+        uint32_t span = order[k];
+        for (uint32_t i = 0; i < n * eighths_free[span] / 8; i++)
+            assert_int_equal(number_of(world, take_one(world, class_id)),
+                             number_of(world, slots[span * n]));
+    }
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 3);
+    assert_int_equal(world->heap.of[class_id].spans_in[SN_MOVABLE][SN_FULL], 3);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+/* A refill goes on in the next fullest span, and makes no new one for the rest. */
+static void
+test_refill_over_spans(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 2);
+    put_one(world, class_id, slots[3]);
+    for (uint32_t i = 0; i < n / 2; i++)
+        put_one(world, class_id, slots[n + i]);
+    uint64_t got[200];
+    uint32_t count =
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 200, got);
+    assert_int_equal(count, 1 + n / 2);
+    assert_int_equal(got[count - 1], slots[3]); /* the fullest gave first */
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 2);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+static void
+test_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t *slots = take_spans(world, class_id, 1);
+    uint64_t slot;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES;
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
+    put_one(world, class_id, slots[0]);
+    assert_int_equal(take_one(world, class_id), slots[0]); /* what is there needs no charge */
+    assert_int_equal(sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, &slot),
+                     1);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+static void
+test_unmovable_apart(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *movable = take_slots(world, class_id, SN_MOVABLE, 2);
+    uint64_t *fixed = take_slots(world, class_id, SN_UNMOVABLE, n + 1);
+    uint32_t number = number_of(world, movable[0]);
+    for (uint32_t i = 0; i <= n; i++)
+        assert_int_not_equal(number_of(world, fixed[i]), number);
+    assert_int_equal(number_of(world, take_one(world, class_id)), number);
+    assert_int_equal(world->heap.of[class_id].used[SN_UNMOVABLE], n + 1);
+    assert_int_equal(world->heap.of[class_id].spans[SN_UNMOVABLE], 2);
+    assert_class_sound(world, class_id);
+    /* The one with a single object is sparser than the movable one, and not to be evacuated. */
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL - 1), number);
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL - 1), 0);
+    sn_heap_put(&world->heap, class_id, fixed, n + 1);
+    assert_int_equal(world->heap.of[class_id].spans[SN_UNMOVABLE], 0);
+    assert_class_sound(world, class_id);
+    free(movable);
+    free(fixed);
+}
+
+/* ---- the end of a span ----------------------------------------------------------------------- */
+
+static void
+test_emptied_span_goes_at_once(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 2);
+    uint32_t number = number_of(world, slots[0]);
+    sn_heap_put(&world->heap, class_id, slots, n - 1);
+    assert_int_equal(world->pool.empty_bytes, 0);
+    put_one(world, class_id, slots[n - 1]);
+    assert_int_equal(world->pool.empty_bytes,
+                     (uint64_t)world->classes.of[class_id].pages << SN_PAGE_SHIFT);
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_DIRTY);
+    assert_int_equal(world->pool.class_of[number], SN_CLASS_NONE);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    /* The pool is nobody's: another class gets it. */
+    unsigned other = class_for(world, 200);
+    assert_int_equal(number_of(world, take_one(world, other)), number);
+    assert_class_sound(world, other);
+    free(slots);
+}
+
+/* Fills what lies between the headers, which stay clear. */
+static void
+scribble(const struct world *world, unsigned class_id, const uint64_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        memset(world->arena + slots[i], 0xee, sn_class_payload(&world->classes.of[class_id]));
+}
+
+static void
+assert_all_clear(const struct world *world, unsigned class_id, uint32_t number)
+{
+    const struct sn_class *c = &world->classes.of[class_id];
+    for (uint32_t slot = 0; slot < c->slots; slot++)
+        assert_true(sn_header_is_clear(*world_header(world, sn_slot_offset(c, number, slot))));
+}
+
+/* The bytes of one class's objects are where the next class looks for headers. */
+static void
+test_headers_are_cleared_for_another_class(void **state)
+{
+    struct world *world = *state;
+    static const size_t sizes[] = {1000, 24, 200, 8, 3000, 16, 992};
+    uint32_t number = 0;
+    for (unsigned round = 0; round < 2 * sizeof(sizes) / sizeof(sizes[0]); round++) {
+        unsigned class_id = class_for(world, sizes[round / 2]); /* each twice running */
+        uint64_t *slots = take_spans(world, class_id, 1);
+        uint32_t n = world->classes.of[class_id].slots;
+        if (world->classes.of[class_id].blocks == 1) {
+            assert_true(number == 0 || number == number_of(world, slots[0]));
+            number = number_of(world, slots[0]);
+        }
+        assert_all_clear(world, class_id, number_of(world, slots[0]));
+        scribble(world, class_id, slots, n);
+        sn_heap_put(&world->heap, class_id, slots, n);
+        free(slots);
+    }
+}
+
+/* Two runs of one class that became one run: slots begin elsewhere in a longer span. */
+static void
+test_headers_are_cleared_after_a_merge(void **state)
+{
+    struct world *world = *state;
+    unsigned small = class_for(world, 8), large = class_for(world, 33000);
+    assert_true(world->classes.of[large].blocks > 1);
+    uint32_t spans = world->classes.of[large].blocks;
+    uint32_t n = world->classes.of[small].slots;
+    uint64_t *slots = take_spans(world, small, spans);
+    scribble(world, small, slots, spans * n);
+    sn_heap_put(&world->heap, small, slots, spans * n);
+    uint64_t slot = take_one(world, large);
+    assert_int_equal(number_of(world, slot), number_of(world, slots[0]));
+    assert_all_clear(world, large, number_of(world, slot));
+    put_one(world, large, slot);
+    uint64_t again = take_one(world, small);
+    assert_all_clear(world, small, number_of(world, again));
+    free(slots);
+}
+
+/* ---- closed spans ---------------------------------------------------------------------------- */
+
+static void
+test_closed_span_gives_nothing(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 1);
+    uint32_t number = number_of(world, slots[0]);
+    sn_heap_put(&world->heap, class_id, slots, n / 2);
+    assert_true(sn_heap_hold(&world->heap, number, 0));
+    assert_false(sn_heap_hold(&world->heap, number, 0)); /* closed already */
+    assert_int_not_equal(number_of(world, take_one(world, class_id)), number);
+    assert_class_sound(world, class_id);
+    /* Frees go to its bitmap, and its end waits for who closed it. */
+    assert_false(sn_heap_is_empty(&world->heap, number));
+    sn_heap_put(&world->heap, class_id, slots + n / 2, n - n / 2);
+    assert_true(sn_heap_is_empty(&world->heap, number));
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_HELD);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 2);
+    assert_int_equal(world->pool.empty_bytes, 0);
+    assert_class_sound(world, class_id);
+    assert_true(sn_heap_reopen(&world->heap, number, 0, 0));
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_DIRTY);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
+static void
+test_reopened_span_serves_again(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 1);
+    uint32_t number = number_of(world, slots[0]);
+    assert_true(sn_heap_hold(&world->heap, number, 0));
+    sn_heap_put(&world->heap, class_id, slots, 5);
+    assert_false(sn_heap_reopen(&world->heap, number, 0, 0));
+    assert_class_sound(world, class_id); /* in the list of its new occupancy */
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(number_of(world, take_one(world, class_id)), number);
+    assert_int_equal(world->heap.of[class_id].spans_in[SN_MOVABLE][SN_FULL], 1);
+    assert_int_equal(n, world->heap.of[class_id].used[SN_MOVABLE]);
+    free(slots);
+}
+
+static void
+test_close_sparsest(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 4);
+    static const uint32_t eighths_free[4] = {2, 7, 0, 5};
+    for (uint32_t k = 0; k < 4; k++)
+        sn_heap_put(&world->heap, class_id, slots + k * n, n * eighths_free[k] / 8);
+    struct sn_heap *heap = &world->heap;
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 1, 0), 0); /* none that empty */
+    uint32_t first = sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1);
+    assert_int_equal(first, number_of(world, slots[n]));
+    uint32_t second = sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1);
+    assert_int_equal(second, number_of(world, slots[3 * n]));
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1),
+                     number_of(world, slots[0]));
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1),
+                     0); /* only full ones */
+    assert_class_sound(world, class_id);
+    /* Tried in this pass: not again before the next. Damaged: never. */
+    sn_heap_reopen(heap, first, SN_SPAN_TRIED, 1);
+    sn_heap_reopen(heap, second, SN_SPAN_DAMAGED, 1);
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1), 0);
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 2, SN_FULL - 1), first);
+    assert_int_equal(sn_heap_close_sparsest(heap, class_id, 2, SN_FULL - 1), 0);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+static void
+test_copied_bits_cover_what_is_used(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, 24); /* more than one line of bitmap */
+    const struct sn_class *c = &world->classes.of[class_id];
+    uint64_t *slots = take_spans(world, class_id, 1);
+    uint32_t number = number_of(world, slots[0]);
+    for (uint32_t i = 0; i < c->slots; i += 3)
+        put_one(world, class_id, sn_slot_offset(c, number, i));
+    assert_true(sn_heap_hold(&world->heap, number, 0));
+    uint64_t bits[SN_BITMAP_WORDS] = {0};
+    sn_heap_copy_bits(&world->heap, number, bits);
+    for (uint32_t i = 0; i < c->slots; i++)
+        assert_int_equal(bits[i / 64] >> (i % 64) & 1, i % 3 != 0);
+    free(slots);
+}
+
+static void
+test_recoverable(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    assert_int_equal(sn_heap_recoverable(&world->heap, class_id), 0);
+    uint64_t *slots = take_spans(world, class_id, 4);
+    assert_int_equal(sn_heap_recoverable(&world->heap, class_id), 0);
+    for (uint32_t k = 0; k < 4; k++)
+        sn_heap_put(&world->heap, class_id, slots + k * n, n / 2);
+    assert_int_equal(sn_heap_recoverable(&world->heap, class_id),
+                     4 - (4 * (n - n / 2) + n - 1) / n);
+    free(slots);
+}
+
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+static void
+test_pin_counts(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 1);
+    struct sn_span *span = sn_span_at(&world->pool, slots[0]);
+    assert_null(sn_pin_word(&world->heap, slots[0]));
+    fail_next(SN_FAULT_MALLOC, 0, 1);
+    assert_null(sn_heap_pins(&world->heap, span));
+    fail_none();
+    uint64_t committed = world->budget.committed;
+    uint32_t *pins = sn_heap_pins(&world->heap, span);
+    assert_non_null(pins);
+    assert_ptr_equal(sn_heap_pins(&world->heap, span), pins); /* made once */
+    assert_int_equal(world->heap.pin_array_bytes, n * sizeof(*pins));
+    assert_int_equal(world->budget.committed, committed + n * sizeof(*pins));
+    uint32_t *word = sn_pin_word(&world->heap, slots[3]);
+    *word = SN_PIN_FREED | SN_PIN_GONE;
+    put_one(world, class_id, slots[3]);
+    assert_int_equal(*word, 0); /* the slot's next object begins unpinned */
+    assert_int_equal(take_one(world, class_id), slots[3]);
+    sn_heap_put(&world->heap, class_id, slots, n);
+    assert_null(span->pins);
+    assert_int_equal(world->heap.pin_array_bytes, 0);
+    assert_int_equal(world->budget.committed, committed);
+    free(slots);
+}
+
+/* ---- large objects --------------------------------------------------------------------------- */
+
+static void
+test_large_objects(void **state)
+{
+    struct world *world = *state;
+    struct sn_heap *heap = &world->heap;
+    bool zero = false;
+    uint64_t slot = sn_heap_take_large(heap, 100000, 0, &zero);
+    assert_int_not_equal(slot, 0);
+    assert_true(zero);
+    struct sn_span *span = sn_span_at(&world->pool, slot + 99999);
+    assert_int_equal(slot, sn_span_offset(sn_span_number(&world->pool, span)));
+    assert_int_equal(span->state, SN_SPAN_LARGE);
+    assert_int_equal(span->free, 25); /* pages */
+    assert_ptr_equal(sn_header_of(&world->pool, slot), &span->large_header);
+    assert_int_equal(span->large_header, 0);
+    assert_int_equal(span->u.large_size, 100000);
+    assert_int_equal(world->pool.arena_committed, 25 * SN_PAGE_BYTES);
+    assert_non_null(sn_heap_pins(heap, span));
+    assert_ptr_equal(sn_pin_word(heap, slot), span->pins);
+    memset(world->arena + slot, 1, 100000);
+    sn_heap_put_large(heap, slot);
+    assert_int_equal(heap->pin_array_bytes, 0);
+    assert_int_equal(world->pool.empty_bytes, 25 * SN_PAGE_BYTES);
+    assert_int_equal(sn_heap_take_large(heap, 100000, 0, &zero), slot);
+    assert_false(zero);
+    assert_int_equal(span->large_header, 0);
+    /* The largest slot's request plus one byte of extra needs a second page run block. */
+    uint64_t exact = sn_heap_take_large(heap, SN_BLOCK_BYTES, 0, &zero);
+    assert_int_equal(sn_span_at(&world->pool, exact)->blocks, 1);
+    uint64_t more = sn_heap_take_large(heap, SN_BLOCK_BYTES, 8, &zero);
+    assert_int_equal(sn_span_at(&world->pool, more)->blocks, 2);
+    assert_pool_sound(world);
+}
+
+static void
+test_large_objects_that_do_not_fit(void **state)
+{
+    struct world *world = *state;
+    bool zero;
+    uint64_t committed = world->budget.committed;
+    size_t arena = (size_t)BLOCKS << SN_BLOCK_SHIFT;
+    assert_int_equal(sn_heap_take_large(&world->heap, arena, 0, &zero), 0);
+    assert_int_equal(sn_heap_take_large(&world->heap, SIZE_MAX, 8, &zero), 0);
+    assert_int_equal(sn_heap_take_large(&world->heap, SIZE_MAX - 7, 8, &zero), 0);
+    assert_int_equal(world->budget.committed, committed);
+    assert_int_not_equal(sn_heap_take_large(&world->heap, arena - SN_BLOCK_BYTES, 0, &zero), 0);
+    assert_int_equal(sn_heap_take_large(&world->heap, 1, 0, &zero), 0);
+    assert_pool_sound(world);
+}
+
+/* ---- who is told of frees -------------------------------------------------------------------- */
+
+static unsigned told;
+
+static void
+note_freed(struct sn_heap *heap)
+{
+    told++;
+    heap->wake_at = UINT64_MAX;
+}
+
+static void
+test_freed_bytes_wake(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t slot_bytes = world->classes.of[class_id].slot_bytes;
+    uint64_t *slots = take_spans(world, class_id, 1);
+    told = 0;
+    world->heap.freed = note_freed;
+    world->heap.wake_at = 3 * (uint64_t)slot_bytes;
+    sn_heap_put(&world->heap, class_id, slots, 2);
+    assert_int_equal(told, 0);
+    put_one(world, class_id, slots[2]);
+    assert_int_equal(told, 1);
+    put_one(world, class_id, slots[3]);
+    assert_int_equal(told, 1);
+    assert_int_equal(world->heap.freed_bytes, 4 * slot_bytes);
+    free(slots);
+}
+
+/* ---- a random sequence ----------------------------------------------------------------------- */
+
+#define OWNED_MAX 6000
+
+struct model {
+    struct world *world;
+    uint64_t random;
+    uint64_t slot[OWNED_MAX];
+    unsigned class_id[OWNED_MAX];
+    unsigned count;
+    uint32_t closed;
+};
+
+/* The payload tells whose slot it is: two owners of one slot would both be noticed. */
+static void
+model_take(struct model *model)
+{
+    static const size_t sizes[] = {8, 40, 1000, 5000, 60000};
+    uint64_t got[32];
+    unsigned class_id = class_for(model->world, sizes[random_below(&model->random, 5)]);
+    enum sn_kind kind = random_below(&model->random, 8) == 0 ? SN_UNMOVABLE : SN_MOVABLE;
+    uint32_t want = 1 + (uint32_t)random_below(&model->random, 32);
+    if (model->count + want > OWNED_MAX)
+        return;
+    uint32_t count =
+        sn_heap_take(&model->world->heap, class_id, kind, SN_CHARGE_APPLICATION, want, got);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(sn_header_is_clear(*world_header(model->world, got[i])));
+        assert_int_not_equal(number_of(model->world, got[i]), model->closed);
+        memcpy(model->world->arena + got[i], &got[i], sizeof(got[i]));
+        model->slot[model->count] = got[i];
+        model->class_id[model->count++] = class_id;
+    }
+}
+
+static void
+model_put(struct model *model)
+{
+    if (model->count == 0)
+        return;
+    unsigned i = (unsigned)random_below(&model->random, model->count);
+    uint64_t slot = model->slot[i];
+    assert_memory_equal(model->world->arena + slot, &slot, sizeof(slot));
+    memset(model->world->arena + slot, 0xff, 8);
+    put_one(model->world, model->class_id[i], slot);
+    model->count--;
+    model->slot[i] = model->slot[model->count];
+    model->class_id[i] = model->class_id[model->count];
+}
+
+static void
+model_close_or_reopen(struct model *model)
+{
+    struct sn_heap *heap = &model->world->heap;
+    if (model->closed) {
+        sn_heap_reopen(heap, model->closed, 0, 0);
+        model->closed = 0;
+    } else if (model->count > 0) {
+        unsigned i = (unsigned)random_below(&model->random, model->count);
+        model->closed = sn_heap_close_sparsest(heap, model->class_id[i], 1, SN_FULL - 1);
+    }
+}
+
+static void
+model_check(const struct model *model)
+{
+    for (unsigned class_id = 0; class_id < model->world->classes.count; class_id++)
+        assert_class_sound(model->world, class_id);
+    assert_pool_sound(model->world);
+}
+
+static void
+test_random_sequence(void **state)
+{
+    static struct model model;
+    model = (struct model){.world = *state, .random = random_seed("test_random_sequence")};
+    for (unsigned i = 0; i < scaled(60000); i++) {
+        uint64_t dice = random_below(&model.random, 100);
+        bool grow = i / 5000 % 2 == 0;
+        if (dice < (grow ? 10 : 2))
+            model_take(&model);
+        else if (dice < 97)
+            model_put(&model);
+        else
+            model_close_or_reopen(&model);
+        if (i % 500 == 0)
+            model_check(&model);
+    }
+    while (model.count > 0)
+        model_put(&model);
+    if (model.closed)
+        model_close_or_reopen(&model);
+    model_check(&model);
+    for (unsigned class_id = 0; class_id < model.world->classes.count; class_id++)
+        assert_int_equal(
+            model.world->heap.of[class_id].spans[0] + model.world->heap.of[class_id].spans[1], 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HEAP_TEST(test_lowest_slots_from_the_end),
+        HEAP_TEST(test_fullest_first),
+        HEAP_TEST(test_refill_over_spans),
+        HEAP_TEST(test_at_the_limit),
+        HEAP_TEST(test_unmovable_apart),
+        HEAP_TEST(test_emptied_span_goes_at_once),
+        HEAP_TEST(test_headers_are_cleared_for_another_class),
+        HEAP_TEST(test_headers_are_cleared_after_a_merge),
+        HEAP_TEST(test_closed_span_gives_nothing),
+        HEAP_TEST(test_reopened_span_serves_again),
+        HEAP_TEST(test_close_sparsest),
+        HEAP_TEST(test_copied_bits_cover_what_is_used),
+        HEAP_TEST(test_recoverable),
+        HEAP_TEST(test_pin_counts),
+        HEAP_TEST(test_large_objects),
+        HEAP_TEST(test_large_objects_that_do_not_fit),
+        HEAP_TEST(test_freed_bytes_wake),
+        HEAP_TEST(test_random_sequence),
+    };
+    return cmocka_run_group_tests_name("heap", tests, NULL, NULL);
+}

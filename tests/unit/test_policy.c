@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_policy.c - what to compact, when and how hard: tables of numbers in and plans out, and a model
+ * of spans as bare counts that is compacted by the plan alone until nothing is left to gain.
+ */
+#include "unit.h"
+
+#include "policy.h"
+
+#define FULL (SN_POLICY_OCCUPANCIES - 1)
+
+/* ---- excess and sums ------------------------------------------------------------------------- */
+
+static void
+test_excess(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t slots, spans;
+        uint64_t used;
+        uint32_t excess;
+    } table[] = {
+        {64, 0, 0, 0},      {64, 1, 1, 0},    {64, 1, 64, 0},   {64, 2, 64, 1},
+        {64, 2, 65, 0},     {64, 10, 0, 10},  {64, 10, 1, 9},   {64, 10, 320, 5},
+        {64, 10, 640, 0},   {64, 10, 577, 0}, {64, 10, 576, 1}, {8, 1000, 4000, 500},
+        {4096, 3, 4097, 1}, {1, 5, 5, 0},     {1, 6, 5, 1},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct sn_policy_class c = {
+            .slots = table[i].slots, .spans = table[i].spans, .used = table[i].used};
+        if (sn_policy_excess(&c) != table[i].excess)
+            fail_msg("row %zu: %u, wanted %u", i, sn_policy_excess(&c), table[i].excess);
+    }
+}
+
+/* With every span alike an average finds nothing; the plan still empties what is too many. */
+static void
+test_excess_when_all_are_alike(void **state)
+{
+    (void)state;
+    for (uint32_t eighths = 1; eighths < 8; eighths++) {
+        struct sn_policy_class c = {.slots = 64, .spans = 800, .used = 800 * 8 * eighths};
+        assert_int_equal(sn_policy_excess(&c), 800 - 100 * eighths);
+    }
+}
+
+static void
+test_sums(void **state)
+{
+    (void)state;
+    const struct sn_policy_class a = {.slots = 64,
+                                      .slot_bytes = 1024,
+                                      .span_bytes = 65536,
+                                      .used = 6 * 64,
+                                      .spans = 10,
+                                      .spans_in = {2, 0, 0, 0, 4, 0, 0, 0, 4}};
+    const struct sn_policy_class dense = {.slots = 8,
+                                          .slot_bytes = 8192,
+                                          .span_bytes = 65536,
+                                          .used = 16,
+                                          .spans = 2,
+                                          .spans_in = {0, 0, 0, 0, 0, 0, 0, 0, 2}};
+    struct sn_policy_sum sum = {0};
+    sn_policy_add(&sum, &a);
+    assert_int_equal(sum.live_bytes, 6 * 65536);
+    assert_int_equal(sum.span_bytes, 10 * 65536);
+    assert_int_equal(sum.recoverable_spans, 4);
+    assert_int_equal(sum.recoverable_bytes, 4 * 65536);
+    /* The two sparsest (a sixteenth, by the middle of their eighth) and two that are half full. */
+    assert_int_equal(sum.move_objects, 2 * 4 + 2 * 36);
+    assert_int_equal(sum.move_bytes, sum.move_objects * 1024);
+    struct sn_policy_sum before = sum;
+    sn_policy_add(&sum, &dense);
+    assert_int_equal(sum.live_bytes, before.live_bytes + 16 * 8192);
+    assert_int_equal(sum.span_bytes, before.span_bytes + 2 * 65536);
+    assert_int_equal(sum.recoverable_bytes, before.recoverable_bytes);
+    assert_int_equal(sum.move_objects, before.move_objects);
+}
+
+/* ---- when ------------------------------------------------------------------------------------ */
+
+static void
+test_decide(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t recoverable, span_bytes, ignore;
+        uint32_t lower;
+        enum handle_idle_reason reason;
+    } table[] = {
+        {0, 0, 0, 0, HANDLE_IDLE_BELOW_IGNORE},
+        {0, 1000, 0, 0, HANDLE_IDLE_BELOW_IGNORE}, /* nothing to gain: never work */
+        {1, 1000, 0, 0, HANDLE_IDLE_RUNNING},
+        {100, 1000, 100, 0, HANDLE_IDLE_BELOW_IGNORE},
+        {101, 1000, 100, 0, HANDLE_IDLE_RUNNING},
+        {20, 1000, 0, 2, HANDLE_IDLE_BELOW_THRESHOLD},
+        {21, 1000, 0, 2, HANDLE_IDLE_RUNNING},
+        {101, 1000, 100, 20, HANDLE_IDLE_BELOW_THRESHOLD}, /* both must be exceeded */
+        {201, 1000, 100, 20, HANDLE_IDLE_RUNNING},
+        {1000, 1000, 0, 100, HANDLE_IDLE_BELOW_THRESHOLD},
+        {UINT64_C(1) << 40, UINT64_C(1) << 41, UINT64_C(1) << 20, 2, HANDLE_IDLE_RUNNING},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct sn_policy_sum sum = {.recoverable_bytes = table[i].recoverable,
+                                    .span_bytes = table[i].span_bytes};
+        struct sn_policy_limits limits = {
+            .ignore_bytes = table[i].ignore, .lower_percent = table[i].lower, .upper_percent = 100};
+        if (sn_policy_decide(&sum, &limits) != table[i].reason)
+            fail_msg("row %zu: %d, wanted %d", i, sn_policy_decide(&sum, &limits), table[i].reason);
+    }
+}
+
+/* ---- how hard -------------------------------------------------------------------------------- */
+
+static void
+test_effort_is_linear(void **state)
+{
+    (void)state;
+    const struct sn_policy_limits limits = {
+        .lower_percent = 10, .upper_percent = 60, .cpu_min_percent = 5, .cpu_max_percent = 55};
+    struct sn_policy_sum sum = {.span_bytes = 1000000};
+    for (uint32_t percent = 0; percent <= 100; percent++) {
+        sum.recoverable_bytes = sum.span_bytes * percent / 100;
+        uint32_t expected = percent <= 10 ? 5 : percent >= 60 ? 55 : 5 + (percent - 10);
+        assert_int_equal(sn_policy_effort(&sum, &limits), expected);
+    }
+}
+
+static void
+test_effort_is_monotone(void **state)
+{
+    (void)state;
+    uint64_t random = random_seed("test_effort_is_monotone");
+    for (unsigned i = 0; i < 500; i++) {
+        struct sn_policy_limits limits;
+        limits.lower_percent = (uint32_t)random_below(&random, 101);
+        limits.upper_percent =
+            limits.lower_percent + (uint32_t)random_below(&random, 101 - limits.lower_percent);
+        limits.cpu_min_percent = 1 + (uint32_t)random_below(&random, 100);
+        limits.cpu_max_percent =
+            limits.cpu_min_percent + (uint32_t)random_below(&random, 101 - limits.cpu_min_percent);
+        struct sn_policy_sum sum = {.span_bytes = 1 + random_below(&random, UINT64_C(1) << 40)};
+        uint32_t before = 0;
+        for (uint64_t step = 0; step <= 200; step++) {
+            sum.recoverable_bytes = sum.span_bytes / 200 * step;
+            uint32_t effort = sn_policy_effort(&sum, &limits);
+            assert_true(effort >= before);
+            assert_in_range(effort, limits.cpu_min_percent, limits.cpu_max_percent);
+            before = effort;
+        }
+    }
+}
+
+static void
+test_rest_keeps_to_the_effort(void **state)
+{
+    (void)state;
+    assert_int_equal(sn_policy_rest_ns(500000, 100), 0);
+    assert_int_equal(sn_policy_rest_ns(500000, 50), 500000);
+    assert_int_equal(sn_policy_rest_ns(500000, 25), 1500000);
+    assert_int_equal(sn_policy_rest_ns(500000, 1), 49500000);
+    assert_int_equal(sn_policy_rest_ns(0, 5), 0);
+    for (uint32_t effort = 1; effort <= 100; effort++) {
+        uint64_t rest = sn_policy_rest_ns(1000000, effort);
+        uint64_t share = UINT64_C(1000000) * 100 / (1000000 + rest);
+        assert_in_range(share, effort, effort + 1); /* the rest is rounded down */
+    }
+}
+
+/* ---- which ----------------------------------------------------------------------------------- */
+
+static void
+test_pick(void **state)
+{
+    (void)state;
+    struct sn_policy_class c[4] = {
+        {.slot_bytes = 64, .spans_in = {[3] = 5}},
+        {.slot_bytes = 128, .spans_in = {[1] = 1, [7] = 9}},
+        {.slot_bytes = 4096, .spans_in = {[1] = 2}},
+        {.slot_bytes = 65536, .spans_in = {[FULL] = 100}},
+    };
+    uint32_t quota[4] = {1, 1, 1, 1};
+    assert_int_equal(sn_policy_pick(c, quota, 4), 2); /* as sparse as 1, and larger objects */
+    quota[2] = 0;
+    assert_int_equal(sn_policy_pick(c, quota, 4), 1);
+    quota[1] = 0;
+    assert_int_equal(sn_policy_pick(c, quota, 4), 0);
+    quota[0] = 0;
+    assert_int_equal(sn_policy_pick(c, quota, 4), -1); /* full spans release nothing */
+    c[3].spans_in[7] = 1;
+    assert_int_equal(sn_policy_pick(c, quota, 4), 3);
+    assert_int_equal(sn_policy_pick(c, quota, 3), -1);
+    assert_int_equal(sn_policy_pick(c, quota, 0), -1);
+}
+
+/* ---- pauses ---------------------------------------------------------------------------------- */
+
+static void
+test_pause_doubles_to_its_cap(void **state)
+{
+    (void)state;
+    uint64_t pause = 0, expected = 100000000;
+    for (unsigned i = 0; i < 20; i++) {
+        pause = sn_policy_pause_ns(pause, 1000000, 9999); /* less than 1 % */
+        assert_int_equal(pause, expected);
+        expected = expected * 2 < UINT64_C(60000000000) ? expected * 2 : UINT64_C(60000000000);
+    }
+    assert_int_equal(pause, UINT64_C(60000000000));
+    assert_int_equal(sn_policy_pause_ns(pause, 1000000, 10000), 0); /* gain ends it */
+    assert_int_equal(sn_policy_pause_ns(0, 1000000, 10000), 0);
+    assert_int_equal(sn_policy_pause_ns(0, 0, 1), 0);
+    assert_int_equal(sn_policy_pause_ns(0, 0, 0), 100000000); /* nothing done is no gain */
+    assert_int_equal(sn_policy_pause_ns(0, 99, 0), 100000000);
+}
+
+static void
+test_notice(void **state)
+{
+    (void)state;
+    assert_int_equal(sn_policy_notice_bytes(0, 0), 65536);
+    assert_int_equal(sn_policy_notice_bytes(0, 1 << 20), 1 << 19);
+    assert_int_equal(sn_policy_notice_bytes(UINT64_C(1) << 30, 1 << 20), (1 << 30) / 200);
+    uint64_t before = 0;
+    for (uint64_t live = 1; live < UINT64_C(1) << 40; live *= 2) {
+        assert_true(sn_policy_notice_bytes(live, 1 << 20) >= before);
+        before = sn_policy_notice_bytes(live, 1 << 20);
+    }
+}
+
+/* ---- a plan carried out on bare counts ------------------------------------------------------- */
+
+#define MODEL_CLASSES 20
+#define MODEL_SPANS   64
+
+struct model {
+    uint32_t slots[MODEL_CLASSES];
+    uint32_t used[MODEL_CLASSES][MODEL_SPANS]; /* 0: gone */
+    uint64_t moves;
+};
+
+static struct sn_policy_class
+as_policy_sees(const struct model *model, unsigned k)
+{
+    struct sn_policy_class c = {
+        .slots = model->slots[k], .slot_bytes = 65536 / model->slots[k], .span_bytes = 65536};
+    for (unsigned i = 0; i < MODEL_SPANS; i++) {
+        if (model->used[k][i] == 0)
+            continue;
+        c.spans++;
+        c.used += model->used[k][i];
+        c.spans_in[model->used[k][i] * FULL / c.slots]++;
+    }
+    return c;
+}
+
+/* The span of the class that has fewest (or, of those not full, most) slots in use. */
+static unsigned
+find_span(const struct model *model, unsigned k, bool sparsest, unsigned except)
+{
+    unsigned best = MODEL_SPANS;
+    for (unsigned i = 0; i < MODEL_SPANS; i++) {
+        uint32_t used = model->used[k][i];
+        if (used == 0 || used == model->slots[k] || i == except)
+            continue;
+        if (best == MODEL_SPANS ||
+            (sparsest ? used < model->used[k][best] : used > model->used[k][best]))
+            best = i;
+    }
+    return best;
+}
+
+static void
+evacuate(struct model *model, unsigned k)
+{
+    unsigned from = find_span(model, k, true, MODEL_SPANS);
+    assert_int_not_equal(from, MODEL_SPANS);
+    while (model->used[k][from] > 0) {
+        unsigned to = find_span(model, k, false, from);
+        assert_int_not_equal(to, MODEL_SPANS); /* the plan never needs a span more */
+        model->used[k][to]++;
+        model->used[k][from]--;
+        model->moves++;
+    }
+}
+
+/* Passes until the policy finds nothing any more. Result: how many. */
+static unsigned
+compact(struct model *model)
+{
+    for (unsigned passes = 0;; passes++) {
+        struct sn_policy_class c[MODEL_CLASSES];
+        struct sn_policy_sum sum = {0};
+        uint32_t quota[MODEL_CLASSES];
+        const struct sn_policy_limits limits = {.upper_percent = 12, .lower_percent = 2};
+        for (unsigned k = 0; k < MODEL_CLASSES; k++) {
+            c[k] = as_policy_sees(model, k);
+            quota[k] = sn_policy_excess(&c[k]);
+            sn_policy_add(&sum, &c[k]);
+        }
+        if (sn_policy_decide(&sum, &limits) != HANDLE_IDLE_RUNNING)
+            return passes;
+        assert_in_range(passes, 0, 10);
+        for (int k; (k = sn_policy_pick(c, quota, MODEL_CLASSES)) >= 0;) {
+            evacuate(model, (unsigned)k);
+            quota[k]--;
+            c[k] = as_policy_sees(model, (unsigned)k);
+        }
+    }
+}
+
+static void
+assert_packed(const struct model *model, uint64_t live, uint64_t most_moves)
+{
+    uint64_t used = 0, room = 0;
+    for (unsigned k = 0; k < MODEL_CLASSES; k++) {
+        struct sn_policy_class c = as_policy_sees(model, k);
+        used += c.used * c.slot_bytes;
+        room += c.spans * (uint64_t)c.slots * c.slot_bytes;
+    }
+    assert_int_equal(used, live);
+    assert_true(used * 100 >= room * 97);
+    assert_true(model->moves <= most_moves);
+}
+
+static uint64_t
+live_bytes(const struct model *model)
+{
+    uint64_t bytes = 0;
+    for (unsigned k = 0; k < MODEL_CLASSES; k++)
+        bytes += as_policy_sees(model, k).used * (65536 / model->slots[k]);
+    return bytes;
+}
+
+/* 64 spans in each of 20 classes, every one exactly half full: one pass is enough. */
+static void
+test_half_full_classes_converge(void **state)
+{
+    (void)state;
+    struct model model = {.moves = 0};
+    uint64_t objects = 0;
+    for (unsigned k = 0; k < MODEL_CLASSES; k++) {
+        model.slots[k] = 8 + 12 * k;
+        for (unsigned i = 0; i < MODEL_SPANS; i++)
+            model.used[k][i] = model.slots[k] / 2;
+        objects += (uint64_t)MODEL_SPANS * (model.slots[k] / 2);
+    }
+    uint64_t live = live_bytes(&model);
+    assert_int_equal(compact(&model), 1);
+    assert_packed(&model, live, objects / 2);
+    uint64_t moves = model.moves;
+    assert_int_equal(compact(&model), 0); /* and it stays so */
+    assert_int_equal(model.moves, moves);
+}
+
+static void
+test_random_classes_converge(void **state)
+{
+    (void)state;
+    uint64_t random = random_seed("test_random_classes_converge");
+    for (unsigned round = 0; round < scaled(200); round++) {
+        struct model model = {.moves = 0};
+        uint64_t objects = 0;
+        for (unsigned k = 0; k < MODEL_CLASSES; k++) {
+            model.slots[k] = 8 + (uint32_t)random_below(&random, 500);
+            for (unsigned i = 0; i < MODEL_SPANS; i++) {
+                model.used[k][i] = (uint32_t)random_below(&random, model.slots[k] + 1);
+                objects += model.used[k][i];
+            }
+        }
+        uint64_t live = live_bytes(&model);
+        assert_in_range(compact(&model), 0, 2);
+        assert_packed(&model, live, objects / 2);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_excess),
+        cmocka_unit_test(test_excess_when_all_are_alike),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_decide),
+        cmocka_unit_test(test_effort_is_linear),
+        cmocka_unit_test(test_effort_is_monotone),
+        cmocka_unit_test(test_rest_keeps_to_the_effort),
+        cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_pause_doubles_to_its_cap),
+        cmocka_unit_test(test_notice),
+        cmocka_unit_test(test_half_full_classes_converge),
+        cmocka_unit_test(test_random_classes_converge),
+    };
+    return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
+}

@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_thread_cache.c - what a thread keeps of a store: bounds of bins, budgets, limbo lists, taking
+ * back from idle threads and not from busy ones, walkers that keep owners out, the end of a thread
+ * and of a store. Other threads are stopped where the test wants them by semaphores.
+ */
+#include "unit.h"
+
+#include <semaphore.h>
+
+#define BLOCKS 512
+
+struct setup {
+    struct world *world;
+    uint64_t indexes[256];
+    uint32_t index_count; /* given back */
+    unsigned retired, retired_urgent;
+};
+
+static struct setup *current; /* the callbacks' */
+
+static void
+take_indexes_back(struct sn_caches *caches, uint64_t *indexes, uint32_t count)
+{
+    (void)caches;
+    memcpy(current->indexes + current->index_count, indexes, count * sizeof(indexes[0]));
+    current->index_count += count;
+}
+
+static void
+note_retired(struct sn_caches *caches, bool urgent)
+{
+    (void)caches;
+    __atomic_fetch_add(urgent ? &current->retired_urgent : &current->retired, 1, __ATOMIC_RELAXED);
+}
+
+static int
+make(void **state)
+{
+    current = calloc(1, sizeof(*current));
+    current->world = world_make(BLOCKS, 8);
+    world_add_caches(current->world);
+    current->world->caches.put_indexes = take_indexes_back;
+    current->world->caches.retired = note_retired;
+    *state = current;
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    struct setup *setup = *state;
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
+    fail_none();
+    sn_caches_detach(&setup->world->caches);
+    world_free(setup->world);
+    free(setup);
+    return 0;
+}
+
+#define CACHE_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+
+static unsigned
+class_for(const struct world *world, size_t size)
+{
+    return sn_class_for(&world->classes, size);
+}
+
+/* What an allocation does below its name. */
+static uint64_t
+take(struct world *world, unsigned class_id)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t slot = 0;
+    if (sn_cache_enter(cache))
+        slot = sn_cache_pop(cache, class_id);
+    sn_cache_leave(cache);
+    if (!slot)
+        slot = sn_cache_refill(&world->caches, cache, class_id);
+    sn_cache_count_alloc(cache, class_id, world->classes.of[class_id].slot_bytes);
+    return slot;
+}
+
+static void
+give(struct world *world, unsigned class_id, uint64_t slot)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    bool done = sn_cache_enter(cache) && sn_cache_push(cache, class_id, slot);
+    sn_cache_leave(cache);
+    if (!done)
+        sn_cache_flush(&world->caches, cache, class_id, slot);
+    sn_cache_count_free(cache, class_id, world->classes.of[class_id].slot_bytes);
+}
+
+static void
+retire(struct world *world, uint64_t slot, uint64_t bytes)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    bool entered = sn_cache_enter(cache);
+    sn_cache_retire(&world->caches, cache, entered, slot, bytes);
+    sn_cache_leave(cache);
+}
+
+static uint32_t
+limbo_length(const struct world *world, uint64_t slot)
+{
+    uint32_t length = 0;
+    for (; slot; slot = sn_limbo_next(*sn_header_of(&world->pool, slot)))
+        length++;
+    return length;
+}
+
+static uint64_t
+used_slots(const struct world *world, unsigned class_id)
+{
+    return world->heap.of[class_id].used[SN_MOVABLE];
+}
+
+static struct sn_cache_sums
+sums_of(struct world *world)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&world->caches, &sums);
+    return sums;
+}
+
+/* ---- another thread, stopped at will --------------------------------------------------------- */
+
+struct other {
+    struct world *world;
+    void (*body)(struct other *other);
+    pthread_t thread;
+    sem_t reached, go;
+    unsigned class_id;
+    uint64_t slot[1024];
+    uint32_t count;
+    bool answer;
+};
+
+static void *
+other_main(void *opaque)
+{
+    struct other *other = opaque;
+    other->body(other);
+    return NULL;
+}
+
+/* Runs until it says that it has reached its place. */
+static void
+other_start(struct other *other, struct world *world, void (*body)(struct other *))
+{
+    *other = (struct other){.world = world, .body = body, .class_id = class_for(world, 1000)};
+    sem_init(&other->reached, 0, 0);
+    sem_init(&other->go, 0, 0);
+    assert_int_equal(pthread_create(&other->thread, NULL, other_main, other), 0);
+    sem_wait(&other->reached);
+}
+
+static void
+other_stops(struct other *other)
+{
+    sem_post(&other->reached);
+    sem_wait(&other->go);
+}
+
+static void
+other_step(struct other *other)
+{
+    sem_post(&other->go);
+    sem_wait(&other->reached);
+}
+
+static void
+other_end(struct other *other)
+{
+    sem_post(&other->go);
+    pthread_join(other->thread, NULL);
+    sem_destroy(&other->reached);
+    sem_destroy(&other->go);
+}
+
+/* ---- bins ------------------------------------------------------------------------------------ */
+
+static void
+test_bins_grow_to_the_class_bound(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    for (unsigned class_id = 0; class_id < world->classes.count; class_id += 7) {
+        const struct sn_class *c = &world->classes.of[class_id];
+        const struct sn_bin *bin = &cache->bin[class_id];
+        uint32_t before = 0;
+        for (unsigned i = 0; i < 12; i++) {
+            uint32_t taken = 0;
+            uint64_t slot[SN_CACHE_CLASS_SLOTS + 1];
+            do /* until the bin is refilled once more */
+                slot[taken++] = take(world, class_id);
+            while (bin->count > 0 && taken < SN_CACHE_CLASS_SLOTS);
+            assert_in_range(bin->cap, before, before == 0 ? 2 : before * 2);
+            assert_in_range(bin->cap, 2, c->cache_slots);
+            before = bin->cap;
+            while (taken > 0)
+                sn_heap_put(&world->heap, class_id, &slot[--taken], 1);
+        }
+        assert_int_equal(bin->cap, c->cache_slots);
+        assert_true(bin->cap == 2 || bin->cap * c->slot_bytes <= SN_CACHE_CLASS_BYTES);
+    }
+}
+
+/* A full bin gives its older half back: what was freed last is handed out next. */
+static void
+test_flush_keeps_what_is_warm(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint32_t cap = world->classes.of[class_id].cache_slots;
+    uint64_t slots[200];
+    for (unsigned i = 0; i < 200; i++)
+        slots[i] = take(world, class_id);
+    for (unsigned i = 0; i < 200; i++) {
+        give(world, class_id, slots[i]);
+        assert_in_range(cache->bin[class_id].count, 1, cap);
+    }
+    assert_int_equal(cache->bin[class_id].cap, cap);
+    uint32_t kept = cache->bin[class_id].count;
+    assert_int_equal(used_slots(world, class_id), kept);
+    for (unsigned i = 0; i < kept; i++)
+        assert_int_equal(take(world, class_id), slots[199 - i]);
+    assert_class_sound(world, class_id);
+}
+
+static void
+test_thread_budget(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    world->caches.thread_bytes_max = 40000;
+    for (unsigned class_id = 0; class_id < world->classes.count; class_id++) {
+        for (unsigned i = 0; i < 20; i++)
+            take(world, class_id);
+        assert_true(cache->cap_bytes <= 40000);
+        uint64_t sum = 0;
+        for (unsigned k = 0; k < world->classes.count; k++)
+            sum += (uint64_t)cache->bin[k].cap * world->classes.of[k].slot_bytes;
+        assert_int_equal(sum, cache->cap_bytes);
+        assert_int_equal(sum, world->caches.total_cap_bytes);
+    }
+    assert_true(cache->cap_bytes > 30000); /* small classes came first and got their share */
+}
+
+static void
+test_no_budget_no_cache(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    world->caches.thread_bytes_max = 0;
+    uint64_t slot = take(world, class_id);
+    assert_int_not_equal(slot, 0);
+    assert_int_equal(used_slots(world, class_id), 1);
+    give(world, class_id, slot);
+    assert_int_equal(cache->bin[class_id].count, 0);
+    assert_int_equal(used_slots(world, class_id), 0);
+    assert_int_equal(world->caches.total_cap_bytes, 0);
+}
+
+static void
+fill_own_cache(struct other *other)
+{
+    uint64_t slots[40];
+    for (unsigned class_id = 10; class_id < 20; class_id++) {
+        for (unsigned i = 0; i < 40; i++)
+            slots[i] = take(other->world, class_id);
+        for (unsigned i = 0; i < 40; i++)
+            give(other->world, class_id, slots[i]);
+    }
+    other_stops(other);
+}
+
+static void
+test_total_budget(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    static struct other other[3];
+    world->caches.total_bytes_max = 20000;
+    for (unsigned i = 0; i < 3; i++) {
+        other_start(&other[i], world, fill_own_cache);
+        assert_in_range(world->caches.total_cap_bytes, 1, 20000);
+    }
+    struct sn_cache_sums sums = sums_of(world);
+    uint64_t cached = 0;
+    for (unsigned i = 0; i < world->classes.count; i++)
+        cached += sums.cached[i] * world->classes.of[i].slot_bytes;
+    assert_in_range(cached, 1, 20000);
+    for (unsigned i = 0; i < 3; i++)
+        other_end(&other[i]);
+    assert_int_equal(world->caches.total_cap_bytes, 0); /* what an ended thread had is free again */
+}
+
+/* ---- limbo ----------------------------------------------------------------------------------- */
+
+static void
+test_limbo_is_handed_over_by_number(void **state)
+{
+    struct setup *setup = *state;
+    struct world *world = setup->world;
+    unsigned class_id = class_for(world, 8);
+    uint32_t bytes = world->classes.of[class_id].slot_bytes;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    for (unsigned i = 1; i < SN_LIMBO_HANDOVER_SLOTS; i++) {
+        retire(world, take(world, class_id), bytes);
+        assert_int_equal(cache->limbo_slots, i);
+        assert_int_equal(world->caches.limbo, 0);
+        assert_int_equal(sums_of(world).limbo_bytes, i * bytes);
+    }
+    retire(world, take(world, class_id), bytes);
+    assert_int_equal(cache->limbo_slots, 0);
+    assert_int_equal(limbo_length(world, world->caches.limbo), SN_LIMBO_HANDOVER_SLOTS);
+    assert_int_equal(world->caches.limbo_bytes, SN_LIMBO_HANDOVER_SLOTS * bytes);
+    assert_int_equal(sums_of(world).limbo_bytes, SN_LIMBO_HANDOVER_SLOTS * bytes);
+    assert_true(setup->retired > 0);
+    assert_int_equal(setup->retired_urgent, 0);
+}
+
+static void
+test_limbo_is_handed_over_by_bytes(void **state)
+{
+    struct setup *setup = *state;
+    struct world *world = setup->world;
+    unsigned class_id = class_for(world, 60000);
+    uint32_t bytes = world->classes.of[class_id].slot_bytes;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    retire(world, take(world, class_id), bytes);
+    assert_int_equal(cache->limbo_slots, 1);
+    retire(world, take(world, class_id), bytes);
+    assert_int_equal(cache->limbo_slots, 0);
+    while (world->caches.limbo_bytes < SN_LIMBO_URGENT_BYTES) {
+        assert_int_equal(setup->retired_urgent, 0);
+        retire(world, take(world, class_id), bytes);
+    }
+    assert_true(setup->retired_urgent > 0);
+}
+
+static void
+test_take_limbo(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    uint64_t slots[5];
+    for (unsigned i = 0; i < 5; i++) {
+        slots[i] = take(world, class_id);
+        *world_header(world, slots[i]) = 0xab; /* check bits of a live object */
+        retire(world, slots[i], 1008);
+        assert_true(sn_header_is_clear(*world_header(world, slots[i])));
+    }
+    uint64_t list = sn_caches_take_limbo(&world->caches);
+    for (unsigned i = 0; i < 5; i++, list = sn_limbo_next(*world_header(world, list)))
+        assert_int_equal(list, slots[4 - i]);
+    assert_int_equal(list, 0);
+    assert_int_equal(sums_of(world).limbo_bytes, 5 * 1008); /* until somebody reclaims them */
+    assert_int_equal(sn_caches_take_limbo(&world->caches), 0);
+}
+
+static void
+retire_three(struct other *other)
+{
+    for (unsigned i = 0; i < 3; i++)
+        retire(other->world, take(other->world, other->class_id), 1008);
+    struct sn_thread_cache *cache = sn_cache_self(&other->world->caches);
+    other->answer = sn_cache_enter(cache);
+    other_stops(other);
+    sn_cache_leave(cache);
+    other_stops(other);
+}
+
+static void
+test_limbo_of_a_busy_thread(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    static struct other other;
+    other_start(&other, world, retire_three);
+    assert_true(other.answer);
+    assert_int_equal(sn_caches_take_limbo(&world->caches), 0); /* it stands inside: skipped */
+    other_step(&other);
+    assert_int_equal(limbo_length(world, sn_caches_take_limbo(&world->caches)), 3);
+    other_end(&other);
+}
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+static void
+test_idle_means_no_call_since_the_last_look(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    bool active = false;
+    give(world, class_id, take(world, class_id));
+    uint32_t cached = cache->bin[class_id].count;
+    assert_int_not_equal(cached, 0);
+    assert_true(sn_caches_stirred(&world->caches));
+    assert_int_equal(sn_caches_take_slots(&world->caches, false, true, &active), 0);
+    assert_true(active);
+    assert_false(sn_caches_stirred(&world->caches));
+    assert_int_equal(cache->bin[class_id].count, cached); /* it was at work before the look */
+    give(world, class_id, take(world, class_id));
+    sn_caches_take_slots(&world->caches, false, true, &active);
+    assert_true(active);
+    assert_int_equal(cache->bin[class_id].count, cached);
+    sn_caches_take_slots(&world->caches, false, true, &active);
+    assert_false(active);
+    assert_int_equal(cache->bin[class_id].count, 0);
+    assert_int_equal(cache->bin[class_id].cap, 0);
+    assert_int_equal(used_slots(world, class_id), 0);
+    assert_int_equal(world->caches.total_cap_bytes, 0);
+    assert_int_not_equal(take(world, class_id), 0); /* and goes on working */
+    assert_class_sound(world, class_id);
+}
+
+static void
+test_indexes_go_back_too(void **state)
+{
+    struct setup *setup = *state;
+    struct sn_thread_cache *cache = sn_cache_self(&setup->world->caches);
+    for (unsigned i = 0; i < 10; i++)
+        cache->indexes[cache->index_count++] = 8 * (i + 1);
+    sn_caches_take_slots(&setup->world->caches, false, false, NULL);
+    assert_int_equal(cache->index_count, 0);
+    assert_int_equal(setup->index_count, 10);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(setup->indexes[i], 8 * (i + 1));
+}
+
+static void
+stand_inside(struct other *other)
+{
+    give(other->world, other->class_id, take(other->world, other->class_id));
+    struct sn_thread_cache *cache = sn_cache_self(&other->world->caches);
+    sn_cache_enter(cache);
+    other_stops(other);
+    sn_cache_leave(cache);
+    other_stops(other);
+}
+
+static void
+test_busy_thread_is_skipped(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    static struct other other;
+    bool active = false;
+    other_start(&other, world, stand_inside);
+    uint64_t used = used_slots(world, other.class_id);
+    assert_int_not_equal(used, 0);
+    assert_int_equal(sn_caches_take_slots(&world->caches, false, false, NULL), 1);
+    assert_int_equal(used_slots(world, other.class_id), used);
+    /* Nor does it look idle, however often one looks while it stands there. */
+    for (unsigned i = 0; i < 3; i++) {
+        sn_caches_take_slots(&world->caches, false, true, &active);
+        assert_true(active);
+    }
+    assert_int_equal(used_slots(world, other.class_id), used);
+    other_step(&other);
+    assert_int_equal(sn_caches_take_slots(&world->caches, false, false, NULL), 0);
+    assert_int_equal(used_slots(world, other.class_id), 0);
+    other_end(&other);
+}
+
+static struct world *hook_world;
+static int hook_answer; /* of enter, while a taker is at work: -1 not asked */
+
+static void
+enter_while_taking(enum sn_hook_point point, const void *object)
+{
+    (void)object;
+    if (point != SN_HOOK_CACHE_TAKE || hook_answer >= 0)
+        return;
+    struct sn_thread_cache *cache = sn_cache_self(&hook_world->caches);
+    hook_answer = sn_cache_enter(cache);
+    sn_cache_leave(cache);
+}
+
+/* The taker runs in the owner's own thread here: what matters is the order of the two flags. */
+static void
+test_taker_keeps_the_owner_out(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    give(world, class_id, take(world, class_id));
+    hook_world = world;
+    hook_answer = -1;
+    __atomic_store_n(&sn_hook_fn, enter_while_taking, __ATOMIC_RELEASE);
+    sn_caches_take_slots(&world->caches, false, false, NULL);
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
+    assert_int_equal(hook_answer, 0);
+    assert_true(sn_cache_enter(cache)); /* let go again */
+    sn_cache_leave(cache);
+}
+
+static void
+test_only_slots_of_closed_spans(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    const struct sn_class *c = &world->classes.of[class_id];
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t slots[130];
+    assert_int_equal(2 * c->slots, 130);
+    for (unsigned i = 0; i < 130; i++)
+        slots[i] = take(world, class_id);
+    uint32_t closed = sn_span_number(&world->pool, sn_span_at(&world->pool, slots[0]));
+    for (unsigned i = 0; i < 4; i++) { /* two of each span */
+        give(world, class_id, slots[i]);
+        give(world, class_id, slots[129 - i]);
+    }
+    assert_int_equal(cache->bin[class_id].count, 8);
+    assert_true(sn_heap_hold(&world->heap, closed, 0));
+    sn_span_set_state(&world->pool.spans[closed], SN_SPAN_CLOSED); /* as the mover closes it */
+    uint64_t used = used_slots(world, class_id);
+    sn_caches_take_slots(&world->caches, true, false, NULL);
+    assert_int_equal(cache->bin[class_id].count, 4);
+    assert_int_equal(used_slots(world, class_id), used - 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_not_equal(take(world, class_id) >> SN_BLOCK_SHIFT, closed);
+    sn_heap_reopen(&world->heap, closed, 0, 0);
+    assert_class_sound(world, class_id);
+}
+
+/* ---- walkers --------------------------------------------------------------------------------- */
+
+static void
+ask_to_enter(struct other *other)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&other->world->caches);
+    for (unsigned i = 0; i < 3; i++) {
+        other->answer = sn_cache_enter(cache);
+        sn_cache_leave(cache);
+        other_stops(other);
+    }
+}
+
+static void
+test_hold_nests_and_covers_newcomers(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    static struct other other;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    sn_caches_hold(&world->caches);
+    sn_caches_hold(&world->caches);
+    assert_false(sn_cache_enter(cache));
+    sn_cache_leave(cache);
+    other_start(&other, world, ask_to_enter); /* its cache is made while walkers are there */
+    assert_false(other.answer);
+    sn_caches_let_go(&world->caches);
+    other_step(&other);
+    assert_false(other.answer);
+    /* Held owners still allocate and free, past their caches. */
+    unsigned class_id = class_for(world, 1000);
+    uint64_t slot = take(world, class_id);
+    assert_int_equal(used_slots(world, class_id), 1);
+    give(world, class_id, slot);
+    assert_int_equal(used_slots(world, class_id), 0);
+    slot = take(world, class_id);
+    retire(world, slot, 1008);
+    assert_int_equal(limbo_length(world, world->caches.limbo), 1); /* at once: its list is taken */
+    sn_caches_let_go(&world->caches);
+    other_step(&other);
+    assert_true(other.answer);
+    assert_int_equal(world->caches.walkers, 0);
+    other_end(&other);
+}
+
+/* ---- the end of a thread --------------------------------------------------------------------- */
+
+static void
+use_and_end(struct other *other)
+{
+    struct world *world = other->world;
+    for (unsigned i = 0; i < 50; i++)
+        other->slot[i] = take(world, other->class_id);
+    for (unsigned i = 0; i < 20; i++)
+        give(world, other->class_id, other->slot[i]);
+    for (unsigned i = 20; i < 25; i++)
+        retire(world, other->slot[i], 1008);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    sn_cache_add(cache, &cache->by_handle, 25);
+    sn_cache_add(cache, &cache->by_cell, 5);
+    other_stops(other);
+    if (other->answer) /* the way out by a call, and back in */
+        sn_caches_detach(&world->caches);
+    if (other->answer)
+        give(world, other->class_id, take(world, other->class_id));
+}
+
+static void
+check_thread_end(struct setup *setup, bool detaches)
+{
+    static struct other other;
+    struct world *world = setup->world;
+    other_start(&other, world, use_and_end);
+    other.answer = detaches;
+    assert_int_equal(sums_of(world).threads, 1);
+    uint64_t committed = world->budget.committed;
+    setup->retired = 0;
+    other_end(&other);
+    struct sn_cache_sums sums = sums_of(world);
+    assert_int_equal(sums.threads, 0);
+    assert_null(world->caches.all);
+    assert_int_equal(sums.allocs[other.class_id], 50 + detaches);
+    assert_int_equal(sums.frees[other.class_id], 20 + detaches);
+    assert_int_equal(sums.requested, 30 * 1008);
+    assert_int_equal(sn_caches_requested(&world->caches), sums.requested);
+    assert_int_equal(sums.by_handle, 25);
+    assert_int_equal(sums.by_cell, 5);
+    assert_int_equal(sums.cached[other.class_id], 0);
+    assert_int_equal(sums.limbo_bytes, 5 * 1008);
+    assert_true(setup->retired > 0); /* somebody must reclaim its limbo */
+    assert_int_equal(used_slots(world, other.class_id), 30);
+    assert_int_equal(limbo_length(world, sn_caches_take_limbo(&world->caches)), 5);
+    assert_int_equal(world->budget.committed, committed - sn_cache_bytes(&world->caches));
+    assert_class_sound(world, other.class_id);
+}
+
+static void
+test_thread_exit(void **state)
+{
+    check_thread_end(*state, false);
+}
+
+static void
+test_detach_and_come_back(void **state)
+{
+    check_thread_end(*state, true);
+}
+
+/* Two stores with ids that share a place in the thread's table: both find their cache again. */
+static void
+test_stores_share_a_place(void **state)
+{
+    struct setup *setup = *state;
+    struct world *others[SN_TLS_ENTRIES];
+    struct sn_thread_cache *cache = sn_cache_self(&setup->world->caches);
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        others[i] = world_make(4, 8);
+        world_add_caches(others[i]);
+    }
+    struct world *same = others[SN_TLS_ENTRIES - 1];
+    assert_int_equal(same->caches.id % SN_TLS_ENTRIES, setup->world->caches.id % SN_TLS_ENTRIES);
+    struct sn_thread_cache *second = sn_cache_self(&same->caches);
+    assert_ptr_not_equal(second, cache);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ptr_equal(sn_cache_self(&setup->world->caches), cache);
+        assert_ptr_equal(sn_cache_self(&same->caches), second);
+    }
+    assert_int_equal(setup->world->caches.threads, 1);
+    /* Stores that end before their threads: the threads free what is left (memcheck looks). */
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++)
+        world_free(others[i]);
+    assert_ptr_equal(sn_cache_self(&setup->world->caches), cache);
+}
+
+static void
+outlive_the_store(struct other *other)
+{
+    give(other->world, other->class_id, take(other->world, other->class_id));
+    other_stops(other);
+}
+
+static void
+test_store_ends_before_its_threads(void **state)
+{
+    (void)state;
+    static struct other other[2];
+    struct world *world = world_make(64, 8);
+    world_add_caches(world);
+    other_start(&other[0], world, outlive_the_store);
+    other_start(&other[1], world, outlive_the_store);
+    world_free(world);
+    other_end(&other[0]);
+    other_end(&other[1]);
+}
+
+/* ---- no memory for a cache ------------------------------------------------------------------- */
+
+static void
+work_without_a_cache(struct other *other)
+{
+    struct world *world = other->world;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    other->answer = cache->shared;
+    for (unsigned i = 0; i < 500; i++) {
+        uint64_t slot = take(world, other->class_id);
+        if (i % 2)
+            give(world, other->class_id, slot);
+        else
+            retire(world, slot, 1008);
+    }
+    other_stops(other);
+}
+
+static void
+test_spare_cache_is_shared(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    static struct other other[3];
+    fail_next(SN_FAULT_MALLOC, 0, UINT32_MAX);
+    for (unsigned i = 0; i < 3; i++)
+        other_start(&other[i], world, work_without_a_cache);
+    for (unsigned i = 0; i < 3; i++)
+        other_end(&other[i]);
+    assert_true(fail_none() > 0);
+    struct sn_cache_sums sums = sums_of(world);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(other[i].answer);
+    assert_int_equal(sums.threads, 0);
+    assert_int_equal(sums.allocs[other[0].class_id], 1500);
+    assert_int_equal(sums.frees[other[0].class_id], 750);
+    assert_int_equal(sums.limbo_bytes, 750 * 1008);
+    assert_int_equal(used_slots(world, other[0].class_id), 750);
+    assert_int_equal(limbo_length(world, sn_caches_take_limbo(&world->caches)), 750);
+}
+
+/* ---- owners and takers at once --------------------------------------------------------------- */
+
+#define STORM_SLOTS 300
+
+struct storm {
+    struct world *world;
+    uint64_t seed;
+    unsigned rounds;
+    unsigned running;
+};
+
+/* Owners stamp their slots: one slot with two owners would be noticed by either. */
+static void
+storm_owner(struct storm *storm, unsigned index)
+{
+    uint64_t random = storm->seed + index;
+    uint64_t mine[STORM_SLOTS];
+    uint32_t count = 0;
+    unsigned class_id = class_for(storm->world, 200);
+    for (unsigned i = 0; i < storm->rounds; i++) {
+        if (count < STORM_SLOTS && random_below(&random, 2) == 0) {
+            uint64_t slot = take(storm->world, class_id);
+            thread_check(slot != 0);
+            uint64_t *data = (uint64_t *)(void *)(storm->world->arena + slot);
+            *data = (uint64_t)index << 56 | slot;
+            mine[count++] = slot;
+        } else if (count > 0) {
+            uint32_t k = (uint32_t)random_below(&random, count);
+            const uint64_t *data = (uint64_t *)(void *)(storm->world->arena + mine[k]);
+            thread_check(*data == ((uint64_t)index << 56 | mine[k]));
+            give(storm->world, class_id, mine[k]);
+            mine[k] = mine[--count];
+        }
+    }
+    while (count > 0)
+        give(storm->world, class_id, mine[--count]);
+    __atomic_fetch_sub(&storm->running, 1, __ATOMIC_RELEASE);
+}
+
+static void
+storm_taker(struct storm *storm)
+{
+    while (__atomic_load_n(&storm->running, __ATOMIC_ACQUIRE) > 0) {
+        sn_caches_take_slots(&storm->world->caches, false, false, NULL);
+        sn_caches_hold(&storm->world->caches);
+        sn_caches_let_go(&storm->world->caches);
+    }
+}
+
+static void
+storm_thread(void *arg, unsigned index)
+{
+    if (index < 2)
+        storm_owner(arg, index + 1);
+    else
+        storm_taker(arg);
+}
+
+static void
+test_owners_against_takers(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 200);
+    struct storm storm = {.world = world,
+                          .seed = random_seed("test_owners_against_takers"),
+                          .rounds = scaled(400000),
+                          .running = 2};
+    run_threads(3, storm_thread, &storm);
+    assert_int_equal(used_slots(world, class_id), 0);
+    assert_int_equal(sums_of(world).allocs[class_id], sums_of(world).frees[class_id]);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CACHE_TEST(test_bins_grow_to_the_class_bound),
+        CACHE_TEST(test_flush_keeps_what_is_warm),
+        CACHE_TEST(test_thread_budget),
+        CACHE_TEST(test_no_budget_no_cache),
+        CACHE_TEST(test_total_budget),
+        CACHE_TEST(test_limbo_is_handed_over_by_number),
+        CACHE_TEST(test_limbo_is_handed_over_by_bytes),
+        CACHE_TEST(test_take_limbo),
+        CACHE_TEST(test_limbo_of_a_busy_thread),
+        CACHE_TEST(test_idle_means_no_call_since_the_last_look),
+        CACHE_TEST(test_indexes_go_back_too),
+        CACHE_TEST(test_busy_thread_is_skipped),
+        CACHE_TEST(test_taker_keeps_the_owner_out),
+        CACHE_TEST(test_only_slots_of_closed_spans),
+        CACHE_TEST(test_hold_nests_and_covers_newcomers),
+        CACHE_TEST(test_thread_exit),
+        CACHE_TEST(test_detach_and_come_back),
+        CACHE_TEST(test_stores_share_a_place),
+        cmocka_unit_test(test_store_ends_before_its_threads),
+        CACHE_TEST(test_spare_cache_is_shared),
+        CACHE_TEST(test_owners_against_takers),
+    };
+    return cmocka_run_group_tests_name("thread_cache", tests, NULL, NULL);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unit.h - what the unit tests share: the modules of a store put together by hand, one on top of the
+ * other and without the store; faults on demand; waiting for other threads. Contents, random numbers
+ * and seeds are those of the interface tests (support.h).
+ */
+#ifndef TEST_UNIT_H
+#define TEST_UNIT_H
+
+#include "support.h"
+
+#include "handle_table.h"
+#include "hooks.h"
+#include "osmem.h"
+#include "thread_cache.h"
+
+/** A pool, heap and caches over an arena of their own. Nothing limits it until budget.max_bytes is
+ * set. */
+struct world {
+    struct sn_budget budget;
+    struct sn_pool pool;
+    struct sn_classes classes;
+    struct sn_heap heap;
+    struct sn_caches caches;
+    bool has_caches;
+    char *arena;
+    size_t arena_bytes;
+    char *metadata;
+    size_t metadata_bytes;
+};
+
+/** An arena of so many blocks (block 0 is never used); alignment 8, 16 or 64. */
+struct world *world_make(uint32_t blocks, uint32_t alignment);
+/** Adds thread caches, with no bound on their bytes but the classes' own. */
+void world_add_caches(struct world *world);
+void world_free(struct world *world);
+
+/** The header word of a slot of a class. */
+uint64_t *world_header(const struct world *world, uint64_t slot);
+/** Asserts what span.h says of the pool: runs tile the arena and are merged, lists and sums agree. */
+void assert_pool_sound(const struct world *world);
+/** Asserts what heap.h says of one class: bitmaps, lists, counters. */
+void assert_class_sound(const struct world *world, unsigned class_id);
+
+/** The next `times` calls of this kind fail, after `after` that do not. */
+void fail_next(enum sn_fault_point point, unsigned after, unsigned times);
+/** No call fails any more. Result: how many failed since fail_next. */
+unsigned fail_none(void);
+
+/** Sleeps a moment; a QSBR thread is offline meanwhile. */
+void nap(void);
+
+/** Waits until the condition holds. Only what would hang for ever fails here. */
+#define await(condition)                                                                           \
+    do {                                                                                           \
+        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
+            if (turns_ >= 60000)                                                                   \
+                fail_msg("never came true: %s", #condition);                                       \
+            nap();                                                                                 \
+        }                                                                                          \
+    } while (0)
+
+#endif
