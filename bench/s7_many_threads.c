@@ -2,7 +2,8 @@
 /*
  * s7_many_threads.c - S7: does a store bear many more threads than processors? The same mixed load
  * (three reads, one replacement) by two threads and by 64; each replaces in its own part of the
- * cache and reads in all. Threads that wait with something in their hands would show here.
+ * cache and reads in all, so that frees wait for a grace period (malloc: call_rcu, and reads in its
+ * own part only). Threads that wait with something in their hands would show here.
  */
 #include "loops.h"
 #include "memory.h"
@@ -27,8 +28,7 @@ struct run {
     uint64_t missing;    /* reads that met an object between its free and its successor */
 };
 
-/* A handle is the application's own word: read while its owner replaces it. A pointer would not do:
- * malloc's readers only read what is their own. */
+/* A handle is the application's own word, read while its owner replaces it. */
 static bool
 read_one(struct run *run, uint32_t at)
 {
@@ -52,9 +52,8 @@ replace_one(struct run *run, uint32_t at)
     __atomic_store_n(&run->refs[at], new, __ATOMIC_RELEASE);
     subject_free(&old, FREE_AFTER_GP);
 #else
-    subject_free(&run->refs[at], BENCH_SUBJECT == SUBJECT_CELL ? FREE_AFTER_GP : FREE_NOW);
-    *(uint64_t *)loop_alloc(&run->refs[at], OBJECT_BYTES,
-                            BENCH_SUBJECT == SUBJECT_CELL ? FREE_AFTER_GP : FREE_NOW) = at;
+    subject_free(&run->refs[at], FREE_AFTER_GP);
+    *(uint64_t *)loop_alloc(&run->refs[at], OBJECT_BYTES, FREE_AFTER_GP) = at;
 #endif
 }
 
@@ -110,9 +109,8 @@ main(int argc, char **argv)
                 (unsigned)opt_objects, OBJECT_BYTES);
     subject_open();
     for (uint32_t i = 0; i < run.count; i++) {
-        enum free_mode mode = BENCH_SUBJECT == SUBJECT_MALLOC ? FREE_NOW : FREE_AFTER_GP;
         subject_enter();
-        *(uint64_t *)loop_alloc(&run.refs[i], OBJECT_BYTES, mode) = i;
+        *(uint64_t *)loop_alloc(&run.refs[i], OBJECT_BYTES, FREE_AFTER_GP) = i;
         subject_leave();
     }
     double few = rate(&run, FEW), many = rate(&run, (unsigned)opt_threads);

@@ -317,6 +317,20 @@ one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
     return SN_ADVANCE_NOTHING;
 }
 
+/* Waste grows while a pass is under way: the effort follows it. */
+static void
+follow_waste_locked(struct sn_defrag *d)
+{
+    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_policy_sum sum;
+    if (!d->in_pass || d->forced_pass)
+        return;
+    struct sn_policy_limits limits = limits_of(d->store);
+    sn_defrag_survey(d->store, &sum, classes);
+    bool pressed = sn_load_relaxed(&d->pressure) != 0;
+    d->effort_percent = pressed ? 100 : sn_policy_effort(&sum, &limits);
+}
+
 enum sn_advance
 sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
 {
@@ -328,6 +342,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         return SN_ADVANCE_NOTHING;
     }
     sn_add_relaxed(&d->store->caches.workers, 1);
+    follow_waste_locked(d);
     settle_lingering_locked(d);
     unsigned steps = 0;
     do {

@@ -8,8 +8,8 @@
 /** Whether no thread was inside a call that changes counters. */
 bool sn_stats_at_rest(handle_store *store);
 
-/** Pages of spans in use, found by a walk over the descriptors, less the classes' occupied slots: what
- * the ladder's free_slot must come to. For check. */
+/** Pages of spans in use, found by a walk over the descriptors, less the classes' occupied slots:
+ * what the ladder's free_slot must come to. For check. */
 uint64_t sn_stats_count_free(handle_store *store);
 
 #endif

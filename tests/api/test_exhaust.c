@@ -37,9 +37,9 @@ use_up(handle_store *store, handle_t first)
 }
 
 /* Fails when a generation wraps round: after at most 2^24 reuses the first handle would be live
- * again. An index that was used up must be counted as dead. (While the grace-period thread looks into
- * the thread's cache, an allocation takes another index; so the first need not be used up here, the
- * unit test of the table does it without threads.) */
+ * again. An index that was used up must be counted as dead. (While the grace-period thread looks
+ * into the thread's cache, an allocation takes another index; so the first need not be used up
+ * here, the unit test of the table does it without threads.) */
 static void
 generations_run_out(void **state)
 {

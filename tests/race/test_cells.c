@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_cells.c - a thread stands in the middle of a call on a cell, and meanwhile the object is marked
- * or looked at; and the memory of a cell that was emptied, which is the application's again a grace
- * period later: the mover must not follow its old notes there (G6).
+ * test_cells.c - a thread stands in the middle of a call on a cell, and meanwhile the object is
+ * marked or looked at; and the memory of a cell that was emptied, which is the application's again
+ * a grace period later: the mover must not follow its old notes there (G6).
  */
 #include "race.h"
 
@@ -370,8 +370,8 @@ test_commit_header_then_freed(void **state)
 /* ---- after publish --------------------------------------------------------------------------- */
 
 /*
- * The object was moved and is freed before its old slot is reclaimed; then the cell's memory is used
- * for something else. Step 6 must give the old slot back without a look at the cell.
+ * The object was moved and is freed before its old slot is reclaimed; then the cell's memory is
+ * used for something else. Step 6 must give the old slot back without a look at the cell.
  */
 static void
 test_published_then_freed_then_reclaimed(void **state)

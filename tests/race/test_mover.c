@@ -9,11 +9,13 @@
  * What makes these tests fail:
  *   - publish by a plain store instead of a CAS: every operation before publish is undone (a write,
  *     a free, a tag, a new size) and found by ground_verify;
- *   - deref_mut, set_tag, resize, update or pin that does not call the move off: the object is moved
+ *   - deref_mut, set_tag, resize, update or pin that does not call the move off: the object is
+ *   moved
  *     although WRITTEN is expected, and what was written at the old place is lost;
  *   - step 3 that does not look at the word (or the header) again: an object whose move was called
  *     off at "after mark" is copied and published, or counted under another reason;
- *   - free or free_now that reuses a slot found MOVING: the object allocated next in the same thread
+ *   - free or free_now that reuses a slot found MOVING: the object allocated next in the same
+ *   thread
  *     lies in the slot that the mover reads, or is overwritten by its copy;
  *   - a failed publish that leaves the destination's header: handle_store_check finds a free slot
  *     whose header names an object;
@@ -81,7 +83,8 @@ act_free(struct race *race)
     section_leave();
 }
 
-/* Things made while the mover stands; with a cache, so that a slot reused at once would be taken. */
+/* Things made while the mover stands; with a cache, so that a slot reused at once would be taken.
+ * */
 static void
 allocate_some(struct race *race)
 {
@@ -255,7 +258,8 @@ act_set_tag(struct race *race)
     race->target->tag = 0xabcdef;
 }
 
-/* ---- a walk: it needs the mover's lock, and waits until the mover has gone on ----------------- */
+/* ---- a walk: it needs the mover's lock, and waits until the mover has gone on -----------------
+ * */
 
 static const struct thing *
 find_thing(const struct race *race, const struct handle_object *object)

@@ -62,9 +62,9 @@ body_free(struct actor *actor)
 }
 
 /*
- * The object is moved and its old slot reclaimed between the free's load and its CAS. Fails when the
- * free retires the slot it loaded instead of the one its CAS ended (G4): that slot then goes to the
- * bitmap twice, which the heap asserts.
+ * The object is moved and its old slot reclaimed between the free's load and its CAS. Fails when
+ * the free retires the slot it loaded instead of the one its CAS ended (G4): that slot then goes to
+ * the bitmap twice, which the heap asserts.
  */
 static void
 test_free_loaded_then_moved(void **state)
@@ -332,8 +332,8 @@ test_pin_counted_then_marking(void **state)
 
 /*
  * The object is freed between the count and the second look: the pinner gets nothing, and the slot
- * is retired by exactly one of the two. Fails (in the heap's assertion, or as limbo that stays) when
- * both do, or neither.
+ * is retired by exactly one of the two. Fails (in the heap's assertion, or as limbo that stays)
+ * when both do, or neither.
  */
 static void
 test_pin_counted_then_freed(void **state)

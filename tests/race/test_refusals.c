@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_refusals.c - every reason for which the mover leaves an object where it is, brought about one
- * by one; each is counted once, under its own name, and the object is as before. PINNED, WRITTEN and
- * FREED by a race are in test_mover.c and test_mutator.c.
+ * test_refusals.c - every reason for which the mover leaves an object where it is, brought about
+ * one by one; each is counted once, under its own name, and the object is as before. PINNED,
+ * WRITTEN and FREED by a race are in test_mover.c and test_mutator.c.
  */
 #include "race.h"
 

@@ -9,8 +9,8 @@
 
 #include <sched.h>
 
-/* Either of two tags is right: they change under readers. A new object has tag 0 until it is filled,
- * which is how its readers know. */
+/* Either of two tags is right: they change under readers. A new object has tag 0 until it is
+ * filled, which is how its readers know. */
 static uint32_t
 tag_of(unsigned index, unsigned which)
 {

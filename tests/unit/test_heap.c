@@ -83,6 +83,13 @@ take_one(struct world *world, unsigned class_id)
     return slot;
 }
 
+/* Closes the sparsest span of the class, also a full one. */
+static uint32_t
+close_one(struct world *world, unsigned class_id)
+{
+    return sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
+}
+
 /* ---- which span gives ------------------------------------------------------------------------ */
 
 static void
@@ -289,15 +296,15 @@ test_closed_span_gives_nothing(void **state)
     uint64_t *slots = take_spans(world, class_id, 1);
     uint32_t number = number_of(world, slots[0]);
     sn_heap_put(&world->heap, class_id, slots, n / 2);
-    assert_true(sn_heap_hold(&world->heap, number, 0));
-    assert_false(sn_heap_hold(&world->heap, number, 0)); /* closed already */
+    assert_int_equal(close_one(world, class_id), number);
+    assert_int_equal(close_one(world, class_id), 0); /* it is closed already */
     assert_int_not_equal(number_of(world, take_one(world, class_id)), number);
     assert_class_sound(world, class_id);
     /* Frees go to its bitmap, and its end waits for who closed it. */
     assert_false(sn_heap_is_empty(&world->heap, number));
     sn_heap_put(&world->heap, class_id, slots + n / 2, n - n / 2);
     assert_true(sn_heap_is_empty(&world->heap, number));
-    assert_int_equal(world->pool.spans[number].state, SN_SPAN_HELD);
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_CLOSED);
     assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 2);
     assert_int_equal(world->pool.empty_bytes, 0);
     assert_class_sound(world, class_id);
@@ -317,7 +324,7 @@ test_reopened_span_serves_again(void **state)
     uint32_t n = world->classes.of[class_id].slots;
     uint64_t *slots = take_spans(world, class_id, 1);
     uint32_t number = number_of(world, slots[0]);
-    assert_true(sn_heap_hold(&world->heap, number, 0));
+    assert_int_equal(close_one(world, class_id), number);
     sn_heap_put(&world->heap, class_id, slots, 5);
     assert_false(sn_heap_reopen(&world->heap, number, 0, 0));
     assert_class_sound(world, class_id); /* in the list of its new occupancy */
@@ -369,7 +376,7 @@ test_copied_bits_cover_what_is_used(void **state)
     uint32_t number = number_of(world, slots[0]);
     for (uint32_t i = 0; i < c->slots; i += 3)
         put_one(world, class_id, sn_slot_offset(c, number, i));
-    assert_true(sn_heap_hold(&world->heap, number, 0));
+    assert_int_equal(close_one(world, class_id), number);
     uint64_t bits[SN_BITMAP_WORDS] = {0};
     sn_heap_copy_bits(&world->heap, number, bits);
     for (uint32_t i = 0; i < c->slots; i++)
@@ -390,6 +397,116 @@ test_recoverable(void **state)
         sn_heap_put(&world->heap, class_id, slots + k * n, n / 2);
     assert_int_equal(sn_heap_recoverable(&world->heap, class_id),
                      4 - (4 * (n - n / 2) + n - 1) / n);
+    free(slots);
+}
+
+/* ---- pages under free slots ------------------------------------------------------------------ */
+
+/* A class whose slots are several pages long, every slot filled. */
+static uint64_t *
+take_long_slots(struct world *world, unsigned *class_id, uint32_t *number)
+{
+    *class_id = class_for(world, 16000);
+    uint64_t *slots = take_spans(world, *class_id, 1);
+    const struct sn_class *c = &world->classes.of[*class_id];
+    *number = number_of(world, slots[0]);
+    for (uint32_t i = 0; i < c->slots; i++)
+        memset(world->arena + sn_slot_offset(c, *number, i), (int)i + 1, 16000);
+    return slots;
+}
+
+/* Bytes of the slot that still hold what take_long_slots wrote. */
+static size_t
+bytes_left(const struct world *world, uint64_t slot, uint32_t i)
+{
+    size_t left = 0;
+    for (size_t at = 0; at < 16000; at++)
+        left += world->arena[slot + at] == (char)(i + 1);
+    return left;
+}
+
+/* Only pages that lie wholly under free slots go, and not one of a slot in use. */
+static void
+test_trim(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id;
+    uint32_t number;
+    uint64_t *slots = take_long_slots(world, &class_id, &number);
+    const struct sn_class *c = &world->classes.of[class_id];
+    assert_int_equal(sn_heap_trim(&world->heap, number), 0); /* all in use */
+    put_one(world, class_id, sn_slot_offset(c, number, 1));
+    uint64_t committed = world->pool.arena_committed;
+    size_t bytes = sn_heap_trim(&world->heap, number);
+    assert_in_range(bytes, SN_PAGE_BYTES, c->slot_bytes);
+    assert_int_equal(world->pool.arena_committed, committed - bytes);
+    assert_int_equal(bytes_left(world, sn_slot_offset(c, number, 1), 1),
+                     bytes_left(world, sn_slot_offset(c, number, 1), 1) % SN_PAGE_BYTES);
+    for (uint32_t i = 0; i < c->slots; i++) {
+        if (i != 1)
+            assert_int_equal(bytes_left(world, sn_slot_offset(c, number, i), i), 16000);
+    }
+    assert_int_equal(sn_heap_trim(&world->heap, number), 0); /* gone already */
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    /* What serves a refill is charged again, before the slot is given out. */
+    assert_int_equal(take_one(world, class_id), sn_slot_offset(c, number, 1));
+    assert_int_equal(world->pool.arena_committed, committed);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
+static void
+test_trimmed_span_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id;
+    uint32_t number;
+    uint64_t slot, *slots = take_long_slots(world, &class_id, &number);
+    put_one(world, class_id, slots[0]);
+    put_one(world, class_id, slots[1]);
+    assert_int_not_equal(sn_heap_trim(&world->heap, number), 0);
+    uint64_t committed = world->budget.committed;
+    world->budget.max_bytes =
+        committed + SN_RESERVE_BYTES; /* the trimmed pages are not to be had */
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
+    assert_int_equal(world->budget.committed, committed);
+    assert_class_sound(world, class_id);
+    assert_int_equal(sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, &slot),
+                     1);
+    assert_true(world->budget.committed > committed);
+    sn_heap_put(&world->heap, class_id, &slot, 1);
+    world->budget.max_bytes = 0;
+    sn_heap_put(&world->heap, class_id, slots + 2, world->classes.of[class_id].slots - 2);
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_DIRTY);
+    assert_pool_sound(world);
+    free(slots);
+}
+
+/* A trimmed span that empties goes to the pool with the pages it has left, and comes back whole. */
+static void
+test_trimmed_span_in_the_pool(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id;
+    uint32_t number;
+    uint64_t *slots = take_long_slots(world, &class_id, &number);
+    uint32_t n = world->classes.of[class_id].slots;
+    sn_heap_put(&world->heap, class_id, slots, n - 1);
+    size_t bytes = sn_heap_trim(&world->heap, number);
+    assert_int_not_equal(bytes, 0);
+    uint64_t committed = world->pool.arena_committed;
+    put_one(world, class_id, slots[n - 1]);
+    assert_int_equal(world->pool.empty_bytes, committed);
+    assert_pool_sound(world);
+    unsigned other = class_for(world, CLASS_OF);
+    uint64_t slot = take_one(world, other);
+    assert_int_equal(number_of(world, slot), number);
+    assert_all_clear(world, other, number);
+    assert_class_sound(world, other);
+    assert_pool_sound(world);
     free(slots);
 }
 
@@ -623,6 +740,9 @@ main(void)
         HEAP_TEST(test_close_sparsest),
         HEAP_TEST(test_copied_bits_cover_what_is_used),
         HEAP_TEST(test_recoverable),
+        HEAP_TEST(test_trim),
+        HEAP_TEST(test_trimmed_span_at_the_limit),
+        HEAP_TEST(test_trimmed_span_in_the_pool),
         HEAP_TEST(test_pin_counts),
         HEAP_TEST(test_large_objects),
         HEAP_TEST(test_large_objects_that_do_not_fit),

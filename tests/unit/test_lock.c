@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_lock.c - the lock order, as debug builds check it: every pair of ranks is taken in both orders,
- * each by a child of its own, since a wrong one ends the process. Also how a hook and a fault point
- * answer when nobody has set them.
+ * test_lock.c - the lock order, as debug builds check it: every pair of ranks is taken in both
+ * orders, each by a child of its own, since a wrong one ends the process. Also how a hook and a
+ * fault point answer when nobody has set them.
  */
 #include "unit.h"
 

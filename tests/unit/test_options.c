@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_options.c - the option table from inside: both bounds of every number, checked in a struct as
- * create does it; how values are spelt; and that what was set arrives in the module it governs. The
- * interface tests hold the names, the texts and the round trip.
+ * test_options.c - the option table from inside: both bounds of every number, checked in a struct
+ * as create does it; how values are spelt; and that what was set arrives in the module it governs.
+ * The interface tests hold the names, the texts and the round trip.
  */
 #include "unit.h"
 
@@ -26,6 +26,11 @@ set_defaults(void)
     values = (struct handle_store_options)HANDLE_STORE_OPTIONS_INIT;
     values.arena_bytes = UINT64_C(1) << 30;
     values.error = note_error;
+    /* The bounds below are for these, whatever the defaults are. */
+    values.defrag.threshold_lower_percent = 2;
+    values.defrag.threshold_upper_percent = 12;
+    values.defrag.cpu_min_percent = 5;
+    values.defrag.cpu_max_percent = 50;
     errors = 0;
 }
 
@@ -47,7 +52,7 @@ static const struct {
     {"thread_cache_bytes", &values.thread_cache_bytes, U64, 0, 64 << 20, false},
     {"thread_cache_total_bytes", &values.thread_cache_total_bytes, U64, 0, INT64_C(1) << 40, false},
     {"defrag.ignore_bytes", &values.defrag.ignore_bytes, U64, 0, INT64_C(1) << 40, false},
-    {"defrag.threshold_lower_percent", &values.defrag.threshold_lower_percent, U32, 0, 10, false},
+    {"defrag.threshold_lower_percent", &values.defrag.threshold_lower_percent, U32, 0, 12, false},
     {"defrag.threshold_upper_percent", &values.defrag.threshold_upper_percent, U32, 2, 100, false},
     {"defrag.cpu_min_percent", &values.defrag.cpu_min_percent, U32, 1, 50, false},
     {"defrag.cpu_max_percent", &values.defrag.cpu_max_percent, U32, 5, 100, false},
@@ -213,7 +218,7 @@ test_pairs(void **state)
 {
     handle_store *store = *state;
     assert_int_equal(handle_store_set(store, "defrag.threshold_lower_percent", "13"), -EINVAL);
-    assert_int_equal(store->options.defrag.threshold_lower_percent, 1);
+    assert_int_equal(store->options.defrag.threshold_lower_percent, 2);
     set_option(store, "defrag.threshold_upper_percent", "13");
     set_option(store, "defrag.threshold_lower_percent", "13");
     assert_int_equal(handle_store_set(store, "defrag.threshold_upper_percent", "12"), -EINVAL);

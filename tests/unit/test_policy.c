@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_policy.c - what to compact, when and how hard: tables of numbers in and plans out, and a model
- * of spans as bare counts that is compacted by the plan alone until nothing is left to gain.
+ * test_policy.c - what to compact, when and how hard: tables of numbers in and plans out, and a
+ * model of spans as bare counts that is compacted by the plan alone until nothing is left to gain.
  */
 #include "unit.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_rcu.c - a flavour's grace-period thread: tickets, rounds of gather, grace period and reclaim,
- * and the nudge that must not be lost however deeply the thread sleeps. Compiled once per flavour.
- * The clients are the test's own; no store is made.
+ * test_rcu.c - a flavour's grace-period thread: tickets, rounds of gather, grace period and
+ * reclaim, and the nudge that must not be lost however deeply the thread sleeps. Compiled once per
+ * flavour. The clients are the test's own; no store is made.
  */
 #include "unit.h"
 

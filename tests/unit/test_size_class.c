@@ -146,7 +146,7 @@ spans_are_the_shortest(const struct sn_classes *classes, uint32_t alignment)
     for (uint32_t i = 0; i < classes->count; i++) {
         const struct sn_class *c = &classes->of[i];
         for (uint32_t blocks = 1; blocks < c->blocks; blocks++)
-            assert_true(slots_in(c, alignment, blocks) < 8 || !is_tight(c, alignment, blocks));
+            assert_true(slots_in(c, alignment, blocks) == 0 || !is_tight(c, alignment, blocks));
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_span.c - the pool of free runs: what is taken first, what merges, what goes back to the kernel
- * and when, what is charged and refunded. A random sequence is held against assert_pool_sound and a
- * model of who owns which block.
+ * test_span.c - the pool of free runs: what is taken first, what merges, what goes back to the
+ * kernel and when, what is charged and refunded. A random sequence is held against
+ * assert_pool_sound and a model of who owns which block.
  */
 #include "unit.h"
 

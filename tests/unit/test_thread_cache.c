@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_thread_cache.c - what a thread keeps of a store: bounds of bins, budgets, limbo lists, taking
- * back from idle threads and not from busy ones, walkers that keep owners out, the end of a thread
- * and of a store. Other threads are stopped where the test wants them by semaphores.
+ * test_thread_cache.c - what a thread keeps of a store: bounds of bins, budgets, limbo lists,
+ * taking back from idle threads and not from busy ones, walkers that keep owners out, the end of a
+ * thread and of a store. Other threads are stopped where the test wants them by semaphores.
  */
 #include "unit.h"
 
@@ -509,14 +509,13 @@ test_only_slots_of_closed_spans(void **state)
     assert_int_equal(2 * c->slots, 130);
     for (unsigned i = 0; i < 130; i++)
         slots[i] = take(world, class_id);
-    uint32_t closed = sn_span_number(&world->pool, sn_span_at(&world->pool, slots[0]));
     for (unsigned i = 0; i < 4; i++) { /* two of each span */
         give(world, class_id, slots[i]);
         give(world, class_id, slots[129 - i]);
     }
     assert_int_equal(cache->bin[class_id].count, 8);
-    assert_true(sn_heap_hold(&world->heap, closed, 0));
-    sn_span_set_state(&world->pool.spans[closed], SN_SPAN_CLOSED); /* as the mover closes it */
+    uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
+    assert_int_not_equal(closed, 0);
     uint64_t used = used_slots(world, class_id);
     sn_caches_take_slots(&world->caches, true, false, NULL);
     assert_int_equal(cache->bin[class_id].count, 4);
