@@ -130,8 +130,9 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
         sn_store_relaxed(to_header, 0);
         return why_not(store, move, expected, word);
     }
-    /* S names nobody from here on; readers that found it keep it until the GP of step 6. */
-    sn_store_relaxed((uint64_t *)sn_store_address(store, move->slot - SN_HEADER_BYTES), 0);
+    /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
+     * whoever finds the header clear also finds R changed. */
+    sn_store_release((uint64_t *)sn_store_address(store, move->slot - SN_HEADER_BYTES), 0);
     sn_hook(SN_HOOK_AFTER_PUBLISH, source);
     return SN_MOVED;
 }

@@ -71,10 +71,12 @@ check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number
         return (struct span_fault){"free count against bitmap", span->free, bits};
     if (span->free == c->slots && sn_span_state(span) == SN_SPAN_OPEN)
         return (struct span_fault){"empty span not in the pool", 0, 0};
-    if (sn_span_state(span) == SN_SPAN_OPEN &&
-        span->list != (c->slots - span->free) * SN_FULL / c->slots)
-        return (struct span_fault){"occupancy list", span->list,
-                                   (c->slots - span->free) * SN_FULL / c->slots};
+    /* Compared without a division: list * slots <= used * SN_FULL < (list + 1) * slots. */
+    uint64_t eighths = (uint64_t)(c->slots - span->free) * SN_FULL;
+    bool listed = eighths >= (uint64_t)span->list * c->slots &&
+                  eighths < ((uint64_t)span->list + 1) * c->slots;
+    if (sn_span_state(span) == SN_SPAN_OPEN && !listed)
+        return (struct span_fault){"occupancy list", span->list, eighths};
     for (uint32_t word = 0; word < span->hint; word++) {
         if (~*sn_span_bits(&store->pool, number, word) != 0)
             return (struct span_fault){"free slot before the hint", word, span->hint};

@@ -31,7 +31,7 @@
 #define SN_CLASSES_MAX     192
 
 /* Kept back below max_bytes for the mover's destinations: two of the longest spans. */
-#define SN_RESERVE_BYTES (2 * SN_SPAN_BLOCKS_MAX * SN_BLOCK_BYTES)
+#define SN_RESERVE_BYTES (SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX * 2)
 #define SN_MAX_BYTES_MIN ((uint64_t)4 << 20)
 
 /* Thread caches: slots per class bounded by bytes and by number. The number is where the class

@@ -17,7 +17,7 @@ page_at(uint32_t page)
 static unsigned
 list_of(const struct sn_table_page *page)
 {
-    return page->free_head == 0 ? FULL_LIST : (unsigned)(page->used * 8 / SN_TABLE_PAGE_ENTRIES);
+    return page->free_head == 0 ? FULL_LIST : page->used * 8u / (unsigned)SN_TABLE_PAGE_ENTRIES;
 }
 
 static void

@@ -429,7 +429,7 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
 size_t
 sn_heap_trim(struct sn_heap *heap, uint32_t number)
 {
-    uint64_t bits[SN_BITMAP_WORDS];
+    uint64_t bits[SN_BITMAP_WORDS] = {0};
     size_t bytes = 0;
     if (!sn_heap_hold(heap, number,
                       SN_PAGE_BYTES)) /* held: no refill takes what is being given back */

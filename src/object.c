@@ -486,9 +486,13 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
             bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
-            if (!pinned && !store->hardened && fits_in_place(store, slot, size))
-                return resize_in_place(store, slot, header, reference, size);
-            return resize_by_copy(store, word, header, reference, size);
+            int result = !pinned && !store->hardened && fits_in_place(store, slot, size)
+                             ? resize_in_place(store, slot, header, reference, size)
+                             : resize_by_copy(store, word, header, reference, size);
+            bool lives = ((sn_load_acquire(reference) ^ want) & mask) == 0;
+            if (result != -ENOENT || !lives)
+                return result;
+            continue; /* lost to another resize or commit, not to a free */
         }
         if (sn_header_is_clear(header) || sn_header_is_sound(store->secret, header, slot)) {
             if (sn_load_acquire(reference) == word)

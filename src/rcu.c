@@ -337,6 +337,8 @@ sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
      * is missing the fence must be here. */
     if (sn_unlikely(!sn_os_membarrier_init()))
         sn_fence_seq_cst();
+    else
+        sn_fence_compiler();
     if (!urgent && !sn_load_relaxed(&rcu->deep_sleep))
         return;
     sn_lock(&rcu->lock);

@@ -67,11 +67,13 @@
  *      move, raise the count, look again that R still names the slot. A pinned slot is neither
  *      moved nor reclaimed; freed meanwhile, the last unpin retires it. Whoever brings the word to
  *      "FREED and count 0" first sets GONE with the same CAS, and that one retires the slot;
- *      late pinners that raise the count of a GONE slot lower it and nothing else. update_begin
+ *      late pinners that raise the count of a GONE slot lower it and nothing else.
+ *      A free by plain store and the first pin of a span may miss each other; so the count is
+ *      looked at again after the grace period, before the slot is reclaimed. update_begin
  *      pins the version it saw until commit or abort, so a mere move is never a conflict.
  * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
  *      header, `to`, `from`. Emptying a cell (free, relocate's `from`) changes the slot's header
- *      before the caller's section ends; its memory stays readable and is written only as a cell
+ *      before the call returns; its memory stays readable and is written only as a cell
  *      for a grace period after that, and after the commit or abort of any update on it. So: free
  *      the cell at unlinking, then call_rcu the structure around it. Cells are not copied by memcpy
  *      and do not lie inside an object of this store.

@@ -144,7 +144,8 @@ static void
 trim_at_rest(handle_store *store)
 {
     uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
-    if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
+    if (freed == store->trimmed_freed || store->hardened /* poison is looked at later */ ||
+        sn_load_relaxed(&store->options.purge_delay_ms) < 0)
         return;
     store->trimmed_freed = freed;
     sn_add_relaxed(&store->caches.workers, 1);

@@ -24,19 +24,20 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
 {
     struct update *update = (struct update *)(void *)public_update;
     *update = (struct update){0};
-    uint64_t word = sn_reference_call_off(reference, want, mask);
-    if (((word ^ want) & mask) != 0) {
-        errno = ENOENT;
-        return NULL;
-    }
-    uint64_t old_slot = sn_word_offset(word);
-    if (!sn_object_pin(store, old_slot))
-        return NULL;
-    uint64_t now = sn_load_acquire(reference);
-    if (((now ^ want) & mask) != 0 || sn_word_offset(now) != old_slot) {
-        (void)sn_object_unpin(store, old_slot);
-        errno = ENOENT; /* freed, or replaced by a writer that should have been serialised */
-        return NULL;
+    uint64_t word, old_slot;
+    for (;;) {
+        word = sn_reference_call_off(reference, want, mask);
+        if (((word ^ want) & mask) != 0) {
+            errno = ENOENT;
+            return NULL;
+        }
+        old_slot = sn_word_offset(word);
+        if (!sn_object_pin(store, old_slot))
+            return NULL;
+        uint64_t now = sn_load_acquire(reference);
+        if (((now ^ want) & mask) == 0 && sn_word_offset(now) == old_slot)
+            break;
+        (void)sn_object_unpin(store, old_slot); /* freed, or replaced: look again */
     }
     uint64_t slot = sn_object_take(store, size, sn_object_flags(word));
     if (!slot) {
