@@ -197,24 +197,31 @@ drain_current_locked(struct sn_defrag *d)
     d->state = SN_DEFRAG_IDLE;
 }
 
+/* Closes spans and marks their objects, at least one group whatever the deadline. True: no more
+ * spans are wanted, or there are none. */
+static bool
+fill_batch_locked(struct sn_defrag *d, struct sn_batch *batch, uint64_t deadline_ns)
+{
+    do {
+        if (sn_batch_span_is_marked(&d->evacuation, batch)) {
+            bool full = sn_batch_is_full(batch, d->evacuation.bytes_max);
+            uint32_t span = full ? 0 : close_next_locked(d);
+            if (!span)
+                return true;
+            sn_batch_add(&d->evacuation, batch, span);
+        }
+        if (!sn_batch_mark(&d->evacuation, batch, deadline_ns))
+            return false;
+    } while (sn_os_now_ns() < deadline_ns);
+    return false;
+}
+
 /* Step 1. True: the state changed or there is more to mark. False: nothing to evacuate. */
 static bool
 mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
 {
     struct sn_batch *batch = current_batch(d);
-    while (sn_os_now_ns() < deadline_ns) {
-        if (sn_batch_span_is_marked(&d->evacuation, batch) ||
-            batch->move_count == SN_BATCH_OBJECTS) {
-            bool full = sn_batch_is_full(batch, d->evacuation.bytes_max);
-            uint32_t span = full ? 0 : close_next_locked(d);
-            if (!span)
-                break;
-            sn_batch_add(&d->evacuation, batch, span);
-        }
-        if (!sn_batch_mark(&d->evacuation, batch, deadline_ns))
-            return true;
-    }
-    if (sn_os_now_ns() >= deadline_ns)
+    if (!fill_batch_locked(d, batch, deadline_ns))
         return true;
     if (batch->span_count == 0)
         return false;
