@@ -655,5 +655,5 @@ sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
 size_t
 sn_defrag_metadata_bytes(void)
 {
-    return sizeof(struct sn_defrag) + 2 * SN_BATCH_OBJECTS * sizeof(struct sn_move);
+    return sizeof(struct sn_defrag) + sizeof(struct sn_move) * SN_BATCH_OBJECTS * 2;
 }

@@ -81,7 +81,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
 static bool
 begin_pass_locked(struct sn_defrag *d)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_policy_class classes[SN_CLASSES_MAX] = {0};
     struct sn_policy_sum sum;
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));

@@ -10,7 +10,8 @@
 size_t
 sn_pool_metadata_bytes(uint32_t blocks)
 {
-    size_t per_block = sizeof(struct sn_span) + SN_BITMAP_LINES * SN_LINE_WORDS * 8 + 1;
+    size_t per_block =
+        sizeof(struct sn_span) + sizeof(uint64_t) * SN_BITMAP_LINES * SN_LINE_WORDS + 1;
     return sn_round_up(blocks * per_block, SN_PAGE_BYTES);
 }
 
@@ -334,7 +335,7 @@ sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots)
     for (uint32_t k = 0; k < lines; k++) {
         if (block < pool->line_high[k])
             continue;
-        bytes += (block + 1 - pool->line_high[k]) * SN_LINE_WORDS * 8;
+        bytes += (block + UINT64_C(1) - pool->line_high[k]) * SN_LINE_WORDS * 8;
         pool->line_high[k] = block + 1;
     }
     sn_owner_add(&pool->metadata_bytes, bytes);

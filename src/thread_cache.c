@@ -39,7 +39,6 @@ make_cache(struct sn_caches *caches)
         cache->bin[i].slots = slots;
         slots += caches->heap->classes->of[i].cache_slots;
     }
-    sn_budget_charge(caches->heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
     return cache;
 }
 
@@ -114,8 +113,8 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
         link = &(*link)->next;
     *link = cache->next;
     caches->threads--;
-    sn_unlock(&caches->lock);
     sn_budget_refund(caches->heap->pool->budget, sn_cache_bytes(caches));
+    sn_unlock(&caches->lock);
     if (had_limbo)
         caches->retired(caches, false);
     sn_os_free(cache);
@@ -182,7 +181,8 @@ join(struct sn_caches *caches)
     cache->held = sn_load_relaxed(&caches->walkers);
     cache->next = caches->all;
     caches->all = cache;
-    caches->threads++;
+    caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
+    sn_budget_charge(caches->heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
     sn_unlock(&caches->lock);
     sn_unlock(&registry);
     return cache;
@@ -533,6 +533,7 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap)
     caches->spare = make_cache(caches);
     if (!caches->spare)
         return false;
+    sn_budget_charge(heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
     caches->spare->shared = true;
     caches->spare->held = 1; /* never entered */
     return true;
