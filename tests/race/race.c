@@ -43,7 +43,7 @@ passed(enum sn_hook_point point, const void *object)
 {
     uint32_t count = __atomic_load_n(&hook_log.count, __ATOMIC_RELAXED);
     unsigned found = 0;
-    assert_in_range(count, 0, LOG_ENTRIES);
+    thread_check(count <= LOG_ENTRIES);
     for (uint32_t i = 0; i < count; i++) {
         if (__atomic_load_n(&hook_log.point[i], __ATOMIC_ACQUIRE) == point &&
             __atomic_load_n(&hook_log.object[i], __ATOMIC_RELAXED) == object)

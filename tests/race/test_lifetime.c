@@ -177,6 +177,24 @@ test_compact_leaves_nothing_under_way(void **state)
     ground_settle(race);
 }
 
+/* The shortest steps get there, too. Fails when a step may end without having done anything. */
+static void
+test_steps_of_a_microsecond(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    steps_begin(race);
+    for (unsigned i = 0; passed(SN_HOOK_BEFORE_RECLAIM, race->span) == 0; i++) {
+        assert_in_range(i, 0, 20000); /* would go on for ever */
+        assert_int_equal(handle_defrag_step(race->store, 1, NULL), 0);
+        nap();
+    }
+    steps_end(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 /* ---- destroy --------------------------------------------------------------------------------- */
 
 static void
@@ -314,18 +332,40 @@ test_fork_when_marked(void **state)
     check_fork(race);
 }
 
+/* Steps until the hook was passed with the object in `object`. */
+static void
+body_step_until(struct actor *actor)
+{
+    while (passed(SN_HOOK_AFTER_PUBLISH, actor->object) == 0) {
+        thread_check(handle_defrag_step(actor->race->store, 1000, NULL) == 0);
+        nap();
+    }
+}
+
+/* The step that moves this thing ends with it: its time is over while it stands there. */
+static void
+step_ends_with(struct race *race, struct thing *thing)
+{
+    char *at = thing_address(race, thing);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_PUBLISH, at);
+    struct actor *stepper = actor_new(race, body_step_until);
+    stepper->object = at;
+    actor_run(stepper);
+    stage_wait(stage);
+    nap();
+    nap();
+    stage_go(stage);
+    actor_join(stepper);
+}
+
 /* One object of the batch is moved, the target is not yet. */
 static void
 test_fork_when_half_moved(void **state)
 {
     struct race *race = *state;
     ground_make(race, false);
-    const char *first = thing_address(race, &race->things[5]);
-    steps_begin(race);
-    while (passed(SN_HOOK_AFTER_PUBLISH, first) == 0) {
-        assert_int_equal(handle_defrag_step(race->store, 1, NULL), 0);
-        nap();
-    }
+    step_ends_with(race, &race->things[5]);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
     assert_true(sn_word_is_moving(*thing_reference(race, race->target)));
     check_fork(race);
@@ -336,12 +376,8 @@ test_fork_when_draining(void **state)
 {
     struct race *race = *state;
     ground_make(race, false);
-    const char *last = thing_address(race, &race->things[60]);
-    steps_begin(race);
-    while (passed(SN_HOOK_AFTER_PUBLISH, last) == 0) {
-        assert_int_equal(handle_defrag_step(race->store, 1, NULL), 0);
-        nap();
-    }
+    step_ends_with(race, &race->things[60]);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
     assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
     check_fork(race);
 }
@@ -527,6 +563,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         RACE_TEST(test_resting_thread_and_compact),
         RACE_TEST(test_compact_leaves_nothing_under_way),
+        RACE_TEST(test_steps_of_a_microsecond),
         RACE_TEST(test_fork_when_marked),
         RACE_TEST(test_fork_when_half_moved),
         RACE_TEST(test_fork_when_draining),
