@@ -20,7 +20,7 @@ objects_to_move(const struct sn_policy_class *c, uint32_t excess)
     uint64_t objects = 0;
     for (unsigned i = 0; i < FULL && excess > 0; i++) {
         uint32_t spans = c->spans_in[i] < excess ? c->spans_in[i] : excess;
-        objects += (uint64_t)spans * c->slots * (UINT64_C(2) * i + 1) / (2 * FULL);
+        objects += (uint64_t)spans * c->slots * (UINT64_C(2) * i + 1) / (UINT64_C(2) * FULL);
         excess -= spans;
     }
     return objects;
