@@ -202,7 +202,7 @@ parse_integer(const struct option *option, const char *text, int64_t *value)
     int shift = option->kind == U64 ? suffix_shift(end) : (*end == 0 ? 0 : -1);
     if (shift < 0 || number > INT64_MAX >> shift || (shift > 0 && number < 0))
         return false;
-    *value = (int64_t)number << shift;
+    *value = (int64_t)((uint64_t)number << shift); /* a negative number has no suffix */
     return true;
 }
 

@@ -33,8 +33,10 @@ sn_os_reserve(size_t bytes, size_t align)
     }
     char *raw = mmap(NULL, with_slack, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (raw == MAP_FAILED)
+    if (raw == MAP_FAILED) {
+        errno = ENOMEM; /* whatever the kernel calls it: there is no such address space */
         return NULL;
+    }
     char *base = (char *)sn_round_up((uintptr_t)raw, align);
     if (base > raw)
         munmap(raw, (size_t)(base - raw));
