@@ -10,12 +10,15 @@
 #define WANT_OBJECT SN_WORD_LIVE
 #define MASK_OBJECT SN_WORD_LIVE
 
+/* Aligned, from 2^16 to below 2^47, and not in the store's own reservation. Rotated, what is not a
+ * multiple of 8 becomes large. */
 static bool
 is_cell_address(const handle_store *store, const handle_cell *cell)
 {
     uintptr_t address = (uintptr_t)cell;
-    return address != 0 && address % 8 == 0 && address < SN_CELL_ADDRESS_MAX &&
-           !sn_store_contains(store, cell) && !sn_table_owns(&store->table, &cell->word);
+    uint64_t eighth = address >> 3 | (uint64_t)address << 61;
+    return eighth - SN_CELL_ADDRESS_MIN / 8 < (SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN) / 8 &&
+           address - (uintptr_t)store >= store->reserved_bytes;
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -36,7 +39,6 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
     uint64_t slot = sn_object_take(store, size, flags);
     if (slot) {
         sn_object_name_any(store, slot, size, &cell->word);
-        sn_object_count_name(store, &cell->word, 1);
         /* Release: as in the fast path below. */
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
@@ -47,29 +49,23 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
-    if (sn_unlikely(!store || flags != 0 || size >= store->fast_max ||
+    if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES ||
                     !is_cell_address(store, cell) || sn_load_relaxed(&cell->word) != 0))
         return alloc_slow(store, cell, size, flags);
     unsigned class_id = sn_class_for(&store->classes, size);
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    uint64_t slot = 0;
-    if (sn_likely(sn_cache_enter(cache))) {
-        slot = sn_cache_pop(cache, class_id);
-        if (sn_likely(slot != 0)) {
-            sn_owner_add(&cache->bin[class_id].allocs, 1);
-            sn_owner_add(&cache->requested, size);
-            sn_owner_add(&cache->by_cell, 1);
-        }
-    }
-    if (sn_unlikely(slot == 0)) {
-        sn_cache_leave(cache);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
         return alloc_slow(store, cell, size, flags);
+    uint64_t slot;
+    bool done = sn_cache_pop(sn_cache_bin(cache, class_id), &slot);
+    if (sn_likely(done)) {
+        sn_owner_add(&cache->requested, size);
+        sn_object_name(store, slot, class_id, size, &cell->word);
+        /* Release: orders the header before the word; pairs with deref's acquire (G9). */
+        sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     }
-    sn_object_name(store, slot, class_id, size, &cell->word);
-    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
-    sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     sn_cache_leave(cache);
-    return sn_store_address(store, slot);
+    return sn_likely(done) ? sn_store_address(store, slot) : alloc_slow(store, cell, size, flags);
 }
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -164,12 +160,31 @@ empty_cell(handle_cell *cell, bool *was_moving)
     return word;
 }
 
-int
-handle_cell_free(handle_store *store, handle_cell *cell)
+/* Whether a word can be ended by a plain store, and its slot goes into a bin. */
+static bool
+ends_short(const handle_store *store, uint64_t word)
+{
+    return sn_likely((word & SN_WORD_STATE) == SN_WORD_LIVE) &&
+           sn_likely(sn_object_bin(store, sn_word_offset(word)) != SN_CLASS_NONE);
+}
+
+/* The short way of both frees, once the word was loaded. Plain stores: G4, as in handle_free_now. */
+static inline int
+end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, uint64_t slot,
+          uint64_t flag)
+{
+    sn_store_relaxed(&cell->word, 0);
+    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    if (sn_unlikely(sn_cache_note_freed(cache, slot | flag, &cell->word)))
+        return sn_object_after_freed(store, cache);
+    sn_cache_leave(cache);
+    return 0;
+}
+
+static SN_NOINLINE int
+free_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
-    if (sn_unlikely(!store || !cell))
-        return -EINVAL;
     sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
@@ -177,6 +192,21 @@ handle_cell_free(handle_store *store, handle_cell *cell)
         sn_object_retire(store, sn_word_offset(word), &cell->word);
     sn_cache_end(&store->caches);
     return sn_likely(live) ? 0 : -ENOENT;
+}
+
+int
+handle_cell_free(handle_store *store, handle_cell *cell)
+{
+    if (sn_unlikely(!store || !cell))
+        return -EINVAL;
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    if (sn_unlikely(!ends_short(store, word)))
+        return free_slow(store, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_slow(store, cell);
+    return end_short(store, cache, cell, sn_word_offset(word), SN_FREED_RETIRE);
 }
 
 static SN_NOINLINE int
@@ -200,32 +230,13 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
     uint64_t word = sn_load_acquire(&cell->word);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_class(store, slot);
-    if (sn_unlikely((word & (SN_WORD_STATE | SN_WORD_UNMOVABLE)) != SN_WORD_LIVE ||
-                    class_id >= SN_CLASSES_MAX || !store->has_fast_path ||
-                    sn_load_relaxed(&store->pins) != 0))
-        return free_now_slow(store, cell);
-    uint64_t *header_word = sn_store_address(store, slot - SN_HEADER_BYTES);
-    uint64_t header = sn_load_relaxed(header_word);
-    if (sn_unlikely(!sn_object_is_named(store, slot, header, &cell->word)))
-        return free_now_slow(store, cell);
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    bool done = sn_cache_enter(cache) && cache->bin[class_id].count < cache->bin[class_id].cap;
-    if (sn_likely(done)) {
-        /* Plain stores: G4, as in handle_free_now. */
-        sn_store_relaxed(&cell->word, 0);
-        sn_store_relaxed(header_word, 0);
-        sn_cache_push(cache, class_id, slot);
-        sn_cache_count_free(cache, class_id,
-                            sn_class_payload(&store->classes.of[class_id]) -
-                                sn_header_slack(header));
-        sn_owner_add(&cache->by_cell, (uint64_t)0 - 1);
-    }
-    sn_cache_leave(cache);
-    return sn_likely(done) ? 0 : free_now_slow(store, cell);
+    if (sn_unlikely(!ends_short(store, word)))
+        return free_now_slow(store, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, cell);
+    return end_short(store, cache, cell, sn_word_offset(word), 0);
 }
 
 /* ---- resize and relocate --------------------------------------------------------------------- */

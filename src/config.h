@@ -40,6 +40,12 @@
 #define SN_CACHE_CLASS_SLOTS 64
 #define SN_CACHE_INDEXES     64
 
+/* Frees that a thread has noted but not yet finished: enough that the oldest object's header has
+ * come from memory by then, few enough to stay in the first-level cache. Larger slots are finished
+ * at once. */
+#define SN_FREED                16
+#define SN_FREED_SLOT_MAX_BYTES 2048
+
 /* A thread hands its limbo list over at either bound. */
 #define SN_LIMBO_HANDOVER_SLOTS 256
 #define SN_LIMBO_HANDOVER_BYTES 65536

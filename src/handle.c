@@ -7,16 +7,6 @@
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
-/* The reference word a handle speaks of; NULL for what can not be a handle of this store. */
-static uint64_t *
-word_of(const handle_store *store, handle_t handle)
-{
-    uint64_t at = sn_table_at(handle);
-    if (sn_unlikely(!store || at >= store->table.bytes))
-        return NULL;
-    return sn_table_word(&store->table, at);
-}
-
 static bool
 names(uint64_t word, handle_t handle)
 {
@@ -26,7 +16,7 @@ names(uint64_t word, handle_t handle)
 void *
 handle_deref_mut(handle_store *store, handle_t handle)
 {
-    uint64_t *reference = word_of(store, handle);
+    uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
         return NULL;
     uint64_t word = sn_reference_call_off(reference, handle, HANDLE_MATCH_MASK);
@@ -44,7 +34,7 @@ handle_deref_many(const handle_store *store, const handle_t *handles, const void
     for (size_t begin = 0; begin < n; begin += GROUP) {
         size_t end = begin + GROUP < n ? begin + GROUP : n;
         for (size_t i = begin; i < end; i++) {
-            const uint64_t *reference = word_of(store, handles[i]);
+            const uint64_t *reference = sn_store_word(store, handles[i]);
             if (reference)
                 __builtin_prefetch(reference);
         }
@@ -60,7 +50,7 @@ handle_deref_many(const handle_store *store, const handle_t *handles, const void
 size_t
 handle_size(const handle_store *store, handle_t handle)
 {
-    const uint64_t *reference = word_of(store, handle);
+    const uint64_t *reference = sn_store_word(store, handle);
     size_t size;
     if (!reference || !sn_object_read_size(store, reference, handle, HANDLE_MATCH_MASK, &size))
         return 0;
@@ -76,9 +66,9 @@ take_index(handle_store *store, struct sn_thread_cache *cache)
     uint64_t at = 0;
     if (!cache->shared && sn_cache_enter(cache)) {
         if (cache->index_count == 0)
-            cache->index_count = sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2);
-        if (cache->index_count > 0)
-            at = cache->indexes[--cache->index_count];
+            sn_store_relaxed(&cache->index_count,
+                             sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2));
+        (void)sn_cache_pop_index(cache, &at);
         sn_cache_leave(cache);
         return at;
     }
@@ -90,16 +80,15 @@ take_index(handle_store *store, struct sn_thread_cache *cache)
 static SN_NOINLINE void
 put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
 {
+    enum { HALF = SN_CACHE_INDEXES / 2 };
     bool kept = false;
     if (!cache->shared) {
         if (sn_cache_enter(cache)) {
             if (cache->index_count == SN_CACHE_INDEXES) {
-                cache->index_count /= 2;
-                sn_table_put(&store->table, cache->indexes + cache->index_count,
-                             SN_CACHE_INDEXES - cache->index_count);
+                sn_store_relaxed(&cache->index_count, HALF);
+                sn_table_put(&store->table, cache->indexes + HALF, SN_CACHE_INDEXES - HALF);
             }
-            cache->indexes[cache->index_count++] = at;
-            kept = true;
+            kept = sn_cache_push_index(cache, at);
         }
         sn_cache_leave(cache);
     }
@@ -134,7 +123,6 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
         return HANDLE_NULL;
     }
     sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));
-    sn_object_count_name(store, sn_table_word(&store->table, at), 1);
     return publish(store, at, slot, flags, object);
 }
 
@@ -156,28 +144,22 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
 handle_t
 handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    if (sn_unlikely(!store || flags != 0 || size >= store->fast_max))
+    if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES))
         return alloc_slow(store, size, flags, object);
     unsigned class_id = sn_class_for(&store->classes, size);
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    uint64_t slot = 0, at = 0;
-    if (sn_likely(sn_cache_enter(cache)) && sn_likely(cache->index_count > 0)) {
-        slot = sn_cache_pop(cache, class_id);
-        if (sn_likely(slot != 0)) {
-            at = cache->indexes[--cache->index_count];
-            sn_owner_add(&cache->bin[class_id].allocs, 1);
-            sn_owner_add(&cache->requested, size);
-            sn_owner_add(&cache->by_handle, 1);
-        }
-    }
-    if (sn_unlikely(slot == 0)) {
-        sn_cache_leave(cache);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
         return alloc_slow(store, size, flags, object);
+    uint64_t slot, at;
+    handle_t handle = HANDLE_NULL;
+    if (sn_likely(cache->index_count > 0 && sn_cache_pop(sn_cache_bin(cache, class_id), &slot) &&
+                  sn_cache_pop_index(cache, &at))) {
+        sn_owner_add(&cache->requested, size);
+        sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
+        handle = publish(store, at, slot, flags, object);
     }
-    sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
-    handle_t handle = publish(store, at, slot, flags, object);
     sn_cache_leave(cache);
-    return handle;
+    return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, flags, object);
 }
 
 handle_t
@@ -190,52 +172,78 @@ handle_alloc(handle_store *store, size_t size)
 
 /* Ends the word by CAS (G4). Result: the word that ended, 0 when somebody else was first. */
 static uint64_t
-end_by_cas(handle_store *store, uint64_t *reference, handle_t handle, bool *dead)
+end_by_cas(uint64_t *reference, handle_t handle)
 {
     /* Acquire: the header is read after it, by the winner. */
     uint64_t word = sn_load_acquire(reference);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
     while (names(word, handle)) {
-        if (sn_cas_acq_rel(reference, &word, sn_table_free_word(&store->table, word, dead)))
+        if (sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))
             return word;
     }
     return 0;
 }
 
 static void
-release_index(handle_store *store, uint64_t at, bool dead)
+release_index(handle_store *store, const uint64_t *reference, uint64_t word)
 {
-    if (sn_unlikely(dead))
+    if (sn_unlikely(sn_table_is_used_up(&store->table, word)))
         sn_table_note_dead(&store->table);
     else
-        put_index(store, sn_cache_self(&store->caches), at);
+        put_index(store, sn_cache_self(&store->caches), sn_table_offset(&store->table, reference));
 }
 
-int
-handle_free(handle_store *store, handle_t handle)
+/* The long way: something there is pinned, the store is hardened, the object large. */
+static SN_NOINLINE int
+free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
-    uint64_t *reference = word_of(store, handle);
-    bool dead = false;
-    if (sn_unlikely(!reference))
-        return store ? -ENOENT : -EINVAL;
     sn_cache_begin(&store->caches);
-    uint64_t word = end_by_cas(store, reference, handle, &dead);
+    uint64_t word = end_by_cas(reference, handle);
     if (sn_likely(word != 0)) {
         sn_object_retire(store, sn_word_offset(word), reference);
-        release_index(store, sn_table_at(handle), dead);
+        release_index(store, reference, word);
     }
     sn_cache_end(&store->caches);
     return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
-/* free_now's long way: a move is pending, something is pinned, the store is hardened, or large. */
+int
+handle_free(handle_store *store, handle_t handle)
+{
+    uint64_t *reference = sn_store_word(store, handle);
+    if (sn_unlikely(!reference))
+        return store ? -ENOENT : -EINVAL;
+    uint64_t word = sn_load_relaxed(reference);
+    uint64_t slot = sn_word_offset(word);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    if (sn_unlikely(!names(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+                    sn_table_is_used_up(&store->table, word)))
+        return free_slow(store, reference, handle);
+
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_slow(store, reference, handle);
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES ||
+                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
+        sn_cache_leave(cache);
+        return free_slow(store, reference, handle);
+    }
+    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    if (sn_unlikely(sn_cache_note_freed(cache, slot | SN_FREED_RETIRE, reference)))
+        return sn_object_after_freed(store, cache);
+    sn_cache_leave(cache);
+    return 0;
+}
+
+/* The long way: the same, or a move is pending. */
 static SN_NOINLINE int
 free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
-    bool dead = false;
     uint64_t seen = sn_load_acquire(reference);
     sn_cache_begin(&store->caches);
-    uint64_t word = end_by_cas(store, reference, handle, &dead);
+    uint64_t word = end_by_cas(reference, handle);
     if (word == 0) {
         sn_cache_end(&store->caches);
         return -ENOENT;
@@ -245,7 +253,7 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
         sn_object_retire(store, sn_word_offset(word), reference);
     else
         sn_object_reuse(store, sn_word_offset(word), reference);
-    release_index(store, sn_table_at(handle), dead);
+    release_index(store, reference, word);
     sn_cache_end(&store->caches);
     return 0;
 }
@@ -253,42 +261,34 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 int
 handle_free_now(handle_store *store, handle_t handle)
 {
-    uint64_t *reference = word_of(store, handle);
+    uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
         return store ? -ENOENT : -EINVAL;
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_class(store, slot);
-    if (sn_unlikely(!names(word, handle) || sn_word_is_moving(word) || class_id >= SN_CLASSES_MAX ||
-                    (word & SN_WORD_UNMOVABLE) || !store->has_fast_path ||
-                    sn_load_relaxed(&store->pins) != 0))
-        return free_now_slow(store, reference, handle);
-    uint64_t *header_word = sn_store_address(store, slot - SN_HEADER_BYTES);
-    uint64_t header = sn_load_relaxed(header_word);
-    bool dead;
-    uint64_t free_word = sn_table_free_word(&store->table, word, &dead);
-    if (sn_unlikely(dead || !sn_object_is_named(store, slot, header, reference)))
-        return free_now_slow(store, reference, handle);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
+    if (sn_unlikely(!names(word, handle) || sn_word_is_moving(word) ||
+                    sn_object_bin(store, slot) == SN_CLASS_NONE ||
+                    sn_table_is_used_up(&store->table, word)))
+        return free_now_slow(store, reference, handle);
 
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    bool done = sn_cache_enter(cache) && cache->index_count < SN_CACHE_INDEXES &&
-                cache->bin[class_id].count < cache->bin[class_id].cap;
-    if (sn_likely(done)) {
-        /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked
-         * R in between, its grace period waits for this section, and it then finds the header of
-         * S not naming R. */
-        sn_store_relaxed(reference, free_word);
-        sn_store_relaxed(header_word, 0);
-        sn_cache_push(cache, class_id, slot);
-        cache->indexes[cache->index_count++] = sn_table_at(handle);
-        sn_cache_count_free(cache, class_id,
-                            sn_class_payload(&store->classes.of[class_id]) -
-                                sn_header_slack(header));
-        sn_owner_add(&cache->by_handle, (uint64_t)0 - 1);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, reference, handle);
+    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, reference, handle);
     }
+    /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked R in
+     * between, its grace period waits for this section, and it then finds the header of S not
+     * naming R. */
+    sn_store_relaxed(reference, sn_table_free_word(word));
+    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
+        return sn_object_after_freed(store, cache);
     sn_cache_leave(cache);
-    return sn_likely(done) ? 0 : free_now_slow(store, reference, handle);
+    return 0;
 }
 
 /* ---- resize and clear ------------------------------------------------------------------------ */
@@ -296,7 +296,7 @@ handle_free_now(handle_store *store, handle_t handle)
 int
 handle_resize(handle_store *store, handle_t handle, size_t size)
 {
-    uint64_t *reference = word_of(store, handle);
+    uint64_t *reference = sn_store_word(store, handle);
     if (!reference)
         return store ? -ENOENT : -EINVAL;
     sn_rcu_read_lock(store->rcu);

@@ -163,6 +163,7 @@ sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want)
         delist_locked(table, number);
         enlist_locked(table, number);
     }
+    sn_owner_add(&table->used_entries, taken);
     sn_unlock(&table->lock);
     return taken;
 }
@@ -195,6 +196,7 @@ sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count)
     sn_lock(&table->lock);
     for (uint32_t i = 0; i < count; i++)
         put_one_locked(table, at[i]);
+    sn_owner_add(&table->used_entries, (uint64_t)0 - count);
     sn_unlock(&table->lock);
 }
 
@@ -274,6 +276,7 @@ sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadat
     table->pages = (uint32_t)(bytes >> SN_PAGE_SHIFT);
     table->page = (struct sn_table_page *)(void *)metadata;
     table->first_generation = (uint32_t)(random & SN_TAG_MASK);
+    table->last_generation = (uint32_t)((random - 2) & SN_TAG_MASK);
     table->budget = budget;
     sn_lock_init(&table->lock, SN_RANK_TABLE);
 }

@@ -41,6 +41,7 @@ struct sn_table {
     uint64_t bytes;
     uint32_t pages;
     uint32_t first_generation; /* random, of this store */
+    uint32_t last_generation;  /* an entry freed with this one is never issued again */
     struct sn_table_page *page;
     struct sn_budget *budget;
 
@@ -53,6 +54,7 @@ struct sn_table {
     uint32_t high; /* pages below were used at some time */
     uint64_t committed_bytes;
     uint64_t empty_pages;
+    uint64_t used_entries; /* issued or with threads, dead ones included */
     uint64_t dead_entries;
     uint64_t released_bytes;
     uint64_t metadata_bytes;
@@ -77,6 +79,13 @@ sn_table_word(const struct sn_table *table, uint64_t at)
     return (uint64_t *)(void *)((char *)table->words + at);
 }
 
+/** Where in the table a word lies. */
+static inline uint64_t
+sn_table_offset(const struct sn_table *table, const uint64_t *reference)
+{
+    return (uint64_t)((const char *)reference - (const char *)table->words);
+}
+
 /** Whether an address is a word of the table (else: a cell). */
 static inline bool
 sn_table_owns(const struct sn_table *table, const uint64_t *reference)
@@ -87,7 +96,7 @@ sn_table_owns(const struct sn_table *table, const uint64_t *reference)
 static inline handle_t
 sn_table_handle(const struct sn_table *table, const uint64_t *reference, uint64_t word)
 {
-    uint64_t at = (uint64_t)((const char *)reference - (const char *)table->words);
+    uint64_t at = sn_table_offset(table, reference);
     return (word & (SN_TAG_MASK << SN_TAG_SHIFT)) | at >> 2 | 1;
 }
 
@@ -99,13 +108,18 @@ sn_table_at(handle_t handle)
     return (handle & 1) ? index << 3 : UINT64_MAX;
 }
 
-/** The word of a freed entry whose object had this word; *dead: it must not be issued again. */
-static inline uint64_t
-sn_table_free_word(const struct sn_table *table, uint64_t word, bool *dead)
+/** Whether the entry whose object had this word must not be issued again. */
+static inline bool
+sn_table_is_used_up(const struct sn_table *table, uint64_t word)
 {
-    uint64_t next = (sn_word_tag(word) + 1) & SN_TAG_MASK;
-    *dead = ((next - table->first_generation) & SN_TAG_MASK) == SN_TAG_MASK;
-    return next << SN_TAG_SHIFT;
+    return sn_word_tag(word) == table->last_generation;
+}
+
+/** The word of a freed entry whose object had this word: the next generation. */
+static inline uint64_t
+sn_table_free_word(uint64_t word)
+{
+    return (sn_word_tag(word) + 1) << SN_TAG_SHIFT;
 }
 
 #endif

@@ -52,6 +52,22 @@ list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
+/*
+ * Slots freed in a span may go to a thread's cache while it is OPEN, holds movable objects, and
+ * nothing in it was ever pinned: a cache mixes no kinds, and a free must look for pins (G5).
+ */
+static void
+set_bin_class_locked(struct sn_heap *heap, const struct sn_span *span, bool pinned)
+{
+    bool fast = heap->cached &&
+                heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
+                sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE && !pinned;
+    uint32_t number = sn_span_number(heap->pool, span);
+    for (uint32_t block = 0; block < span->blocks; block++)
+        sn_store_relaxed(&heap->pool->bin_class[number + block],
+                         fast ? span->class_id : SN_CLASS_NONE);
+}
+
 static void
 format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear_headers)
 {
@@ -92,6 +108,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     struct sn_span *span = &heap->pool->spans[number];
     span->flags = kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0;
     sn_span_set_state(span, SN_SPAN_OPEN);
+    set_bin_class_locked(heap, span, false);
     sn_owner_add(&hc->spans[kind], 1);
     list_insert_locked(heap, hc, span);
     return span;
@@ -281,8 +298,10 @@ sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
     span->flags = 0;
     span->large_header = 0;
     span->u.large_size = size;
-    for (uint32_t block = 0; block < span->blocks; block++)
+    for (uint32_t block = 0; block < span->blocks; block++) {
         sn_store_relaxed(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
+        sn_store_relaxed(&heap->pool->bin_class[number + block], SN_CLASS_NONE);
+    }
     /* Release: a walker that sees the state also sees the cleared header word. */
     sn_span_set_state(span, SN_SPAN_LARGE);
     return sn_span_offset(number);
@@ -319,6 +338,7 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                 found = at;
                 list_remove_locked(heap, hc, span);
                 sn_span_set_state(span, SN_SPAN_CLOSED);
+                set_bin_class_locked(heap, span, false);
                 break;
             }
         }
@@ -362,10 +382,23 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
         sn_span_set_state(span, SN_SPAN_OPEN);
+        set_bin_class_locked(heap, span, sn_load_relaxed(&span->pins) != NULL);
         list_insert_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
     return empty;
+}
+
+void
+sn_heap_note_damage(struct sn_heap *heap, uint64_t slot)
+{
+    struct sn_span *span = sn_span_at(heap->pool, slot);
+    if (sn_load_relaxed(&heap->pool->class_of[sn_block_of(slot)]) >= SN_CLASSES_MAX)
+        return; /* large objects are never moved */
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    span->flags |= SN_SPAN_DAMAGED;
+    sn_unlock(&hc->lock);
 }
 
 bool
@@ -451,10 +484,27 @@ sn_heap_trim(struct sn_heap *heap, uint32_t number)
 
 /* ---- pins ------------------------------------------------------------------------------------ */
 
+/* Publishes the counts of a span, unless another pinner was faster: the result is whose stand. */
+static uint32_t *
+publish_pins(struct sn_heap *heap, struct sn_span *span, uint32_t *made)
+{
+    uint32_t *there = NULL;
+    if (sn_span_state(span) == SN_SPAN_LARGE)
+        return sn_cas_acq_rel(&span->pins, &there, made) ? made : there;
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    /* First: whoever learns of a pin from its pinner must not free past it. */
+    set_bin_class_locked(heap, span, true);
+    /* Release: pairs with the acquire in sn_heap_pins; the counts are seen as zeroed. */
+    bool first = sn_cas_acq_rel(&span->pins, &there, made);
+    sn_unlock(&hc->lock);
+    return first ? made : there;
+}
+
 uint32_t *
 sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
 {
-    /* Acquire: pairs with the publishing CAS below; the counts are seen as zeroed. */
+    /* Acquire: pairs with the publishing CAS; the counts are seen as zeroed. */
     uint32_t *pins = sn_load_acquire(&span->pins);
     if (sn_likely(pins != NULL))
         return pins;
@@ -463,21 +513,23 @@ sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
     uint32_t *made = sn_os_zalloc(slots * sizeof(*made));
     if (!made)
         return NULL;
-    uint32_t *none = NULL;
-    if (sn_cas_acq_rel(&span->pins, &none, made)) {
-        sn_add_relaxed(&heap->pin_array_bytes, slots * sizeof(*made));
-        sn_budget_charge(heap->pool->budget, slots * sizeof(*made), SN_CHARGE_ALWAYS);
-        return made;
+    pins = publish_pins(heap, span, made);
+    if (pins != made) {
+        sn_os_free(made);
+        return pins;
     }
-    sn_os_free(made); /* another pinner was faster */
-    return none;
+    sn_add_relaxed(&heap->pin_array_bytes, slots * sizeof(*made));
+    sn_budget_charge(heap->pool->budget, slots * sizeof(*made), SN_CHARGE_ALWAYS);
+    return made;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 void
-sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes)
+sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes,
+             bool cached)
 {
+    heap->cached = cached;
     heap->pool = pool;
     heap->classes = classes;
     heap->wake_at = UINT64_MAX;

@@ -39,6 +39,7 @@ struct sn_heap_class {
 struct sn_heap {
     struct sn_pool *pool;
     const struct sn_classes *classes;
+    bool cached; /* free slots may go to thread caches; not so in hardened stores */
     /* Called when freed_bytes passes wake_at: compaction may have become worth while. */
     void (*freed)(struct sn_heap *heap);
     uint64_t wake_at;     /* atomic */
@@ -52,7 +53,8 @@ struct sn_heap {
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
-void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
+void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes,
+                  bool cached);
 
 /**
  * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'
@@ -87,6 +89,9 @@ bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32
  * class then costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
+
+/** A header in the slot's span failed its check: the mover leaves the span alone from now on. */
+void sn_heap_note_damage(struct sn_heap *heap, uint64_t slot);
 
 /** Whether all slots of a closed span are free. */
 bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);

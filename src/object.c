@@ -67,13 +67,43 @@ check_poison(handle_store *store, uint64_t slot)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-void
-sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
+static void
+print_damage(handle_store *store, uint64_t slot, const char *where)
 {
     sn_store_error(store,
                    "%s: header of the object at offset %#llx is damaged (written past the end of "
                    "the object before it?); its span is left alone from now on",
                    where, (unsigned long long)slot);
+}
+
+void
+sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
+{
+    sn_heap_note_damage(&store->heap, slot);
+    print_damage(store, slot, where);
+}
+
+/* For sn_object_report_noted. */
+static void
+note_damage(handle_store *store, uint64_t slot)
+{
+    const uint32_t room = sizeof(store->damaged) / sizeof(store->damaged[0]);
+    sn_heap_note_damage(&store->heap, slot);
+    uint32_t at = __atomic_fetch_add(&store->damaged_count, 1, __ATOMIC_RELAXED);
+    sn_store_relaxed(&store->damaged[at % room], slot);
+}
+
+void
+sn_object_report_noted(handle_store *store)
+{
+    if (sn_likely(sn_load_relaxed(&store->damaged_count) == 0))
+        return;
+    sn_store_relaxed(&store->damaged_count, 0);
+    for (unsigned i = 0; i < sizeof(store->damaged) / sizeof(store->damaged[0]); i++) {
+        uint64_t slot = sn_swap_acq_rel(&store->damaged[i], 0);
+        if (slot != 0)
+            print_damage(store, slot, "free");
+    }
 }
 
 size_t
@@ -83,14 +113,6 @@ sn_object_slot_bytes(const handle_store *store, uint64_t slot)
     if (class_id < SN_CLASSES_MAX)
         return store->classes.of[class_id].slot_bytes;
     return (size_t)store->pool.spans[sn_block_of(slot)].free << SN_PAGE_SHIFT;
-}
-
-void
-sn_object_count_name(handle_store *store, const uint64_t *reference, uint64_t by)
-{
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    bool handle = sn_table_owns(&store->table, reference);
-    sn_cache_add(cache, handle ? &cache->by_handle : &cache->by_cell, by);
 }
 
 static void
@@ -105,7 +127,7 @@ count_alloc(handle_store *store, uint64_t slot, size_t size)
         sn_add_relaxed(&store->heap.large_requested, size);
         sn_add_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
         sn_add_relaxed(&store->heap.large_allocs, 1);
-        sn_cache_add(cache, &cache->requested, size);
+        sn_cache_add(cache, &cache->requested_by_long_way, size);
     }
 }
 
@@ -121,7 +143,7 @@ count_free(handle_store *store, uint64_t slot, size_t size)
         sn_sub_relaxed(&store->heap.large_requested, size);
         sn_sub_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
         sn_add_relaxed(&store->heap.large_frees, 1);
-        sn_cache_add(cache, &cache->requested, (uint64_t)0 - size);
+        sn_cache_add(cache, &cache->requested_by_long_way, (uint64_t)0 - size);
     }
 }
 
@@ -219,9 +241,8 @@ static void
 give_slot_back(handle_store *store, uint64_t slot)
 {
     unsigned class_id = sn_object_class(store, slot);
-    bool apart = sn_span_at(&store->pool, slot)->flags & SN_SPAN_UNMOVABLE;
-    if (class_id < SN_CLASSES_MAX && apart)
-        sn_heap_put(&store->heap, class_id, &slot, 1); /* no cache mixes the two kinds */
+    if (class_id < SN_CLASSES_MAX && sn_object_bin(store, slot) != class_id)
+        sn_heap_put(&store->heap, class_id, &slot, 1);
     else if (class_id < SN_CLASSES_MAX)
         sn_cache_flush(&store->caches, sn_cache_self(&store->caches), class_id, slot);
     else
@@ -243,7 +264,12 @@ sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64
 {
     if (sn_unlikely(store->hardened))
         write_canary(store, slot, size);
-    sn_object_name(store, slot, sn_object_class(store, slot), size, reference);
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_likely(class_id < SN_CLASSES_MAX))
+        sn_object_name(store, slot, class_id, size, reference);
+    else
+        sn_store_relaxed(sn_header_of(&store->pool, slot),
+                         sn_header_make(store->secret, reference, 0, slot));
 }
 
 /* ---- the end of an object -------------------------------------------------------------------- */
@@ -260,7 +286,6 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     bool sound = sn_object_is_named(store, slot, seen, reference);
     size_t size = sound ? sn_object_size(store, slot, seen) : 0;
     if (sn_unlikely(!sound)) {
-        sn_span_at(&store->pool, slot)->flags |= SN_SPAN_DAMAGED;
         size = sn_object_size(store, slot, 0);
     } else if (sn_unlikely(store->hardened)) {
         check_canary(store, slot, size);
@@ -268,10 +293,119 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     /* Release: whoever sees it clear also sees that the word has ended. */
     sn_store_release(header, 0);
     count_free(store, slot, size);
-    sn_object_count_name(store, reference, (uint64_t)0 - 1);
     if (sn_unlikely(!sound))
         sn_object_report_damage(store, slot, "free");
 }
+
+/* ---- frees that were noted ------------------------------------------------------------------- */
+
+static handle_store *
+store_of(struct sn_caches *caches)
+{
+    return (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
+}
+
+/*
+ * Whether what a short free left of the header is sound: the lower half, which holds check bits,
+ * slack and a part of the name.
+ */
+static inline bool
+is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left)
+{
+    const uint64_t *name = (const uint64_t *)(uintptr_t)reference;
+    return (uint32_t)sn_header_make(secret, name, sn_header_slack(left), slot) == left;
+}
+
+/* Finishes one free that is not the plain case. Result: bytes requested. */
+static SN_NOINLINE size_t
+finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed)
+{
+    uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
+    unsigned class_id = sn_object_class(store, slot);
+    size_t size = sn_class_payload(&store->classes.of[class_id]);
+    uint64_t *header = sn_store_address(store, slot - SN_HEADER_BYTES);
+    uint32_t left = sn_header_ended(header);
+    if (is_ended_sound(store->secret, slot, freed->reference, left))
+        size -= sn_header_slack(left);
+    else
+        note_damage(store, slot);
+    if (freed->slot & SN_FREED_RETIRE) {
+        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
+    } else {
+        sn_store_relaxed(header, 0);
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    }
+    return size;
+}
+
+/* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
+void
+sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    handle_store *store = store_of(caches);
+    const uint8_t *bin_class = store->pool.bin_class;
+    const struct sn_freed *end = cache->freed + cache->freed_count;
+    const uint64_t secret = store->secret;
+    const uintptr_t arena = store->head.arena;
+    uint64_t size = 0;
+    for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
+        uint64_t slot = freed->slot; /* and flags: with any, the long way */
+        unsigned class_id = sn_load_relaxed(&bin_class[sn_block_of(slot)]);
+        uint64_t *header = (uint64_t *)(arena + slot - SN_HEADER_BYTES);
+        if (sn_unlikely((slot & SN_FREED_FLAGS) || class_id == SN_CLASS_NONE)) {
+            size += finish_freed(store, cache, freed);
+            continue;
+        }
+        uint32_t left = sn_header_ended(header);
+        struct sn_bin *bin = sn_cache_bin(cache, class_id);
+        if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left) ||
+                        !sn_cache_push(bin, slot))) {
+            size += finish_freed(store, cache, freed);
+            continue;
+        }
+        sn_store_relaxed(header, 0);
+        sn_owner_add(&bin->frees, 1);
+        size += sn_class_payload(&store->classes.of[class_id]) - sn_header_slack(left);
+    }
+    sn_owner_add(&cache->requested, (uint64_t)0 - size);
+    sn_store_relaxed(&cache->freed_count, 0);
+}
+
+uint64_t
+sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
+{
+    const handle_store *store = store_of(caches);
+    uint64_t bytes = 0;
+    uint32_t count = sn_load_relaxed(&cache->freed_count);
+    for (uint32_t i = 0; i < count && i < SN_FREED; i++) {
+        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & ~SN_FREED_FLAGS;
+        unsigned class_id = sn_object_class(store, slot);
+        if (class_id >= SN_CLASSES_MAX)
+            continue;
+        bytes += sn_class_payload(&store->classes.of[class_id]);
+        uint32_t left = sn_header_ended(sn_store_address(store, slot - SN_HEADER_BYTES));
+        uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
+        if (is_ended_sound(store->secret, slot, reference, left))
+            bytes -= sn_header_slack(left);
+    }
+    return bytes;
+}
+
+int
+sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
+{
+    bool first = cache->freed_count == 1;
+    if (!first)
+        sn_object_settle(&store->caches, cache);
+    sn_cache_leave(cache);
+    if (first)
+        sn_rcu_nudge(store->rcu, false);
+    else
+        sn_object_report_noted(store);
+    return 0;
+}
+
+/* ---- retiring -------------------------------------------------------------------------------- */
 
 static void
 put_in_limbo(handle_store *store, uint64_t slot, uint64_t bytes)
@@ -428,7 +562,7 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
     if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
         return -ENOENT;
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    sn_cache_add(cache, &cache->requested, size - before);
+    sn_cache_add(cache, &cache->requested_by_long_way, size - before);
     return 0;
 }
 
@@ -452,7 +586,6 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
     sn_object_name_any(store, slot, size, reference);
-    sn_object_count_name(store, reference, 1);
     sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
     /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
     while (sn_word_has_object(word) && sn_word_offset(word) == old_slot) {
@@ -464,7 +597,6 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
         if (sn_table_owns(&store->table, reference) && sn_word_tag(word) != tag)
             break; /* freed, and the index issued again */
     }
-    sn_object_count_name(store, reference, (uint64_t)0 - 1);
     sn_object_untake(store, slot, size);
     return -ENOENT;
 }

@@ -40,21 +40,16 @@ SN_NOINLINE uint64_t sn_object_take(handle_store *store, size_t size, unsigned f
 /** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
 SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
 
-/** Writes the header that names R (before R names the slot). */
+/** Writes the header of an object in a slot of a class: it names R (before R names the slot). */
 static inline void
 sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t size,
                const uint64_t *reference)
 {
-    if (sn_likely(class_id < SN_CLASSES_MAX)) {
-        uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
-        uint64_t *header = (uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES);
-        /* Relaxed: R's release store comes after and orders it; the mover reads headers without
-         * order, and believes one only if R names the slot. */
-        sn_store_relaxed(header, sn_header_make(store->secret, reference, slack, slot));
-    } else {
-        uint64_t *header = sn_header_of(&store->pool, slot);
-        sn_store_relaxed(header, sn_header_make(store->secret, reference, 0, slot));
-    }
+    uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
+    uint64_t *header = sn_store_address(store, slot - SN_HEADER_BYTES);
+    /* Relaxed: R's release store comes after and orders it; the mover reads headers without order,
+     * and believes one only if R names the slot. */
+    sn_store_relaxed(header, sn_header_make(store->secret, reference, slack, slot));
 }
 
 /** sn_object_name for any slot, with what hardened mode writes. */
@@ -75,9 +70,28 @@ static inline bool
 sn_object_is_named(const handle_store *store, uint64_t slot, uint64_t header,
                    const uint64_t *reference)
 {
-    return sn_header_reference(header) == reference &&
-           sn_header_is_sound(store->secret, header, slot);
+    return sn_header_names(store->secret, header, reference, slot);
 }
+
+/** Class whose bin takes the slot when it is freed; SN_CLASS_NONE: the free goes the long way. */
+static inline unsigned
+sn_object_bin(const handle_store *store, uint64_t slot)
+{
+    return sn_load_relaxed(&store->pool.bin_class[sn_block_of(slot)]);
+}
+
+/**
+ * After sn_cache_note_freed said true, instead of sn_cache_leave: finishes the frees noted when
+ * there is no room for another; tells the grace-period thread of the first. Result: 0.
+ */
+SN_NOINLINE int sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache);
+
+/** The caches' settle and noted_bytes. */
+void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
+uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache);
+
+/** Reports headers that were found damaged under a lock or in a thread's cache. No lock is held. */
+void sn_object_report_noted(handle_store *store);
 
 /**
  * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,
@@ -106,9 +120,6 @@ uint32_t *sn_object_pin(handle_store *store, uint64_t slot);
 
 /** Slot bytes of an object, header included. */
 size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
-
-/** Counts an object named (+1) or ended (-1) by handle or cell, beside its class's counters. */
-void sn_object_count_name(handle_store *store, const uint64_t *reference, uint64_t by);
 
 /**
  * A slot that was taken for a version under way is not an object yet: set aside, it counts with the

@@ -16,8 +16,10 @@
  *                       address of R / 8              slack         check
  *
  *   slack: slot's payload less the requested size. check: 8 bits over the rest, the slot's offset
- *   and a secret of the store, never 0. check 0: no live object in the slot; the rest may then
- *   link a limbo list. A large object's header word lies in its span descriptor.
+ *   and a secret of the store, never 0. Clear, that is no live object in the slot: check 0, and
+ *   the rest may link a limbo list; or the upper half 0, which no address leaves: a free has ended
+ *   the object by a store to that half alone, and finishes by the lower half what it has to count
+ *   and check. A large object's header word lies in its span descriptor.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
@@ -153,22 +155,30 @@ sn_word_at(uint64_t word, uint64_t offset)
 #define SN_HEADER_SLACK_AT  8
 #define SN_HEADER_SLACK     UINT64_C(0xfff)
 #define SN_HEADER_NAME_AT   20
+#define SN_CELL_ADDRESS_MIN (UINT64_C(1) << 16) /* so that no header's upper half is 0 */
 #define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 47)
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define SN_UPPER_HALF 1
+#else
+#define SN_UPPER_HALF 0
+#endif
+
+/** Fibonacci hashing (Knuth, TAOCP 3, 6.4): the factor spreads every bit into the upper ones. */
 static inline uint64_t
 sn_header_check(uint64_t secret, uint64_t body, uint64_t offset)
 {
-    uint64_t mixed = (body ^ secret ^ (offset << 13)) * UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t check = mixed >> 56;
-    return check + (check == 0);
+    uint64_t check = ((body ^ secret ^ offset << 13) * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+    return check + (check < 1);
 }
 
 /** The header of a slot at `offset` whose object R names. */
 static inline uint64_t
 sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t slack, uint64_t offset)
 {
+    /* The address is a multiple of 8. */
     uint64_t body =
-        ((uint64_t)(uintptr_t)reference >> 3 << SN_HEADER_NAME_AT) | (slack << SN_HEADER_SLACK_AT);
+        (uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3) | slack << SN_HEADER_SLACK_AT;
     return body | sn_header_check(secret, body, offset);
 }
 
@@ -178,10 +188,37 @@ sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
     return (header & SN_HEADER_CHECK) == sn_header_check(secret, header & ~SN_HEADER_CHECK, offset);
 }
 
+/** Whether a header is what sn_header_make makes of this name, whatever its slack. */
+static inline bool
+sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uint64_t offset)
+{
+    uint64_t body = (uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3) |
+                    (header & SN_HEADER_SLACK << SN_HEADER_SLACK_AT);
+    return header == (body | sn_header_check(secret, body, offset));
+}
+
 static inline bool
 sn_header_is_clear(uint64_t header)
 {
-    return (header & SN_HEADER_CHECK) == 0;
+    return (header & SN_HEADER_CHECK) == 0 || header >> 32 == 0;
+}
+
+/**
+ * Ends the object of a header without reading it: a free need not wait for the line to come from
+ * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent.
+ */
+static inline void
+sn_header_end(uint64_t *header)
+{
+    /* Relaxed: within the section that the mover's grace period waits for (G4). */
+    sn_store_relaxed((uint32_t *)(void *)header + SN_UPPER_HALF, 0);
+}
+
+/** What sn_header_end left. */
+static inline uint32_t
+sn_header_ended(const uint64_t *header)
+{
+    return sn_load_relaxed((const uint32_t *)(const void *)header + (1 - SN_UPPER_HALF));
 }
 
 static inline uint64_t *

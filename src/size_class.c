@@ -40,8 +40,8 @@ static void
 fill_lookup(struct sn_classes *classes)
 {
     uint32_t at = 0;
-    for (uint32_t unit = 0; unit <= 1024 / 8; unit++) {
-        while (classes->of[at].slot_bytes < unit * 8)
+    for (uint32_t unit = 0; unit <= SN_SMALL_MAX_BYTES / 8; unit++) {
+        while (classes->of[at].slot_bytes < unit * 8 + SN_HEADER_BYTES + classes->extra)
             at++;
         classes->by_8[unit] = (uint8_t)at;
     }
@@ -66,6 +66,7 @@ sn_classes_init(struct sn_classes *classes, uint32_t alignment, uint32_t extra)
         last = aligned;
         struct sn_class *c = &classes->of[classes->count++];
         c->slot_bytes = aligned;
+        c->payload = aligned - SN_HEADER_BYTES;
         lay_out_span(c, alignment);
         c->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + aligned / 8 - 1) / (aligned / 8));
         uint32_t by_bytes = SN_CACHE_CLASS_BYTES / aligned;

@@ -21,6 +21,9 @@
 /** Block map entry of a block that belongs to no span. */
 #define SN_CLASS_NONE 254
 
+/** Requests up to here find their class by one table look-up. */
+#define SN_SMALL_MAX_BYTES 1008
+
 struct sn_class {
     uint32_t slot_bytes;
     uint32_t slots;  /* per span */
@@ -29,14 +32,16 @@ struct sn_class {
     uint32_t lead;   /* bytes before the first slot, so that objects are aligned */
     uint32_t reciprocal;  /* ceil(2^32 / (slot_bytes / 8)): divides exact multiples */
     uint32_t cache_slots; /* a thread caches at most so many */
+    uint32_t payload;     /* of a slot: what is behind the header */
 };
+_Static_assert(sizeof(struct sn_class) == 32, "indexed by a shift");
 
 struct sn_classes {
     uint32_t count;
     uint32_t extra; /* bytes added to every request (canary of hardened mode) */
     struct sn_class of[SN_CLASSES_MAX];
-    uint8_t by_8[1024 / 8 + 1];                /* slot need to 1 KiB, in 8-byte units */
-    uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* above, in 64-byte units */
+    uint8_t by_8[SN_SMALL_MAX_BYTES / 8 + 1];  /* small requests, in units of 8 bytes */
+    uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* slot need of the others, in units of 64 */
 };
 
 /** alignment: 8, 16 or 64. extra: 0 or 8. */
@@ -53,15 +58,16 @@ sn_classes_max_size(const struct sn_classes *classes)
 static inline unsigned
 sn_class_for(const struct sn_classes *classes, size_t size)
 {
-    size_t need = size + SN_HEADER_BYTES + classes->extra;
-    return need <= 1024 ? classes->by_8[(need + 7) / 8] : classes->by_64[(need + 63) / 64];
+    if (sn_likely(size <= SN_SMALL_MAX_BYTES))
+        return classes->by_8[(size + 7) / 8];
+    return classes->by_64[(size + SN_HEADER_BYTES + classes->extra + 63) / 64];
 }
 
 /** Bytes of payload that a slot of the class has room for (canary included). */
 static inline size_t
 sn_class_payload(const struct sn_class *c)
 {
-    return c->slot_bytes - SN_HEADER_BYTES;
+    return c->payload;
 }
 
 /**

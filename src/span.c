@@ -11,7 +11,7 @@ size_t
 sn_pool_metadata_bytes(uint32_t blocks)
 {
     size_t per_block =
-        sizeof(struct sn_span) + sizeof(uint64_t) * SN_BITMAP_LINES * SN_LINE_WORDS + 1;
+        sizeof(struct sn_span) + sizeof(uint64_t) * SN_BITMAP_LINES * SN_LINE_WORDS + 2;
     return sn_round_up(blocks * per_block, SN_PAGE_BYTES);
 }
 
@@ -183,7 +183,7 @@ note_high_locked(struct sn_pool *pool, uint32_t end)
 {
     if (end <= pool->high)
         return;
-    uint64_t bytes = (end - pool->high) * (sizeof(struct sn_span) + 1);
+    uint64_t bytes = (end - pool->high) * (sizeof(struct sn_span) + 2);
     sn_store_relaxed(&pool->high, end);
     sn_owner_add(&pool->metadata_bytes, bytes);
     sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
@@ -314,8 +314,10 @@ void
 sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
-    for (uint32_t i = 0; i < run->blocks; i++)
+    for (uint32_t i = 0; i < run->blocks; i++) {
         sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
+        sn_store_relaxed(&pool->bin_class[first + i], SN_CLASS_NONE);
+    }
     sn_lock(&pool->lock);
     run->flags = 0;
     sn_span_set_state(run, SN_SPAN_DIRTY);
@@ -420,6 +422,7 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
     pool->spans = (struct sn_span *)(void *)metadata;
     pool->bitmaps = (uint64_t *)(void *)(pool->spans + blocks);
     pool->class_of = (uint8_t *)(pool->bitmaps + (size_t)blocks * SN_BITMAP_LINES * SN_LINE_WORDS);
+    pool->bin_class = pool->class_of + blocks;
     sn_lock_init(&pool->lock, SN_RANK_POOL);
     pool->high = 1;
     if (blocks > 1) {

@@ -11,8 +11,8 @@
  *   SN_SPAN_OPEN          slots of a class, serves refills           the class's lock
  *   SN_SPAN_CLOSED        slots of a class, belongs to the mover:    the class's lock; state: mover
  *                         no refills, not pooled
- *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state:
- *   holder SN_SPAN_TAKEN         just taken from the pool                   the taker
+ *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state: holder
+ *   SN_SPAN_TAKEN         just taken from the pool                   the taker
  *   SN_SPAN_LARGE         one large object                           its owner
  *
  * Free runs of one state that touch are always merged. Block 0 is never used: number 0 means none,
@@ -87,7 +87,10 @@ struct sn_pool {
     /* Line k of block b is bitmaps[(k * blocks + b) * 8]: classes of large slots touch line 0 only,
      * so that bitmaps stay dense. */
     uint64_t *bitmaps;
-    uint8_t *class_of; /* per block, dense: what a free needs of a span stays in cache */
+    uint8_t *class_of; /* per block: class of its slots, SN_CLASS_LARGE or SN_CLASS_NONE */
+    /* Per block: the class whose bin in a thread's cache takes a slot that is freed here, or
+     * SN_CLASS_NONE: the free looks closer. All that a free needs of a span, and dense. */
+    uint8_t *bin_class;
     struct sn_budget *budget;
 
     /* guarded by lock */
@@ -112,7 +115,7 @@ struct sn_pool {
 #define sn_span_state(span)            sn_load_acquire(&(span)->state)
 #define sn_span_set_state(span, value) sn_store_release(&(span)->state, (uint8_t)(value))
 
-/** Bytes of the three metadata arrays for an arena, in the order spans, bitmaps, class_of. */
+/** Bytes of the metadata arrays for an arena, in the order of the members above. */
 size_t sn_pool_metadata_bytes(uint32_t blocks);
 void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
                   struct sn_budget *budget);

@@ -9,8 +9,7 @@ metadata_bytes(handle_store *store, uint64_t threads)
 {
     return store->base_metadata_bytes + sn_load_relaxed(&store->pool.metadata_bytes) +
            sn_load_relaxed(&store->table.metadata_bytes) +
-           sn_load_relaxed(&store->heap.pin_array_bytes) +
-           (threads + 1) * sn_cache_bytes(&store->caches);
+           sn_load_relaxed(&store->heap.pin_array_bytes) + sn_caches_bytes(&store->caches, threads);
 }
 
 static void
@@ -80,8 +79,10 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
     stats->resident_unexplained = (int64_t)stats->resident - (int64_t)stats->committed;
     stats->committed_peak = sn_load_relaxed(&store->budget.peak);
     stats->max_bytes = sn_load_relaxed(&store->budget.max_bytes);
-    stats->objects_by_handle = sums->by_handle;
-    stats->objects_by_cell = sums->by_cell;
+    /* Every object named by a handle has a table entry, and no other entry is in use. */
+    stats->objects_by_handle = sn_load_relaxed(&store->table.used_entries) - sums->indexes -
+                               sn_load_relaxed(&store->table.dead_entries);
+    stats->objects_by_cell = stats->objects - stats->objects_by_handle;
     stats->allocs = sn_load_relaxed(&store->heap.large_allocs);
     stats->frees = sn_load_relaxed(&store->heap.large_frees);
     for (unsigned i = 0; i < store->classes.count; i++) {

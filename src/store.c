@@ -281,20 +281,21 @@ set_up(handle_store *store, const struct layout *layout, const struct handle_sto
     store->options.arena_bytes = layout->arena_bytes;
     store->secret = sn_os_random();
     store->hardened = options->hardened;
-    store->has_fast_path = !options->hardened;
     store->alignment = options->alignment;
     store->reserved_bytes = layout->total;
     sn_classes_init(&store->classes, options->alignment, options->hardened ? 8 : 0);
-    store->fast_max = options->hardened ? 0 : sn_classes_max_size(&store->classes) + 1;
+    store->size_max = sn_classes_max_size(&store->classes);
     sn_pool_init(&store->pool, base + layout->arena_at,
                  (uint32_t)(layout->arena_bytes >> SN_BLOCK_SHIFT), base + layout->pool_meta_at,
                  &store->budget);
     sn_table_init(&store->table, base + layout->table_at, layout->table_bytes,
                   base + layout->table_meta_at, sn_os_random(), &store->budget);
-    sn_heap_init(&store->heap, &store->pool, &store->classes);
+    sn_heap_init(&store->heap, &store->pool, &store->classes, !options->hardened);
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
+    store->caches.settle = sn_object_settle;
+    store->caches.noted_bytes = sn_object_noted_bytes;
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
     store->client = (struct sn_rcu_client){
         .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .stirred = stirred};

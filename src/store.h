@@ -19,12 +19,11 @@ struct handle_store {
 
     /* immutable after create */
     uint64_t secret; /* of the check bits */
-    size_t fast_max; /* largest request of the fast path; hardened stores have none */
-    bool has_fast_path;
+    size_t reserved_bytes;
+    size_t size_max; /* largest request that a slot serves */
     bool hardened;
     uint32_t alignment;
     struct sn_rcu *rcu;
-    size_t reserved_bytes;
     char name[32];
 
     struct sn_caches caches;
@@ -40,6 +39,10 @@ struct handle_store {
     uint64_t pins; /* held, updates included */
     uint64_t alloc_failures, alloc_retries, errors_reported;
     uint32_t forked; /* this is a forked child (G10) */
+
+    /* atomic; slots whose headers were found damaged, not yet reported */
+    uint64_t damaged[8];
+    uint32_t damaged_count; /* noted since the last report; more than there is room for are lost */
 
     /* grace-period thread only */
     struct sn_rcu_client client;
@@ -80,6 +83,19 @@ static inline uint64_t
 sn_store_offset(const handle_store *store, const void *address)
 {
     return (uint64_t)(uintptr_t)address - store->head.arena;
+}
+
+/**
+ * The reference word that a handle speaks of, or NULL: it can not be one of this store. As in the
+ * inline handle_deref: an odd handle becomes a negative number whose low bits are the index.
+ */
+static inline uint64_t *
+sn_store_word(const handle_store *store, handle_t handle)
+{
+    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
+    if (sn_unlikely(!store || (int64_t)entry >= store->head.table_end))
+        return NULL;
+    return (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (entry << 3));
 }
 
 static inline bool

@@ -13,51 +13,87 @@ static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static bool exit_key_made;
 
-_Thread_local struct sn_tls_entry sn_tls_cache[SN_TLS_ENTRIES];
+static struct sn_thread_cache no_cache; /* of no store */
+#define NONE4 &no_cache, &no_cache, &no_cache, &no_cache
+_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE4, NONE4, NONE4, NONE4};
+_Static_assert(SN_TLS_ENTRIES == 16, "all are initialised");
 static _Thread_local struct sn_thread_cache *my_caches;
 
-#define HANDOVER_BATCH 128 /* slots moved between a bin and the heap at once, at most */
-_Static_assert(SN_CACHE_CLASS_SLOTS <= HANDOVER_BATCH, "a bin fits a batch");
+#define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
 
 /* ---- making and ending a thread's cache ------------------------------------------------------ */
 
 size_t
-sn_cache_bytes(const struct sn_caches *caches)
+sn_caches_bytes(const struct sn_caches *caches, uint64_t threads)
 {
-    return sizeof(struct sn_thread_cache) + caches->arrays_bytes;
+    return (threads + 1) * sizeof(struct sn_thread_cache) + sn_load_relaxed(&caches->arrays_bytes);
+}
+
+static uint32_t
+held_by_nobody(void)
+{
+    return sn_os_membarrier_init() ? 0 : SN_HELD_FENCED;
 }
 
 static struct sn_thread_cache *
-make_cache(struct sn_caches *caches)
+make_cache(void)
 {
-    struct sn_thread_cache *cache = sn_os_zalloc(sn_cache_bytes(caches));
-    if (!cache)
-        return NULL;
-    cache->fenced = !sn_os_membarrier_init();
-    uint64_t *slots = cache->slots;
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        cache->bin[i].slots = slots;
-        slots += caches->heap->classes->of[i].cache_slots;
-    }
+    struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
+    if (cache)
+        cache->held = held_by_nobody();
     return cache;
+}
+
+/* Puts slots into a bin or takes them out, other than by its fast paths. */
+static void
+set_count(struct sn_bin *bin, uint32_t count)
+{
+    sn_owner_add(&bin->inflow, (uint64_t)count - bin->count);
+    sn_store_relaxed(&bin->count, count);
+}
+
+static void
+free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < SN_CLASSES_MAX; i++) {
+        struct sn_bin *bin = &cache->bin[i];
+        bytes += bin->cap * sizeof(bin->slots[0]);
+        sn_os_free(bin->slots);
+        bin->slots = NULL;
+        bin->cap = 0; /* the next push takes the slow path, and is noticed */
+    }
+    if (caches && bytes > 0) {
+        sn_sub_relaxed(&caches->arrays_bytes, bytes);
+        sn_budget_refund(caches->heap->pool->budget, bytes);
+    }
+}
+
+/* Finishes what the thread noted. The owner is out or is the caller. */
+static void
+settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    if (cache->freed_count > 0)
+        caches->settle(caches, cache);
 }
 
 /* Everything a cache holds goes back; the counters stay. The owner is out or is the caller. */
 static void
 empty_bins(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
+    settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         struct sn_bin *bin = &cache->bin[i];
         if (bin->count > 0)
             sn_heap_put(caches->heap, i, bin->slots, bin->count);
-        sn_store_relaxed(&bin->count, 0);
-        bin->cap = 0; /* the next push takes the slow path, and is noticed */
+        set_count(bin, 0);
     }
+    free_arrays(caches, cache);
     sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
     cache->cap_bytes = 0;
     if (cache->index_count > 0)
         caches->put_indexes(caches, cache->indexes, cache->index_count);
-    cache->index_count = 0;
+    sn_store_relaxed(&cache->index_count, 0);
 }
 
 /* Pushes a list of retired slots on the store's stack. */
@@ -85,16 +121,45 @@ hand_over_own(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_store_relaxed(&cache->limbo_bytes, 0);
 }
 
+static uint64_t
+frees_of(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return sn_load_relaxed(&cache->bin[class_id].frees) +
+           sn_load_relaxed(&cache->frees_by_long_way[class_id]);
+}
+
+static uint64_t
+allocs_of(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    const struct sn_bin *bin = &cache->bin[class_id];
+    return sn_load_relaxed(&bin->frees) + sn_load_relaxed(&bin->inflow) -
+           sn_load_relaxed(&bin->count) + sn_load_relaxed(&cache->allocs_by_long_way[class_id]);
+}
+
+static uint64_t
+requested_of(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->requested) + sn_load_relaxed(&cache->requested_by_long_way);
+}
+
 static void
-fold_counters(struct sn_caches *caches, struct sn_thread_cache *from)
+fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
 {
     struct sn_thread_cache *to = caches->spare;
-    sn_add_relaxed(&to->requested, from->requested);
-    sn_add_relaxed(&to->by_handle, from->by_handle);
-    sn_add_relaxed(&to->by_cell, from->by_cell);
+    sn_add_relaxed(&to->requested_by_long_way, requested_of(from));
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sn_add_relaxed(&to->bin[i].allocs, from->bin[i].allocs);
-        sn_add_relaxed(&to->bin[i].frees, from->bin[i].frees);
+        sn_add_relaxed(&to->frees_by_long_way[i], frees_of(from, i));
+        sn_add_relaxed(&to->allocs_by_long_way[i], allocs_of(from, i));
+    }
+}
+
+/* The calling thread does not look there any more. */
+static void
+forget(const struct sn_thread_cache *cache)
+{
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        if (sn_tls_cache[i] == cache)
+            sn_tls_cache[i] = &no_cache;
     }
 }
 
@@ -113,10 +178,19 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
         link = &(*link)->next;
     *link = cache->next;
     caches->threads--;
-    sn_budget_refund(caches->heap->pool->budget, sn_cache_bytes(caches));
+    sn_budget_refund(caches->heap->pool->budget, sizeof(*cache));
     sn_unlock(&caches->lock);
     if (had_limbo)
         caches->retired(caches, false);
+    sn_os_free(cache);
+}
+
+/* Its store is gone. */
+static void
+free_orphan(struct sn_thread_cache *cache)
+{
+    free_arrays(NULL, cache);
+    forget(cache);
     sn_os_free(cache);
 }
 
@@ -131,9 +205,10 @@ thread_exit(void *unused)
         if (cache->caches)
             end_cache_locked(cache->caches, cache);
         else
-            sn_os_free(cache);
+            free_orphan(cache);
     }
-    memset(sn_tls_cache, 0, sizeof(sn_tls_cache));
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++)
+        sn_tls_cache[i] = &no_cache;
     sn_unlock(&registry);
 }
 
@@ -153,7 +228,7 @@ find_mine(const struct sn_caches *caches)
         struct sn_thread_cache *cache = *link;
         if (!cache->caches) { /* its store is gone */
             *link = cache->next_of_thread;
-            sn_os_free(cache);
+            free_orphan(cache);
             continue;
         }
         if (cache->caches == caches)
@@ -170,22 +245,32 @@ join(struct sn_caches *caches)
     pthread_once(&exit_once, make_exit_key);
     if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0)
         return NULL;
-    struct sn_thread_cache *cache = make_cache(caches);
+    struct sn_thread_cache *cache = make_cache();
     if (!cache)
         return NULL;
-    cache->caches = caches;
+    sn_store_relaxed(&cache->caches, caches);
     sn_lock(&registry);
     cache->next_of_thread = my_caches;
     my_caches = cache;
     sn_lock(&caches->lock);
-    cache->held = sn_load_relaxed(&caches->walkers);
+    cache->held += sn_load_relaxed(&caches->walkers);
     cache->next = caches->all;
     caches->all = cache;
     caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
-    sn_budget_charge(caches->heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
+    sn_budget_charge(caches->heap->pool->budget, sizeof(*cache), SN_CHARGE_ALWAYS);
     sn_unlock(&caches->lock);
     sn_unlock(&registry);
     return cache;
+}
+
+bool
+sn_cache_enter_slow(struct sn_thread_cache *cache)
+{
+    if (!(sn_load_relaxed(&cache->held) & SN_HELD_FENCED))
+        return false;
+    /* What the taker's membarrier is elsewhere: between the store to seq and the load of held. */
+    sn_fence_seq_cst();
+    return sn_load_acquire(&cache->held) == SN_HELD_FENCED;
 }
 
 struct sn_thread_cache *
@@ -198,8 +283,7 @@ sn_cache_self_slow(struct sn_caches *caches)
     errno = saved;
     if (!cache)
         return caches->spare; /* not remembered: tried again next time */
-    sn_tls_cache[caches->id % SN_TLS_ENTRIES] =
-        (struct sn_tls_entry){.id = caches->id, .cache = cache};
+    sn_tls_cache[caches->tls_entry] = cache;
     return cache;
 }
 
@@ -218,7 +302,7 @@ sn_caches_detach(struct sn_caches *caches)
         sn_unlock(&caches->lock);
     } else if (cache) {
         *link = cache->next_of_thread;
-        sn_tls_cache[caches->id % SN_TLS_ENTRIES] = (struct sn_tls_entry){0, NULL};
+        forget(cache);
         end_cache_locked(caches, cache);
     }
     sn_unlock(&registry);
@@ -226,7 +310,23 @@ sn_caches_detach(struct sn_caches *caches)
 
 /* ---- refill and flush ------------------------------------------------------------------------ */
 
-/* Doubles the bin's bound if the thread's and the store's budgets allow it. */
+/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are its. */
+static bool
+may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
+{
+    if (!caches->heap->cached ||
+        cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
+        return false;
+    uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
+    if (total > sn_load_relaxed(&caches->total_bytes_max)) {
+        sn_sub_relaxed(&caches->total_cap_bytes, more);
+        return false;
+    }
+    cache->cap_bytes += more;
+    return true;
+}
+
+/* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
 static void
 try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
@@ -236,14 +336,21 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
     if (cap > c->cache_slots)
         cap = c->cache_slots;
     uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
-    if (more == 0 || cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
+    if (more == 0 || !may_grow(caches, cache, more))
         return;
-    uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
-    if (total > sn_load_relaxed(&caches->total_bytes_max)) {
+    uint64_t *slots = sn_os_zalloc(cap * sizeof(slots[0]));
+    if (!slots) {
         sn_sub_relaxed(&caches->total_cap_bytes, more);
+        cache->cap_bytes -= more;
         return;
     }
-    cache->cap_bytes += more;
+    if (bin->slots)
+        memcpy(slots, bin->slots, bin->count * sizeof(slots[0]));
+    sn_os_free(bin->slots);
+    uint64_t bytes = (cap - bin->cap) * sizeof(slots[0]);
+    sn_add_relaxed(&caches->arrays_bytes, bytes);
+    sn_budget_charge(caches->heap->pool->budget, bytes, SN_CHARGE_ALWAYS);
+    bin->slots = slots;
     bin->cap = cap;
 }
 
@@ -255,44 +362,83 @@ take_one(struct sn_caches *caches, unsigned class_id)
                                                                                              : 0;
 }
 
+/*
+ * For the owner, inside: puts more into its bin, below what is warm. Also when a little is left: as
+ * many frees may be noted as the next allocations need slots.
+ */
+static void
+refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t slots[HANDOVER_BATCH];
+    struct sn_bin *bin = &cache->bin[class_id];
+    try_grow(caches, cache, class_id);
+    uint32_t want = (uint32_t)sn_min((bin->cap + 1) / 2, HANDOVER_BATCH);
+    if (want < 2 || bin->count + want > bin->cap)
+        return;
+    uint32_t got =
+        sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, slots);
+    memmove(bin->slots + got, bin->slots, bin->count * sizeof(slots[0]));
+    memcpy(bin->slots, slots, got * sizeof(slots[0]));
+    set_count(bin, bin->count + got);
+}
+
+/* As a fast path would, but the caller counts the allocation. */
+static uint64_t
+pop_for_long_way(struct sn_bin *bin)
+{
+    if (bin->count == 0)
+        return 0;
+    uint64_t slot = bin->slots[bin->count - 1];
+    set_count(bin, bin->count - 1);
+    return slot;
+}
+
 uint64_t
 sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
     uint64_t slot = 0;
-    if (!cache->shared && sn_cache_enter(cache)) {
+    if (!cache->shared) {
+        bool entered = sn_cache_enter(cache);
         struct sn_bin *bin = &cache->bin[class_id];
-        bool first = bin->cap == 0;
-        if (bin->count == 0)
-            try_grow(caches, cache, class_id);
-        uint32_t want = (bin->cap + 1) / 2;
-        if (bin->count > 0) { /* the caller came for another reason */
-            slot = sn_cache_pop(cache, class_id);
-        } else if (want > 1) {
-            sn_store_relaxed(&bin->count, sn_heap_take(caches->heap, class_id, SN_MOVABLE,
-                                                       SN_CHARGE_APPLICATION, want, bin->slots));
-            slot = sn_cache_pop(cache, class_id);
-        } else {
-            slot = take_one(caches, class_id);
+        bool first = entered && bin->cap == 0;
+        if (entered) {
+            settle(caches, cache);
+            if (bin->count < SN_FREED)
+                refill_bin(caches, cache, class_id);
+            slot = pop_for_long_way(bin);
         }
         sn_cache_leave(cache);
         if (first)
             caches->retired(caches, false); /* there is a cache to watch */
-        return slot;
     }
-    if (!cache->shared)
-        sn_cache_leave(cache);
-    return take_one(caches, class_id);
+    return slot ? slot : take_one(caches, class_id);
 }
 
-/* The older half of a full bin goes back: what was pushed last is warm. */
+/* The older part of a full bin goes back: what was pushed last is warm. */
 static void
-flush_half(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+flush_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t count = (bin->count + 1) / 2;
+    uint32_t count = (uint32_t)sn_min((bin->count + 1) / 2, HANDOVER_BATCH);
     sn_heap_put(caches->heap, class_id, bin->slots, count);
-    sn_store_relaxed(&bin->count, bin->count - count);
-    memmove(bin->slots, bin->slots + count, bin->count * sizeof(bin->slots[0]));
+    memmove(bin->slots, bin->slots + count, (bin->count - count) * sizeof(bin->slots[0]));
+    set_count(bin, bin->count - count);
+}
+
+/* By whoever may change the cache. False: its bin has no room, whatever is tried. */
+static bool
+put_in_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+           uint64_t slot)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    if (sn_likely(sn_cache_push(bin, slot)))
+        return true;
+    if (bin->cap == 0)
+        caches->retired(caches, false); /* there is a cache to watch */
+    try_grow(caches, cache, class_id);
+    if (bin->count >= bin->cap && bin->count > 0)
+        flush_bin(caches, cache, class_id);
+    return sn_cache_push(bin, slot);
 }
 
 void
@@ -300,22 +446,38 @@ sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned
                uint64_t slot)
 {
     bool kept = false;
-    bool first = false;
     if (!cache->shared) {
-        if (sn_cache_enter(cache)) {
-            struct sn_bin *bin = &cache->bin[class_id];
-            first = bin->cap == 0;
-            try_grow(caches, cache, class_id);
-            if (bin->count >= bin->cap && bin->count > 0)
-                flush_half(caches, cache, class_id);
-            kept = sn_cache_push(cache, class_id, slot);
-        }
+        kept = sn_cache_enter(cache) && put_in_bin(caches, cache, class_id, slot);
+        if (kept)
+            sn_owner_add(&cache->bin[class_id].inflow, 1); /* the caller counts its free */
         sn_cache_leave(cache);
     }
     if (!kept)
         sn_heap_put(caches->heap, class_id, &slot, 1);
-    if (first)
-        caches->retired(caches, false);
+}
+
+void
+sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+                     uint64_t slot)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    sn_owner_add(&bin->frees, 1);
+    /* Since the free the span may have been closed. */
+    bool has_bin = sn_load_relaxed(&caches->heap->pool->bin_class[sn_block_of(slot)]) == class_id;
+    if (has_bin && put_in_bin(caches, cache, class_id, slot))
+        return;
+    sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+    sn_heap_put(caches->heap, class_id, &slot, 1);
+}
+
+void
+sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+                       uint64_t slot)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    sn_owner_add(&bin->frees, 1);
+    sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+    sn_cache_retire(caches, cache, true, slot, caches->heap->classes->of[class_id].slot_bytes);
 }
 
 /* ---- limbo ----------------------------------------------------------------------------------- */
@@ -385,8 +547,10 @@ sn_caches_take_limbo(struct sn_caches *caches)
     sn_lock(&caches->lock);
     hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (owner_is_out(cache))
+        if (owner_is_out(cache)) {
+            settle(caches, cache);
             hand_over_own(caches, cache);
+        }
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
@@ -399,18 +563,26 @@ static void
 filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     uint64_t back[HANDOVER_BATCH];
-    struct sn_pool *pool = caches->heap->pool;
+    const struct sn_pool *pool = caches->heap->pool;
+    settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         struct sn_bin *bin = &cache->bin[i];
         uint32_t kept = 0, gone = 0;
         for (uint32_t k = 0; k < bin->count; k++) {
             uint64_t slot = bin->slots[k];
-            if (sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED)
-                back[gone++] = slot;
-            else
+            /* Only OPEN spans have a bin: in the others the slot is looked at closer. */
+            bool closed = sn_load_relaxed(&pool->bin_class[sn_block_of(slot)]) != i &&
+                          sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED;
+            if (!closed)
                 bin->slots[kept++] = slot;
+            else
+                back[gone++] = slot;
+            if (gone == HANDOVER_BATCH) {
+                sn_heap_put(caches->heap, i, back, gone);
+                gone = 0;
+            }
         }
-        sn_store_relaxed(&bin->count, kept);
+        set_count(bin, kept);
         if (gone > 0)
             sn_heap_put(caches->heap, i, back, gone);
     }
@@ -480,15 +652,14 @@ static void
 add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
         struct sn_cache_sums *sums)
 {
-    sums->requested += sn_load_relaxed(&cache->requested);
-    sums->by_handle += sn_load_relaxed(&cache->by_handle);
-    sums->by_cell += sn_load_relaxed(&cache->by_cell);
+    sums->requested += requested_of(cache);
+    sums->indexes += sn_load_relaxed(&cache->index_count);
     sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
     bool inside = !cache->shared && sn_load_acquire(&cache->seq) % 2 != 0;
     sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sums->allocs[i] += sn_load_relaxed(&cache->bin[i].allocs);
-        sums->frees[i] += sn_load_relaxed(&cache->bin[i].frees);
+        sums->allocs[i] += allocs_of(cache, i);
+        sums->frees[i] += frees_of(cache, i);
         sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
     }
 }
@@ -498,11 +669,16 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
 {
     memset(sums, 0, sizeof(*sums));
     sn_lock(&caches->lock);
+    hold_locked(caches);
     add_one(caches, caches->spare, sums);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (owner_is_out(cache))
+            settle(caches, cache);
         add_one(caches, cache, sums);
+    }
     sums->threads = caches->threads;
     sums->busy += sn_load_acquire(&caches->workers);
+    let_go_locked(caches);
     sn_unlock(&caches->lock);
     sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
@@ -512,9 +688,9 @@ uint64_t
 sn_caches_requested(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
-    uint64_t requested = sn_load_relaxed(&caches->spare->requested);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        requested += sn_load_relaxed(&cache->requested);
+    uint64_t requested = requested_of(caches->spare);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        requested += requested_of(cache) - caches->noted_bytes(caches, cache);
     sn_unlock(&caches->lock);
     return requested;
 }
@@ -524,16 +700,14 @@ sn_caches_requested(struct sn_caches *caches)
 bool
 sn_caches_init(struct sn_caches *caches, struct sn_heap *heap)
 {
-    static uint64_t last_id;
-    caches->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    static size_t last_entry;
+    caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
     caches->heap = heap;
-    for (unsigned i = 0; i < heap->classes->count; i++)
-        caches->arrays_bytes += heap->classes->of[i].cache_slots * sizeof(uint64_t);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = make_cache(caches);
+    caches->spare = make_cache();
     if (!caches->spare)
         return false;
-    sn_budget_charge(heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
+    sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
     caches->spare->shared = true;
     caches->spare->held = 1; /* never entered */
     return true;
@@ -544,7 +718,7 @@ sn_caches_destroy(struct sn_caches *caches)
 {
     sn_lock(&registry);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        cache->caches = NULL;
+        sn_store_relaxed(&cache->caches, NULL);
     sn_unlock(&registry);
     sn_os_free(caches->spare);
     sn_lock_destroy(&caches->lock);
@@ -557,5 +731,5 @@ sn_caches_after_fork_child(struct sn_caches *caches)
     /* A walk of another thread ended with the fork. */
     caches->walkers = 0;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_store_relaxed(&cache->held, 0);
+        sn_store_relaxed(&cache->held, held_by_nobody());
 }

@@ -26,52 +26,85 @@
 #include "hooks.h"
 #include "osmem.h"
 
+/** A thread's free slots of one class. All members: between enter and leave, or by a taker. */
 struct sn_bin {
+    uint64_t *slots; /* arena offsets; NULL while cap is 0 */
     uint32_t count;
-    uint32_t cap;    /* grows from 0 by doubling while the budget allows, to the class's bound */
-    uint64_t allocs; /* of this class by this thread, since it has this cache */
-    uint64_t frees;
-    uint64_t *slots;
+    uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound */
+    uint64_t frees;  /* objects whose free was finished here */
+    uint64_t inflow; /* slots put into the bin less those taken out, by other than its fast paths */
 };
+_Static_assert(sizeof(struct sn_bin) == 32, "indexed by a shift");
 
+/**
+ * A free that its thread has noted. Its object has ended: the reference word does not name it any
+ * more and the header is clear. What is left reads the header, so it waits until that has come from
+ * memory: to check it, to count, and to put the slot into its bin or into limbo.
+ */
+struct sn_freed {
+    uint64_t slot;      /* arena offset, and SN_FREED_RETIRE in its lowest bits */
+    uint64_t reference; /* address of the word that named it; not looked at any more */
+};
+#define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
+#define SN_FREED_FLAGS  UINT64_C(7)
+
+/*
+ * Counting. The fast paths count bytes requested, and nothing of objects: those follow from how the
+ * bin has changed.
+ *
+ *   frees = bin.frees + frees_by_long_way
+ *   allocs = bin.frees + bin.inflow - bin.count + allocs_by_long_way
+ *
+ * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
+ * corrects by inflow. An object in `freed` still counts as live.
+ */
 struct sn_thread_cache {
-    /* owner; seq is read by takers, held written by them */
-    uint64_t seq;  /* odd: the owner is inside */
-    uint32_t held; /* atomic; takers and walkers that keep the owner out */
-    bool fenced;   /* the kernel has no membarrier */
-    bool shared;   /* the store's spare: used by threads that could not get a cache of their own */
+    /* owner; caches is read by it, seq is read by takers, held written by them */
+    struct sn_caches *caches; /* NULL: the store is gone, the thread frees this; registry's lock */
+    uint64_t seq;             /* odd: the owner is inside */
+    uint32_t held;            /* atomic; takers and walkers that keep the owner out, see below */
+    /* between enter and leave, or by a taker */
     uint32_t index_count;
-    uint32_t pending;   /* calls under way outside of enter and leave: counters may be ahead */
-    uint64_t requested; /* bytes, by allocs less frees; wraps, only the sum over threads counts */
-    uint64_t by_handle; /* objects, likewise */
-    uint64_t by_cell;
+    uint32_t freed_count;
+    uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
     uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
     uint64_t *limbo_end; /* link word of the oldest */
-    uint64_t limbo_slots, limbo_bytes;
+    struct sn_freed freed[SN_FREED];
     uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
-    uint64_t cap_bytes;                 /* sum over bins of cap * slot size */
+    struct sn_bin bin[SN_CLASSES_MAX];
+    uint64_t limbo_slots, limbo_bytes;
+    uint64_t cap_bytes; /* sum over bins of cap * slot size */
+
+    /* owner, on slow paths; atomic in the spare */
+    uint32_t pending; /* calls under way outside of enter and leave: counters may be ahead */
+    bool shared; /* the store's spare: used by threads that could not get a cache of their own */
+    uint64_t requested_by_long_way;
+    uint64_t allocs_by_long_way[SN_CLASSES_MAX];
+    uint64_t frees_by_long_way[SN_CLASSES_MAX];
 
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
     uint64_t seen_seq; /* at the last housekeeping: equal again means idle */
-    bool in_use;       /* a live thread owns it */
 
     /* guarded by the registry's lock (thread exit against store destroy) */
-    struct sn_caches *caches; /* NULL: the store is gone, the thread frees this */
     struct sn_thread_cache *next_of_thread;
-
-    struct sn_bin bin[SN_CLASSES_MAX];
-    uint64_t slots[]; /* the bins' arrays */
 };
+
+/* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */
+#define SN_HELD_FENCED (UINT32_C(1) << 31)
 
 /** All thread caches of a store. */
 struct sn_caches {
-    uint64_t id; /* of the store: unique in the process, so that it can be compared for ever */
     struct sn_heap *heap;
-    size_t arrays_bytes; /* of the flexible array */
+    size_t tls_entry;    /* where threads look for their cache */
+    size_t arrays_bytes; /* atomic; of all bins' arrays */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
     void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
+    /* Finishes the frees that a cache has noted; the owner is inside, or out and kept out. */
+    void (*settle)(struct sn_caches *caches, struct sn_thread_cache *cache);
+    /* Bytes requested by those; an estimate while the owner is at work. */
+    uint64_t (*noted_bytes)(struct sn_caches *caches, const struct sn_thread_cache *cache);
 
     uint64_t thread_bytes_max; /* option thread_cache_bytes */
     uint64_t total_bytes_max;  /* option thread_cache_total_bytes */
@@ -91,12 +124,10 @@ struct sn_caches {
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
 };
 
-struct sn_tls_entry {
-    uint64_t id;
-    struct sn_thread_cache *cache;
-};
+/* Where a thread finds its caches: stores share the entries in turn. Never NULL: an entry not in use
+ * names a cache of no store. */
 #define SN_TLS_ENTRIES 16
-extern _Thread_local struct sn_tls_entry sn_tls_cache[SN_TLS_ENTRIES];
+extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
 
 bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap);
 /** The store ends: no thread uses it any more. Caches of living threads are freed by their owners.
@@ -109,26 +140,25 @@ SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches)
 static inline struct sn_thread_cache *
 sn_cache_self(struct sn_caches *caches)
 {
-    struct sn_tls_entry *entry = &sn_tls_cache[caches->id % SN_TLS_ENTRIES];
-    return sn_likely(entry->id == caches->id) ? entry->cache : sn_cache_self_slow(caches);
+    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
+    return sn_likely(sn_load_relaxed(&cache->caches) == caches) ? cache
+                                                                : sn_cache_self_slow(caches);
 }
 
-/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave, too.
- * */
+SN_NOINLINE bool sn_cache_enter_slow(struct sn_thread_cache *cache);
+
+/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave, too. */
 static inline bool
 sn_cache_enter(struct sn_thread_cache *cache)
 {
     sn_store_relaxed(&cache->seq, cache->seq + 1);
     /* Orders the store to seq before the load of held; pairs with the taker's membarrier. Without
      * it both could miss each other and use the arrays at once. */
-    if (sn_unlikely(cache->fenced))
-        sn_fence_seq_cst();
-    else
-        sn_fence_compiler();
+    sn_fence_compiler();
     sn_hook(SN_HOOK_CACHE_BUSY, cache);
     /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are seen.
      * */
-    return sn_likely(sn_load_acquire(&cache->held) == 0);
+    return sn_likely(sn_load_acquire(&cache->held) == 0) || sn_cache_enter_slow(cache);
 }
 
 static inline void
@@ -138,26 +168,80 @@ sn_cache_leave(struct sn_thread_cache *cache)
     sn_store_release(&cache->seq, cache->seq + 1);
 }
 
-/** Between enter (true) and leave. 0: empty. */
-static inline uint64_t
-sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
+/**
+ * For the fast paths: the calling thread's cache, entered. NULL: it has none for this store yet, or
+ * is kept out, or has to execute a fence; the caller goes its long way. All in one function without
+ * calls, so that fast paths are leaves of the call graph and save no registers (a sixth of their
+ * instructions otherwise).
+ */
+static inline struct sn_thread_cache *
+sn_cache_try_enter(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
+    if (sn_unlikely(sn_load_relaxed(&cache->caches) != caches))
+        return NULL;
+    /* As in sn_cache_enter. */
+    sn_store_relaxed(&cache->seq, cache->seq + 1);
+    sn_fence_compiler();
+    sn_hook(SN_HOOK_CACHE_BUSY, cache);
+    if (sn_likely(sn_load_acquire(&cache->held) == 0))
+        return cache;
+    sn_cache_leave(cache);
+    return NULL;
+}
+
+static inline struct sn_bin *
+sn_cache_bin(struct sn_thread_cache *cache, unsigned class_id)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    if (sn_unlikely(bin->count == 0))
-        return 0;
-    sn_store_relaxed(&bin->count, bin->count - 1); /* statistics look at it */
-    return bin->slots[bin->count];
+    __asm__("" : "+r"(bin)); /* one address in a register: compilers compute it anew per member */
+    return bin;
+}
+
+/** Between enter (true) and leave. False: empty. */
+static inline bool
+sn_cache_pop(struct sn_bin *bin, uint64_t *slot)
+{
+    uint32_t count = bin->count;
+    if (sn_unlikely(count == 0))
+        return false;
+    *slot = bin->slots[count - 1];
+    sn_store_relaxed(&bin->count, count - 1); /* statistics look at it */
+    return true;
 }
 
 /** Between enter (true) and leave. False: full. */
 static inline bool
-sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
+sn_cache_push(struct sn_bin *bin, uint64_t slot)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    if (sn_unlikely(bin->count >= bin->cap))
+    uint32_t count = bin->count;
+    if (sn_unlikely(count >= bin->cap))
         return false;
-    bin->slots[bin->count] = slot;
-    sn_store_relaxed(&bin->count, bin->count + 1);
+    bin->slots[count] = slot;
+    sn_store_relaxed(&bin->count, count + 1);
+    return true;
+}
+
+/** The same for free table entries. */
+static inline bool
+sn_cache_pop_index(struct sn_thread_cache *cache, uint64_t *at)
+{
+    uint32_t count = cache->index_count;
+    if (sn_unlikely(count == 0))
+        return false;
+    *at = cache->indexes[count - 1];
+    sn_store_relaxed(&cache->index_count, count - 1);
+    return true;
+}
+
+static inline bool
+sn_cache_push_index(struct sn_thread_cache *cache, uint64_t at)
+{
+    uint32_t count = cache->index_count;
+    if (sn_unlikely(count == SN_CACHE_INDEXES))
+        return false;
+    cache->indexes[count] = at;
+    sn_store_relaxed(&cache->index_count, count + 1);
     return true;
 }
 
@@ -196,18 +280,19 @@ sn_cache_end(struct sn_caches *caches)
         sn_store_release(&cache->pending, cache->pending - 1);
 }
 
+/** Counts an allocation, or a free, that went the long way. */
 static inline void
 sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    sn_cache_add(cache, &cache->bin[class_id].allocs, 1);
-    sn_cache_add(cache, &cache->requested, size);
+    sn_cache_add(cache, &cache->allocs_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->requested_by_long_way, size);
 }
 
 static inline void
 sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    sn_cache_add(cache, &cache->bin[class_id].frees, 1);
-    sn_cache_add(cache, &cache->requested, (uint64_t)0 - size);
+    sn_cache_add(cache, &cache->frees_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->requested_by_long_way, (uint64_t)0 - size);
 }
 
 /** A slot when the bin is empty or the cache held: refills where it may. 0: no memory. */
@@ -223,6 +308,28 @@ SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache
  */
 void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
                      uint64_t slot, uint64_t bytes);
+
+/**
+ * Notes a free: the slot, with SN_FREED_RETIRE or not, of an object that has ended. Between enter
+ * (true) and leave. True: it was the first or the last that there is room for; the caller goes to
+ * sn_object_after_freed instead of leaving.
+ */
+static inline bool
+sn_cache_note_freed(struct sn_thread_cache *cache, uint64_t slot, const uint64_t *reference)
+{
+    uint32_t count = cache->freed_count;
+    cache->freed[count] = (struct sn_freed){slot, (uintptr_t)reference};
+    sn_store_relaxed(&cache->freed_count, count + 1);
+    return count - 1 >= SN_FREED - 2;
+}
+
+/** Finishes a retirement, by whoever may change the cache. */
+void sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache,
+                            unsigned class_id, uint64_t slot);
+/** Finishes a free: the slot (header clear) goes into its bin if its block still has one, else to
+ * the heap. */
+void sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache,
+                          unsigned class_id, uint64_t slot);
 
 /** What a slot's link word says comes next; 0: the end. */
 static inline uint64_t
@@ -253,9 +360,10 @@ bool sn_caches_stirred(struct sn_caches *caches);
 /** The calling thread's cache goes back to the store. */
 void sn_caches_detach(struct sn_caches *caches);
 
-/** Sums over all threads; exact when none is at work. */
+/** Sums over all threads, their noted frees finished; exact when none is at work. */
 struct sn_cache_sums {
-    uint64_t requested, by_handle, by_cell, threads;
+    uint64_t requested, threads;
+    uint64_t indexes;     /* free table entries that threads keep */
     uint64_t limbo_bytes; /* held_bytes included */
     uint64_t held_bytes;
     uint64_t busy; /* threads inside a call that changes the counters */
@@ -264,7 +372,8 @@ struct sn_cache_sums {
 void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);
 /** The sum of `requested` alone. */
 uint64_t sn_caches_requested(struct sn_caches *caches);
-size_t sn_cache_bytes(const struct sn_caches *caches);
+/** Bytes of all caches of a store. */
+size_t sn_caches_bytes(const struct sn_caches *caches, uint64_t threads);
 
 /** In a forked child: other threads may have held the registry's lock. */
 void sn_caches_after_fork_child(struct sn_caches *caches);

@@ -111,7 +111,6 @@ commit(handle_store *store, struct update *update)
     update->active = 0;
     sn_object_set_aside(store, update->slot, update->size, false);
     sn_object_name_any(store, update->slot, update->size, reference);
-    sn_object_count_name(store, reference, 1);
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
 
     uint64_t word = sn_load_acquire(reference);
@@ -125,7 +124,6 @@ commit(handle_store *store, struct update *update)
         }
     }
     bool freed = ((word ^ update->want) & update->mask) != 0;
-    sn_object_count_name(store, reference, (uint64_t)0 - 1);
     sn_object_untake(store, update->slot, update->size);
     (void)sn_object_unpin(store, old_slot);
     return freed ? -ENOENT : -EAGAIN;

@@ -84,9 +84,9 @@ static bool
 use_once(struct setup *setup, uint64_t at)
 {
     uint64_t *word = sn_table_word(&setup->table, at);
-    bool dead = true;
     *word = sn_word_tag(*word) << SN_TAG_SHIFT | 4096 | SN_WORD_LIVE;
-    *word = sn_table_free_word(&setup->table, *word, &dead);
+    bool dead = sn_table_is_used_up(&setup->table, *word);
+    *word = sn_table_free_word(*word);
     return !dead;
 }
 

@@ -71,25 +71,46 @@ static uint64_t
 take(struct world *world, unsigned class_id)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint32_t bytes = world->classes.of[class_id].slot_bytes;
     uint64_t slot = 0;
-    if (sn_cache_enter(cache))
-        slot = sn_cache_pop(cache, class_id);
+    bool done = sn_cache_enter(cache) && sn_cache_pop(sn_cache_bin(cache, class_id), &slot);
+    if (done)
+        sn_owner_add(&cache->requested, bytes);
     sn_cache_leave(cache);
-    if (!slot)
-        slot = sn_cache_refill(&world->caches, cache, class_id);
-    sn_cache_count_alloc(cache, class_id, world->classes.of[class_id].slot_bytes);
+    if (done)
+        return slot;
+    slot = sn_cache_refill(&world->caches, cache, class_id);
+    sn_cache_count_alloc(cache, class_id, bytes);
     return slot;
 }
 
+/* What a free does once its object is at an end and its header has been looked at. */
 static void
 give(struct world *world, unsigned class_id, uint64_t slot)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    bool done = sn_cache_enter(cache) && sn_cache_push(cache, class_id, slot);
+    uint32_t bytes = world->classes.of[class_id].slot_bytes;
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
+    bool done = sn_cache_enter(cache) && sn_cache_push(bin, slot);
+    if (done) {
+        sn_owner_add(&cache->requested, (uint64_t)0 - bytes);
+        sn_owner_add(&bin->frees, 1);
+    }
     sn_cache_leave(cache);
-    if (!done)
-        sn_cache_flush(&world->caches, cache, class_id, slot);
-    sn_cache_count_free(cache, class_id, world->classes.of[class_id].slot_bytes);
+    if (done)
+        return;
+    sn_cache_flush(&world->caches, cache, class_id, slot);
+    sn_cache_count_free(cache, class_id, bytes);
+}
+
+/* The short free: noted only. */
+static void
+note(struct world *world, uint64_t slot, uint64_t flag)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    assert_true(sn_cache_enter(cache));
+    (void)sn_cache_note_freed(cache, slot | flag, NULL);
+    sn_cache_leave(cache);
 }
 
 static void
@@ -387,6 +408,93 @@ test_limbo_of_a_busy_thread(void **state)
     other_end(&other);
 }
 
+/* ---- noted frees ----------------------------------------------------------------------------- */
+
+enum finisher { BY_SUMS, BY_TAKE_BACK, BY_TAKE_OF_CLOSED, BY_LIMBO, BY_REFILL };
+
+static void
+finish_by(struct world *world, unsigned class_id, enum finisher by)
+{
+    if (by == BY_SUMS)
+        (void)sums_of(world);
+    else if (by == BY_TAKE_BACK)
+        sn_caches_take_slots(&world->caches, false, false, NULL);
+    else if (by == BY_TAKE_OF_CLOSED)
+        sn_caches_take_slots(&world->caches, true, false, NULL);
+    else if (by == BY_LIMBO)
+        (void)sn_caches_take_limbo(&world->caches);
+    else
+        give(world, class_id,
+             sn_cache_refill(&world->caches, sn_cache_self(&world->caches), class_id));
+}
+
+/* Whoever looks at a cache, or takes from it, finishes what its thread has noted. */
+static void
+test_noted_frees_are_finished(void **state)
+{
+    struct setup *setup = *state;
+    struct world *world = setup->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t frees = 0, limbo = 0;
+    for (enum finisher by = BY_SUMS; by <= BY_REFILL; by++) {
+        uint64_t slots[5];
+        for (unsigned i = 0; i < 5; i++)
+            slots[i] = take(world, class_id);
+        uint64_t before = sn_caches_requested(&world->caches);
+        for (unsigned i = 0; i < 5; i++)
+            note(world, slots[i], i < 2 ? SN_FREED_RETIRE : 0);
+        assert_int_equal(cache->freed_count, 5);
+        assert_int_equal(sn_caches_requested(&world->caches), before - 5 * 1008);
+        finish_by(world, class_id, by);
+        assert_int_equal(cache->freed_count, 0);
+        assert_int_equal(sn_caches_requested(&world->caches),
+                         before - 5 * 1008 - (by == BY_REFILL ? 1008 : 0));
+        frees += by == BY_REFILL ? 6 : 5;
+        limbo += UINT64_C(2) * 1008;
+        assert_int_equal(sums_of(world).frees[class_id], frees);
+        assert_int_equal(sums_of(world).limbo_bytes, limbo);
+    }
+    assert_class_sound(world, class_id);
+}
+
+/* Where the span has been closed since, the slot goes to its bitmap and not into a bin. */
+static void
+test_noted_free_in_a_closed_span(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t slot = take(world, class_id);
+    note(world, slot, 0);
+    uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
+    assert_int_equal(closed, slot >> SN_BLOCK_SHIFT);
+    assert_int_equal(used_slots(world, class_id), 1 + cache->bin[class_id].count);
+    sn_caches_take_slots(&world->caches, true, false, NULL);
+    assert_int_equal(used_slots(world, class_id), 0);
+    struct sn_cache_sums sums = sums_of(world);
+    assert_int_equal(sums.allocs[class_id], sums.frees[class_id]);
+    assert_true(sn_heap_reopen(&world->heap, closed, 0, 0));
+}
+
+/* First and last: the first wakes who cleans up behind idle threads, the last makes room. */
+static void
+test_note_tells_of_first_and_last(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    unsigned class_id = class_for(world, 1000);
+    uint64_t slots[SN_FREED];
+    for (unsigned i = 0; i < SN_FREED; i++)
+        slots[i] = take(world, class_id);
+    for (unsigned i = 0; i < SN_FREED; i++) {
+        assert_true(sn_cache_enter(cache));
+        bool told = sn_cache_note_freed(cache, slots[i], NULL);
+        sn_cache_leave(cache);
+        assert_int_equal(told, i == 0 || i == SN_FREED - 1);
+    }
+}
+
 /* ---- taking back ----------------------------------------------------------------------------- */
 
 static void
@@ -582,9 +690,6 @@ use_and_end(struct other *other)
         give(world, other->class_id, other->slot[i]);
     for (unsigned i = 20; i < 25; i++)
         retire(world, other->slot[i], 1008);
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    sn_cache_add(cache, &cache->by_handle, 25);
-    sn_cache_add(cache, &cache->by_cell, 5);
     other_stops(other);
     if (other->answer) /* the way out by a call, and back in */
         sn_caches_detach(&world->caches);
@@ -601,6 +706,8 @@ check_thread_end(struct setup *setup, bool detaches)
     other.answer = detaches;
     assert_int_equal(sums_of(world).threads, 1);
     uint64_t committed = world->budget.committed;
+    uint64_t bytes = sn_caches_bytes(&world->caches, 1) - sn_caches_bytes(&world->caches, 0) +
+                     world->caches.arrays_bytes;
     setup->retired = 0;
     other_end(&other);
     struct sn_cache_sums sums = sums_of(world);
@@ -610,14 +717,14 @@ check_thread_end(struct setup *setup, bool detaches)
     assert_int_equal(sums.frees[other.class_id], 20 + detaches);
     assert_int_equal(sums.requested, 30 * 1008);
     assert_int_equal(sn_caches_requested(&world->caches), sums.requested);
-    assert_int_equal(sums.by_handle, 25);
-    assert_int_equal(sums.by_cell, 5);
+    assert_int_equal(sums.indexes, 0);
     assert_int_equal(sums.cached[other.class_id], 0);
     assert_int_equal(sums.limbo_bytes, 5 * 1008);
     assert_true(setup->retired > 0); /* somebody must reclaim its limbo */
     assert_int_equal(used_slots(world, other.class_id), 30);
     assert_int_equal(limbo_length(world, sn_caches_take_limbo(&world->caches)), 5);
-    assert_int_equal(world->budget.committed, committed - sn_cache_bytes(&world->caches));
+    assert_int_equal(world->budget.committed, committed - bytes);
+    assert_int_equal(world->caches.arrays_bytes, 0);
     assert_class_sound(world, other.class_id);
 }
 
@@ -633,7 +740,7 @@ test_detach_and_come_back(void **state)
     check_thread_end(*state, true);
 }
 
-/* Two stores with ids that share a place in the thread's table: both find their cache again. */
+/* Two stores that share an entry of the thread's table: both find their cache again. */
 static void
 test_stores_share_a_place(void **state)
 {
@@ -645,7 +752,7 @@ test_stores_share_a_place(void **state)
         world_add_caches(others[i]);
     }
     struct world *same = others[SN_TLS_ENTRIES - 1];
-    assert_int_equal(same->caches.id % SN_TLS_ENTRIES, setup->world->caches.id % SN_TLS_ENTRIES);
+    assert_int_equal(same->caches.tls_entry, setup->world->caches.tls_entry);
     struct sn_thread_cache *second = sn_cache_self(&same->caches);
     assert_ptr_not_equal(second, cache);
     for (unsigned i = 0; i < 3; i++) {
@@ -807,6 +914,9 @@ main(void)
         CACHE_TEST(test_limbo_is_handed_over_by_bytes),
         CACHE_TEST(test_take_limbo),
         CACHE_TEST(test_limbo_of_a_busy_thread),
+        CACHE_TEST(test_noted_frees_are_finished),
+        CACHE_TEST(test_noted_free_in_a_closed_span),
+        CACHE_TEST(test_note_tells_of_first_and_last),
         CACHE_TEST(test_idle_means_no_call_since_the_last_look),
         CACHE_TEST(test_indexes_go_back_too),
         CACHE_TEST(test_busy_thread_is_skipped),

@@ -79,7 +79,7 @@ world_make(uint32_t blocks, uint32_t alignment)
     assert_non_null(world->metadata);
     sn_classes_init(&world->classes, alignment, 0);
     sn_pool_init(&world->pool, world->arena, blocks, world->metadata, &world->budget);
-    sn_heap_init(&world->heap, &world->pool, &world->classes);
+    sn_heap_init(&world->heap, &world->pool, &world->classes, true);
     world->heap.freed = nobody_wakes;
     return world;
 }
@@ -99,9 +99,40 @@ nobody_reclaims(struct sn_caches *caches, bool urgent)
     (void)urgent;
 }
 
+/* What a store's settle does, without headers to look at. */
+static void
+finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    for (uint32_t i = 0; i < cache->freed_count; i++) {
+        uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
+        unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
+        sn_owner_add(&cache->requested,
+                     (uint64_t)0 - caches->heap->classes->of[class_id].slot_bytes);
+        if (cache->freed[i].slot & SN_FREED_RETIRE)
+            sn_cache_finish_retire(caches, cache, class_id, slot);
+        else
+            sn_cache_finish_free(caches, cache, class_id, slot);
+    }
+    sn_store_relaxed(&cache->freed_count, 0);
+}
+
+static uint64_t
+noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < cache->freed_count; i++) {
+        uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
+        unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
+        bytes += caches->heap->classes->of[class_id].slot_bytes;
+    }
+    return bytes;
+}
+
 void
 world_add_caches(struct world *world)
 {
+    world->caches.settle = finish_noted;
+    world->caches.noted_bytes = noted_bytes;
     world->caches.put_indexes = drop_indexes;
     world->caches.retired = nobody_reclaims;
     world->caches.thread_bytes_max = UINT64_MAX / 4;
