@@ -110,6 +110,7 @@ handle_store_after_fork_child(handle_store *store)
     }
     sn_store_relaxed(&store->forked, 1);
     for_each_lock(store, pthread_mutex_unlock);
+    sn_pool_after_fork_child(&store->pool);
     sn_caches_after_fork_child(&store->caches);
     sn_rcu_after_fork_child(store->rcu);
     sn_defrag_after_fork_child(store);

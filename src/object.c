@@ -147,10 +147,9 @@ try_take(handle_store *store, size_t size, unsigned flags, bool *zero)
 static void
 gather_free_memory(handle_store *store)
 {
-    uint64_t next;
     sn_caches_take_slots(&store->caches, false, false, NULL);
-    sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     sn_table_purge(&store->table, UINT32_MAX);
+    sn_pool_make_room(&store->pool, UINT64_MAX);
 }
 
 /* The last resort of an allocation. 0: errno says what the caller can do. */
