@@ -21,6 +21,13 @@ kind_of(const struct sn_span *span)
     return span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
 }
 
+/* Relaxed: read without the lock by who owns one of the slots, for UNMOVABLE, which stays. */
+static void
+set_flags_locked(struct sn_span *span, unsigned flags)
+{
+    sn_store_relaxed(&span->flags, (uint8_t)flags);
+}
+
 static void
 list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -91,7 +98,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
-    span->flags = kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0;
+    set_flags_locked(span, kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0);
     sn_span_set_state(span, SN_SPAN_OPEN);
     sn_owner_add(&hc->spans[kind], 1);
     list_insert_locked(heap, hc, span);
@@ -172,7 +179,7 @@ recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who, 
         *lacks = sn_max(sn_budget_lacks(heap->pool->budget, bytes, who), 1);
         return false;
     }
-    span->flags &= (uint8_t)~SN_SPAN_TRIMMED;
+    set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_TRIMMED);
     return true;
 }
 
@@ -383,7 +390,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     if (empty) {
         release_span_locked(heap, hc, span);
     } else {
-        span->flags |= flags;
+        set_flags_locked(span, span->flags | flags);
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
         sn_span_set_state(span, SN_SPAN_OPEN);
@@ -391,6 +398,18 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     }
     sn_unlock(&hc->lock);
     return empty;
+}
+
+void
+sn_heap_note_damage(struct sn_heap *heap, uint64_t offset)
+{
+    struct sn_span *span = sn_span_at(heap->pool, offset);
+    if (sn_span_state(span) == SN_SPAN_LARGE)
+        return; /* never evacuated anyway */
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    set_flags_locked(span, span->flags | SN_SPAN_DAMAGED);
+    sn_unlock(&hc->lock);
 }
 
 bool

@@ -88,6 +88,9 @@ bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
 
+/** A header in a slot's span failed its check: the span is never evacuated any more. */
+void sn_heap_note_damage(struct sn_heap *heap, uint64_t offset);
+
 /** Whether all slots of a closed span are free. */
 bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
 

@@ -218,7 +218,7 @@ static void
 give_slot_back(handle_store *store, uint64_t slot)
 {
     unsigned class_id = sn_object_class(store, slot);
-    bool apart = sn_span_at(&store->pool, slot)->flags & SN_SPAN_UNMOVABLE;
+    bool apart = sn_load_relaxed(&sn_span_at(&store->pool, slot)->flags) & SN_SPAN_UNMOVABLE;
     if (class_id < SN_CLASSES_MAX && apart)
         sn_heap_put(&store->heap, class_id, &slot, 1); /* no cache mixes the two kinds */
     else if (class_id < SN_CLASSES_MAX)
@@ -259,7 +259,7 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     bool sound = sn_object_is_named(store, slot, seen, reference);
     size_t size = sound ? sn_object_size(store, slot, seen) : 0;
     if (sn_unlikely(!sound)) {
-        sn_span_at(&store->pool, slot)->flags |= SN_SPAN_DAMAGED;
+        sn_heap_note_damage(&store->heap, slot);
         size = sn_object_size(store, slot, 0);
     } else if (sn_unlikely(store->hardened)) {
         check_canary(store, slot, size);
