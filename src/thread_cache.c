@@ -14,6 +14,7 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static bool exit_key_made;
 
 _Thread_local struct sn_tls_entry sn_tls_cache[SN_TLS_ENTRIES];
+_Thread_local unsigned sn_calls_on_spares;
 static _Thread_local struct sn_thread_cache *my_caches;
 
 #define HANDOVER_BATCH 128 /* slots moved between a bin and the heap at once, at most */
@@ -164,28 +165,36 @@ find_mine(const struct sn_caches *caches)
     return found;
 }
 
+/* NULL: no memory, or max_bytes does not allow for one more: the spare cache must do. */
 static struct sn_thread_cache *
 join(struct sn_caches *caches)
 {
+    struct sn_budget *budget = caches->heap->pool->budget;
     pthread_once(&exit_once, make_exit_key);
-    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0)
+    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
+        sn_budget_lacks(budget, sn_cache_bytes(caches), SN_CHARGE_APPLICATION) > 0)
         return NULL;
     struct sn_thread_cache *cache = make_cache(caches);
     if (!cache)
         return NULL;
     cache->caches = caches;
     sn_lock(&registry);
-    cache->next_of_thread = my_caches;
-    my_caches = cache;
     sn_lock(&caches->lock);
-    cache->held = sn_load_relaxed(&caches->walkers);
-    cache->next = caches->all;
-    caches->all = cache;
-    caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
-    sn_budget_charge(caches->heap->pool->budget, sn_cache_bytes(caches), SN_CHARGE_ALWAYS);
+    bool charged = sn_budget_charge(budget, sn_cache_bytes(caches), SN_CHARGE_APPLICATION);
+    if (charged) {
+        cache->next_of_thread = my_caches;
+        my_caches = cache;
+        cache->held = sn_load_relaxed(&caches->walkers);
+        cache->next = caches->all;
+        caches->all = cache;
+        caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
+    }
     sn_unlock(&caches->lock);
     sn_unlock(&registry);
-    return cache;
+    if (charged)
+        return cache;
+    sn_os_free(cache);
+    return NULL;
 }
 
 struct sn_thread_cache *
@@ -193,7 +202,7 @@ sn_cache_self_slow(struct sn_caches *caches)
 {
     int saved = errno;
     struct sn_thread_cache *cache = find_mine(caches);
-    if (!cache)
+    if (!cache && sn_calls_on_spares == 0)
         cache = join(caches);
     errno = saved;
     if (!cache)
