@@ -31,12 +31,18 @@ find_handle(const handle_store *store, uint64_t slot)
     return HANDLE_NULL;
 }
 
+/* offline: the caller is, and callbacks want to read. */
 static void
-unlock_and_report(struct sn_defrag *d)
+unlock_and_report(struct sn_defrag *d, bool offline)
 {
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     struct sn_damage damage = d->evacuation.damage;
     d->evacuation.damage.count = 0;
     sn_unlock(&d->lock);
+    if (sn_likely(damage.count == 0))
+        return;
+    if (offline)
+        flavor->thread_online();
     for (uint32_t i = 0; i < damage.count; i++) {
         handle_t handle = find_handle(d->store, damage.slot[i]);
         sn_store_error(d->store,
@@ -44,6 +50,8 @@ unlock_and_report(struct sn_defrag *d)
                        "cell's) is damaged; its span is left alone from now on",
                        (unsigned long long)damage.slot[i], (unsigned long long)handle);
     }
+    if (offline)
+        flavor->thread_offline();
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -99,6 +107,19 @@ section_for_tsan(const struct sn_rcu *rcu)
 #else
     (void)rcu;
 #endif
+}
+
+/* One advance by a caller that is offline: online only under the mover's lock. So it holds up no
+ * grace period while it waits for the lock, and no fork finds it online. */
+static enum sn_advance
+advance_online_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
+{
+    const struct sn_rcu *rcu = d->store->rcu;
+    rcu->flavor->thread_online();
+    enum sn_advance advance = sn_defrag_advance_locked(d, deadline_ns, ticket);
+    section_for_tsan(rcu);
+    rcu->flavor->thread_offline();
+    return advance;
 }
 
 static bool
@@ -165,24 +186,23 @@ await_ticket(struct sn_defrag *d, uint64_t ticket)
 static void
 wind_down(struct sn_defrag *d)
 {
-    const struct sn_rcu *rcu = d->store->rcu;
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     enum sn_advance advance;
     bool first = true;
     do {
         uint64_t ticket = 0;
-        rcu->flavor->thread_online();
         sn_lock(&d->lock);
         d->winding_down = true;
         bool walked = d->paused > 0; /* a walk relies on closed spans staying so */
         if (first && !walked) {
+            flavor->thread_online();
             sn_defrag_call_off_locked(d);
+            flavor->thread_offline();
             first = false;
         }
-        advance = sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        advance = advance_online_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
         d->winding_down = false;
-        unlock_and_report(d);
-        section_for_tsan(rcu);
-        rcu->flavor->thread_offline();
+        unlock_and_report(d, true);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
         else if (first)
@@ -210,19 +230,15 @@ work_once(struct sn_defrag *d)
 {
     uint64_t ticket = 0;
     uint64_t slice_ns = sn_load_relaxed(&d->store->options.defrag.slice_us) * UINT64_C(1000);
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     if (must_rest(d))
         return;
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
-    flavor->thread_online();
     uint64_t begin = sn_os_now_ns();
     sn_lock(&d->lock);
-    enum sn_advance advance = sn_defrag_advance_locked(d, begin + slice_ns, &ticket);
+    enum sn_advance advance = advance_online_locked(d, begin + slice_ns, &ticket);
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
-    unlock_and_report(d);
+    unlock_and_report(d, true);
     uint64_t end = sn_os_now_ns();
-    section_for_tsan(d->store->rcu);
-    flavor->thread_offline();
     if (advance == SN_ADVANCE_NOTHING)
         rest_until(d, arm_wake_up(d));
     else if (effort < 100)
@@ -231,18 +247,39 @@ work_once(struct sn_defrag *d)
         await_ticket(d, ticket);
 }
 
+/* The thread has wound down. True: it was started again meanwhile, and goes on. */
+static bool
+goes_on(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool again = d->restarted && !d->ended;
+    d->restarted = false;
+    d->exiting = !again;
+    d->stopping = !again;
+    d->stops++;
+    pthread_cond_broadcast(&d->wake);
+    sn_unlock(&d->wake_lock);
+    return again;
+}
+
 static void *
 defrag_thread(void *argument)
 {
     struct sn_defrag *d = argument;
     const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    sn_lock(&d->lock); /* against forks, see fork.c */
     flavor->register_thread();
     flavor->thread_offline();
-    while (!is_stopping(d))
-        work_once(d);
-    wind_down(d);
+    sn_unlock(&d->lock);
+    do {
+        while (!is_stopping(d))
+            work_once(d);
+        wind_down(d);
+    } while (goes_on(d));
     sn_caches_detach(&d->store->caches);
+    sn_lock(&d->lock);
     flavor->unregister_thread();
+    sn_unlock(&d->lock);
     return NULL;
 }
 
@@ -264,39 +301,61 @@ start_thread(struct sn_defrag *d)
     return 0;
 }
 
+/* Waits for no grace period: only for the last steps of a thread that has wound down. */
+static int
+ensure_thread_locked(struct sn_defrag *d)
+{
+    while (d->exiting)
+        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+    if (d->ended)
+        return -EBUSY;
+    if (d->running) {
+        d->restarted = d->stopping;
+        return 0;
+    }
+    int error = start_thread(d);
+    d->running = error == 0;
+    return error;
+}
+
 static int
 ensure_thread(struct sn_defrag *d)
 {
-    int error = 0;
     sn_lock(&d->wake_lock);
-    if (!d->running && !d->stopping && !d->ended) {
-        error = start_thread(d);
-        d->running = error == 0;
-    }
+    int error = ensure_thread_locked(d);
     sn_unlock(&d->wake_lock);
     return error;
 }
 
-/* The caller is offline. */
 static void
-stop_thread(struct sn_defrag *d)
+join_thread_locked(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
-    bool mine = d->running && !d->stopping;
-    d->stopping = d->stopping || mine;
-    pthread_cond_broadcast(&d->wake);
+    d->joined = true;
     sn_unlock(&d->wake_lock);
-    if (!mine)
-        return;
     pthread_join(d->thread, NULL);
     sn_lock(&d->wake_lock);
-    d->running = d->stopping = false;
-    sn_unlock(&d->wake_lock);
-    sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+    d->running = d->stopping = d->exiting = d->joined = false;
+    pthread_cond_broadcast(&d->wake);
+}
+
+/* Returns when the thread has wound down, by whomever it was asked; it has then ended, unless it was
+ * started again. The caller is offline. */
+static void
+stop_thread_locked(struct sn_defrag *d)
+{
+    uint64_t before = d->stops;
+    d->restarted = false;
+    d->stopping = d->running;
+    pthread_cond_broadcast(&d->wake);
+    while (d->running && (d->joined || (d->stops == before && !d->exiting)))
+        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+    if (d->running && d->exiting)
+        join_thread_locked(d);
 }
 
 /* ---- public: on and off ---------------------------------------------------------------------- */
 
+/* Option and thread change under one lock: of a start and a stop at once, the later one holds. */
 int
 handle_defrag_start(handle_store *store)
 {
@@ -304,12 +363,22 @@ handle_defrag_start(handle_store *store)
         return -EINVAL;
     if (store->forked)
         return -ENOTSUP;
-    int error = ensure_thread(store->defrag);
-    if (error)
-        return error;
-    sn_store_relaxed(&store->options.defrag.enabled, true);
-    sn_defrag_wake(store);
-    return 0;
+    struct sn_defrag *d = store->defrag;
+    sn_lock(&d->wake_lock);
+    int error = ensure_thread_locked(d);
+    if (!error)
+        sn_store_relaxed(&store->options.defrag.enabled, true);
+    sn_unlock(&d->wake_lock);
+    if (!error)
+        sn_defrag_wake(store);
+    return error;
+}
+
+/* A callback of the mover's thread, say for damage, can not wait for that thread. */
+static bool
+is_own_thread_locked(const struct sn_defrag *d)
+{
+    return d->running && pthread_equal(d->thread, pthread_self());
 }
 
 int
@@ -320,10 +389,17 @@ handle_defrag_stop(handle_store *store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
-    sn_store_relaxed(&store->options.defrag.enabled, false);
-    stop_thread(store->defrag);
+    struct sn_defrag *d = store->defrag;
+    sn_lock(&d->wake_lock);
+    int result = is_own_thread_locked(d) ? -EDEADLK : 0;
+    if (!result) {
+        sn_store_relaxed(&store->options.defrag.enabled, false);
+        stop_thread_locked(d);
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+    }
+    sn_unlock(&d->wake_lock);
     sn_rcu_return(store->rcu->flavor, was_online);
-    return 0;
+    return result;
 }
 
 /* ---- public: step, compact, estimate --------------------------------------------------------- */
@@ -396,7 +472,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     if (mine) {
         if (!away)
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
-        unlock_and_report(d);
+        unlock_and_report(d, false);
     }
     size_t purged = sn_os_now_ns() < deadline ? purge_some(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);
@@ -411,19 +487,15 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
 static void
 run_forced_pass(struct sn_defrag *d)
 {
-    const struct sn_rcu *rcu = d->store->rcu;
     uint64_t wanted = __atomic_add_fetch(&d->forced_wanted, 1, __ATOMIC_RELAXED);
     while (sn_load_relaxed(&d->forced_done) < wanted) {
         uint64_t ticket = 0;
-        rcu->flavor->thread_online();
         sn_lock(&d->lock);
         d->only_forced = true;
         enum sn_advance advance =
-            sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+            advance_online_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
         d->only_forced = false;
-        unlock_and_report(d);
-        section_for_tsan(rcu);
-        rcu->flavor->thread_offline();
+        unlock_and_report(d, true);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
@@ -538,8 +610,8 @@ sn_defrag_end(handle_store *store)
         return;
     sn_lock(&d->wake_lock);
     d->ended = true;
+    stop_thread_locked(d);
     sn_unlock(&d->wake_lock);
-    stop_thread(d);
 }
 
 void
@@ -624,7 +696,7 @@ sn_defrag_after_fork_child(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
     init_wake(d); /* another thread may have held it */
-    d->running = d->stopping = false;
+    d->running = d->stopping = d->restarted = d->exiting = d->joined = false;
     d->paused = 0; /* a walk of another thread ended with the fork */
     d->idle_reason = HANDLE_IDLE_FORKED;
 }

@@ -62,8 +62,14 @@ struct sn_defrag {
     /* guarded by wake_lock */
     struct sn_lock wake_lock;
     pthread_cond_t wake;
-    bool woken, stopping, running;
-    bool ended; /* the store is being destroyed: no thread is started any more */
+    bool woken;
+    bool running;   /* there is a thread that nobody has joined */
+    bool stopping;  /* it is asked to wind down, or does */
+    bool restarted; /* start was called since: it goes on afterwards */
+    bool exiting;   /* it has wound down and ends: the first of those who stop it joins */
+    bool joined;    /* that one has been found */
+    bool ended;     /* the store is being destroyed: no thread is started any more */
+    uint64_t stops; /* how often it has wound down */
     pthread_t thread;
 };
 

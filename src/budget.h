@@ -18,20 +18,44 @@ struct sn_budget {
 /** Who charges: the mover may use what is kept back for it, bookkeeping is never refused. */
 enum sn_charge { SN_CHARGE_APPLICATION, SN_CHARGE_MOVER, SN_CHARGE_ALWAYS };
 
-/** False: the limit does not allow it, nothing was charged. */
+/** What must stay uncharged below max_bytes. */
+static inline uint64_t
+sn_budget_kept_back(enum sn_charge who)
+{
+    return who == SN_CHARGE_APPLICATION ? SN_RESERVE_BYTES : 0;
+}
+
+/**
+ * False: the limit does not allow it, nothing was charged. A charge that is refused is never seen
+ * by others: small ones beside it are not refused for its sake, and it is no peak.
+ */
 static inline bool
 sn_budget_charge(struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
 {
-    uint64_t now = __atomic_add_fetch(&budget->committed, bytes, __ATOMIC_RELAXED);
     uint64_t max = sn_load_relaxed(&budget->max_bytes);
-    uint64_t kept_back = who == SN_CHARGE_APPLICATION ? SN_RESERVE_BYTES : 0;
-    if (sn_unlikely(max != 0 && who != SN_CHARGE_ALWAYS && now + kept_back > max)) {
-        sn_sub_relaxed(&budget->committed, bytes);
-        return false;
-    }
-    if (now > sn_load_relaxed(&budget->peak))
-        sn_store_relaxed(&budget->peak, now);
+    uint64_t room = max == 0 || who == SN_CHARGE_ALWAYS ? UINT64_MAX : max;
+    uint64_t before = sn_load_relaxed(&budget->committed);
+    /* Relaxed throughout: an account, it orders nothing. */
+    do {
+        if (sn_unlikely(before + bytes + sn_budget_kept_back(who) > room))
+            return false;
+    } while (!__atomic_compare_exchange_n(&budget->committed, &before, before + bytes, true,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    uint64_t peak = sn_load_relaxed(&budget->peak);
+    while (before + bytes > peak &&
+           !__atomic_compare_exchange_n(&budget->peak, &peak, before + bytes, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
     return true;
+}
+
+/** What must be refunded before this charge passes; 0: it would pass now. */
+static inline uint64_t
+sn_budget_lacks(const struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
+{
+    uint64_t max = sn_load_relaxed(&budget->max_bytes);
+    uint64_t need = sn_load_relaxed(&budget->committed) + bytes + sn_budget_kept_back(who);
+    return max != 0 && who != SN_CHARGE_ALWAYS && need > max ? need - max : 0;
 }
 
 static inline void

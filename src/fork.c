@@ -6,6 +6,12 @@
  *
  * Whether a child still shares our pages is seen through a pipe: the child keeps the writing end
  * open until it exits or executes; the parent looks for the hang-up. No process id is needed.
+ *
+ * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
+ * none at the fork: the grace-period thread is kept out of its grace period, and the mover registers,
+ * works online and leaves under its own lock. What threads of the application do just then is the
+ * application's business; for one that was inside a section (QSBR: online) liburcu waits in the
+ * child for ever, so that a store made in such a child reclaims nothing.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -32,7 +38,8 @@ fork_state(handle_store *store)
     if (!state)
         return NULL;
     sn_lock_init(&state->lock, SN_RANK_FORK);
-    store->fork = state;
+    /* Release: pairs with sn_fork_child_lives, which the mover calls at any time. */
+    sn_store_release(&store->fork, state);
     return state;
 }
 
@@ -67,12 +74,11 @@ handle_store_before_fork(handle_store *store)
     bool was_online;
     if (!store)
         return;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online)) {
+    bool outside = sn_rcu_leave(store->rcu->flavor, &was_online);
+    if (!outside)
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
-        was_online = false;
-    }
     sn_fork_child_lives(store); /* forgets children that are gone */
-    sn_rcu_before_fork(store->rcu);
+    sn_rcu_before_fork(store->rcu, outside);
     for_each_lock(store, pthread_mutex_lock);
     open_pipe(store);
     sn_rcu_return(store->rcu->flavor, was_online);
@@ -94,6 +100,19 @@ handle_store_after_fork_parent(handle_store *store)
     sn_rcu_after_fork_parent(store->rcu);
 }
 
+/* A walk of another thread ended with the fork, wherever it was. */
+static void
+end_walk_of_parent(handle_store *store)
+{
+    sn_lock_init(&store->walk_lock, SN_RANK_WALK);
+    sn_store_relaxed(&store->walker, 0);
+    for (uint32_t number = 1; number < store->pool.high; number++) {
+        if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
+            sn_span_state(&store->pool.spans[number]) == SN_SPAN_HELD)
+            sn_heap_reopen(&store->heap, number, 0, 0);
+    }
+}
+
 void
 handle_store_after_fork_child(handle_store *store)
 {
@@ -110,6 +129,8 @@ handle_store_after_fork_child(handle_store *store)
     }
     sn_store_relaxed(&store->forked, 1);
     for_each_lock(store, pthread_mutex_unlock);
+    end_walk_of_parent(store);
+    sn_pool_after_fork_child(&store->pool);
     sn_caches_after_fork_child(&store->caches);
     sn_rcu_after_fork_child(store->rcu);
     sn_defrag_after_fork_child(store);
@@ -118,8 +139,9 @@ handle_store_after_fork_child(handle_store *store)
 bool
 sn_fork_child_lives(handle_store *store)
 {
-    struct sn_fork *state = store->fork;
-    if (!state || state->count == 0)
+    /* Acquire: the lock is seen initialised. */
+    struct sn_fork *state = sn_load_acquire(&store->fork);
+    if (!state)
         return false;
     sn_lock(&state->lock);
     for (int i = 0; i < state->count;) {

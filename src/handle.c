@@ -60,10 +60,12 @@ handle_size(const handle_store *store, handle_t handle)
 /* ---- allocation ------------------------------------------------------------------------------ */
 
 /* A free table entry when the thread has none cached. 0: no memory. */
-static SN_NOINLINE uint64_t
-take_index(handle_store *store, struct sn_thread_cache *cache)
+static uint64_t
+try_take_index(handle_store *store, void *unused)
 {
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     uint64_t at = 0;
+    (void)unused;
     if (!cache->shared && sn_cache_enter(cache)) {
         if (cache->index_count == 0)
             sn_store_relaxed(&cache->index_count,
@@ -75,6 +77,14 @@ take_index(handle_store *store, struct sn_thread_cache *cache)
     if (!cache->shared)
         sn_cache_leave(cache);
     return sn_table_take(&store->table, &at, 1) ? at : 0;
+}
+
+/* The table grows by pages, which stand against max_bytes as slots do. */
+static SN_NOINLINE uint64_t
+take_index(handle_store *store)
+{
+    uint64_t at = try_take_index(store, NULL);
+    return sn_likely(at != 0) ? at : sn_object_insist(store, SN_PAGE_BYTES, try_take_index, NULL);
 }
 
 static SN_NOINLINE void
@@ -115,11 +125,11 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
     uint64_t slot = sn_object_take(store, size, flags);
     if (!slot)
         return HANDLE_NULL;
-    uint64_t at = take_index(store, sn_cache_self(&store->caches));
+    uint64_t at = take_index(store);
     if (!at) {
+        int error = errno;
         sn_object_untake(store, slot, size);
-        sn_add_relaxed(&store->alloc_failures, 1);
-        errno = ENOMEM;
+        errno = error;
         return HANDLE_NULL;
     }
     sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));

@@ -21,6 +21,13 @@ kind_of(const struct sn_span *span)
     return span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
 }
 
+/* Relaxed: read without the lock by who owns one of the slots, for UNMOVABLE, which stays. */
+static void
+set_flags_locked(struct sn_span *span, unsigned flags)
+{
+    sn_store_relaxed(&span->flags, (uint8_t)flags);
+}
+
 static void
 list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -95,18 +102,19 @@ format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear
 
 static struct sn_span *
 new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_id,
-                enum sn_kind kind, enum sn_charge who)
+                enum sn_kind kind, enum sn_charge who, uint64_t *lacks)
 {
     sn_assert_locked(&hc->lock);
     const struct sn_class *c = &heap->classes->of[class_id];
     bool zero;
     uint8_t old_class;
-    uint32_t number = sn_pool_take(heap->pool, c->blocks, c->pages, who, &zero, &old_class);
+    uint32_t number =
+        sn_pool_try_take(heap->pool, c->blocks, c->pages, who, &zero, &old_class, lacks);
     if (!number)
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
-    span->flags = kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0;
+    set_flags_locked(span, kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0);
     sn_span_set_state(span, SN_SPAN_OPEN);
     set_bin_class_locked(heap, span, false);
     sn_owner_add(&hc->spans[kind], 1);
@@ -178,15 +186,40 @@ reverse(uint64_t *slots, uint32_t count)
 
 /* A span that was trimmed commits its pages again before its slots are used. */
 static bool
-recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who)
+recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who, uint64_t *lacks)
 {
+    uint32_t pages = sn_heap_class_of_span(heap, span)->pages;
     if (sn_likely(!(span->flags & SN_SPAN_TRIMMED)))
         return true;
-    if (!sn_pool_recommit(heap->pool, sn_span_number(heap->pool, span),
-                          sn_heap_class_of_span(heap, span)->pages, who))
+    if (!sn_pool_recommit(heap->pool, sn_span_number(heap->pool, span), pages, who)) {
+        uint64_t bytes = (uint64_t)pages << SN_PAGE_SHIFT; /* at most; some may be there */
+        *lacks = sn_max(sn_budget_lacks(heap->pool->budget, bytes, who), 1);
         return false;
-    span->flags &= (uint8_t)~SN_SPAN_TRIMMED;
+    }
+    set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_TRIMMED);
     return true;
+}
+
+/* From spans there are, else from a new one. 0: *lacks bytes must become free first. */
+static uint32_t
+take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
+            uint32_t want, uint64_t *slots, uint64_t *lacks)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t taken = 0;
+    while (taken < want) {
+        struct sn_span *span = fullest_locked(heap, hc, kind);
+        if (!span && taken == 0)
+            span = new_span_locked(heap, hc, class_id, kind, who, lacks);
+        if (!span || !recommit_locked(heap, span, who, lacks))
+            break;
+        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
+        if (occupancy_of(&heap->classes->of[class_id], span) != span->list) {
+            list_remove_locked(heap, hc, span);
+            list_insert_locked(heap, hc, span);
+        }
+    }
+    return taken;
 }
 
 uint32_t
@@ -194,19 +227,18 @@ sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn
              uint32_t want, uint64_t *slots)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
-    uint32_t taken = 0;
+    uint64_t lacks;
     sn_lock(&hc->lock);
-    while (taken < want) {
-        struct sn_span *span = fullest_locked(heap, hc, kind);
-        if (!span && taken == 0)
-            span = new_span_locked(heap, hc, class_id, kind, who);
-        if (!span || !recommit_locked(heap, span, who))
+    uint32_t taken = take_locked(heap, class_id, kind, who, want, slots, &lacks);
+    for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS; round++) {
+        if (who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
+            lacks = sn_min(lacks, SN_RESERVE_BYTES);
+        sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
+        bool room = sn_pool_make_room(heap->pool, lacks);
+        sn_lock(&hc->lock);
+        if (!room)
             break;
-        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
-        if (occupancy_of(&heap->classes->of[class_id], span) != span->list) {
-            list_remove_locked(heap, hc, span);
-            list_insert_locked(heap, hc, span);
-        }
+        taken = take_locked(heap, class_id, kind, who, want, slots, &lacks);
     }
     sn_owner_add(&hc->used[kind], taken);
     sn_unlock(&hc->lock);
@@ -378,7 +410,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     if (empty) {
         release_span_locked(heap, hc, span);
     } else {
-        span->flags |= flags;
+        set_flags_locked(span, span->flags | flags);
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
         sn_span_set_state(span, SN_SPAN_OPEN);
@@ -390,14 +422,14 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
 }
 
 void
-sn_heap_note_damage(struct sn_heap *heap, uint64_t slot)
+sn_heap_note_damage(struct sn_heap *heap, uint64_t offset)
 {
-    struct sn_span *span = sn_span_at(heap->pool, slot);
-    if (sn_load_relaxed(&heap->pool->class_of[sn_block_of(slot)]) >= SN_CLASSES_MAX)
-        return; /* large objects are never moved */
+    struct sn_span *span = sn_span_at(heap->pool, offset);
+    if (sn_span_state(span) == SN_SPAN_LARGE)
+        return; /* never evacuated anyway */
     struct sn_heap_class *hc = &heap->of[span->class_id];
     sn_lock(&hc->lock);
-    span->flags |= SN_SPAN_DAMAGED;
+    set_flags_locked(span, span->flags | SN_SPAN_DAMAGED);
     sn_unlock(&hc->lock);
 }
 

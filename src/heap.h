@@ -90,8 +90,8 @@ bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
 
-/** A header in the slot's span failed its check: the mover leaves the span alone from now on. */
-void sn_heap_note_damage(struct sn_heap *heap, uint64_t slot);
+/** A header in a slot's span failed its check: the span is never evacuated any more. */
+void sn_heap_note_damage(struct sn_heap *heap, uint64_t offset);
 
 /** Whether all slots of a closed span are free. */
 bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);

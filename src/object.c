@@ -147,15 +147,23 @@ count_free(handle_store *store, uint64_t slot, size_t size)
     }
 }
 
-/* One attempt. *zero: the bytes are zero already. */
+/* What sn_object_take asks for. */
+struct wish {
+    size_t size;
+    unsigned flags;
+    bool zero; /* answer: the bytes are zero already */
+};
+
+/* One attempt. */
 static uint64_t
-try_take(handle_store *store, size_t size, unsigned flags, bool *zero)
+try_take(handle_store *store, void *opaque)
 {
-    *zero = false;
-    if (size > sn_classes_max_size(&store->classes))
-        return sn_heap_take_large(&store->heap, size, store->classes.extra, zero);
-    unsigned class_id = sn_class_for(&store->classes, size);
-    if (flags & HANDLE_UNMOVABLE) {
+    struct wish *wish = opaque;
+    wish->zero = false;
+    if (wish->size > sn_classes_max_size(&store->classes))
+        return sn_heap_take_large(&store->heap, wish->size, store->classes.extra, &wish->zero);
+    unsigned class_id = sn_class_for(&store->classes, wish->size);
+    if (wish->flags & HANDLE_UNMOVABLE) {
         uint64_t slot;
         return sn_heap_take(&store->heap, class_id, SN_UNMOVABLE, SN_CHARGE_APPLICATION, 1, &slot)
                    ? slot
@@ -169,25 +177,24 @@ try_take(handle_store *store, size_t size, unsigned flags, bool *zero)
 static void
 gather_free_memory(handle_store *store)
 {
-    uint64_t next;
     sn_caches_take_slots(&store->caches, false, false, NULL);
-    sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     sn_table_purge(&store->table, UINT32_MAX);
+    sn_pool_make_room(&store->pool, UINT64_MAX);
 }
 
-/* The last resort of an allocation. 0: errno says what the caller can do. */
-static uint64_t
-take_under_pressure(handle_store *store, size_t size, unsigned flags, bool *zero)
+uint64_t
+sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_store *, void *),
+                 void *opaque)
 {
     gather_free_memory(store);
-    uint64_t slot = try_take(store, size, flags, zero);
+    uint64_t found = attempt(store, opaque);
     uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
-    if (!slot && max != 0 && store->options.pressure) {
+    if (!found && max != 0 && store->options.pressure) {
         store->options.pressure(store->options.opaque, store, size);
-        slot = try_take(store, size, flags, zero);
+        found = attempt(store, opaque);
     }
-    if (slot)
-        return slot;
+    if (found)
+        return found;
     bool compacting = max != 0 && sn_defrag_press(store);
     if (max != 0 && size < max && !store->forked &&
         (compacting || sn_store_limbo(store) > size + SN_PAGE_BYTES)) {
@@ -204,21 +211,21 @@ take_under_pressure(handle_store *store, size_t size, unsigned flags, bool *zero
 uint64_t
 sn_object_take(handle_store *store, size_t size, unsigned flags)
 {
-    bool zero;
+    struct wish wish = {.size = size, .flags = flags};
     if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
         errno = EINVAL;
         return 0;
     }
-    uint64_t slot = try_take(store, size, flags, &zero);
+    uint64_t slot = try_take(store, &wish);
     if (sn_unlikely(!slot)) {
-        slot = take_under_pressure(store, size, flags, &zero);
+        slot = sn_object_insist(store, size, try_take, &wish);
         if (!slot)
             return 0;
     }
     count_alloc(store, slot, size);
     if (sn_unlikely(store->hardened))
         check_poison(store, slot);
-    if ((flags & HANDLE_ZERO) && !zero)
+    if ((flags & HANDLE_ZERO) && !wish.zero)
         memset(sn_store_address(store, slot), 0, size);
     return slot;
 }

@@ -123,14 +123,15 @@ as_timespec(uint64_t ns)
 static bool
 sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
 {
+    bool due = false;
     sn_lock(&rcu->lock);
-    while (rcu->requested <= sn_load_relaxed(&rcu->completed) && !rcu->urgent) {
-        if (due_ns == SN_NEVER) {
+    while (rcu->forks > 0 ||
+           (rcu->requested <= sn_load_relaxed(&rcu->completed) && !rcu->urgent && !due)) {
+        if (due_ns == SN_NEVER || rcu->forks > 0) {
             pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
         } else {
             struct timespec until = as_timespec(due_ns);
-            if (pthread_cond_timedwait(&rcu->wake, &rcu->lock.mutex, &until) == ETIMEDOUT)
-                break;
+            due = pthread_cond_timedwait(&rcu->wake, &rcu->lock.mutex, &until) == ETIMEDOUT;
         }
     }
     rcu->urgent = false;
@@ -174,6 +175,7 @@ gp_thread(void *argument)
     /* Offline for good: this thread has no sections, and an online one that sleeps would hold up
      * every GP under QSBR. */
     rcu->flavor->thread_offline();
+    end_cycle(rcu);
     uint64_t due = SN_NEVER;
     for (;;) {
         bool asked = sleep_until(rcu, due);
@@ -231,6 +233,7 @@ start(const struct rcu_flavor_struct *flavor)
     sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);
+    rcu->cycle_begun = 1; /* the thread's registration: a fork waits for that, too */
     int error = start_thread(rcu);
     if (error != 0) {
         sn_os_free(rcu);
@@ -359,11 +362,26 @@ sn_rcu_age_ns(const struct sn_rcu *rcu)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
+/*
+ * In a GP the thread holds locks of liburcu, and only bp has hooks that wait for them. A child that
+ * found them taken could never register a thread or wait for a GP of that flavour.
+ */
+static void
+keep_thread_out(struct sn_rcu *rcu, bool wait)
+{
+    sn_lock(&rcu->lock);
+    rcu->forks++;
+    while (wait && rcu->cycle_over != rcu->cycle_begun)
+        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+    sn_unlock(&rcu->lock);
+}
+
 void
-sn_rcu_before_fork(struct sn_rcu *rcu)
+sn_rcu_before_fork(struct sn_rcu *rcu, bool wait)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     if (sn_load_relaxed(&rcu->fork_owner) != self) {
+        keep_thread_out(rcu, wait);
         pthread_mutex_lock(&rcu->clients_lock.mutex);
         sn_store_relaxed(&rcu->fork_owner, self);
     }
@@ -377,6 +395,10 @@ sn_rcu_after_fork_parent(struct sn_rcu *rcu)
         return;
     sn_store_relaxed(&rcu->fork_owner, 0);
     pthread_mutex_unlock(&rcu->clients_lock.mutex);
+    sn_lock(&rcu->lock);
+    rcu->forks--;
+    pthread_cond_signal(&rcu->wake);
+    sn_unlock(&rcu->lock);
 }
 
 void

@@ -52,8 +52,9 @@ struct sn_rcu {
     pthread_cond_t wake;              /* to the thread: there is work */
     pthread_cond_t done;              /* from the thread: a GP is over */
     uint64_t requested;               /* highest ticket handed out */
-    uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
+    uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim; the first: registering */
     bool urgent;
+    uint32_t forks; /* being prepared or under way: no round begins */
 
     /* written by the thread, read by anybody */
     uint64_t started;    /* GPs begun */
@@ -93,8 +94,12 @@ void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
 /** Age of the GP under way, 0 when there is none. */
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
 
-/** Keeps the thread out of all stores until after the fork. Nests, for several stores. */
-void sn_rcu_before_fork(struct sn_rcu *rcu);
+/**
+ * Keeps the thread out of all stores until after the fork, and out of the flavour, whose locks the
+ * child would find taken for ever. wait: for the GP under way; the caller is offline and outside of
+ * sections then. Nests, for several stores.
+ */
+void sn_rcu_before_fork(struct sn_rcu *rcu, bool wait);
 void sn_rcu_after_fork_parent(struct sn_rcu *rcu);
 /** No thread here: nothing will be reclaimed. A store created later starts a new one. */
 void sn_rcu_after_fork_child(struct sn_rcu *rcu);

@@ -2,6 +2,7 @@
 /* span.c - see span.h. Free runs carry boundary tags: blocks in the first, head in the last. */
 #include "span.h"
 
+#include "hooks.h"
 #include "osmem.h"
 
 #define DIRTY 1
@@ -88,25 +89,63 @@ age_remove_locked(struct sn_pool *pool, uint32_t first)
         pool->oldest = run->v.age.next;
 }
 
-/* ---- free runs ------------------------------------------------------------------------------- */
-
+/* A run takes another's place in the list, and is as old. The list stays sorted. */
 static void
-unlink_run_locked(struct sn_pool *pool, uint32_t first)
+age_replace_locked(struct sn_pool *pool, uint32_t old, uint32_t first)
 {
-    bin_remove_locked(pool, first);
-    if (sn_span_state(&pool->spans[first]) == SN_SPAN_DIRTY)
-        age_remove_locked(pool, first);
+    struct sn_span *run = &pool->spans[first];
+    if (old == first)
+        return;
+    run->u.since_ns = pool->spans[old].u.since_ns;
+    run->v.age = pool->spans[old].v.age;
+    if (run->v.age.next)
+        pool->spans[run->v.age.next].v.age.prev = first;
+    else
+        pool->youngest = first;
+    if (run->v.age.prev)
+        pool->spans[run->v.age.prev].v.age.next = first;
+    else
+        pool->oldest = first;
 }
 
+/* ---- free runs ------------------------------------------------------------------------------- */
+
+/* Enters a free run into the lists: in the place of `old` by age, 0: free since now. */
 static void
-link_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+link_run_locked(struct sn_pool *pool, uint32_t first, uint32_t old, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
     pool->spans[first + run->blocks - 1].head = first;
     run->head = first;
     bin_insert_locked(pool, first);
-    if (sn_span_state(run) == SN_SPAN_DIRTY)
+    if (sn_span_state(run) != SN_SPAN_DIRTY)
+        return;
+    if (old)
+        age_replace_locked(pool, old, first);
+    else
         age_append_locked(pool, first, now_ns);
+}
+
+/*
+ * A free neighbour becomes part of a run that is being inserted. *old: the oldest part so far, 0:
+ * the new one alone. The whole is as old as its oldest part: were it as young as the youngest, a
+ * neighbour that comes and goes would put its purge off for ever.
+ */
+static void
+absorb_locked(struct sn_pool *pool, uint32_t neighbour, uint32_t *old)
+{
+    bin_remove_locked(pool, neighbour);
+    if (sn_span_state(&pool->spans[neighbour]) != SN_SPAN_DIRTY)
+        return;
+    uint32_t younger = 0;
+    if (*old == 0)
+        *old = neighbour;
+    else if (pool->spans[neighbour].u.since_ns < pool->spans[*old].u.since_ns)
+        younger = *old, *old = neighbour;
+    else
+        younger = neighbour;
+    if (younger)
+        age_remove_locked(pool, younger);
 }
 
 /* Inserts a free run, merged with free neighbours of its state. */
@@ -115,8 +154,9 @@ insert_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
     uint32_t after = first + run->blocks;
+    uint32_t old = 0;
     if (after < pool->blocks && sn_span_state(&pool->spans[after]) == sn_span_state(run)) {
-        unlink_run_locked(pool, after);
+        absorb_locked(pool, after, &old);
         run->blocks += pool->spans[after].blocks;
         run->class_id = SN_CLASS_NONE;
         sn_span_set_state(&pool->spans[after], SN_SPAN_NONE);
@@ -125,13 +165,34 @@ insert_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
     struct sn_span *before = &pool->spans[pool->spans[before_last].head];
     if (before_last > 0 && sn_span_state(before) == sn_span_state(run) &&
         sn_span_number(pool, before) + before->blocks == first) {
-        unlink_run_locked(pool, sn_span_number(pool, before));
+        absorb_locked(pool, sn_span_number(pool, before), &old);
         before->blocks += run->blocks;
         before->class_id = SN_CLASS_NONE;
         sn_span_set_state(run, SN_SPAN_NONE);
         first = sn_span_number(pool, before);
     }
-    link_run_locked(pool, first, now_ns);
+    link_run_locked(pool, first, old, now_ns);
+}
+
+/* Takes the first `blocks` blocks of a free run out of the lists; the rest stays, and its age. */
+static void
+split_off_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint8_t state = sn_span_state(run);
+    bin_remove_locked(pool, first);
+    if (run->blocks > blocks) {
+        struct sn_span *rest = &pool->spans[first + blocks];
+        sn_span_set_state(rest, state);
+        rest->blocks = run->blocks - blocks;
+        rest->class_id = SN_CLASS_NONE;
+        run->class_id = SN_CLASS_NONE;
+        run->blocks = blocks;
+        link_run_locked(pool, first + blocks, first, 0);
+    } else if (state == SN_SPAN_DIRTY) {
+        age_remove_locked(pool, first);
+    }
+    pool->spans[first + blocks - 1].head = first;
 }
 
 /* Smallest run that fits, by bins; within a bin of mixed lengths the first that fits. */
@@ -195,40 +256,35 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pag
              uint64_t missing)
 {
     struct sn_span *run = &pool->spans[first];
-    unlink_run_locked(pool, first);
-    uint64_t since = sn_span_state(run) == SN_SPAN_DIRTY ? run->u.since_ns : 0;
-    uint8_t free_state = sn_span_state(run);
+    bool clean = sn_span_state(run) == SN_SPAN_CLEAN;
     uint64_t kept = committed_bytes(pool, first, blocks);
+    split_off_locked(pool, first, blocks);
     for (uint32_t i = 0; i < blocks; i++) {
         pool->spans[first + i].dirty |= page_mask(pages, i);
         pool->spans[first + i].head = first;
     }
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - kept);
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
-    if (run->blocks > blocks) {
-        struct sn_span *rest = &pool->spans[first + blocks];
-        sn_span_set_state(rest, free_state);
-        rest->blocks = run->blocks - blocks;
-        rest->class_id = SN_CLASS_NONE;
-        run->class_id = SN_CLASS_NONE;
-        link_run_locked(pool, first + blocks, since);
-    }
-    run->blocks = blocks;
-    run->v.use.zeroed = free_state == SN_SPAN_CLEAN;
+    run->v.use.zeroed = clean;
     sn_span_set_state(run, SN_SPAN_TAKEN);
     note_high_locked(pool, first + blocks);
 }
 
+/* 0: *lacks bytes must become free first; UINT64_MAX: no run is long enough. */
 static uint32_t
-try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who)
+try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
+                uint64_t *lacks)
 {
+    *lacks = UINT64_MAX;
     for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
         uint32_t first = find_run_locked(pool, dirty, blocks);
         if (!first)
             continue;
         uint64_t missing = missing_bytes(pool, first, pages);
-        if (missing > 0 && !sn_budget_charge(pool->budget, missing, who))
+        if (missing > 0 && !sn_budget_charge(pool->budget, missing, who)) {
+            *lacks = sn_max(sn_budget_lacks(pool->budget, missing, who), 1);
             return 0;
+        }
         carve_locked(pool, first, blocks, pages, missing);
         return first;
     }
@@ -286,27 +342,33 @@ sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_c
 }
 
 uint32_t
-sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
-             uint8_t *old_class)
+sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
+                 bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    uint64_t next;
     sn_lock(&pool->lock);
-    uint32_t first = try_take_locked(pool, blocks, pages, who);
+    uint32_t first = try_take_locked(pool, blocks, pages, who, lacks);
     sn_unlock(&pool->lock);
-    if (!first && sn_load_relaxed(&pool->empty_bytes) > 0) {
-        /* Dirty runs of the wrong shape stand against the limit, or split the arena. */
-        sn_pool_purge(pool, UINT64_MAX, 0, &next);
-        sn_lock(&pool->lock);
-        first = try_take_locked(pool, blocks, pages, who);
-        sn_unlock(&pool->lock);
-    }
     if (!first)
         return 0;
     struct sn_span *run = &pool->spans[first];
     *zero = run->v.use.zeroed;
     *old_class = run->class_id;
-    /* A run that was dirty to its end may hold more pages than are needed. */
+    /* A run that was dirty to its end may hold more pages than are needed: a handful. */
     sn_pool_trim(pool, first, pages, blocks * (uint32_t)SN_BLOCK_PAGES);
+    return first;
+}
+
+uint32_t
+sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
+             uint8_t *old_class)
+{
+    uint64_t lacks;
+    uint32_t first = sn_pool_try_take(pool, blocks, pages, who, zero, old_class, &lacks);
+    for (int round = 0; !first && round < SN_POOL_ROUNDS; round++) {
+        if (!sn_pool_make_room(pool, lacks))
+            return 0;
+        first = sn_pool_try_take(pool, blocks, pages, who, zero, old_class, &lacks);
+    }
     return first;
 }
 
@@ -348,19 +410,25 @@ sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots)
 
 /* ---- purge ----------------------------------------------------------------------------------- */
 
-/* Takes the oldest dirty run out of the lists, if it is old enough. */
+/* What one call of the kernel gives back at most, 4 MiB: about 100 us. Whoever finds the limit
+ * reached waits for no more than that. */
+#define PIECE_BLOCKS 64
+
+/* Takes the oldest dirty run, or the front of it, out of the lists, if it is old enough. */
 static uint32_t
-begin_purge_locked(struct sn_pool *pool, uint64_t before_ns, uint64_t *next_ns)
+begin_purge_locked(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks, uint64_t *next_ns)
 {
     uint32_t first = pool->oldest;
     *next_ns = SN_POOL_NONE_LEFT;
     if (!first)
         return 0;
-    *next_ns = pool->spans[first].u.since_ns;
+    struct sn_span *run = &pool->spans[first];
+    *next_ns = run->u.since_ns;
     if (*next_ns > before_ns)
         return 0;
-    unlink_run_locked(pool, first);
-    sn_span_set_state(&pool->spans[first], SN_SPAN_PURGING);
+    split_off_locked(pool, first, (uint32_t)sn_min(run->blocks, max_blocks));
+    sn_span_set_state(run, SN_SPAN_PURGING);
+    pool->purging++;
     return first;
 }
 
@@ -368,6 +436,8 @@ static uint64_t
 end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
 {
     struct sn_span *run = &pool->spans[first];
+    pool->purging--;
+    pool->purges++;
     sn_store_relaxed(&pool->last_purge_failed, !released);
     if (!released) {
         sn_owner_add(&pool->purge_failures, 1);
@@ -384,30 +454,80 @@ end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
     sn_owner_add(&pool->released_bytes, bytes);
     insert_run_locked(pool, first, 0);
+    sn_budget_refund(pool->budget, bytes); /* before those who wait for it go on */
     return bytes;
+}
+
+struct piece {
+    uint32_t blocks;  /* 0: nothing was old enough */
+    uint64_t bytes;   /* released; 0 with blocks: the kernel refused, or nothing was committed */
+    uint64_t next_ns; /* as sn_pool_purge */
+    bool refused;
+};
+
+static struct piece
+purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
+{
+    struct piece piece = {0};
+    sn_lock(&pool->lock);
+    uint32_t first = begin_purge_locked(pool, before_ns, (uint32_t)sn_min(max_blocks, PIECE_BLOCKS),
+                                        &piece.next_ns);
+    sn_unlock(&pool->lock);
+    if (!first)
+        return piece;
+    /* Outside the lock: the kernel may take a while, and the run is in no list. */
+    piece.blocks = pool->spans[first].blocks;
+    sn_hook(SN_HOOK_PURGE, pool);
+    piece.refused = !sn_os_discard(pool->arena + sn_span_offset(first),
+                                   (size_t)piece.blocks << SN_BLOCK_SHIFT);
+    sn_lock(&pool->lock);
+    piece.bytes = end_purge_locked(pool, first, !piece.refused);
+    pthread_cond_broadcast(&pool->purged);
+    sn_unlock(&pool->lock);
+    return piece;
 }
 
 size_t
 sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns)
 {
     size_t released = 0;
-    for (;;) {
-        sn_lock(&pool->lock);
-        uint32_t first = begin_purge_locked(pool, before_ns, next_ns);
-        sn_unlock(&pool->lock);
-        if (!first)
-            return released;
-        /* Outside the lock: the kernel may take a while, and the run is in no list. */
-        size_t length = (size_t)pool->spans[first].blocks << SN_BLOCK_SHIFT;
-        bool done = sn_os_discard(pool->arena + sn_span_offset(first), length);
-        sn_lock(&pool->lock);
-        uint64_t bytes = end_purge_locked(pool, first, done);
-        sn_unlock(&pool->lock);
-        sn_budget_refund(pool->budget, bytes);
-        released += bytes;
-        if (!done || (max_bytes != 0 && released >= max_bytes))
-            return released;
-    }
+    uint32_t left = max_bytes == 0 ? UINT32_MAX
+                                   : (uint32_t)sn_min(sn_max(max_bytes >> SN_BLOCK_SHIFT, 1),
+                                                      UINT32_MAX);
+    struct piece piece;
+    do {
+        piece = purge_piece(pool, before_ns, left);
+        released += piece.bytes;
+        left -= piece.blocks;
+    } while (piece.blocks > 0 && !piece.refused && left > 0);
+    *next_ns = piece.next_ns;
+    return released;
+}
+
+/* Waits for the purges of others that are under way. False: there are none. */
+static bool
+await_purges(struct sn_pool *pool)
+{
+    sn_lock(&pool->lock);
+    bool any = pool->purging > 0;
+    uint64_t enough = pool->purges + pool->purging;
+    while (pool->purging > 0 && pool->purges < enough)
+        pthread_cond_wait(&pool->purged, &pool->lock.mutex);
+    sn_unlock(&pool->lock);
+    return any;
+}
+
+bool
+sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
+{
+    uint64_t released = 0;
+    struct piece piece = {0};
+    do {
+        uint64_t wanted = (bytes - released + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
+        piece = purge_piece(pool, UINT64_MAX, (uint32_t)sn_min(sn_max(wanted, 1), PIECE_BLOCKS));
+        released += piece.bytes;
+    } while (piece.blocks > 0 && !piece.refused && released < bytes);
+    return (released < bytes && await_purges(pool)) || released > 0;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -424,11 +544,27 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
     pool->class_of = (uint8_t *)(pool->bitmaps + (size_t)blocks * SN_BITMAP_LINES * SN_LINE_WORDS);
     pool->bin_class = pool->class_of + blocks;
     sn_lock_init(&pool->lock, SN_RANK_POOL);
+    pthread_cond_init(&pool->purged, NULL);
     pool->high = 1;
     if (blocks > 1) {
         sn_span_set_state(&pool->spans[1], SN_SPAN_CLEAN);
         pool->spans[1].blocks = blocks - 1;
         pool->spans[1].class_id = SN_CLASS_NONE;
-        link_run_locked(pool, 1, 0);
+        link_run_locked(pool, 1, 0, 0);
     }
+}
+
+void
+sn_pool_after_fork_child(struct sn_pool *pool)
+{
+    pthread_cond_init(&pool->purged, NULL);
+    sn_lock(&pool->lock);
+    pool->purging = 0;
+    for (uint32_t number = 1; number < pool->high; number++) {
+        if (sn_span_state(&pool->spans[number]) != SN_SPAN_PURGING)
+            continue;
+        sn_span_set_state(&pool->spans[number], SN_SPAN_DIRTY); /* or zero by now: either is right */
+        insert_run_locked(pool, number, sn_os_now_ns());
+    }
+    sn_unlock(&pool->lock);
 }

@@ -99,6 +99,9 @@ struct sn_pool {
     uint64_t bin_used[2];          /* which bins hold a run */
     uint32_t oldest, youngest;     /* DIRTY runs by age */
     uint32_t line_high[SN_BITMAP_LINES];
+    uint32_t purging;      /* runs in that state */
+    uint64_t purges;       /* that have ended */
+    pthread_cond_t purged; /* one more has */
 
     /* written under lock, read by anybody */
     uint32_t high;            /* blocks below this were used at some time */
@@ -128,13 +131,28 @@ void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *meta
 uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                       bool *zero, uint8_t *old_class);
 
+/** The same without asking the kernel for room, for callers with a lock. 0: sn_pool_make_room for
+ * *lacks bytes, without the lock, then try again. */
+uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages,
+                          enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks);
+
+/**
+ * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
+ * there are, so that clean runs grow together), and waits for those that others are giving back just
+ * now: they stand against the limit and are nobody's. The caller holds no lock of a class. False:
+ * nothing was to be had.
+ */
+bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
+/** After so many of these without success others are faster. */
+#define SN_POOL_ROUNDS 4
+
 /** Gives a span's run back: dirty, waiting for reuse or purge. */
 void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
 
 /**
  * Gives pages of dirty runs back to the kernel: those free since before_ns or earlier, oldest
- * first, at most max_bytes (0: no bound; a run is never split). *next_ns: since when the oldest
- * left is free, SN_POOL_NONE_LEFT for none. Result: bytes released.
+ * first, at most max_bytes (rounded down to blocks, at least one; 0: no bound). *next_ns: since when
+ * the oldest left is free, SN_POOL_NONE_LEFT for none. Result: bytes released.
  */
 size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns);
 #define SN_POOL_NONE_LEFT UINT64_MAX
@@ -154,6 +172,9 @@ size_t sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_
 
 /** Charges the first `pages` pages of a trimmed span again. False: max_bytes; nothing changed. */
 bool sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_charge who);
+
+/** In a forked child: runs that other threads were purging are free again. */
+void sn_pool_after_fork_child(struct sn_pool *pool);
 
 /** Charges bitmap lines that a class with so many slots touches in this block. */
 void sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots);

@@ -17,6 +17,7 @@ static struct sn_thread_cache no_cache; /* of no store */
 #define NONE4 &no_cache, &no_cache, &no_cache, &no_cache
 _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE4, NONE4, NONE4, NONE4};
 _Static_assert(SN_TLS_ENTRIES == 16, "all are initialised");
+_Thread_local unsigned sn_calls_on_spares;
 static _Thread_local struct sn_thread_cache *my_caches;
 
 #define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
@@ -239,28 +240,36 @@ find_mine(const struct sn_caches *caches)
     return found;
 }
 
+/* NULL: no memory, or max_bytes does not allow for one more: the spare cache must do. */
 static struct sn_thread_cache *
 join(struct sn_caches *caches)
 {
+    struct sn_budget *budget = caches->heap->pool->budget;
     pthread_once(&exit_once, make_exit_key);
-    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0)
+    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
+        sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
         return NULL;
     struct sn_thread_cache *cache = make_cache();
     if (!cache)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
     sn_lock(&registry);
-    cache->next_of_thread = my_caches;
-    my_caches = cache;
     sn_lock(&caches->lock);
-    cache->held += sn_load_relaxed(&caches->walkers);
-    cache->next = caches->all;
-    caches->all = cache;
-    caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
-    sn_budget_charge(caches->heap->pool->budget, sizeof(*cache), SN_CHARGE_ALWAYS);
+    bool charged = sn_budget_charge(budget, sizeof(*cache), SN_CHARGE_APPLICATION);
+    if (charged) {
+        cache->next_of_thread = my_caches;
+        my_caches = cache;
+        cache->held += sn_load_relaxed(&caches->walkers);
+        cache->next = caches->all;
+        caches->all = cache;
+        caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
+    }
     sn_unlock(&caches->lock);
     sn_unlock(&registry);
-    return cache;
+    if (charged)
+        return cache;
+    sn_os_free(cache);
+    return NULL;
 }
 
 bool
@@ -278,7 +287,7 @@ sn_cache_self_slow(struct sn_caches *caches)
 {
     int saved = errno;
     struct sn_thread_cache *cache = find_mine(caches);
-    if (!cache)
+    if (!cache && sn_calls_on_spares == 0)
         cache = join(caches);
     errno = saved;
     if (!cache)
@@ -326,6 +335,24 @@ may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
     return true;
 }
 
+/* A bin's array of another size, charged; NULL: no memory, or max_bytes. */
+static uint64_t *
+make_array(struct sn_caches *caches, const struct sn_bin *bin, uint32_t cap)
+{
+    uint64_t bytes = (cap - bin->cap) * sizeof(bin->slots[0]);
+    uint64_t *slots = sn_os_zalloc(cap * sizeof(slots[0]));
+    if (!slots)
+        return NULL;
+    if (!sn_budget_charge(caches->heap->pool->budget, bytes, SN_CHARGE_APPLICATION)) {
+        sn_os_free(slots);
+        return NULL;
+    }
+    sn_add_relaxed(&caches->arrays_bytes, bytes);
+    if (bin->slots)
+        memcpy(slots, bin->slots, bin->count * sizeof(slots[0]));
+    return slots;
+}
+
 /* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
 static void
 try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
@@ -338,18 +365,13 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
     uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
     if (more == 0 || !may_grow(caches, cache, more))
         return;
-    uint64_t *slots = sn_os_zalloc(cap * sizeof(slots[0]));
+    uint64_t *slots = make_array(caches, bin, cap);
     if (!slots) {
         sn_sub_relaxed(&caches->total_cap_bytes, more);
         cache->cap_bytes -= more;
         return;
     }
-    if (bin->slots)
-        memcpy(slots, bin->slots, bin->count * sizeof(slots[0]));
     sn_os_free(bin->slots);
-    uint64_t bytes = (cap - bin->cap) * sizeof(slots[0]);
-    sn_add_relaxed(&caches->arrays_bytes, bytes);
-    sn_budget_charge(caches->heap->pool->budget, bytes, SN_CHARGE_ALWAYS);
     bin->slots = slots;
     bin->cap = cap;
 }

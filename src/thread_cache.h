@@ -255,6 +255,10 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
         sn_owner_add(counter, by);
 }
 
+/** Calls of this thread under way that began with a spare cache: until they end it gets none of its
+ * own, so that a call ends with the cache that it began with. */
+extern _Thread_local unsigned sn_calls_on_spares;
+
 /**
  * Around a call that takes the long way: what it counts and what it publishes come at different
  * moments, and a checker must know. (Fast paths are between enter and leave.)
@@ -263,10 +267,12 @@ static inline void
 sn_cache_begin(struct sn_caches *caches)
 {
     struct sn_thread_cache *cache = sn_cache_self(caches);
-    if (sn_unlikely(cache->shared))
+    if (sn_unlikely(cache->shared)) {
+        sn_calls_on_spares++;
         sn_add_relaxed(&cache->pending, 1);
-    else
+    } else {
         sn_store_release(&cache->pending, cache->pending + 1);
+    }
 }
 
 static inline void
@@ -274,10 +280,12 @@ sn_cache_end(struct sn_caches *caches)
 {
     /* Looked up again: a callback may have run in between. A detach in it keeps the cache. */
     struct sn_thread_cache *cache = sn_cache_self(caches);
-    if (sn_unlikely(cache->shared))
+    if (sn_unlikely(cache->shared)) {
         sn_sub_relaxed(&cache->pending, 1);
-    else
+        sn_calls_on_spares--;
+    } else {
         sn_store_release(&cache->pending, cache->pending - 1);
+    }
 }
 
 /** Counts an allocation, or a free, that went the long way. */

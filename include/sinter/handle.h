@@ -638,12 +638,16 @@ HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 /* ---- compaction ------------------------------------------------------------------------------ */
 
 /**
- * Starts the background thread (as setting defrag.enabled to yes). 0, also when it runs already;
- * -EAGAIN when no thread can be had; -ENOTSUP in a forked child.
+ * Starts the background thread (as setting defrag.enabled to yes). 0, also when it runs already, or
+ * is just being stopped: then it goes on once it has wound down. -EAGAIN when no thread can be had;
+ * -ENOTSUP in a forked child; -EBUSY while the store is being destroyed (from a callback).
  */
 HANDLE_API int handle_defrag_start(handle_store *store);
 
-/** Stops it (as defrag.enabled no) and waits until it has ended; a batch under way is called off.
+/**
+ * Stops it (as defrag.enabled no) and waits until it has ended; a batch under way is called off.
+ * Stops at once all wait. A start at the same time wins if it is the later of the two. 0; -EDEADLK
+ * inside a section, or from a callback that the thread itself makes.
  */
 HANDLE_API int handle_defrag_stop(handle_store *store);
 

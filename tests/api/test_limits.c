@@ -209,6 +209,131 @@ no_pressure_without_a_limit(void **state)
     fixture->pressure_context = NULL;
 }
 
+/* ---- the limit met by the table -------------------------------------------------------------- */
+
+/* A store full of cells, every second freed: slots for handles there are, but no pages for the
+ * table. */
+struct tableless {
+    handle_cell *cells;
+    unsigned n;
+    handle_cell large;
+    handle_t last;
+    unsigned calls;
+};
+
+static void
+free_one_handle(void *opaque, handle_store *store, size_t bytes)
+{
+    struct tableless *t = ((struct fixture *)opaque)->pressure_context;
+    (void)bytes;
+    if (!t)
+        return;
+    t->calls++;
+    if (t->last != HANDLE_NULL)
+        handle_free(store, t->last);
+    t->last = HANDLE_NULL;
+}
+
+static bool
+one_more_handle(handle_store *store, handle_t *handle)
+{
+    errno = 0;
+    *handle = handle_alloc(store, 100);
+    return *handle != HANDLE_NULL;
+}
+
+static void
+fill_with_cells(struct fixture *fixture, struct tableless *t)
+{
+    handle_t handle;
+    fixture->options.max_bytes = 16 * MIB;
+    fixture->options.purge_delay_ms = -1;
+    fixture->options.thread_cache_bytes = 0;
+    fixture->options.defrag.enabled = false;
+    fixture->options.pressure = free_one_handle;
+    fixture_reopen(fixture);
+    memset(t, 0, sizeof(*t)); /* it stays where it is: cells */
+    t->cells = calloc(MOST, sizeof(handle_cell));
+    section_enter();
+    assert_non_null(handle_cell_alloc(fixture->store, &t->large, MIB, 0));
+    while (handle_cell_alloc(fixture->store, &t->cells[t->n], 100, 0)) {
+        t->n++;
+        assert_true(t->n < MOST);
+    }
+    for (unsigned i = 0; i < t->n; i += 2)
+        assert_int_equal(handle_cell_free_now(fixture->store, &t->cells[i]), 0);
+    section_leave();
+    while (one_more_handle(fixture->store, &handle))
+        t->last = handle;
+    assert_int_equal(errno, ENOMEM);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->free_slot > MIB); /* or it was not the table that met the limit */
+    free(stats);
+}
+
+static void
+free_cells(struct fixture *fixture, struct tableless *t)
+{
+    section_enter();
+    for (unsigned i = 0; i < t->n; i++)
+        handle_cell_free(fixture->store, &t->cells[i]);
+    handle_cell_free(fixture->store, &t->large);
+    section_leave();
+    free(t->cells);
+    fixture->pressure_context = NULL;
+}
+
+/* Fails when a missing table page is ENOMEM at once, without a look at empty spans: seen. */
+static void
+table_gets_what_empty_spans_hold(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct tableless t;
+    handle_t handle;
+    fill_with_cells(fixture, &t);
+    section_enter();
+    assert_int_equal(handle_cell_free_now(fixture->store, &t.large), 0);
+    section_leave();
+    assert_true(one_more_handle(fixture->store, &handle));
+    assert_within_limit(fixture->store, 16 * MIB);
+    free_cells(fixture, &t);
+}
+
+/* Fails when the callback is not asked for a table page: seen. */
+static void
+table_asks_for_pressure(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct tableless t;
+    handle_t handle;
+    fill_with_cells(fixture, &t);
+    fixture->pressure_context = &t;
+    assert_true(one_more_handle(fixture->store, &handle)); /* in the entry that it freed */
+    assert_int_equal(t.calls, 1);
+    assert_false(one_more_handle(fixture->store, &handle));
+    assert_int_equal(t.calls, 2);
+    free_cells(fixture, &t);
+}
+
+/* Fails when a missing table page is ENOMEM although limbo would bring it: seen. */
+static void
+table_waits_for_limbo(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct tableless t;
+    handle_t handle;
+    fill_with_cells(fixture, &t);
+    section_enter(); /* what is freed now stays in limbo */
+    for (unsigned i = 1; i < t.n; i += 2)
+        assert_int_equal(handle_cell_free(fixture->store, &t.cells[i]), 0);
+    assert_false(one_more_handle(fixture->store, &handle));
+    assert_int_equal(errno, EAGAIN);
+    section_leave();
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    assert_true(one_more_handle(fixture->store, &handle));
+    free_cells(fixture, &t);
+}
+
 /* ---- reclaim, purge -------------------------------------------------------------------------- */
 
 static uint64_t
@@ -319,6 +444,9 @@ group_limits(void)
         STORE_TEST(limit_lowered_under_load),
         STORE_TEST(pressure_frees_and_the_allocation_succeeds),
         STORE_TEST(no_pressure_without_a_limit),
+        STORE_TEST(table_gets_what_empty_spans_hold),
+        STORE_TEST(table_asks_for_pressure),
+        STORE_TEST(table_waits_for_limbo),
         STORE_TEST(reclaim_empties_limbo),
         STORE_TEST(purge_gives_back),
         STORE_TEST(purge_without_delay),

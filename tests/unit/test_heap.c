@@ -625,6 +625,92 @@ test_freed_bytes_wake(void **state)
     free(slots);
 }
 
+/* ---- flags of a span ------------------------------------------------------------------------- */
+
+struct flagged {
+    struct world *world;
+    uint64_t slot;
+    unsigned ended;
+};
+
+/* Thread 0 notes damage; the other sets and clears a flag of its own all the time. */
+static void
+change_flags(void *arg, unsigned index)
+{
+    struct flagged *f = arg;
+    struct sn_span *span = sn_span_at(&f->world->pool, f->slot);
+    uint32_t number = number_of(f->world, f->slot);
+    struct sn_heap_class *hc = &f->world->heap.of[span->class_id];
+    for (unsigned i = 0; index == 0 && i < scaled(300000); i++) {
+        sn_heap_note_damage(&f->world->heap, f->slot);
+        sn_lock(&hc->lock);
+        thread_check(span->flags & SN_SPAN_DAMAGED);
+        span->flags = 0;
+        sn_unlock(&hc->lock);
+    }
+    while (index != 0 && !__atomic_load_n(&f->ended, __ATOMIC_ACQUIRE)) {
+        thread_check(sn_heap_hold(&f->world->heap, number, 0));
+        thread_check(!sn_heap_reopen(&f->world->heap, number, SN_SPAN_TRIED, 1));
+    }
+    if (index == 0)
+        __atomic_store_n(&f->ended, 1, __ATOMIC_RELEASE);
+}
+
+/* Fails when the flag is set without the class's lock: seen with that, within a few thousand turns,
+ * by the flag that another thread's read and write lost. */
+static void
+test_damage_is_noted_for_good(void **state)
+{
+    static struct flagged f;
+    f = (struct flagged){.world = *state};
+    f.slot = take_one(f.world, class_for(f.world, CLASS_OF));
+    run_threads(2, change_flags, &f);
+    assert_class_sound(f.world, class_for(f.world, CLASS_OF));
+}
+
+/* ---- at the limit ---------------------------------------------------------------------------- */
+
+static unsigned purges_seen;
+
+static void
+holds_no_class(enum sn_hook_point point, const void *object)
+{
+    (void)object;
+    if (point != SN_HOOK_PURGE)
+        return;
+    purges_seen++;
+    thread_check(sn_lock_held[SN_RANK_CLASS] == 0);
+}
+
+/*
+ * The room for a new span is with the pool, in pages that must be given back first. Fails when the
+ * class's lock is held while the kernel does so: seen with sn_pool_take in its place.
+ */
+static void
+test_no_lock_while_the_kernel_is_asked(void **state)
+{
+    struct world *world = *state;
+    unsigned small = class_for(world, CLASS_OF), large = class_for(world, 25000);
+    uint64_t *slots = take_spans(world, small, 24);
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES + 8192;
+    for (uint32_t i = 0; i < 24 * world->classes.of[small].slots; i++) {
+        if (number_of(world, slots[i]) % 2)
+            put_one(world, small, slots[i]); /* every other block is free: none is long enough */
+    }
+    assert_in_range(world->classes.of[large].blocks, 2, SN_SPAN_BLOCKS_MAX);
+    purges_seen = 0;
+    __atomic_store_n(&sn_hook_fn, holds_no_class, __ATOMIC_RELEASE);
+    uint64_t slot = take_one(world, large);
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
+    assert_int_not_equal(slot, 0);
+    assert_true(purges_seen > 0);
+    assert_true(world->budget.committed <= world->budget.max_bytes);
+    assert_class_sound(world, large);
+    assert_class_sound(world, small);
+    assert_pool_sound(world);
+    free(slots);
+}
+
 /* ---- a random sequence ----------------------------------------------------------------------- */
 
 #define OWNED_MAX 6000
@@ -747,6 +833,8 @@ main(void)
         HEAP_TEST(test_large_objects),
         HEAP_TEST(test_large_objects_that_do_not_fit),
         HEAP_TEST(test_freed_bytes_wake),
+        HEAP_TEST(test_damage_is_noted_for_good),
+        HEAP_TEST(test_no_lock_while_the_kernel_is_asked),
         HEAP_TEST(test_random_sequence),
     };
     return cmocka_run_group_tests_name("heap", tests, NULL, NULL);

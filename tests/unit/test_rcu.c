@@ -383,8 +383,8 @@ test_fork_keeps_the_thread_out(void **state)
 {
     (void)state;
     struct client *client = client_add(get(), 0);
-    sn_rcu_before_fork(client->rcu);
-    sn_rcu_before_fork(client->rcu); /* a second store's */
+    sn_rcu_before_fork(client->rcu, true);
+    sn_rcu_before_fork(client->rcu, true); /* a second store's */
     unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
     sn_rcu_nudge(client->rcu, true);
     for (unsigned i = 0; i < 20; i++)

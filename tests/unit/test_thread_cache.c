@@ -827,6 +827,47 @@ test_spare_cache_is_shared(void **state)
     assert_int_equal(limbo_length(world, sn_caches_take_limbo(&world->caches)), 750);
 }
 
+/* Memory comes back within a call. Fails when the call goes on with a cache of its own: seen, the
+ * spare then says for ever that a call is under way, and the other that 2^32 - 1 are. */
+static void
+test_call_ends_with_the_cache_it_began_with(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    sn_caches_detach(&world->caches);
+    fail_next(SN_FAULT_MALLOC, 0, 1);
+    sn_cache_begin(&world->caches);
+    assert_int_equal(fail_none(), 1);
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
+    sn_cache_begin(&world->caches); /* a callback's */
+    sn_cache_end(&world->caches);
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
+    assert_int_equal(world->caches.spare->pending, 1);
+    sn_cache_end(&world->caches);
+    assert_int_equal(world->caches.spare->pending, 0);
+    struct sn_thread_cache *own = sn_cache_self(&world->caches);
+    assert_ptr_not_equal(own, world->caches.spare);
+    assert_int_equal(own->pending, 0);
+    assert_int_equal(sums_of(world).busy, 0);
+}
+
+/* Fails when caches are charged whatever the limit says: seen, committed passes it. */
+static void
+test_no_cache_beyond_the_limit(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 1000);
+    sn_caches_detach(&world->caches);
+    uint64_t committed = world->budget.committed;
+    world->budget.max_bytes = committed + SN_RESERVE_BYTES + 4096;
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
+    assert_int_equal(sums_of(world).threads, 0);
+    assert_int_equal(world->budget.committed, committed);
+    assert_true(world->budget.peak <= world->budget.max_bytes);
+    world->budget.max_bytes = 0;
+    assert_ptr_not_equal(sn_cache_self(&world->caches), world->caches.spare);
+    give(world, class_id, take(world, class_id));
+}
+
 /* ---- owners and takers at once --------------------------------------------------------------- */
 
 #define STORM_SLOTS 300
@@ -928,6 +969,8 @@ main(void)
         CACHE_TEST(test_stores_share_a_place),
         cmocka_unit_test(test_store_ends_before_its_threads),
         CACHE_TEST(test_spare_cache_is_shared),
+        CACHE_TEST(test_call_ends_with_the_cache_it_began_with),
+        CACHE_TEST(test_no_cache_beyond_the_limit),
         CACHE_TEST(test_owners_against_takers),
     };
     return cmocka_run_group_tests_name("thread_cache", tests, NULL, NULL);

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_transitions.c - starts, stops and forks that meet each other, a grace period, a walk, a
+ * purge: who waits for whom, and who wins.
+ */
+#include "race.h"
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void
+nap(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    wait_begin();
+    nanosleep(&moment, NULL);
+    wait_end();
+}
+
+/* Long enough for another thread to get to where it waits, most likely; either way is right. */
+static void
+give_way(void)
+{
+    for (unsigned i = 0; i < 10; i++)
+        nap();
+}
+
+static bool
+thread_is(struct sn_defrag *d, bool running)
+{
+    sn_lock(&d->wake_lock);
+    bool is = d->running && !d->stopping;
+    sn_unlock(&d->wake_lock);
+    return is == running;
+}
+
+/* The background thread stands where it has just marked the target. */
+static struct stage *
+mover_stands(struct race *race)
+{
+    ground_make(race, false);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    stage_wait(stage);
+    return stage;
+}
+
+/* size: whether there was a thread when stop returned. */
+static void
+body_stop(struct actor *actor)
+{
+    struct sn_defrag *d = actor->race->store->defrag;
+    actor->result = handle_defrag_stop(actor->race->store);
+    sn_lock(&d->wake_lock);
+    actor->size = d->running;
+    sn_unlock(&d->wake_lock);
+}
+
+static bool
+is_stopping(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool stopping = d->stopping;
+    sn_unlock(&d->wake_lock);
+    return stopping;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+/* Fails when a start while a stop waits is taken for one of a thread that runs anyway: seen, the
+ * option says yes, there is no thread, and nothing is moved for ever. */
+static void
+test_start_during_a_stop(void **state)
+{
+    struct race *race = *state;
+    struct sn_defrag *d = race->store->defrag;
+    struct stage *stage = mover_stands(race);
+    struct actor *stopper = actor_start(race, body_stop);
+    while (!is_stopping(d))
+        nap();
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    stage_go(stage);
+    actor_join(stopper);
+    assert_int_equal(stopper->result, 0);
+    assert_true(thread_is(d, true));
+    assert_true(race->store->options.defrag.enabled);
+    ground_verify(race);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    assert_true(thread_is(d, false));
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* The last word counts: stop, start, stop. */
+static void
+test_stop_after_a_start_during_a_stop(void **state)
+{
+    struct race *race = *state;
+    struct sn_defrag *d = race->store->defrag;
+    struct stage *stage = mover_stands(race);
+    struct actor *first = actor_start(race, body_stop);
+    while (!is_stopping(d))
+        nap();
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    struct actor *second = actor_start(race, body_stop);
+    while (sn_load_relaxed(&race->store->options.defrag.enabled))
+        nap();
+    stage_go(stage);
+    actor_join(first);
+    actor_join(second);
+    assert_true(thread_is(d, false));
+    assert_false(d->running);
+    assert_int_equal(handle_defrag_start(race->store), 0); /* and on again */
+    assert_true(thread_is(d, true));
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* Fails when the second stop returns while the first still waits: seen, a thread runs on. */
+static void
+test_two_stops(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage = mover_stands(race);
+    struct actor *stopper[2];
+    for (unsigned i = 0; i < 2; i++)
+        stopper[i] = actor_start(race, body_stop);
+    give_way();
+    stage_go(stage);
+    for (unsigned i = 0; i < 2; i++) {
+        actor_join(stopper[i]);
+        assert_int_equal(stopper[i]->result, 0);
+        assert_int_equal(stopper[i]->size, 0);
+    }
+    assert_false(race->store->defrag->running);
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* What a callback may see while destroy waits for the thread. */
+static void
+test_start_when_destroy_began(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    sn_defrag_end(race->store);
+    assert_true(thread_is(race->store->defrag, false));
+    assert_int_equal(handle_defrag_start(race->store), -EBUSY);
+    assert_false(race->store->defrag->running);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    assert_int_equal(handle_defrag_start(race->store), -EBUSY);
+    race->store->defrag->ended = false; /* destroy goes on at the tear-down */
+    ground_verify(race);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static unsigned gp_was_let_go;
+
+/* result: whether before_fork came back only after the grace period. */
+static void
+body_prepare_fork(struct actor *actor)
+{
+    handle_store_before_fork(actor->race->store);
+    actor->result = (int)__atomic_load_n(&gp_was_let_go, __ATOMIC_ACQUIRE);
+    handle_store_after_fork_parent(actor->race->store);
+}
+
+/*
+ * In synchronize_rcu the grace-period thread holds locks of liburcu, which a child would inherit.
+ * Fails when before_fork does not wait for its return: seen.
+ */
+static void
+test_fork_waits_for_the_grace_period(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    __atomic_store_n(&gp_was_let_go, 0, __ATOMIC_RELEASE);
+    struct stage *stage = stage_arm(race, SN_HOOK_GP_START, NULL);
+    thing_free(race, race->target);
+    stage_wait(stage);
+    struct actor *forker = actor_start(race, body_prepare_fork);
+    give_way();
+    __atomic_store_n(&gp_was_let_go, 1, __ATOMIC_RELEASE);
+    stage_go(stage);
+    actor_join(forker);
+    assert_int_equal(forker->result, 1);
+    ground_verify(race);
+    ground_settle(race); /* grace periods go on */
+}
+
+#define CHILD_CHECK(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: in the child: %s does not hold\n", __FILE__, __LINE__,         \
+                    #condition);                                                                   \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)object;
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+static void
+child_works(struct race *race)
+{
+    unsigned live = 0, visited = 0;
+    for (unsigned i = 0; i < THINGS; i++)
+        live += race->things[i].live;
+    CHILD_CHECK(handle_store_each(race->store, count_visit, &visited) == 0);
+    CHILD_CHECK(visited == live);
+    CHILD_CHECK(race->store->pool.purging == 0);
+    for (unsigned i = 0; i < 200; i++)
+        CHILD_CHECK(handle_alloc(race->store, THING_BYTES) != HANDLE_NULL);
+    CHILD_CHECK(handle_store_purge(race->store, NULL) == 0);
+    CHILD_CHECK(race->store->pool.empty_bytes == 0);
+    CHILD_CHECK(handle_store_check(race->store, NULL, NULL) == 0);
+    CHILD_CHECK(handle_store_destroy(race->store) == 0);
+    _exit(0);
+}
+
+static void
+check_fork(struct race *race)
+{
+    int status = 0;
+    fflush(NULL);
+    handle_store_before_fork(race->store);
+    flavour_before_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(300); /* the end of a child that would hang */
+        flavour_after_fork_child();
+        handle_store_after_fork_child(race->store);
+        child_works(race);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(race->store);
+    assert_true(child > 0);
+    wait_begin();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    wait_end();
+    assert_int_equal(status, 0);
+}
+
+static int
+stay_once(void *opaque, const struct handle_object *object)
+{
+    struct actor *actor = opaque;
+    (void)object;
+    if (actor->size++ == 2)
+        actor_stays(actor);
+    return 0;
+}
+
+static void
+body_walk(struct actor *actor)
+{
+    actor->result = handle_store_each(actor->race->store, stay_once, actor);
+}
+
+/* Fails when the child finds the walk's lock taken, or its span held for ever: seen with each. */
+static void
+test_fork_during_a_walk(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* it does not follow a fork from a process with threads */
+    ground_make(race, false);
+    struct actor *walker = actor_start(race, body_walk);
+    actor_await(walker);
+    check_fork(race);
+    actor_leave(walker);
+    actor_join(walker);
+    assert_int_equal(walker->result, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+body_purge(struct actor *actor)
+{
+    actor->result = handle_store_purge(actor->race->store, NULL);
+}
+
+/* Fails when the run that another thread was purging stays so in the child: seen, it counts as
+ * empty memory for ever. */
+static void
+test_fork_during_a_purge(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip();
+    set_option(race->store, "purge_delay_ms", "-1");
+    ground_make(race, false);
+    section_enter();
+    handle_t large = handle_alloc(race->store, 300000);
+    assert_int_equal(handle_free_now(race->store, large), 0);
+    section_leave();
+    struct stage *stage = stage_arm(race, SN_HOOK_PURGE, &race->store->pool);
+    struct actor *purger = actor_start(race, body_purge);
+    stage_wait(stage);
+    check_fork(race);
+    stage_go(stage);
+    actor_join(purger);
+    assert_int_equal(purger->result, 0);
+    assert_int_equal(race->store->pool.empty_bytes, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_start_during_a_stop),
+        RACE_TEST(test_stop_after_a_start_during_a_stop),
+        RACE_TEST(test_two_stops),
+        RACE_TEST(test_start_when_destroy_began),
+        RACE_TEST(test_fork_waits_for_the_grace_period),
+        RACE_TEST(test_fork_during_a_walk),
+        RACE_TEST(test_fork_during_a_purge),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("transitions " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}
