@@ -48,11 +48,8 @@ END
 # Every stage builds with gcc, C++ included: the package is tested from C++ too.
 packages_base()
 {
-    need_packages 'to build' gcc=gcc g++=g++ libc6-dev cmake=cmake pkg-config=pkg-config \
-        liburcu-dev libcmocka-dev
-    if ! command -v ninja >/dev/null 2>&1 && ! command -v make >/dev/null 2>&1; then
-        need_packages 'to build' ninja-build
-    fi
+    need_build_tools
+    need_packages 'to build' g++=g++ liburcu-dev libcmocka-dev
 }
 
 packages_lint()
@@ -85,6 +82,7 @@ packages_tsan()
 packages_main()
 {
     want_packages 'to check the models of the protocol' spin=spin
+    want_packages 'to compare the ABI with its description' abigail-tools=abidw
     want_packages 'for benchmarks that count instructions' valgrind=valgrind
     want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
     want_packages 'for examples inside event loops' libuv1-dev libevent-dev
@@ -112,13 +110,8 @@ build()
 {
     preset=$1
     shift
-    generator=
-    if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null 2>&1; then
-        generator=Ninja
-    fi
     note "Configuring and building build/$preset"
-    cmake --preset "$preset" ${generator:+-G "$generator"} -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
-        --log-level=STATUS "$@" &&
+    cmake --preset "$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON --log-level=STATUS "$@" &&
         cmake --build --preset "$preset" --parallel "$jobs"
 }
 
