@@ -129,7 +129,7 @@ struct rcu_flavor_struct; /* <urcu/flavor.h> */
 /** Names one object of one store: generation:24, index:40. Opaque; compare with ==. 0 is never
  * issued. */
 typedef uint64_t handle_t;
-#define HANDLE_NULL ((handle_t)0)
+#define HANDLE_NULL UINT64_C(0)
 
 /** A store: an address range, its objects, statistics and one defragmenter. */
 typedef struct handle_store handle_store;
@@ -254,7 +254,7 @@ struct handle_store_options {
 };
 /* clang-format off */
 #define HANDLE_STORE_OPTIONS_INIT \
-    {sizeof(struct handle_store_options), "store", false, 0, 8, 0, 0, 0, \
+    {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
      {true, 1u << 20, 1, 10, 5, 50, 500, true}}
 /* clang-format on */
@@ -753,10 +753,16 @@ struct handle_store_head {
     int64_t table_end; /* number of entries, with the top bit set; constant */
     uint64_t arena;    /* address of offset 0; constant */
 };
-#define HANDLE_TABLE_OFFSET ((size_t)1 << 20)
+#define HANDLE_TABLE_OFFSET (UINT64_C(1) << 20)
 #define HANDLE_OFFSET_MASK  UINT64_C(0x000000fffffffff8)
 #define HANDLE_MATCH_MASK   UINT64_C(0xffffff0000000001)
 #define HANDLE_ENTRY_MASK   UINT64_C(0x8000007fffffffff)
+
+#ifdef __cplusplus /* what follows is C as well: casts and NULL */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
+#endif
 
 /*
  * Acquire in both: orders the object's contents after the word that names it; pairs with the
@@ -799,6 +805,10 @@ handle_cell_deref(const handle_store *store, const handle_cell *cell)
 /* Exported for languages that cannot inline C. */
 HANDLE_API const void *handle_deref(const handle_store *store, handle_t handle);
 HANDLE_API const void *handle_cell_deref(const handle_store *store, const handle_cell *cell);
+#endif
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
 #endif
 
 #ifdef __cplusplus
