@@ -35,7 +35,8 @@ fail()
 
 # The shared library exports the public names, versioned, all of those that the header declares, and
 # nothing else; it needs libc only (no RCU flavour), has its soname and stays loaded.
-# Seen failing: a map with "sn_*" among the globals; a function declared and not defined.
+# Seen failing: sn_* among the map's globals and an sn_ function with default visibility; a function
+# declared in the header that the library lacks.
 step_exports()
 {
     "$SINTER_READELF" --dyn-syms -W "$SINTER_SHARED" |
@@ -67,7 +68,7 @@ step_exports()
 
 # What the static library adds to a program's names: handle_* with default visibility, sn_* hidden
 # (a shared library linked from it does not export them).
-# Seen failing: a function without prefix or "static"; an sn_ function with default visibility.
+# Seen failing: a function with neither prefix nor "static"; an sn_ function with default visibility.
 step_archive()
 {
     "$SINTER_READELF" -sW "$SINTER_STATIC" |
@@ -119,7 +120,8 @@ update_hint()
     fail "$1 of version $SINTER_VERSION has changed. On purpose? See the head of tests/abi/check.sh"
 }
 
-# Seen failing: another value of HANDLE_OFFSET_MASK; handle_deref comparing "<" for "<=".
+# Seen failing: another HANDLE_OFFSET_MASK; another test of the word in handle_cell_deref. Neither
+# shows in the other description.
 step_interface()
 {
     print_interface >"$SINTER_WORK/interface.txt"
@@ -146,7 +148,7 @@ agrees_older()
     "$SINTER_ABIDIFF" --no-added-syms "$1" "$SINTER_WORK/now.abi"
 }
 
-# Seen failing: see step_breakages, and a member of handle_class_stats made 32 bits wide.
+# Seen failing: see step_breakages; and a member of handle_class_stats made 32 bits wide.
 step_description()
 {
     needs_debug_information
