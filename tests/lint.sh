@@ -63,8 +63,8 @@ c_files()
 source_files()
 {
     c_files
-    files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' 'CMakeLists.txt' \
-        '*/CMakeLists.txt' '.ci/run'
+    files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' \
+        '*.ignorelist' 'CMakeLists.txt' '*/CMakeLists.txt' '.ci/run'
 }
 
 # has TOOL: is it here?

@@ -15,7 +15,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 
 # What a plain run does, in this order.
-default_stages='lint debug valgrind asan tsan clang main'
+default_stages='lint debug valgrind asan tsan integer clang main'
 all_stages="$default_stages coverage"
 
 usage()
@@ -35,6 +35,7 @@ Stages, in the order in which they run:
   valgrind  memcheck over the tests labelled "valgrind", in the debug build
   asan      gcc with AddressSanitizer and UndefinedBehaviorSanitizer: tests and examples
   tsan      clang with ThreadSanitizer: the tests
+  integer   clang, stops where an integer wraps or loses bits unasked: the tests
   clang     clang, warnings are errors: tests and examples
   main      gcc, optimised: tests, package, models, examples, benchmarks in their smoke mode
   coverage  by --only: src and defrag by the tests, at least 95 % of lines, 90 % of branches
@@ -74,8 +75,13 @@ packages_tsan()
     packages_clang
     if ! printf 'int main(void) { return 0; }\n' |
         clang -fsanitize=thread -x c - -o /dev/null >/dev/null 2>&1; then
-        need_packages 'for ThreadSanitizer' libclang-rt-dev
+        need_packages 'for the sanitizers of clang' libclang-rt-dev
     fi
+}
+
+packages_integer()
+{
+    packages_tsan
 }
 
 # Without these the build leaves some tests, peers or examples out, and says so.
@@ -171,6 +177,12 @@ stage_tsan()
     run_tests tsan
 }
 
+# tests/integer.ignorelist names the functions that may wrap.
+stage_integer()
+{
+    build clang-integer && run_tests clang-integer
+}
+
 stage_clang()
 {
     build clang-release && run_tests clang-release
@@ -246,7 +258,7 @@ done
 
 failed=
 launcher=
-for stage in lint debug valgrind asan tsan clang coverage main; do
+for stage in lint debug valgrind asan tsan integer clang coverage main; do
     wanted "$stage" || continue
     step "Stage $stage"
     began=$(date +%s)

@@ -68,7 +68,8 @@ step_exports()
 
 # What the static library adds to a program's names: handle_* with default visibility, sn_* hidden
 # (a shared library linked from it does not export them).
-# Seen failing: a function with neither prefix nor "static"; an sn_ function with default visibility.
+# Seen failing: a function with neither prefix nor "static"; an sn_ function with default
+# visibility.
 step_archive()
 {
     "$SINTER_READELF" -sW "$SINTER_STATIC" |
