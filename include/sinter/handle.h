@@ -831,7 +831,7 @@ HANDLE_API size_t handle_store_used(const handle_store *store);
 /**
  * Fills *stats from counters; does not look at objects.
  *
- *   stats    begun as HANDLE_STATS_INIT. About 58 KiB: rather static or allocated than on a stack
+ *   stats    begun as HANDLE_STATS_INIT. About 57 KiB: rather static or allocated than on a stack
  *   errors   EINVAL: NULL, or struct_size too small
  */
 HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stats);
