@@ -773,8 +773,8 @@ HANDLE_API int handle_defrag_stop(handle_store *store);
  * waits. Starts a pass only when the thresholds ask for one; a pass under way is carried on. Inside
  * a section it is allowed but cannot get far: its grace periods wait for that section.
  *
- *   budget_us  1 to 1000000: microseconds; the copy under way at their end is finished. Stops giving
- *              empty spans back to the kernel once 1 MiB went
+ *   budget_us  1 to 1000000: microseconds; the copy under way at their end is finished. Once 1 MiB
+ *              went back to the kernel, no more empty spans do
  *   report     NULL, or begun as HANDLE_DEFRAG_REPORT_INIT: gets what this step did. busy: another
  *              thread was compacting; more: call again
  *   errors     EINVAL: budget_us, or the report's struct_size; ENOTSUP: in a forked child
@@ -840,8 +840,8 @@ HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stat
  * Prints the statistics. No address of memory is ever printed.
  *
  *   format   HANDLE_STATS_TEXT is for people, and may change; HANDLE_STATS_JSON is one object: the
- *            members of struct handle_stats by name, the classes in use; HANDLE_STATS_PROMETHEUS is the text
- *            exposition format in base units (bytes, seconds, ratios)
+ *            members of struct handle_stats by name, the classes in use; HANDLE_STATS_PROMETHEUS
+ *            is the text exposition format in base units (bytes, seconds, ratios)
  *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
  *            order; must not be NULL
  *   opaque   its first argument

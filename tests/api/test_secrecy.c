@@ -24,7 +24,7 @@ struct reader {
     size_t digits;
 };
 
-/* Mappings below 4 GiB (a program at a fixed address) are left out: byte counts are numbers, too. */
+/* Mappings below 4 GiB (a program at a fixed address) are left out: byte counts are numbers too. */
 static void
 read_mappings(struct reader *reader)
 {

@@ -326,7 +326,7 @@ struct sampled {
     uint32_t stop; /* atomic */
 };
 
-/* Objects without any rounding, so that the slightest disorder of counters would show below zero. */
+/* Objects without any rounding, so that the slightest disorder of counters shows below zero. */
 static void
 sample_beside_churn(void *arg, unsigned index)
 {

@@ -2,8 +2,8 @@
 /*
  * test_caches.c - a thread stands between showing itself busy and looking whether it is kept out of
  * its cache, or a taker between keeping owners out and emptying their caches; and the other side
- * comes by. Neither waits for the other, and no slot has two owners. And a checker that comes by while
- * a span stands between the pool and its class.
+ * comes by. Neither waits for the other, and no slot has two owners. And a checker that comes by
+ * while a span stands between the pool and its class.
  */
 #include "race.h"
 
