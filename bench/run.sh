@@ -210,16 +210,10 @@ run_all()
 build()
 {
     step 'Building'
-    need_packages 'to build' gcc=gcc libc6-dev cmake=cmake pkg-config=pkg-config liburcu-dev
-    generator=
-    if command -v ninja >/dev/null 2>&1; then
-        generator=Ninja
-    elif ! command -v make >/dev/null 2>&1; then
-        need_packages 'to build' make
-    fi
-    [ ! -e "$build_dir/CMakeCache.txt" ] || generator=
-    if ! { cmake -S "$root" -B "$build_dir" ${generator:+-G "$generator"} \
-        -DCMAKE_BUILD_TYPE=Release -DSINTER_TESTS=OFF -DSINTER_EXAMPLES=OFF &&
+    need_build_tools
+    need_packages 'to build' liburcu-dev
+    if ! { cmake -S "$root" -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DSINTER_TESTS=OFF \
+        -DSINTER_EXAMPLES=OFF &&
         cmake --build "$build_dir" --parallel; } >"$work/log" 2>&1; then
         tail -n 40 "$work/log" >&2
         die "the build in $build_dir failed"

@@ -166,9 +166,11 @@ purge_some(handle_store *store, size_t max_bytes)
 {
     uint64_t next;
     int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
+    if (delay_ms < 0)
+        return 0;
     uint64_t now = sn_os_now_ns();
     uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (delay_ms < 0 || now < delay_ns)
+    if (now < delay_ns)
         return 0;
     return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
 }

@@ -63,21 +63,14 @@ if [ "$jobs" -lt 1 ] || [ "$jobs" -gt 1024 ]; then
 fi
 
 step 'Packages'
-need_packages 'to build' gcc=gcc libc6-dev cmake=cmake pkg-config=pkg-config
-if ! command -v ninja >/dev/null 2>&1 && ! command -v make >/dev/null 2>&1; then
-    need_packages 'to build' ninja-build
-fi
+need_build_tools
 need_packages 'the RCU under the library and the cache' liburcu-dev
 want_packages 'to compare with' libjemalloc2
 note 'All there'
 
 step "Building in ${build#"$root"/}"
-generator=
-if [ ! -e "$build/CMakeCache.txt" ] && command -v ninja >/dev/null 2>&1; then
-    generator=Ninja
-fi
-cmake -S "$root" -B "$build" ${generator:+-G "$generator"} -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DSINTER_TESTS=OFF -DSINTER_BENCH=OFF --log-level=STATUS
+cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=OFF \
+    -DSINTER_BENCH=OFF --log-level=STATUS
 cmake --build "$build" --parallel "$jobs" --target example_cache
 
 step 'Running the cache'

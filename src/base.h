@@ -60,6 +60,13 @@ sn_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/** A difference of counters that others change meanwhile: a moment below zero counts as none. */
+static inline uint64_t
+sn_at_least_zero(uint64_t difference)
+{
+    return difference >> 63 ? 0 : difference;
+}
+
 /** x rounded up to a multiple of `to`, a power of two. */
 static inline uint64_t
 sn_round_up(uint64_t x, uint64_t to)

@@ -61,6 +61,19 @@ find_named_free_slot(handle_store *store, const struct sn_class *c, uint32_t num
     return c->slots;
 }
 
+/* Whether a span is one of the class, under its lock. Other than OPEN, CLOSED and HELD ones are in
+ * the pool, large, or just taken by another class, which has not said so yet: class_of is 0 then.
+ */
+static bool
+is_of_class_locked(const struct sn_pool *pool, uint32_t number, unsigned class_id)
+{
+    const struct sn_span *span = &pool->spans[number];
+    enum sn_span_state state = sn_span_state(span);
+    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
+           sn_load_relaxed(&pool->class_of[number]) == class_id &&
+           sn_load_relaxed(&span->head) == number;
+}
+
 /* Under the class's lock, so that nothing is reported from there. */
 static struct span_fault
 check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number)
@@ -101,13 +114,11 @@ check_class(struct check *check, unsigned class_id)
     uint64_t used_said = hc->used[0] + hc->used[1];
     uint64_t spans_said = hc->spans[0] + hc->spans[1];
     for (uint32_t number = 1; number < high && !fault.what; number++) {
-        const struct sn_span *span = &store->pool.spans[number];
-        if (sn_load_relaxed(&store->pool.class_of[number]) != class_id ||
-            sn_load_relaxed(&span->head) != number)
+        if (!is_of_class_locked(&store->pool, number, class_id))
             continue;
         at = number;
         spans++;
-        used += c->slots - span->free;
+        used += c->slots - store->pool.spans[number].free;
         fault = check_span_locked(store, c, number);
     }
     sn_unlock(&hc->lock);

@@ -316,9 +316,11 @@ uint64_t
 sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
 {
     uint8_t old_class;
+    if (size > ((uint64_t)heap->pool->blocks << SN_BLOCK_SHIFT) - extra)
+        return 0; /* before anything is added to it */
     size_t bytes = size + extra;
     uint64_t blocks = (bytes + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
-    if (bytes < size || blocks >= heap->pool->blocks)
+    if (blocks >= heap->pool->blocks)
         return 0;
     uint32_t number = sn_pool_take(heap->pool, (uint32_t)blocks, pages_for(bytes),
                                    SN_CHARGE_APPLICATION, zero, &old_class);

@@ -252,6 +252,18 @@ set_checked(struct handle_store_options *values, const struct option *option, in
     return in_order ? 0 : check_pairs(&pairs);
 }
 
+/* defrag.enabled has become yes or no. Without a thread it does not stay yes. */
+static int
+enable(handle_store *store)
+{
+    int error = sn_defrag_configure(store);
+    if (error) {
+        sn_store_relaxed(&store->options.defrag.enabled, false);
+        (void)refuse(&store->options, "option defrag.enabled: yes: no thread could be started");
+    }
+    return error;
+}
+
 int
 handle_store_set(handle_store *store, const char *name, const char *value)
 {
@@ -275,10 +287,7 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     sn_options_apply(store);
     if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes))
         sn_caches_take_slots(&store->caches, false, false, NULL);
-    error = sn_defrag_configure(store);
-    if (error)
-        return refuse(values, "option %s: '%s': no thread could be started", name, value);
-    return 0;
+    return option->at == AT(defrag.enabled) ? enable(store) : 0;
 }
 
 int

@@ -26,11 +26,11 @@ sn_os_reserve(size_t bytes, size_t align)
         errno = ENOMEM;
         return NULL;
     }
-    size_t with_slack = bytes + align;
-    if (with_slack < bytes) {
+    if (bytes > SIZE_MAX - align - SN_PAGE_BYTES) { /* and the kernel's own rounding */
         errno = ENOMEM;
         return NULL;
     }
+    size_t with_slack = bytes + align;
     char *raw = mmap(NULL, with_slack, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw == MAP_FAILED) {

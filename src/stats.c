@@ -31,9 +31,9 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
     to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
     to->span_slots = c->slots;
     to->spans = spans;
-    to->live = sums->allocs[i] - sums->frees[i];
+    to->live = sn_at_least_zero(sums->allocs[i] - sums->frees[i]);
     to->cached = sums->cached[i];
-    to->free = spans * c->slots - used;
+    to->free = sn_at_least_zero(spans * c->slots - used);
     uint64_t other = to->live + to->cached;
     to->limbo = used > other ? used - other : 0;
     to->recoverable_bytes = sn_heap_recoverable(&store->heap, i) * to->span_bytes;
@@ -42,7 +42,8 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
         to->refused[k] = sn_load_relaxed(&hc->refused[k]);
 }
 
-/* The ladder. free_slot is what is left of the arena's pages; check counts it the other way. */
+/* The ladder. Beside other threads its steps are of slightly different moments. free_slot is what
+ * is left of the arena's pages; check counts it the other way. */
 static void
 fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
 {
@@ -56,12 +57,14 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
     uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
     stats->requested = sums->requested;
     stats->large = sn_load_relaxed(&store->heap.large_requested);
-    stats->rounding = payload + sn_load_relaxed(&store->heap.large_live_bytes) - sums->requested;
+    stats->rounding = sn_at_least_zero(payload + sn_load_relaxed(&store->heap.large_live_bytes) -
+                                       sums->requested);
     stats->header = objects * SN_HEADER_BYTES;
     stats->limbo = sums->limbo_bytes;
     stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
-    stats->free_slot = arena - stats->empty_span - stats->requested - stats->rounding -
-                       stats->header - stats->thread_cache - stats->limbo;
+    stats->free_slot =
+        sn_at_least_zero(arena - stats->empty_span - stats->requested - stats->rounding -
+                         stats->header - stats->thread_cache - stats->limbo);
     stats->table = sn_load_relaxed(&store->table.committed_bytes);
     stats->metadata = metadata_bytes(store, sums->threads);
     stats->committed = arena + stats->table + stats->metadata;

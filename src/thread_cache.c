@@ -704,6 +704,10 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sn_unlock(&caches->lock);
     sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
+    /* A free may be seen whose allocation, by another thread, was looked for too early. */
+    sums->requested = sn_at_least_zero(sums->requested);
+    sums->by_handle = sn_at_least_zero(sums->by_handle);
+    sums->by_cell = sn_at_least_zero(sums->by_cell);
 }
 
 uint64_t
@@ -714,7 +718,7 @@ sn_caches_requested(struct sn_caches *caches)
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         requested += requested_of(cache) - caches->noted_bytes(caches, cache);
     sn_unlock(&caches->lock);
-    return requested;
+    return sn_at_least_zero(requested);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

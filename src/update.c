@@ -58,6 +58,16 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
     return update->object;
 }
 
+/* An update that did not begin is over: nobody takes what its memory held before for one. */
+static void *
+refuse(struct handle_update *update, int error)
+{
+    if (update)
+        *(struct update *)(void *)update = (struct update){0};
+    errno = error;
+    return NULL;
+}
+
 static void *
 begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
       struct handle_update *update)
@@ -72,15 +82,10 @@ void *
 handle_update_begin(handle_store *store, handle_t handle, size_t size, struct handle_update *update)
 {
     uint64_t at = sn_table_at(handle);
-    if (!store || !update) {
-        errno = EINVAL;
-        return NULL;
-    }
-    if (at >= store->table.bytes) {
-        *(struct update *)(void *)update = (struct update){0};
-        errno = ENOENT;
-        return NULL;
-    }
+    if (!store || !update)
+        return refuse(update, EINVAL);
+    if (at >= store->table.bytes)
+        return refuse(update, ENOENT);
     return begin(store, sn_table_word(&store->table, at), handle, HANDLE_MATCH_MASK, size, update);
 }
 
@@ -88,10 +93,8 @@ void *
 handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
                          struct handle_update *update)
 {
-    if (!store || !cell || !update) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!store || !cell || !update)
+        return refuse(update, EINVAL);
     return begin(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE, size, update);
 }
 

@@ -63,8 +63,8 @@ c_files()
 source_files()
 {
     c_files
-    files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' 'CMakeLists.txt' \
-        '*/CMakeLists.txt' '.ci/run'
+    files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' \
+        '*.ignorelist' 'CMakeLists.txt' '*/CMakeLists.txt' '.ci/run'
 }
 
 # has TOOL: is it here?
@@ -213,6 +213,7 @@ check_format()
 compile_database()
 {
     [ -z "${database-}" ] || return 0
+    choose_generator
     cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=OFF \
         -DSINTER_BENCH=OFF -DSINTER_EXAMPLES=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
         >"$work/cmake" 2>&1 || {

@@ -10,6 +10,8 @@
 #   die 'no such file: x'                            an error; ends the script with status 2
 #   need_packages 'to build' cmake liburcu-dev       installs what is missing, or ends the script
 #   want_packages 'for peers' libuv1-dev             installs what can be had; the rest is no error
+#   need_build_tools                                 what every build with CMake needs
+#   choose_generator                                 CMake uses ninja where it is installed
 #
 # A package may be written as package=command: it counts as present when the command can be found,
 # however it came there. SINTER_NO_INSTALL=1 turns installation off: nothing is looked for then, and
@@ -107,6 +109,25 @@ need_packages()
     packages_install $packages_list ||
         die "cannot install ${packages_list% } ($packages_reason): $packages_why. Install them" \
             "(or what your system calls them) and set SINTER_NO_INSTALL=1"
+}
+
+# choose_generator: CMake itself takes make, also where only ninja is installed. A build directory
+# that was configured before keeps its own.
+choose_generator()
+{
+    if [ -z "${CMAKE_GENERATOR-}" ] && command -v ninja >/dev/null 2>&1; then
+        CMAKE_GENERATOR=Ninja
+        export CMAKE_GENERATOR
+    fi
+}
+
+need_build_tools()
+{
+    need_packages 'to build' gcc=gcc libc6-dev cmake=cmake pkg-config=pkg-config
+    if ! command -v ninja >/dev/null 2>&1 && ! command -v make >/dev/null 2>&1; then
+        need_packages 'to build' ninja-build
+    fi
+    choose_generator
 }
 
 want_packages()

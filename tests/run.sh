@@ -15,7 +15,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 
 # What a plain run does, in this order.
-default_stages='lint debug valgrind asan tsan clang main'
+default_stages='lint debug valgrind asan tsan integer clang main'
 all_stages="$default_stages coverage"
 
 usage()
@@ -35,6 +35,7 @@ Stages, in the order in which they run:
   valgrind  memcheck over the tests labelled "valgrind", in the debug build
   asan      gcc with AddressSanitizer and UndefinedBehaviorSanitizer: tests and examples
   tsan      clang with ThreadSanitizer: the tests
+  integer   clang, stops where an integer wraps or loses bits unasked: the tests
   clang     clang, warnings are errors: tests and examples
   main      gcc, optimised: tests, package, models, examples, benchmarks in their smoke mode
   coverage  by --only: src and defrag by the tests, at least 95 % of lines, 90 % of branches
@@ -48,11 +49,8 @@ END
 # Every stage builds with gcc, C++ included: the package is tested from C++ too.
 packages_base()
 {
-    need_packages 'to build' gcc=gcc g++=g++ libc6-dev cmake=cmake pkg-config=pkg-config \
-        liburcu-dev libcmocka-dev
-    if ! command -v ninja >/dev/null 2>&1 && ! command -v make >/dev/null 2>&1; then
-        need_packages 'to build' ninja-build
-    fi
+    need_build_tools
+    need_packages 'to build' g++=g++ liburcu-dev libcmocka-dev
 }
 
 packages_lint()
@@ -77,14 +75,20 @@ packages_tsan()
     packages_clang
     if ! printf 'int main(void) { return 0; }\n' |
         clang -fsanitize=thread -x c - -o /dev/null >/dev/null 2>&1; then
-        need_packages 'for ThreadSanitizer' libclang-rt-dev
+        need_packages 'for the sanitizers of clang' libclang-rt-dev
     fi
+}
+
+packages_integer()
+{
+    packages_tsan
 }
 
 # Without these the build leaves some tests, peers or examples out, and says so.
 packages_main()
 {
     want_packages 'to check the models of the protocol' spin=spin
+    want_packages 'to compare the ABI with its description' abigail-tools=abidw
     want_packages 'for benchmarks that count instructions' valgrind=valgrind
     want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
     want_packages 'for examples inside event loops' libuv1-dev libevent-dev
@@ -112,13 +116,8 @@ build()
 {
     preset=$1
     shift
-    generator=
-    if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null 2>&1; then
-        generator=Ninja
-    fi
     note "Configuring and building build/$preset"
-    cmake --preset "$preset" ${generator:+-G "$generator"} -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
-        --log-level=STATUS "$@" &&
+    cmake --preset "$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON --log-level=STATUS "$@" &&
         cmake --build --preset "$preset" --parallel "$jobs"
 }
 
@@ -176,6 +175,12 @@ stage_tsan()
         launcher="setarch $machine -R"
     fi
     run_tests tsan
+}
+
+# tests/integer.ignorelist names the functions that may wrap.
+stage_integer()
+{
+    build clang-integer && run_tests clang-integer
 }
 
 stage_clang()
@@ -253,7 +258,7 @@ done
 
 failed=
 launcher=
-for stage in lint debug valgrind asan tsan clang coverage main; do
+for stage in lint debug valgrind asan tsan integer clang coverage main; do
     wanted "$stage" || continue
     step "Stage $stage"
     began=$(date +%s)

@@ -96,6 +96,14 @@
  *     EDEADLK  a call that waits for a GP was made inside a section
  *     ENOTSUP  the kernel or the platform cannot do it, or this is a forked child
  *
+ * ORIGINS
+ *
+ *   Grace periods: read-copy update (McKenney and Slingwine), in user space by liburcu. Size-class
+ *   slabs: Bonwick. Moving live objects out of sparse slabs: the consolidator of illumos' kmem; the
+ *   plan of the fewest spans per class stands in the place of Redis' comparison with the average.
+ *   Generations in handles: as in slot maps. Thread caches that others take back by membarrier: the
+ *   asymmetric fence of liburcu's memb flavour.
+ *
  * PLATFORM
  *
  *   64-bit Linux, user addresses below 2^47. Words shared with the application are plain uint64_t
@@ -129,7 +137,7 @@ struct rcu_flavor_struct; /* <urcu/flavor.h> */
 /** Names one object of one store: generation:24, index:40. Opaque; compare with ==. 0 is never
  * issued. */
 typedef uint64_t handle_t;
-#define HANDLE_NULL ((handle_t)0)
+#define HANDLE_NULL UINT64_C(0)
 
 /** A store: an address range, its objects, statistics and one defragmenter. */
 typedef struct handle_store handle_store;
@@ -254,7 +262,7 @@ struct handle_store_options {
 };
 /* clang-format off */
 #define HANDLE_STORE_OPTIONS_INIT \
-    {sizeof(struct handle_store_options), "store", false, 0, 8, 0, 0, 0, \
+    {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
      {true, 1u << 20, 1, 10, 5, 50, 500, true}}
 /* clang-format on */
@@ -304,12 +312,14 @@ struct handle_object {
     uint32_t flags; /**< HANDLE_UNMOVABLE or 0 */
 };
 
-/** Histogram of durations: bucket i counts those below 2^i microseconds (and not below 2^(i-1)),
- * the last all longer. */
+/**
+ * Histogram of durations. Bucket 0 counts those below 1 microsecond, bucket i those from 2^(i-1) to
+ * below 2^i microseconds, bucket 23 all from 2^22 microseconds (4.2 s) on.
+ */
 struct handle_histogram {
-    uint64_t count;
-    uint64_t sum_ns;
-    uint64_t max_ns;
+    uint64_t count;  /**< of durations: the sum of all buckets */
+    uint64_t sum_ns; /**< of durations, nanoseconds */
+    uint64_t max_ns; /**< the longest, nanoseconds */
     uint64_t bucket[24];
 };
 
@@ -414,6 +424,7 @@ handle_stats_init_(void)
 #endif
 /* clang-format on */
 
+/** Formats of handle_store_stats_print. */
 enum handle_stats_format {
     HANDLE_STATS_TEXT = 0,
     HANDLE_STATS_JSON = 1,
@@ -422,14 +433,25 @@ enum handle_stats_format {
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
+/*
+ * How to read the texts from here on. Sizes are bytes as requested, 0 included. Where a call may
+ * stand, whether it may block, and whether its thread must be registered, is in the table at the
+ * head. Any number of threads may make any calls at once; what the application has to serialise is
+ * said. "Errors" are returned by int functions and set in errno by the others; EINVAL for a NULL
+ * store is not repeated, nor that a failed call has changed nothing.
+ */
+
 /**
  * Makes a store for one RCU flavour. The library links no flavour: the caller's is passed in.
+ * Starts the flavour's grace-period thread (once in a process) and the store's defragmenter.
  *
- * options: NULL for all defaults. flavor: not NULL, stays valid for the life of the process.
- * Result: the store; NULL with errno EINVAL (an option is out of range; the error callback names
- * option, value and range), ENOMEM (address space or memory), EAGAIN (a thread could not be
- * started), EDEADLK (inside a section). Outside a section, by a registered thread; may block.
- * Starts the flavour's grace-period thread (once per process) and the store's defragmenter.
+ *   options  NULL: all defaults. Read during the call only; `name` is copied
+ *   flavor   not NULL; stays valid for the life of the process
+ *   result   the store, until handle_store_destroy; NULL on error
+ *   errors   EINVAL: flavor is NULL, struct_size is too small, or an option is out of range (the
+ *            error callback names option, value and range); ENOMEM: address space or memory;
+ *            EAGAIN: a thread could not be started; EDEADLK: inside a section; ENOTSUP: the
+ *            kernel's pages are not 4 KiB
  */
 HANDLE_API handle_store *handle_store_create_flavor(const struct handle_store_options *options,
                                                     const struct rcu_flavor_struct *flavor);
@@ -445,261 +467,395 @@ handle_store_create(const struct handle_store_options *options)
 
 /**
  * Ends the store with all its objects. Waits for limbo and stops the defragmenter. No other thread
- * may use the store any more, except thread exit, which is safe at any time.
+ * may use the store any more, except thread exit, which is safe at any time. Cells that named
+ * objects of the store are left as they are: dangling.
  *
- * Result: 0; -EBUSY while pins or updates are held (the store goes on as before); -EDEADLK inside
- * a section; -EINVAL for NULL. Cells that named objects of the store are left as they are.
+ *   result   0; the store is gone
+ *   errors   EBUSY: pins or updates are held, the store goes on as before; EDEADLK: inside a
+ *            section
  */
 HANDLE_API int handle_store_destroy(handle_store *store);
 
 /**
  * Frees every object that is named by a handle when the call begins, each as if by handle_free (one
- * allocated meanwhile may go, too). Objects named by cells stay. Concurrent handle_free is fine,
- * concurrent free_now is not. Result: 0; -EINVAL for NULL. Inside or outside a section; does not
- * wait.
+ * allocated meanwhile may go, too). Objects named by cells stay. handle_free may race with it,
+ * handle_free_now may not. Time grows with the largest number of handles there ever was.
+ * Result: 0.
  */
 HANDLE_API int handle_store_clear(handle_store *store);
 
 /**
- * Sets an option by name, for example ("defrag.cpu_max_percent", "25"). Numbers are decimal; byte
- * counts take the suffixes K, M, G, T (powers of 1024); switches take yes and no.
- * Result: 0; -EINVAL: unknown name, not to be changed after creation, or value out of range (the
- * error callback gets name, value and range; nothing has changed). Takes effect at once.
+ * Changes an option while the store works; takes effect at once.
+ *
+ *   name     of the member, "defrag." in front of the inner ones: "defrag.cpu_max_percent"
+ *   value    a decimal number; byte counts may end in K, M, G, T (powers of 1024); switches are yes
+ *            and no; hugepages is never, advise or always
+ *   result   0
+ *   errors   EINVAL: NULL, an unknown name, an option that is for creation only, or a value out of
+ *            range (the error callback gets name, value and range); EAGAIN: defrag.enabled could
+ *            not start its thread, and stays no
  */
 HANDLE_API int handle_store_set(handle_store *store, const char *name, const char *value);
 
 /**
- * Writes an option's value as handle_store_set would take it.
- * Result: 0; -EINVAL: unknown name or NULL; -ENOSPC: size bytes do not hold it (nothing written).
+ * Writes an option's present value as handle_store_set would take it, without suffixes.
+ *
+ *   value    room for `size` bytes, the closing 0 included; 32 are always enough
+ *   result   0
+ *   errors   EINVAL: an unknown name, or NULL; ENOSPC: it does not fit, nothing is written
  */
 HANDLE_API int handle_store_get(handle_store *store, const char *name, char *value, size_t size);
 
-/** The library's version, "major.minor.patch". Static string. */
+/** The library's version, "major.minor.patch": a static string. Any time, by anyone. */
 HANDLE_API const char *handle_version(void);
 
 /* ---- objects by handle ----------------------------------------------------------------------- */
 
 /**
- * Allocates an object of size bytes (0 is allowed) with undefined contents; it is live at once.
+ * Allocates an object with undefined contents; it is live at once, for whoever knows the handle.
  * Fill it through handle_deref_mut, or use handle_alloc_object, which saves the second look.
+ * Never waits for a GP or for compaction; at max_bytes it runs the pressure callback.
  *
- * Result: a handle; HANDLE_NULL with errno ENOMEM (max_bytes reached and nothing will come back by
- * itself, or the kernel refused), EAGAIN (max_bytes reached, limbo or compaction will satisfy it:
- * handle_store_reclaim and try again), EINVAL (NULL store, or larger than the arena).
- * Inside or outside a section. Never waits for a GP or for compaction.
+ *   size     0 to the arena's size. Up to 64 KiB less the header: a slot of the next size class;
+ *            above: pages of its own, which compaction does not move
+ *   result   the handle, never issued before in this store; HANDLE_NULL on error
+ *   errors   ENOMEM: max_bytes is reached and nothing will come back by itself, or no run of the
+ *            arena is long enough, or the kernel refused; EAGAIN: max_bytes is reached, limbo or
+ *            compaction will help: handle_store_reclaim, then try again; EINVAL: larger than the
+ *            arena
  */
 HANDLE_API handle_t handle_alloc(handle_store *store, size_t size);
 
 /**
  * handle_alloc that also gives the object's address, for filling it.
- * flags: HANDLE_ZERO, HANDLE_UNMOVABLE or 0. *object is valid, and may be written, until the
- * section ends. Inside a section. Errors as handle_alloc; then *object is NULL.
+ *
+ *   flags    HANDLE_ZERO, HANDLE_UNMOVABLE, both, or 0
+ *   object   NULL, or where to put the address: for reading and writing, until the section ends;
+ *            NULL on error
+ *   result, errors  as handle_alloc; EINVAL also for an unknown flag
  */
 HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size, unsigned flags,
                                         void **object);
 
 /**
- * Size as requested. 0 for a stale handle (and for objects of size 0: tell them apart by deref).
- * Inside a section.
+ * Size of an object as requested. 0 for a stale handle, HANDLE_NULL, a NULL store, and for an
+ * object of size 0: tell them apart by deref. Reads the object's header, a cache line that deref
+ * does not touch; tries again while the object is being replaced (G2).
  */
 HANDLE_API size_t handle_size(const handle_store *store, handle_t handle);
 
 /**
- * Address of an object for writing. A pending move of it is called off and no new one takes effect
- * before the section ends. NULL for a stale handle. Valid until the section ends. Inside a section;
- * never waits.
+ * Address of an object for writing: a pending move of it is called off, and no new one takes effect
+ * before the section ends. Never waits (G3). The application serialises it with handle_resize and
+ * updates of the same object: what is written into a version that is being replaced is lost.
+ *
+ *   result   the address, until the section ends; resolve again after it before reading through an
+ *            address from earlier in the section. NULL for a stale handle, HANDLE_NULL, a NULL
+ *            store; errno is left alone
+ *   order    acquire, as handle_deref
  */
 HANDLE_API void *handle_deref_mut(handle_store *store, handle_t handle);
 
 /**
- * Resolves n handles with their cache misses overlapping: objects[i] becomes what
- * handle_deref(store, handles[i]) gives. Result: how many were live. Inside a section.
+ * Resolves n handles with their cache misses overlapping.
+ *
+ *   objects  room for n addresses: objects[i] becomes what handle_deref(store, handles[i]) gives,
+ *            NULL for a stale handle; each until the section ends
+ *   n        any number, 0 included
+ *   result   how many were live; 0, and nothing written, where a pointer is NULL
  */
 HANDLE_API size_t handle_deref_many(const handle_store *store, const handle_t *handles,
                                     const void **objects, size_t n);
 
 /**
- * Frees an object that readers may still see: they keep it until their sections end. Any number of
- * threads may race to free one handle: exactly one gets 0, the others -ENOENT.
- * Result: 0; -ENOENT for a stale handle; -EINVAL for a NULL store. Inside or outside a section;
- * allocates nothing, waits for nothing.
+ * Frees an object that readers may still see: they keep it until their sections end, pinners until
+ * they unpin. The handle is stale from here on, for ever. Any number of threads may race to free
+ * one handle, exactly one gets 0 (G4). Allocates nothing, waits for nothing.
+ *
+ *   result   0
+ *   errors   ENOENT: stale, HANDLE_NULL, or no handle of this store
+ *   order    release: what the caller wrote before is written before the slot is used again
  */
 HANDLE_API int handle_free(handle_store *store, handle_t handle);
 
 /**
- * Frees an object that nobody else can resolve or holds: its memory is reusable at once. The caller
- * is the only one who uses this handle. (A pinned object, or one that is being moved, is retired as
- * by handle_free instead.) Result as handle_free. Inside a section.
+ * Frees an object that nobody else can resolve or holds: its memory is reusable at once, so that an
+ * address of it must not be used after the call, not even in the same section. The caller is the
+ * only one who uses this handle. (An object that is pinned, is being moved, or is met by a walk is
+ * retired as by handle_free instead.) Result and errors as handle_free.
  */
 HANDLE_API int handle_free_now(handle_store *store, handle_t handle);
 
 /**
  * Changes an object's size under the same handle; contents are kept up to the smaller size, what
- * is added is undefined. Readers see the old object or the new one, both complete. The caller
- * serialises it with writers (deref_mut, pin_mut) of the same object.
- * Result: 0; -ENOENT stale, or freed meanwhile; -EBUSY pinned for writing; -ENOMEM, -EAGAIN,
- * -EINVAL as handle_alloc. On failure the object is unchanged. Inside or outside a section.
+ * is added is undefined. Readers see the old object or the new one, both complete. The application
+ * serialises it with those who write the object (handle_deref_mut, handle_pin_mut).
+ *
+ *   size     as handle_alloc
+ *   result   0. Addresses resolved before may be of the old object, a frozen copy until their
+ *            sections end or they are unpinned: resolve again
+ *   errors   ENOENT: stale, or freed meanwhile; EBUSY: pinned for writing; ENOMEM, EAGAIN: as
+ *            handle_alloc; EINVAL: larger than the arena, or the header is damaged
  */
 HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
 
 /**
- * Begins a new version of an object: *update takes note of the version seen, the result is
- * memory for the new one (size bytes, contents undefined), which nobody else sees. The version seen
- * stays pinned until commit or abort, which may happen in a later section, by any thread.
- * Result: the new version's address; NULL with errno ENOENT, ENOMEM, EAGAIN, EINVAL. In a section.
+ * Begins a new version of an object, in memory that nobody else sees. The version seen stays pinned
+ * until commit or abort, which may come in a later section and from another thread.
+ *
+ *   size     of the new version, as handle_alloc. HANDLE_UNMOVABLE and a cell's tag carry over
+ *   update   the caller's; is written in every case, and must be one that is not under way
+ *   result   the new version for filling, contents undefined; until commit or abort, sections
+ *            aside; NULL on error: there is nothing to abort
+ *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, or no memory for the span's pin
+ *            counts; EINVAL: update is NULL, or larger than the arena
  */
 HANDLE_API void *handle_update_begin(handle_store *store, handle_t handle, size_t size,
                                      struct handle_update *update);
 
 /**
  * Publishes the new version under the same handle (or in the same cell), atomically: readers see
- * either version complete. The old one is freed as by handle_free.
- * Result: 0; -ENOENT: the object was freed meanwhile; -EAGAIN: another version was committed (or
- * the object resized) since begin; -EINVAL: no update. The update is over in every case, and on
- * failure its version is gone. Inside a section. A move of the old version is never a conflict.
+ * either version complete. The old one is freed as by handle_free. The update is over in every
+ * case, and on failure its version is gone. A move of the old version is never a conflict. Commits
+ * to one handle may race, with each other and with handle_free; a commit to a CELL is one of its
+ * writers, to be serialised with the others (see "objects by cell").
+ *
+ *   result   0
+ *   errors   ENOENT: the object was freed meanwhile (the cell: emptied); EAGAIN: another version
+ *            was committed, or the object resized, since begin; EINVAL: no update of this store is
+ *            under way
+ *   order    release: whoever resolves the new version sees what was written into it
  */
 HANDLE_API int handle_update_commit(handle_store *store, struct handle_update *update);
 
-/** Drops the new version. An update that is over is left alone. Inside or outside a section. */
+/** Drops the new version, and the pin on the one seen. An update that is over is left alone. Writes
+ * nothing that readers or other writers look at. */
 HANDLE_API void handle_update_abort(handle_store *store, struct handle_update *update);
 
 /**
- * Resolves a handle for longer than the section: the address stays valid, and the object stays
- * where it is, until handle_unpin. Pins nest. If the object is freed meanwhile, its memory stays
- * until the last unpin. Pins hinder compaction: hold them for I/O, not for convenience.
- * Result: the address; NULL for a stale handle (errno ENOENT) or without memory for the span's pin
- * counts (ENOMEM). Inside a section.
+ * Resolves a handle for longer than the section: the object stays where it is until handle_unpin.
+ * Pins nest, up to 2^29 - 1 on one object. If the object is freed, resized or updated meanwhile,
+ * the pinned version stays, readable, until its last unpin. Pins hinder compaction: hold them for
+ * I/O, not for convenience.
+ *
+ *   result   the address, until the matching handle_unpin, by whichever thread
+ *   errors   ENOENT: stale; ENOMEM: no memory for the span's pin counts
  */
 HANDLE_API const void *handle_pin(handle_store *store, handle_t handle);
 
-/** handle_pin for writing: until the last unpin of the object, handle_resize gives -EBUSY. */
+/** handle_pin for writing: until the last unpin of the object, handle_resize gives EBUSY. */
 HANDLE_API void *handle_pin_mut(handle_store *store, handle_t handle);
 
 /**
- * Ends one pin. object: the address that the pin gave, exactly. An address that is not pinned is
- * reported through the error callback and otherwise ignored. Inside or outside a section, by any
- * thread.
+ * Ends one pin.
+ *
+ *   object   the address that the pin gave, exactly. One that is not pinned is reported through the
+ *            error callback and otherwise ignored
+ *   order    release: what the caller wrote or read before comes before the slot is moved or reused
  */
 HANDLE_API void handle_unpin(handle_store *store, const void *object);
 
 /* ---- objects by cell ------------------------------------------------------------------------- */
 
 /*
- * All cell calls stand inside a section. The caller serialises writers of one cell (its bucket's
- * lock); readers need only the section. An empty cell answers like a stale handle (NULL, -ENOENT).
- * Errors, lifetimes and blocking are those of the handle call of the same name.
+ * All cell calls stand inside a section. Readers of a cell need only that. WRITERS of one cell are
+ * serialised by the application (its bucket's lock); they are
+ *
+ *   handle_cell_alloc, _set_tag, _free, _free_now, _resize, _relocate (of both cells), and
+ *   handle_update_commit of an update that was begun on the cell.
+ *
+ * handle_cell_deref_mut, _pin, _update_begin and handle_update_abort are no writers in this sense;
+ * what deref_mut's text says of resize and update holds for cells too. Relocating or freeing a cell
+ * ends the updates begun on it: their commit answers ENOENT.
+ *
+ * An empty cell answers like a stale handle (NULL, ENOENT). A NULL cell or store: EINVAL, NULL or
+ * 0; for cell_deref and cell_read undefined. What is not said here is as in the handle call of the
+ * same name: sizes, errors, lifetimes, order.
  */
 
 /**
- * Allocates an object named by an empty cell; its tag is 0. flags as in handle_alloc_object.
- * Result: the object, for filling it in this section; NULL with errno EEXIST (the cell is not
- * empty), EINVAL (cell unaligned, above 2^47 or inside a movable object), ENOMEM, EAGAIN.
+ * Allocates an object named by an empty cell; its tag is 0.
+ *
+ *   cell     8-byte aligned, below 2^47, outside the store's memory; its memory stays readable
+ *            until a GP after it was emptied
+ *   flags    as handle_alloc_object
+ *   result   the object, for filling it until the section ends; NULL on error
+ *   errors   EEXIST: the cell is not empty; EINVAL: the cell's address, a flag, or larger than the
+ *            arena; ENOMEM, EAGAIN: as handle_alloc
  */
 HANDLE_API void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags);
 
-/** Address and tag from one load. tag may be NULL; 0 is stored for an empty cell. */
+/**
+ * Address and tag from one load: they belong together.
+ *
+ *   tag      NULL, or where to put it; 0 is stored for an empty cell
+ *   result   the object for reading, until the section ends; NULL for an empty cell
+ *   order    acquire; pairs with handle_cell_set_tag too
+ */
 HANDLE_API const void *
 handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *tag);
 
+/** As handle_deref_mut. */
 HANDLE_API void *handle_cell_deref_mut(handle_store *store, handle_cell *cell);
 
-/** handle_deref_many over cells. */
+/** As handle_deref_many; no element of cells is NULL. */
 HANDLE_API size_t handle_cell_deref_many(const handle_store *store, handle_cell *const *cells,
                                          const void **objects, size_t n);
 
+/** As handle_size. */
 HANDLE_API size_t handle_cell_size(const handle_store *store, const handle_cell *cell);
 
 /**
- * Sets the cell's tag: 24 bits of the application's (part of a key's hash, say), kept by update,
- * resize and relocate. A pending move is called off. -EINVAL above 0xffffff; -ENOENT when empty.
+ * Sets the cell's tag: 24 bits of the application's (part of a key's hash, say), kept by moves,
+ * update, resize and relocate. A pending move is called off.
+ *
+ *   tag24    0 to 0xffffff
+ *   result   0
+ *   errors   EINVAL: above 0xffffff; ENOENT: the cell is empty
+ *   order    acquire and release: whoever gets the new tag from handle_cell_read sees what the
+ *            caller wrote before this call (into the object through deref_mut, say). Another
+ *            cell's tag is not ordered with it
  */
 HANDLE_API int handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24);
 
-/** Frees the object, empties the cell; readers keep the object until their sections end. */
+/** As handle_free; the cell is empty afterwards, and may be filled again at once. */
 HANDLE_API int handle_cell_free(handle_store *store, handle_cell *cell);
 
 /** As handle_free_now: no reader can hold the object or find the cell any more. */
 HANDLE_API int handle_cell_free_now(handle_store *store, handle_cell *cell);
 
+/** As handle_resize. */
 HANDLE_API int handle_cell_resize(handle_store *store, handle_cell *cell, size_t size);
 
 /**
- * Moves a reference: `to` names the object, `from` is empty. Readers of either cell find the object
- * or an empty cell. -ENOENT: from is empty; -EEXIST: to is not; -EINVAL as cell_alloc.
+ * Moves a reference from one cell to another, tag included; the object stays where it is, but is
+ * only reached through `to` from here on. A reader that looks at both, `from` first, finds it in
+ * one of them; a reader of one cell finds the object or an empty cell.
+ *
+ *   to       empty; what cell_alloc asks of an address
+ *   result   0
+ *   errors   ENOENT: from is empty; EEXIST: to is not; EINVAL: to's address, or the object's header
+ *            is damaged
+ *   order    release: `to` is filled before `from` is empty
  */
 HANDLE_API int handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to);
 
+/** As handle_update_begin; commit and abort are the same calls for both. Until then the cell's
+ * memory must stay. */
 HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
                                           struct handle_update *update);
 
+/** As handle_pin. */
 HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 
 /* ---- compaction ------------------------------------------------------------------------------ */
 
 /**
- * Starts the background thread (as setting defrag.enabled to yes). 0, also when it runs already, or
- * is just being stopped: then it goes on once it has wound down. -EAGAIN when no thread can be had;
- * -ENOTSUP in a forked child; -EBUSY while the store is being destroyed (from a callback).
+ * Starts the background thread, as setting defrag.enabled to yes. While it is just being stopped it
+ * goes on once it has wound down.
+ *
+ *   result   0, also when it runs already
+ *   errors   EAGAIN: no thread can be had; ENOTSUP: in a forked child; EBUSY: the store is being
+ *            destroyed (from a callback)
  */
 HANDLE_API int handle_defrag_start(handle_store *store);
 
 /**
- * Stops it (as defrag.enabled no) and waits until it has ended; a batch under way is called off.
- * Stops at once all wait. A start at the same time wins if it is the later of the two. 0; -EDEADLK
- * inside a section, or from a callback that the thread itself makes.
+ * Stops the background thread, as setting defrag.enabled to no, and waits until it has ended; a
+ * batch under way is called off. Stops at once all wait. A start at the same time wins if it is the
+ * later of the two.
+ *
+ *   result   0, also when it does not run
+ *   errors   EDEADLK: inside a section, or from a callback that the thread itself makes
  */
 HANDLE_API int handle_defrag_stop(handle_store *store);
 
 /**
- * One bounded step of compaction, for event loops that run without the background thread: works at
- * most budget_us microseconds (1 to 1000000; madvise at most 1 MiB), never waits. Starts a pass
- * only when the thresholds ask for one; a pass under way is carried on. report: NULL or where to
- * put what this step did. busy is set when another thread is compacting, more when there is work
- * left. Result: 0; -EINVAL; -ENOTSUP in a forked child. By a registered thread. Inside a section it
- * is allowed but cannot get far: its grace periods wait for that section.
+ * One bounded step of compaction, for event loops that run without the background thread. Never
+ * waits. Starts a pass only when the thresholds ask for one; a pass under way is carried on. Inside
+ * a section it is allowed but cannot get far: its grace periods wait for that section.
+ *
+ *   budget_us  1 to 1000000: microseconds; the copy under way at their end is finished. Once 1 MiB
+ *              went back to the kernel, no more empty spans do
+ *   report     NULL, or begun as HANDLE_DEFRAG_REPORT_INIT: gets what this step did. busy: another
+ *              thread was compacting; more: call again
+ *   errors     EINVAL: budget_us, or the report's struct_size; ENOTSUP: in a forked child
  */
 HANDLE_API int
 handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag_report *report);
 
 /**
  * Compacts everything now, whatever the thresholds say: makes one plan (per class the fewest spans
- * that hold its objects), carries it out at full speed and purges. Ends even under writers.
- * Result: 0; -EDEADLK inside a section; -EINVAL; -ENOTSUP in a forked child. report may be NULL.
+ * that hold its objects), carries it out at full speed and purges. Waits for GPs; ends even under
+ * writers. Objects keep their handles, cells, tags and contents.
+ *
+ *   report   as in handle_defrag_step; a thread that compacts at the same time is counted in
+ *   errors   EDEADLK: inside a section; EINVAL: the report's struct_size; ENOTSUP: in a forked
+ *            child
  */
 HANDLE_API int handle_store_compact(handle_store *store, struct handle_defrag_report *report);
 
-/** Dry run of handle_store_compact: from counters, without touching objects. report: not NULL. */
+/**
+ * Dry run of handle_store_compact: from counters, without touching objects.
+ * Pinned and damaged objects are not known to it. report: not NULL, else as in handle_defrag_step.
+ * Result: 0. Errors: EINVAL.
+ */
 HANDLE_API int handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report);
 
 /**
  * Gives back to the kernel, now: free slots that threads cache (idle ones', and the caller's),
  * empty spans, table pages without a live entry. Waits for the limbo of the moment of the call.
- * *released_bytes (may be NULL) gets what this call released. 0; -EDEADLK; -EINVAL.
+ *
+ *   released_bytes  NULL, or gets the bytes that went back during the call
+ *   errors          EDEADLK: inside a section
  */
 HANDLE_API int handle_store_purge(handle_store *store, size_t *released_bytes);
 
 /**
- * Waits until `bytes` of limbo have become reusable since the call began, or all that was in limbo,
- * and, when max_bytes is what is short, until compaction has got as far or has ended.
- * 0; -EDEADLK inside a section; -EINVAL.
+ * What to call after EAGAIN: waits until limbo has become reusable, and, when max_bytes is what is
+ * short, until compaction has got as far or has ended. Makes no promise that the next allocation
+ * fits: others allocate meanwhile.
+ *
+ *   bytes    how much is enough, counted from the call's begin; SIZE_MAX: all that was in limbo
+ *   result   0, however much it was
+ *   errors   EDEADLK: inside a section
  */
 HANDLE_API int handle_store_reclaim(handle_store *store, size_t bytes);
 
 /* ---- insight --------------------------------------------------------------------------------- */
 
 /**
- * Requested bytes of live objects. Exact when no other thread is at work. Its cost does not depend
- * on the number of objects. Any thread, any time.
+ * Requested bytes of live objects; 0 for a NULL store. Exact when no other thread is at work. Its
+ * cost depends on the number of threads, not of objects.
  */
 HANDLE_API size_t handle_store_used(const handle_store *store);
 
-/** Fills *stats (struct_size set by HANDLE_STATS_INIT). From counters. 0; -EINVAL. */
+/**
+ * Fills *stats from counters; does not look at objects.
+ *
+ *   stats    begun as HANDLE_STATS_INIT. About 57 KiB: rather static or allocated than on a stack
+ *   errors   EINVAL: NULL, or struct_size too small
+ */
 HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stats);
 
 /**
- * Prints the statistics. write is called with pieces of text (not terminated by 0), in order.
- * TEXT is for people; JSON is one object; PROMETHEUS is the text exposition format, base units.
+ * Prints the statistics. No address of memory is ever printed.
+ *
+ *   format   HANDLE_STATS_TEXT is for people, and may change; HANDLE_STATS_JSON is one object: the
+ *            members of struct handle_stats by name, the classes in use; HANDLE_STATS_PROMETHEUS
+ *            is the text exposition format in base units (bytes, seconds, ratios)
+ *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
+ *            order; must not be NULL
+ *   opaque   its first argument
+ *   errors   EINVAL: an unknown format, NULL; ENOMEM: for a struct handle_stats
+ *
+ * Prometheus, several stores. Each call gives a whole exposition of one store: HELP and TYPE once
+ * for each metric, every sample with the label store="NAME". Two of them must not be put one after
+ * the other into one answer (a metric may have one HELP and one group of lines): serve each store
+ * at a path of its own, as a target of its own. Give the stores different names, or their series
+ * fall together. Histograms have cumulative buckets; le is the bucket's bound (see
+ * struct handle_histogram) in seconds.
  */
 HANDLE_API int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
@@ -709,18 +865,25 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
 /**
  * Calls visit for every object that is live throughout the call, by address. (One allocated or
  * freed meanwhile may be visited or not; one resized or updated meanwhile may change its address,
- * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time. The
- * visitor runs inside a section that `each` opened, with no lock held; it may free the object or
- * allocate; it must not call anything that waits for a GP. A result other than 0 ends the walk and
- * is handed on. Result: 0, the visitor's, -EINVAL, or -EBUSY when a visitor of this store calls it.
+ * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time.
+ *
+ *   visit    runs inside a section that `each` opened, with no lock held; may free the object and
+ *            allocate; must not call what waits for a GP. The handle_object is valid during the
+ *            visit, its data until the visit returns (what else holds of addresses in sections
+ *            holds here). A result other than 0 ends the walk
+ *   result   0, or the visitor's
+ *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor of this store
  */
 HANDLE_API int handle_store_each(handle_store *store,
                                  int (*visit)(void *opaque, const struct handle_object *object),
                                  void *opaque);
 
 /**
- * Checks every invariant of the store's structures; may run beside everything else. report (may be
- * NULL) gets a line of text for each violation. Result: the number of violations; -EINVAL.
+ * Checks every invariant of the store's structures: bitmaps, counters and lists of spans, words
+ * against headers, table pages, the ladder. Touches every header; may run beside everything else.
+ *
+ *   report   NULL, or gets one line of text for each violation; called with no lock held
+ *   result   the number of violations
  */
 HANDLE_API int handle_store_check(handle_store *store,
                                   void (*report)(void *opaque, const char *violation),
@@ -738,10 +901,14 @@ HANDLE_API void handle_thread_detach(handle_store *store);
  * Around fork(), per store: before_fork (outside a section; waits until the store is at rest), then
  * exactly one of the others in each process, by the thread that forked. In the child alloc, deref
  * and free work; there is no compaction and nothing leaves limbo; destroy does not wait (G10).
- * Call them outside the flavour's own fork hooks (call_rcu_before_fork and its like).
+ * Between before_fork and after_fork_parent every other call of the process may block. Call them
+ * outside the flavour's own fork hooks (call_rcu_before_fork and its like). A before_fork inside a
+ * section is reported through the error callback.
  */
 HANDLE_API void handle_store_before_fork(handle_store *store);
+/** In the parent, also when fork() failed. */
 HANDLE_API void handle_store_after_fork_parent(handle_store *store);
+/** In the child, before any other call on the store. */
 HANDLE_API void handle_store_after_fork_child(handle_store *store);
 
 /* ---- the inline read path -------------------------------------------------------------------- */
@@ -757,10 +924,16 @@ struct handle_store_head {
     int64_t table_end; /* number of entries, with the top bit set; constant */
     uint64_t arena;    /* address of offset 0; constant */
 };
-#define HANDLE_TABLE_OFFSET ((size_t)1 << 20)
+#define HANDLE_TABLE_OFFSET (UINT64_C(1) << 20)
 #define HANDLE_OFFSET_MASK  UINT64_C(0x000000fffffffff8)
 #define HANDLE_MATCH_MASK   UINT64_C(0xffffff0000000001)
 #define HANDLE_ENTRY_MASK   UINT64_C(0x8000007fffffffff)
+
+#ifdef __cplusplus /* what follows is C as well: casts and NULL */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
+#endif
 
 /*
  * Acquire in both: orders the object's contents after the word that names it; pairs with the
@@ -803,6 +976,10 @@ handle_cell_deref(const handle_store *store, const handle_cell *cell)
 /* Exported for languages that cannot inline C. */
 HANDLE_API const void *handle_deref(const handle_store *store, handle_t handle);
 HANDLE_API const void *handle_cell_deref(const handle_store *store, const handle_cell *cell);
+#endif
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
 #endif
 
 #ifdef __cplusplus

@@ -26,6 +26,7 @@ static const struct group groups[] = {
     {"print", group_print},
     {"walk", group_walk},
     {"damage", group_damage},
+    {"secrecy", group_secrecy},
     {"handles_threads", group_handles_threads},
     {"resize_threads", group_resize_threads},
     {"update_threads", group_update_threads},

@@ -137,6 +137,7 @@ int group_print(void);
 int group_walk(void);
 int group_walk_threads(void);
 int group_damage(void);
+int group_secrecy(void);
 int group_threads(void);
 int group_fork(void);
 

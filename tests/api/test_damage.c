@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_damage.c - an application that writes behind the end of its object damages the next
- * object's header. The damage is reported, with the address, and nothing crashes: not the walk,
+ * object's header. The damage is reported, with its place, and nothing crashes: not the walk,
  * not the mover, not a free, not the end of the store. Misuse by design; memory checkers see only
  * the arena here.
  */

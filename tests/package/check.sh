@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the package tests: check.sh install|components|symbols|header|find_package|
-# pkg_config|embedded. ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
+# One step of the package tests: check.sh install|components|find_package|pkg_config|embedded.
+# ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
 # "install" comes first: the others look at, or build against, the directory it fills.
 set -eu
 
@@ -61,70 +61,6 @@ step_components()
     files_of "$prefix" >"$SINTER_WORK/all.txt"
     LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" |
         diff - "$SINTER_WORK/all.txt" || fail "the two components are not the whole installation"
-}
-
-# The exported names are the public ones, versioned, all of those that the header declares; the
-# library needs libc only (no RCU flavour), has its soname and stays loaded.
-step_symbols()
-{
-    library=$prefix/$SINTER_LIBDIR/libsinter.so
-    "$SINTER_READELF" --dyn-syms -W "$library" |
-        awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $NF }' |
-        LC_ALL=C sort >"$SINTER_WORK/exported.txt"
-    grep -q '^SINTER_0\.1' "$SINTER_WORK/exported.txt" || fail "no version node SINTER_0.1"
-    if grep -v -e '^SINTER_0\.1' -e '^handle_[a-z_]*@@SINTER_0\.1$' "$SINTER_WORK/exported.txt"
-    then
-        fail "the names above are exported, and are not public"
-    fi
-
-    # HANDLE_NO_INLINE turns the inline read path into declarations: then all functions are there.
-    printf '#include <sinter/handle.h>\n' |
-        "$SINTER_CC" -std=c11 -DHANDLE_NO_INLINE "-I$prefix/$SINTER_INCLUDEDIR" -E -P -x c - |
-        tr '\n' ' ' | grep -o 'handle_[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
-        sed 's/ *(.*//' | LC_ALL=C sort -u >"$SINTER_WORK/declared.txt"
-    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -gt 40 ] || fail "the header declares too little"
-    sed -n 's/^\(handle_.*\)@@SINTER_0\.1$/\1/p' "$SINTER_WORK/exported.txt" |
-        diff "$SINTER_WORK/declared.txt" - || fail "declared (<) and exported (>) names differ"
-
-    "$SINTER_READELF" -d "$library" >"$SINTER_WORK/dynamic.txt"
-    grep -qF "[libsinter.so.$SINTER_SOVERSION]" "$SINTER_WORK/dynamic.txt" || fail "wrong soname"
-    grep -q NODELETE "$SINTER_WORK/dynamic.txt" || fail "the library can be unloaded"
-    if grep NEEDED "$SINTER_WORK/dynamic.txt" | grep -v -e '\[libc\.' -e '\[libpthread\.' \
-        -e '\[ld-linux'; then
-        fail "the library needs more than libc"
-    fi
-}
-
-# header_compiles COMPILER LANGUAGE STANDARD PROLOGUE [FLAG]
-header_compiles()
-{
-    printf '%s#include <sinter/handle.h>\n' "$4" >"$SINTER_WORK/header.c"
-    run "$1" -x "$2" "-std=$3" -Wall -Wextra -Wpedantic -Wshadow -Werror ${5:+"$5"} \
-        "-I$SINTER_SOURCE/include" -fsyntax-only "$SINTER_WORK/header.c" ||
-        fail "the header does not compile alone with $1 as $3${5:+ with $5}"
-}
-
-# The header is the first and the only one of a file, or follows a flavour's; in every language it
-# is meant for, with every compiler that is here.
-step_header()
-{
-    mkdir -p "$SINTER_WORK"
-    tried=
-    for compiler in gcc g++ clang clang++ "$SINTER_CC"; do
-        command -v "$compiler" >/dev/null || continue
-        tried="$tried $compiler"
-        case $compiler in
-        *++) standards='c++17 c++20' language=c++ ;;
-        *) standards='c11 c17' language=c ;;
-        esac
-        for standard in $standards; do
-            header_compiles "$compiler" $language "$standard" ''
-            header_compiles "$compiler" $language "$standard" '' -DHANDLE_NO_INLINE
-            header_compiles "$compiler" $language "$standard" '#include <urcu.h>
-'
-        done
-    done
-    printf 'header compiles with:%s\n' "$tried"
 }
 
 # cmake_consumer DIRECTORY ARGUMENT...: configures, builds and tests consumer/ in DIRECTORY.
@@ -221,7 +157,7 @@ step_pkg_config()
     done
 }
 
-steps='install components symbols header find_package pkg_config embedded'
+steps='install components find_package pkg_config embedded'
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;

@@ -1,0 +1,271 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# One step of the ABI tests: check.sh exports|archive|interface|description|breakages|header.
+# ctest calls it; the SINTER_* variables that it reads are set in CMakeLists.txt.
+#
+# THE DESCRIPTIONS. Each version (major.minor) of the library has two files here:
+#
+#   sinter-M.N.abi        what abidw (libabigail) reads from the shared library: functions, symbol
+#                         versions, layout of every public type
+#   sinter-M.N.interface  what only the header tells, and programs carry compiled in: its text
+#                         without comments, with all macros, enumerations and inline functions
+#
+# The library must agree exactly with those of its own version, so that no change of the interface
+# goes unseen; and with every older .abi of the same soname, additions aside.
+#
+# TO CHANGE THE INTERFACE ON PURPOSE: as long as the version is not released, write the two files
+# anew and commit them with the change:
+#
+#     cmake --build build/release --target abi_update
+#
+# After a release its files stay as they are: raise HANDLE_VERSION_MINOR in sinter/handle.h first
+# (and HANDLE_VERSION_MAJOR, which is in the soname, when an old program would no longer run).
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+
+fail()
+{
+    printf 'abi: %s\n' "$*" >&2
+    exit 1
+}
+
+# ---- names ---------------------------------------------------------------------------------------
+
+# The shared library exports the public names, versioned, all of those that the header declares, and
+# nothing else; it needs libc only (no RCU flavour), has its soname and stays loaded.
+# Seen failing: sn_* among the map's globals and an sn_ function with default visibility; a function
+# declared in the header that the library lacks.
+step_exports()
+{
+    "$SINTER_READELF" --dyn-syms -W "$SINTER_SHARED" |
+        awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $NF }' |
+        LC_ALL=C sort >"$SINTER_WORK/exported.txt"
+    grep -q '^SINTER_[0-9.]*$' "$SINTER_WORK/exported.txt" || fail "there is no version node"
+    if grep -v -e '^SINTER_[0-9.]*$' -e '^handle_[a-z_]*@@SINTER_[0-9.]*$' \
+        "$SINTER_WORK/exported.txt"; then
+        fail "the names above are exported, and are not public"
+    fi
+
+    # HANDLE_NO_INLINE turns the inline read path into declarations: then all functions are there.
+    printf '#include <sinter/handle.h>\n' |
+        "$SINTER_CC" -std=c11 -DHANDLE_NO_INLINE "-I$SINTER_INCLUDE" -E -P -x c - |
+        tr '\n' ' ' | grep -o 'handle_[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
+        sed 's/ *(.*//' | LC_ALL=C sort -u >"$SINTER_WORK/declared.txt"
+    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -gt 40 ] || fail "the header declares too little"
+    sed -n 's/^\(handle_.*\)@@SINTER_.*$/\1/p' "$SINTER_WORK/exported.txt" |
+        diff "$SINTER_WORK/declared.txt" - || fail "declared (<) and exported (>) names differ"
+
+    "$SINTER_READELF" -d "$SINTER_SHARED" >"$SINTER_WORK/dynamic.txt"
+    grep -qF "[libsinter.so.$SINTER_SOVERSION]" "$SINTER_WORK/dynamic.txt" || fail "wrong soname"
+    grep -q NODELETE "$SINTER_WORK/dynamic.txt" || fail "the library can be unloaded"
+    if grep NEEDED "$SINTER_WORK/dynamic.txt" | grep -v -e '\[libc\.' -e '\[libpthread\.' \
+        -e '\[ld-linux'; then
+        fail "the library needs more than libc"
+    fi
+}
+
+# What the static library adds to a program's names: handle_* with default visibility, sn_* hidden
+# (a shared library linked from it does not export them).
+# Seen failing: a function with neither prefix nor "static"; an sn_ function with default
+# visibility.
+step_archive()
+{
+    "$SINTER_READELF" -sW "$SINTER_STATIC" |
+        awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $6, $8 }' |
+        LC_ALL=C sort -u >"$SINTER_WORK/archive.txt"
+    [ "$(grep -c ' handle_' "$SINTER_WORK/archive.txt")" -gt 40 ] || fail "no archive to look at"
+    if grep -v -e '^DEFAULT handle_[a-z_]*$' -e '^HIDDEN sn_[a-z0-9_]*$' \
+        "$SINTER_WORK/archive.txt"; then
+        fail "the names above are global in the archive: neither public nor hidden sn_ names"
+    fi
+}
+
+# ---- descriptions --------------------------------------------------------------------------------
+
+# print_interface: the header's own text as the preprocessor leaves it: a macro a line, else a line
+# for each statement, whatever the layout of the source. The patch version is no interface.
+print_interface()
+{
+    printf '#include <sinter/handle.h>\n' |
+        "$SINTER_CC" -std=c11 "-I$SINTER_INCLUDE" -E -dD -x c - |
+        awk '
+            function flush()
+            {
+                if (text != "")
+                    print text
+                text = ""
+            }
+            /^# [0-9]+ "/ { ours = index($0, "/sinter/handle.h\"") > 0; next }
+            !ours || /^#define HANDLE_VERSION_PATCH/ { next }
+            /^#/ { flush(); print; next }
+            { text = text " " $0 }
+            END { flush() }' |
+        sed -E -e '/^#/!s/[[:space:]]+/ /g' -e '/^#/!s/ ?([][(){};,*&|!=<>+-]) ?/\1/g' \
+            -e '/^#/!s/([;{}])/\1\n/g' |
+        sed -e 's/^ *//' -e 's/ *$//' -e '/^$/d'
+}
+
+# print_abi: of types those that the public header defines, without source lines.
+print_abi()
+{
+    "$SINTER_ABIDW" --headers-dir "$SINTER_INCLUDE/sinter" --drop-private-types \
+        --drop-undefined-syms --no-show-locs --no-corpus-path --no-comp-dir-path --no-elf-needed \
+        --type-id-style hash "$SINTER_SHARED"
+}
+
+# update_hint WHAT
+update_hint()
+{
+    fail "$1 of version $SINTER_VERSION has changed. On purpose? See the head of tests/abi/check.sh"
+}
+
+# Seen failing: another HANDLE_OFFSET_MASK; another test of the word in handle_cell_deref. Neither
+# shows in the other description.
+step_interface()
+{
+    print_interface >"$SINTER_WORK/interface.txt"
+    diff -u "$here/sinter-$SINTER_VERSION.interface" "$SINTER_WORK/interface.txt" ||
+        update_hint 'the interface'
+}
+
+needs_debug_information()
+{
+    "$SINTER_READELF" -SW "$SINTER_SHARED" | grep -qF .debug_info && return 0
+    echo "abi: left out: the library was built without debug information"
+    exit 77
+}
+
+# agrees_exactly DESCRIPTION: nothing was added, removed or changed.
+agrees_exactly()
+{
+    "$SINTER_ABIDIFF" "$1" "$SINTER_WORK/now.abi"
+}
+
+# agrees_older DESCRIPTION: what it describes is still there and as it was.
+agrees_older()
+{
+    "$SINTER_ABIDIFF" --no-added-syms "$1" "$SINTER_WORK/now.abi"
+}
+
+# Seen failing: see step_breakages; and a member of handle_class_stats made 32 bits wide.
+step_description()
+{
+    needs_debug_information
+    print_abi >"$SINTER_WORK/now.abi"
+    agrees_exactly "$here/sinter-$SINTER_VERSION.abi" || update_hint 'the ABI'
+    for older in "$here"/sinter-*.abi; do
+        [ "$older" != "$here/sinter-$SINTER_VERSION.abi" ] || continue
+        grep -q "soname='libsinter.so.$SINTER_SOVERSION'" "$older" || continue
+        agrees_older "$older" || fail "programs built for $(basename "$older") would break"
+    done
+}
+
+# seed NAME SED-SCRIPT: a description of a library that the present one differs from in one point.
+seed()
+{
+    sed -E "$2" "$SINTER_WORK/now.abi" >"$SINTER_WORK/$1.abi"
+    if cmp -s "$SINTER_WORK/now.abi" "$SINTER_WORK/$1.abi"; then
+        fail "the breakage '$1' changes nothing: mend its pattern"
+    fi
+}
+
+# expect good|bad exactly|older NAME
+expect()
+{
+    result=good
+    "agrees_$2" "$SINTER_WORK/$3.abi" >"$SINTER_WORK/$3.log" 2>&1 || result=bad
+    [ "$result" = "$1" ] || {
+        cat "$SINTER_WORK/$3.log"
+        fail "$3, compared $2: $result, expected $1"
+    }
+    printf '%s, compared %s: %s\n' "$3" "$2" "$result"
+}
+
+# The comparison itself can fail: descriptions with a seeded difference must be told apart.
+step_breakages()
+{
+    needs_debug_information
+    print_abi >"$SINTER_WORK/now.abi"
+    cp "$SINTER_WORK/now.abi" "$SINTER_WORK/same.abi"
+    seed removed 's/handle_free_now/handle_free_once/g'
+    seed added "/<elf-symbol name='handle_free_now'/d
+        /<function-decl name='handle_free_now'/,/<\/function-decl>/d"
+    seed member "/<class-decl name='handle_object'/s/size-in-bits='[0-9]+'/size-in-bits='64'/"
+    seed enumerator "/enumerator name='HANDLE_STATS_JSON'/s/value='1'/value='7'/"
+    expect good exactly same
+    expect good older same
+    expect bad exactly removed
+    expect bad older removed
+    expect bad exactly added
+    expect good older added
+    expect bad exactly member
+    expect bad older member
+    expect bad exactly enumerator
+    expect bad older enumerator
+}
+
+step_update()
+{
+    needs_debug_information
+    print_abi >"$here/sinter-$SINTER_VERSION.abi"
+    print_interface >"$here/sinter-$SINTER_VERSION.interface"
+}
+
+# ---- the header ----------------------------------------------------------------------------------
+
+warnings='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wcast-align
+    -Wundef -Wredundant-decls -Werror'
+warnings_c='-Wstrict-prototypes -Wmissing-prototypes -Wbad-function-cast'
+warnings_cxx='-Wold-style-cast -Wzero-as-null-pointer-constant -Woverloaded-virtual'
+
+# header_compiles COMPILER LANGUAGE STANDARD [FLAG...]
+header_compiles()
+{
+    compiler=$1 language=$2 standard=$3
+    shift 3
+    own=$warnings_c
+    [ "$language" = c ] || own=$warnings_cxx
+    # shellcheck disable=SC2086 # the warnings are words
+    "$compiler" -x "$language" "-std=$standard" $warnings $own "$@" "-I$SINTER_INCLUDE" \
+        -isystem "$SINTER_URCU_INCLUDE" -fsyntax-only "$here/header.c" ||
+        fail "the header does not compile alone: $compiler -std=$standard $*"
+    compiled=$((compiled + 1))
+}
+
+# The header is the only one of a file, or comes before or after a flavour's: in every language that
+# it is meant for, with every compiler that is here.
+step_header()
+{
+    compiled=0
+    for compiler in gcc g++ clang clang++; do
+        command -v "$compiler" >/dev/null || {
+            printf '%s is not here: left out\n' "$compiler"
+            continue
+        }
+        case $compiler in
+        *++) standards='c++17 c++20' language=c++ ;;
+        *) standards='c11 c17' language=c ;;
+        esac
+        for standard in $standards; do
+            header_compiles "$compiler" "$language" "$standard"
+            header_compiles "$compiler" "$language" "$standard" -DHANDLE_NO_INLINE
+            for flavour in urcu.h urcu/urcu-mb.h urcu-qsbr.h urcu-bp.h; do
+                header_compiles "$compiler" "$language" "$standard" "-DURCU_AFTER=<$flavour>"
+                [ $flavour = urcu/urcu-mb.h ] ||
+                    header_compiles "$compiler" "$language" "$standard" "-DURCU_BEFORE=<$flavour>"
+            done
+            header_compiles "$compiler" "$language" "$standard" -DRCU_MB "-DURCU_BEFORE=<urcu.h>"
+        done
+    done
+    [ $compiled -gt 0 ] || fail "no compiler found"
+    printf 'the header compiles in %d ways\n' $compiled
+}
+
+mkdir -p "$SINTER_WORK"
+steps='exports archive interface description breakages header update'
+case " $steps " in
+*" ${1:-none} "*) "step_$1" ;;
+*) fail "unknown step '${1-}': one of $steps" ;;
+esac
