@@ -276,9 +276,11 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes))
         sn_caches_take_slots(&store->caches, false, false, NULL);
     error = sn_defrag_configure(store);
-    if (error)
-        return refuse(values, "option %s: '%s': no thread could be started", name, value);
-    return 0;
+    if (error) {
+        sn_store_relaxed(&values->defrag.enabled, false); /* as it was: no thread runs */
+        refuse(values, "option %s: '%s': no thread could be started", name, value);
+    }
+    return error;
 }
 
 int

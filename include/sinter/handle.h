@@ -464,7 +464,8 @@ HANDLE_API int handle_store_clear(handle_store *store);
  * Sets an option by name, for example ("defrag.cpu_max_percent", "25"). Numbers are decimal; byte
  * counts take the suffixes K, M, G, T (powers of 1024); switches take yes and no.
  * Result: 0; -EINVAL: unknown name, not to be changed after creation, or value out of range (the
- * error callback gets name, value and range; nothing has changed). Takes effect at once.
+ * error callback gets name, value and range; nothing has changed); -EAGAIN: defrag.enabled, and no
+ * thread can be had (it stays off). Takes effect at once.
  */
 HANDLE_API int handle_store_set(handle_store *store, const char *name, const char *value);
 
@@ -696,6 +697,7 @@ HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stat
 /**
  * Prints the statistics. write is called with pieces of text (not terminated by 0), in order.
  * TEXT is for people; JSON is one object; PROMETHEUS is the text exposition format, base units.
+ * Result: 0; -EINVAL; -ENOMEM: nothing was written.
  */
 HANDLE_API int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
@@ -716,7 +718,8 @@ HANDLE_API int handle_store_each(handle_store *store,
 
 /**
  * Checks every invariant of the store's structures; may run beside everything else. report (may be
- * NULL) gets a line of text for each violation. Result: the number of violations; -EINVAL.
+ * NULL) gets a line of text for each violation. Result: the number of violations; -EINVAL; -ENOMEM:
+ * none found, but no memory for the check of the sums.
  */
 HANDLE_API int handle_store_check(handle_store *store,
                                   void (*report)(void *opaque, const char *violation),
