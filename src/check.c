@@ -249,15 +249,15 @@ at_rest(const struct handle_stats *a, const struct handle_stats *b)
            a->thread_cache == b->thread_cache && a->empty_span == b->empty_span;
 }
 
-/* Only a store at rest shows its sums; otherwise there is nothing to say. */
-static void
+/* Only a store at rest shows its sums; otherwise there is nothing to say. False: no memory. */
+static bool
 check_ladder(struct check *check)
 {
     handle_store *store = check->store;
     struct handle_stats *stats = sn_os_zalloc(2 * sizeof(*stats));
     uint64_t found = 0;
     if (!stats)
-        return;
+        return false;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
     bool rest = sn_stats_at_rest(store);
     handle_store_stats(store, &stats[0]);
@@ -278,6 +278,7 @@ check_ladder(struct check *check)
                       (unsigned long long)found, (unsigned long long)stats[0].objects);
     }
     sn_os_free(stats);
+    return true;
 }
 
 int
@@ -293,6 +294,6 @@ handle_store_check(handle_store *store, void (*report)(void *opaque, const char 
     for (uint32_t page = 0; page < sn_load_relaxed(&store->table.high); page++)
         check_table_page(&check, page);
     check_pool(&check);
-    check_ladder(&check);
-    return check.violations;
+    bool complete = check_ladder(&check);
+    return check.violations == 0 && !complete ? -ENOMEM : check.violations;
 }

@@ -37,12 +37,15 @@ enum sn_hook_point {
 
 /** System calls and allocations that a test can make fail. */
 enum sn_fault_point {
-    SN_FAULT_MMAP,
+    SN_FAULT_MMAP, /* a store's address range */
     SN_FAULT_MADVISE,
     SN_FAULT_THREAD,     /* pthread_create */
     SN_FAULT_MEMBARRIER, /* as if the kernel had none: asked once, at the first create */
     SN_FAULT_MALLOC,     /* the library's own calloc and malloc */
     SN_FAULT_PIPE,
+    SN_FAULT_KEY,    /* pthread_key_create: no cache without it, asked once per process */
+    SN_FAULT_RANDOM, /* getrandom */
+    SN_FAULT_STATM,  /* the process's resident pages, from /proc */
     SN_FAULT_POINTS
 };
 

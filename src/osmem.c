@@ -96,7 +96,7 @@ uint64_t
 sn_os_resident_bytes(void)
 {
     char text[128];
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = sn_fault(SN_FAULT_STATM) ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
     ssize_t got = read(fd, text, sizeof(text) - 1);
@@ -133,7 +133,8 @@ uint64_t
 sn_os_random(void)
 {
     uint64_t value;
-    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
+    if (sn_fault(SN_FAULT_RANDOM) ||
+        getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
         value = (sn_os_now_ns() ^ (uintptr_t)&value) * UINT64_C(0x9e3779b97f4a7c15);
     return value;
 }

@@ -183,8 +183,12 @@ sn_stats_count_free(handle_store *store)
     }
     sn_lock(&pool->lock);
     for (uint32_t number = 1; number < pool->high; number++) {
-        if (sn_load_relaxed(&pool->class_of[number]) < SN_CLASSES_MAX)
-            pages += sn_block_dirty_pages(&pool->spans[number]);
+        const struct sn_span *span = &pool->spans[number];
+        uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
+        if (class_id < SN_CLASSES_MAX || class_id == SN_CLASS_LARGE)
+            pages += sn_block_dirty_pages(span);
+        if (class_id == SN_CLASS_LARGE && span->head == number)
+            pages -= span->free; /* the object's; what is left is a tail the kernel did not take */
     }
     sn_unlock(&pool->lock);
     return (pages << SN_PAGE_SHIFT) - occupied;

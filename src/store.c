@@ -133,8 +133,11 @@ purge_due(handle_store *store, uint64_t now_ns)
         uint64_t since;
         uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
         sn_pool_purge(&store->pool, before, 0, &since);
+        /* What the kernel has just refused is not asked for again in a hurry. */
+        uint64_t pause_ns =
+            sn_load_relaxed(&store->pool.last_purge_failed) ? SN_HOUSEKEEPING_NS : 1000000;
         if (since != SN_POOL_NONE_LEFT)
-            due = sn_max(since + delay_ns, now_ns + 1000000);
+            due = sn_max(since + delay_ns, now_ns + pause_ns);
     }
     return due;
 }

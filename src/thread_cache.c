@@ -216,7 +216,7 @@ thread_exit(void *unused)
 static void
 make_exit_key(void)
 {
-    exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
+    exit_key_made = !sn_fault(SN_FAULT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
 static struct sn_thread_cache *

@@ -112,11 +112,17 @@ compare_object(struct model *model, struct model_object *object)
 
 /* ---- operations: each on one key, outside sections ------------------------------------------- */
 
+bool
+model_worked(struct model *model, int result)
+{
+    return result == 0 || (model->excused && model->excused(-result));
+}
+
 /* A refusal for want of memory: only at the limit; where memory is on its way, wait for it. */
 void
 model_refused(struct model *model, int error)
 {
-    model_check(model, model->limited);
+    model_check(model, model->limited || model_worked(model, -error));
     model_check(model, error == ENOMEM || error == EAGAIN);
     if (error == EAGAIN)
         model_check(model, handle_store_reclaim(model->store, 1 << 20) == 0);
@@ -191,6 +197,7 @@ op_alloc_plain(struct model *model, unsigned key)
     }
     object->live = true;
     object->by_cell = false;
+    object->flags = 0;
     object->handle = handle;
     object->size = size;
     object->birth++;
@@ -393,7 +400,7 @@ op_cell_exists(struct model *model, unsigned key)
     section_leave();
 }
 
-/* ---- many at once, stale ones, the store as a whole ------------------------------------------ */
+/* ---- many at once, stale ones ---------------------------------------------------------------- */
 
 static void
 op_deref_many(struct model *model, unsigned key)
@@ -437,104 +444,6 @@ op_stale(struct model *model, unsigned key)
     section_leave();
 }
 
-static void
-op_compaction(struct model *model, unsigned key)
-{
-    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
-    size_t released = 0;
-    switch (key % 16) {
-    case 0:
-        model_check(model, handle_store_compact(model->store, &report) == 0);
-        break;
-    case 1:
-        model_check(model, handle_store_purge(model->store, &released) == 0);
-        break;
-    case 2:
-        model_check(model, handle_store_reclaim(model->store, key * 100) == 0);
-        break;
-    case 3:
-        model_check(model, handle_defrag_start(model->store) == 0);
-        break;
-    case 4:
-        model_check(model, handle_defrag_stop(model->store) == 0);
-        break;
-    case 5:
-        model_check(model, handle_defrag_estimate(model->store, &report) == 0);
-        break;
-    case 6:
-        handle_thread_detach(model->store);
-        break;
-    default:
-        model_check(model, handle_defrag_step(model->store, 1 + key, &report) == 0);
-        break;
-    }
-}
-
-static void
-op_retune(struct model *model, unsigned key)
-{
-    static const char *const settings[][2] = {
-        {"purge_delay_ms", "0"},
-        {"purge_delay_ms", "-1"},
-        {"purge_delay_ms", "5"},
-        {"thread_cache_bytes", "0"},
-        {"thread_cache_bytes", "4K"},
-        {"thread_cache_bytes", "256K"},
-        {"defrag.slice_us", "50"},
-        {"defrag.slice_us", "500"},
-        {"defrag.ignore_bytes", "0"},
-        {"defrag.ignore_bytes", "1M"},
-        {"defrag.enabled", "no"},
-        {"defrag.enabled", "yes"},
-        {"defrag.cpu_max_percent", "100"},
-        {"defrag.cpu_max_percent", "50"},
-        {"hugepages", "advise"},
-        {"hugepages", "never"},
-        {"max_bytes", "0"},
-        {"max_bytes", "8M"},
-    };
-    size_t n = sizeof(settings) / sizeof(settings[0]) - (model->alone ? 0 : 2), i = key % n;
-    model_check(model, handle_store_set(model->store, settings[i][0], settings[i][1]) == 0);
-    if (i >= 16)
-        model->limited = i == 17;
-}
-
-static int
-count_object(void *opaque, const struct handle_object *object)
-{
-    size_t *sums = opaque;
-    sums[0]++;
-    sums[1] += object->size;
-    return 0;
-}
-
-static void
-op_whole_store(struct model *model, unsigned key)
-{
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    size_t sums[2] = {0, 0};
-    model_check(model, stats != NULL);
-    stats->struct_size = sizeof(*stats);
-    model_check(model, handle_store_stats(model->store, stats) == 0);
-    if (key % 8 == 0)
-        model_check(model, handle_store_check(model->store, print_violation, NULL) == 0);
-    if (key % 8 == 1)
-        model_check(model, handle_store_each(model->store, count_object, sums) == 0);
-    if (model->alone) {
-        /* versions under way are in both counts or in none */
-        size_t under_way = stats->objects == model_live_objects(model) ? 0 : 1;
-        model_check(model, stats->objects ==
-                               model_live_objects(model) + under_way * model_versions(model));
-        model_check(model, stats->requested ==
-                               model_live_bytes(model) + under_way * model_version_bytes(model));
-        model_check(model, handle_store_used(model->store) == stats->requested);
-        model_check(model, stats->pins == model_held(model));
-        model_check(model, sums[0] == 0 || (sums[0] == model_live_objects(model) &&
-                                            sums[1] == model_live_bytes(model)));
-    }
-    free(stats);
-}
-
 /* Seldom: every handle's object goes at once, cells stay. */
 static void
 op_clear(struct model *model, unsigned key)
@@ -572,9 +481,9 @@ static const struct operation {
     {"full cell", 10, op_cell_exists},
     {"deref_many", 20, op_deref_many},
     {"stale", 10, op_stale},
-    {"compaction", 10, op_compaction},
-    {"retune", 3, op_retune},
-    {"whole store", 2, op_whole_store},
+    {"compaction", 10, model_op_compaction},
+    {"retune", 3, model_op_retune},
+    {"whole store", 2, model_op_whole_store},
     {"clear", 2, op_clear},
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -619,24 +528,6 @@ model_end(struct model *model)
     for (unsigned key = 0; key < MODEL_KEYS; key++)
         if (model->objects[key].live)
             free_object(model, key, key % 2);
-}
-
-size_t
-model_live_bytes(const struct model *model)
-{
-    size_t bytes = 0;
-    for (unsigned key = 0; key < MODEL_KEYS; key++)
-        bytes += model->objects[key].live ? model->objects[key].size : 0;
-    return bytes;
-}
-
-size_t
-model_live_objects(const struct model *model)
-{
-    size_t objects = 0;
-    for (unsigned key = 0; key < MODEL_KEYS; key++)
-        objects += model->objects[key].live;
-    return objects;
 }
 
 void

@@ -58,6 +58,8 @@ struct model {
     bool alone;           /* no other model uses the store: counts can be compared */
     unsigned shared_keys; /* the first keys: by handle, replaced only, read by others */
     bool limited;         /* max_bytes is set: allocations may fail */
+    /* Where faults are injected: may a call answer with this error just now? NULL: none are. */
+    bool (*excused)(int error);
     uint64_t seed;
     uint64_t random;
     uint64_t steps;
@@ -82,6 +84,8 @@ void model_step(struct model *model);
 void model_verify(struct model *model);
 /** Ends pins and updates. */
 void model_release(struct model *model);
+/** What store_digest() must give, from the map alone. */
+uint64_t model_digest(const struct model *model);
 /** Frees all objects and the model's memory. */
 void model_end(struct model *model);
 size_t model_live_bytes(const struct model *model);
@@ -93,7 +97,7 @@ size_t model_held(const struct model *model); /* pins and updates */
 /** A reader's look at a shared key of another thread's model: whole, or gone. */
 void model_read_published(handle_store *store, const uint64_t *published, unsigned key);
 
-/* ---- between model_store.c and model_holds.c ---- */
+/* ---- between the files of the model ---- */
 
 bool model_is_shared(const struct model *model, unsigned key);
 size_t model_random_size(struct model *model);
@@ -102,8 +106,15 @@ unsigned char *model_copy_of(struct model *model, const unsigned char *bytes, si
 handle_cell *model_cell_of(struct model_object *object);
 /** In a section: the object's address, by either kind of name. */
 const void *model_resolve(struct model *model, struct model_object *object);
-/** A refusal for want of memory: fails unless the store is at its limit. Outside sections. */
+/** A refusal for want of memory: fails unless the store is at its limit, or it is excused. Outside
+ * sections. */
 void model_refused(struct model *model, int error);
+
+/** Whether the call worked, or an injected fault is the reason that it did not. */
+bool model_worked(struct model *model, int result);
+void model_op_compaction(struct model *model, unsigned key);
+void model_op_retune(struct model *model, unsigned key);
+void model_op_whole_store(struct model *model, unsigned key);
 
 void model_slot_given_up(struct model *model, unsigned key);
 const void *model_held_address(const struct model *model, unsigned key);

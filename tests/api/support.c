@@ -214,14 +214,20 @@ hash_bytes(const void *data, size_t size)
     return hash;
 }
 
+uint64_t
+object_digest(const struct handle_object *object)
+{
+    uint64_t name = object->handle ? object->handle : (uint64_t)(uintptr_t)object->cell;
+    uint64_t hash = hash_bytes(object->data, object->size);
+    return mix(hash + mix(name) + mix(object->tag * 4 + object->flags));
+}
+
 /* A sum, so that the order of the walk, which is by address, does not matter. */
 static int
 add_to_digest(void *opaque, const struct handle_object *object)
 {
     uint64_t *sum = opaque;
-    uint64_t name = object->handle ? object->handle : (uint64_t)(uintptr_t)object->cell;
-    uint64_t hash = hash_bytes(object->data, object->size);
-    *sum += mix(hash + mix(name) + mix(object->tag * 4 + object->flags));
+    *sum += object_digest(object);
     return 0;
 }
 

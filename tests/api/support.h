@@ -77,7 +77,9 @@ handle_t make_object(handle_store *store, size_t size, uint64_t seed);
 /** Asserts that the handle names an object of this size and seed. Opens a section. */
 void assert_object(handle_store *store, handle_t handle, size_t size, uint64_t seed);
 
-/** Sum over all live objects of a hash of name, size, tag, flags and contents. */
+/** A hash of an object's name, size, tag, flags and contents. */
+uint64_t object_digest(const struct handle_object *object);
+/** Sum over all live objects of object_digest(). */
 uint64_t store_digest(handle_store *store);
 /** Asserts that handle_store_check finds nothing; violations are printed. */
 void assert_clean(handle_store *store);
