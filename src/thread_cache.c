@@ -706,8 +706,6 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
     /* A free may be seen whose allocation, by another thread, was looked for too early. */
     sums->requested = sn_at_least_zero(sums->requested);
-    sums->by_handle = sn_at_least_zero(sums->by_handle);
-    sums->by_cell = sn_at_least_zero(sums->by_cell);
 }
 
 uint64_t
