@@ -193,14 +193,16 @@ stage_main()
     build release && run_tests release
 }
 
+# Only the library's own objects are looked at. hooks.h is left out: its functions stand at two
+# places, for debug and release builds, which gcovr 5 cannot merge.
 stage_coverage()
 {
     build coverage || return 1
     find build/coverage -name '*.gcda' -exec rm -f {} +
     run_tests coverage || return 1
-    gcovr --root . --filter src/ --filter defrag/ --exclude-throw-branches \
-        --exclude-branches-by-pattern '.*sn_assert.*' --print-summary \
-        --fail-under-line 95 --fail-under-branch 90 build/coverage
+    gcovr --root . --filter src/ --filter defrag/ --exclude src/hooks.h \
+        --exclude-throw-branches --exclude-branches-by-pattern '.*sn_assert.*' --print-summary \
+        --fail-under-line 95 --fail-under-branch 90 build/coverage/CMakeFiles
 }
 
 # ---- options -------------------------------------------------------------------------------------
