@@ -478,8 +478,8 @@ purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
     /* Outside the lock: the kernel may take a while, and the run is in no list. */
     piece.blocks = pool->spans[first].blocks;
     sn_hook(SN_HOOK_PURGE, pool);
-    piece.refused = !sn_os_discard(pool->arena + sn_span_offset(first),
-                                   (size_t)piece.blocks << SN_BLOCK_SHIFT);
+    piece.refused =
+        !sn_os_discard(pool->arena + sn_span_offset(first), (size_t)piece.blocks << SN_BLOCK_SHIFT);
     sn_lock(&pool->lock);
     piece.bytes = end_purge_locked(pool, first, !piece.refused);
     pthread_cond_broadcast(&pool->purged);
@@ -491,9 +491,9 @@ size_t
 sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns)
 {
     size_t released = 0;
-    uint32_t left = max_bytes == 0 ? UINT32_MAX
-                                   : (uint32_t)sn_min(sn_max(max_bytes >> SN_BLOCK_SHIFT, 1),
-                                                      UINT32_MAX);
+    uint32_t left = max_bytes == 0
+                        ? UINT32_MAX
+                        : (uint32_t)sn_min(sn_max(max_bytes >> SN_BLOCK_SHIFT, 1), UINT32_MAX);
     struct piece piece;
     do {
         piece = purge_piece(pool, before_ns, left);
@@ -563,7 +563,8 @@ sn_pool_after_fork_child(struct sn_pool *pool)
     for (uint32_t number = 1; number < pool->high; number++) {
         if (sn_span_state(&pool->spans[number]) != SN_SPAN_PURGING)
             continue;
-        sn_span_set_state(&pool->spans[number], SN_SPAN_DIRTY); /* or zero by now: either is right */
+        sn_span_set_state(&pool->spans[number],
+                          SN_SPAN_DIRTY); /* or zero by now: either is right */
         insert_run_locked(pool, number, sn_os_now_ns());
     }
     sn_unlock(&pool->lock);

@@ -133,8 +133,8 @@ uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enu
 
 /** The same without asking the kernel for room, for callers with a lock. 0: sn_pool_make_room for
  * *lacks bytes, without the lock, then try again. */
-uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages,
-                          enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks);
+uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
+                          bool *zero, uint8_t *old_class, uint64_t *lacks);
 
 /**
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all

@@ -487,6 +487,8 @@ handle_store_used(const handle_store *store)
 void
 handle_thread_detach(handle_store *store)
 {
-    if (store)
-        sn_caches_detach(&store->caches);
+    if (!store)
+        return;
+    sn_caches_detach(&store->caches);
+    sn_object_report_noted(store);
 }
