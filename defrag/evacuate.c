@@ -4,7 +4,8 @@
 
 /* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
 #define SECTION_OBJECTS 16
-#define PREFETCH_AHEAD  6
+#define PREFETCH_AHEAD  8
+#define CLOCK_BYTES     4096 /* copied between two looks at the clock, which costs as much as a move */
 
 bool
 sn_batch_init(struct sn_batch *batch)
@@ -96,33 +97,63 @@ next_used(const struct sn_batch *batch, uint32_t from, uint32_t slots)
     return slots;
 }
 
+/* The next slots of the span that were in use, and their headers asked for from memory. */
+static uint32_t
+next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t number,
+           uint32_t *at, uint64_t slots[SECTION_OBJECTS])
+{
+    const struct sn_class *c = class_of(e, number);
+    uint32_t count = 0;
+    while (count < SECTION_OBJECTS && *at < c->slots) {
+        slots[count] = sn_slot_offset(c, number, *at);
+        __builtin_prefetch(sn_store_address(e->store, slots[count++] - SN_HEADER_BYTES));
+        *at = next_used(batch, *at + 1, c->slots);
+    }
+    return count;
+}
+
+/* One group, in a section. Its words are asked for first: each would be a miss waited for. */
+static void
+mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
+           const uint64_t *slots, uint32_t count)
+{
+    sn_rcu_read_lock(e->store->rcu);
+    for (uint32_t i = 0; i < count; i++)
+        sn_migrate_prefetch(e->store, slots[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (batch->move_count < SN_BATCH_OBJECTS)
+            mark_slot(e, batch, evacuee, slots[i]);
+        else
+            evacuee->refused = true; /* it is another batch's */
+    }
+    sn_rcu_read_unlock(e->store->rcu);
+}
+
 bool
 sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
     struct sn_evacuee *evacuee = &batch->spans[batch->span_count - 1];
     const struct sn_class *c = class_of(e, evacuee->span);
-    bool in_time = true;
+    uint64_t slots[2][SECTION_OBJECTS];
+    unsigned now = 0;
+    /* slot_at is where the group behind the one in hand begins. */
     uint32_t at = next_used(batch, batch->slot_at, c->slots);
-    while (at < c->slots && in_time && batch->move_count < SN_BATCH_OBJECTS) {
-        sn_rcu_read_lock(e->store->rcu);
-        for (unsigned i = 0; i < SECTION_OBJECTS && at < c->slots; i++) {
-            uint32_t next = next_used(batch, at + 1, c->slots);
-            if (next < c->slots)
-                __builtin_prefetch(sn_store_address(
-                    e->store, sn_slot_offset(c, evacuee->span, next) - SN_HEADER_BYTES));
-            if (batch->move_count < SN_BATCH_OBJECTS)
-                mark_slot(e, batch, evacuee, sn_slot_offset(c, evacuee->span, at));
-            else
-                evacuee->refused = true; /* it is another batch's */
-            at = next;
-        }
-        sn_rcu_read_unlock(e->store->rcu);
-        in_time = sn_os_now_ns() < deadline_ns;
+    uint32_t begin = at;
+    uint32_t count = next_group(e, batch, evacuee->span, &at, slots[now]);
+    while (count > 0) {
+        begin = at;
+        uint32_t ahead = next_group(e, batch, evacuee->span, &at, slots[now ^ 1]);
+        mark_group(e, batch, evacuee, slots[now], count);
+        count = ahead;
+        now ^= 1;
+        if (batch->move_count == SN_BATCH_OBJECTS || sn_os_now_ns() >= deadline_ns)
+            break;
     }
-    evacuee->refused |= at < c->slots && batch->move_count == SN_BATCH_OBJECTS;
+    bool through = count == 0 || batch->move_count == SN_BATCH_OBJECTS;
+    evacuee->refused |= count > 0 && through;
     evacuee->moves = batch->move_count;
-    batch->slot_at = at;
-    return at >= c->slots || batch->move_count == SN_BATCH_OBJECTS;
+    batch->slot_at = through ? c->slots : begin;
+    return through;
 }
 
 /* ---- steps 3 to 5 ---------------------------------------------------------------------------- */
@@ -184,16 +215,19 @@ prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch, uint3
         return;
     const struct sn_move *move = &batch->moves[at];
     const char *header = sn_store_address(e->store, move->slot - SN_HEADER_BYTES);
-    __builtin_prefetch(header);
-    __builtin_prefetch(header + 64);
-    __builtin_prefetch(header + 128);
+    for (unsigned line = 0; line < 4; line++) /* from there on the processor sees the pattern */
+        __builtin_prefetch(header + (size_t)64 * line);
     __builtin_prefetch(move->reference, 1);
+    if (batch->to_count > PREFETCH_AHEAD)
+        __builtin_prefetch(sn_store_address(e->store, batch->to[batch->to_count - PREFETCH_AHEAD]),
+                           1);
 }
 
 bool
 sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
     bool in_time = true;
+    uint64_t copied = 0;
     while (batch->move_at < batch->move_count && in_time) {
         sn_rcu_read_lock(e->store->rcu);
         for (unsigned i = 0; i < SECTION_OBJECTS && batch->move_at < batch->move_count && in_time;
@@ -202,10 +236,14 @@ sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
                 batch->span_at++;
             prefetch_move(e, batch, batch->move_at + PREFETCH_AHEAD);
             move_one(e, batch, &batch->spans[batch->span_at]);
-            /* After every object: a slice overruns by one copy at most. */
-            in_time = sn_os_now_ns() < deadline_ns;
+            copied += class_of(e, batch->spans[batch->span_at].span)->slot_bytes;
+            if (copied >= CLOCK_BYTES) { /* a slice overruns by so many bytes at most */
+                in_time = sn_os_now_ns() < deadline_ns;
+                copied = 0;
+            }
         }
         sn_rcu_read_unlock(e->store->rcu);
+        in_time = in_time && sn_os_now_ns() < deadline_ns;
     }
     give_back_destinations(e, batch);
     return batch->move_at == batch->move_count;

@@ -33,6 +33,14 @@ still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint6
     return sn_object_is_named(store, slot, *header, reference);
 }
 
+void
+sn_migrate_prefetch(const handle_store *store, uint64_t slot)
+{
+    uint64_t header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    if (!sn_header_is_clear(header))
+        __builtin_prefetch(sn_header_reference(header), 1);
+}
+
 enum sn_outcome
 sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
 {

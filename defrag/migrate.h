@@ -29,6 +29,9 @@ enum sn_outcome {
 /** Step 1, in a section, under the mover's lock. SN_MOVED: marked, *move is filled. */
 enum sn_outcome sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move);
 
+/** Asks for the word that a slot's header names, if it names one, from memory. */
+void sn_migrate_prefetch(const handle_store *store, uint64_t slot);
+
 /**
  * Steps 3 to 5, in one section, under the mover's lock, after the grace period of step 2. `to`: a
  * free slot of the same class. SN_MOVED: R names `to`, S waits for step 6. Else: nothing happened,

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "object.h"
 #include "stats.h"
 #include "walk.h"
 
@@ -296,6 +295,6 @@ handle_store_check(handle_store *store, void (*report)(void *opaque, const char 
         check_table_page(&check, page);
     check_pool(&check);
     bool complete = check_ladder(&check);
-    sn_object_report_noted(store);
+    sn_store_report_noted(store);
     return check.violations == 0 && !complete ? -ENOMEM : check.violations;
 }

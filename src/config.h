@@ -49,6 +49,9 @@
 /* A thread hands its limbo list over at either bound. */
 #define SN_LIMBO_HANDOVER_SLOTS 256
 #define SN_LIMBO_HANDOVER_BYTES 65536
+/* Lists that are handed over go to several stacks: who follows a list waits for each slot's header
+ * in turn, so several lists are followed at once. About as many as a core has misses under way. */
+#define SN_LIMBO_LISTS 8
 /* Limbo of a store above which the grace-period thread is woken at once; below, it gathers for the
  * time of one tick. */
 #define SN_LIMBO_URGENT_BYTES ((uint64_t)512 << 10)

@@ -83,7 +83,7 @@ sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
     print_damage(store, slot, where);
 }
 
-/* For sn_object_report_noted. */
+/* For sn_store_report_noted. */
 static void
 note_damage(handle_store *store, uint64_t slot)
 {
@@ -94,7 +94,7 @@ note_damage(handle_store *store, uint64_t slot)
 }
 
 void
-sn_object_report_noted(handle_store *store)
+sn_store_report_noted(handle_store *store)
 {
     if (sn_likely(sn_load_relaxed(&store->damaged_count) == 0))
         return;
@@ -408,7 +408,7 @@ sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
     if (first)
         sn_rcu_nudge(store->rcu, false);
     else
-        sn_object_report_noted(store);
+        sn_store_report_noted(store);
     return 0;
 }
 

@@ -99,9 +99,6 @@ SN_NOINLINE int sn_object_after_freed(handle_store *store, struct sn_thread_cach
 void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
 uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache);
 
-/** Reports headers that were found damaged under a lock or in a thread's cache. No lock is held. */
-void sn_object_report_noted(handle_store *store);
-
 /**
  * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,
  * retires the slot; a pinned slot is left to its last unpin.

@@ -2,8 +2,6 @@
 /* stats.c - see stats.h. Everything is read from counters; nothing here walks objects. */
 #include "stats.h"
 
-#include "object.h"
-
 #include <string.h>
 
 static uint64_t
@@ -163,7 +161,7 @@ handle_store_stats(handle_store *store, struct handle_stats *stats)
     fill_grace_periods(store, stats);
     sn_defrag_fill_stats(store, stats);
     stats->shrink_reason = shrink_reason(store, stats);
-    sn_object_report_noted(store); /* summing up has finished frees */
+    sn_store_report_noted(store); /* summing up has finished frees */
     return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "object.h"
+#include "reclaim.h"
 
 _Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
 _Static_assert(offsetof(struct handle_store, head) == 0, "the inline read path looks there");
@@ -51,73 +51,13 @@ store_of(struct sn_rcu_client *client)
 static bool
 gather(struct sn_rcu_client *client)
 {
-    handle_store *store = store_of(client);
-    store->gathered = sn_caches_take_limbo(&store->caches);
-    return store->gathered != 0;
-}
-
-static int
-compare_u64(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Class above the offset: sorting puts slots of one class, and of one span, together. */
-static uint64_t
-sort_key(const handle_store *store, uint64_t slot)
-{
-    return (uint64_t)sn_object_class(store, slot) << 48 | slot;
-}
-#define KEY_SLOT ((UINT64_C(1) << 48) - 1)
-
-static void
-reclaim_batch(handle_store *store, uint64_t *keys, uint32_t count)
-{
-    enum { LOCKED = 256 }; /* slots given back per lock: allocations of the class come between */
-    uint64_t bytes = 0;
-    qsort(keys, count, sizeof(keys[0]), compare_u64);
-    for (uint32_t i = 0; i < count;) {
-        unsigned class_id = (unsigned)(keys[i] >> 48);
-        uint32_t begin = i;
-        do {
-            keys[i] &= KEY_SLOT;
-            bytes += sn_object_slot_bytes(store, keys[i]);
-            if (sn_unlikely(store->hardened))
-                sn_object_poison(store, keys[i]);
-            i++;
-        } while (i < count && keys[i] >> 48 == class_id && i - begin < LOCKED &&
-                 class_id < SN_CLASSES_MAX);
-        if (class_id < SN_CLASSES_MAX)
-            sn_heap_put(&store->heap, class_id, keys + begin, i - begin);
-        else
-            sn_heap_put_large(&store->heap, keys[begin]);
-    }
-    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+    return sn_reclaim_gather(store_of(client));
 }
 
 static void
 reclaim(struct sn_rcu_client *client)
 {
-    handle_store *store = store_of(client);
-    uint64_t slot = store->gathered;
-    uint32_t count = 0;
-    store->gathered = 0;
-    sn_add_relaxed(&store->caches.workers, 1);
-    while (slot) {
-        uint64_t next = sn_limbo_next(sn_load_relaxed(sn_header_of(&store->pool, slot)));
-        if (next)
-            __builtin_prefetch(sn_header_of(&store->pool, next));
-        if (sn_likely(sn_object_is_unpinned(store, slot)))
-            store->reclaim_slots[count++] = sort_key(store, slot);
-        if (count == SN_RECLAIM_SLOTS) {
-            reclaim_batch(store, store->reclaim_slots, count);
-            count = 0;
-        }
-        slot = next;
-    }
-    reclaim_batch(store, store->reclaim_slots, count);
-    (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
+    sn_reclaim_give_back(store_of(client));
 }
 
 /* Purges what has waited long enough. Result: when to look again. */
@@ -310,11 +250,10 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     store->rcu = sn_rcu_get(flavor);
     if (!store->rcu)
         return -errno;
-    store->reclaim_slots = sn_os_zalloc(SN_RECLAIM_SLOTS * sizeof(uint64_t));
-    if (!store->reclaim_slots || !sn_caches_init(&store->caches, &store->heap))
+    if (!sn_reclaim_init(&store->reclaim) || !sn_caches_init(&store->caches, &store->heap))
         return -ENOMEM;
-    store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
-                                 SN_RECLAIM_SLOTS * sizeof(uint64_t) + sn_defrag_metadata_bytes();
+    store->base_metadata_bytes =
+        sn_round_up(sizeof(*store), SN_PAGE_BYTES) + SN_RECLAIM_BYTES + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_options_apply(store);
@@ -345,7 +284,7 @@ tear_down(handle_store *store)
         sn_defrag_destroy(store);
     sn_fork_destroy(store);
     free_pin_arrays(store);
-    sn_os_free(store->reclaim_slots);
+    sn_reclaim_fini(&store->reclaim);
     sn_os_release(store, store->reserved_bytes);
 }
 
@@ -490,5 +429,5 @@ handle_thread_detach(handle_store *store)
     if (!store)
         return;
     sn_caches_detach(&store->caches);
-    sn_object_report_noted(store);
+    sn_store_report_noted(store);
 }

@@ -12,6 +12,12 @@
 #include "thread_cache.h"
 
 struct sn_defrag;
+
+/** What the grace-period thread works on, see reclaim.h. */
+struct sn_reclaim {
+    uint64_t list[SN_LIMBO_LISTS]; /* taken over, waiting for the GP under way */
+    uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
+};
 struct sn_fork;
 
 struct handle_store {
@@ -46,11 +52,10 @@ struct handle_store {
 
     /* grace-period thread only */
     struct sn_rcu_client client;
-    uint64_t gathered; /* limbo list taken over before the GP under way */
+    struct sn_reclaim reclaim;
     uint64_t next_tick_ns;
-    uint64_t seen_puts;      /* the pool's when we last kept house */
-    uint64_t trimmed_freed;  /* freed bytes when the spans were last trimmed */
-    uint64_t *reclaim_slots; /* room for SN_RECLAIM_SLOTS */
+    uint64_t seen_puts;     /* the pool's when we last kept house */
+    uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed */
 
     /* immutable after create */
     uint64_t base_metadata_bytes;
@@ -62,8 +67,6 @@ struct handle_store {
     struct sn_fork *fork;     /* see fork.c */
     struct sn_heap heap;
 };
-
-#define SN_RECLAIM_SLOTS 2048
 
 /** The store as the public functions get it, whether const or not. */
 static inline handle_store *
@@ -107,6 +110,10 @@ sn_store_contains(const handle_store *store, const void *address)
 /** One line to the error callback. The caller holds no lock. */
 __attribute__((format(printf, 2, 3))) void
 sn_store_error(handle_store *store, const char *format, ...);
+
+/** Reports headers that were found damaged under a lock or in a thread's cache (object.c). The
+ * caller holds no lock. */
+void sn_store_report_noted(handle_store *store);
 
 /** Bytes in limbo, wherever they are. */
 uint64_t sn_store_limbo(handle_store *store);

@@ -97,18 +97,19 @@ empty_bins(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_store_relaxed(&cache->index_count, 0);
 }
 
-/* Pushes a list of retired slots on the store's stack. */
+/* Pushes a list of retired slots on one of the store's stacks; which one, its newest slot says. */
 static void
 hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes)
 {
+    uint64_t *stack = &caches->limbo[(head >> 3) % SN_LIMBO_LISTS];
     sn_add_relaxed(&caches->limbo_bytes, bytes);
-    uint64_t top = sn_load_relaxed(&caches->limbo);
+    uint64_t top = sn_load_relaxed(stack);
     /* Release: orders the links before the list's publication; pairs with the acquire in
      * sn_caches_take_limbo. Without it the grace-period thread could follow a stale link. */
     do
         sn_store_relaxed(end, top << 8);
-    while (!__atomic_compare_exchange_n(&caches->limbo, &top, head, true, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED));
+    while (
+        !__atomic_compare_exchange_n(stack, &top, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
 static void
@@ -563,9 +564,10 @@ owner_is_out(const struct sn_thread_cache *cache)
     return false;
 }
 
-uint64_t
-sn_caches_take_limbo(struct sn_caches *caches)
+bool
+sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
 {
+    bool any = false;
     sn_lock(&caches->lock);
     hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
@@ -576,8 +578,12 @@ sn_caches_take_limbo(struct sn_caches *caches)
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
-    /* Acquire: pairs with the release in hand_over. */
-    return __atomic_exchange_n(&caches->limbo, 0, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
+        /* Acquire: pairs with the release in hand_over. */
+        lists[i] = __atomic_exchange_n(&caches->limbo[i], 0, __ATOMIC_ACQUIRE);
+        any |= lists[i] != 0;
+    }
+    return any;
 }
 
 /* Keeps the slots of open spans, gives back those of closed ones. */
@@ -660,7 +666,9 @@ sn_caches_let_go(struct sn_caches *caches)
 bool
 sn_caches_stirred(struct sn_caches *caches)
 {
-    bool stirred = sn_load_relaxed(&caches->limbo) != 0;
+    bool stirred = false;
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
+        stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
     sn_lock(&caches->lock);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         stirred |= sn_load_acquire(&cache->seq) != cache->seen_seq;

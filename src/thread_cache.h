@@ -111,7 +111,7 @@ struct sn_caches {
     uint64_t total_cap_bytes;  /* atomic */
 
     /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
-    uint64_t limbo SN_ALIGNED(64);
+    uint64_t limbo[SN_LIMBO_LISTS] SN_ALIGNED(64);
     uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
     uint64_t
         held_bytes;   /* atomic; freed and pinned, or versions under way: no GP brings them back */
@@ -347,8 +347,8 @@ sn_limbo_next(uint64_t link)
 }
 
 /** Grace-period thread: takes all that is in limbo, handed over or still with a thread that is not
- * inside its cache. Result: the list; its bytes stay counted in limbo_bytes. */
-uint64_t sn_caches_take_limbo(struct sn_caches *caches);
+ * inside its cache. False: nothing. Their bytes stay counted in limbo_bytes. */
+bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
 
 /**
  * Takes free slots back from threads that are not inside their cache. class_mask: 1 bit per class
