@@ -53,6 +53,8 @@ gather(struct sn_rcu_client *client)
 {
     handle_store *store = store_of(client);
     store->gathered = sn_caches_take_limbo(&store->caches);
+    if (store->gathered)
+        sn_defrag_watch(store);
     return store->gathered != 0;
 }
 
