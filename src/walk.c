@@ -9,8 +9,7 @@
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
  * follow a header to its word. */
 static bool
-find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word,
-            struct sn_found *found)
+find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
     uint64_t header = sn_load_relaxed(header_word);
     if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
