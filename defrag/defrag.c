@@ -63,17 +63,50 @@ as_timespec(uint64_t ns)
                              .tv_nsec = (long)(ns % 1000000000u)};
 }
 
-/* Sleeps until woken or until the time; offline, so that it holds up no grace period. */
+static size_t
+purge_some(handle_store *store, size_t max_bytes)
+{
+    uint64_t next;
+    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
+    if (delay_ms < 0)
+        return 0;
+    uint64_t now = sn_os_now_ns();
+    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
+    if (now < delay_ns)
+        return 0;
+    return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
+}
+
+/* Sleeps until the condition or the time. False: the time has come. */
+static bool
+sleep_locked(struct sn_defrag *d, uint64_t until_ns)
+{
+    struct timespec until = as_timespec(until_ns);
+    if (until_ns == SN_NEVER)
+        return pthread_cond_wait(&d->wake, &d->wake_lock.mutex) == 0;
+    return pthread_cond_timedwait(&d->wake, &d->wake_lock.mutex, &until) != ETIMEDOUT;
+}
+
+/*
+ * Sleeps until woken or until the time; offline, so that it holds up no grace period. While one is
+ * under way the thread that purges otherwise waits for it, for as long as some reader stays in its
+ * section: we look after it.
+ */
 static void
 rest_until(struct sn_defrag *d, uint64_t until_ns)
 {
     sn_lock(&d->wake_lock);
     while (!d->woken && !d->stopping) {
-        struct timespec until = as_timespec(until_ns);
-        if (until_ns == SN_NEVER)
-            pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
-        else if (pthread_cond_timedwait(&d->wake, &d->wake_lock.mutex, &until) == ETIMEDOUT)
+        bool watching = sn_load_relaxed(&d->watching);
+        uint64_t look_ns = watching ? sn_os_now_ns() + POLL_NS : SN_NEVER;
+        if (sleep_locked(d, sn_min(until_ns, look_ns)))
+            continue;
+        if (until_ns <= look_ns)
             break;
+        sn_store_relaxed(&d->watching, sn_rcu_age_ns(d->store->rcu) != 0);
+        sn_unlock(&d->wake_lock);
+        purge_some(d->store, 0);
+        sn_lock(&d->wake_lock);
     }
     d->woken = false;
     sn_unlock(&d->wake_lock);
@@ -159,20 +192,6 @@ arm_wake_up(struct sn_defrag *d)
     if (reason == HANDLE_IDLE_BACKOFF)
         return sn_os_now_ns() + POLL_NS; /* looks whether the pause is over */
     return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
-}
-
-static size_t
-purge_some(handle_store *store, size_t max_bytes)
-{
-    uint64_t next;
-    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
-    if (delay_ms < 0)
-        return 0;
-    uint64_t now = sn_os_now_ns();
-    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (now < delay_ns)
-        return 0;
-    return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
 }
 
 /* Waits for a grace period, but not longer than until somebody stops the thread. */
@@ -633,6 +652,18 @@ sn_defrag_wake(handle_store *store)
     sn_store_relaxed(&store->heap.wake_at, UINT64_MAX);
     sn_lock(&d->wake_lock);
     d->woken = true;
+    pthread_cond_broadcast(&d->wake);
+    sn_unlock(&d->wake_lock);
+}
+
+void
+sn_defrag_watch(handle_store *store)
+{
+    struct sn_defrag *d = store->defrag;
+    if (!d || sn_load_relaxed(&d->watching))
+        return;
+    sn_lock(&d->wake_lock);
+    sn_store_relaxed(&d->watching, 1);
     pthread_cond_broadcast(&d->wake);
     sn_unlock(&d->wake_lock);
 }

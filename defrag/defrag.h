@@ -36,9 +36,11 @@ struct sn_defrag {
     struct sn_batch batch[2];
     unsigned current; /* which of them is under way; the other may drain */
     bool draining;
-    struct sn_evacuation evacuation; /* totals are read by anybody */
-    uint32_t linger[SN_LINGER_MAX];  /* closed spans without objects that are not yet empty */
-    uint32_t linger_count, linger_tries;
+    struct sn_evacuation evacuation;     /* totals are read by anybody */
+    uint32_t linger[SN_LINGER_MAX];      /* closed spans without objects that are not yet empty */
+    uint8_t linger_tries[SN_LINGER_MAX]; /* looks at each; 0 beyond linger_count */
+    uint32_t linger_count;
+    uint64_t linger_ticket; /* of the grace period before the next look */
     uint32_t quota[SN_CLASSES_MAX];
     bool winding_down; /* nothing new is begun: stopped, disabled, or a child shares the pages */
     bool only_forced;  /* a compact drives: no pass but the forced one is begun */
@@ -58,6 +60,7 @@ struct sn_defrag {
     uint64_t forced_done;   /* ... and ended */
     uint32_t idle_reason;
     uint32_t pressure; /* max_bytes was reached: work at full effort */
+    uint32_t watching; /* a grace period may be long: the mover purges in the GP thread's stead */
 
     /* guarded by wake_lock */
     struct sn_lock wake_lock;

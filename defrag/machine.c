@@ -125,23 +125,24 @@ end_pass_locked(struct sn_defrag *d)
 
 /* ---- lingering spans ------------------------------------------------------------------------- */
 
-/* Closed spans whose objects are gone: a cached slot or one in limbo keeps them from being empty.
- * */
+/*
+ * Closed spans whose objects are gone: a cached slot or one in limbo keeps them from being empty.
+ * Looked at once per grace period, however often a step asks: before, limbo brings nothing back.
+ * Each has its own number of tries, so that every pass ends.
+ */
 static void
 settle_lingering_locked(struct sn_defrag *d)
 {
     struct sn_heap *heap = &d->store->heap;
     struct sn_defrag_totals *totals = &d->evacuation.totals;
-    if (d->linger_count == 0)
+    if (d->linger_count == 0 || !sn_rcu_is_done(d->store->rcu, d->linger_ticket))
         return;
     sn_caches_take_slots(&d->store->caches, true, false, NULL);
-    bool give_up = ++d->linger_tries >= SN_LINGER_TRIES;
     for (uint32_t i = 0; i < d->linger_count;) {
         uint32_t number = d->linger[i];
         uint64_t bytes = (uint64_t)sn_heap_class_of_span(heap, &d->store->pool.spans[number])->pages
                          << SN_PAGE_SHIFT;
-        bool empty = sn_heap_is_empty(heap, number);
-        if (!empty && !give_up) {
+        if (!sn_heap_is_empty(heap, number) && ++d->linger_tries[i] < SN_LINGER_TRIES) {
             i++;
             continue;
         }
@@ -149,10 +150,13 @@ settle_lingering_locked(struct sn_defrag *d)
             sn_owner_add(&totals->spans_emptied, 1);
             sn_owner_add(&totals->released_bytes, bytes);
         }
-        d->linger[i] = d->linger[--d->linger_count];
+        uint32_t last = --d->linger_count;
+        d->linger[i] = d->linger[last];
+        d->linger_tries[i] = d->linger_tries[last];
+        d->linger_tries[last] = 0;
     }
-    if (give_up || d->linger_count == 0)
-        d->linger_tries = 0;
+    if (d->linger_count > 0)
+        d->linger_ticket = sn_rcu_request(d->store->rcu);
 }
 
 /* ---- states ---------------------------------------------------------------------------------- */
@@ -261,7 +265,9 @@ settle_or_nothing_locked(struct sn_defrag *d, uint64_t *ticket)
 {
     if (d->linger_count == 0)
         return SN_ADVANCE_NOTHING;
-    *ticket = sn_rcu_request(d->store->rcu);
+    if (sn_rcu_is_done(d->store->rcu, d->linger_ticket))
+        d->linger_ticket = sn_rcu_request(d->store->rcu);
+    *ticket = d->linger_ticket;
     return SN_ADVANCE_WAIT;
 }
 

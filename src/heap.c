@@ -299,8 +299,11 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
     }
     sn_unlock(&hc->lock);
     uint64_t bytes = (uint64_t)count * heap->classes->of[class_id].slot_bytes;
-    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_RELAXED);
-    if (freed >= sn_load_relaxed(&heap->wake_at))
+    /* Sequentially consistent, both: pairs with arm_wake_up's fence between its store of the mark
+     * and its look at the sum. Otherwise each could miss the other, and the last free before a rest
+     * would wake nobody. */
+    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_SEQ_CST);
+    if (freed >= __atomic_load_n(&heap->wake_at, __ATOMIC_SEQ_CST))
         heap->freed(heap);
 }
 

@@ -51,7 +51,11 @@ store_of(struct sn_rcu_client *client)
 static bool
 gather(struct sn_rcu_client *client)
 {
-    return sn_reclaim_gather(store_of(client));
+    handle_store *store = store_of(client);
+    bool any = sn_reclaim_gather(store);
+    if (any)
+        sn_defrag_watch(store);
+    return any;
 }
 
 static void

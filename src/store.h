@@ -134,6 +134,8 @@ void sn_defrag_destroy(handle_store *store);
 int sn_defrag_configure(handle_store *store);
 /** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
 void sn_defrag_wake(handle_store *store);
+/** A grace period begins, which may be long: until it ends the mover purges. */
+void sn_defrag_watch(handle_store *store);
 /** An allocation found max_bytes reached. True: compaction will bring memory. */
 bool sn_defrag_press(handle_store *store);
 /** Waits until compaction under pressure has released `bytes` or has come to an end. */

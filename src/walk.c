@@ -9,12 +9,9 @@
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
  * follow a header to its word. */
 static bool
-find_locked(handle_store *store, uint64_t slot, struct sn_found *found)
+find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
-    const struct sn_span *span = &store->pool.spans[sn_block_of(slot)];
-    if (sn_object_class(store, slot) == SN_CLASS_LARGE && sn_span_state(span) != SN_SPAN_LARGE)
-        return false; /* freed since it was looked at; its memory stays for this section */
-    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    uint64_t header = sn_load_relaxed(header_word);
     if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
         return false;
     uint64_t *reference = sn_header_reference(header);
@@ -37,7 +34,7 @@ static int
 walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *slot)
 {
     struct sn_found found[GROUP];
-    const struct sn_span *span = &walk->store->pool.spans[number];
+    struct sn_span *span = &walk->store->pool.spans[number];
     const struct sn_class *c =
         span->class_id < SN_CLASSES_MAX ? &walk->store->classes.of[span->class_id] : NULL;
     unsigned count = 0;
@@ -46,7 +43,11 @@ walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *s
     sn_lock(sn_defrag_lock(walk->store));
     for (; *slot < slots && count < GROUP; ++*slot) {
         uint64_t offset = c ? sn_slot_offset(c, number, *slot) : sn_span_offset(number);
-        count += find_locked(walk->store, offset, &found[count]);
+        /* A large object that is freed at once meanwhile leaves its descriptor's word clear; its
+         * class must not be asked again, it may be another's by now. */
+        const uint64_t *header =
+            c ? sn_store_address(walk->store, offset - SN_HEADER_BYTES) : &span->large_header;
+        count += find_locked(walk->store, offset, header, &found[count]);
     }
     sn_unlock(sn_defrag_lock(walk->store));
     for (unsigned i = 0; i < count && result == 0; i++)
@@ -64,24 +65,34 @@ walk_span(const struct walk *walk, uint32_t number, uint32_t slots)
     return result;
 }
 
-/* A span of slots is held while it is walked, so that nobody pools it. One that the mover has
- * closed stays so: the mover is paused. One that is being trimmed is soon free again. */
+/* Holds a span of slots, so that nobody pools it. One that the mover has closed stays so: the mover
+ * is paused. One that is being trimmed is soon free again. False: there is none. */
+static bool
+hold_span(const struct walk *walk, uint32_t number, bool *held)
+{
+    struct sn_pool *pool = &walk->store->pool;
+    for (;;) {
+        if (sn_load_relaxed(&pool->class_of[number]) >= SN_CLASSES_MAX)
+            return false;
+        *held = sn_heap_hold(&walk->store->heap, number, 0);
+        uint8_t state = sn_span_state(&pool->spans[number]);
+        if (*held || state == SN_SPAN_CLOSED)
+            return true;
+        if (state != SN_SPAN_HELD && state != SN_SPAN_OPEN) /* OPEN: was HELD when we tried */
+            return false;
+        sched_yield();
+    }
+}
+
 static int
 walk_block(const struct walk *walk, uint32_t number)
 {
     struct sn_pool *pool = &walk->store->pool;
     struct sn_span *span = &pool->spans[number];
-    uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
-    if (class_id == SN_CLASS_LARGE)
+    bool held;
+    if (sn_load_relaxed(&pool->class_of[number]) == SN_CLASS_LARGE)
         return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
-    if (class_id >= SN_CLASSES_MAX)
-        return 0;
-    bool held = sn_heap_hold(&walk->store->heap, number, 0);
-    while (!held && sn_span_state(span) == SN_SPAN_HELD) {
-        sched_yield();
-        held = sn_heap_hold(&walk->store->heap, number, 0);
-    }
-    if (!held && sn_span_state(span) != SN_SPAN_CLOSED)
+    if (!hold_span(walk, number, &held))
         return 0;
     int result = walk_span(walk, number, walk->store->classes.of[span->class_id].slots);
     if (held)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_transitions.c - starts, stops and forks that meet each other, a grace period, a walk, a
- * purge: who waits for whom, and who wins.
+ * purge; a walk that meets a trim, a purge and a span that linger beside readers and busy threads:
+ * who waits for whom, and who wins.
  */
 #include "race.h"
 
@@ -178,6 +179,8 @@ static void
 test_fork_waits_for_the_grace_period(void **state)
 {
     struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* it follows no thread that holds as many locks as before_fork takes */
     ground_make(race, false);
     __atomic_store_n(&gp_was_let_go, 0, __ATOMIC_RELEASE);
     struct stage *stage = stage_arm(race, SN_HOOK_GP_START, NULL);
@@ -317,6 +320,169 @@ test_fork_during_a_purge(void **state)
     ground_settle(race);
 }
 
+/* ---- a walk and a trim ----------------------------------------------------------------------- */
+
+static void
+body_trim(struct actor *actor)
+{
+    handle_store *store = actor->race->store;
+    while (!__atomic_load_n(&actor->race->ending, __ATOMIC_ACQUIRE)) {
+        for (uint32_t number = 1; number < sn_load_relaxed(&store->pool.high); number++)
+            sn_heap_trim(&store->heap, number);
+    }
+}
+
+/* Fails when a walk leaves out a span that was just being trimmed, and is open when it looks why it
+ * could not hold it: seen within a few thousand walks. */
+static void
+test_walk_beside_trims(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct actor *trimmer = actor_start(race, body_trim);
+    const unsigned live = KEPT + (THINGS - THINGS / 3) / 2;
+    for (unsigned i = 0; i < scaled(20000); i++) {
+        unsigned visited = 0;
+        assert_int_equal(handle_store_each(race->store, count_visit, &visited), 0);
+        assert_int_equal(visited, live);
+    }
+    __atomic_store_n(&race->ending, true, __ATOMIC_RELEASE);
+    actor_join(trimmer);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- purge in a long grace period ------------------------------------------------------------ */
+
+static void
+body_read(struct actor *actor)
+{
+    section_enter();
+    actor_stays(actor);
+    section_leave();
+}
+
+/* Fails when only the grace-period thread purges: seen, the pages stay for as long as the reader. */
+static void
+test_purge_beside_a_stuck_reader(void **state)
+{
+    struct race *race = *state;
+    set_option(race->store, "purge_delay_ms", "0");
+    ground_make(race, false);
+    section_enter();
+    handle_t large = handle_alloc(race->store, 300000);
+    section_leave();
+    assert_int_equal(handle_defrag_start(race->store), 0); /* finds nothing to do */
+    struct actor *reader = actor_start(race, body_read);
+    actor_await(reader);
+    thing_free(race, race->target);
+    while (sn_rcu_age_ns(race->store->rcu) == 0)
+        nap();
+    give_way();
+    section_enter();
+    assert_int_equal(handle_free_now(race->store, large), 0);
+    section_leave();
+    for (unsigned turns = 0; sn_load_relaxed(&race->store->pool.empty_bytes) > 0; turns++) {
+        assert_in_range(turns, 0, 20000); /* would hang */
+        nap();
+    }
+    assert_int_not_equal(sn_rcu_age_ns(race->store->rcu), 0); /* it is still there */
+    actor_leave(reader);
+    actor_join(reader);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- spans that linger ----------------------------------------------------------------------- */
+
+/* Frees an object of the span that is evacuated into its cache, then stands inside that. */
+static void
+body_keeps_a_slot(struct actor *actor)
+{
+    section_enter();
+    thread_check(handle_free_now(actor->race->store, actor->handle) == 0);
+    section_leave();
+    actor_stays(actor);
+    actor->handle = handle_alloc(actor->race->store, 200);
+    thread_check(actor->handle != HANDLE_NULL);
+    thread_check(handle_free(actor->race->store, actor->handle) == 0);
+}
+
+/*
+ * A span whose last slot is with a busy thread is not given up before grace periods have passed,
+ * however often steps look. Fails when each step counts as a try: seen, it is open again.
+ */
+static void
+test_lingering_span_waits_for_grace_periods(void **state)
+{
+    struct race *race = *state;
+    struct sn_defrag *d = race->store->defrag;
+    if (FLAVOUR_QSBR)
+        skip(); /* the busy thread would hold up every grace period */
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    struct actor *owner = actor_new(race, body_keeps_a_slot);
+    owner->handle = race->things[60].handle;
+    actor_run(owner);
+    actor_await(owner);
+    thing_is_gone(&race->things[60]);
+    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave(owner);
+    stage_wait(stage);
+    steps_begin(race);
+    for (unsigned i = 0; d->linger_count == 0; i++) {
+        assert_in_range(i, 0, 100000); /* would hang */
+        step(race);
+    }
+    uint32_t number = d->linger[0];
+    section_enter(); /* no grace period ends */
+    for (unsigned i = 0; i < 10 * SN_LINGER_TRIES; i++)
+        assert_int_equal(handle_defrag_step(race->store, 1000, NULL), 0);
+    assert_int_equal(d->linger_count, 1);
+    assert_int_equal(sn_span_state(&race->store->pool.spans[number]), SN_SPAN_CLOSED);
+    section_leave();
+    stage_go(stage);
+    actor_join(owner);
+    steps_end(race); /* and it ends */
+    assert_int_equal(d->linger_count, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Given up in the end: a pass does not wait for a thread that stays inside its cache for ever. Fails
+ * when there is no number of tries: seen, the pass does not end. */
+static void
+test_lingering_span_is_given_up(void **state)
+{
+    struct race *race = *state;
+    struct sn_defrag *d = race->store->defrag;
+    if (FLAVOUR_QSBR)
+        skip();
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    struct actor *owner = actor_new(race, body_keeps_a_slot);
+    owner->handle = race->things[60].handle;
+    actor_run(owner);
+    actor_await(owner);
+    thing_is_gone(&race->things[60]);
+    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave(owner);
+    stage_wait(stage);
+    steps_begin(race);
+    uint64_t passes = sn_load_relaxed(&d->passes);
+    for (unsigned i = 0; sn_load_relaxed(&d->passes) == passes; i++) {
+        assert_in_range(i, 0, 100000); /* would hang */
+        step(race);
+    }
+    assert_int_equal(d->linger_count, 0);
+    stage_go(stage);
+    actor_join(owner);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 int
 main(void)
 {
@@ -328,6 +494,10 @@ main(void)
         RACE_TEST(test_fork_waits_for_the_grace_period),
         RACE_TEST(test_fork_during_a_walk),
         RACE_TEST(test_fork_during_a_purge),
+        RACE_TEST(test_walk_beside_trims),
+        RACE_TEST(test_purge_beside_a_stuck_reader),
+        RACE_TEST(test_lingering_span_waits_for_grace_periods),
+        RACE_TEST(test_lingering_span_is_given_up),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("transitions " FLAVOUR_NAME, tests, NULL, NULL);
