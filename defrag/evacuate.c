@@ -5,7 +5,7 @@
 /* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
 #define SECTION_OBJECTS 16
 #define PREFETCH_AHEAD  8
-#define CLOCK_BYTES     4096 /* copied between two looks at the clock, which costs as much as a move */
+#define CLOCK_BYTES     1024 /* copied between two looks at the clock, which cost half a small move */
 
 bool
 sn_batch_init(struct sn_batch *batch)
@@ -214,13 +214,17 @@ prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch, uint3
     if (at >= batch->move_count)
         return;
     const struct sn_move *move = &batch->moves[at];
-    const char *header = sn_store_address(e->store, move->slot - SN_HEADER_BYTES);
-    for (unsigned line = 0; line < 4; line++) /* from there on the processor sees the pattern */
-        __builtin_prefetch(header + (size_t)64 * line);
+    const char *from = sn_store_address(e->store, move->slot - SN_HEADER_BYTES);
     __builtin_prefetch(move->reference, 1);
-    if (batch->to_count > PREFETCH_AHEAD)
-        __builtin_prefetch(sn_store_address(e->store, batch->to[batch->to_count - PREFETCH_AHEAD]),
-                           1);
+    for (unsigned line = 0; line < 4; line++) /* from there on the processor sees the pattern */
+        __builtin_prefetch(from + (size_t)64 * line);
+    if (batch->to_count < PREFETCH_AHEAD)
+        return;
+    /* The publishing CAS waits until the copy has been written: so its lines are fetched too. */
+    uint64_t slot = batch->to[batch->to_count - PREFETCH_AHEAD];
+    const char *to = sn_store_address(e->store, slot - SN_HEADER_BYTES);
+    for (unsigned line = 0; line < 4; line++)
+        __builtin_prefetch(to + (size_t)64 * line, 1);
 }
 
 bool
