@@ -523,8 +523,10 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
     uint64_t released = 0;
     struct piece piece = {0};
     do {
-        uint64_t wanted = (bytes - released + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
-        piece = purge_piece(pool, UINT64_MAX, (uint32_t)sn_min(sn_max(wanted, 1), PIECE_BLOCKS));
+        uint64_t most = (uint64_t)PIECE_BLOCKS << SN_BLOCK_SHIFT; /* bytes may be all there are */
+        uint64_t wanted = sn_max(sn_min(bytes - released, most), 1);
+        piece = purge_piece(pool, UINT64_MAX,
+                            (uint32_t)(sn_round_up(wanted, SN_BLOCK_BYTES) >> SN_BLOCK_SHIFT));
         released += piece.bytes;
     } while (piece.blocks > 0 && !piece.refused && released < bytes);
     return (released < bytes && await_purges(pool)) || released > 0;
