@@ -5,7 +5,7 @@
 /* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
 #define SECTION_OBJECTS 16
 #define PREFETCH_AHEAD  8
-#define CLOCK_BYTES     1024 /* copied between two looks at the clock, which cost half a small move */
+#define CLOCK_BYTES     960 /* copied between two looks at the clock, which cost half a small move */
 
 bool
 sn_batch_init(struct sn_batch *batch)

@@ -71,9 +71,12 @@ purge_due(handle_store *store, uint64_t now_ns)
     int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
     if (delay_ms < 0)
         return SN_NEVER;
+    uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes);
     uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
     uint64_t due = SN_NEVER;
-    if (sn_load_relaxed(&store->pool.empty_bytes) > 0) {
+    if (empty > sn_load_relaxed(&store->pool.arena_committed) / 50)
+        delay_ns /= 4; /* more than a reserve for reuse: sizes are shifting */
+    if (empty > 0) {
         uint64_t since;
         uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
         sn_pool_purge(&store->pool, before, 0, &since);

@@ -100,7 +100,10 @@ make_sample(uint64_t *random)
         .secret = random_next(random),
         .slack = random_next(random) & SN_HEADER_SLACK,
         .offset = random_next(random) & SN_WORD_OFFSET,
-        .reference = (uint64_t *)(uintptr_t)(random_next(random) % SN_CELL_ADDRESS_MAX & ~7u)};
+    };
+    uint64_t room = SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN;
+    uint64_t address = SN_CELL_ADDRESS_MIN + (random_next(random) % room & ~UINT64_C(7));
+    s.reference = (uint64_t *)(uintptr_t)address;
     s.header = sn_header_make(s.secret, s.reference, s.slack, s.offset);
     return s;
 }
