@@ -122,6 +122,7 @@ print_help(const char *about, const struct bench_option *options, size_t count)
     }
     printf("  --set NAME=VALUE\n      An option of the store, as for handle_store_set; may be given"
            " again.\n"
+           "  --hardened\n      The store is made with its option hardened.\n"
            "  --seed N\n      Of all random choices. 0 to 2^64 - 1. Default 1.\n"
            "  --smoke\n      Small sizes: contents are checked, targets are not judged.\n"
            "  --json\n      One JSON line on stdout instead of the table.\n"
@@ -155,6 +156,8 @@ take_flag(const char *given)
         return bench.json = true;
     if (strcmp(given, "--stats") == 0)
         return bench.stats = true;
+    if (strcmp(given, "--hardened") == 0)
+        return bench.hardened = true;
     return false;
 }
 

@@ -24,6 +24,7 @@ struct bench_settings {
     const char *program; /* last part of argv[0] */
     bool smoke;          /* small sizes, no verdicts */
     bool json;           /* one JSON line instead of a table */
+    bool hardened;       /* the store is made with the option hardened */
     bool stats;          /* the store's statistics on stderr at the end */
     uint64_t seed;
     const char *set[BENCH_SETS_MAX]; /* NAME=VALUE for handle_store_set */

@@ -114,6 +114,8 @@ handle_store *subject_store;
 const char *
 subject_label(void)
 {
+    if (bench.hardened)
+        return BENCH_SUBJECT == SUBJECT_CELL ? "cells hardened" : "handles hardened";
     return BENCH_SUBJECT == SUBJECT_CELL ? "cells" : "handles";
 }
 
@@ -143,6 +145,7 @@ subject_open(void)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.name = "bench";
+    options.hardened = bench.hardened;
     subject_store = handle_store_create(&options);
     if (!subject_store)
         subject_failed("handle_store_create", errno);

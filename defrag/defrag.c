@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "misuse.h"
+
 #define STEP_BUDGET_MAX_US 1000000
 #define STEP_PURGE_BYTES   ((size_t)1 << 20)
 #define COMPACT_SLICE_NS   5000000
@@ -380,6 +382,7 @@ stop_thread_locked(struct sn_defrag *d)
 int
 handle_defrag_start(handle_store *store)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (store->forked)
@@ -406,6 +409,7 @@ int
 handle_defrag_stop(handle_store *store)
 {
     bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
@@ -480,6 +484,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
 {
     struct sn_defrag_totals before;
     uint64_t ticket;
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
     if (!store || budget_us == 0 || budget_us > STEP_BUDGET_MAX_US || !check_report(report))
         return -EINVAL;
     if (store->forked)
@@ -530,6 +535,7 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
     struct sn_defrag_totals before;
     bool was_online;
     size_t purged = 0;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !check_report(report))
         return -EINVAL;
     if (store->forked)
@@ -550,6 +556,7 @@ handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
 {
     struct sn_policy_class classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !report || !check_report(report))
         return -EINVAL;
     sn_defrag_survey(store, &sum, classes);

@@ -2,6 +2,8 @@
 /* evacuate.c - see evacuate.h. */
 #include "evacuate.h"
 
+#include "hardened.h"
+
 /* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
 #define SECTION_OBJECTS 16
 #define PREFETCH_AHEAD  8
@@ -62,6 +64,8 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
     if (outcome != SN_REFUSED_FREED)
         evacuee->refused = true;
     if (outcome == SN_REFUSED_DAMAGED) {
+        if (e->store->hardened)
+            sn_hardened_header_fault(e->store, slot, 0, NULL);
         evacuee->damaged = true;
         if (e->damage.count < SN_DAMAGED_NOTES)
             e->damage.slot[e->damage.count++] = slot;
@@ -281,6 +285,8 @@ reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, u
     for (uint32_t at = begin; at < end; at++) {
         if (batch->moves[at].slot == 0)
             continue;
+        if (sn_unlikely(e->store->hardened))
+            sn_poison_write(e->store, batch->moves[at].slot);
         slots[count++] = batch->moves[at].slot;
         if (count == SN_DESTINATIONS) {
             sn_heap_put(&e->store->heap, class_id, slots, count);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "hardened.h"
+
 /*
  * Copies an object whose writers may call the move off and write while we read: what we copied is
  * then thrown away, since publish fails (G3). The race is by design; TSan is told so.
@@ -124,7 +126,13 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
         sn_migrate_call_off(store, move);
         return SN_REFUSED_DAMAGED;
     }
+    if (sn_unlikely(store->hardened)) {
+        sn_canary_check(store, move->slot, size, move->reference);
+        sn_poison_check(store, to);
+    }
     copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
+    if (sn_unlikely(store->hardened))
+        sn_canary_write(store, to, size); /* each slot has its own */
     sn_hook(SN_HOOK_AFTER_COPY, source);
 
     uint64_t *to_header = sn_store_address(store, to - SN_HEADER_BYTES);
@@ -136,6 +144,8 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
     uint64_t expected = word;
     if (!sn_cas_acq_rel(move->reference, &word, sn_word_at(word, to))) {
         sn_store_relaxed(to_header, 0);
+        if (sn_unlikely(store->hardened))
+            sn_poison_write(store, to);
         return why_not(store, move, expected, word);
     }
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:

@@ -18,7 +18,9 @@
 #define sn_likely(x)   __builtin_expect(!!(x), 1)
 #define sn_unlikely(x) __builtin_expect(!!(x), 0)
 #define SN_NOINLINE    __attribute__((noinline, cold))
-#define SN_ALIGNED(n)  __attribute__((aligned(n)))
+/* Compiled once for each set of constant arguments it is called with. */
+#define SN_FORCE_INLINE static inline __attribute__((always_inline))
+#define SN_ALIGNED(n)   __attribute__((aligned(n)))
 
 /* An assertion states what the code around it relies on; never an answer to input or to memory
  * running out. Off, it still compiles its expression (which has no side effects). */

@@ -4,6 +4,7 @@
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
  * that plain stores suffice where G4 and G6 (reference.h) allow them.
  */
+#include "hardened.h"
 #include "object.h"
 
 /* Matches any word that names an object, whatever its tag. */
@@ -26,11 +27,14 @@ is_cell_address(const handle_store *store, const handle_cell *cell)
 static SN_NOINLINE void *
 alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
+    sn_check_call_named(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !is_cell_address(store, cell) ||
         (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
         errno = EINVAL;
         return NULL;
     }
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, cell);
     if (sn_load_relaxed(&cell->word) != 0) {
         errno = EEXIST;
         return NULL;
@@ -49,9 +53,12 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES ||
                     !is_cell_address(store, cell) || sn_load_relaxed(&cell->word) != 0))
         return alloc_slow(store, cell, size, flags);
+    if (SN_DEBUG)
+        sn_check_cell_place(store, cell);
     unsigned class_id = sn_class_for(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
@@ -73,6 +80,7 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
 const void *
 handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *tag)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     uint64_t word = sn_load_acquire(&cell->word);
     bool live = sn_word_has_object(word);
     if (tag)
@@ -83,6 +91,7 @@ handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *t
 void *
 handle_cell_deref_mut(handle_store *store, handle_cell *cell)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return NULL;
     uint64_t word = sn_reference_call_off(&cell->word, WANT_OBJECT, MASK_OBJECT);
@@ -94,6 +103,7 @@ size_t
 handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, const void **objects,
                        size_t n)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
     enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!cells || !objects)))
@@ -114,6 +124,7 @@ handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, con
 size_t
 handle_cell_size(const handle_store *store, const handle_cell *cell)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     size_t size;
     if (!store || !cell ||
         !sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size))
@@ -124,6 +135,7 @@ handle_cell_size(const handle_store *store, const handle_cell *cell)
 int
 handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell || tag24 > SN_TAG_MASK)
         return -EINVAL;
     /* Acquire: nothing is read through it, but a later deref by this caller goes on from it. */
@@ -185,6 +197,7 @@ static SN_NOINLINE int
 free_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
+    sn_check_call_named(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
     sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
@@ -197,6 +210,7 @@ free_slow(handle_store *store, handle_cell *cell)
 int
 handle_cell_free(handle_store *store, handle_cell *cell)
 {
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
     uint64_t word = sn_load_acquire(&cell->word);
@@ -213,6 +227,7 @@ static SN_NOINLINE int
 free_now_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
+    sn_check_call_named(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
     sn_cache_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
@@ -227,6 +242,7 @@ free_now_slow(handle_store *store, handle_cell *cell)
 int
 handle_cell_free_now(handle_store *store, handle_cell *cell)
 {
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
     uint64_t word = sn_load_acquire(&cell->word);
@@ -244,6 +260,7 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
 int
 handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
     return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, size);
@@ -252,8 +269,11 @@ handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
 int
 handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, from);
     if (!store || !from || !is_cell_address(store, to))
         return -EINVAL;
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, to);
     if (sn_load_relaxed(&to->word) != 0)
         return -EEXIST;
     /* G6: a pending move is called off; a mark from here on waits for this section. */
@@ -264,6 +284,8 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
     uint64_t *header_word = sn_header_of(&store->pool, slot);
     uint64_t header = sn_load_relaxed(header_word);
     if (!sn_object_is_named(store, slot, header, &from->word)) {
+        if (store->hardened)
+            sn_hardened_header_fault(store, slot, header, &from->word);
         sn_object_report_damage(store, slot, "relocate");
         return -EINVAL;
     }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "hardened.h"
 #include "stats.h"
 #include "walk.h"
 
@@ -46,17 +47,24 @@ count_free_bits(const struct sn_pool *pool, uint32_t number, uint32_t slots)
     return free;
 }
 
-/* First free slot whose header still names an object; slots when there is none. */
+/* First free slot whose header still names an object, or that was written to since its free (told
+ * of hardened stores only); slots when there is none. */
 static uint32_t
-find_named_free_slot(handle_store *store, const struct sn_class *c, uint32_t number)
+find_bad_free_slot(const handle_store *store, const struct sn_class *c, uint32_t number,
+                   const char **what)
 {
     for (uint32_t slot = 0; slot < c->slots; slot++) {
         if (*sn_span_bits(&store->pool, number, slot / 64) >> (slot % 64) & 1)
             continue;
-        const uint64_t *header =
-            sn_store_address(store, sn_slot_offset(c, number, slot) - SN_HEADER_BYTES);
+        uint64_t offset = sn_slot_offset(c, number, slot);
+        const uint64_t *header = sn_store_address(store, offset - SN_HEADER_BYTES);
         if (!sn_header_is_clear(sn_load_relaxed(header)))
-            return slot;
+            *what = "free slot whose header names an object";
+        else if (store->hardened && !sn_poison_is_whole(store, offset))
+            *what = "free slot that was written after its object was freed or moved";
+        else
+            continue;
+        return slot;
     }
     return c->slots;
 }
@@ -94,10 +102,9 @@ check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number
         if (~*sn_span_bits(&store->pool, number, word) != 0)
             return (struct span_fault){"free slot before the hint", word, span->hint};
     }
-    uint32_t named = find_named_free_slot(store, c, number);
-    if (named != c->slots)
-        return (struct span_fault){"free slot whose header names an object", named, 0};
-    return (struct span_fault){NULL, 0, 0};
+    struct span_fault fault = {NULL, 0, 0};
+    fault.have = find_bad_free_slot(store, c, number, &fault.what);
+    return fault;
 }
 
 static void
@@ -186,11 +193,22 @@ check_table_words(struct check *check)
     }
 }
 
+struct count {
+    struct check *check;
+    uint64_t found;
+};
+
+/* Counts, and looks behind each object of a hardened store. */
 static int
 count_visit(void *opaque, const struct sn_found *found)
 {
-    (void)found;
-    ++*(uint64_t *)opaque;
+    struct count *count = opaque;
+    handle_store *store = count->check->store;
+    count->found++;
+    size_t size = sn_object_size(store, found->slot, found->header);
+    if (store->hardened && !sn_canary_is_whole(store, found->slot, size))
+        violation(count->check, "object at offset %#llx (%zu bytes) was written past its end",
+                  (unsigned long long)found->slot, size);
     return 0;
 }
 
@@ -255,7 +273,7 @@ check_ladder(struct check *check)
 {
     handle_store *store = check->store;
     struct handle_stats *stats = sn_os_zalloc(2 * sizeof(*stats));
-    uint64_t found = 0;
+    struct count count = {check, 0};
     if (!stats)
         return false;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
@@ -263,8 +281,8 @@ check_ladder(struct check *check)
     handle_store_stats(store, &stats[0]);
     uint64_t free_bytes = sn_stats_count_free(store);
     uint64_t budget = sn_load_relaxed(&store->budget.committed);
-    if (sn_walk(store, count_visit, &found) != 0)
-        found = stats[0].objects; /* called by a visitor: the walk is its caller's */
+    if (sn_walk(store, count_visit, &count) != 0)
+        count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */
     handle_store_stats(store, &stats[1]);
     if (rest && sn_stats_at_rest(store) && at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)
@@ -273,9 +291,9 @@ check_ladder(struct check *check)
         if (budget != stats[0].committed)
             violation(check, "ladder: %llu bytes committed, the budget says %llu",
                       (unsigned long long)stats[0].committed, (unsigned long long)budget);
-        if (found != stats[0].objects)
+        if (count.found != stats[0].objects)
             violation(check, "a walk finds %llu objects, counters say %llu",
-                      (unsigned long long)found, (unsigned long long)stats[0].objects);
+                      (unsigned long long)count.found, (unsigned long long)stats[0].objects);
     }
     sn_os_free(stats);
     return true;
@@ -286,6 +304,7 @@ handle_store_check(handle_store *store, void (*report)(void *opaque, const char 
                    void *opaque)
 {
     struct check check = {.store = store, .report = report, .opaque = opaque};
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
     if (!store)
         return -EINVAL;
     for (unsigned i = 0; i < store->classes.count; i++)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "hooks.h"
-#include "store.h"
+#include "misuse.h"
 
 #define CHILDREN_MAX 8 /* watched at once; more are not waited for */
 
@@ -72,9 +72,12 @@ void
 handle_store_before_fork(handle_store *store)
 {
     bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return;
     bool outside = sn_rcu_leave(store->rcu->flavor, &was_online);
+    if (!outside && sn_checks_entries(store))
+        sn_misuse(store, NULL, "called inside a read-side section");
     if (!outside)
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
     sn_fork_child_lives(store); /* forgets children that are gone */
@@ -87,6 +90,7 @@ handle_store_before_fork(handle_store *store)
 void
 handle_store_after_fork_parent(handle_store *store)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return;
     struct sn_fork *state = store->fork;
@@ -118,6 +122,8 @@ handle_store_after_fork_child(handle_store *store)
 {
     if (!store)
         return;
+    sn_misuse_after_fork_child(store);
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     struct sn_fork *state = store->fork;
     if (state) {
         sn_lock_init(&state->lock, SN_RANK_FORK);

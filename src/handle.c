@@ -3,6 +3,7 @@
  * handle.c - objects named by handles: the public functions, with their fast paths. What happens
  * below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
+#include "misuse.h"
 #include "object.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -16,6 +17,7 @@ names(uint64_t word, handle_t handle)
 void *
 handle_deref_mut(handle_store *store, handle_t handle)
 {
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
     uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
         return NULL;
@@ -27,6 +29,7 @@ size_t
 handle_deref_many(const handle_store *store, const handle_t *handles, const void **objects,
                   size_t n)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
     enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!handles || !objects)))
@@ -50,6 +53,7 @@ handle_deref_many(const handle_store *store, const handle_t *handles, const void
 size_t
 handle_size(const handle_store *store, handle_t handle)
 {
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
     const uint64_t *reference = sn_store_word(store, handle);
     size_t size;
     if (!reference || !sn_object_read_size(store, reference, handle, HANDLE_MATCH_MASK, &size))
@@ -136,9 +140,20 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
     return publish(store, at, slot, flags, object);
 }
 
+/* handle_alloc asks for less: nothing is filled in the caller's section. */
+static inline void
+check_alloc(const handle_store *store, unsigned flags, void **object)
+{
+    if (!object && flags == 0)
+        sn_check_call_named(store, "handle_alloc", SN_REGISTERED, HANDLE_NULL, NULL);
+    else
+        sn_check_call_named(store, "handle_alloc_object", SN_IN_SECTION, HANDLE_NULL, NULL);
+}
+
 static SN_NOINLINE handle_t
 alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
 {
+    check_alloc(store, flags, object);
     if (object)
         *object = NULL;
     if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
@@ -154,6 +169,8 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
 handle_t
 handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
 {
+    if (SN_DEBUG)
+        check_alloc(store, flags, object);
     if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES))
         return alloc_slow(store, size, flags, object);
     unsigned class_id = sn_class_for(&store->classes, size);
@@ -203,10 +220,19 @@ release_index(handle_store *store, const uint64_t *reference, uint64_t word)
         put_index(store, sn_cache_self(&store->caches), sn_table_offset(&store->table, reference));
 }
 
+/* A free of what can be no handle of this store, or of no store. */
+static SN_NOINLINE int
+free_nothing(const handle_store *store, const char *function, handle_t handle)
+{
+    sn_check_call_named(store, function, SN_REGISTERED, handle, NULL);
+    return store ? -ENOENT : -EINVAL;
+}
+
 /* The long way: something there is pinned, the store is hardened, the object large. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
+    sn_check_call_named(store, "handle_free", SN_REGISTERED, handle, NULL);
     sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
     if (sn_likely(word != 0)) {
@@ -220,9 +246,10 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 int
 handle_free(handle_store *store, handle_t handle)
 {
+    sn_check_call_debug(store, SN_REGISTERED, handle, NULL);
     uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
-        return store ? -ENOENT : -EINVAL;
+        return free_nothing(store, __func__, handle);
     uint64_t word = sn_load_relaxed(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
@@ -251,6 +278,7 @@ handle_free(handle_store *store, handle_t handle)
 static SN_NOINLINE int
 free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
+    sn_check_call_named(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
     uint64_t seen = sn_load_acquire(reference);
     sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
@@ -271,9 +299,10 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 int
 handle_free_now(handle_store *store, handle_t handle)
 {
+    sn_check_call_debug(store, SN_IN_SECTION, handle, NULL);
     uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
-        return store ? -ENOENT : -EINVAL;
+        return free_nothing(store, __func__, handle);
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
@@ -306,6 +335,7 @@ handle_free_now(handle_store *store, handle_t handle)
 int
 handle_resize(handle_store *store, handle_t handle, size_t size)
 {
+    sn_check_call(store, SN_REGISTERED, handle, NULL);
     uint64_t *reference = sn_store_word(store, handle);
     if (!reference)
         return store ? -ENOENT : -EINVAL;
@@ -318,6 +348,7 @@ handle_resize(handle_store *store, handle_t handle, size_t size)
 int
 handle_store_clear(handle_store *store)
 {
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
     if (!store)
         return -EINVAL;
     uint64_t end = (uint64_t)sn_load_relaxed(&store->table.high) << SN_PAGE_SHIFT;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "osmem.h"
 
 /* ---- occupancy lists ------------------------------------------------------------------------- */
@@ -66,8 +67,7 @@ list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
 static void
 set_bin_class_locked(struct sn_heap *heap, const struct sn_span *span, bool pinned)
 {
-    bool fast = heap->cached &&
-                heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
+    bool fast = heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
                 sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE && !pinned;
     uint32_t number = sn_span_number(heap->pool, span);
     for (uint32_t block = 0; block < span->blocks; block++)
@@ -100,6 +100,46 @@ format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear
     sn_pool_note_lines(pool, number, c->slots);
 }
 
+/* lacks: NULL, then room is made for the run; else as of sn_pool_try_take. */
+static uint32_t
+take_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
+            uint8_t *old_class, uint64_t *lacks)
+{
+    uint32_t number = lacks ? sn_pool_try_take(pool, blocks, pages, who, zero, old_class, lacks)
+                            : sn_pool_take(pool, blocks, pages, who, zero, old_class);
+    if (number)
+        set_flags_locked(&pool->spans[number], 0);
+    return number;
+}
+
+/* A run of blocks for a span that touches its first `pages` pages; with a guard behind them, where
+ * there are such, and room for it. */
+static uint32_t
+take_run(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
+         uint8_t *old_class, uint64_t *lacks)
+{
+    bool guarded;
+    uint32_t wanted = sn_guard_blocks(pool, blocks, pages, lacks == NULL, &guarded);
+    uint32_t number = take_blocks(pool, wanted, pages, who, zero, old_class, lacks);
+    if (number && guarded)
+        sn_guard_raise(pool, number, pages);
+    else if (guarded)
+        sn_guard_cancel(pool);
+    if (!number && wanted > blocks)
+        number = take_blocks(pool, blocks, pages, who, zero, old_class, lacks);
+    return number;
+}
+
+/* A span's run goes back to the pool. */
+static void
+put_run(struct sn_pool *pool, uint32_t number)
+{
+    if (sn_likely(sn_guard_lower(pool, number)))
+        sn_pool_put(pool, number, sn_os_now_ns());
+    else
+        sn_pool_abandon(pool, number);
+}
+
 static struct sn_span *
 new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_id,
                 enum sn_kind kind, enum sn_charge who, uint64_t *lacks)
@@ -108,13 +148,12 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     const struct sn_class *c = &heap->classes->of[class_id];
     bool zero;
     uint8_t old_class;
-    uint32_t number =
-        sn_pool_try_take(heap->pool, c->blocks, c->pages, who, &zero, &old_class, lacks);
+    uint32_t number = take_run(heap->pool, c->blocks, c->pages, who, &zero, &old_class, lacks);
     if (!number)
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
-    set_flags_locked(span, kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0);
+    set_flags_locked(span, span->flags | (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u));
     sn_span_set_state(span, SN_SPAN_OPEN);
     set_bin_class_locked(heap, span, false);
     sn_owner_add(&hc->spans[kind], 1);
@@ -135,7 +174,7 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
         sn_budget_refund(heap->pool->budget, slots * sizeof(*pins));
         sn_os_free(pins);
     }
-    sn_pool_put(heap->pool, sn_span_number(heap->pool, span), sn_os_now_ns());
+    put_run(heap->pool, sn_span_number(heap->pool, span));
 }
 
 /* ---- taking slots ---------------------------------------------------------------------------- */
@@ -325,14 +364,13 @@ sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
     uint64_t blocks = (bytes + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
     if (blocks >= heap->pool->blocks)
         return 0;
-    uint32_t number = sn_pool_take(heap->pool, (uint32_t)blocks, pages_for(bytes),
-                                   SN_CHARGE_APPLICATION, zero, &old_class);
+    uint32_t number = take_run(heap->pool, (uint32_t)blocks, pages_for(bytes),
+                               SN_CHARGE_APPLICATION, zero, &old_class, NULL);
     if (!number)
         return 0;
     struct sn_span *span = &heap->pool->spans[number];
     span->class_id = SN_CLASS_LARGE;
     span->free = pages_for(bytes);
-    span->flags = 0;
     span->large_header = 0;
     span->u.large_size = size;
     for (uint32_t block = 0; block < span->blocks; block++) {
@@ -355,7 +393,7 @@ sn_heap_put_large(struct sn_heap *heap, uint64_t offset)
         sn_budget_refund(heap->pool->budget, sizeof(*pins));
         sn_os_free(pins);
     }
-    sn_pool_put(heap->pool, sn_span_number(heap->pool, span), sn_os_now_ns());
+    put_run(heap->pool, sn_span_number(heap->pool, span));
 }
 
 /* ---- closed spans ---------------------------------------------------------------------------- */
@@ -493,6 +531,12 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
     uint64_t end_page = to >> SN_PAGE_SHIFT;
     if (first_page >= end_page)
         return 0;
+    /* The slot that the first page begins in keeps its header: let that say nothing of the rest. */
+    uint32_t cut = (uint32_t)(((first_page << SN_PAGE_SHIFT) - c->lead) / c->slot_bytes);
+    if (cut < c->slots)
+        sn_store_release((uint64_t *)(void *)(heap->pool->arena + sn_slot_offset(c, number, cut) -
+                                              SN_HEADER_BYTES),
+                         0);
     return sn_pool_trim(heap->pool, number, (uint32_t)first_page, (uint32_t)end_page);
 }
 
@@ -564,9 +608,9 @@ sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
 
 void
 sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes,
-             bool cached)
+             bool has_fast_paths)
 {
-    heap->cached = cached;
+    heap->has_fast_paths = has_fast_paths;
     heap->pool = pool;
     heap->classes = classes;
     heap->wake_at = UINT64_MAX;

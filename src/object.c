@@ -4,66 +4,7 @@
 
 #include <string.h>
 
-/* ---- hardened mode --------------------------------------------------------------------------- */
-
-/*
- * A hardened store writes a canary behind every object's last requested byte and fills freed slots;
- * both are looked at when the slot changes hands. Its canary does not depend on the address, so
- * that a move copies it.
- */
-#define POISON          UINT64_C(0xdededededededede)
-#define POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
-
-static uint64_t
-canary_of(const handle_store *store)
-{
-    return (store->secret * UINT64_C(0xff51afd7ed558ccd)) | 1;
-}
-
-static void
-write_canary(handle_store *store, uint64_t slot, size_t size)
-{
-    uint64_t canary = canary_of(store);
-    memcpy((char *)sn_store_address(store, slot) + size, &canary, sizeof(canary));
-}
-
-static void
-check_canary(handle_store *store, uint64_t slot, size_t size)
-{
-    uint64_t seen;
-    memcpy(&seen, (const char *)sn_store_address(store, slot) + size, sizeof(seen));
-    if (seen != canary_of(store))
-        sn_store_error(store, "object of %zu bytes was written past its end (canary at %#llx)",
-                       size, (unsigned long long)(slot + size));
-}
-
-void
-sn_object_poison(handle_store *store, uint64_t slot)
-{
-    if (sn_object_class(store, slot) >= SN_CLASSES_MAX)
-        return; /* a large object's pages go to the pool */
-    size_t words = (sn_object_slot_bytes(store, slot) - SN_HEADER_BYTES) / 8;
-    uint64_t *data = sn_store_address(store, slot);
-    for (size_t i = 0; i < words; i++)
-        data[i] = POISON;
-    sn_store_relaxed(sn_header_of(&store->pool, slot), POISONED_HEADER);
-}
-
-static void
-check_poison(handle_store *store, uint64_t slot)
-{
-    if (sn_load_relaxed(sn_header_of(&store->pool, slot)) != POISONED_HEADER)
-        return; /* never used, or its span was formatted anew */
-    size_t words = (sn_object_slot_bytes(store, slot) - SN_HEADER_BYTES) / 8;
-    const uint64_t *data = sn_store_address(store, slot);
-    for (size_t i = 0; i < words; i++) {
-        if (data[i] != POISON) {
-            sn_store_error(store, "freed object at offset %#llx was written after its free",
-                           (unsigned long long)slot);
-            return;
-        }
-    }
-}
+#include "hardened.h"
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -79,6 +20,8 @@ print_damage(handle_store *store, uint64_t slot, const char *where)
 void
 sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
 {
+    if (store->hardened)
+        sn_hardened_header_fault(store, slot, 0, NULL);
     sn_heap_note_damage(&store->heap, slot);
     print_damage(store, slot, where);
 }
@@ -162,7 +105,7 @@ try_take(handle_store *store, void *opaque)
     wish->zero = false;
     if (wish->size > sn_classes_max_size(&store->classes))
         return sn_heap_take_large(&store->heap, wish->size, store->classes.extra, &wish->zero);
-    unsigned class_id = sn_class_for(&store->classes, wish->size);
+    unsigned class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
     if (wish->flags & HANDLE_UNMOVABLE) {
         uint64_t slot;
         return sn_heap_take(&store->heap, class_id, SN_UNMOVABLE, SN_CHARGE_APPLICATION, 1, &slot)
@@ -224,7 +167,7 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
     }
     count_alloc(store, slot, size);
     if (sn_unlikely(store->hardened))
-        check_poison(store, slot);
+        sn_poison_check(store, slot);
     if ((flags & HANDLE_ZERO) && !wish.zero)
         memset(sn_store_address(store, slot), 0, size);
     return slot;
@@ -263,6 +206,8 @@ sn_object_untake(handle_store *store, uint64_t slot, size_t size)
 {
     sn_store_relaxed(sn_header_of(&store->pool, slot), 0);
     count_free(store, slot, size);
+    if (store->hardened)
+        sn_poison_write(store, slot);
     give_slot_back(store, slot);
 }
 
@@ -270,7 +215,7 @@ void
 sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
 {
     if (sn_unlikely(store->hardened))
-        write_canary(store, slot, size);
+        sn_canary_write(store, slot, size);
     unsigned class_id = sn_object_class(store, slot);
     if (sn_likely(class_id < SN_CLASSES_MAX))
         sn_object_name(store, slot, class_id, size, reference);
@@ -292,11 +237,13 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     uint64_t seen = shared ? sn_swap_acq_rel(header, 0) : sn_load_relaxed(header);
     bool sound = sn_object_is_named(store, slot, seen, reference);
     size_t size = sound ? sn_object_size(store, slot, seen) : 0;
-    if (sn_unlikely(!sound)) {
-        size = sn_object_size(store, slot, 0);
-    } else if (sn_unlikely(store->hardened)) {
-        check_canary(store, slot, size);
+    if (sn_unlikely(store->hardened)) {
+        if (!sound)
+            sn_hardened_header_fault(store, slot, seen, reference);
+        sn_canary_check(store, slot, size, reference);
     }
+    if (sn_unlikely(!sound))
+        size = sn_object_size(store, slot, 0);
     /* Release: whoever sees it clear also sees that the word has ended. */
     sn_store_release(header, 0);
     count_free(store, slot, size);
@@ -471,7 +418,7 @@ sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
     }
     end_header(store, slot, reference);
     if (store->hardened)
-        sn_object_poison(store, slot);
+        sn_poison_write(store, slot);
     give_slot_back(store, slot);
 }
 
@@ -584,7 +531,7 @@ fits_in_place(const handle_store *store, uint64_t slot, size_t size)
 {
     unsigned class_id = sn_object_class(store, slot);
     return class_id < SN_CLASSES_MAX && size <= sn_classes_max_size(&store->classes) &&
-           sn_class_for(&store->classes, size) == class_id;
+           sn_class_for(&store->classes, size + store->classes.extra) == class_id;
 }
 
 /* Another slot: filled in private, then R is turned to it by CAS. */

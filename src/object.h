@@ -108,9 +108,6 @@ void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *refere
 /** As sn_object_retire, but the slot is reusable at once if nobody pins it. */
 SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference);
 
-/** Hardened stores: fills a slot that is about to become free; looked at when it is taken again. */
-void sn_object_poison(handle_store *store, uint64_t slot);
-
 /**
  * After a grace period, for a retired slot: whether it may be reclaimed. A first pin of its span
  * may have raced with the free, each not seeing the other; all such pinners were in sections that

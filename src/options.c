@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store.h"
+#include "misuse.h"
 
 enum kind { SWITCH, U32, U64, I64, HUGEPAGES, NAME };
 
@@ -267,13 +267,14 @@ enable(handle_store *store)
 int
 handle_store_set(handle_store *store, const char *name, const char *value)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !name || !value)
         return -EINVAL;
     struct handle_store_options *values = &store->options;
     const struct option *option = find(name);
     int64_t number;
     if (!option)
-        return refuse(values, "option %s: unknown", name);
+        return refuse(values, "option %s: unknown; '%s' was not set", name, value);
     if (option->at_creation)
         return refuse(values, "option %s: '%s': only at creation", name, value);
     if (!parse(option, value, &number))
@@ -294,6 +295,7 @@ int
 handle_store_get(handle_store *store, const char *name, char *value, size_t size)
 {
     char text[32];
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     const struct option *option = find(name);
     if (!store || !option || !value)
         return -EINVAL;

@@ -69,6 +69,29 @@ sn_os_hugepages(void *address, size_t bytes, bool want)
         (void)madvise(address, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+bool
+sn_os_protect(void *address, size_t bytes, bool accessible)
+{
+    if (sn_fault(SN_FAULT_MPROTECT)) {
+        errno = ENOMEM;
+        return false;
+    }
+    return mprotect(address, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+}
+
+uint64_t *
+sn_os_wiped_on_fork(void)
+{
+    void *page =
+        mmap(NULL, SN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, SN_PAGE_BYTES, MADV_WIPEONFORK) == 0)
+        return page;
+    munmap(page, SN_PAGE_BYTES);
+    return NULL;
+}
+
 void *
 sn_os_zalloc(size_t bytes)
 {

@@ -19,6 +19,11 @@ bool sn_os_discard(void *address, size_t bytes);
 /** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
 void sn_os_hugepages(void *address, size_t bytes, bool want);
 
+/** Whether whole pages can be touched at all. False (errno set): nothing changed. */
+bool sn_os_protect(void *address, size_t bytes, bool accessible);
+/** A word, 0, that is 0 again in a forked child. NULL when the kernel cannot do it. */
+uint64_t *sn_os_wiped_on_fork(void);
+
 /** The library's own small structures: zeroed. NULL with errno ENOMEM. */
 void *sn_os_zalloc(size_t bytes);
 void sn_os_free(void *address);

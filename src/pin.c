@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pin.c - holding an object in place beyond a section (G5 in reference.h). */
+#include "misuse.h"
 #include "object.h"
 
 /* Pins what R names, in a section. NULL with errno ENOENT or ENOMEM. */
@@ -41,18 +42,21 @@ pin_handle(handle_store *store, handle_t handle, bool write)
 const void *
 handle_pin(handle_store *store, handle_t handle)
 {
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
     return pin_handle(store, handle, false);
 }
 
 void *
 handle_pin_mut(handle_store *store, handle_t handle)
 {
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
     return pin_handle(store, handle, true);
 }
 
 const void *
 handle_cell_pin(handle_store *store, handle_cell *cell)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell) {
         errno = EINVAL;
         return NULL;
@@ -83,8 +87,13 @@ is_object(const handle_store *store, const void *object)
 void
 handle_unpin(handle_store *store, const void *object)
 {
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
     if (!store)
         return;
-    if (!is_object(store, object) || !sn_object_unpin(store, sn_store_offset(store, object)))
-        sn_store_error(store, "handle_unpin: not pinned: the address is not one a pin gave");
+    if (sn_likely(is_object(store, object) &&
+                  sn_object_unpin(store, sn_store_offset(store, object))))
+        return;
+    if (store->hardened)
+        sn_misuse(store, NULL, "not pinned: the address is not one a pin gave");
+    sn_store_error(store, "handle_unpin: not pinned: the address is not one a pin gave");
 }

@@ -223,6 +223,16 @@ init_conditions(struct sn_rcu *rcu)
     pthread_condattr_destroy(&attributes);
 }
 
+/* Outside a section, and offline: only under QSBR does going online look like one. */
+static bool
+sees_sections(const struct rcu_flavor_struct *flavor)
+{
+    flavor->thread_online();
+    bool online_shows = flavor->read_ongoing();
+    flavor->thread_offline();
+    return !online_shows;
+}
+
 static struct sn_rcu *
 start(const struct rcu_flavor_struct *flavor)
 {
@@ -230,6 +240,7 @@ start(const struct rcu_flavor_struct *flavor)
     if (!rcu)
         return NULL;
     rcu->flavor = flavor;
+    rcu->sees_sections = sees_sections(flavor);
     sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);

@@ -41,6 +41,7 @@ struct sn_rcu_client {
 struct sn_rcu {
     /* immutable after start */
     const struct rcu_flavor_struct *flavor;
+    bool sees_sections; /* read_ongoing() says whether a section is open; QSBR: whether online */
     pthread_t thread;
     struct sn_rcu *next; /* guarded by the file's registry lock */
 
@@ -70,7 +71,8 @@ struct sn_rcu {
     unsigned fork_depth;
 };
 
-/** The flavour's instance; starts the thread at the first call. NULL, errno EAGAIN or ENOMEM. */
+/** The flavour's instance; starts the thread at the first call. The caller is outside a section,
+ * and offline. NULL, errno EAGAIN or ENOMEM. */
 struct sn_rcu *sn_rcu_get(const struct rcu_flavor_struct *flavor);
 
 void sn_rcu_add_client(struct sn_rcu *rcu, struct sn_rcu_client *client);

@@ -2,6 +2,8 @@
 /* reclaim.c - see reclaim.h. */
 #include "reclaim.h"
 
+#include "hardened.h"
+
 /* A key: the class above the slot's offset. */
 #define KEY_CLASS_AT 48
 #define KEY_SLOT     ((UINT64_C(1) << KEY_CLASS_AT) - 1)
@@ -91,7 +93,7 @@ give_back(handle_store *store, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         bytes += sn_object_slot_bytes(store, keys[i] & KEY_SLOT);
         if (sn_unlikely(store->hardened))
-            sn_object_poison(store, keys[i] & KEY_SLOT);
+            sn_poison_write(store, keys[i] & KEY_SLOT);
     }
     keys = order(store, keys, keys + SN_RECLAIM_SLOTS, count);
     for (uint32_t done = 0; done < count;)

@@ -41,7 +41,7 @@ fill_lookup(struct sn_classes *classes)
 {
     uint32_t at = 0;
     for (uint32_t unit = 0; unit <= SN_SMALL_MAX_BYTES / 8; unit++) {
-        while (classes->of[at].slot_bytes < unit * 8 + SN_HEADER_BYTES + classes->extra)
+        while (classes->of[at].slot_bytes < unit * 8 + SN_HEADER_BYTES)
             at++;
         classes->by_8[unit] = (uint8_t)at;
     }

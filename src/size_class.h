@@ -38,13 +38,13 @@ _Static_assert(sizeof(struct sn_class) == 32, "indexed by a shift");
 
 struct sn_classes {
     uint32_t count;
-    uint32_t extra; /* bytes added to every request (canary of hardened mode) */
+    uint32_t extra; /* bytes added to every request (hardened mode's canary, at least) */
     struct sn_class of[SN_CLASSES_MAX];
     uint8_t by_8[SN_SMALL_MAX_BYTES / 8 + 1];  /* small requests, in units of 8 bytes */
     uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* slot need of the others, in units of 64 */
 };
 
-/** alignment: 8, 16 or 64. extra: 0 or 8. */
+/** alignment: 8, 16 or 64. extra: at most 8. */
 void sn_classes_init(struct sn_classes *classes, uint32_t alignment, uint32_t extra);
 
 /** Largest request that a slot class serves. */
@@ -54,13 +54,14 @@ sn_classes_max_size(const struct sn_classes *classes)
     return SN_SLOT_MAX_BYTES - SN_HEADER_BYTES - classes->extra;
 }
 
-/** The class for a request of at most sn_classes_max_size() bytes. */
+/** The class for a request of at most sn_classes_max_size() bytes; where there is something extra,
+ * the caller adds it. */
 static inline unsigned
 sn_class_for(const struct sn_classes *classes, size_t size)
 {
     if (sn_likely(size <= SN_SMALL_MAX_BYTES))
         return classes->by_8[(size + 7) / 8];
-    return classes->by_64[(size + SN_HEADER_BYTES + classes->extra + 63) / 64];
+    return classes->by_64[(size + SN_HEADER_BYTES + 63) / 64];
 }
 
 /** Bytes of payload that a slot of the class has room for (canary included). */

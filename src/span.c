@@ -373,13 +373,21 @@ sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_char
 }
 
 void
-sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+sn_pool_abandon(struct sn_pool *pool, uint32_t first)
 {
     struct sn_span *run = &pool->spans[first];
     for (uint32_t i = 0; i < run->blocks; i++) {
         sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
         sn_store_relaxed(&pool->bin_class[first + i], SN_CLASS_NONE);
     }
+    sn_span_set_state(run, SN_SPAN_TAKEN);
+}
+
+void
+sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    sn_pool_abandon(pool, first);
     sn_lock(&pool->lock);
     run->flags = 0;
     sn_span_set_state(run, SN_SPAN_DIRTY);

@@ -41,7 +41,8 @@ enum {                        /* flags of a span */
        SN_SPAN_DAMAGED = 1,   /* a header in it failed its check: left alone */
        SN_SPAN_UNMOVABLE = 2, /* holds HANDLE_UNMOVABLE objects: never evacuated */
        SN_SPAN_TRIED = 4,     /* the mover could not empty it in the current pass */
-       SN_SPAN_TRIMMED = 8, /* pages under free slots were given back: charged again at a refill */
+       SN_SPAN_TRIMMED = 8,  /* pages under free slots were given back: charged again at a refill */
+       SN_SPAN_GUARDED = 16, /* its last pages are inaccessible: see guard.h */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
@@ -92,6 +93,9 @@ struct sn_pool {
      * SN_CLASS_NONE: the free looks closer. All that a free needs of a span, and dense. */
     uint8_t *bin_class;
     struct sn_budget *budget;
+    bool has_guards; /* hardened store */
+
+    uint32_t guards, guard_turn; /* atomic; see guard.c */
 
     /* guarded by lock */
     struct sn_lock lock SN_ALIGNED(64);
@@ -148,6 +152,8 @@ bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 
 /** Gives a span's run back: dirty, waiting for reuse or purge. */
 void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
+/** A span that nobody can use any more: it stays taken. */
+void sn_pool_abandon(struct sn_pool *pool, uint32_t first);
 
 /**
  * Gives pages of dirty runs back to the kernel: those free since before_ns or earlier, oldest

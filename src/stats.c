@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "misuse.h"
+
 static uint64_t
 metadata_bytes(handle_store *store, uint64_t threads)
 {
@@ -147,6 +149,7 @@ int
 handle_store_stats(handle_store *store, struct handle_stats *stats)
 {
     struct sn_cache_sums sums;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !stats || stats->struct_size < sizeof(*stats))
         return -EINVAL;
     size_t struct_size = stats->struct_size; /* larger: the caller's version is later than ours */

@@ -17,9 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "osmem.h"
 #include "stats_fields.h"
-#include "store.h"
 
 /* ---- pieces of text -------------------------------------------------------------------------- */
 
@@ -611,6 +611,7 @@ int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void (*write)(void *opaque, const char *text, size_t length), void *opaque)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !write || (unsigned)format > HANDLE_STATS_PROMETHEUS)
         return -EINVAL;
     struct handle_stats *stats = sn_os_zalloc(sizeof(*stats));

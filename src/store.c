@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
+#include "hardened.h"
 #include "reclaim.h"
 
 _Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
@@ -94,8 +96,7 @@ static void
 trim_at_rest(handle_store *store)
 {
     uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
-    if (freed == store->trimmed_freed || store->hardened /* poison is looked at later */ ||
-        sn_load_relaxed(&store->options.purge_delay_ms) < 0)
+    if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
         return;
     store->trimmed_freed = freed;
     sn_add_relaxed(&store->caches.workers, 1);
@@ -233,11 +234,13 @@ set_up(handle_store *store, const struct layout *layout, const struct handle_sto
     store->hardened = options->hardened;
     store->alignment = options->alignment;
     store->reserved_bytes = layout->total;
-    sn_classes_init(&store->classes, options->alignment, options->hardened ? 8 : 0);
+    sn_classes_init(&store->classes, options->alignment,
+                    options->hardened ? SN_CANARY_MIN_BYTES : 0);
     store->size_max = sn_classes_max_size(&store->classes);
     sn_pool_init(&store->pool, base + layout->arena_at,
                  (uint32_t)(layout->arena_bytes >> SN_BLOCK_SHIFT), base + layout->pool_meta_at,
                  &store->budget);
+    store->pool.has_guards = options->hardened;
     sn_table_init(&store->table, base + layout->table_at, layout->table_bytes,
                   base + layout->table_meta_at, sn_os_random(), &store->budget);
     sn_heap_init(&store->heap, &store->pool, &store->classes, !options->hardened);
@@ -267,6 +270,8 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     int error = sn_defrag_create(store);
     if (error)
         sn_rcu_remove_client(store->rcu, &store->client);
+    else
+        sn_misuse_enroll(store);
     return error;
 }
 
@@ -285,6 +290,7 @@ free_pin_arrays(handle_store *store)
 static void
 tear_down(handle_store *store)
 {
+    sn_misuse_withdraw(store);
     if (store->caches.spare)
         sn_caches_destroy(&store->caches);
     if (store->defrag)
@@ -292,7 +298,11 @@ tear_down(handle_store *store)
     sn_fork_destroy(store);
     free_pin_arrays(store);
     sn_reclaim_fini(&store->reclaim);
-    sn_os_release(store, store->reserved_bytes);
+    sn_guard_end(&store->pool);
+    if (store->magic == SN_STORE_LIVE && sn_checks_entries(store))
+        sn_misuse_leave_tombstone(store);
+    else
+        sn_os_release(store, store->reserved_bytes);
 }
 
 /* With the options checked, offline. NULL: errno is set. */
@@ -343,6 +353,7 @@ int
 handle_store_destroy(handle_store *store)
 {
     bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
@@ -377,6 +388,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
 {
     bool was_online;
     uint64_t next;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
@@ -406,6 +418,7 @@ handle_store_reclaim(handle_store *store, size_t bytes)
 {
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
     bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
@@ -427,12 +440,14 @@ handle_store_reclaim(handle_store *store, size_t bytes)
 size_t
 handle_store_used(const handle_store *store)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     return store ? sn_caches_requested(&sn_store_mutable(store)->caches) : 0;
 }
 
 void
 handle_thread_detach(handle_store *store)
 {
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return;
     sn_caches_detach(&store->caches);

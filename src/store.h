@@ -24,6 +24,7 @@ struct handle_store {
     struct handle_store_head head; /* what the inline read path sees; first */
 
     /* immutable after create */
+    uint64_t magic;  /* SN_STORE_LIVE; see misuse.c */
     uint64_t secret; /* of the check bits */
     size_t reserved_bytes;
     size_t size_max; /* largest request that a slot serves */
@@ -31,6 +32,8 @@ struct handle_store {
     uint32_t alignment;
     struct sn_rcu *rcu;
     char name[32];
+    uint64_t born;            /* mark of the process that made or adopted it */
+    handle_store *next_store; /* all of the process; guarded by misuse.c's lock */
 
     struct sn_caches caches;
     struct sn_table table;
@@ -67,6 +70,9 @@ struct handle_store {
     struct sn_fork *fork;     /* see fork.c */
     struct sn_heap heap;
 };
+
+#define SN_STORE_LIVE UINT64_C(0x9e1d4c5a73696e74)
+#define SN_STORE_GONE UINT64_C(0x9e1d4c5a676f6e65)
 
 /** The store as the public functions get it, whether const or not. */
 static inline handle_store *

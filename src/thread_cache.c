@@ -31,17 +31,18 @@ sn_caches_bytes(const struct sn_caches *caches, uint64_t threads)
 }
 
 static uint32_t
-held_by_nobody(void)
+held_by_nobody(const struct sn_caches *caches)
 {
-    return sn_os_membarrier_init() ? 0 : SN_HELD_FENCED;
+    return (sn_os_membarrier_init() ? 0 : SN_HELD_FENCED) |
+           (caches->heap->has_fast_paths ? 0 : SN_HELD_SLOW);
 }
 
 static struct sn_thread_cache *
-make_cache(void)
+make_cache(const struct sn_caches *caches)
 {
     struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
     if (cache)
-        cache->held = held_by_nobody();
+        cache->held = held_by_nobody(caches);
     return cache;
 }
 
@@ -250,7 +251,7 @@ join(struct sn_caches *caches)
     if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
         sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
         return NULL;
-    struct sn_thread_cache *cache = make_cache();
+    struct sn_thread_cache *cache = make_cache(caches);
     if (!cache)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
@@ -276,11 +277,13 @@ join(struct sn_caches *caches)
 bool
 sn_cache_enter_slow(struct sn_thread_cache *cache)
 {
-    if (!(sn_load_relaxed(&cache->held) & SN_HELD_FENCED))
+    uint32_t held = sn_load_relaxed(&cache->held);
+    if (!(held & SN_HELD_FLAGS))
         return false;
     /* What the taker's membarrier is elsewhere: between the store to seq and the load of held. */
-    sn_fence_seq_cst();
-    return sn_load_acquire(&cache->held) == SN_HELD_FENCED;
+    if (held & SN_HELD_FENCED)
+        sn_fence_seq_cst();
+    return (sn_load_acquire(&cache->held) & ~SN_HELD_FLAGS) == 0;
 }
 
 struct sn_thread_cache *
@@ -324,8 +327,7 @@ sn_caches_detach(struct sn_caches *caches)
 static bool
 may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
 {
-    if (!caches->heap->cached ||
-        cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
+    if (cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
         return false;
     uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
     if (total > sn_load_relaxed(&caches->total_bytes_max)) {
@@ -736,7 +738,7 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap)
     caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
     caches->heap = heap;
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = make_cache();
+    caches->spare = make_cache(caches);
     if (!caches->spare)
         return false;
     sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
@@ -763,5 +765,5 @@ sn_caches_after_fork_child(struct sn_caches *caches)
     /* A walk of another thread ended with the fork. */
     caches->walkers = 0;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_store_relaxed(&cache->held, held_by_nobody());
+        sn_store_relaxed(&cache->held, held_by_nobody(caches));
 }

@@ -92,6 +92,9 @@ struct sn_thread_cache {
 
 /* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */
 #define SN_HELD_FENCED (UINT32_C(1) << 31)
+/* Likewise: a hardened store. Fast paths find the cache held, long ways know better. */
+#define SN_HELD_SLOW  (UINT32_C(1) << 30)
+#define SN_HELD_FLAGS (SN_HELD_FENCED | SN_HELD_SLOW)
 
 /** All thread caches of a store. */
 struct sn_caches {

@@ -4,6 +4,7 @@
  * at begin is pinned until commit or abort (G5), so its slot can neither move nor be used again:
  * that R still names it proves that nothing was committed in between.
  */
+#include "hardened.h"
 #include "object.h"
 
 /* What struct handle_update keeps, opaque to the caller. */
@@ -47,6 +48,8 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
         return NULL;
     }
     sn_object_set_aside(store, slot, size, true);
+    if (store->hardened)
+        sn_canary_write(store, slot, size);
     *update = (struct update){.object = sn_store_address(store, slot),
                               .reference = (uintptr_t)reference,
                               .old_slot = old_slot,
@@ -81,6 +84,7 @@ begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, si
 void *
 handle_update_begin(handle_store *store, handle_t handle, size_t size, struct handle_update *update)
 {
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
     uint64_t at = sn_table_at(handle);
     if (!store || !update)
         return refuse(update, EINVAL);
@@ -93,6 +97,7 @@ void *
 handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
                          struct handle_update *update)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell || !update)
         return refuse(update, EINVAL);
     return begin(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE, size, update);
@@ -106,13 +111,23 @@ active(const handle_store *store, struct handle_update *public_update)
     return store && update && update->active == (uintptr_t)store ? update : NULL;
 }
 
+/* The version is an object now, or about to be none. */
+static void
+end_version(handle_store *store, struct update *update)
+{
+    update->active = 0;
+    if (store->hardened)
+        sn_canary_check(store, update->slot, update->size,
+                        (const uint64_t *)(uintptr_t)update->reference);
+    sn_object_set_aside(store, update->slot, update->size, false);
+}
+
 static int
 commit(handle_store *store, struct update *update)
 {
     uint64_t *reference = (uint64_t *)(uintptr_t)update->reference;
     uint64_t old_slot = update->old_slot;
-    update->active = 0;
-    sn_object_set_aside(store, update->slot, update->size, false);
+    end_version(store, update);
     sn_object_name_any(store, update->slot, update->size, reference);
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
 
@@ -135,6 +150,7 @@ commit(handle_store *store, struct update *update)
 int
 handle_update_commit(handle_store *store, struct handle_update *public_update)
 {
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
     struct update *update = active(store, public_update);
     if (!update)
         return -EINVAL;
@@ -147,12 +163,12 @@ handle_update_commit(handle_store *store, struct handle_update *public_update)
 void
 handle_update_abort(handle_store *store, struct handle_update *public_update)
 {
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
     struct update *update = active(store, public_update);
     if (!update)
         return;
     sn_cache_begin(&store->caches);
-    update->active = 0;
-    sn_object_set_aside(store, update->slot, update->size, false);
+    end_version(store, update);
     sn_object_untake(store, update->slot, update->size);
     (void)sn_object_unpin(store, update->old_slot);
     sn_cache_end(&store->caches);

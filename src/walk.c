@@ -4,6 +4,8 @@
 
 #include <sched.h>
 
+#include "misuse.h"
+
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
@@ -166,6 +168,7 @@ handle_store_each(handle_store *store, int (*visit)(void *opaque, const struct h
                   void *opaque)
 {
     struct each each = {store, visit, opaque};
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
     if (!store || !visit)
         return -EINVAL;
     return sn_walk(store, show, &each);

@@ -96,6 +96,45 @@
  *     EDEADLK  a call that waits for a GP was made inside a section
  *     ENOTSUP  the kernel or the platform cannot do it, or this is a forked child
  *
+ * MISUSE, AND THE OPTION hardened
+ *
+ *   Errors above stay errors everywhere. What they do not cover is undefined, or reported through
+ *   the error callback where it is noticed by chance (a damaged header, an unpin without a pin). A
+ *   store made with `hardened` looks for it, and ends the process by abort() with one line:
+ *
+ *       sinter: handle_free: store sessions, handle 0x5d00000000002b: the object of 100 bytes was
+ *       written past its end      (one line: function; store; handle, "a cell" or handle 0; reason)
+ *
+ *   The error callback gets the line first (without "sinter: "); it must not call the store, since
+ *   locks may be held. The function is "in the background" for what the store's own threads find.
+ *
+ *   found                                         when
+ *   --------------------------------------------  ------------------------------------------------
+ *   write past an object's end: the next byte,    at free, resize, commit and abort, when the
+ *     and those to the end of its 8-byte word     object is moved; handle_store_check counts it
+ *   write in front of it, or over its header      the same (all but 1 of 256 such values)
+ *   write that runs on behind a large object, or  SIGSEGV, at once: inaccessible pages behind each
+ *     on and on over small ones                   large object and every 64th span, at most 4096
+ *                                                 in the process
+ *   write after free, or to an address that the   when the memory is used again: by an allocation
+ *     object has moved away from                  or a move; handle_store_check counts it. Not
+ *                                                 large objects, nor pages the kernel got back
+ *   a cell copied by memcpy                       when it is freed or relocated (the copy: the
+ *                                                 object knows its cell)
+ *   call outside a section where one is required  at once, by column R of the table above; inline
+ *                                                 deref is not looked at. QSBR shows no sections
+ *   thread not registered                         at once under QSBR, where an offline one is found
+ *                                                 too; else as outside a section
+ *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
+ *                                                 gives NULL, cell_deref an address that faults
+ *   cell inside an object of any store            cell_alloc, cell_relocate
+ *   child forked without the hooks                its first call
+ *   unpin of what is not pinned                   at once (hardened only: else reported)
+ *
+ *   Cost: 1 to 8 bytes of each object, in the room behind it (memory rounds up a little sooner: +1
+ *   byte on average); every free writes and every allocation reads the whole slot once. A store
+ *   that is not hardened pays nothing on its inline and cached paths. Debug builds of the library
+ *   check calls, threads, stores and cells of every store in the same way; memory only if hardened.
  * ORIGINS
  *
  *   Grace periods: read-copy update (McKenney and Slingwine), in user space by liburcu. Size-class
@@ -224,7 +263,8 @@ struct handle_store_options {
     /* at creation only */
     const char
         *name;     /**< copied; in texts, labels and thread names. 0 to 31 bytes; default "store" */
-    bool hardened; /**< poison freed slots, canaries, checks at every entry. Default no */
+    bool hardened; /**< canaries, poisoned free memory, guard pages, checks at every entry: see
+                      MISUSE above. Default no */
     uint64_t arena_bytes; /**< address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB. 0:
                              four times the physical memory, at least 64 GiB; halved on ENOMEM */
     uint32_t alignment;   /**< of every object: 8 (default), 16 or 64 bytes */
@@ -232,9 +272,10 @@ struct handle_store_options {
        the allocating thread; may free objects. bytes: what is missing. */
     void (*pressure)(void *opaque, handle_store *store, size_t bytes);
     /** Called with one line of text for what no return value can say: a damaged header, a bad
-       option value, misuse. No lock is held. NULL: the line goes to stderr. A header that a free
-       finds damaged is reported up to 16 frees of that thread later, or with the next statistics:
-       a free does not wait for the header to come from memory. */
+       option value, misuse. No lock is held, except before an abort (MISUSE above). NULL: the line
+       goes to stderr. A header that a free finds damaged is reported up to 16 frees of that thread
+       later, or with the next statistics: a free does not wait for the header to come from memory.
+     */
     void (*error)(void *opaque, const char *message);
     void *opaque; /**< first argument of both */
 
@@ -653,7 +694,7 @@ HANDLE_API void *handle_pin_mut(handle_store *store, handle_t handle);
  * Ends one pin.
  *
  *   object   the address that the pin gave, exactly. One that is not pinned is reported through the
- *            error callback and otherwise ignored
+ *            error callback and otherwise ignored (hardened: see MISUSE)
  *   order    release: what the caller wrote or read before comes before the slot is moved or reused
  */
 HANDLE_API void handle_unpin(handle_store *store, const void *object);

@@ -49,9 +49,9 @@ every_size_gets_the_smallest_class(const struct sn_classes *classes, uint32_t al
         size_t need = size + SN_HEADER_BYTES + classes->extra;
         while (classes->of[smallest].slot_bytes < need)
             smallest++;
-        if (sn_class_for(classes, size) != smallest)
-            fail_msg("size %zu: class %u, the smallest is %u", size, sn_class_for(classes, size),
-                     smallest);
+        if (sn_class_for(classes, size + classes->extra) != smallest)
+            fail_msg("size %zu: class %u, the smallest is %u", size,
+                     sn_class_for(classes, size + classes->extra), smallest);
         assert_true(sn_class_payload(&classes->of[smallest]) >= size + classes->extra);
     }
 }

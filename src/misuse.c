@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* misuse.c - see misuse.h. */
+#include "misuse.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Destroyed stores whose first pages, those of the struct, are kept: so many, the oldest goes.
+ */
+#define TOMBSTONES      64
+#define TOMBSTONE_BYTES sn_round_up(sizeof(struct handle_store), SN_PAGE_BYTES)
+
+/* Address that a destroyed store resolves cells against: with any offset added no user address, on
+ * x86-64 with 48 or 57 bits and on aarch64. Whoever follows it gets a fault, and not other data. */
+#define NOWHERE UINT64_C(0xff80000000000000)
+
+/* What the calling thread is doing, for the line. */
+struct call {
+    const char *function;
+    handle_t handle;
+    const handle_cell *cell;
+};
+static _Thread_local struct call call;
+
+/* Guards the list of stores and the tombstones. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static handle_store *stores;
+static handle_store *tombstone[TOMBSTONES];
+static unsigned tombstones;
+/* All arenas lie in between; only ever widened, read without the lock. */
+static uint64_t arenas_begin = UINT64_MAX, arenas_end;
+
+/* Where frees of a destroyed store's cells look for their block: nothing but zeros. No thread has a
+ * cache of that store, so they go their long way from there. */
+static uint8_t *no_bins;
+
+/* A word that the kernel clears in a forked child; says which process this is. */
+static const uint64_t no_marker = 1;
+static uint64_t *process_marker;
+
+/* ---- the line -------------------------------------------------------------------------------- */
+
+/* The handle whose object this table word names, or named until just now. */
+static handle_t
+handle_of(const handle_store *store, const uint64_t *reference)
+{
+    uint64_t word = sn_load_relaxed(reference);
+    if (!sn_word_has_object(word)) /* ended: it carries the next generation */
+        word -= UINT64_C(1) << SN_TAG_SHIFT;
+    return sn_table_handle(&store->table, reference, word);
+}
+
+static struct call
+call_about(const handle_store *store, const uint64_t *reference)
+{
+    struct call about = call;
+    if (!about.function)
+        about.function = "in the background";
+    if (!reference || about.handle || about.cell)
+        return about;
+    if (sn_table_owns(&store->table, reference))
+        about.handle = handle_of(store, reference);
+    else
+        about.cell = (const handle_cell *)(const void *)reference;
+    return about;
+}
+
+void
+sn_misuse(const handle_store *store, const uint64_t *reference, const char *format, ...)
+{
+    char reason[SN_ERROR_LINE_BYTES / 2], line[SN_ERROR_LINE_BYTES];
+    bool lives = store->magic == SN_STORE_LIVE;
+    struct call about = lives ? call_about(store, reference) : call;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    char name[32] = "a cell"; /* no address is printed */
+    if (!about.cell)
+        snprintf(name, sizeof(name), "handle %#llx", (unsigned long long)about.handle);
+    snprintf(line, sizeof(line), "%s: store %s, %s: %s", about.function, store->name, name, reason);
+    if (lives) {
+        sn_add_relaxed(&sn_store_mutable(store)->errors_reported, 1);
+        if (store->options.error)
+            store->options.error(store->options.opaque, line);
+    }
+    fprintf(stderr, "sinter: %s\n", line);
+    abort();
+}
+
+/* ---- entry checks ---------------------------------------------------------------------------- */
+
+static SN_NOINLINE _Noreturn void
+not_a_live_store(const handle_store *store)
+{
+    if (store->magic == SN_STORE_GONE)
+        sn_misuse(store, NULL, "the store was destroyed");
+    fprintf(stderr, "sinter: %s: store ?, handle %#llx: not a store\n", call.function,
+            (unsigned long long)call.handle);
+    abort();
+}
+
+static SN_NOINLINE _Noreturn void
+wrong_place(const handle_store *store)
+{
+    sn_misuse(store, NULL, "%s",
+              store->rcu->sees_sections
+                  ? "called outside a read-side section"
+                  : "called by a thread that is not registered, or is offline");
+}
+
+void
+sn_check_entry(const handle_store *store, const char *function, enum sn_place place,
+               handle_t handle, const handle_cell *cell)
+{
+    call = (struct call){function, handle, cell};
+    if (sn_unlikely(store->magic != SN_STORE_LIVE))
+        not_a_live_store(store);
+    if (sn_unlikely(store->born != sn_load_relaxed(process_marker)))
+        sn_misuse(store, NULL, "this process was forked without handle_store_before_fork");
+    if (place == SN_ANYWHERE || (place == SN_REGISTERED && store->rcu->sees_sections))
+        return;
+    if (sn_unlikely(!store->rcu->flavor->read_ongoing()))
+        wrong_place(store);
+}
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+/* Copies the name of the store whose arena holds the cell. */
+static bool
+find_store_around(const handle_cell *cell, char name[32])
+{
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (const handle_store *store = stores; store && !found; store = store->next_store) {
+        found = sn_store_contains(store, cell);
+        if (found)
+            memcpy(name, store->name, sizeof(store->name));
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+void
+sn_check_cell_place(const handle_store *store, const handle_cell *cell)
+{
+    char name[32];
+    uint64_t address = (uintptr_t)cell;
+    if (address < sn_load_relaxed(&arenas_begin) || address >= sn_load_relaxed(&arenas_end) ||
+        !find_store_around(cell, name))
+        return;
+    call.cell = cell;
+    sn_misuse(store, NULL, "the cell lies inside an object of store %s", name);
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+/* Under the lock. The marker reads as zero in a forked child until a store is made or adopted. */
+static uint64_t
+mark_process_locked(void)
+{
+    if (!process_marker)
+        process_marker = sn_os_wiped_on_fork();
+    if (!process_marker)
+        process_marker = (uint64_t *)(uintptr_t)&no_marker; /* forks are not told */
+    if (*process_marker == 0)
+        sn_store_relaxed(process_marker, sn_os_random() | 1);
+    return *process_marker;
+}
+
+void
+sn_misuse_enroll(handle_store *store)
+{
+    uint64_t end = store->head.arena + ((uint64_t)store->pool.blocks << SN_BLOCK_SHIFT);
+    pthread_mutex_lock(&lock);
+    store->born = mark_process_locked();
+    store->next_store = stores;
+    stores = store;
+    sn_store_relaxed(&arenas_begin, sn_min(arenas_begin, store->head.arena));
+    sn_store_relaxed(&arenas_end, sn_max(arenas_end, end));
+    pthread_mutex_unlock(&lock);
+    store->magic = SN_STORE_LIVE;
+}
+
+void
+sn_misuse_withdraw(handle_store *store)
+{
+    pthread_mutex_lock(&lock);
+    handle_store **link = &stores;
+    while (*link && *link != store)
+        link = &(*link)->next_store;
+    if (*link)
+        *link = store->next_store;
+    pthread_mutex_unlock(&lock);
+}
+
+void
+sn_misuse_after_fork_child(handle_store *store)
+{
+    pthread_mutex_init(&lock, NULL); /* another thread may have held it */
+    store->born = mark_process_locked();
+}
+
+void
+sn_misuse_leave_tombstone(handle_store *store)
+{
+    char name[sizeof(store->name)];
+    memcpy(name, store->name, sizeof(name));
+    sn_os_release((char *)store + TOMBSTONE_BYTES, store->reserved_bytes - TOMBSTONE_BYTES);
+    memset((void *)store, 0, sizeof(*store));
+    (void)sn_os_discard(store, TOMBSTONE_BYTES); /* one page of it is touched again */
+    store->head.table_end = INT64_MIN;           /* every handle is beyond it */
+    store->head.arena = NOWHERE;
+    store->hardened = true; /* its calls are checked, on their long ways: */
+    memcpy(store->name, name, sizeof(name));
+    store->magic = SN_STORE_GONE;
+    pthread_mutex_lock(&lock);
+    if (!no_bins)
+        no_bins = sn_os_reserve(SN_ARENA_MAX_BYTES >> SN_BLOCK_SHIFT, SN_PAGE_BYTES);
+    store->pool.bin_class = no_bins;
+    handle_store *oldest = tombstone[tombstones % TOMBSTONES];
+    tombstone[tombstones++ % TOMBSTONES] = store;
+    pthread_mutex_unlock(&lock);
+    if (oldest)
+        sn_os_release(oldest, TOMBSTONE_BYTES);
+}

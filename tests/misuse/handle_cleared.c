@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* handle_cleared.c - a handle whose store was cleared. */
+#include "support.h"
+
+static void
+answers_stale(handle_store *store, handle_t handle)
+{
+    struct handle_update update;
+    const void *object = store;
+    section_enter();
+    expect(handle_deref(store, handle) == NULL);
+    expect(handle_deref_mut(store, handle) == NULL);
+    expect(handle_deref_many(store, &handle, &object, 1) == 0 && object == NULL);
+    expect(handle_size(store, handle) == 0);
+    expect(handle_free(store, handle) == -ENOENT);
+    expect(handle_free_now(store, handle) == -ENOENT);
+    expect(handle_resize(store, handle, 10) == -ENOENT);
+    expect_errno(handle_pin(store, handle), ENOENT);
+    expect_errno(handle_pin_mut(store, handle), ENOENT);
+    expect_errno(handle_update_begin(store, handle, 10, &update), ENOENT);
+    expect(handle_update_commit(store, &update) == -EINVAL);
+    section_leave();
+}
+
+static void
+run(void)
+{
+    handle_store *store = open_store();
+    handle_t handle = make(store, 40, NULL), large = make(store, 200000, NULL);
+    expect(handle_store_clear(store) == 0);
+    answers_stale(store, handle);
+    answers_stale(store, large);
+    expect(handle_store_used(store) == 0);
+    close_sound(store);
+}
+
+const struct misuse misuse = {run, ALWAYS(RETURNS)};

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* null_store_create.c - no flavour to make a store for. */
+#include "support.h"
+
+static void
+run(void)
+{
+    expect_errno(handle_store_create_flavor(NULL, NULL), EINVAL);
+    struct handle_store_options options = store_options();
+    expect_errno(handle_store_create_flavor(&options, NULL), EINVAL);
+}
+
+const struct misuse misuse = {run, ALWAYS(RETURNS)};

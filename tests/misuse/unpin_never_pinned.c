@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* unpin_never_pinned.c - an unpin of an object that nobody pinned. */
+#include "support.h"
+
+#define UNPIN_LINE                                                                                 \
+    "handle_unpin: store misuse, handle 0: not pinned: the address is not one a pin gave"
+
+static void
+run(void)
+{
+    handle_store *store = open_store();
+    char *object;
+    handle_t handle = make(store, 300, &object);
+    handle_unpin(store, object);
+    expect(handle_free(store, handle) == 0);
+    close_sound(store);
+}
+
+const struct misuse misuse = {
+    run,
+    {{REPORT, "handle_unpin: not pinned: the address is not one a pin gave"},
+     {ABORT, UNPIN_LINE},
+     {REPORT, "handle_unpin: not pinned: the address is not one a pin gave"}}};
