@@ -264,10 +264,12 @@ work_once(struct sn_defrag *d)
     uint64_t end = sn_os_now_ns();
     if (advance == SN_ADVANCE_NOTHING)
         rest_until(d, arm_wake_up(d));
-    else if (effort < 100)
-        rest_until(d, end + sn_policy_rest_ns(end - begin, effort));
     if (advance == SN_ADVANCE_WAIT)
         await_ticket(d, ticket);
+    /* Waiting for a grace period was rest, too. */
+    uint64_t rested_ns = end + sn_policy_rest_ns(end - begin, effort);
+    if (advance != SN_ADVANCE_NOTHING && rested_ns > sn_os_now_ns())
+        rest_until(d, rested_ns);
 }
 
 /* The thread has wound down. True: it was started again meanwhile, and goes on. */

@@ -294,7 +294,7 @@ struct handle_store_options {
         uint32_t threshold_lower_percent; /**< compaction starts when waste exceeds this share of
                                              the live spans: 0 to 100, not above upper. Default 1 */
         uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent: 0 to
-                                             100. Default 3 */
+                                             100. Default 2 */
         uint32_t cpu_min_percent; /**< of one core, at the lower threshold: 1 to 100, not above max.
                                      Default 5 */
         uint32_t cpu_max_percent; /**< of one core, at the upper threshold: 1 to 100. Default 50 */
@@ -308,7 +308,7 @@ struct handle_store_options {
 #define HANDLE_STORE_OPTIONS_INIT \
     {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
-     {true, 1u << 20, 1, 3, 5, 50, 500, true}}
+     {true, 1u << 20, 1, 2, 5, 50, 500, true}}
 /* clang-format on */
 
 /** What a compaction did, or (estimate) would do. Sums over the call, not over the store's life. */
