@@ -23,7 +23,7 @@ run(void)
     static handle_t handles[OBJECTS];
     handle_store *store = open_store();
     for (unsigned i = 0; i < OBJECTS; i++)
-        handles[i] = make(store, 1000, NULL);
+        handles[i] = make(store, 900, NULL);
     for (unsigned i = 0; i < OBJECTS; i++)
         if (i % 40 != 0)
             expect(handle_free(store, handles[i]) == 0);
@@ -33,7 +33,7 @@ run(void)
         usleep(10000);
     expect(handle_store_check(store, NULL, NULL) == 0);
     for (unsigned i = 0; i < OBJECTS; i++)
-        make(store, 1000, NULL);
+        make(store, 900, NULL);
     close_sound(store);
 }
 

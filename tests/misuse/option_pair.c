@@ -6,6 +6,7 @@ static void
 run(void)
 {
     handle_store *store = open_store();
+    expect(handle_store_set(store, "defrag.threshold_upper_percent", "10") == 0);
     expect(handle_store_set(store, "defrag.threshold_lower_percent", "11") == -EINVAL);
     close_sound(store);
 }
