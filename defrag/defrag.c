@@ -15,6 +15,7 @@
 #define STEP_BUDGET_MAX_US 1000000
 #define STEP_PURGE_BYTES   ((size_t)1 << 20)
 #define COMPACT_SLICE_NS   5000000
+#define REST_NS            500000000 /* without a free: idle caches have been emptied by then */
 #define POLL_NS            100000000 /* looks again at what nobody announces: forked children */
 
 /* ---- damage is reported without locks -------------------------------------------------------- */
@@ -196,6 +197,23 @@ arm_wake_up(struct sn_defrag *d)
     return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
 }
 
+/* Nothing to do: sleeps. When something was freed since the last rest, it looks after a while whether
+ * this is one: then what is left of waste is compacted by lower thresholds. */
+static void
+idle(struct sn_defrag *d)
+{
+    uint64_t until_ns = arm_wake_up(d);
+    uint64_t freed = sn_load_relaxed(&d->store->heap.freed_bytes);
+    bool look = until_ns == SN_NEVER && freed != d->rest_freed;
+    rest_until(d, look ? sn_os_now_ns() + REST_NS : until_ns);
+    bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
+    sn_lock(&d->lock);
+    d->at_rest = at_rest;
+    sn_unlock(&d->lock);
+    if (at_rest)
+        d->rest_freed = freed;
+}
+
 /* Waits for a grace period, but not longer than until somebody stops the thread. */
 static void
 await_ticket(struct sn_defrag *d, uint64_t ticket)
@@ -263,7 +281,7 @@ work_once(struct sn_defrag *d)
     unlock_and_report(d, true);
     uint64_t end = sn_os_now_ns();
     if (advance == SN_ADVANCE_NOTHING)
-        rest_until(d, arm_wake_up(d));
+        idle(d);
     if (advance == SN_ADVANCE_WAIT)
         await_ticket(d, ticket);
     /* Waiting for a grace period was rest, too. */

@@ -51,8 +51,11 @@ struct sn_defrag {
     uint64_t pause_ns, pause_until_ns;  /* after passes without gain */
     uint64_t pause_freed;               /* freed bytes that end the pause */
     uint64_t surveyed_freed;            /* freed bytes when the policy was last asked */
+    bool at_rest;                       /* nothing was freed for a while: thresholds are lower */
     uint32_t paused;                    /* walks under way */
     struct handle_histogram slices;
+
+    uint64_t rest_freed; /* the thread's: freed bytes at the last rest */
 
     /* atomic */
     uint64_t passes;        /* ended */

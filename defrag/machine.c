@@ -45,13 +45,15 @@ sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
     }
 }
 
+/* At rest what was not worth the trouble under load is, once: it will stay for long. */
 static struct sn_policy_limits
-limits_of(const handle_store *store)
+limits_of(const struct sn_defrag *d)
 {
-    const struct handle_store_options *o = &store->options;
+    const struct handle_store_options *o = &d->store->options;
+    unsigned part = d->at_rest ? 4 : 1;
     return (struct sn_policy_limits){
-        .ignore_bytes = sn_load_relaxed(&o->defrag.ignore_bytes),
-        .lower_percent = sn_load_relaxed(&o->defrag.threshold_lower_percent),
+        .ignore_bytes = sn_load_relaxed(&o->defrag.ignore_bytes) / part,
+        .lower_percent = sn_load_relaxed(&o->defrag.threshold_lower_percent) / part,
         .upper_percent = sn_load_relaxed(&o->defrag.threshold_upper_percent),
         .cpu_min_percent = sn_load_relaxed(&o->defrag.cpu_min_percent),
         .cpu_max_percent = sn_load_relaxed(&o->defrag.cpu_max_percent)};
@@ -61,7 +63,7 @@ limits_of(const handle_store *store)
 static bool
 decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
 {
-    struct sn_policy_limits limits = limits_of(d->store);
+    struct sn_policy_limits limits = limits_of(d);
     bool pressed = sn_load_relaxed(&d->pressure) != 0;
     enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
     d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
@@ -338,7 +340,7 @@ follow_waste_locked(struct sn_defrag *d)
     struct sn_policy_sum sum;
     if (!d->in_pass || d->forced_pass)
         return;
-    struct sn_policy_limits limits = limits_of(d->store);
+    struct sn_policy_limits limits = limits_of(d);
     sn_defrag_survey(d->store, &sum, classes);
     bool pressed = sn_load_relaxed(&d->pressure) != 0;
     d->effort_percent = pressed ? 100 : sn_policy_effort(&sum, &limits);

@@ -290,7 +290,9 @@ struct handle_store_options {
     uint64_t thread_cache_total_bytes; /**< all threads' together: 0 to 1 TiB. Default 16 MiB */
     struct {
         bool enabled;          /**< background compaction. Default yes */
-        uint64_t ignore_bytes; /**< waste below this is left alone: 0 to 1 TiB. Default 1 MiB */
+        uint64_t ignore_bytes; /**< waste below this is left alone: 0 to 1 TiB. Default 1 MiB.
+                                  A store at rest is compacted once more, down to a quarter of this
+                                  and of the next */
         uint32_t threshold_lower_percent; /**< compaction starts when waste exceeds this share of
                                              the live spans: 0 to 100, not above upper. Default 1 */
         uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent: 0 to
