@@ -97,4 +97,37 @@ void sn_defrag_call_off_locked(struct sn_defrag *d);
 void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
                       struct sn_policy_class classes[SN_CLASSES_MAX]);
 
+/* ---- shared by thread.c and defrag.c ---- */
+
+/** One advance by a caller that is offline: online only under the mover's lock. So it holds up no
+ * grace period while it waits for the lock, and no fork finds it online. */
+enum sn_advance
+sn_defrag_advance_online_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket);
+
+/** Ends the hold of the mover's lock; reports damage that was found under it. offline: the caller
+ * is, and callbacks want to read. */
+void sn_defrag_unlock_and_report(struct sn_defrag *d, bool offline);
+
+/** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
+size_t sn_defrag_purge(handle_store *store, size_t max_bytes);
+
+/** A child that shares our pages makes every move cost a copied page: nothing is to be moved. */
+bool sn_defrag_is_forked_away(struct sn_defrag *d);
+
+static inline bool
+sn_defrag_is_enabled(const struct sn_defrag *d)
+{
+    return sn_load_relaxed(&d->store->options.defrag.enabled);
+}
+
+/** Whether the background thread runs and is not being stopped. */
+bool sn_defrag_is_running(struct sn_defrag *d);
+
+/** Starts the thread unless it runs. 0 or a negative errno. */
+int sn_defrag_ensure_thread(struct sn_defrag *d);
+
+/** Returns when the thread has wound down, by whomever it was asked; it has then ended, unless it
+ * was started again. Under wake_lock; the caller is offline. */
+void sn_defrag_stop_locked(struct sn_defrag *d);
+
 #endif

@@ -7,7 +7,8 @@
 /* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
 #define SECTION_OBJECTS 16
 #define PREFETCH_AHEAD  8
-#define CLOCK_BYTES     960 /* copied between two looks at the clock, which cost half a small move */
+/* Copied between two looks at the clock, which cost half a small move each. */
+#define CLOCK_BYTES 960
 
 bool
 sn_batch_init(struct sn_batch *batch)

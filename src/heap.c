@@ -266,7 +266,7 @@ sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn
              uint32_t want, uint64_t *slots)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
-    uint64_t lacks;
+    uint64_t lacks = 0;
     sn_lock(&hc->lock);
     uint32_t taken = take_locked(heap, class_id, kind, who, want, slots, &lacks);
     for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS; round++) {

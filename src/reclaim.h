@@ -8,8 +8,8 @@
 
 #include "object.h"
 
-#define SN_RECLAIM_SLOTS 2048
-#define SN_RECLAIM_BYTES (2 * SN_RECLAIM_SLOTS * sizeof(uint64_t))
+#define SN_RECLAIM_SLOTS ((size_t)2048)
+#define SN_RECLAIM_BYTES (SN_RECLAIM_SLOTS * 2 * sizeof(uint64_t))
 
 /** False: no memory. */
 bool sn_reclaim_init(struct sn_reclaim *reclaim);

@@ -11,7 +11,8 @@
  *   SN_SPAN_OPEN          slots of a class, serves refills           the class's lock
  *   SN_SPAN_CLOSED        slots of a class, belongs to the mover:    the class's lock; state: mover
  *                         no refills, not pooled
- *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state: holder
+ *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state: who
+ *                                                                    holds it
  *   SN_SPAN_TAKEN         just taken from the pool                   the taker
  *   SN_SPAN_LARGE         one large object                           its owner
  *
@@ -142,9 +143,9 @@ uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages,
 
 /**
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
- * there are, so that clean runs grow together), and waits for those that others are giving back just
- * now: they stand against the limit and are nobody's. The caller holds no lock of a class. False:
- * nothing was to be had.
+ * there are, so that clean runs grow together), and waits for those that others are giving back
+ * just now: they stand against the limit and are nobody's. The caller holds no lock of a class.
+ * False: nothing was to be had.
  */
 bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 /** After so many of these without success others are faster. */
@@ -157,8 +158,8 @@ void sn_pool_abandon(struct sn_pool *pool, uint32_t first);
 
 /**
  * Gives pages of dirty runs back to the kernel: those free since before_ns or earlier, oldest
- * first, at most max_bytes (rounded down to blocks, at least one; 0: no bound). *next_ns: since when
- * the oldest left is free, SN_POOL_NONE_LEFT for none. Result: bytes released.
+ * first, at most max_bytes (rounded down to blocks, at least one; 0: no bound). *next_ns: since
+ * when the oldest left is free, SN_POOL_NONE_LEFT for none. Result: bytes released.
  */
 size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns);
 #define SN_POOL_NONE_LEFT UINT64_MAX

@@ -46,14 +46,6 @@ make_cache(const struct sn_caches *caches)
     return cache;
 }
 
-/* Puts slots into a bin or takes them out, other than by its fast paths. */
-static void
-set_count(struct sn_bin *bin, uint32_t count)
-{
-    sn_owner_add(&bin->inflow, (uint64_t)count - bin->count);
-    sn_store_relaxed(&bin->count, count);
-}
-
 static void
 free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
@@ -71,24 +63,15 @@ free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
     }
 }
 
-/* Finishes what the thread noted. The owner is out or is the caller. */
-static void
-settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+void
+sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
-    if (cache->freed_count > 0)
-        caches->settle(caches, cache);
-}
-
-/* Everything a cache holds goes back; the counters stay. The owner is out or is the caller. */
-static void
-empty_bins(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    settle(caches, cache);
+    sn_cache_settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         struct sn_bin *bin = &cache->bin[i];
         if (bin->count > 0)
             sn_heap_put(caches->heap, i, bin->slots, bin->count);
-        set_count(bin, 0);
+        sn_bin_set_count(bin, 0);
     }
     free_arrays(caches, cache);
     sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
@@ -113,8 +96,8 @@ hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes
         !__atomic_compare_exchange_n(stack, &top, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-static void
-hand_over_own(struct sn_caches *caches, struct sn_thread_cache *cache)
+void
+sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     if (!cache->limbo_head)
         return;
@@ -124,35 +107,14 @@ hand_over_own(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_store_relaxed(&cache->limbo_bytes, 0);
 }
 
-static uint64_t
-frees_of(const struct sn_thread_cache *cache, unsigned class_id)
-{
-    return sn_load_relaxed(&cache->bin[class_id].frees) +
-           sn_load_relaxed(&cache->frees_by_long_way[class_id]);
-}
-
-static uint64_t
-allocs_of(const struct sn_thread_cache *cache, unsigned class_id)
-{
-    const struct sn_bin *bin = &cache->bin[class_id];
-    return sn_load_relaxed(&bin->frees) + sn_load_relaxed(&bin->inflow) -
-           sn_load_relaxed(&bin->count) + sn_load_relaxed(&cache->allocs_by_long_way[class_id]);
-}
-
-static uint64_t
-requested_of(const struct sn_thread_cache *cache)
-{
-    return sn_load_relaxed(&cache->requested) + sn_load_relaxed(&cache->requested_by_long_way);
-}
-
 static void
 fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
 {
     struct sn_thread_cache *to = caches->spare;
-    sn_add_relaxed(&to->requested_by_long_way, requested_of(from));
+    sn_add_relaxed(&to->requested_by_long_way, sn_cache_requested(from));
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sn_add_relaxed(&to->frees_by_long_way[i], frees_of(from, i));
-        sn_add_relaxed(&to->allocs_by_long_way[i], allocs_of(from, i));
+        sn_add_relaxed(&to->frees_by_long_way[i], sn_cache_frees(from, i));
+        sn_add_relaxed(&to->allocs_by_long_way[i], sn_cache_allocs(from, i));
     }
 }
 
@@ -172,9 +134,9 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     sn_assert_locked(&registry);
     sn_lock(&caches->lock); /* keeps takers out; the owner itself is here */
-    empty_bins(caches, cache);
+    sn_cache_empty(caches, cache);
     bool had_limbo = cache->limbo_head != 0;
-    hand_over_own(caches, cache);
+    sn_cache_hand_over(caches, cache);
     fold_counters(caches, cache);
     struct sn_thread_cache **link = &caches->all;
     while (*link != cache)
@@ -310,8 +272,8 @@ sn_caches_detach(struct sn_caches *caches)
     struct sn_thread_cache *cache = *link;
     if (cache && cache->pending > 0) { /* from a callback: the call goes on with it */
         sn_lock(&caches->lock);
-        empty_bins(caches, cache);
-        hand_over_own(caches, cache);
+        sn_cache_empty(caches, cache);
+        sn_cache_hand_over(caches, cache);
         sn_unlock(&caches->lock);
     } else if (cache) {
         *link = cache->next_of_thread;
@@ -323,7 +285,8 @@ sn_caches_detach(struct sn_caches *caches)
 
 /* ---- refill and flush ------------------------------------------------------------------------ */
 
-/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are its. */
+/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are its.
+ * */
 static bool
 may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
 {
@@ -404,7 +367,7 @@ refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
         sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, slots);
     memmove(bin->slots + got, bin->slots, bin->count * sizeof(slots[0]));
     memcpy(bin->slots, slots, got * sizeof(slots[0]));
-    set_count(bin, bin->count + got);
+    sn_bin_set_count(bin, bin->count + got);
 }
 
 /* As a fast path would, but the caller counts the allocation. */
@@ -414,7 +377,7 @@ pop_for_long_way(struct sn_bin *bin)
     if (bin->count == 0)
         return 0;
     uint64_t slot = bin->slots[bin->count - 1];
-    set_count(bin, bin->count - 1);
+    sn_bin_set_count(bin, bin->count - 1);
     return slot;
 }
 
@@ -427,7 +390,7 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
         struct sn_bin *bin = &cache->bin[class_id];
         bool first = entered && bin->cap == 0;
         if (entered) {
-            settle(caches, cache);
+            sn_cache_settle(caches, cache);
             if (bin->count < SN_FREED)
                 refill_bin(caches, cache, class_id);
             slot = pop_for_long_way(bin);
@@ -447,7 +410,7 @@ flush_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned clas
     uint32_t count = (uint32_t)sn_min((bin->count + 1) / 2, HANDOVER_BATCH);
     sn_heap_put(caches->heap, class_id, bin->slots, count);
     memmove(bin->slots, bin->slots + count, (bin->count - count) * sizeof(bin->slots[0]));
-    set_count(bin, bin->count - count);
+    sn_bin_set_count(bin, bin->count - count);
 }
 
 /* By whoever may change the cache. False: its bin has no room, whatever is tried. */
@@ -526,207 +489,11 @@ sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool en
     sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + bytes);
     if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
         cache->limbo_bytes >= SN_LIMBO_HANDOVER_BYTES) {
-        hand_over_own(caches, cache);
+        sn_cache_hand_over(caches, cache);
         caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >= SN_LIMBO_URGENT_BYTES);
     } else if (first) {
         caches->retired(caches, false);
     }
-}
-
-/* ---- taking back ----------------------------------------------------------------------------- */
-
-static void
-hold_locked(struct sn_caches *caches)
-{
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_add_relaxed(&cache->held, 1);
-    /* Every owner that runs now has either shown itself busy or will see held. */
-    sn_os_membarrier();
-    sn_hook(SN_HOOK_CACHE_TAKE, caches);
-}
-
-static void
-let_go_locked(struct sn_caches *caches)
-{
-    /* Release: pairs with the owner's acquire of held; it sees what the taker left. */
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        (void)__atomic_fetch_sub(&cache->held, 1, __ATOMIC_RELEASE);
-}
-
-/* An owner inside is soon out, unless it lost the processor: look a little longer, then skip it. */
-static bool
-owner_is_out(const struct sn_thread_cache *cache)
-{
-    for (int i = 0; i < 100; i++) {
-        /* Acquire: pairs with the release in sn_cache_leave. */
-        if (sn_load_acquire(&cache->seq) % 2 == 0)
-            return true;
-        sn_cpu_relax();
-    }
-    return false;
-}
-
-bool
-sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
-{
-    bool any = false;
-    sn_lock(&caches->lock);
-    hold_locked(caches);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (owner_is_out(cache)) {
-            settle(caches, cache);
-            hand_over_own(caches, cache);
-        }
-    }
-    let_go_locked(caches);
-    sn_unlock(&caches->lock);
-    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
-        /* Acquire: pairs with the release in hand_over. */
-        lists[i] = __atomic_exchange_n(&caches->limbo[i], 0, __ATOMIC_ACQUIRE);
-        any |= lists[i] != 0;
-    }
-    return any;
-}
-
-/* Keeps the slots of open spans, gives back those of closed ones. */
-static void
-filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    uint64_t back[HANDOVER_BATCH];
-    const struct sn_pool *pool = caches->heap->pool;
-    settle(caches, cache);
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        struct sn_bin *bin = &cache->bin[i];
-        uint32_t kept = 0, gone = 0;
-        for (uint32_t k = 0; k < bin->count; k++) {
-            uint64_t slot = bin->slots[k];
-            /* Only OPEN spans have a bin: in the others the slot is looked at closer. */
-            bool closed = sn_load_relaxed(&pool->bin_class[sn_block_of(slot)]) != i &&
-                          sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED;
-            if (!closed)
-                bin->slots[kept++] = slot;
-            else
-                back[gone++] = slot;
-            if (gone == HANDOVER_BATCH) {
-                sn_heap_put(caches->heap, i, back, gone);
-                gone = 0;
-            }
-        }
-        set_count(bin, kept);
-        if (gone > 0)
-            sn_heap_put(caches->heap, i, back, gone);
-    }
-}
-
-unsigned
-sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
-{
-    unsigned skipped = 0;
-    bool active = false;
-    sn_add_relaxed(&caches->workers, 1);
-    sn_lock(&caches->lock);
-    hold_locked(caches);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        uint64_t seq = sn_load_acquire(&cache->seq);
-        if (only_idle && seq != cache->seen_seq) {
-            cache->seen_seq = seq;
-            active = true;
-        } else if (!owner_is_out(cache)) {
-            skipped++;
-        } else if (only_closed) {
-            filter_closed(caches, cache);
-        } else {
-            empty_bins(caches, cache);
-        }
-    }
-    let_go_locked(caches);
-    sn_unlock(&caches->lock);
-    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
-    if (any_active)
-        *any_active = active || skipped > 0;
-    return skipped;
-}
-
-void
-sn_caches_hold(struct sn_caches *caches)
-{
-    sn_lock(&caches->lock);
-    sn_add_relaxed(&caches->walkers, 1);
-    hold_locked(caches);
-    sn_unlock(&caches->lock);
-}
-
-void
-sn_caches_let_go(struct sn_caches *caches)
-{
-    sn_lock(&caches->lock);
-    let_go_locked(caches);
-    sn_sub_relaxed(&caches->walkers, 1);
-    sn_unlock(&caches->lock);
-}
-
-bool
-sn_caches_stirred(struct sn_caches *caches)
-{
-    bool stirred = false;
-    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
-        stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
-    sn_lock(&caches->lock);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        stirred |= sn_load_acquire(&cache->seq) != cache->seen_seq;
-    sn_unlock(&caches->lock);
-    return stirred;
-}
-
-/* ---- sums ------------------------------------------------------------------------------------ */
-
-static void
-add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
-        struct sn_cache_sums *sums)
-{
-    sums->requested += requested_of(cache);
-    sums->indexes += sn_load_relaxed(&cache->index_count);
-    sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
-    bool inside = !cache->shared && sn_load_acquire(&cache->seq) % 2 != 0;
-    sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sums->allocs[i] += allocs_of(cache, i);
-        sums->frees[i] += frees_of(cache, i);
-        sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
-    }
-}
-
-void
-sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
-{
-    memset(sums, 0, sizeof(*sums));
-    sn_lock(&caches->lock);
-    hold_locked(caches);
-    add_one(caches, caches->spare, sums);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (owner_is_out(cache))
-            settle(caches, cache);
-        add_one(caches, cache, sums);
-    }
-    sums->threads = caches->threads;
-    sums->busy += sn_load_acquire(&caches->workers);
-    let_go_locked(caches);
-    sn_unlock(&caches->lock);
-    sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
-    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
-    /* A free may be seen whose allocation, by another thread, was looked for too early. */
-    sums->requested = sn_at_least_zero(sums->requested);
-}
-
-uint64_t
-sn_caches_requested(struct sn_caches *caches)
-{
-    sn_lock(&caches->lock);
-    uint64_t requested = requested_of(caches->spare);
-    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        requested += requested_of(cache) - caches->noted_bytes(caches, cache);
-    sn_unlock(&caches->lock);
-    return sn_at_least_zero(requested);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

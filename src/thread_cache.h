@@ -127,8 +127,8 @@ struct sn_caches {
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
 };
 
-/* Where a thread finds its caches: stores share the entries in turn. Never NULL: an entry not in use
- * names a cache of no store. */
+/* Where a thread finds its caches: stores share the entries in turn. Never NULL: an entry not in
+ * use names a cache of no store. */
 #define SN_TLS_ENTRIES 16
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
 
@@ -150,7 +150,8 @@ sn_cache_self(struct sn_caches *caches)
 
 SN_NOINLINE bool sn_cache_enter_slow(struct sn_thread_cache *cache);
 
-/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave, too. */
+/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave, too.
+ * */
 static inline bool
 sn_cache_enter(struct sn_thread_cache *cache)
 {
@@ -388,5 +389,51 @@ size_t sn_caches_bytes(const struct sn_caches *caches, uint64_t threads);
 
 /** In a forked child: other threads may have held the registry's lock. */
 void sn_caches_after_fork_child(struct sn_caches *caches);
+
+/* ---- shared by thread_cache.c and take_back.c: for the owner inside, or a taker ---- */
+
+/* Puts slots into a bin or takes them out, other than by its fast paths. */
+static inline void
+sn_bin_set_count(struct sn_bin *bin, uint32_t count)
+{
+    sn_owner_add(&bin->inflow, (uint64_t)count - bin->count);
+    sn_store_relaxed(&bin->count, count);
+}
+
+/* Finishes what the thread noted. The owner is out or is the caller. */
+static inline void
+sn_cache_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    if (cache->freed_count > 0)
+        caches->settle(caches, cache);
+}
+
+/** Everything a cache holds goes back; the counters stay. */
+void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
+/** Its limbo list goes to the store's. */
+void sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache);
+
+/* What a cache has counted, by whichever way. */
+
+static inline uint64_t
+sn_cache_frees(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return sn_load_relaxed(&cache->bin[class_id].frees) +
+           sn_load_relaxed(&cache->frees_by_long_way[class_id]);
+}
+
+static inline uint64_t
+sn_cache_allocs(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    const struct sn_bin *bin = &cache->bin[class_id];
+    return sn_load_relaxed(&bin->frees) + sn_load_relaxed(&bin->inflow) -
+           sn_load_relaxed(&bin->count) + sn_load_relaxed(&cache->allocs_by_long_way[class_id]);
+}
+
+static inline uint64_t
+sn_cache_requested(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->requested) + sn_load_relaxed(&cache->requested_by_long_way);
+}
 
 #endif

@@ -894,7 +894,8 @@ HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stat
  *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
  *            order; must not be NULL
  *   opaque   its first argument
- *   errors   EINVAL: an unknown format, NULL; ENOMEM: for a struct handle_stats; nothing was written
+ *   errors   EINVAL: an unknown format, NULL; ENOMEM: for a struct handle_stats, nothing was
+ *            written
  *
  * Prometheus, several stores. Each call gives a whole exposition of one store: HELP and TYPE once
  * for each metric, every sample with the label store="NAME". Two of them must not be put one after

@@ -362,7 +362,8 @@ body_read(struct actor *actor)
     section_leave();
 }
 
-/* Fails when only the grace-period thread purges: seen, the pages stay for as long as the reader. */
+/* Fails when only the grace-period thread purges: seen, the pages stay for as long as the reader.
+ * */
 static void
 test_purge_beside_a_stuck_reader(void **state)
 {
@@ -450,8 +451,8 @@ test_lingering_span_waits_for_grace_periods(void **state)
     ground_settle(race);
 }
 
-/* Given up in the end: a pass does not wait for a thread that stays inside its cache for ever. Fails
- * when there is no number of tries: seen, the pass does not end. */
+/* Given up in the end: a pass does not wait for a thread that stays inside its cache for ever.
+ * Fails when there is no number of tries: seen, the pass does not end. */
 static void
 test_lingering_span_is_given_up(void **state)
 {

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.c - the background thread: a loop around the state machine (machine.c) that paces it,
+ * sleeps when there is nothing to do, and is started and stopped at any moment.
+ */
+#include "defrag.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "misuse.h"
+
+/* Without a free: idle caches have been emptied by then. */
+#define REST_NS UINT64_C(500000000)
+/* Looks again at what nobody announces: forked children. */
+#define POLL_NS            UINT64_C(100000000)
+#define WIND_DOWN_SLICE_NS 5000000
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static struct timespec
+as_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+/* Sleeps until the condition or the time. False: the time has come. */
+static bool
+sleep_locked(struct sn_defrag *d, uint64_t until_ns)
+{
+    struct timespec until = as_timespec(until_ns);
+    if (until_ns == SN_NEVER)
+        return pthread_cond_wait(&d->wake, &d->wake_lock.mutex) == 0;
+    return pthread_cond_timedwait(&d->wake, &d->wake_lock.mutex, &until) != ETIMEDOUT;
+}
+
+/*
+ * Sleeps until woken or until the time; offline, so that it holds up no grace period. While one is
+ * under way the thread that purges otherwise waits for it, for as long as some reader stays in its
+ * section: we look after it.
+ */
+static void
+rest_until(struct sn_defrag *d, uint64_t until_ns)
+{
+    sn_lock(&d->wake_lock);
+    while (!d->woken && !d->stopping) {
+        bool watching = sn_load_relaxed(&d->watching);
+        uint64_t look_ns = watching ? sn_os_now_ns() + POLL_NS : SN_NEVER;
+        if (sleep_locked(d, sn_min(until_ns, look_ns)))
+            continue;
+        if (until_ns <= look_ns)
+            break;
+        sn_store_relaxed(&d->watching, sn_rcu_age_ns(d->store->rcu) != 0);
+        sn_unlock(&d->wake_lock);
+        sn_defrag_purge(d->store, 0);
+        sn_lock(&d->wake_lock);
+    }
+    d->woken = false;
+    sn_unlock(&d->wake_lock);
+}
+
+static bool
+is_stopping(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool stopping = d->stopping;
+    sn_unlock(&d->wake_lock);
+    return stopping;
+}
+
+/* Nothing to do: sets the mark at which frees wake us. Result: until when to sleep at most. */
+static uint64_t
+arm_wake_up(struct sn_defrag *d)
+{
+    handle_store *store = d->store;
+    if (sn_load_relaxed(&d->idle_reason) == HANDLE_IDLE_WALK)
+        return sn_os_now_ns() + POLL_NS; /* the walk's end wakes us */
+    uint64_t live = sn_load_relaxed(&store->pool.arena_committed);
+    uint64_t notice =
+        sn_policy_notice_bytes(live, sn_load_relaxed(&store->options.defrag.ignore_bytes));
+    uint64_t mark = sn_load_relaxed(&d->surveyed_freed) + notice;
+    sn_store_relaxed(&store->heap.wake_at, mark);
+    /* What was freed while the policy was asked, or before the mark stood, woke nobody. */
+    sn_fence_seq_cst();
+    if (sn_load_relaxed(&store->heap.freed_bytes) >= mark)
+        return 0;
+    uint32_t reason = sn_load_relaxed(&d->idle_reason);
+    if (reason == HANDLE_IDLE_BACKOFF)
+        return sn_os_now_ns() + POLL_NS; /* looks whether the pause is over */
+    return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
+}
+
+/* Nothing to do: sleeps. When something was freed since the last rest, it looks after a while
+ * whether this is one: then what is left of waste is compacted by lower thresholds. */
+static void
+idle(struct sn_defrag *d)
+{
+    uint64_t until_ns = arm_wake_up(d);
+    uint64_t freed = sn_load_relaxed(&d->store->heap.freed_bytes);
+    bool look = until_ns == SN_NEVER && freed != d->rest_freed;
+    rest_until(d, look ? sn_os_now_ns() + REST_NS : until_ns);
+    bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
+    sn_lock(&d->lock);
+    d->at_rest = at_rest;
+    sn_unlock(&d->lock);
+    if (at_rest)
+        d->rest_freed = freed;
+}
+
+/* Waits for a grace period, but not longer than until somebody stops the thread. */
+static void
+await_ticket(struct sn_defrag *d, uint64_t ticket)
+{
+    while (!sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS) && !is_stopping(d))
+        sn_defrag_purge(d->store, 0); /* the thread that purges otherwise waits in that GP */
+}
+
+/* Gives up the batch under way and carries what was moved through its grace period, so that nothing
+ * stays closed, MOVING or in limbo for as long as the mover rests. */
+static void
+wind_down(struct sn_defrag *d)
+{
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    enum sn_advance advance;
+    bool first = true;
+    do {
+        uint64_t ticket = 0;
+        sn_lock(&d->lock);
+        d->winding_down = true;
+        bool walked = d->paused > 0; /* a walk relies on closed spans staying so */
+        if (first && !walked) {
+            flavor->thread_online();
+            sn_defrag_call_off_locked(d);
+            flavor->thread_offline();
+            first = false;
+        }
+        advance = sn_defrag_advance_online_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
+        d->winding_down = false;
+        sn_defrag_unlock_and_report(d, true);
+        if (advance == SN_ADVANCE_WAIT)
+            (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
+        else if (first)
+            nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
+    } while (first || advance != SN_ADVANCE_NOTHING);
+}
+
+/* Enabled or not, and whose pages they are. True: the mover rests. */
+static bool
+must_rest(struct sn_defrag *d)
+{
+    bool enabled = sn_defrag_is_enabled(d);
+    if (enabled && !sn_defrag_is_forked_away(d))
+        return false;
+    sn_store_relaxed(&d->pressure, 0);
+    wind_down(d);
+    sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
+    rest_until(d, enabled ? sn_os_now_ns() + POLL_NS : SN_NEVER);
+    return true;
+}
+
+/* One slice and the rest that belongs to it. */
+static void
+work_once(struct sn_defrag *d)
+{
+    uint64_t ticket = 0;
+    uint64_t slice_ns = sn_load_relaxed(&d->store->options.defrag.slice_us) * UINT64_C(1000);
+    if (must_rest(d))
+        return;
+    sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
+    uint64_t begin = sn_os_now_ns();
+    sn_lock(&d->lock);
+    enum sn_advance advance = sn_defrag_advance_online_locked(d, begin + slice_ns, &ticket);
+    uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
+    sn_defrag_unlock_and_report(d, true);
+    uint64_t end = sn_os_now_ns();
+    if (advance == SN_ADVANCE_NOTHING)
+        idle(d);
+    if (advance == SN_ADVANCE_WAIT)
+        await_ticket(d, ticket);
+    /* Waiting for a grace period was rest, too. */
+    uint64_t rested_ns = end + sn_policy_rest_ns(end - begin, effort);
+    if (advance != SN_ADVANCE_NOTHING && rested_ns > sn_os_now_ns())
+        rest_until(d, rested_ns);
+}
+
+/* The thread has wound down. True: it was started again meanwhile, and goes on. */
+static bool
+goes_on(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool again = d->restarted && !d->ended;
+    d->restarted = false;
+    d->exiting = !again;
+    d->stopping = !again;
+    d->stops++;
+    pthread_cond_broadcast(&d->wake);
+    sn_unlock(&d->wake_lock);
+    return again;
+}
+
+static void *
+defrag_thread(void *argument)
+{
+    struct sn_defrag *d = argument;
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    sn_lock(&d->lock); /* against forks, see fork.c */
+    flavor->register_thread();
+    flavor->thread_offline();
+    sn_unlock(&d->lock);
+    do {
+        while (!is_stopping(d))
+            work_once(d);
+        wind_down(d);
+    } while (goes_on(d));
+    sn_caches_detach(&d->store->caches);
+    sn_lock(&d->lock);
+    flavor->unregister_thread();
+    sn_unlock(&d->lock);
+    return NULL;
+}
+
+static int
+start_thread(struct sn_defrag *d)
+{
+    sigset_t all, before;
+    if (sn_fault(SN_FAULT_THREAD))
+        return -EAGAIN;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&d->thread, NULL, defrag_thread, d);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return -error;
+    char name[16];
+    snprintf(name, sizeof(name), "sn-%.12s", d->store->name);
+    pthread_setname_np(d->thread, name);
+    return 0;
+}
+
+/* Waits for no grace period: only for the last steps of a thread that has wound down. */
+static int
+ensure_thread_locked(struct sn_defrag *d)
+{
+    while (d->exiting)
+        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+    if (d->ended)
+        return -EBUSY;
+    if (d->running) {
+        d->restarted = d->stopping;
+        return 0;
+    }
+    int error = start_thread(d);
+    d->running = error == 0;
+    return error;
+}
+
+int
+sn_defrag_ensure_thread(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    int error = ensure_thread_locked(d);
+    sn_unlock(&d->wake_lock);
+    return error;
+}
+
+static void
+join_thread_locked(struct sn_defrag *d)
+{
+    d->joined = true;
+    sn_unlock(&d->wake_lock);
+    pthread_join(d->thread, NULL);
+    sn_lock(&d->wake_lock);
+    d->running = d->stopping = d->exiting = d->joined = false;
+    pthread_cond_broadcast(&d->wake);
+}
+
+void
+sn_defrag_stop_locked(struct sn_defrag *d)
+{
+    uint64_t before = d->stops;
+    d->restarted = false;
+    d->stopping = d->running;
+    pthread_cond_broadcast(&d->wake);
+    while (d->running && (d->joined || (d->stops == before && !d->exiting)))
+        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+    if (d->running && d->exiting)
+        join_thread_locked(d);
+}
+
+/* ---- public: on and off ---------------------------------------------------------------------- */
+
+/* Option and thread change under one lock: of a start and a stop at once, the later one holds. */
+int
+handle_defrag_start(handle_store *store)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    if (store->forked)
+        return -ENOTSUP;
+    struct sn_defrag *d = store->defrag;
+    sn_lock(&d->wake_lock);
+    int error = ensure_thread_locked(d);
+    if (!error)
+        sn_store_relaxed(&store->options.defrag.enabled, true);
+    sn_unlock(&d->wake_lock);
+    if (!error)
+        sn_defrag_wake(store);
+    return error;
+}
+
+/* A callback of the mover's thread, say for damage, can not wait for that thread. */
+static bool
+is_own_thread_locked(const struct sn_defrag *d)
+{
+    return d->running && pthread_equal(d->thread, pthread_self());
+}
+
+int
+handle_defrag_stop(handle_store *store)
+{
+    bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
+        return -EDEADLK;
+    struct sn_defrag *d = store->defrag;
+    sn_lock(&d->wake_lock);
+    int result = is_own_thread_locked(d) ? -EDEADLK : 0;
+    if (!result) {
+        sn_store_relaxed(&store->options.defrag.enabled, false);
+        sn_defrag_stop_locked(d);
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+    }
+    sn_unlock(&d->wake_lock);
+    sn_rcu_return(store->rcu->flavor, was_online);
+    return result;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * take_back.c - what others than the owner do with thread caches: take back what idle and blocked
+ * threads hold, keep owners out for a walk, sum up what all have counted. How they keep apart from
+ * an owner at work stands in thread_cache.h.
+ */
+#include <string.h>
+
+#include "thread_cache.h"
+
+#define BACK_BATCH 64 /* slots given to the heap at once, at most */
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+static void
+hold_locked(struct sn_caches *caches)
+{
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_add_relaxed(&cache->held, 1);
+    /* Every owner that runs now has either shown itself busy or will see held. */
+    sn_os_membarrier();
+    sn_hook(SN_HOOK_CACHE_TAKE, caches);
+}
+
+static void
+let_go_locked(struct sn_caches *caches)
+{
+    /* Release: pairs with the owner's acquire of held; it sees what the taker left. */
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        (void)__atomic_fetch_sub(&cache->held, 1, __ATOMIC_RELEASE);
+}
+
+/* An owner inside is soon out, unless it lost the processor: look a little longer, then skip it. */
+static bool
+owner_is_out(const struct sn_thread_cache *cache)
+{
+    for (int i = 0; i < 100; i++) {
+        /* Acquire: pairs with the release in sn_cache_leave. */
+        if (sn_load_acquire(&cache->seq) % 2 == 0)
+            return true;
+        sn_cpu_relax();
+    }
+    return false;
+}
+
+bool
+sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
+{
+    bool any = false;
+    sn_lock(&caches->lock);
+    hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (owner_is_out(cache)) {
+            sn_cache_settle(caches, cache);
+            sn_cache_hand_over(caches, cache);
+        }
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
+        /* Acquire: pairs with the release in hand_over. */
+        lists[i] = __atomic_exchange_n(&caches->limbo[i], 0, __ATOMIC_ACQUIRE);
+        any |= lists[i] != 0;
+    }
+    return any;
+}
+
+/* Keeps the slots of open spans, gives back those of closed ones. */
+static void
+filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint64_t back[BACK_BATCH];
+    const struct sn_pool *pool = caches->heap->pool;
+    sn_cache_settle(caches, cache);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        struct sn_bin *bin = &cache->bin[i];
+        uint32_t kept = 0, gone = 0;
+        for (uint32_t k = 0; k < bin->count; k++) {
+            uint64_t slot = bin->slots[k];
+            /* Only OPEN spans have a bin: in the others the slot is looked at closer. */
+            bool closed = sn_load_relaxed(&pool->bin_class[sn_block_of(slot)]) != i &&
+                          sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED;
+            if (!closed)
+                bin->slots[kept++] = slot;
+            else
+                back[gone++] = slot;
+            if (gone == BACK_BATCH) {
+                sn_heap_put(caches->heap, i, back, gone);
+                gone = 0;
+            }
+        }
+        sn_bin_set_count(bin, kept);
+        if (gone > 0)
+            sn_heap_put(caches->heap, i, back, gone);
+    }
+}
+
+unsigned
+sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
+{
+    unsigned skipped = 0;
+    bool active = false;
+    sn_add_relaxed(&caches->workers, 1);
+    sn_lock(&caches->lock);
+    hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        uint64_t seq = sn_load_acquire(&cache->seq);
+        if (only_idle && seq != cache->seen_seq) {
+            cache->seen_seq = seq;
+            active = true;
+        } else if (!owner_is_out(cache)) {
+            skipped++;
+        } else if (only_closed) {
+            filter_closed(caches, cache);
+        } else {
+            sn_cache_empty(caches, cache);
+        }
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+    if (any_active)
+        *any_active = active || skipped > 0;
+    return skipped;
+}
+
+void
+sn_caches_hold(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    sn_add_relaxed(&caches->walkers, 1);
+    hold_locked(caches);
+    sn_unlock(&caches->lock);
+}
+
+void
+sn_caches_let_go(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    let_go_locked(caches);
+    sn_sub_relaxed(&caches->walkers, 1);
+    sn_unlock(&caches->lock);
+}
+
+bool
+sn_caches_stirred(struct sn_caches *caches)
+{
+    bool stirred = false;
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
+        stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
+    sn_lock(&caches->lock);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        stirred |= sn_load_acquire(&cache->seq) != cache->seen_seq;
+    sn_unlock(&caches->lock);
+    return stirred;
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+static void
+add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+        struct sn_cache_sums *sums)
+{
+    sums->requested += sn_cache_requested(cache);
+    sums->indexes += sn_load_relaxed(&cache->index_count);
+    sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    bool inside = !cache->shared && sn_load_acquire(&cache->seq) % 2 != 0;
+    sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        sums->allocs[i] += sn_cache_allocs(cache, i);
+        sums->frees[i] += sn_cache_frees(cache, i);
+        sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
+    }
+}
+
+void
+sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
+{
+    memset(sums, 0, sizeof(*sums));
+    sn_lock(&caches->lock);
+    hold_locked(caches);
+    add_one(caches, caches->spare, sums);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (owner_is_out(cache))
+            sn_cache_settle(caches, cache);
+        add_one(caches, cache, sums);
+    }
+    sums->threads = caches->threads;
+    sums->busy += sn_load_acquire(&caches->workers);
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
+    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
+    /* A free may be seen whose allocation, by another thread, was looked for too early. */
+    sums->requested = sn_at_least_zero(sums->requested);
+}
+
+uint64_t
+sn_caches_requested(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    uint64_t requested = sn_cache_requested(caches->spare);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        requested += sn_cache_requested(cache) - caches->noted_bytes(caches, cache);
+    sn_unlock(&caches->lock);
+    return sn_at_least_zero(requested);
+}
