@@ -10,6 +10,7 @@
 /* Destroyed stores whose first pages, those of the struct, are kept: so many, the oldest goes.
  */
 #define TOMBSTONES      64
+#define NO_BINS_BYTES   (SN_ARENA_MAX_BYTES >> SN_BLOCK_SHIFT)
 #define TOMBSTONE_BYTES sn_round_up(sizeof(struct handle_store), SN_PAGE_BYTES)
 
 /* Address that a destroyed store resolves cells against: with any offset added no user address, on
@@ -218,11 +219,21 @@ sn_misuse_leave_tombstone(handle_store *store)
     store->magic = SN_STORE_GONE;
     pthread_mutex_lock(&lock);
     if (!no_bins)
-        no_bins = sn_os_reserve(SN_ARENA_MAX_BYTES >> SN_BLOCK_SHIFT, SN_PAGE_BYTES);
+        no_bins = sn_os_reserve(NO_BINS_BYTES, SN_PAGE_BYTES);
     store->pool.bin_class = no_bins;
     handle_store *oldest = tombstone[tombstones % TOMBSTONES];
     tombstone[tombstones++ % TOMBSTONES] = store;
     pthread_mutex_unlock(&lock);
     if (oldest)
         sn_os_release(oldest, TOMBSTONE_BYTES);
+}
+
+size_t
+sn_misuse_kept_bytes(void)
+{
+    pthread_mutex_lock(&lock);
+    size_t stones = tombstones < TOMBSTONES ? tombstones : TOMBSTONES;
+    size_t bytes = stones * TOMBSTONE_BYTES + (no_bins ? NO_BINS_BYTES : 0);
+    pthread_mutex_unlock(&lock);
+    return bytes;
 }

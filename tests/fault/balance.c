@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <time.h>
 
+#include "misuse.h"
+
 void *__real_sn_os_zalloc(size_t bytes);
 void *__wrap_sn_os_zalloc(size_t bytes);
 void __real_sn_os_free(void *address);
@@ -19,7 +21,7 @@ void __wrap_sn_os_release(void *address, size_t bytes);
 int __real_handle_store_check(handle_store *, void (*)(void *, const char *), void *);
 int __wrap_handle_store_check(handle_store *, void (*)(void *, const char *), void *);
 
-static long blocks, ranges, violations;
+static long blocks, range_bytes, violations;
 
 static void
 count(long *counter, long by)
@@ -46,14 +48,14 @@ void *
 __wrap_sn_os_reserve(size_t bytes, size_t align)
 {
     void *address = __real_sn_os_reserve(bytes, align);
-    count(&ranges, address != NULL);
+    count(&range_bytes, address ? (long)bytes : 0);
     return address;
 }
 
 void
 __wrap_sn_os_release(void *address, size_t bytes)
 {
-    count(&ranges, -1);
+    count(&range_bytes, -(long)bytes);
     __real_sn_os_release(address, bytes);
 }
 
@@ -82,7 +84,8 @@ void
 balance_read(struct balance *balance)
 {
     balance->blocks = __atomic_load_n(&blocks, __ATOMIC_RELAXED);
-    balance->ranges = __atomic_load_n(&ranges, __ATOMIC_RELAXED);
+    balance->range_bytes =
+        __atomic_load_n(&range_bytes, __ATOMIC_RELAXED) - (long)sn_misuse_kept_bytes();
     balance->violations = __atomic_load_n(&violations, __ATOMIC_RELAXED);
     balance->files = count_entries("/proc/self/fd");
     balance->threads = count_entries("/proc/self/task");
@@ -98,14 +101,15 @@ balance_check(const struct balance *before, bool gp_thread)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         balance_read(&now);
     }
-    if (now.blocks != before->blocks + gp_thread || now.ranges != before->ranges ||
+    if (now.blocks != before->blocks + gp_thread || now.range_bytes != before->range_bytes ||
         now.files != before->files || now.threads > before->threads + gp_thread)
-        fprintf(stderr,
-                "taken and not given back: %ld blocks, %ld ranges, %ld files, %ld threads\n",
-                now.blocks - before->blocks - gp_thread, now.ranges - before->ranges,
-                now.files - before->files, now.threads - before->threads - gp_thread);
+        fprintf(
+            stderr,
+            "taken and not given back: %ld blocks, %ld bytes of ranges, %ld files, %ld threads\n",
+            now.blocks - before->blocks - gp_thread, now.range_bytes - before->range_bytes,
+            now.files - before->files, now.threads - before->threads - gp_thread);
     fault_check(now.blocks == before->blocks + gp_thread);
-    fault_check(now.ranges == before->ranges);
+    fault_check(now.range_bytes == before->range_bytes);
     fault_check(now.files == before->files);
     fault_check(now.threads <= before->threads + gp_thread);
     fault_check(now.violations == before->violations);

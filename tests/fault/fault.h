@@ -43,11 +43,11 @@ void plan_mark(void);
 /* ---- balance.c: what was taken is given back ------------------------------------------------- */
 
 struct balance {
-    long blocks;     /* of the library's own memory */
-    long ranges;     /* of address space */
-    long files;      /* open descriptors */
-    long threads;    /* of the process */
-    long violations; /* found by any handle_store_check so far */
+    long blocks;      /* of the library's own memory */
+    long range_bytes; /* of address space */
+    long files;       /* open descriptors */
+    long threads;     /* of the process */
+    long violations;  /* found by any handle_store_check so far */
 };
 
 void balance_read(struct balance *balance);

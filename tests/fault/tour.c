@@ -292,6 +292,27 @@ compact_it(struct stop *stop)
     compare(stop);
 }
 
+/* A large object of a hardened store, with a guard behind it or, refused, without: it serves both
+ * ways. */
+static void
+guard_one(handle_store *store)
+{
+    void *object;
+    section_enter();
+    handle_t handle = handle_alloc_object(store, 200 * KIB, 0, &object);
+    fault_check(handle != HANDLE_NULL || plan_excuses(errno));
+    if (handle != HANDLE_NULL)
+        fill(object, 200 * KIB, 7);
+    section_leave();
+    if (handle == HANDLE_NULL)
+        return;
+    section_enter();
+    fault_check(mismatch(handle_deref(store, handle), 200 * KIB, 7) == 200 * KIB);
+    section_leave();
+    fault_check(handle_free(store, handle) == 0);
+    fault_check(handle_store_check(store, print_violation, NULL) == 0 || plan_excuses(ENOMEM));
+}
+
 /* A thread of its own: it joins without memory for its cache, too. */
 static void
 come_and_go(void *arg, unsigned index)
@@ -363,6 +384,8 @@ tour(const struct arguments *arguments)
     change_some(&stop);
     switch_it(&stop);
     compact_it(&stop);
+    plan_mark();
+    guard_one(second);
     run_threads(3, come_and_go, &stop);
     compare(&stop);
     fork_once(&stop, second);
