@@ -5,7 +5,7 @@
 static void
 run(void)
 {
-    static uint64_t something[4096];
+    static _Alignas(64) uint64_t something[4096];
     handle_alloc((handle_store *)(void *)something, 40);
 }
 
