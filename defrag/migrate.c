@@ -122,7 +122,7 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
     sn_hook(SN_HOOK_BEFORE_COPY, source);
     size_t size = sn_object_size(store, move->slot, header);
     size_t room = sn_class_payload(&store->classes.of[sn_object_class(store, move->slot)]);
-    if (sn_unlikely(size > room)) { /* a damaged header that passed the check by chance */
+    if (sn_unlikely(sn_header_slack(header) > room)) { /* damaged, and passed the check by chance */
         sn_migrate_call_off(store, move);
         return SN_REFUSED_DAMAGED;
     }

@@ -64,13 +64,17 @@ sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t siz
 /** sn_object_name for any slot, with what hardened mode writes. */
 void sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
 
-/** Requested size by a header that names R. */
+/** Requested size by a header that names R; never more than the slot holds, whatever has passed the
+ * check by chance. */
 static inline size_t
 sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
 {
     unsigned class_id = sn_object_class(store, slot);
-    if (sn_likely(class_id < SN_CLASSES_MAX))
-        return sn_class_payload(&store->classes.of[class_id]) - sn_header_slack(header);
+    uint64_t slack = sn_header_slack(header);
+    if (sn_likely(class_id < SN_CLASSES_MAX)) {
+        uint64_t payload = sn_class_payload(&store->classes.of[class_id]);
+        return slack <= payload ? payload - slack : payload;
+    }
     return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large_size);
 }
 

@@ -62,7 +62,11 @@
  *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
  *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
  *      slot is retired, never reused at once. The header of an object that others may free is
- *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT.
+ *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. A
+ *      free clears the header after it has ended the word and before its call returns; it may do so
+ *      by the upper half alone and note the slot: whoever finishes the free later (the thread
+ *      itself, or who takes back from it) reads the lower half, which no CAS changes any more, and
+ *      only then is the slot retired, or reusable.
  * G5.  Pins are counted in a per-span array made at the first pin there; count, FREED, GONE and
  *      WRITTEN share one atomic word. A slot counts as pinned for writing from its first pin_mut to
  *      its last unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending

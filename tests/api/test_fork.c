@@ -303,6 +303,12 @@ forks_under_load(void **state)
 int
 group_fork(void)
 {
+    /* ThreadSanitizer (LLVM 14) fails a check of its own after a fork beside other threads, and then
+     * waits for itself for ever. The other builds run these tests. */
+    if (TEST_TSAN) {
+        print_message("fork: left out under ThreadSanitizer\n");
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
         STORE_TEST(child_uses_the_store),
         STORE_TEST(no_compaction_in_the_child),
