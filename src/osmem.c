@@ -17,7 +17,7 @@
 #include "atomic.h"
 #include "hooks.h"
 
-static bool membarrier_works;
+static bool membarrier_works; /* atomic */
 
 void *
 sn_os_reserve(size_t bytes, size_t align)
@@ -176,7 +176,8 @@ membarrier_register(void)
     long have = membarrier_call(MEMBARRIER_CMD_QUERY);
     if (have < 0 || !(have & MEMBARRIER_CMD_PRIVATE_EXPEDITED))
         return;
-    membarrier_works = membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+    bool works = membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+    sn_store_relaxed(&membarrier_works, works);
 }
 
 bool
@@ -184,13 +185,13 @@ sn_os_membarrier_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, membarrier_register);
-    return membarrier_works;
+    return sn_load_relaxed(&membarrier_works);
 }
 
 void
 sn_os_membarrier(void)
 {
     sn_fence_seq_cst();
-    if (membarrier_works)
+    if (sn_load_relaxed(&membarrier_works))
         (void)membarrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }

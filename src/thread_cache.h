@@ -330,7 +330,8 @@ static inline bool
 sn_cache_note_freed(struct sn_thread_cache *cache, uint64_t slot, const uint64_t *reference)
 {
     uint32_t count = cache->freed_count;
-    cache->freed[count] = (struct sn_freed){slot, (uintptr_t)reference};
+    sn_store_relaxed(&cache->freed[count].slot, slot); /* statistics look at it */
+    sn_store_relaxed(&cache->freed[count].reference, (uintptr_t)reference);
     sn_store_relaxed(&cache->freed_count, count + 1);
     return count - 1 >= SN_FREED - 2;
 }
