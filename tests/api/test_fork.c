@@ -303,8 +303,8 @@ forks_under_load(void **state)
 int
 group_fork(void)
 {
-    /* ThreadSanitizer (LLVM 14) fails a check of its own after a fork beside other threads, and then
-     * waits for itself for ever. The other builds run these tests. */
+    /* ThreadSanitizer (LLVM 14) fails a check of its own after a fork beside other threads, and
+     * then waits for itself for ever. The other builds run these tests. */
     if (TEST_TSAN) {
         print_message("fork: left out under ThreadSanitizer\n");
         return 0;
