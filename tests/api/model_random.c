@@ -140,6 +140,7 @@ move_something(handle_store *store)
 {
     enum { OBJECTS = 96, KEPT_EACH = 8 };
     handle_t handles[OBJECTS];
+    thread_check(handle_store_set(store, "max_bytes", "0") == 0);
     for (unsigned i = 0; i < OBJECTS; i++) {
         handles[i] = handle_alloc(store, 4000);
         thread_check(handles[i] != HANDLE_NULL);

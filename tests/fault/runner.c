@@ -240,7 +240,7 @@ static uint64_t
 nth_of_case(uint64_t i, uint64_t cases, uint64_t calls)
 {
     uint64_t first = cases / 2;
-    if (calls <= cases || i < first)
+    if (calls <= cases || i < first || cases - first == 1)
         return i + 1;
     return first + 1 + (i - first) * (calls - first - 1) / (cases - first - 1);
 }
