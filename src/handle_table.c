@@ -251,10 +251,11 @@ sn_table_purge(struct sn_table *table, uint32_t max_pages)
     for (uint32_t pages = 0; more && pages < max_pages; pages++) {
         sn_lock(&table->lock); /* page by page: allocations come between */
         more = table->empty && release_one_locked(table);
+        if (more) /* at once: who compares the two accounts finds them in step */
+            sn_budget_refund(table->budget, SN_PAGE_BYTES);
         sn_unlock(&table->lock);
         released += more ? SN_PAGE_BYTES : 0;
     }
-    sn_budget_refund(table->budget, released);
     return released;
 }
 

@@ -307,8 +307,8 @@ trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
     pool->spans[block].dirty &= (uint16_t)~range;
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
     sn_owner_add(&pool->released_bytes, bytes);
-    sn_unlock(&pool->lock);
     sn_budget_refund(pool->budget, bytes);
+    sn_unlock(&pool->lock);
     return bytes;
 }
 
