@@ -118,6 +118,7 @@ end_pass_locked(struct sn_defrag *d)
     uint64_t live = sn_load_relaxed(&d->store->pool.arena_committed);
     d->pause_freed = sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100;
     d->in_pass = false;
+    d->at_rest = false; /* once: then the rest is looked for again */
     sn_owner_add(&d->passes, 1);
     if (d->forced_pass)
         sn_owner_add(&d->forced_done, 1);

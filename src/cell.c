@@ -47,6 +47,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
     sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* refilling has finished frees */
     return slot ? sn_store_address(store, slot) : NULL;
 }
 

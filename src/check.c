@@ -157,7 +157,8 @@ fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
         if (slot < first || (slot - first) % c->slot_bytes != 0)
             return "names no slot's beginning";
     }
-    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    /* Acquire: pairs with the release of sn_header_end; the second look at R then sees its end. */
+    uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
     if (!sn_object_is_named(store, slot, header, reference))
         return "names a slot whose header does not name it";
     return NULL;

@@ -163,6 +163,7 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
     sn_cache_begin(&store->caches);
     handle_t handle = alloc_by_parts(store, size, flags, object);
     sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* refilling has finished frees */
     return handle;
 }
 

@@ -32,16 +32,19 @@ note_damage(handle_store *store, uint64_t slot)
 {
     const uint32_t room = sizeof(store->damaged) / sizeof(store->damaged[0]);
     sn_heap_note_damage(&store->heap, slot);
-    uint32_t at = __atomic_fetch_add(&store->damaged_count, 1, __ATOMIC_RELAXED);
+    uint32_t at = __atomic_fetch_add(&store->damaged_at, 1, __ATOMIC_RELAXED);
     sn_store_relaxed(&store->damaged[at % room], slot);
+    /* Release: who takes it down finds the slot; pairs with the exchange in sn_store_report_noted.
+     * */
+    sn_store_release(&store->damage_noted, 1);
 }
 
 void
 sn_store_report_noted(handle_store *store)
 {
-    if (sn_likely(sn_load_relaxed(&store->damaged_count) == 0))
+    if (sn_likely(sn_load_relaxed(&store->damage_noted) == 0) ||
+        sn_swap_acq_rel(&store->damage_noted, 0) == 0)
         return;
-    sn_store_relaxed(&store->damaged_count, 0);
     for (unsigned i = 0; i < sizeof(store->damaged) / sizeof(store->damaged[0]); i++) {
         uint64_t slot = sn_swap_acq_rel(&store->damaged[i], 0);
         if (slot != 0)
@@ -302,6 +305,10 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
     const uint64_t secret = store->secret;
     const uintptr_t arena = store->head.arena;
     uint64_t size = 0;
+    /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
+     * resize may still succeed (G4). Between two halves of one word no processor keeps that order.
+     * */
+    sn_fence_seq_cst();
     for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
         uint64_t slot = freed->slot; /* and flags: with any, the long way */
         unsigned class_id = sn_load_relaxed(&bin_class[sn_block_of(slot)]);
@@ -365,9 +372,11 @@ static void
 put_in_limbo(handle_store *store, uint64_t slot, uint64_t bytes)
 {
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    bool entered = sn_cache_enter(cache);
+    bool own = !cache->shared;
+    bool entered = own && sn_cache_enter(cache);
     sn_cache_retire(&store->caches, cache, entered, slot, bytes);
-    sn_cache_leave(cache);
+    if (own)
+        sn_cache_leave(cache);
 }
 
 /* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */

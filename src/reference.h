@@ -65,8 +65,8 @@
  *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. A
  *      free clears the header after it has ended the word and before its call returns; it may do so
  *      by the upper half alone and note the slot: whoever finishes the free later (the thread
- *      itself, or who takes back from it) reads the lower half, which no CAS changes any more, and
- *      only then is the slot retired, or reusable.
+ *      itself, or who takes back from it) executes a fence and reads the lower half, which no CAS
+ *      changes any more; only then is the slot retired, or reusable.
  * G5.  Pins are counted in a per-span array made at the first pin there; count, FREED, GONE and
  *      WRITTEN share one atomic word. A slot counts as pinned for writing from its first pin_mut to
  *      its last unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending
@@ -214,8 +214,8 @@ sn_header_is_clear(uint64_t header)
 static inline void
 sn_header_end(uint64_t *header)
 {
-    /* Relaxed: within the section that the mover's grace period waits for (G4). */
-    sn_store_relaxed((uint32_t *)(void *)header + SN_UPPER_HALF, 0);
+    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
+    sn_store_release((uint32_t *)(void *)header + SN_UPPER_HALF, 0);
 }
 
 /** What sn_header_end left. */

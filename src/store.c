@@ -368,6 +368,8 @@ handle_store_destroy(handle_store *store)
             sn_rcu_wait_cycle(store->rcu);
             sn_rcu_remove_client(store->rcu, &store->client);
         }
+        (void)sn_store_limbo(store); /* finishes frees that threads have noted */
+        sn_store_report_noted(store);
         tear_down(store);
     }
     sn_rcu_return(flavor, was_online);
@@ -402,6 +404,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;
     sn_rcu_return(store->rcu->flavor, was_online);
+    sn_store_report_noted(store);
     return 0;
 }
 
@@ -434,6 +437,7 @@ handle_store_reclaim(handle_store *store, size_t bytes)
         sn_defrag_wait_relief(store, bytes);
     }
     sn_rcu_return(store->rcu->flavor, was_online);
+    sn_store_report_noted(store);
     return 0;
 }
 

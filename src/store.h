@@ -51,7 +51,8 @@ struct handle_store {
 
     /* atomic; slots whose headers were found damaged, not yet reported */
     uint64_t damaged[8];
-    uint32_t damaged_count; /* noted since the last report; more than there is room for are lost */
+    uint32_t damaged_at;   /* slots noted; more than there is room for are lost */
+    uint32_t damage_noted; /* since the last report */
 
     /* grace-period thread only */
     struct sn_rcu_client client;

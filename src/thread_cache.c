@@ -85,7 +85,9 @@ sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
 static void
 hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes)
 {
-    uint64_t *stack = &caches->limbo[(head >> 3) % SN_LIMBO_LISTS];
+    /* By a hash: slots of one class share their lowest bits. */
+    uint64_t *stack =
+        &caches->limbo[head * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (SN_LIMBO_LISTS - 1)];
     sn_add_relaxed(&caches->limbo_bytes, bytes);
     uint64_t top = sn_load_relaxed(stack);
     /* Release: orders the links before the list's publication; pairs with the acquire in

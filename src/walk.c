@@ -119,6 +119,8 @@ begin_walk(handle_store *store)
 static void
 end_walk(handle_store *store)
 {
+    if (sn_load_relaxed(&store->walker) != (uintptr_t)pthread_self())
+        return; /* the visitor forked, and this is the child: its hooks have ended the walk */
     sn_caches_let_go(&store->caches);
     sn_defrag_resume(store);
     sn_store_relaxed(&store->walker, 0);
