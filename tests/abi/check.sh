@@ -107,12 +107,14 @@ print_interface()
         sed -e 's/^ *//' -e 's/ *$//' -e '/^$/d'
 }
 
-# print_abi: of types those that the public header defines, without source lines.
+# print_abi: of types those that the public header defines, without source lines; files by their
+# names below the repository.
 print_abi()
 {
     "$SINTER_ABIDW" --headers-dir "$SINTER_INCLUDE/sinter" --drop-private-types \
         --drop-undefined-syms --no-show-locs --no-corpus-path --no-comp-dir-path --no-elf-needed \
-        --type-id-style hash "$SINTER_SHARED"
+        --type-id-style hash "$SINTER_SHARED" |
+        sed -E "s,path='[^']*/(include|src|defrag)/,path='\1/,"
 }
 
 # update_hint WHAT
