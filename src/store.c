@@ -236,7 +236,6 @@ set_up(handle_store *store, const struct layout *layout, const struct handle_sto
     store->reserved_bytes = layout->total;
     sn_classes_init(&store->classes, options->alignment,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
-    store->size_max = sn_classes_max_size(&store->classes);
     sn_pool_init(&store->pool, base + layout->arena_at,
                  (uint32_t)(layout->arena_bytes >> SN_BLOCK_SHIFT), base + layout->pool_meta_at,
                  &store->budget);

@@ -27,7 +27,6 @@ struct handle_store {
     uint64_t magic;  /* SN_STORE_LIVE; see misuse.c */
     uint64_t secret; /* of the check bits */
     size_t reserved_bytes;
-    size_t size_max; /* largest request that a slot serves */
     bool hardened;
     uint32_t alignment;
     struct sn_rcu *rcu;

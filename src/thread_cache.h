@@ -121,7 +121,7 @@ struct sn_caches {
     uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, takers */
     uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
 
-    struct sn_lock lock; /* guards the list, folded, and taking */
+    struct sn_lock lock; /* guards the list, and taking */
     struct sn_thread_cache *all;
     uint32_t threads;
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
@@ -356,9 +356,9 @@ sn_limbo_next(uint64_t link)
 bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
 
 /**
- * Takes free slots back from threads that are not inside their cache. class_mask: 1 bit per class
- * or NULL for all; only_closed: only slots of CLOSED spans; only_idle: only from caches without a
- * call since the last housekeeping (and remembers where they are now). Result: caches skipped.
+ * Takes free slots back from threads that are not inside their cache. only_closed: only slots of
+ * CLOSED spans; only_idle: only from caches without a call since the last housekeeping (and
+ * remembers where they are now). Result: caches skipped.
  */
 unsigned
 sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
