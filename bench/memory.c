@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory.c - reads the process's resident memory and samples its peak; see memory.h. Plain system
- * calls: the allocator under test sees none of this.
+ * memory.c - reads the process's resident memory, samples its peak and records it; see memory.h.
+ * Plain system calls: the allocator under test sees none of this.
  */
 #include "memory.h"
 #include "bench.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -65,6 +67,63 @@ memory_resident_quick(void)
     return number_in(text + strcspn(text, " ")) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* ---- series
+ */
+
+struct series {
+    const char *path; /* NULL: nothing is recorded */
+    int file;
+    uint64_t (*payload)(void *);
+    void *arg;
+    uint64_t start_ns;
+    unsigned phase; /* 0: none has begun, and nothing is recorded */
+};
+
+static void write_line(const struct series *series, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One write for each line: a few hundred a second, and no buffer that could be lost. */
+static void
+write_line(const struct series *series, const char *format, ...)
+{
+    char line[160];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    if (length < 0 || (size_t)length >= sizeof(line))
+        bench_fatal("option --series: a line of %d bytes is too long", length);
+    ssize_t written = write(series->file, line, (size_t)length);
+    if (written != length)
+        bench_fatal("option --series: cannot write \"%s\": %s", series->path,
+                    written < 0 ? strerror(errno) : "no room for a whole line");
+}
+
+static void
+open_series(struct series *series)
+{
+    series->file = open(series->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (series->file < 0)
+        bench_fatal("option --series: cannot create \"%s\": %s", series->path, strerror(errno));
+    series->start_ns = bench_now_ns();
+    write_line(series, "# seconds resident_mib payload_mib phase\n");
+}
+
+static void
+write_sample(const struct series *series, uint64_t own)
+{
+    write_line(series, "%.4f %.3f %.3f %u\n", (double)(bench_now_ns() - series->start_ns) * 1e-9,
+               (double)own / (double)BENCH_MIB,
+               (double)series->payload(series->arg) / (double)BENCH_MIB, series->phase);
+}
+
+static void
+close_series(struct series *series)
+{
+    if (close(series->file) != 0)
+        bench_fatal("option --series: cannot write \"%s\": %s", series->path, strerror(errno));
+}
+
 /* ---- sampler
  */
 
@@ -78,6 +137,7 @@ struct sampler {
     /* guarded by lock */
     pthread_mutex_t lock;
     struct sampler_peak peak;
+    struct series series;
     bool stop;
 };
 
@@ -96,6 +156,8 @@ take_sample(struct sampler *sampler)
     if (peak->samples == 0 || (int64_t)(own - live) > peak->excess)
         peak->excess = (int64_t)(own - live);
     peak->samples++;
+    if (sampler->series.phase > 0)
+        write_sample(&sampler->series, own);
 }
 
 /* Not registered with the flavour: it touches no object. */
@@ -158,4 +220,28 @@ sampler_stop(struct sampler *sampler)
     pthread_mutex_unlock(&sampler->lock);
     pthread_join(sampler->thread, NULL);
     pthread_mutex_destroy(&sampler->lock);
+    if (sampler->series.path)
+        close_series(&sampler->series);
+}
+
+void
+sampler_record(struct sampler *sampler, const char *path, uint64_t (*payload)(void *), void *arg)
+{
+    if (!path)
+        return;
+    pthread_mutex_lock(&sampler->lock);
+    sampler->series = (struct series){.path = path, .payload = payload, .arg = arg};
+    open_series(&sampler->series);
+    pthread_mutex_unlock(&sampler->lock);
+}
+
+void
+sampler_phase(struct sampler *sampler, const char *name)
+{
+    pthread_mutex_lock(&sampler->lock);
+    if (sampler->series.path) {
+        write_line(&sampler->series, "# phase %u: %s\n", ++sampler->series.phase, name);
+        take_sample(sampler);
+    }
+    pthread_mutex_unlock(&sampler->lock);
 }

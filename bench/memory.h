@@ -38,4 +38,19 @@ struct sampler_peak sampler_peak(struct sampler *sampler);
 void sampler_reset(struct sampler *sampler);
 void sampler_stop(struct sampler *sampler);
 
+/**
+ * Once a phase has begun, each sample becomes a line of a new file, which bench/draw.sh reads:
+ * seconds since now, resident bytes less the baseline and payload(arg) in MiB, number of the phase.
+ * Lines that begin with # name the columns and, after sampler_phase, the phase that begins.
+ * payload(arg) is called by the sampler's thread. A file that cannot be written ends the program.
+ * Without this call, and with a NULL path, nothing is written.
+ */
+void
+sampler_record(struct sampler *sampler, const char *path, uint64_t (*payload)(void *), void *arg);
+
+/**
+ * Recorded samples, one taken at once, belong to the next phase from now on; the first phase is 1.
+ */
+void sampler_phase(struct sampler *sampler, const char *name);
+
 #endif

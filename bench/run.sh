@@ -19,7 +19,7 @@ usage()
 {
     cat <<END
 usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-dir DIR]
-                    [--peers LIST] [--no-install] [--help]
+                    [--peers LIST] [--pictures DIR] [--no-install] [--help]
 
   --only LIST      only these questions, separated by commas (default: all)
   --runs N         repetitions, 1 to 100; figures are medians (default: 5 for speed; for memory 3
@@ -29,6 +29,8 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --build-dir DIR  programs of a build that is there already; nothing is built
   --peers LIST     only these of glibc, jemalloc, tcmalloc, mimalloc (default: all that are there;
                    with --smoke jemalloc and glibc)
+  --pictures DIR   only T1 (one thread) and T2, one run each, recorded: resident memory over the
+                   run, all subjects together, drawn into DIR (t1_rss.png, t1_rss.svg, ...)
   --no-install     install nothing (as SINTER_NO_INSTALL=1); peers that are missing are left out
   --help           this text
 
@@ -42,6 +44,10 @@ END
 # is part of --smoke, arguments.
 jobs_table()
 {
+    [ -z "$pictures" ] || {
+        printf '%s\n' 'T1 t1_shift all 1 yes' 'T2 t2_redis all 1 yes'
+        return 0
+    }
     cat <<END
 T1 t1_shift all 1 yes
 T1 t1_shift all 1 no --threads 4
@@ -171,7 +177,8 @@ run_job()
         # The list is a file: measure may end the script, which a pipe would hide.
         subjects_of "$program" "$whose" >"$work/subjects"
         while IFS= read -r subject <&3; do
-            measure "$program" "$subject" "$@" --seed "$run" ${smoke:+--smoke}
+            measure "$program" "$subject" "$@" --seed "$run" ${smoke:+--smoke} \
+                ${pictures:+"--series=$work/series/$question-$subject"}
         done 3<"$work/subjects"
         run=$((run + 1))
     done
@@ -220,12 +227,23 @@ build()
     fi
 }
 
+prepare_pictures()
+{
+    in_list T1 "$only" || in_list T2 "$only" || die 'option --pictures: only T1 and T2 have some'
+    need_packages 'to draw' gnuplot-nox=gnuplot
+    command -v gnuplot >/dev/null 2>&1 || die 'gnuplot is not installed (Debian: gnuplot-nox)'
+    mkdir -p "$pictures" || die "option --pictures: cannot make \"$pictures\""
+    mkdir "$work/series"
+    runs=1
+}
+
 # ---- options -------------------------------------------------------------------------------------
 
 only=$questions
 runs=
 smoke=
 json=
+pictures=
 build_dir=
 all_peers='jemalloc tcmalloc mimalloc glibc'
 wanted_peers=
@@ -256,8 +274,8 @@ while [ $# -gt 0 ]; do
         usage
         exit 0
         ;;
-    --only | --runs | --json | --build-dir | --peers)
-        [ $# -gt 1 ] || die "option $1 needs a value; see --help"
+    --only | --runs | --json | --build-dir | --peers | --pictures)
+        [ -n "${2-}" ] || die "option $1 needs a value; see --help"
         case $1 in
         --only)
             check_words "$1" "$2" "$questions"
@@ -268,6 +286,7 @@ while [ $# -gt 0 ]; do
             runs=$2
             ;;
         --json) json=$2 ;;
+        --pictures) pictures=$2 ;;
         --build-dir) build_dir=$2 ;;
         --peers)
             check_words "$1" "$2" "$all_peers"
@@ -294,7 +313,9 @@ results=${json:-$work/results}
 failed=0
 
 want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
-if in_list S5 "$only"; then
+if [ -n "$pictures" ]; then
+    prepare_pictures
+elif in_list S5 "$only"; then
     want_packages 'to count instructions' valgrind=valgrind
 fi
 if [ -z "$build_dir" ]; then
@@ -311,4 +332,8 @@ fi
 if [ "$failed" != 0 ]; then
     printf '%s: a benchmark failed, see above\n' "${0##*/}" >&2
     exit 1
+fi
+if [ -n "$pictures" ]; then
+    step 'Drawing'
+    "$root/bench/draw.sh" --series "$work/series" --to "$pictures"
 fi

@@ -19,13 +19,19 @@
 static const struct phase {
     uint32_t low, high; /* sizes, uniform, both included */
     unsigned writes;    /* times the limit */
-} phase[PHASES] = {{240, 256, 4}, {272, 288, 3}, {16, 64, 3}, {640, 640, 3}, {240, 256, 3}};
+    const char *sizes;
+} phase[PHASES] = {{240, 256, 4, "240-256 bytes"},
+                   {272, 288, 3, "272-288 bytes"},
+                   {16, 64, 3, "16-64 bytes"},
+                   {640, 640, 3, "640 bytes"},
+                   {240, 256, 3, "240-256 bytes"}};
 
 /* At most, for RSS/live at the end of each phase and after idling. */
 static const double target_cells[PHASES + 1] = {1.07, 1.07, 1.28, 1.09, 1.10, 1.09};
 static const double target_handles[PHASES + 1] = {1.11, 1.11, 1.46, 1.25, 1.28, 1.27};
 
 static uint64_t opt_mib, opt_shards, opt_threads, opt_free, opt_idle_ms;
+static const char *opt_series;
 static const struct bench_option options[] = {
     {"mib", BENCH_COUNT, &opt_mib, "MiB", 4, 65536, 512, 16, "Payload limit of the cache"},
     {"shards", BENCH_COUNT, &opt_shards, "", 1, 4096, 64, 16, "Shards of the cache"},
@@ -35,6 +41,8 @@ static const struct bench_option options[] = {
     {"free", BENCH_CHOICE, &opt_free, FREE_MODE_CHOICES, 0, 0, FREE_NOW, FREE_NOW,
      "Frees at once, or after a grace period"},
     {"idle", BENCH_COUNT, &opt_idle_ms, "ms", 0, 600000, 5000, 300, "Idle time at the end"},
+    {"series", BENCH_TEXT, &opt_series, "FILE", 0, 0, 0, 0,
+     "Record resident memory and payload there every 10 ms"},
 };
 
 struct run {
@@ -128,13 +136,16 @@ static struct sampler_peak
 run_phases(struct run *run, struct team *team, struct outcome *outcome)
 {
     struct sampler *sampler = sampler_start(run->baseline, cache_bytes, &run->cache, 10);
+    sampler_record(sampler, opt_series, cache_bytes, &run->cache);
     for (run->now = 0; run->now < PHASES; run->now++) {
+        sampler_phase(sampler, phase[run->now].sizes);
         uint64_t start = bench_now_ns();
         team_run(team, run_phase, run);
         finish_phase(run, outcome, bench_now_ns() - start);
         if (run->now == 0)
             sampler_reset(sampler);
     }
+    sampler_phase(sampler, "idle");
     bench_sleep_ms(opt_idle_ms);
     measure(run, outcome, PHASES);
     struct sampler_peak peak = sampler_peak(sampler);

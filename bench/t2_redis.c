@@ -14,6 +14,7 @@
 #define SECOND_BYTES 492
 
 static uint64_t opt_mib, opt_rate, opt_cpu, opt_idle_ms;
+static const char *opt_series;
 static const struct bench_option options[] = {
     {"mib", BENCH_COUNT, &opt_mib, "MiB", 4, 16384, 100, 10,
      "Payload limit; 7000 and 1700 objects are written per MiB"},
@@ -21,6 +22,8 @@ static const struct bench_option options[] = {
      "Pace of the writes; 0: as fast as it goes"},
     {"cpu", BENCH_COUNT, &opt_cpu, "%", 1, 100, 100, 100, "defrag.cpu_max_percent of the store"},
     {"idle", BENCH_COUNT, &opt_idle_ms, "ms", 0, 600000, 10000, 500, "Idle time at the end"},
+    {"series", BENCH_TEXT, &opt_series, "FILE", 0, 0, 0, 0,
+     "Record resident memory and payload there every millisecond"},
 };
 
 struct run {
@@ -85,13 +88,18 @@ limit_bytes(void *arg)
 static void
 run_workload(struct run *run)
 {
-    struct sampler *sampler = sampler_start(run->baseline, limit_bytes, NULL, 5);
+    uint64_t interval_ms = opt_series ? 1 : 5; /* a phase takes less than 100 ms */
+    struct sampler *sampler = sampler_start(run->baseline, limit_bytes, NULL, interval_ms);
+    sampler_record(sampler, opt_series, cache_bytes, &run->cache);
+    sampler_phase(sampler, "240 bytes");
     put_many(run, opt_mib * 7000, FIRST_BYTES);
     double first = over_limit(run);
+    sampler_phase(sampler, "492 bytes");
     put_many(run, opt_mib * 1700, SECOND_BYTES);
     double second = over_limit(run);
     cache_sample(&run->cache, &run->rng, &run->sample);
     bench_progress("written in %.2f s, RSS/limit %.3f, now idle", run->seconds, second);
+    sampler_phase(sampler, "idle");
     bench_sleep_ms(opt_idle_ms);
     double idle = over_limit(run);
     struct sampler_peak peak = sampler_peak(sampler);

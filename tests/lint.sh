@@ -64,7 +64,7 @@ source_files()
 {
     c_files
     files '*.sh' '*.cmake' '*.cmake.in' '*.pc.in' '*.map' '*.pml' '*.py' '*.supp' \
-        '*.ignorelist' 'CMakeLists.txt' '*/CMakeLists.txt' '.ci/run'
+        '*.awk' '*.gp' '*.ignorelist' 'CMakeLists.txt' '*/CMakeLists.txt' '.ci/run'
 }
 
 # has TOOL: is it here?
