@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* update_overtaken.c - a commit after another one, and after a resize. */
+/* update_overtaken.c - a commit after another one, and after resizes. */
 #include "support.h"
 
 static void
@@ -17,6 +17,10 @@ run(void)
     expect(handle_resize(store, handle, 400) == 0);
     expect(handle_update_commit(store, &first) == -EAGAIN);
     expect(handle_size(store, handle) == 400);
+    expect(handle_update_begin(store, handle, 60, &first) != NULL);
+    expect(handle_resize(store, handle, 396) == 0); /* room for it in the same slot */
+    expect(handle_update_commit(store, &first) == -EAGAIN);
+    expect(handle_size(store, handle) == 396);
     section_leave();
     close_sound(store);
 }
