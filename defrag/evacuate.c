@@ -4,11 +4,11 @@
 
 #include "hardened.h"
 
-/* Objects moved per section: long enough to make entering it cheap, short for grace periods. */
-#define SECTION_OBJECTS 16
-#define PREFETCH_AHEAD  8
-/* Copied between two looks at the clock, which cost half a small move each. */
-#define CLOCK_BYTES 960
+/* A group ends with the object that makes it as large: a slice overruns by one group at most. */
+#define GROUP_BYTES 960
+/* Objects between asking for memory and using it. A reference word lies anywhere: it takes longer. */
+#define AHEAD           8
+#define REFERENCE_AHEAD 32
 
 bool
 sn_batch_init(struct sn_batch *batch)
@@ -102,62 +102,74 @@ next_used(const struct sn_batch *batch, uint32_t from, uint32_t slots)
     return slots;
 }
 
-/* The next slots of the span that were in use, and their headers asked for from memory. */
-static uint32_t
+/* Slots of one span that are marked together. */
+struct group {
+    uint32_t begin, count;
+    uint64_t slot[SN_GROUP_OBJECTS];
+};
+
+/* The next slots that were in use, their headers asked for from memory. */
+static struct group
 next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t number,
-           uint32_t *at, uint64_t slots[SECTION_OBJECTS])
+           uint32_t *at)
 {
     const struct sn_class *c = class_of(e, number);
-    uint32_t count = 0;
-    while (count < SECTION_OBJECTS && *at < c->slots) {
-        slots[count] = sn_slot_offset(c, number, *at);
-        __builtin_prefetch(sn_store_address(e->store, slots[count++] - SN_HEADER_BYTES));
+    struct group group = {.begin = *at};
+    while (group.count < SN_GROUP_OBJECTS && *at < c->slots) {
+        uint64_t slot = sn_slot_offset(c, number, *at);
+        __builtin_prefetch(sn_store_address(e->store, slot - SN_HEADER_BYTES));
+        group.slot[group.count++] = slot;
         *at = next_used(batch, *at + 1, c->slots);
     }
-    return count;
+    return group;
 }
 
-/* One group, in a section. Its words are asked for first: each would be a miss waited for. */
+/* Their headers have come: the words that they name are asked for. */
+static void
+prefetch_words(const struct sn_evacuation *e, const struct group *group)
+{
+    for (uint32_t i = 0; i < group->count; i++)
+        sn_migrate_prefetch(e->store, group->slot[i]);
+}
+
 static void
 mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
-           const uint64_t *slots, uint32_t count)
+           const struct group *group)
 {
     sn_rcu_read_lock(e->store->rcu);
-    for (uint32_t i = 0; i < count; i++)
-        sn_migrate_prefetch(e->store, slots[i]);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < group->count; i++) {
         if (batch->move_count < SN_BATCH_OBJECTS)
-            mark_slot(e, batch, evacuee, slots[i]);
+            mark_slot(e, batch, evacuee, group->slot[i]);
         else
             evacuee->refused = true; /* it is another batch's */
     }
     sn_rcu_read_unlock(e->store->rcu);
 }
 
+/* Three groups are under way: one is marked, the words of the next and the headers of the one after
+ * it come from memory. */
 bool
 sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
     struct sn_evacuee *evacuee = &batch->spans[batch->span_count - 1];
     const struct sn_class *c = class_of(e, evacuee->span);
-    uint64_t slots[2][SECTION_OBJECTS];
-    unsigned now = 0;
-    /* slot_at is where the group behind the one in hand begins. */
     uint32_t at = next_used(batch, batch->slot_at, c->slots);
-    uint32_t begin = at;
-    uint32_t count = next_group(e, batch, evacuee->span, &at, slots[now]);
-    while (count > 0) {
-        begin = at;
-        uint32_t ahead = next_group(e, batch, evacuee->span, &at, slots[now ^ 1]);
-        mark_group(e, batch, evacuee, slots[now], count);
-        count = ahead;
-        now ^= 1;
+    struct group group = next_group(e, batch, evacuee->span, &at);
+    struct group next = next_group(e, batch, evacuee->span, &at);
+    prefetch_words(e, &group);
+    while (group.count > 0) {
+        struct group after = next_group(e, batch, evacuee->span, &at);
+        prefetch_words(e, &next);
+        mark_group(e, batch, evacuee, &group);
+        group = next;
+        next = after;
         if (batch->move_count == SN_BATCH_OBJECTS || sn_os_now_ns() >= deadline_ns)
             break;
     }
-    bool through = count == 0 || batch->move_count == SN_BATCH_OBJECTS;
-    evacuee->refused |= count > 0 && through;
+    bool through = group.count == 0 || batch->move_count == SN_BATCH_OBJECTS;
+    evacuee->refused |= group.count > 0 && through;
     evacuee->moves = batch->move_count;
-    batch->slot_at = through ? c->slots : begin;
+    batch->slot_at = through ? c->slots : group.begin;
     return through;
 }
 
@@ -187,72 +199,130 @@ take_destination(struct sn_evacuation *e, struct sn_batch *batch, unsigned class
     return batch->to_count > 0 ? batch->to[--batch->to_count] : 0;
 }
 
-static void
-move_one(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee)
+/* Lines of a slot to ask for; from there on the processor sees the pattern. */
+static unsigned
+lines_of(const struct sn_class *c)
 {
-    struct sn_move *move = &batch->moves[batch->move_at++];
-    unsigned class_id = span_of(e, evacuee->span)->class_id;
-    struct sn_heap_class *hc = &e->store->heap.of[class_id];
-    uint64_t slot_bytes = e->store->classes.of[class_id].slot_bytes;
-    uint64_t to = take_destination(e, batch, class_id);
-    enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
-    if (to)
-        outcome = sn_migrate_move(e->store, move, to);
-    else
-        sn_migrate_call_off(e->store, move);
-    if (outcome == SN_MOVED) {
-        sn_add_relaxed(&e->store->caches.limbo_bytes, slot_bytes);
-        sn_owner_add(&hc->moved, 1);
-        sn_owner_add(&e->totals.moved_objects, 1);
-        sn_owner_add(&e->totals.moved_bytes, slot_bytes);
-        return;
+    return (unsigned)sn_min((c->slot_bytes + 63) / 64, 4);
+}
+
+static void
+prefetch_moves(const struct sn_evacuation *e, const struct sn_batch *batch, unsigned lines)
+{
+    if (batch->move_at + REFERENCE_AHEAD < batch->move_count)
+        __builtin_prefetch(batch->moves[batch->move_at + REFERENCE_AHEAD].reference, 1);
+    if (batch->move_at + AHEAD < batch->move_count) {
+        const char *from =
+            sn_store_address(e->store, batch->moves[batch->move_at + AHEAD].slot - SN_HEADER_BYTES);
+        for (unsigned line = 0; line < lines; line++)
+            __builtin_prefetch(from + (size_t)64 * line);
     }
-    if (to)
-        batch->to[batch->to_count++] = to;
+    if (batch->to_count >= AHEAD) {
+        const char *to =
+            sn_store_address(e->store, batch->to[batch->to_count - AHEAD] - SN_HEADER_BYTES);
+        for (unsigned line = 0; line < lines; line++)
+            __builtin_prefetch(to + (size_t)64 * line, 1);
+    }
+}
+
+/* A move between step 4 and step 5. */
+struct copied {
+    struct sn_move *move;
+    uint64_t to, word;
+};
+
+static void
+refuse(struct sn_evacuation *e, struct sn_evacuee *evacuee, struct sn_move *move,
+       enum sn_outcome outcome)
+{
     note_refusal(e, evacuee, move->slot, outcome);
     move->slot = 0;
 }
 
-static void
-prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t at)
+/* Steps 3 and 4 for the batch's next object. */
+static bool
+copy_next(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
+          struct copied *copied)
 {
-    if (at >= batch->move_count)
-        return;
-    const struct sn_move *move = &batch->moves[at];
-    const char *from = sn_store_address(e->store, move->slot - SN_HEADER_BYTES);
-    __builtin_prefetch(move->reference, 1);
-    for (unsigned line = 0; line < 4; line++) /* from there on the processor sees the pattern */
-        __builtin_prefetch(from + (size_t)64 * line);
-    if (batch->to_count < PREFETCH_AHEAD)
-        return;
-    /* The publishing CAS waits until the copy has been written: so its lines are fetched too. */
-    uint64_t slot = batch->to[batch->to_count - PREFETCH_AHEAD];
-    const char *to = sn_store_address(e->store, slot - SN_HEADER_BYTES);
-    for (unsigned line = 0; line < 4; line++)
-        __builtin_prefetch(to + (size_t)64 * line, 1);
+    struct sn_move *move = &batch->moves[batch->move_at++];
+    enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
+    copied->move = move;
+    copied->to = take_destination(e, batch, span_of(e, evacuee->span)->class_id);
+    if (copied->to)
+        outcome = sn_migrate_copy(e->store, move, copied->to, &copied->word);
+    else
+        sn_migrate_call_off(e->store, move);
+    if (outcome == SN_MOVED)
+        return true;
+    if (copied->to)
+        batch->to[batch->to_count++] = copied->to;
+    refuse(e, evacuee, move, outcome);
+    return false;
+}
+
+static void
+count_moves(struct sn_evacuation *e, unsigned class_id, uint64_t objects)
+{
+    uint64_t bytes = objects * e->store->classes.of[class_id].slot_bytes;
+    sn_add_relaxed(&e->store->caches.limbo_bytes, bytes);
+    sn_owner_add(&e->store->heap.of[class_id].moved, objects);
+    sn_owner_add(&e->totals.moved_objects, objects);
+    sn_owner_add(&e->totals.moved_bytes, bytes);
+}
+
+/* Step 5. */
+static void
+publish_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
+              const struct copied *copied, uint32_t count)
+{
+    uint32_t moved = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        enum sn_outcome outcome =
+            sn_migrate_publish(e->store, copied[i].move, copied[i].to, copied[i].word);
+        if (outcome == SN_MOVED) {
+            moved++;
+            continue;
+        }
+        batch->to[batch->to_count++] = copied[i].to;
+        refuse(e, evacuee, copied[i].move, outcome);
+    }
+    count_moves(e, span_of(e, evacuee->span)->class_id, moved);
+}
+
+/*
+ * Steps 3 to 5 for the next objects of one span, in one section. The CAS of step 5 waits until
+ * everything stored before it has reached the cache, and nothing behind it begins meanwhile: after
+ * each copy that is a miss waited for; after all copies of a group the misses were waited for
+ * together.
+ */
+static void
+move_group(struct sn_evacuation *e, struct sn_batch *batch)
+{
+    struct copied copied[SN_GROUP_OBJECTS];
+    while (batch->spans[batch->span_at].moves <= batch->move_at)
+        batch->span_at++;
+    struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
+    const struct sn_class *c = class_of(e, evacuee->span);
+    unsigned lines = lines_of(c);
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    sn_rcu_read_lock(e->store->rcu);
+    while (batch->move_at < evacuee->moves && count < SN_GROUP_OBJECTS && bytes < GROUP_BYTES) {
+        prefetch_moves(e, batch, lines);
+        count += copy_next(e, batch, evacuee, &copied[count]);
+        bytes += c->slot_bytes;
+    }
+    publish_group(e, batch, evacuee, copied, count);
+    sn_rcu_read_unlock(e->store->rcu);
 }
 
 bool
 sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
-    bool in_time = true;
-    uint64_t copied = 0;
-    while (batch->move_at < batch->move_count && in_time) {
-        sn_rcu_read_lock(e->store->rcu);
-        for (unsigned i = 0; i < SECTION_OBJECTS && batch->move_at < batch->move_count && in_time;
-             i++) {
-            while (batch->spans[batch->span_at].moves <= batch->move_at)
-                batch->span_at++;
-            prefetch_move(e, batch, batch->move_at + PREFETCH_AHEAD);
-            move_one(e, batch, &batch->spans[batch->span_at]);
-            copied += class_of(e, batch->spans[batch->span_at].span)->slot_bytes;
-            if (copied >= CLOCK_BYTES) { /* a slice overruns by so many bytes at most */
-                in_time = sn_os_now_ns() < deadline_ns;
-                copied = 0;
-            }
-        }
-        sn_rcu_read_unlock(e->store->rcu);
-        in_time = in_time && sn_os_now_ns() < deadline_ns;
+    while (batch->move_at < batch->move_count) {
+        move_group(e, batch);
+        if (sn_os_now_ns() >= deadline_ns)
+            break;
     }
     give_back_destinations(e, batch);
     return batch->move_at == batch->move_count;

@@ -31,14 +31,14 @@ copy_object(void *to, const void *from, size_t bytes)
 static bool
 still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
 {
-    *header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    *header = sn_load_relaxed(sn_header_of(&store->pool, slot));
     return sn_object_is_named(store, slot, *header, reference);
 }
 
 void
 sn_migrate_prefetch(const handle_store *store, uint64_t slot)
 {
-    uint64_t header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
     if (!sn_header_is_clear(header))
         __builtin_prefetch(sn_header_reference(header), 1);
 }
@@ -46,7 +46,7 @@ sn_migrate_prefetch(const handle_store *store, uint64_t slot)
 enum sn_outcome
 sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
 {
-    uint64_t header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
     if (sn_header_is_clear(header))
         return SN_NOTHING_THERE;
     if (sn_unlikely(!sn_header_is_sound(store->secret, header, slot)))
@@ -112,11 +112,11 @@ why_not(const handle_store *store, const struct sn_move *move, uint64_t expected
 }
 
 enum sn_outcome
-sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
+sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t *word)
 {
-    uint64_t word, header;
+    uint64_t header;
     void *source = sn_store_address(store, move->slot);
-    enum sn_outcome outcome = check(store, move, &word, &header);
+    enum sn_outcome outcome = check(store, move, word, &header);
     if (outcome != SN_MOVED)
         return outcome;
     sn_hook(SN_HOOK_BEFORE_COPY, source);
@@ -133,24 +133,28 @@ sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to)
     copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
-    sn_hook(SN_HOOK_AFTER_COPY, source);
-
-    uint64_t *to_header = sn_store_address(store, to - SN_HEADER_BYTES);
-    sn_store_relaxed(to_header,
+    sn_store_relaxed(sn_header_of(&store->pool, to),
                      sn_header_make(store->secret, move->reference, sn_header_slack(header), to));
-    sn_hook(SN_HOOK_BEFORE_PUBLISH, source);
-    /* Step 5. Release: orders contents and header of D before the word; pairs with deref's
-     * acquire. A call-off, a free or a replacement since step 3 makes it fail. */
-    uint64_t expected = word;
-    if (!sn_cas_acq_rel(move->reference, &word, sn_word_at(word, to))) {
-        sn_store_relaxed(to_header, 0);
+    sn_hook(SN_HOOK_AFTER_COPY, source);
+    return SN_MOVED;
+}
+
+enum sn_outcome
+sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t word)
+{
+    sn_hook(SN_HOOK_BEFORE_PUBLISH, sn_store_address(store, move->slot));
+    /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
+     * call-off, a free or a replacement since step 3 makes it fail. */
+    uint64_t seen = word;
+    if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
+        sn_store_relaxed(sn_header_of(&store->pool, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
-        return why_not(store, move, expected, word);
+        return why_not(store, move, word, seen);
     }
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
-    sn_store_release((uint64_t *)sn_store_address(store, move->slot - SN_HEADER_BYTES), 0);
-    sn_hook(SN_HOOK_AFTER_PUBLISH, source);
+    sn_store_release(sn_header_of(&store->pool, move->slot), 0);
+    sn_hook(SN_HOOK_AFTER_PUBLISH, sn_store_address(store, move->slot));
     return SN_MOVED;
 }

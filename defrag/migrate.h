@@ -33,11 +33,16 @@ enum sn_outcome sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_mo
 void sn_migrate_prefetch(const handle_store *store, uint64_t slot);
 
 /**
- * Steps 3 to 5, in one section, under the mover's lock, after the grace period of step 2. `to`: a
- * free slot of the same class. SN_MOVED: R names `to`, S waits for step 6. Else: nothing happened,
- * `to` is free as before.
+ * Steps 3 and 4, in a section, under the mover's lock, after the grace period of step 2. `to`: a
+ * free slot of the same class. SN_MOVED: `to` holds a copy, *word what R was; the same section
+ * publishes it. Else: nothing happened, `to` is free as before.
  */
-enum sn_outcome sn_migrate_move(handle_store *store, const struct sn_move *move, uint64_t to);
+enum sn_outcome
+sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t *word);
+
+/** Step 5. SN_MOVED: R names `to`, S waits for step 6. Else: the copy is thrown away, `to` is free. */
+enum sn_outcome
+sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t word);
 
 /** Gives a marked move up: R is LIVE again, if it still is MOVING. In a section, mover's lock. */
 void sn_migrate_call_off(handle_store *store, const struct sn_move *move);
