@@ -10,8 +10,8 @@
  *   MARKED     step 2: the batch's first grace period                MOVING
  *   MOVING     steps 3 to 5                                          IDLE or MARKING; batch drains
  *
- *   Beside it one batch may drain: step 6, then its slots are reclaimed. A batch's first grace
- *   period begins after the drained batch's, so that no more than one ever drains.
+ *   Beside it one batch may drain: step 6, then its slots are reclaimed. Its grace period is the
+ *   next batch's first, so that no more than one ever drains, and each batch costs one.
  *
  * A pass is one plan: per class a quota of spans to evacuate. It ends when the quotas are used up
  * or nothing sparse is left; then the policy is asked again.
@@ -55,7 +55,9 @@ struct sn_defrag {
     uint32_t paused;                    /* walks under way */
     struct handle_histogram slices;
 
-    uint64_t rest_freed; /* the thread's: freed bytes at the last rest */
+    /* the thread's */
+    uint64_t due_ns;     /* when its schedule has the next slice */
+    uint64_t rest_freed; /* freed bytes at the last rest */
 
     /* atomic */
     uint64_t passes;        /* ended */

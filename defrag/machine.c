@@ -13,6 +13,7 @@ current_batch(struct sn_defrag *d)
 static void
 reset_batch(struct sn_batch *batch)
 {
+    batch->ticket = 0;
     batch->move_count = batch->move_at = 0;
     batch->span_count = batch->span_at = 0;
     batch->bytes = 0;
@@ -191,17 +192,30 @@ close_next_locked(struct sn_defrag *d)
     }
 }
 
+/* The grace period of step 6 is asked for when the next batch needs that of step 2, and is the same;
+ * or when nothing else is left to do. */
 static void
 drain_current_locked(struct sn_defrag *d)
 {
     struct sn_batch *batch = current_batch(d);
     batch->span_at = 0;
-    batch->ticket = sn_rcu_request(d->store->rcu);
-    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    batch->ticket = 0;
     d->draining = true;
     d->current ^= 1;
     reset_batch(current_batch(d));
     d->state = SN_DEFRAG_IDLE;
+}
+
+/* The ticket of what drains, asked for now at the latest. */
+static uint64_t
+drain_ticket_locked(struct sn_defrag *d)
+{
+    struct sn_batch *batch = &d->batch[d->current ^ 1];
+    if (batch->ticket == 0) {
+        batch->ticket = sn_rcu_request(d->store->rcu);
+        sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    }
+    return batch->ticket;
 }
 
 /* Closes spans and marks their objects, at least one group whatever the deadline. True: no more
@@ -236,6 +250,9 @@ mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
     batch->span_at = 0;
     batch->ticket = sn_rcu_request(d->store->rcu);
     sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    struct sn_batch *before = &d->batch[d->current ^ 1];
+    if (d->draining && before->ticket == 0)
+        before->ticket = batch->ticket;
     d->state = SN_DEFRAG_MARKED;
     return true;
 }
@@ -245,7 +262,7 @@ static void
 reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
 {
     struct sn_batch *batch = &d->batch[d->current ^ 1];
-    if (!d->draining || !sn_rcu_is_done(d->store->rcu, batch->ticket))
+    if (!d->draining || batch->ticket == 0 || !sn_rcu_is_done(d->store->rcu, batch->ticket))
         return;
     if (sn_batch_reclaim(&d->evacuation, batch, deadline_ns, d->linger, &d->linger_count,
                          SN_LINGER_MAX)) {
@@ -256,9 +273,9 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
 }
 
 static enum sn_advance
-wait_for(const struct sn_batch *batch, uint64_t *ticket)
+wait_for(uint64_t ticket, uint64_t *wanted)
 {
-    *ticket = batch->ticket;
+    *wanted = ticket;
     return SN_ADVANCE_WAIT;
 }
 
@@ -283,7 +300,7 @@ idle_locked(struct sn_defrag *d, uint64_t *ticket)
         return SN_ADVANCE_MORE;
     }
     if (d->draining)
-        return wait_for(&d->batch[d->current ^ 1], ticket);
+        return wait_for(drain_ticket_locked(d), ticket);
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     if (d->winding_down || (d->only_forced && !forced))
         return settle_or_nothing_locked(d, ticket);
@@ -299,7 +316,7 @@ finish_pass_locked(struct sn_defrag *d, uint64_t *ticket)
 {
     d->state = SN_DEFRAG_IDLE;
     if (d->draining)
-        return wait_for(&d->batch[d->current ^ 1], ticket);
+        return wait_for(drain_ticket_locked(d), ticket);
     if (settle_or_nothing_locked(d, ticket) == SN_ADVANCE_WAIT)
         return SN_ADVANCE_WAIT;
     end_pass_locked(d);
@@ -317,14 +334,14 @@ one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
         return mark_locked(d, deadline_ns) ? SN_ADVANCE_MORE : finish_pass_locked(d, ticket);
     case SN_DEFRAG_MARKED:
         if (!sn_rcu_is_done(d->store->rcu, batch->ticket))
-            return wait_for(batch, ticket);
+            return wait_for(batch->ticket, ticket);
         d->state = SN_DEFRAG_MOVING;
         return SN_ADVANCE_MORE;
     case SN_DEFRAG_MOVING:
-        if (d->draining) { /* its GP began before this one's: only a batch called off waits here */
-            const struct sn_batch *before = &d->batch[d->current ^ 1];
-            return sn_rcu_is_done(d->store->rcu, before->ticket) ? SN_ADVANCE_MORE
-                                                                 : wait_for(before, ticket);
+        if (d->draining) { /* its GP was not after this one's: only a batch called off waits here */
+            uint64_t before = drain_ticket_locked(d);
+            return sn_rcu_is_done(d->store->rcu, before) ? SN_ADVANCE_MORE
+                                                         : wait_for(before, ticket);
         }
         if (sn_batch_move(&d->evacuation, batch, deadline_ns))
             drain_current_locked(d);
@@ -352,7 +369,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 {
     sn_assert_locked(&d->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
-    uint64_t begin = sn_os_now_ns();
+    uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     if (d->paused > 0) {
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
         return SN_ADVANCE_NOTHING;
@@ -369,10 +386,9 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
     (void)__atomic_fetch_sub(&d->store->caches.workers, 1, __ATOMIC_RELEASE);
     if (advance == SN_ADVANCE_WAIT)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
-    uint64_t spent = sn_os_now_ns() - begin;
-    sn_owner_add(&d->evacuation.totals.cpu_ns, spent);
+    sn_owner_add(&d->evacuation.totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);
     if (steps > 1 || advance != SN_ADVANCE_NOTHING)
-        sn_histogram_add(&d->slices, spent);
+        sn_histogram_add(&d->slices, sn_os_now_ns() - begin);
     return advance;
 }
 

@@ -4,6 +4,7 @@
 
 #define PAUSE_FIRST_NS UINT64_C(100000000)
 #define PAUSE_LAST_NS  UINT64_C(60000000000)
+#define CREDIT_NS      UINT64_C(20000000)
 #define FULL           (SN_POLICY_OCCUPANCIES - 1)
 
 uint32_t
@@ -64,9 +65,18 @@ sn_policy_effort(const struct sn_policy_sum *sum, const struct sn_policy_limits 
 }
 
 uint64_t
-sn_policy_rest_ns(uint64_t work_ns, uint32_t effort_percent)
+sn_policy_share_ns(uint64_t work_ns, uint32_t effort_percent)
 {
-    return effort_percent >= 100 ? 0 : work_ns * (100 - effort_percent) / effort_percent;
+    return effort_percent >= 100 ? work_ns : work_ns * 100 / effort_percent;
+}
+
+uint64_t
+sn_policy_due_ns(uint64_t due_ns, uint64_t begin_ns, uint64_t work_ns, uint32_t effort_percent)
+{
+    uint64_t from = begin_ns > CREDIT_NS ? begin_ns - CREDIT_NS : 0;
+    if (due_ns > from)
+        from = due_ns < begin_ns ? due_ns : begin_ns;
+    return from + sn_policy_share_ns(work_ns, effort_percent);
 }
 
 int

@@ -57,8 +57,17 @@ sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits 
 /** Share of one core to use, in percent: linear between the thresholds. */
 uint32_t sn_policy_effort(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits);
 
-/** How long to rest after `work_ns` of work, to keep to the effort. */
-uint64_t sn_policy_rest_ns(uint64_t work_ns, uint32_t effort_percent);
+/** Time that work of `work_ns` takes with the rest that belongs to it, to keep to the effort. */
+uint64_t sn_policy_share_ns(uint64_t work_ns, uint32_t effort_percent);
+
+/**
+ * The schedule: when the next slice is due, after one that began at `begin_ns`, was due at `due_ns`
+ * and worked for `work_ns` of processor time. What was lost since it was due (waiting for grace
+ * periods or for a processor, oversleeping) counts as rest and is made up for, up to 20 ms: without
+ * that a mover that shares its processor never gets its share.
+ */
+uint64_t
+sn_policy_due_ns(uint64_t due_ns, uint64_t begin_ns, uint64_t work_ns, uint32_t effort_percent);
 
 /**
  * Which class gives its sparsest span next: the one that releases most per byte moved. -1: none has

@@ -169,20 +169,19 @@ work_once(struct sn_defrag *d)
     if (must_rest(d))
         return;
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
-    uint64_t begin = sn_os_now_ns();
+    uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     sn_lock(&d->lock);
     enum sn_advance advance = sn_defrag_advance_online_locked(d, begin + slice_ns, &ticket);
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
     sn_defrag_unlock_and_report(d, true);
-    uint64_t end = sn_os_now_ns();
+    uint64_t work_ns = sn_os_thread_cpu_ns() - begin_cpu;
     if (advance == SN_ADVANCE_NOTHING)
         idle(d);
     if (advance == SN_ADVANCE_WAIT)
         await_ticket(d, ticket);
-    /* Waiting for a grace period was rest, too. */
-    uint64_t rested_ns = end + sn_policy_rest_ns(end - begin, effort);
-    if (advance != SN_ADVANCE_NOTHING && rested_ns > sn_os_now_ns())
-        rest_until(d, rested_ns);
+    d->due_ns = sn_policy_due_ns(d->due_ns, begin, work_ns, effort);
+    if (advance != SN_ADVANCE_NOTHING && d->due_ns > sn_os_now_ns())
+        rest_until(d, d->due_ns);
 }
 
 /* The thread has wound down. True: it was started again meanwhile, and goes on. */

@@ -34,6 +34,9 @@ uint64_t sn_os_resident_bytes(void);
 size_t sn_os_l2_bytes(void);
 bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);
+
+/** CPU time that the calling thread has used. */
+uint64_t sn_os_thread_cpu_ns(void);
 uint64_t sn_os_random(void);
 
 /** Asks once per process whether the kernel has private expedited membarriers. */

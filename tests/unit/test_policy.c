@@ -152,19 +152,45 @@ test_effort_is_monotone(void **state)
 }
 
 static void
-test_rest_keeps_to_the_effort(void **state)
+test_share_keeps_to_the_effort(void **state)
 {
     (void)state;
-    assert_int_equal(sn_policy_rest_ns(500000, 100), 0);
-    assert_int_equal(sn_policy_rest_ns(500000, 50), 500000);
-    assert_int_equal(sn_policy_rest_ns(500000, 25), 1500000);
-    assert_int_equal(sn_policy_rest_ns(500000, 1), 49500000);
-    assert_int_equal(sn_policy_rest_ns(0, 5), 0);
+    assert_int_equal(sn_policy_share_ns(500000, 100), 500000);
+    assert_int_equal(sn_policy_share_ns(500000, 50), 1000000);
+    assert_int_equal(sn_policy_share_ns(500000, 25), 2000000);
+    assert_int_equal(sn_policy_share_ns(500000, 1), 50000000);
+    assert_int_equal(sn_policy_share_ns(0, 5), 0);
     for (uint32_t effort = 1; effort <= 100; effort++) {
-        uint64_t rest = sn_policy_rest_ns(1000000, effort);
-        uint64_t share = UINT64_C(1000000) * 100 / (1000000 + rest);
-        assert_in_range(share, effort, effort + 1); /* the rest is rounded down */
+        uint64_t share = UINT64_C(1000000) * 100 / sn_policy_share_ns(1000000, effort);
+        assert_in_range(share, effort, effort + 1); /* the time is rounded down */
     }
+}
+
+/* Fails when lost time is not made up for (from = begin_ns), or without a bound (from = due_ns). */
+static void
+test_schedule(void **state)
+{
+    (void)state;
+    const uint64_t ms = 1000000;
+    /* In time: work and rest follow each other. */
+    assert_int_equal(sn_policy_due_ns(1000 * ms, 1000 * ms, 1 * ms, 50), 1002 * ms);
+    /* Late by 5 ms: so much sooner comes the next. */
+    assert_int_equal(sn_policy_due_ns(995 * ms, 1000 * ms, 1 * ms, 50), 997 * ms);
+    /* After a long sleep no more than 20 ms are made up for. */
+    assert_int_equal(sn_policy_due_ns(0, 1000 * ms, 1 * ms, 50), 982 * ms);
+    assert_int_equal(sn_policy_due_ns(0, 5 * ms, 1 * ms, 50), 2 * ms);
+    /* Woken before it was due: nothing was borrowed. */
+    assert_int_equal(sn_policy_due_ns(1100 * ms, 1000 * ms, 1 * ms, 50), 1002 * ms);
+    /* Preempted for a third of the time, slices overslept: half of the time is worked all the same. */
+    uint64_t due = 1000 * ms, now = due, worked = 0;
+    for (int slice = 0; slice < 1000; slice++) {
+        uint64_t begin = now;
+        now += 750000; /* half a millisecond of work */
+        worked += 500000;
+        due = sn_policy_due_ns(due, begin, 500000, 50);
+        now = due > now ? due + 60000 : now;
+    }
+    assert_in_range(worked * 1000 / (now - 1000 * ms), 495, 505);
 }
 
 /* ---- which ----------------------------------------------------------------------------------- */
@@ -383,7 +409,8 @@ main(void)
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_effort_is_linear),
         cmocka_unit_test(test_effort_is_monotone),
-        cmocka_unit_test(test_rest_keeps_to_the_effort),
+        cmocka_unit_test(test_share_keeps_to_the_effort),
+        cmocka_unit_test(test_schedule),
         cmocka_unit_test(test_pick),
         cmocka_unit_test(test_pause_doubles_to_its_cap),
         cmocka_unit_test(test_notice),
