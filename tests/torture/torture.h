@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORES    2
+#define STORES    4
 #define KEYS      1024 /* by handle, per store */
 #define CONSTANTS 256  /* never written, only moved */
 #define RACES     64
