@@ -78,8 +78,7 @@ is_of_class_locked(const struct sn_pool *pool, uint32_t number, unsigned class_i
     const struct sn_span *span = &pool->spans[number];
     enum sn_span_state state = sn_span_state(span);
     return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
-           sn_load_relaxed(&pool->class_of[number]) == class_id &&
-           sn_load_relaxed(&span->head) == number;
+           sn_load_relaxed(&pool->class_of[number]) == class_id && sn_span_head(span) == number;
 }
 
 /* Under the class's lock, so that nothing is reported from there. */
@@ -147,7 +146,8 @@ fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
     uint64_t slot = sn_word_offset(word);
     if (sn_block_of(slot) >= sn_load_relaxed(&store->pool.high))
         return "names memory never used";
-    unsigned class_id = sn_object_class(store, slot);
+    /* Acquire, as the head's: a value of the block's next life comes with the end of R's. */
+    unsigned class_id = sn_load_acquire(&store->pool.class_of[sn_block_of(slot)]);
     if (class_id == SN_CLASS_NONE)
         return "names a slot in no span";
     if (class_id < SN_CLASSES_MAX) {

@@ -87,7 +87,7 @@ format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear
     if (c->slots % 64 != 0) /* slots that do not exist are never free */
         *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
     for (uint32_t block = 0; block < span->blocks; block++)
-        sn_store_relaxed(&pool->class_of[number + block], (uint8_t)class_id);
+        sn_store_release(&pool->class_of[number + block], (uint8_t)class_id);
     if (clear_headers) {
         char *header = pool->arena + sn_slot_offset(c, number, 0) - SN_HEADER_BYTES;
         for (uint32_t slot = 0; slot < c->slots; slot++, header += c->slot_bytes)
@@ -371,10 +371,10 @@ sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
     struct sn_span *span = &heap->pool->spans[number];
     span->class_id = SN_CLASS_LARGE;
     span->free = pages_for(bytes);
-    span->large_header = 0;
+    sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     span->u.large_size = size;
     for (uint32_t block = 0; block < span->blocks; block++) {
-        sn_store_relaxed(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
+        sn_store_release(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
         sn_store_relaxed(&heap->pool->bin_class[number + block], SN_CLASS_NONE);
     }
     /* Release: a walker that sees the state also sees the cleared header word. */
@@ -431,9 +431,9 @@ sn_heap_hold(struct sn_heap *heap, uint32_t number, uint64_t free_bytes)
         return false;
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
-    bool open = sn_span_state(span) == SN_SPAN_OPEN && span->class_id == class_id &&
+    bool open = sn_span_state(span) == SN_SPAN_OPEN &&
                 sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
-                span->head == number &&
+                sn_span_head(span) == number &&
                 (uint64_t)span->free * heap->classes->of[class_id].slot_bytes >= free_bytes;
     if (open) {
         list_remove_locked(heap, hc, span);

@@ -432,12 +432,13 @@ sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
     uint32_t *pin = sn_pin_word(&store->heap, slot);
     bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
     /* The word has ended before we look for walkers; one that found it live has counted itself
-     * before. Its membarrier stands for our fence, where the kernel has that. */
+     * before. Its membarrier stands for our fence, where the kernel has that. Acquire: pairs with
+     * the release of a walk's end; what it read it has read before the slot is used again. */
     if (sn_unlikely(!sn_os_membarrier_init()))
         sn_fence_seq_cst();
     else
         sn_fence_compiler();
-    if (pinned || sn_load_relaxed(&store->caches.walkers) != 0) {
+    if (pinned || sn_load_acquire(&store->caches.walkers) != 0) {
         sn_object_retire(store, slot, reference);
         return;
     }

@@ -115,8 +115,8 @@ static void
 link_run_locked(struct sn_pool *pool, uint32_t first, uint32_t old, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
-    pool->spans[first + run->blocks - 1].head = first;
-    run->head = first;
+    sn_span_set_head(&pool->spans[first + run->blocks - 1], first);
+    sn_span_set_head(run, first);
     bin_insert_locked(pool, first);
     if (sn_span_state(run) != SN_SPAN_DIRTY)
         return;
@@ -162,7 +162,7 @@ insert_run_locked(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
         sn_span_set_state(&pool->spans[after], SN_SPAN_NONE);
     }
     uint32_t before_last = first - 1;
-    struct sn_span *before = &pool->spans[pool->spans[before_last].head];
+    struct sn_span *before = &pool->spans[sn_span_head(&pool->spans[before_last])];
     if (before_last > 0 && sn_span_state(before) == sn_span_state(run) &&
         sn_span_number(pool, before) + before->blocks == first) {
         absorb_locked(pool, sn_span_number(pool, before), &old);
@@ -192,7 +192,7 @@ split_off_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
     } else if (state == SN_SPAN_DIRTY) {
         age_remove_locked(pool, first);
     }
-    pool->spans[first + blocks - 1].head = first;
+    sn_span_set_head(&pool->spans[first + blocks - 1], first);
 }
 
 /* Smallest run that fits, by bins; within a bin of mixed lengths the first that fits. */
@@ -261,7 +261,7 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pag
     split_off_locked(pool, first, blocks);
     for (uint32_t i = 0; i < blocks; i++) {
         pool->spans[first + i].dirty |= page_mask(pages, i);
-        pool->spans[first + i].head = first;
+        sn_span_set_head(&pool->spans[first + i], first);
     }
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - kept);
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
@@ -377,7 +377,7 @@ sn_pool_abandon(struct sn_pool *pool, uint32_t first)
 {
     struct sn_span *run = &pool->spans[first];
     for (uint32_t i = 0; i < run->blocks; i++) {
-        sn_store_relaxed(&pool->class_of[first + i], SN_CLASS_NONE);
+        sn_store_release(&pool->class_of[first + i], SN_CLASS_NONE);
         sn_store_relaxed(&pool->bin_class[first + i], SN_CLASS_NONE);
     }
     sn_span_set_state(run, SN_SPAN_TAKEN);

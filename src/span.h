@@ -49,7 +49,7 @@ enum {                        /* flags of a span */
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
 struct sn_span {
     uint32_t next, prev; /* list of the class by occupancy, or bin of the pool */
-    uint32_t head; /* every block of a span in use, last block of a free run: the first block */
+    uint32_t head; /* atomic; every block of a span in use, last block of a free run: the first */
     uint32_t blocks;
     uint8_t state; /* atomic */
     uint8_t class_id;
@@ -122,6 +122,14 @@ struct sn_pool {
 /* The state is read without the lock that guards it where a wrong guess does no harm. */
 #define sn_span_state(span)            sn_load_acquire(&(span)->state)
 #define sn_span_set_state(span, value) sn_store_release(&(span)->state, (uint8_t)(value))
+
+/*
+ * So are a block's head and class, by who follows a reference word whose object may end meanwhile.
+ * Release: written for a run's next life, after the objects of its last one have ended. Acquire:
+ * who reads that value then sees their words ended, and does not believe what it has read.
+ */
+#define sn_span_head(block)            sn_load_acquire(&(block)->head)
+#define sn_span_set_head(block, first) sn_store_release(&(block)->head, (first))
 
 /** Bytes of the metadata arrays for an arena, in the order of the members above. */
 size_t sn_pool_metadata_bytes(uint32_t blocks);
@@ -196,7 +204,7 @@ sn_block_of(uint64_t offset)
 static inline struct sn_span *
 sn_span_at(const struct sn_pool *pool, uint64_t offset)
 {
-    return &pool->spans[pool->spans[sn_block_of(offset)].head];
+    return &pool->spans[sn_span_head(&pool->spans[sn_block_of(offset)])];
 }
 
 static inline uint32_t

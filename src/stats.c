@@ -192,7 +192,7 @@ sn_stats_count_free(handle_store *store)
         uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
         if (class_id < SN_CLASSES_MAX || class_id == SN_CLASS_LARGE)
             pages += sn_block_dirty_pages(span);
-        if (class_id == SN_CLASS_LARGE && span->head == number)
+        if (sn_span_state(span) == SN_SPAN_LARGE)
             pages -= span->free; /* the object's; what is left is a tail the kernel did not take */
     }
     sn_unlock(&pool->lock);

@@ -138,7 +138,8 @@ sn_caches_let_go(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
     let_go_locked(caches);
-    sn_sub_relaxed(&caches->walkers, 1);
+    /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
+    (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
     sn_unlock(&caches->lock);
 }
 

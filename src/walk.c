@@ -31,14 +31,12 @@ struct walk {
     void *opaque;
 };
 
-/* Finds up to GROUP objects from *slot on, visits them. */
+/* Finds up to GROUP objects of a span from *slot on, visits them. c: its class, NULL: large. */
 static int
-walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *slot)
+walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot)
 {
     struct sn_found found[GROUP];
-    struct sn_span *span = &walk->store->pool.spans[number];
-    const struct sn_class *c =
-        span->class_id < SN_CLASSES_MAX ? &walk->store->classes.of[span->class_id] : NULL;
+    uint32_t slots = c ? c->slots : 1;
     unsigned count = 0;
     int result = 0;
     sn_rcu_read_lock(walk->store->rcu);
@@ -47,8 +45,8 @@ walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *s
         uint64_t offset = c ? sn_slot_offset(c, number, *slot) : sn_span_offset(number);
         /* A large object that is freed at once meanwhile leaves its descriptor's word clear; its
          * class must not be asked again, it may be another's by now. */
-        const uint64_t *header =
-            c ? sn_store_address(walk->store, offset - SN_HEADER_BYTES) : &span->large_header;
+        const uint64_t *header = c ? sn_store_address(walk->store, offset - SN_HEADER_BYTES)
+                                   : &walk->store->pool.spans[number].large_header;
         count += find_locked(walk->store, offset, header, &found[count]);
     }
     sn_unlock(sn_defrag_lock(walk->store));
@@ -59,11 +57,12 @@ walk_group(const struct walk *walk, uint32_t number, uint32_t slots, uint32_t *s
 }
 
 static int
-walk_span(const struct walk *walk, uint32_t number, uint32_t slots)
+walk_span(const struct walk *walk, uint32_t number, const struct sn_class *c)
 {
+    uint32_t slots = c ? c->slots : 1;
     int result = 0;
     for (uint32_t slot = 0; slot < slots && result == 0;)
-        result = walk_group(walk, number, slots, &slot);
+        result = walk_group(walk, number, c, &slot);
     return result;
 }
 
@@ -93,10 +92,10 @@ walk_block(const struct walk *walk, uint32_t number)
     struct sn_span *span = &pool->spans[number];
     bool held;
     if (sn_load_relaxed(&pool->class_of[number]) == SN_CLASS_LARGE)
-        return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, 1) : 0;
+        return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, NULL) : 0;
     if (!hold_span(walk, number, &held))
         return 0;
-    int result = walk_span(walk, number, walk->store->classes.of[span->class_id].slots);
+    int result = walk_span(walk, number, &walk->store->classes.of[span->class_id]);
     if (held)
         sn_heap_reopen(&walk->store->heap, number, 0, 0);
     return result;
