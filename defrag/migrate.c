@@ -31,7 +31,7 @@ copy_object(void *to, const void *from, size_t bytes)
 static bool
 still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
 {
-    *header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    *header = sn_load_acquire(sn_header_of(&store->pool, slot));
     return sn_object_is_named(store, slot, *header, reference);
 }
 
@@ -46,7 +46,8 @@ sn_migrate_prefetch(const handle_store *store, uint64_t slot)
 enum sn_outcome
 sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
 {
-    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
+    uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
     if (sn_header_is_clear(header))
         return SN_NOTHING_THERE;
     if (sn_unlikely(!sn_header_is_sound(store->secret, header, slot)))

@@ -291,7 +291,8 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
         sn_object_report_damage(store, slot, "relocate");
         return -EINVAL;
     }
-    sn_store_relaxed(header_word,
+    /* Release: as in sn_object_name. */
+    sn_store_release(header_word,
                      sn_header_make(store->secret, &to->word, sn_header_slack(header), slot));
     /* Release: orders the header before the word, as alloc does. */
     sn_store_release(&to->word, word);

@@ -223,7 +223,8 @@ sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64
     if (sn_likely(class_id < SN_CLASSES_MAX))
         sn_object_name(store, slot, class_id, size, reference);
     else
-        sn_store_relaxed(sn_header_of(&store->pool, slot),
+        /* Release: as in sn_object_name; a walk follows it. */
+        sn_store_release(sn_header_of(&store->pool, slot),
                          sn_header_make(store->secret, reference, 0, slot));
 }
 

@@ -56,9 +56,9 @@ sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t siz
 {
     uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
     uint64_t *header = sn_store_address(store, slot - SN_HEADER_BYTES);
-    /* Relaxed: R's release store comes after and orders it; the mover reads headers without order,
-     * and believes one only if R names the slot. */
-    sn_store_relaxed(header, sn_header_make(store->secret, reference, slack, slot));
+    /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
+     * structure, say, is seen as it was made. R's own release store orders the rest. */
+    sn_store_release(header, sn_header_make(store->secret, reference, slack, slot));
 }
 
 /** sn_object_name for any slot, with what hardened mode writes. */

@@ -13,7 +13,8 @@
 static bool
 find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
-    uint64_t header = sn_load_relaxed(header_word);
+    /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
+    uint64_t header = sn_load_acquire(header_word);
     if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
         return false;
     uint64_t *reference = sn_header_reference(header);
