@@ -58,15 +58,8 @@ sn_defrag_unlock_and_report(struct sn_defrag *d, bool offline)
 size_t
 sn_defrag_purge(handle_store *store, size_t max_bytes)
 {
-    uint64_t next;
-    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
-    if (delay_ms < 0)
-        return 0;
-    uint64_t now = sn_os_now_ns();
-    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (now < delay_ns)
-        return 0;
-    return sn_pool_purge(&store->pool, now - delay_ns, max_bytes, &next);
+    uint64_t next_ns;
+    return sn_store_purge_due(store, sn_os_now_ns(), max_bytes, &next_ns);
 }
 
 /* TSan learns from annotations where a thread's accesses to objects end (QSBR has no unlock). */

@@ -66,29 +66,26 @@ reclaim(struct sn_rcu_client *client)
     sn_reclaim_give_back(store_of(client));
 }
 
-/* Purges what has waited long enough. Result: when to look again. */
-static uint64_t
-purge_due(handle_store *store, uint64_t now_ns)
+size_t
+sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns)
 {
     int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
-    if (delay_ms < 0)
-        return SN_NEVER;
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes);
+    *next_ns = SN_NEVER;
+    if (delay_ms < 0 || empty == 0)
+        return 0;
     uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    uint64_t due = SN_NEVER;
     if (empty > sn_load_relaxed(&store->pool.arena_committed) / 50)
         delay_ns /= 4; /* more than a reserve for reuse: sizes are shifting */
-    if (empty > 0) {
-        uint64_t since;
-        uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
-        sn_pool_purge(&store->pool, before, 0, &since);
-        /* What the kernel has just refused is not asked for again in a hurry. */
-        uint64_t pause_ns =
-            sn_load_relaxed(&store->pool.last_purge_failed) ? SN_HOUSEKEEPING_NS : 1000000;
-        if (since != SN_POOL_NONE_LEFT)
-            due = sn_max(since + delay_ns, now_ns + pause_ns);
-    }
-    return due;
+    uint64_t since;
+    uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
+    size_t released = sn_pool_purge(&store->pool, before, max_bytes, &since);
+    /* What the kernel has just refused is not asked for again in a hurry. */
+    uint64_t pause_ns =
+        sn_load_relaxed(&store->pool.last_purge_failed) ? SN_HOUSEKEEPING_NS : 1000000;
+    if (since != SN_POOL_NONE_LEFT)
+        *next_ns = sn_max(since + delay_ns, now_ns + pause_ns);
+    return released;
 }
 
 /* A store at rest: pages under free slots go back, span by span. Once for each rest. */
@@ -115,7 +112,8 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
     enum { TABLE_PAGES_A_TICK = 4096 };
     handle_store *store = store_of(client);
     store->seen_puts = sn_load_relaxed(&store->pool.puts);
-    uint64_t due = purge_due(store, now_ns);
+    uint64_t due;
+    (void)sn_store_purge_due(store, now_ns, 0, &due);
     if (now_ns < store->next_tick_ns)
         return sn_min(due, store->next_tick_ns);
     bool active;

@@ -124,6 +124,13 @@ void sn_store_report_noted(handle_store *store);
 /** Bytes in limbo, wherever they are. */
 uint64_t sn_store_limbo(handle_store *store);
 
+/**
+ * Gives empty spans back to the kernel whose delay is over, at most max_bytes (0: no bound).
+ * *next_ns: when to look again, SN_NEVER: nothing waits. Result: bytes.
+ */
+size_t
+sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns);
+
 /** Checks an options struct; errors go to its own callback. */
 int sn_options_check(const struct handle_store_options *options);
 /** Makes the current values take effect. */
