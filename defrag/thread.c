@@ -5,7 +5,6 @@
  */
 #include "defrag.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -19,18 +18,11 @@
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static struct timespec
-as_timespec(uint64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-                             .tv_nsec = (long)(ns % 1000000000u)};
-}
-
 /* Sleeps until the condition or the time. False: the time has come. */
 static bool
 sleep_locked(struct sn_defrag *d, uint64_t until_ns)
 {
-    struct timespec until = as_timespec(until_ns);
+    struct timespec until = sn_os_timespec(until_ns);
     if (until_ns == SN_NEVER)
         return pthread_cond_wait(&d->wake, &d->wake_lock.mutex) == 0;
     return pthread_cond_timedwait(&d->wake, &d->wake_lock.mutex, &until) != ETIMEDOUT;
@@ -223,19 +215,9 @@ defrag_thread(void *argument)
 static int
 start_thread(struct sn_defrag *d)
 {
-    sigset_t all, before;
-    if (sn_fault(SN_FAULT_THREAD))
-        return -EAGAIN;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&d->thread, NULL, defrag_thread, d);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        return -error;
-    char name[16];
-    snprintf(name, sizeof(name), "sn-%.12s", d->store->name);
-    pthread_setname_np(d->thread, name);
-    return 0;
+    char name[sizeof("sn-") + sizeof(d->store->name)];
+    snprintf(name, sizeof(name), "sn-%s", d->store->name);
+    return -sn_os_start_thread(&d->thread, defrag_thread, d, name);
 }
 
 /* Waits for no grace period: only for the last steps of a thread that has wound down. */

@@ -4,14 +4,13 @@
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -164,6 +163,13 @@ sn_os_thread_cpu_ns(void)
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+struct timespec
+sn_os_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+}
+
 uint64_t
 sn_os_random(void)
 {
@@ -172,6 +178,25 @@ sn_os_random(void)
         getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
         value = (sn_os_now_ns() ^ (uintptr_t)&value) * UINT64_C(0x9e3779b97f4a7c15);
     return value;
+}
+
+int
+sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argument,
+                   const char *name)
+{
+    sigset_t all, before;
+    if (sn_fault(SN_FAULT_THREAD))
+        return EAGAIN;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return error;
+    char most[16]; /* what the kernel has room for */
+    snprintf(most, sizeof(most), "%s", name);
+    pthread_setname_np(*thread, most);
+    return 0;
 }
 
 static long

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * osmem.h - the one file that asks the kernel: for address space, for pages back, for the time, for
- * barriers in other threads. Nothing here knows what the memory is for.
+ * threads, for barriers in others. Nothing here knows what the memory is for.
  */
 #ifndef SN_OSMEM_H
 #define SN_OSMEM_H
+
+#include <pthread.h>
+#include <time.h>
 
 #include "config.h"
 
@@ -34,10 +37,16 @@ uint64_t sn_os_resident_bytes(void);
 size_t sn_os_l2_bytes(void);
 bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);
-
+/** The same time, as waits want it. */
+struct timespec sn_os_timespec(uint64_t ns);
 /** CPU time that the calling thread has used. */
 uint64_t sn_os_thread_cpu_ns(void);
 uint64_t sn_os_random(void);
+
+/** Starts a thread of the library: all signals are blocked in it. The name is cut to fit. Result: 0
+ * or an errno. */
+int sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argument,
+                       const char *name);
 
 /** Asks once per process whether the kernel has private expedited membarriers. */
 bool sn_os_membarrier_init(void);

@@ -2,9 +2,6 @@
 /* rcu.c - see rcu.h. */
 #include "rcu.h"
 
-#include <signal.h>
-#include <time.h>
-
 #include "hooks.h"
 #include "osmem.h"
 
@@ -112,13 +109,6 @@ run_grace_period(struct sn_rcu *rcu)
     sn_unlock(&rcu->lock);
 }
 
-static struct timespec
-as_timespec(uint64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-                             .tv_nsec = (long)(ns % 1000000000u)};
-}
-
 /* Sleeps until due_ns or until there is work. Result: whether a GP is asked for by ticket. */
 static bool
 sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
@@ -130,7 +120,7 @@ sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
         if (due_ns == SN_NEVER || rcu->forks > 0) {
             pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
         } else {
-            struct timespec until = as_timespec(due_ns);
+            struct timespec until = sn_os_timespec(due_ns);
             due = pthread_cond_timedwait(&rcu->wake, &rcu->lock.mutex, &until) == ETIMEDOUT;
         }
     }
@@ -196,22 +186,6 @@ gp_thread(void *argument)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
-static int
-start_thread(struct sn_rcu *rcu)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error =
-        sn_fault(SN_FAULT_THREAD) ? EAGAIN : pthread_create(&rcu->thread, NULL, gp_thread, rcu);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0) {
-        pthread_setname_np(rcu->thread, "sinter-gp");
-        pthread_detach(rcu->thread);
-    }
-    return error;
-}
-
 static void
 init_conditions(struct sn_rcu *rcu)
 {
@@ -245,12 +219,13 @@ start(const struct rcu_flavor_struct *flavor)
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);
     rcu->cycle_begun = 1; /* the thread's registration: a fork waits for that, too */
-    int error = start_thread(rcu);
+    int error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
     if (error != 0) {
         sn_os_free(rcu);
         errno = error;
         return NULL;
     }
+    pthread_detach(rcu->thread);
     return rcu;
 }
 
@@ -318,7 +293,7 @@ sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket)
 bool
 sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns)
 {
-    struct timespec until = as_timespec(deadline_ns);
+    struct timespec until = sn_os_timespec(deadline_ns);
     sn_lock(&rcu->lock);
     int error = 0;
     while (!sn_rcu_is_done(rcu, ticket) && error != ETIMEDOUT) {

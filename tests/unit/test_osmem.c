@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_osmem.c - what is asked of the kernel: address space that reads as zero, pages given back,
- * the faults that tests can inject, clocks and barriers. Whether a page is resident is asked of
+ * the faults that tests can inject, clocks, threads and barriers. Whether a page is resident is asked of
  * mincore.
  */
 #include "unit.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -260,6 +261,57 @@ test_membarrier_pairs_with_a_compiler_fence(void **state)
     pthread_barrier_destroy(&pair.barrier);
 }
 
+/* ---- time and threads ------------------------------------------------------------------------ */
+
+static void
+test_times_as_waits_want_them(void **state)
+{
+    (void)state;
+    static const uint64_t times[] = {0, 1, 999999999, 1000000000, UINT64_C(86400123456789012)};
+    for (unsigned i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct timespec time = sn_os_timespec(times[i]);
+        assert_in_range(time.tv_nsec, 0, 999999999);
+        assert_int_equal((uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec, times[i]);
+    }
+}
+
+struct started {
+    sigset_t blocked;
+    char name[16];
+};
+
+static void *
+look_around(void *opaque)
+{
+    struct started *started = opaque;
+    pthread_sigmask(SIG_SETMASK, NULL, &started->blocked);
+    while (pthread_getname_np(pthread_self(), started->name, sizeof(started->name)) == 0 &&
+           strncmp(started->name, "sn-", 3) != 0) /* who starts it names it afterwards */
+        nap();
+    return NULL;
+}
+
+/* Signals of the application are not for the library's threads. Seen failing without the mask. */
+static void
+test_threads_block_signals(void **state)
+{
+    (void)state;
+    struct started started = {.name = ""};
+    pthread_t thread;
+    sigset_t before, after;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    assert_int_equal(sn_os_start_thread(&thread, look_around, &started, "sn-0123456789abcdef"), 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_string_equal(started.name, "sn-0123456789ab");
+    assert_int_equal(sigismember(&started.blocked, SIGTERM), 1);
+    assert_int_equal(sigismember(&started.blocked, SIGCHLD), 1);
+    assert_int_equal(sigismember(&after, SIGTERM), sigismember(&before, SIGTERM));
+    fail_next(SN_FAULT_THREAD, 0, 1);
+    assert_int_equal(sn_os_start_thread(&thread, look_around, &started, "sn-none"), EAGAIN);
+    assert_int_equal(fail_none(), 1);
+}
+
 int
 main(void)
 {
@@ -274,6 +326,8 @@ main(void)
         cmocka_unit_test(test_machine),
         cmocka_unit_test(test_resident_bytes_follow),
         cmocka_unit_test(test_random_values_differ),
+        cmocka_unit_test(test_times_as_waits_want_them),
+        cmocka_unit_test(test_threads_block_signals),
         cmocka_unit_test(test_membarrier_pairs_with_a_compiler_fence),
     };
     return cmocka_run_group_tests_name("osmem", tests, NULL, NULL);
