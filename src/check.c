@@ -268,7 +268,11 @@ at_rest(const struct handle_stats *a, const struct handle_stats *b)
            a->thread_cache == b->thread_cache && a->empty_span == b->empty_span;
 }
 
-/* Only a store at rest shows its sums; otherwise there is nothing to say. False: no memory. */
+/*
+ * Only a store at rest shows its sums; otherwise there is nothing to say. Nobody is inside while
+ * they are taken, so that no bin is half changed, and nobody afterwards: all that they count is
+ * done, and what begins later changes them, or is seen inside at the second look. False: no memory.
+ */
 static bool
 check_ladder(struct check *check)
 {
@@ -278,14 +282,13 @@ check_ladder(struct check *check)
     if (!stats)
         return false;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
-    bool rest = sn_stats_at_rest(store);
-    handle_store_stats(store, &stats[0]);
+    bool rest = sn_stats_fill(store, &stats[0]) == 0 && sn_stats_at_rest(store);
     uint64_t free_bytes = sn_stats_count_free(store);
     uint64_t budget = sn_load_relaxed(&store->budget.committed);
     if (sn_walk(store, count_visit, &count) != 0)
         count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */
-    handle_store_stats(store, &stats[1]);
-    if (rest && sn_stats_at_rest(store) && at_rest(&stats[0], &stats[1])) {
+    if (rest && sn_stats_fill(store, &stats[1]) == 0 && sn_stats_at_rest(store) &&
+        at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)
             violation(check, "ladder: %llu bytes in free slots, spans add up to %llu",
                       (unsigned long long)stats[0].free_slot, (unsigned long long)free_bytes);

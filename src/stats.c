@@ -145,13 +145,10 @@ shrink_reason(const handle_store *store, const struct handle_stats *stats)
     return sum <= live / 16 ? HANDLE_SHRINK_DENSE : reason;
 }
 
-int
-handle_store_stats(handle_store *store, struct handle_stats *stats)
+uint64_t
+sn_stats_fill(handle_store *store, struct handle_stats *stats)
 {
     struct sn_cache_sums sums;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store || !stats || stats->struct_size < sizeof(*stats))
-        return -EINVAL;
     size_t struct_size = stats->struct_size; /* larger: the caller's version is later than ours */
     memset(stats, 0, sizeof(*stats));
     stats->struct_size = struct_size;
@@ -165,6 +162,16 @@ handle_store_stats(handle_store *store, struct handle_stats *stats)
     sn_defrag_fill_stats(store, stats);
     stats->shrink_reason = shrink_reason(store, stats);
     sn_store_report_noted(store); /* summing up has finished frees */
+    return sums.busy;
+}
+
+int
+handle_store_stats(handle_store *store, struct handle_stats *stats)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store || !stats || stats->struct_size < sizeof(*stats))
+        return -EINVAL;
+    (void)sn_stats_fill(store, stats);
     return 0;
 }
 

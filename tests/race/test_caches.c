@@ -3,7 +3,7 @@
  * test_caches.c - a thread stands between showing itself busy and looking whether it is kept out of
  * its cache, or a taker between keeping owners out and emptying their caches; and the other side
  * comes by. Neither waits for the other, and no slot has two owners. And a checker that comes by
- * while a span stands between the pool and its class.
+ * while a span stands between the pool and its class, or beside which a call begins and ends.
  */
 #include "race.h"
 
@@ -370,6 +370,95 @@ test_check_beside_a_span_in_the_making(void **state)
     ground_settle(race);
 }
 
+/* ---- a call begins and ends beside a checker ------------------------------------------------- */
+
+/* Grows an object, in which it is stopped, and frees it. */
+static void
+body_grow(struct actor *actor)
+{
+    actor->handle = handle_alloc(store_of(actor), OTHER_BYTES);
+    actor_stays(actor);
+    actor->result = handle_resize(store_of(actor), actor->handle, 2 * OTHER_BYTES);
+    actor_stays(actor);
+    thread_check(handle_free(store_of(actor), actor->handle) == 0);
+}
+
+#define TURNS 5 /* sums, anybody inside?, walk, sums, anybody inside? */
+
+/* The director checks; each time that it keeps owners out of their caches is a turn. */
+static struct beside {
+    void (*stages)(enum sn_hook_point point, const void *object);
+    struct actor *actor;
+    struct stage *copied;
+    pthread_t checker;
+    unsigned turn, begin, end;
+} beside;
+
+static void
+growth_begins(void)
+{
+    actor_leave(beside.actor);
+    stage_wait(beside.copied);
+}
+
+static void
+growth_ends(void)
+{
+    stage_go(beside.copied);
+    actor_await(beside.actor);
+}
+
+static void
+on_turn(enum sn_hook_point point, const void *object)
+{
+    beside.stages(point, object);
+    if (point != SN_HOOK_CACHE_TAKE || !pthread_equal(pthread_self(), beside.checker))
+        return;
+    beside.turn++;
+    if (beside.turn == beside.begin)
+        growth_begins();
+    if (beside.turn == beside.end)
+        growth_ends();
+}
+
+/* The call lasts from the checker's turn `begin` to its turn `end`; the last may not come. */
+static void
+check_beside_growth(struct race *race, unsigned begin, unsigned end)
+{
+    beside = (struct beside){sn_hook_fn, NULL, NULL, pthread_self(), 0, begin, end};
+    beside.actor = actor_start(race, body_grow);
+    actor_await(beside.actor);
+    beside.copied = stage_arm(race, SN_HOOK_RESIZE_COPIED, NULL);
+    sn_hook_fn = on_turn;
+    assert_int_equal(handle_store_check(race->store, print_violation, NULL), 0);
+    sn_hook_fn = beside.stages;
+    if (beside.turn < begin) /* not found at rest: no second sums were taken */
+        growth_begins();
+    if (beside.turn < end)
+        growth_ends();
+    actor_leave(beside.actor);
+    actor_join(beside.actor);
+    assert_int_equal(beside.actor->result, 0);
+    memset(beside.copied, 0, offsetof(struct stage, reached)); /* both may be used again */
+    memset(beside.actor, 0, offsetof(struct actor, inside));
+}
+
+/*
+ * The new slot is counted, the word not yet changed: a walk finds one object less than the counters
+ * say. Fails when the checker looks whether anybody is inside a call only before it takes the sums
+ * and after it has taken them again: seen, for a call that begins between and ends before.
+ */
+static void
+test_check_beside_growth(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    for (unsigned begin = 1; begin < TURNS; begin++)
+        for (unsigned end = begin; end <= TURNS; end++)
+            check_beside_growth(race, begin, end);
+    ground_settle(race);
+}
+
 int
 main(void)
 {
@@ -382,6 +471,7 @@ main(void)
         RACE_TEST(test_compaction_waits_for_a_cached_slot),
         RACE_TEST(test_slots_of_an_idle_owner),
         RACE_TEST(test_check_beside_a_span_in_the_making),
+        RACE_TEST(test_check_beside_growth),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("caches " FLAVOUR_NAME, tests, NULL, NULL);
