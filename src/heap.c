@@ -58,6 +58,16 @@ list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
     sn_owner_add(&hc->spans_in[kind_of(span)][span->list], -1u);
 }
 
+/* After its free slots have changed. */
+static void
+relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    if (occupancy_of(sn_heap_class_of_span(heap, span), span) == span->list)
+        return;
+    list_remove_locked(heap, hc, span);
+    list_insert_locked(heap, hc, span);
+}
+
 /* ---- spans ----------------------------------------------------------------------------------- */
 
 /*
@@ -203,12 +213,17 @@ take_from_span_locked(struct sn_heap *heap, struct sn_span *span, uint32_t want,
     return taken;
 }
 
+/* whole: spans that were trimmed are passed over. */
 static struct sn_span *
-fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind)
+fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind, bool whole)
 {
+    struct sn_span *spans = heap->pool->spans;
     for (unsigned list = SN_FULL; list-- > 0;) {
-        if (hc->list[kind][list])
-            return &heap->pool->spans[hc->list[kind][list]];
+        uint32_t at = hc->list[kind][list];
+        while (whole && at && (spans[at].flags & SN_SPAN_TRIMMED))
+            at = spans[at].next;
+        if (at)
+            return &spans[at];
     }
     return NULL;
 }
@@ -239,25 +254,31 @@ recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who, 
     return true;
 }
 
-/* From spans there are, else from a new one. 0: *lacks bytes must become free first. */
+/* From spans there are, else from a new one. Once the limit has refused what a trimmed span lacks,
+ * from those that lack nothing. 0: *lacks bytes must become free first. */
 static uint32_t
 take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
             uint32_t want, uint64_t *slots, uint64_t *lacks)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
+    uint64_t new_lacks = UINT64_MAX;
+    bool refused = false;
     uint32_t taken = 0;
+    *lacks = UINT64_MAX;
     while (taken < want) {
-        struct sn_span *span = fullest_locked(heap, hc, kind);
+        struct sn_span *span = fullest_locked(heap, hc, kind, refused);
         if (!span && taken == 0)
-            span = new_span_locked(heap, hc, class_id, kind, who, lacks);
-        if (!span || !recommit_locked(heap, span, who, lacks))
+            span = new_span_locked(heap, hc, class_id, kind, who, &new_lacks);
+        if (!span)
             break;
-        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
-        if (occupancy_of(&heap->classes->of[class_id], span) != span->list) {
-            list_remove_locked(heap, hc, span);
-            list_insert_locked(heap, hc, span);
+        if (!recommit_locked(heap, span, who, lacks)) {
+            refused = true;
+            continue;
         }
+        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
+        relist_locked(heap, hc, span);
     }
+    *lacks = sn_min(*lacks, new_lacks);
     return taken;
 }
 
@@ -315,9 +336,8 @@ settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
     if (span->free == c->slots) {
         list_remove_locked(heap, hc, span);
         release_span_locked(heap, hc, span);
-    } else if (occupancy_of(c, span) != span->list) {
-        list_remove_locked(heap, hc, span);
-        list_insert_locked(heap, hc, span);
+    } else {
+        relist_locked(heap, hc, span);
     }
 }
 

@@ -485,6 +485,35 @@ test_trimmed_span_at_the_limit(void **state)
     free(slots);
 }
 
+/* Nor does a trimmed span hide others of its class that need no charge: an emptier one, or memory
+ * for a new one in the pool. Seen failing: the take purged the pool for the trimmed span,
+ * and had nothing where the pool was empty. */
+static void
+test_past_a_trimmed_span_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, 16000);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t slot, *slots = take_spans(world, class_id, 3);
+    uint32_t trimmed = number_of(world, slots[0]), emptier = number_of(world, slots[n]);
+    uint32_t pooled = number_of(world, slots[2 * n]);
+    put_one(world, class_id, slots[0]);
+    assert_int_not_equal(sn_heap_trim(&world->heap, trimmed), 0);
+    sn_heap_put(&world->heap, class_id, slots + n, n - 1);
+    sn_heap_put(&world->heap, class_id, slots + 2 * n, n);
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES;
+    for (uint32_t i = 0; i < 2 * n - 1; i++)
+        assert_int_equal(number_of(world, take_one(world, class_id)), i < n - 1 ? emptier : pooled);
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
+    assert_true(world->pool.spans[trimmed].flags & SN_SPAN_TRIMMED);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    world->budget.max_bytes += world->classes.of[class_id].slot_bytes;
+    assert_int_equal(take_one(world, class_id), slots[0]);
+    free(slots);
+}
+
 /* A trimmed span that empties goes to the pool with the pages it has left, and comes back whole. */
 static void
 test_trimmed_span_in_the_pool(void **state)
@@ -830,6 +859,7 @@ main(void)
         HEAP_TEST(test_recoverable),
         HEAP_TEST(test_trim),
         HEAP_TEST(test_trimmed_span_at_the_limit),
+        HEAP_TEST(test_past_a_trimmed_span_at_the_limit),
         HEAP_TEST(test_trimmed_span_in_the_pool),
         HEAP_TEST(test_pin_counts),
         HEAP_TEST(test_large_objects),
