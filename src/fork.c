@@ -104,15 +104,17 @@ handle_store_after_fork_parent(handle_store *store)
     sn_rcu_after_fork_parent(store->rcu);
 }
 
-/* A walk of another thread ended with the fork, wherever it was. */
+/* A walk of another thread ended with the fork, wherever it was, and so did the mover's batches:
+ * what their objects have left stays in limbo, but the rest of the spans serves refills again. */
 static void
-end_walk_of_parent(handle_store *store)
+reopen_spans(handle_store *store)
 {
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
     sn_store_relaxed(&store->walker, 0);
     for (uint32_t number = 1; number < store->pool.high; number++) {
+        uint8_t state = sn_span_state(&store->pool.spans[number]);
         if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
-            sn_span_state(&store->pool.spans[number]) == SN_SPAN_HELD)
+            (state == SN_SPAN_HELD || state == SN_SPAN_CLOSED))
             sn_heap_reopen(&store->heap, number, 0, 0);
     }
 }
@@ -135,7 +137,7 @@ handle_store_after_fork_child(handle_store *store)
     }
     sn_store_relaxed(&store->forked, 1);
     for_each_lock(store, pthread_mutex_unlock);
-    end_walk_of_parent(store);
+    reopen_spans(store);
     sn_pool_after_fork_child(&store->pool);
     sn_caches_after_fork_child(&store->caches);
     sn_rcu_after_fork_child(store->rcu);
