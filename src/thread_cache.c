@@ -531,8 +531,11 @@ void
 sn_caches_after_fork_child(struct sn_caches *caches)
 {
     sn_lock_init(&registry, SN_RANK_REGISTRY);
-    /* A walk of another thread ended with the fork. */
+    /* A walk of another thread ended with the fork. So did workers, outside of the locks that they
+     * work under. Owners that were inside a call stay so, for sums and takers: what they were
+     * changing will never be whole. */
     caches->walkers = 0;
+    caches->workers = 0;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_store_relaxed(&cache->held, held_by_nobody(caches));
 }
