@@ -9,6 +9,8 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sn_rcu *registry;
 
+_Thread_local unsigned sn_rcu_unseen_sections;
+
 void
 sn_histogram_add(struct handle_histogram *histogram, uint64_t ns)
 {
@@ -407,6 +409,8 @@ sn_rcu_leave(const struct rcu_flavor_struct *flavor, bool *was_online)
     *was_online = false;
     if (!flavor->read_ongoing())
         return true;
+    if (sn_rcu_unseen_sections > 0)
+        return false;
 #if SN_TSAN
     extern void __tsan_release(void *);
     __tsan_release((void *)(uintptr_t)flavor);

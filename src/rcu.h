@@ -106,6 +106,10 @@ void sn_rcu_after_fork_parent(struct sn_rcu *rcu);
 /** No thread here: nothing will be reclaimed. A store created later starts a new one. */
 void sn_rcu_after_fork_child(struct sn_rcu *rcu);
 
+/** The calling thread's walks over stores of a flavour that shows no sections: visitors stand in
+ * one. */
+extern _Thread_local unsigned sn_rcu_unseen_sections;
+
 /**
  * For calls that wait: goes offline if the thread looks as if inside a section. False: it still is
  * (a real section: waiting would deadlock). QSBR shows no sections, only online readers.

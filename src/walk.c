@@ -111,6 +111,7 @@ begin_walk(handle_store *store)
         return false;
     sn_lock(&store->walk_lock);
     sn_store_relaxed(&store->walker, self);
+    sn_rcu_unseen_sections += !store->rcu->sees_sections;
     sn_defrag_pause(store);
     sn_caches_hold(&store->caches);
     return true;
@@ -119,6 +120,7 @@ begin_walk(handle_store *store)
 static void
 end_walk(handle_store *store)
 {
+    sn_rcu_unseen_sections -= !store->rcu->sees_sections;
     if (sn_load_relaxed(&store->walker) != (uintptr_t)pthread_self())
         return; /* the visitor forked, and this is the child: its hooks have ended the walk */
     sn_caches_let_go(&store->caches);

@@ -915,9 +915,9 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
  * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time.
  *
  *   visit    runs inside a section that `each` opened, with no lock held; may free the object and
- *            allocate; must not call what waits for a GP. The handle_object is valid during the
- *            visit, its data until the visit returns (what else holds of addresses in sections
- *            holds here). A result other than 0 ends the walk
+ *            allocate; what waits for a GP answers -EDEADLK there, under QSBR too. The
+ *            handle_object is valid during the visit, its data until the visit returns (what else
+ *            holds of addresses in sections holds here). A result other than 0 ends the walk
  *   result   0, or the visitor's
  *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor of this store
  */
