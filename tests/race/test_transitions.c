@@ -143,6 +143,63 @@ test_two_stops(void **state)
     ground_settle(race);
 }
 
+/* Fails when what another driver has begun is left as it is, or taken for done. */
+static void
+stop_beside(struct race *race, struct actor *driver, struct stage *stage)
+{
+    stage_wait(stage);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    struct actor *stopper = actor_start(race, body_stop);
+    while (!is_stopping(race->store->defrag))
+        nap();
+    stage_go(stage);
+    actor_join(driver);
+    actor_join(stopper);
+    assert_int_equal(driver->result, 0);
+    assert_int_equal(stopper->result, 0);
+    assert_int_equal(stopper->size, 0);
+    assert_false(sn_word_is_moving(*thing_reference(race, race->target)));
+    for (uint32_t number = 1; number < race->store->pool.high; number++)
+        assert_int_not_equal(sn_span_state(&race->store->pool.spans[number]), SN_SPAN_CLOSED);
+    ground_verify(race);
+}
+
+/* The batch is called off, and the plan made again. Seen failing with a call-off that counts the
+ * forced pass as ended: nothing was moved. */
+static void
+test_stop_beside_a_compact(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
+    struct actor *compacter = actor_start(race, body_compact);
+    stop_beside(race, compacter, stage);
+    assert_int_equal(compacter->report.moved_objects, KEPT);
+    assert_int_equal(compacter->report.spans_evacuated, 1);
+    ground_settle(race);
+}
+
+static void
+body_step_to_mark(struct actor *actor)
+{
+    while (passed(SN_HOOK_AFTER_MARK, actor->race->from) == 0 && actor->result == 0)
+        actor->result = handle_defrag_step(actor->race->store, 100000, NULL);
+}
+
+/* Nobody steps afterwards. Seen failing with a thread that ends without winding down: the span
+ * stayed closed. */
+static void
+test_stop_beside_a_step(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
+    stop_beside(race, actor_start(race, body_step_to_mark), stage);
+    steps_end(race);
+    ground_settle(race);
+}
+
 /* What a callback may see while destroy waits for the thread. */
 static void
 test_start_when_destroy_began(void **state)
@@ -535,6 +592,8 @@ main(void)
         RACE_TEST(test_start_during_a_stop),
         RACE_TEST(test_stop_after_a_start_during_a_stop),
         RACE_TEST(test_two_stops),
+        RACE_TEST(test_stop_beside_a_compact),
+        RACE_TEST(test_stop_beside_a_step),
         RACE_TEST(test_start_when_destroy_began),
         RACE_TEST(test_fork_waits_for_the_grace_period),
         RACE_TEST(test_fork_during_a_walk),
