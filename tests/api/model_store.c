@@ -208,13 +208,20 @@ op_alloc_plain(struct model *model, unsigned key)
     section_leave();
 }
 
+/* Atomic: for a grace period the mover may still try to change the word. */
+static bool
+is_empty(const handle_cell *cell)
+{
+    return __atomic_load_n(&cell->word, __ATOMIC_RELAXED) == 0;
+}
+
 static void
 forget(struct model *model, unsigned key)
 {
     struct model_object *object = &model->objects[key];
     model_slot_given_up(model, key);
     if (object->by_cell)
-        model_check(model, model_cell_of(object)->word == 0);
+        model_check(model, is_empty(model_cell_of(object)));
     else
         model->stale[random_below(&model->random, MODEL_STALE)] = object->handle;
     free(object->bytes);
@@ -373,7 +380,7 @@ op_relocate(struct model *model, unsigned key)
     model_check(model, result == (object->live ? 0 : -ENOENT));
     if (object->live)
         object->at = !object->at;
-    model_check(model, object->cells[!object->at].word == 0);
+    model_check(model, is_empty(&object->cells[!object->at]));
     compare_object(model, object);
     section_leave();
 }
