@@ -154,11 +154,14 @@ fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
         const struct sn_class *c = &store->classes.of[class_id];
         uint32_t number = sn_span_number(&store->pool, sn_span_at(&store->pool, slot));
         uint64_t first = sn_slot_offset(c, number, 0);
-        if (slot < first || (slot - first) % c->slot_bytes != 0)
+        if (slot < first || (slot - first) % c->slot_bytes != 0 ||
+            (slot - first) / c->slot_bytes >= c->slots)
             return "names no slot's beginning";
     }
+    const uint64_t *header_word = sn_header_of(&store->pool, slot);
+    sn_hook(SN_HOOK_CHECK_HEADER, reference);
     /* Acquire: pairs with the release of sn_header_end; the second look at R then sees its end. */
-    uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+    uint64_t header = sn_load_acquire(header_word);
     if (!sn_object_is_named(store, slot, header, reference))
         return "names a slot whose header does not name it";
     return NULL;
@@ -183,15 +186,21 @@ check_word(struct check *check, const uint64_t *reference)
         violation(check, "reference word %#llx %s", (unsigned long long)word, fault);
 }
 
+/* Where there are guards, a header can be looked at only while free_now retires: else its pages may
+ * be inaccessible by then. */
 static void
 check_table_words(struct check *check)
 {
     uint64_t end = (uint64_t)sn_load_relaxed(&check->store->table.high) << SN_PAGE_SHIFT;
+    if (check->store->pool.has_guards)
+        sn_caches_hold(&check->store->caches);
     for (uint64_t at = 0; at < end; at += 8) {
         const uint64_t *reference = sn_table_word(&check->store->table, at);
         if (sn_word_has_object(sn_load_relaxed(reference)))
             check_word(check, reference);
     }
+    if (check->store->pool.has_guards)
+        sn_caches_let_go(&check->store->caches);
 }
 
 struct count {

@@ -32,6 +32,7 @@ enum sn_hook_point {
     SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
     SN_HOOK_PURGE,          /* purger: a run is in no list, its pages still there (object: pool) */
+    SN_HOOK_CHECK_HEADER,   /* checker: before it looks at a header (object: the word) */
     SN_HOOK_POINTS
 };
 

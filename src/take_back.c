@@ -137,9 +137,11 @@ void
 sn_caches_let_go(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
-    let_go_locked(caches);
-    /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
-    (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
+    if (sn_load_relaxed(&caches->walkers) > 0) { /* 0: a callback forked, this is the child */
+        let_go_locked(caches);
+        /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
+        (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
+    }
     sn_unlock(&caches->lock);
 }
 

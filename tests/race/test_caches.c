@@ -459,6 +459,80 @@ test_check_beside_growth(void **state)
     ground_settle(race);
 }
 
+/* ---- a checker where guards are raised ------------------------------------------------------- */
+
+static void
+body_check(struct actor *actor)
+{
+    actor->result = handle_store_check(actor->object, print_violation, NULL);
+}
+
+/* A class whose spans have more than one block. */
+static const struct sn_class *
+class_of_long_spans(const handle_store *store)
+{
+    const struct sn_class *c = store->classes.of;
+    while (c->blocks < 2 || c->slots > 100)
+        c++;
+    assert_true(c < store->classes.of + store->classes.count);
+    return c;
+}
+
+/* Fills one span; result: of its objects the one that begins in its second block. */
+static unsigned
+fill_first_span(handle_store *store, const struct sn_class *c, handle_t *handles)
+{
+    unsigned second = c->slots;
+    uint32_t first = 0;
+    for (unsigned i = 0; i < c->slots; i++) {
+        handles[i] = handle_alloc(store, sn_class_payload(c) - store->classes.extra);
+        section_enter();
+        const void *object = handle_deref(store, handles[i]);
+        section_leave();
+        uint32_t block = sn_block_of(sn_store_offset(store, object) - SN_HEADER_BYTES);
+        first = i == 0 ? block : first;
+        if (block == first + 1)
+            second = i;
+    }
+    assert_in_range(second, 0, c->slots - 1);
+    return second;
+}
+
+/*
+ * The checker is about to look at a header; its object is freed at once, and what was its span
+ * becomes a large object with inaccessible pages behind it. Seen failing: SIGSEGV in the checker.
+ */
+static void
+test_check_beside_guards(void **state)
+{
+    struct race *race = *state;
+    struct handle_store_options options = race->fixture->options;
+    handle_t handles[100];
+    options.hardened = true;
+    options.arena_bytes = (size_t)1 << 20;
+    options.thread_cache_bytes = 0;
+    handle_store *store = handle_store_create(&options);
+    assert_non_null(store);
+    const struct sn_class *c = class_of_long_spans(store);
+    unsigned second = fill_first_span(store, c, handles);
+    uint64_t *word = sn_table_word(&store->table, sn_table_at(handles[second]));
+    struct stage *stage = stage_arm(race, SN_HOOK_CHECK_HEADER, word);
+    struct actor *checker = actor_new(race, body_check);
+    checker->object = store;
+    actor_run(checker);
+    stage_wait(stage);
+    section_enter();
+    for (unsigned i = 0; i < c->slots; i++)
+        assert_int_equal(handle_free_now(store, handles[i]), 0);
+    section_leave();
+    handle_t large = handle_alloc(store, SN_BLOCK_BYTES - 8); /* a canary and a guard behind it */
+    assert_int_not_equal(large, HANDLE_NULL);
+    stage_go(stage);
+    actor_join(checker);
+    assert_int_equal(checker->result, 0);
+    assert_int_equal(handle_store_destroy(store), 0);
+}
+
 int
 main(void)
 {
@@ -472,6 +546,7 @@ main(void)
         RACE_TEST(test_slots_of_an_idle_owner),
         RACE_TEST(test_check_beside_a_span_in_the_making),
         RACE_TEST(test_check_beside_growth),
+        RACE_TEST(test_check_beside_guards),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("caches " FLAVOUR_NAME, tests, NULL, NULL);
