@@ -5,8 +5,8 @@
 
 #include "store.h"
 
-/** handle_store_stats, of arguments that are right. Result: threads found inside a call that changes
- * counters, which may be half changed then. */
+/** handle_store_stats, of arguments that are right. Result: threads found inside a call that
+ * changes counters, which may be half changed then. */
 uint64_t sn_stats_fill(handle_store *store, struct handle_stats *stats);
 
 /** Whether no thread was inside a call that changes counters. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_osmem.c - what is asked of the kernel: address space that reads as zero, pages given back,
- * the faults that tests can inject, clocks, threads and barriers. Whether a page is resident is asked of
- * mincore.
+ * the faults that tests can inject, clocks, threads and barriers. Whether a page is resident is
+ * asked of mincore.
  */
 #include "unit.h"
 
