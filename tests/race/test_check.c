@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_check.c - handle_store_check finds what is wrong: each structure is put out of order behind
+ * its back, is named by what it reports, and is put right again. Each case fails when its
+ * comparison is taken out of check.c.
+ */
+#include "race.h"
+
+static char said[512];
+
+static void
+note_first(void *opaque, const char *violation)
+{
+    (void)opaque;
+    if (!said[0])
+        snprintf(said, sizeof(said), "%s", violation);
+}
+
+/* The store is found sound, then not: `text` is in what is said first. */
+static void
+finds(struct race *race, const char *text)
+{
+    said[0] = 0;
+    int violations = handle_store_check(race->store, note_first, NULL);
+    if (violations <= 0 || !strstr(said, text))
+        fail_msg("%d violations, '%s' instead of '%s'", violations, said, text);
+}
+
+static void
+finds_nothing(struct race *race)
+{
+    assert_int_equal(handle_store_check(race->store, print_violation, NULL), 0);
+}
+
+#define BREAK(place, value, text)                                                                  \
+    do {                                                                                           \
+        __typeof__(place) before_ = (place);                                                       \
+        (place) = (__typeof__(place))(value);                                                      \
+        finds(race, text);                                                                         \
+        (place) = before_;                                                                         \
+        finds_nothing(race);                                                                       \
+    } while (0)
+
+static struct sn_span *
+target_span(struct race *race)
+{
+    return sn_span_at(&race->store->pool, sn_store_offset(race->store, race->from));
+}
+
+static void
+test_spans(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* behind the back of locks, too */
+    ground_make(race, false);
+    struct sn_span *span = target_span(race);
+    struct sn_heap_class *hc = &race->store->heap.of[span->class_id];
+    uint32_t number = sn_span_number(&race->store->pool, span);
+    BREAK(span->free, span->free + 1, "free count against bitmap");
+    BREAK(span->list, span->list + 1, "occupancy list");
+    BREAK(span->hint, 1, "free slot before the hint");
+    BREAK(hc->used[0], hc->used[0] + 1, "counters say");
+    BREAK(hc->spans[0], hc->spans[0] + 1, "counters say");
+    /* A slot in use is said to be free: sums and bits agree, its header does not. */
+    uint64_t *bits = sn_span_bits(&race->store->pool, number, 0);
+    uint64_t bit = *bits & -*bits;
+    *bits &= ~bit;
+    span->free++;
+    finds(race, "free slot whose header names an object");
+    *bits |= bit;
+    span->free--;
+    finds_nothing(race);
+}
+
+static void
+test_words(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* behind the back of locks, too */
+    ground_make(race, false);
+    uint64_t *word = thing_reference(race, race->target);
+    uint64_t right = *word;
+    uint64_t unused = (uint64_t)race->store->pool.high << SN_BLOCK_SHIFT;
+    BREAK(*word, sn_word_at(right, unused + 8), "names memory never used");
+    BREAK(*word, sn_word_at(right, 8), "names a slot");
+    BREAK(*word, sn_word_at(right, sn_word_offset(right) + 8), "names no slot's beginning");
+    BREAK(*word, *thing_reference(race, &race->things[5]), "whose header does not name it");
+    ground_settle(race);
+}
+
+static void
+test_tables_and_sums(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* behind the back of locks, too */
+    ground_make(race, false);
+    uint32_t page = (uint32_t)(sn_table_at(race->target->handle) >> SN_PAGE_SHIFT);
+    struct sn_table_page *table_page = &race->store->table.page[page];
+    struct sn_pool *pool = &race->store->pool;
+    table_page->used++; /* a bit-field */
+    finds(race, "used entries");
+    table_page->used--;
+    BREAK(pool->arena_committed, pool->arena_committed + SN_PAGE_BYTES, "the counter says");
+    BREAK(race->store->budget.committed, race->store->budget.committed + 1, "the budget says");
+    uint64_t *large = &race->store->heap.large_objects;
+    BREAK(*large, *large + 1, "a walk finds");
+    ground_settle(race);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RACE_TEST(test_spans),
+        RACE_TEST(test_words),
+        RACE_TEST(test_tables_and_sums),
+    };
+    thread_enter();
+    int failed = cmocka_run_group_tests_name("check " FLAVOUR_NAME, tests, NULL, NULL);
+    thread_leave();
+    return failed;
+}
