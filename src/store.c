@@ -75,7 +75,7 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     if (delay_ms < 0 || empty == 0)
         return 0;
     uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (empty > sn_load_relaxed(&store->pool.arena_committed) / 50)
+    if (empty > sn_load_relaxed(&store->pool.arena_committed) / 200)
         delay_ns /= 4; /* more than a reserve for reuse: sizes are shifting */
     uint64_t since;
     uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;

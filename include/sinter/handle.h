@@ -282,8 +282,8 @@ struct handle_store_options {
     /* at any time, through handle_store_set */
     uint64_t max_bytes;     /**< limit on committed bytes; 0: none (default); else at least 4 MiB */
     int64_t purge_delay_ms; /**< empty spans wait this long for reuse before their pages go back to
-                               the kernel, a quarter of it while they are more than 2 % of what is
-                               committed: 0 (at once) to 3600000; -1: never. Default 200 */
+                               the kernel, a quarter of it while they are more than 0.5 % of what
+                               is committed: 0 (at once) to 3600000; -1: never. Default 200 */
     enum handle_hugepages hugepages; /**< by name: never, advise, always */
     uint64_t thread_cache_bytes;     /**< free slots a thread may cache in this store: 0 to 64 MiB.
                                         Default 256 KiB */
@@ -295,10 +295,11 @@ struct handle_store_options {
                                   and of the next */
         uint32_t threshold_lower_percent; /**< compaction starts when waste exceeds this share of
                                              the live spans: 0 to 100, not above upper. Default 1 */
-        uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent: 0 to
-                                             100. Default 2 */
-        uint32_t cpu_min_percent; /**< of one core, at the lower threshold: 1 to 100, not above max.
-                                     Default 5 */
+        uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent; between
+                                             the two thresholds the effort grows linearly: 0 to 100.
+                                             Default 1: no such range */
+        uint32_t cpu_min_percent; /**< of one core, at the lower threshold, if that is not the upper
+                                     one, too: 1 to 100, not above max. Default 5 */
         uint32_t cpu_max_percent; /**< of one core, at the upper threshold: 1 to 100. Default 50 */
         uint32_t
             slice_us; /**< length of one slice of work: 50 to 100000 microseconds. Default 500 */
@@ -310,7 +311,7 @@ struct handle_store_options {
 #define HANDLE_STORE_OPTIONS_INIT \
     {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
-     {true, 1u << 20, 1, 2, 5, 50, 500, true}}
+     {true, 1u << 20, 1, 1, 5, 50, 500, true}}
 /* clang-format on */
 
 /** What a compaction did, or (estimate) would do. Sums over the call, not over the store's life. */
