@@ -321,16 +321,29 @@ make_array(struct sn_caches *caches, const struct sn_bin *bin, uint32_t cap)
     return slots;
 }
 
-/* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
-static void
-try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+/* What a bin may be doubled to. For bursts, as long as half of the thread's budget is left for the
+ * ordinary bounds of other bins. */
+static uint32_t
+next_cap(const struct sn_caches *caches, const struct sn_thread_cache *cache, unsigned class_id,
+         bool bursts)
 {
     const struct sn_class *c = &caches->heap->classes->of[class_id];
+    uint32_t cap = cache->bin[class_id].cap;
+    uint32_t bound = c->cache_slots;
+    if (bursts && cache->cap_bytes + (uint64_t)cap * c->slot_bytes <=
+                      sn_load_relaxed(&caches->thread_bytes_max) / 2)
+        bound = (uint32_t)sn_max(
+            bound, sn_min(SN_CACHE_BURST_BYTES / c->slot_bytes, SN_CACHE_BURST_SLOTS));
+    return cap >= bound ? cap : (uint32_t)sn_min(cap == 0 ? 2 : cap * 2, bound);
+}
+
+/* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
+static void
+try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id, bool bursts)
+{
     struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t cap = bin->cap == 0 ? 2 : bin->cap * 2;
-    if (cap > c->cache_slots)
-        cap = c->cache_slots;
-    uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
+    uint32_t cap = next_cap(caches, cache, class_id, bursts);
+    uint64_t more = (uint64_t)(cap - bin->cap) * caches->heap->classes->of[class_id].slot_bytes;
     if (more == 0 || !may_grow(caches, cache, more))
         return;
     uint64_t *slots = make_array(caches, bin, cap);
@@ -361,7 +374,8 @@ refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
 {
     uint64_t slots[HANDOVER_BATCH];
     struct sn_bin *bin = &cache->bin[class_id];
-    try_grow(caches, cache, class_id);
+    try_grow(caches, cache, class_id, false);
+    cache->ran_dry[class_id] = true;
     uint32_t want = (uint32_t)sn_min((bin->cap + 1) / 2, HANDOVER_BATCH);
     if (want < 2 || bin->count + want > bin->cap)
         return;
@@ -425,7 +439,8 @@ put_in_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
         return true;
     if (bin->cap == 0)
         caches->retired(caches, false); /* there is a cache to watch */
-    try_grow(caches, cache, class_id);
+    try_grow(caches, cache, class_id, cache->ran_dry[class_id]);
+    cache->ran_dry[class_id] = false;
     if (bin->count >= bin->cap && bin->count > 0)
         flush_bin(caches, cache, class_id);
     return sn_cache_push(bin, slot);

@@ -30,7 +30,8 @@
 struct sn_bin {
     uint64_t *slots; /* arena offsets; NULL while cap is 0 */
     uint32_t count;
-    uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound */
+    uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound; to
+                        that for bursts when it runs dry and overflows in turn */
     uint64_t frees;  /* objects whose free was finished here */
     uint64_t inflow; /* slots put into the bin less those taken out, by other than its fast paths */
 };
@@ -73,7 +74,8 @@ struct sn_thread_cache {
     uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
     struct sn_bin bin[SN_CLASSES_MAX];
     uint64_t limbo_slots, limbo_bytes;
-    uint64_t cap_bytes; /* sum over bins of cap * slot size */
+    uint64_t cap_bytes;           /* sum over bins of cap * slot size */
+    bool ran_dry[SN_CLASSES_MAX]; /* bins refilled since they last overflowed */
 
     /* owner, on slow paths; atomic in the spare */
     uint32_t pending; /* calls under way outside of enter and leave: counters may be ahead */

@@ -251,6 +251,7 @@ test_flush_keeps_what_is_warm(void **state)
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     uint32_t cap = world->classes.of[class_id].cache_slots;
     uint64_t slots[200];
+    world->caches.thread_bytes_max = SN_CACHE_CLASS_BYTES; /* none of it for bursts */
     for (unsigned i = 0; i < 200; i++)
         slots[i] = take(world, class_id);
     for (unsigned i = 0; i < 200; i++) {
@@ -263,6 +264,42 @@ test_flush_keeps_what_is_warm(void **state)
     for (unsigned i = 0; i < kept; i++)
         assert_int_equal(take(world, class_id), slots[199 - i]);
     assert_class_sound(world, class_id);
+}
+
+/* Bursts of allocations, then of frees: in the end they need nothing of the heap. Fails when a bin
+ * does not grow at an overflow, or when a refill alone makes it grow so far. */
+static void
+test_bins_grow_for_bursts(void **state)
+{
+    enum { BURST = SN_CACHE_BURST_SLOTS - 2 * SN_CACHE_CLASS_SLOTS };
+    struct world *world = ((struct setup *)*state)->world;
+    static uint64_t slots[BURST];
+    unsigned class_id = class_for(world, 32), other = class_for(world, 40);
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    const struct sn_bin *bin = &cache->bin[class_id];
+    uint64_t used = 0;
+    for (unsigned burst = 0; burst < 8; burst++) {
+        for (unsigned i = 0; i < BURST; i++)
+            slots[i] = take(world, class_id);
+        if (burst == 0)
+            assert_int_equal(bin->cap, world->classes.of[class_id].cache_slots);
+        if (burst == 6)
+            used = used_slots(world, class_id);
+        for (unsigned i = 0; i < BURST; i++)
+            give(world, class_id, slots[i]);
+    }
+    assert_int_equal(bin->cap, SN_CACHE_BURST_SLOTS);
+    assert_int_equal(used_slots(world, class_id), used);
+    assert_class_sound(world, class_id);
+
+    world->caches.thread_bytes_max = cache->cap_bytes * 2; /* so the half is used up */
+    for (unsigned burst = 0; burst < 4; burst++) {
+        for (unsigned i = 0; i < BURST; i++)
+            slots[i] = take(world, other);
+        for (unsigned i = 0; i < BURST; i++)
+            give(world, other, slots[i]);
+    }
+    assert_int_equal(cache->bin[other].cap, world->classes.of[other].cache_slots);
 }
 
 static void
@@ -974,6 +1011,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_bins_grow_to_the_class_bound),
         CACHE_TEST(test_flush_keeps_what_is_warm),
+        CACHE_TEST(test_bins_grow_for_bursts),
         CACHE_TEST(test_thread_budget),
         CACHE_TEST(test_no_budget_no_cache),
         CACHE_TEST(test_total_budget),
