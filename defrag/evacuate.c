@@ -6,7 +6,8 @@
 
 /* A group ends with the object that makes it as large: a slice overruns by one group at most. */
 #define GROUP_BYTES 960
-/* Objects between asking for memory and using it. A reference word lies anywhere: it takes longer. */
+/* Objects between asking for memory and using it. A reference word lies anywhere: it takes
+ * longer. */
 #define AHEAD           8
 #define REFERENCE_AHEAD 32
 

@@ -192,8 +192,8 @@ close_next_locked(struct sn_defrag *d)
     }
 }
 
-/* The grace period of step 6 is asked for when the next batch needs that of step 2, and is the same;
- * or when nothing else is left to do. */
+/* The grace period of step 6 is asked for when the next batch needs that of step 2, and is the
+ * same; or when nothing else is left to do. */
 static void
 drain_current_locked(struct sn_defrag *d)
 {

@@ -40,7 +40,8 @@ void sn_migrate_prefetch(const handle_store *store, uint64_t slot);
 enum sn_outcome
 sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t *word);
 
-/** Step 5. SN_MOVED: R names `to`, S waits for step 6. Else: the copy is thrown away, `to` is free. */
+/** Step 5. SN_MOVED: R names `to`, S waits for step 6. Else: the copy is thrown away, `to` is
+ * free. */
 enum sn_outcome
 sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t word);
 

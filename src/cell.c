@@ -181,8 +181,8 @@ ends_short(const handle_store *store, uint64_t word)
            sn_likely(sn_object_bin(store, sn_word_offset(word)) != SN_CLASS_NONE);
 }
 
-/* The short way of both frees, once the word was loaded. Plain stores: G4, as in handle_free_now.
- * */
+/* The short way of both frees, once the word was loaded. Plain stores: G4, as in
+ * handle_free_now. */
 static inline int
 end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, uint64_t slot,
           uint64_t flag)

@@ -52,8 +52,8 @@ enum sn_fault_point {
 };
 
 #if SN_DEBUG
-/** Set by tests while no other thread is inside the library; called with whatever locks are held.
- * */
+/** Set by tests while no other thread is inside the library; called with whatever locks are
+ * held. */
 extern void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
 /** Non-zero answer: the call fails. */
 extern int (*sn_fault_fn)(enum sn_fault_point point);

@@ -34,8 +34,8 @@ note_damage(handle_store *store, uint64_t slot)
     sn_heap_note_damage(&store->heap, slot);
     uint32_t at = __atomic_fetch_add(&store->damaged_at, 1, __ATOMIC_RELAXED);
     sn_store_relaxed(&store->damaged[at % room], slot);
-    /* Release: who takes it down finds the slot; pairs with the exchange in sn_store_report_noted.
-     * */
+    /* Release: who takes it down finds the slot; pairs with the exchange in
+     * sn_store_report_noted. */
     sn_store_release(&store->damage_noted, 1);
 }
 
@@ -118,8 +118,8 @@ try_take(handle_store *store, void *opaque)
     return sn_cache_refill(&store->caches, sn_cache_self(&store->caches), class_id);
 }
 
-/* Memory that is free, but in the wrong place: idle threads' caches, empty spans and table pages.
- * */
+/* Memory that is free, but in the wrong place: idle threads' caches, empty spans and table
+ * pages. */
 static void
 gather_free_memory(handle_store *store)
 {
@@ -307,8 +307,8 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
     const uintptr_t arena = store->head.arena;
     uint64_t size = 0;
     /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
-     * resize may still succeed (G4). Between two halves of one word no processor keeps that order.
-     * */
+     * resize may still succeed (G4). Between two halves of one word no processor keeps that
+     * order. */
     sn_fence_seq_cst();
     for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
         uint64_t slot = freed->slot; /* and flags: with any, the long way */
@@ -512,8 +512,8 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         if (((word ^ want) & mask) != 0)
             return false;
         uint64_t slot = sn_word_offset(word);
-        /* Acquire: pairs with the release in end_header; a clear header shows that R has changed.
-         * */
+        /* Acquire: pairs with the release in end_header; a clear header shows that R has
+         * changed. */
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
         if (sn_header_is_clear(header)) {
             if (sn_load_acquire(reference) == word)

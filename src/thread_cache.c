@@ -287,8 +287,8 @@ sn_caches_detach(struct sn_caches *caches)
 
 /* ---- refill and flush ------------------------------------------------------------------------ */
 
-/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are its.
- * */
+/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are
+ * its. */
 static bool
 may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
 {

@@ -135,8 +135,8 @@ struct sn_caches {
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
 
 bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap);
-/** The store ends: no thread uses it any more. Caches of living threads are freed by their owners.
- * */
+/** The store ends: no thread uses it any more. Caches of living threads are freed by their
+ * owners. */
 void sn_caches_destroy(struct sn_caches *caches);
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
@@ -152,8 +152,8 @@ sn_cache_self(struct sn_caches *caches)
 
 SN_NOINLINE bool sn_cache_enter_slow(struct sn_thread_cache *cache);
 
-/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave, too.
- * */
+/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave,
+ * too. */
 static inline bool
 sn_cache_enter(struct sn_thread_cache *cache)
 {
@@ -162,8 +162,8 @@ sn_cache_enter(struct sn_thread_cache *cache)
      * it both could miss each other and use the arrays at once. */
     sn_fence_compiler();
     sn_hook(SN_HOOK_CACHE_BUSY, cache);
-    /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are seen.
-     * */
+    /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are
+     * seen. */
     return sn_likely(sn_load_acquire(&cache->held) == 0) || sn_cache_enter_slow(cache);
 }
 

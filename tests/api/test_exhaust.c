@@ -13,8 +13,8 @@ struct use {
     unsigned others;      /* how often another index was issued than the time before */
 };
 
-/* Allocates and frees more often than an index has generations; the first handle must stay stale.
- * */
+/* Allocates and frees more often than an index has generations; the first handle must stay
+ * stale. */
 static struct use
 use_up(handle_store *store, handle_t first)
 {

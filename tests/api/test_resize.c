@@ -133,8 +133,8 @@ no_memory_changes_nothing(void **state)
     assert_int_equal(handle_resize(fixture->store, handle, 4000), 0);
 }
 
-/* Pinned for writing: -EBUSY until the last unpin, also when pinned for reading before and after.
- * */
+/* Pinned for writing: -EBUSY until the last unpin, also when pinned for reading before and
+ * after. */
 static void
 pinned_for_writing_is_busy(void **state)
 {

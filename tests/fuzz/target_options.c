@@ -36,7 +36,7 @@ static const struct option defaults[] = {
     {"defrag.enabled", SWITCH, 0, 1, 0, NULL},
     {"defrag.ignore_bytes", BYTES, 0, 1024 * GIB, MIB, NULL},
     {"defrag.threshold_lower_percent", COUNT, 0, 100, 1, NULL},
-    {"defrag.threshold_upper_percent", COUNT, 0, 100, 2, NULL},
+    {"defrag.threshold_upper_percent", COUNT, 0, 100, 1, NULL},
     {"defrag.cpu_min_percent", COUNT, 1, 100, 5, NULL},
     {"defrag.cpu_max_percent", COUNT, 1, 100, 50, NULL},
     {"defrag.slice_us", COUNT, 50, 100000, 500, NULL},

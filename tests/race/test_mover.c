@@ -83,8 +83,8 @@ act_free(struct race *race)
     section_leave();
 }
 
-/* Things made while the mover stands; with a cache, so that a slot reused at once would be taken.
- * */
+/* Things made while the mover stands; with a cache, so that a slot reused at once would be
+ * taken. */
 static void
 allocate_some(struct race *race)
 {
@@ -258,8 +258,8 @@ act_set_tag(struct race *race)
     race->target->tag = 0xabcdef;
 }
 
-/* ---- a walk: it needs the mover's lock, and waits until the mover has gone on -----------------
- * */
+/* ---- a walk: it needs the mover's lock, and waits until the mover has gone on
+ * ----------------- */
 
 static const struct thing *
 find_thing(const struct race *race, const struct handle_object *object)

@@ -187,8 +187,8 @@ test_visitor_frees_now(void **state)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Thins the second span out, but less than the first: two are to be evacuated, one in each batch.
- * */
+/* Thins the second span out, but less than the first: two are to be evacuated, one in each
+ * batch. */
 static void
 make_two_batches(struct race *race)
 {

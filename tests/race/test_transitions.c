@@ -463,8 +463,8 @@ body_read(struct actor *actor)
     section_leave();
 }
 
-/* Fails when only the grace-period thread purges: seen, the pages stay for as long as the reader.
- * */
+/* Fails when only the grace-period thread purges: seen, the pages stay for as long as the
+ * reader. */
 static void
 test_purge_beside_a_stuck_reader(void **state)
 {

@@ -222,8 +222,8 @@ audit(struct worker *worker)
         audit_keys(heap, &sums);
         audit_others(heap, &sums);
         audit_compaction(heap, &sums);
-        /* twice: the first purge waits for the limbo there is, the last slice may have added some
-         * */
+        /* twice: the first purge waits for the limbo there is, the last slice may have added
+         * some */
         if (handle_defrag_stop(heap->store) || handle_store_purge(heap->store, NULL) ||
             handle_store_purge(heap->store, NULL))
             finding("audit: stop or purge failed");

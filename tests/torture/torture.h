@@ -208,8 +208,8 @@ void key_verify(struct worker *worker, struct key *key, uint64_t name, uint64_t 
                 const void *object);
 /** The key's object is about to be freed: readers that miss it from now on are right. */
 void key_leave(struct key *key);
-/** The key's version has been replaced by the next one (or by absence), which readers see by now.
- * */
+/** The key's version has been replaced by the next one (or by absence), which readers see by
+ * now. */
 void key_advance(struct key *key, bool present);
 
 static inline uint64_t

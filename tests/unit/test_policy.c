@@ -181,7 +181,8 @@ test_schedule(void **state)
     assert_int_equal(sn_policy_due_ns(0, 5 * ms, 1 * ms, 50), 2 * ms);
     /* Woken before it was due: nothing was borrowed. */
     assert_int_equal(sn_policy_due_ns(1100 * ms, 1000 * ms, 1 * ms, 50), 1002 * ms);
-    /* Preempted for a third of the time, slices overslept: half of the time is worked all the same. */
+    /* Preempted for a third of the time, slices overslept: half of the time is worked all the
+     * same. */
     uint64_t due = 1000 * ms, now = due, worked = 0;
     for (int slice = 0; slice < 1000; slice++) {
         uint64_t begin = now;

@@ -37,8 +37,8 @@ void world_free(struct world *world);
 
 /** The header word of a slot of a class. */
 uint64_t *world_header(const struct world *world, uint64_t slot);
-/** Asserts what span.h says of the pool: runs tile the arena and are merged, lists and sums agree.
- * */
+/** Asserts what span.h says of the pool: runs tile the arena and are merged, lists and sums
+ * agree. */
 void assert_pool_sound(const struct world *world);
 /** Asserts what heap.h says of one class: bitmaps, lists, counters. */
 void assert_class_sound(const struct world *world, unsigned class_id);
