@@ -18,7 +18,7 @@ step_above(uint32_t slot)
     return doubling < 1024 ? doubling / 32 : doubling / 16;
 }
 
-/* Shortest span whose pages hold at most 2 % that is no slot. Pages behind the last slot are never
+/* Shortest span whose pages hold at most 1 % that is no slot. Pages behind the last slot are never
  * touched, so that address space alone may go unused. */
 static void
 lay_out_span(struct sn_class *c, uint32_t alignment)
@@ -30,7 +30,7 @@ lay_out_span(struct sn_class *c, uint32_t alignment)
         uint32_t used = c->slots * c->slot_bytes;
         c->pages = (uint32_t)(sn_round_up(c->lead + used, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
         uint32_t waste = (c->pages << SN_PAGE_SHIFT) - used;
-        if (c->slots > 0 && waste * 50 <= used)
+        if (c->slots > 0 && waste * 100 <= used)
             return;
     }
     c->blocks = SN_SPAN_BLOCKS_MAX;
