@@ -6,6 +6,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "hardened.h"
 #include "stats.h"
@@ -269,12 +270,14 @@ check_pool(struct check *check)
 
 /* ---- the ladder ------------------------------------------------------------------------------ */
 
+/* What the mover was refused: a slice that moves nothing takes slots, and gives them back. */
 static bool
 at_rest(const struct handle_stats *a, const struct handle_stats *b)
 {
-    return a->allocs == b->allocs && a->frees == b->frees && a->committed == b->committed &&
-           a->limbo == b->limbo && a->moved_objects == b->moved_objects &&
-           a->thread_cache == b->thread_cache && a->empty_span == b->empty_span;
+    return memcmp(a->refused, b->refused, sizeof(a->refused)) == 0 && a->allocs == b->allocs &&
+           a->frees == b->frees && a->committed == b->committed && a->limbo == b->limbo &&
+           a->moved_objects == b->moved_objects && a->thread_cache == b->thread_cache &&
+           a->empty_span == b->empty_span;
 }
 
 /*
@@ -292,7 +295,9 @@ check_ladder(struct check *check)
         return false;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
     bool rest = sn_stats_fill(store, &stats[0]) == 0 && sn_stats_at_rest(store);
+    sn_hook(SN_HOOK_CHECK_SUMS, &store->caches);
     uint64_t free_bytes = sn_stats_count_free(store);
+    sn_hook(SN_HOOK_CHECK_SUMS, &store->pool);
     uint64_t budget = sn_load_relaxed(&store->budget.committed);
     if (sn_walk(store, count_visit, &count) != 0)
         count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */

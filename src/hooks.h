@@ -33,6 +33,8 @@ enum sn_hook_point {
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
     SN_HOOK_PURGE,          /* purger: a run is in no list, its pages still there (object: pool) */
     SN_HOOK_CHECK_HEADER,   /* checker: before it looks at a header (object: the word) */
+    SN_HOOK_CHECK_SUMS,     /* checker: it has looked who is inside (object: the caches), then
+                               counted free slots (object: the pool) */
     SN_HOOK_POINTS
 };
 

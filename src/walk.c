@@ -97,7 +97,8 @@ walk_block(const struct walk *walk, uint32_t number)
     if (!hold_span(walk, number, &held))
         return 0;
     int result = walk_span(walk, number, &walk->store->classes.of[span->class_id]);
-    if (held)
+    /* Else the visitor forked, this is the child, and its hooks have reopened the span. */
+    if (held && sn_span_state(span) == SN_SPAN_HELD)
         sn_heap_reopen(&walk->store->heap, number, 0, 0);
     return result;
 }

@@ -21,7 +21,7 @@
 
 #define THING_BYTES  1000
 #define THINGS       195 /* three spans full */
-#define STAGES       4
+#define STAGES       6
 #define ACTORS       4
 #define KEPT         4  /* in the span that is evacuated */
 #define TARGET       20 /* index of the target among the things */
