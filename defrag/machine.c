@@ -338,7 +338,8 @@ one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
         d->state = SN_DEFRAG_MOVING;
         return SN_ADVANCE_MORE;
     case SN_DEFRAG_MOVING:
-        if (d->draining) { /* its GP was not after this one's: only a batch called off waits here */
+        if (d->draining) { /* its GP was not after this one's, unless it was called off; or its
+                            * reclaiming was cut short */
             uint64_t before = drain_ticket_locked(d);
             return sn_rcu_is_done(d->store->rcu, before) ? SN_ADVANCE_MORE
                                                          : wait_for(before, ticket);

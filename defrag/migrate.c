@@ -134,7 +134,8 @@ sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, ui
     copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
-    sn_store_relaxed(sn_header_of(&store->pool, to),
+    /* Release: as in sn_object_name; the checker may follow it. */
+    sn_store_release(sn_header_of(&store->pool, to),
                      sn_header_make(store->secret, move->reference, sn_header_slack(header), to));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
@@ -148,7 +149,7 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
      * call-off, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = word;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
-        sn_store_relaxed(sn_header_of(&store->pool, to), 0);
+        sn_store_release(sn_header_of(&store->pool, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
         return why_not(store, move, word, seen);

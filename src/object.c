@@ -207,7 +207,7 @@ give_slot_back(handle_store *store, uint64_t slot)
 void
 sn_object_untake(handle_store *store, uint64_t slot, size_t size)
 {
-    sn_store_relaxed(sn_header_of(&store->pool, slot), 0);
+    sn_store_release(sn_header_of(&store->pool, slot), 0);
     count_free(store, slot, size);
     if (store->hardened)
         sn_poison_write(store, slot);

@@ -294,7 +294,8 @@ struct handle_store_options {
                                   A store at rest is compacted once more, down to a quarter of this
                                   and of the next */
         uint32_t threshold_lower_percent; /**< compaction starts when waste exceeds this share of
-                                             the live spans: 0 to 100, not above upper. Default 1 */
+                                             the live spans: 0 to 100, not above upper (raise that
+                                             first). Default 1 */
         uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent; between
                                              the two thresholds the effort grows linearly: 0 to 100.
                                              Default 1: no such range */
