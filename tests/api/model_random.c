@@ -138,7 +138,7 @@ moved_objects(handle_store *store)
 static void
 move_something(handle_store *store)
 {
-    enum { OBJECTS = 96, KEPT_EACH = 8 };
+    enum { OBJECTS = 512, KEPT_EACH = 8 }; /* several of the longest spans */
     handle_t handles[OBJECTS];
     thread_check(handle_store_set(store, "max_bytes", "0") == 0);
     for (unsigned i = 0; i < OBJECTS; i++) {
