@@ -189,6 +189,7 @@ pins_are_inherited(void **state)
     populate(fixture);
     section_enter();
     const void *pinned = handle_pin(fixture->store, forked.handles[9]);
+    assert_non_null(pinned);
     section_leave();
     assert_child_succeeds(fork_stores(&fixture->store, 1, child_destroys_pinned, &forked));
     assert_filled(pinned, 9, 9);

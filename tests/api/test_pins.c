@@ -70,6 +70,7 @@ pin_for_writing(void **state)
     handle_t handle = make_object(fixture->store, 300, 1);
     section_enter();
     void *object = handle_pin_mut(fixture->store, handle);
+    assert_non_null(object);
     section_leave();
     for (unsigned round = 2; round < 6; round++) {
         fill(object, 300, round);

@@ -142,10 +142,12 @@ pinned_for_writing_is_busy(void **state)
     handle_t handle = make_object(fixture->store, 150, 1);
     section_enter();
     const void *first = handle_pin(fixture->store, handle);
+    assert_non_null(first);
     assert_int_equal(handle_resize(fixture->store, handle, 151), 0);
     handle_unpin(fixture->store, first);
     assert_int_equal(handle_resize(fixture->store, handle, 150), 0);
     const void *reading = handle_pin(fixture->store, handle);
+    assert_non_null(reading);
     void *writing = handle_pin_mut(fixture->store, handle);
     assert_ptr_equal(writing, reading);
     section_leave();
@@ -170,6 +172,7 @@ pinned_for_reading_keeps_the_old_bytes(void **state)
     handle_t handle = make_object(fixture->store, 150, 1);
     section_enter();
     const void *pinned = handle_pin(fixture->store, handle);
+    assert_non_null(pinned);
     section_leave();
     assert_int_equal(handle_resize(fixture->store, handle, 20000), 0);
     section_enter();

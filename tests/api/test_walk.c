@@ -241,6 +241,7 @@ clear_with_pins(void **state)
     populate(fixture->store);
     section_enter();
     const void *pinned = handle_pin(fixture->store, handles[4]);
+    assert_non_null(pinned);
     section_leave();
     assert_int_equal(handle_store_clear(fixture->store), 0);
     grace_period();
