@@ -192,6 +192,13 @@ close_next_locked(struct sn_defrag *d)
     }
 }
 
+static uint64_t
+request_locked(struct sn_defrag *d)
+{
+    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    return sn_rcu_request(d->store->rcu);
+}
+
 /* The grace period of step 6 is asked for when the next batch needs that of step 2, and is the
  * same; or when nothing else is left to do. */
 static void
@@ -211,10 +218,8 @@ static uint64_t
 drain_ticket_locked(struct sn_defrag *d)
 {
     struct sn_batch *batch = &d->batch[d->current ^ 1];
-    if (batch->ticket == 0) {
-        batch->ticket = sn_rcu_request(d->store->rcu);
-        sn_owner_add(&d->evacuation.totals.grace_periods, 1);
-    }
+    if (batch->ticket == 0)
+        batch->ticket = request_locked(d);
     return batch->ticket;
 }
 
@@ -248,8 +253,7 @@ mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
         return false;
     sn_caches_take_slots(&d->store->caches, true, false, NULL);
     batch->span_at = 0;
-    batch->ticket = sn_rcu_request(d->store->rcu);
-    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    batch->ticket = request_locked(d);
     struct sn_batch *before = &d->batch[d->current ^ 1];
     if (d->draining && before->ticket == 0)
         before->ticket = batch->ticket;
@@ -370,11 +374,11 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 {
     sn_assert_locked(&d->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
-    uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     if (d->paused > 0) {
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
         return SN_ADVANCE_NOTHING;
     }
+    uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     sn_add_relaxed(&d->store->caches.workers, 1);
     follow_waste_locked(d);
     settle_lingering_locked(d);

@@ -161,12 +161,13 @@ work_once(struct sn_defrag *d)
     if (must_rest(d))
         return;
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
-    uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
+    uint64_t begin = sn_os_now_ns();
     sn_lock(&d->lock);
+    uint64_t worked_before = d->evacuation.totals.cpu_ns;
     enum sn_advance advance = sn_defrag_advance_online_locked(d, begin + slice_ns, &ticket);
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
+    uint64_t work_ns = d->evacuation.totals.cpu_ns - worked_before;
     sn_defrag_unlock_and_report(d, true);
-    uint64_t work_ns = sn_os_thread_cpu_ns() - begin_cpu;
     if (advance == SN_ADVANCE_NOTHING)
         idle(d);
     if (advance == SN_ADVANCE_WAIT)
