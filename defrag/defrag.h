@@ -77,7 +77,7 @@ struct sn_defrag {
     bool exiting;   /* it has wound down and ends: the first of those who stop it joins */
     bool joined;    /* that one has been found */
     bool ended;     /* the store is being destroyed: no thread is started any more */
-    uint64_t stops; /* how often it has wound down */
+    uint64_t stops; /* how often it has wound down or been joined */
     pthread_t thread;
 };
 

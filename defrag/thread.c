@@ -255,6 +255,7 @@ join_thread_locked(struct sn_defrag *d)
     pthread_join(d->thread, NULL);
     sn_lock(&d->wake_lock);
     d->running = d->stopping = d->exiting = d->joined = false;
+    d->stops++; /* who waits for this thread's end sees it, even if the next one runs by then */
     pthread_cond_broadcast(&d->wake);
 }
 

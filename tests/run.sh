@@ -121,11 +121,18 @@ build()
         cmake --build --preset "$preset" --parallel "$jobs"
 }
 
-# run_tests PRESET: the tests that its test preset names.
+# run_tests PRESET: the tests that its test preset names. What a failed one said last is kept, for
+# the end of the run: the stages that follow say much.
 run_tests()
 {
     note "Testing build/$1"
-    $launcher ctest --preset "$1" --parallel "$jobs"
+    $launcher ctest --preset "$1" --parallel "$jobs" && return
+    log=build/$1/Testing/Temporary
+    sed -n 's/^[0-9]*://p' "$log/LastTestsFailed.log" 2>/dev/null | while read -r test; do
+        printf '\n==> Failed in build/%s: %s\n' "$1" "$test"
+        sed -n "\\|^[0-9/]* Testing: $test\$|,\\|^<end of output>|p" "$log/LastTest.log" | tail -n 60
+    done >>"$failures"
+    return 1
 }
 
 stage_lint()
@@ -260,6 +267,8 @@ done
 
 failed=
 launcher=
+failures=$(mktemp)
+trap 'rm -f "$failures"' EXIT
 for stage in lint debug valgrind asan tsan integer clang coverage main; do
     wanted "$stage" || continue
     step "Stage $stage"
@@ -276,6 +285,7 @@ for stage in lint debug valgrind asan tsan integer clang coverage main; do
 done
 
 [ -z "$failed" ] || {
+    cat "$failures"
     printf 'run.sh: failed:%s\n' "$failed" >&2
     exit 1
 }

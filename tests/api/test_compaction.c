@@ -352,6 +352,50 @@ toggled_under_load(void **state)
     free(stats);
 }
 
+struct rounds {
+    handle_store *store;
+    pthread_barrier_t barrier;
+};
+
+static void
+start_or_stop(void *arg, unsigned index)
+{
+    struct rounds *rounds = arg;
+    for (unsigned i = scaled(4000); i > 0; i--) {
+        wait_begin();
+        pthread_barrier_wait(&rounds->barrier);
+        wait_end();
+        int result = index ? handle_defrag_stop(rounds->store) : handle_defrag_start(rounds->store);
+        thread_check(result == 0);
+    }
+}
+
+/* Every stop returns, also one that finds the thread of an earlier stop gone and another started
+ * before it could look: it hung for ever where only a thread that winds down was counted, not one
+ * that was joined. The last call holds. */
+static void
+starts_and_stops_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    bool enabled;
+    struct rounds rounds = {.store = fixture->store};
+    assert_int_equal(pthread_barrier_init(&rounds.barrier, NULL, 4), 0);
+    run_threads(4, start_or_stop, &rounds);
+    pthread_barrier_destroy(&rounds.barrier);
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_int_equal(stats->idle_reason, HANDLE_IDLE_DISABLED);
+    free(stats);
+    assert_int_equal(handle_defrag_start(fixture->store), 0);
+    do {
+        grace_period();
+        stats = take_stats(fixture->store);
+        enabled = stats->idle_reason != HANDLE_IDLE_DISABLED;
+        free(stats);
+    } while (!enabled);
+    assert_clean(fixture->store);
+}
+
 int
 group_compaction(void)
 {
@@ -369,6 +413,7 @@ group_compaction_threads(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(toggled_under_load),
+        STORE_TEST(starts_and_stops_at_once),
     };
     return cmocka_run_group_tests_name("compaction_threads", tests, NULL, NULL);
 }
