@@ -130,7 +130,8 @@ run_tests()
     log=build/$1/Testing/Temporary
     sed -n 's/^[0-9]*://p' "$log/LastTestsFailed.log" 2>/dev/null | while read -r test; do
         printf '\n==> Failed in build/%s: %s\n' "$1" "$test"
-        sed -n "\\|^[0-9/]* Testing: $test\$|,\\|^<end of output>|p" "$log/LastTest.log" | tail -n 60
+        sed -n "\\|^[0-9/]* Testing: $test\$|,\\|^<end of output>|p" "$log/LastTest.log" |
+            tail -n 60
     done >>"$failures"
     return 1
 }
