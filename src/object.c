@@ -128,30 +128,41 @@ gather_free_memory(handle_store *store)
     sn_pool_make_room(&store->pool, UINT64_MAX);
 }
 
+/* Whether memory below the limit is on its way: from limbo, or from spans being emptied. */
+static bool
+memory_comes(handle_store *store, size_t size)
+{
+    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
+    bool compacting = max != 0 && sn_defrag_press(store);
+    return max != 0 && size < max && !store->forked &&
+           (compacting || sn_store_limbo(store) > size + SN_PAGE_BYTES);
+}
+
 uint64_t
 sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_store *, void *),
                  void *opaque)
 {
     gather_free_memory(store);
     uint64_t found = attempt(store, opaque);
-    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
-    if (!found && max != 0 && store->options.pressure) {
+    if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
         store->options.pressure(store->options.opaque, store, size);
         found = attempt(store, opaque);
     }
-    if (found)
-        return found;
-    bool compacting = max != 0 && sn_defrag_press(store);
-    if (max != 0 && size < max && !store->forked &&
-        (compacting || sn_store_limbo(store) > size + SN_PAGE_BYTES)) {
+    if (!found && memory_comes(store, size)) {
         sn_rcu_nudge(store->rcu, true);
         sn_add_relaxed(&store->alloc_retries, 1);
         errno = EAGAIN;
-    } else {
+        return 0;
+    }
+    if (!found) { /* what was on its way may have come since the attempt */
+        gather_free_memory(store);
+        found = attempt(store, opaque);
+    }
+    if (!found) {
         sn_add_relaxed(&store->alloc_failures, 1);
         errno = ENOMEM;
     }
-    return 0;
+    return found;
 }
 
 uint64_t

@@ -81,8 +81,10 @@ on_hook(enum sn_hook_point point, const void *object)
         if (__atomic_load_n(&stage->state, __ATOMIC_ACQUIRE) == STAGE_ARMED &&
             stage->point == point && (!stage->object || stage->object == object) &&
             __atomic_compare_exchange_n(&stage->state, &armed, STAGE_STANDS, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
             stop_here(stage);
+            return; /* a stage armed meanwhile is for who comes by next */
+        }
     }
 }
 

@@ -496,6 +496,82 @@ test_purge_beside_a_stuck_reader(void **state)
     ground_settle(race);
 }
 
+/* ---- limbo beside an allocation at the limit ------------------------------------------------- */
+
+/* Allocates until there is no room any more. Result: how many. */
+static unsigned
+use_up(struct race *race, handle_t *handles, unsigned most)
+{
+    unsigned count = 0;
+    sn_store_relaxed(&race->store->budget.max_bytes, race->store->budget.committed);
+    while (count < most && (handles[count] = handle_alloc(race->store, THING_BYTES)) != HANDLE_NULL)
+        count++;
+    assert_in_range(count, 1, most - 1);
+    assert_int_equal(errno, ENOMEM);
+    return count;
+}
+
+/* The grace-period thread stands behind its grace period, with what these frees have put in
+ * limbo; a first free keeps it busy until they are all made. */
+static struct stage *
+limbo_stands(struct race *race)
+{
+    struct stage *first = stage_arm(race, SN_HOOK_GP_END, NULL);
+    thing_free(race, race->target);
+    stage_wait(first);
+    for (unsigned i = THINGS - 20; i < THINGS; i++) {
+        if (race->things[i].live)
+            thing_free(race, &race->things[i]);
+    }
+    struct stage *second = stage_arm(race, SN_HOOK_GP_END, NULL);
+    stage_go(first);
+    stage_wait(second);
+    return second;
+}
+
+/* result: errno. */
+static void
+body_alloc(struct actor *actor)
+{
+    errno = 0;
+    actor->handle = handle_alloc(actor->race->store, THING_BYTES);
+    actor->result = errno;
+}
+
+/*
+ * An allocation has found no room; before it asks whether some is on its way, all of that has come.
+ * Fails when it does not look for room once more: seen, ENOMEM beside free slots.
+ */
+static void
+test_limbo_comes_back_beside_an_allocation(void **state)
+{
+    struct race *race = *state;
+    handle_t handles[THINGS];
+    ground_make(race, false);
+    unsigned count = use_up(race, handles, THINGS - 1);
+    struct stage *limbo = limbo_stands(race);
+    handles[count] = handle_alloc(race->store, THING_BYTES); /* what the first free gave back */
+    assert_int_not_equal(handles[count++], HANDLE_NULL);
+    struct stage *gathers = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
+    struct actor *allocator = actor_start(race, body_alloc);
+    stage_wait(gathers);
+    struct stage *asks = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL); /* how much is in limbo */
+    stage_go(gathers);
+    stage_wait(asks);
+    stage_go(limbo);
+    while (sn_load_relaxed(&race->store->caches.limbo_bytes) > 0)
+        nap();
+    stage_go(asks);
+    actor_join(allocator);
+    assert_int_equal(allocator->result, 0);
+    assert_int_equal(handle_free(race->store, allocator->handle), 0);
+    sn_store_relaxed(&race->store->budget.max_bytes, 0);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(handle_free(race->store, handles[i]), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 /* ---- spans that linger ----------------------------------------------------------------------- */
 
 /* Frees an object of the span that is evacuated into its cache, then stands inside that. */
@@ -601,6 +677,7 @@ main(void)
         RACE_TEST(test_fork_beside_a_taker),
         RACE_TEST(test_walk_beside_trims),
         RACE_TEST(test_purge_beside_a_stuck_reader),
+        RACE_TEST(test_limbo_comes_back_beside_an_allocation),
         RACE_TEST(test_lingering_span_waits_for_grace_periods),
         RACE_TEST(test_lingering_span_is_given_up),
     };
