@@ -181,11 +181,14 @@ check_damage(struct race *race, unsigned bit)
     ground_verify(race);
 }
 
+/* A bit whose change leaves check bits: without any, the slot would have no object. */
 static void
 test_damaged_check_bits(void **state)
 {
-    ground_make(*state, false);
-    check_damage(*state, 3);
+    struct race *race = *state;
+    ground_make(race, false);
+    uint64_t header = *(const uint64_t *)(const void *)(race->from - SN_HEADER_BYTES);
+    check_damage(race, (header & SN_HEADER_CHECK) == 1 << 3 ? 4 : 3);
 }
 
 /* Fails (in a crash, mostly) when a header is followed before it is checked. */
