@@ -225,14 +225,18 @@ background_thread(void **state)
     free(stats);
     assert_int_equal(handle_defrag_start(fixture->store), 0);
     assert_int_equal(handle_defrag_start(fixture->store), 0); /* also when it runs */
+    uint64_t passes;
     do {
         grace_period();
         assert_int_equal(handle_defrag_estimate(fixture->store, &report), 0);
-    } while (report.recoverable_bytes >= 2 * MIB);
+        stats = take_stats(fixture->store);
+        passes = stats->passes;
+        free(stats);
+    } while (report.recoverable_bytes >= 2 * MIB || passes == 0); /* 0: the first ends just now */
     assert_true(store_digest(fixture->store) == digest);
     assert_contents(fixture->store);
     stats = take_stats(fixture->store);
-    assert_true(stats->moved_objects > moved && stats->passes > 0 && stats->slice.count > 0);
+    assert_true(stats->moved_objects > moved && stats->slice.count > 0);
     assert_true(stats->compaction_released > 0 && stats->moved_per_released_permille > 0);
     free(stats);
 }

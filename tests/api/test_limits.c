@@ -69,12 +69,14 @@ enomem_at_the_limit(void **state)
 }
 
 /* All is in limbo, and this thread's own section keeps it there: EAGAIN, not ENOMEM; after the
- * section reclaim waits, and the allocation succeeds. */
+ * section reclaim waits, and the allocation succeeds. Without a mover, which may just then keep
+ * spans closed that have become empty. */
 static void
 eagain_while_limbo_is_full(void **state)
 {
     struct fixture *fixture = *state;
     fixture->options.max_bytes = 16 * MIB;
+    fixture->options.defrag.enabled = false;
     fixture_reopen(fixture);
     struct filled filled = fill_up(fixture->store, 240);
     section_enter();
@@ -367,7 +369,8 @@ static void
 purge_gives_back(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->options.purge_delay_ms = -1; /* only by request */
+    fixture->options.purge_delay_ms = -1;    /* only by request */
+    fixture->options.defrag.enabled = false; /* what the mover keeps closed cannot be given back */
     fixture_reopen(fixture);
     static handle_t handles[40000];
     for (unsigned i = 0; i < 40000; i++)
@@ -410,28 +413,40 @@ purge_without_delay(void **state)
     }
 }
 
-/* A thread's cache is bounded by the option; 0 caches nothing. */
+/* Fills the thread's cache as far as it goes. Result: bytes in it. */
+static uint64_t
+fill_cache(handle_store *store)
+{
+    static handle_t handles[20000];
+    section_enter();
+    for (unsigned i = 0; i < 20000; i++)
+        handles[i] = handle_alloc(store, i % 500);
+    for (unsigned i = 0; i < 20000; i++)
+        assert_int_equal(handle_free_now(store, handles[i]), 0);
+    section_leave();
+    struct handle_stats *stats = take_stats(store);
+    uint64_t bytes = stats->thread_cache;
+    free(stats);
+    return bytes;
+}
+
+/* A thread's cache is bounded by the option; 0 caches nothing. (That of a thread which is held up
+ * before it looks may have been taken back as idle: then once more.) */
 static void
 thread_cache_is_bounded(void **state)
 {
     struct fixture *fixture = *state;
     static const uint64_t bounds[] = {0, 10000, 100000, MIB};
-    static handle_t handles[20000];
     assert_int_equal(handle_defrag_stop(fixture->store), 0);
     for (unsigned b = 0; b < 4; b++) {
         char value[32];
         snprintf(value, sizeof(value), "%llu", (unsigned long long)bounds[b]);
         set_option(fixture->store, "thread_cache_bytes", value);
-        section_enter();
-        for (unsigned i = 0; i < 20000; i++)
-            handles[i] = handle_alloc(fixture->store, i % 500);
-        for (unsigned i = 0; i < 20000; i++)
-            assert_int_equal(handle_free_now(fixture->store, handles[i]), 0);
-        section_leave();
-        struct handle_stats *stats = take_stats(fixture->store);
-        assert_true(stats->thread_cache <= bounds[b]);
-        assert_true(bounds[b] == 0 || stats->thread_cache > 0);
-        free(stats);
+        uint64_t cached = 0;
+        for (unsigned turns = 0; turns < 100 && cached == 0; turns++)
+            cached = fill_cache(fixture->store);
+        assert_true(cached <= bounds[b]);
+        assert_true(bounds[b] == 0 || cached > 0);
         handle_thread_detach(fixture->store);
     }
 }
