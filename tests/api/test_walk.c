@@ -203,6 +203,28 @@ each_refuses_to_wait_for_itself(void **state)
     free_cells(fixture->store);
 }
 
+static int
+check_at_visit(void *opaque, const struct handle_object *object)
+{
+    struct visit *visit = opaque;
+    (void)object;
+    assert_int_equal(handle_store_check(visit->store, print_violation, NULL), 0);
+    return ++visit->visits == 2;
+}
+
+/* The checker has to do without a walk of its own. Fails when it takes a refused one for a walk
+ * that found nothing: seen, "a walk finds 0 objects". */
+static void
+each_may_check(void **state)
+{
+    struct fixture *fixture = *state;
+    struct visit visit = {.store = fixture->store};
+    populate(fixture->store);
+    assert_int_equal(handle_store_each(fixture->store, check_at_visit, &visit), 1);
+    assert_int_equal(visit.visits, 2);
+    free_cells(fixture->store);
+}
+
 static void
 clear_frees_handles_and_leaves_cells(void **state)
 {
@@ -329,6 +351,7 @@ group_walk(void)
         STORE_TEST(each_may_free),
         STORE_TEST(each_ends_though_the_visitor_allocates),
         STORE_TEST(each_refuses_to_wait_for_itself),
+        STORE_TEST(each_may_check),
         STORE_TEST(clear_frees_handles_and_leaves_cells),
         STORE_TEST(clear_with_pins),
     };

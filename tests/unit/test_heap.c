@@ -699,6 +699,21 @@ test_damage_is_noted_for_good(void **state)
     assert_class_sound(f.world, class_for(f.world, CLASS_OF));
 }
 
+/* A large object's span has no class, nor flags of one. Fails when it is not told apart: seen, a
+ * class beyond the last is looked for. */
+static void
+test_damage_of_a_large_object(void **state)
+{
+    struct world *world = *state;
+    bool zero;
+    uint64_t slot = sn_heap_take_large(&world->heap, 100000, 0, &zero);
+    const struct sn_span *span = sn_span_at(&world->pool, slot);
+    struct sn_span before = *span;
+    sn_heap_note_damage(&world->heap, slot);
+    assert_memory_equal(span, &before, sizeof(before));
+    sn_heap_put_large(&world->heap, slot);
+}
+
 /* ---- at the limit ---------------------------------------------------------------------------- */
 
 static unsigned purges_seen;
@@ -866,6 +881,7 @@ main(void)
         HEAP_TEST(test_large_objects_that_do_not_fit),
         HEAP_TEST(test_freed_bytes_wake),
         HEAP_TEST(test_damage_is_noted_for_good),
+        HEAP_TEST(test_damage_of_a_large_object),
         HEAP_TEST(test_no_lock_while_the_kernel_is_asked),
         HEAP_TEST(test_random_sequence),
     };
