@@ -291,13 +291,15 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
         sn_object_report_damage(store, slot, "relocate");
         return -EINVAL;
     }
-    /* Release: as in sn_object_name. */
+    /* At any moment the header names a cell that names the slot (G6). Release: as alloc's, what was
+     * written into the object comes before it. */
+    sn_store_release(&to->word, word);
+    sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, slot));
+    /* Release: whoever finds `to` in the header finds it filled. */
     sn_store_release(header_word,
                      sn_header_make(store->secret, &to->word, sn_header_slack(header), slot));
-    /* Release: orders the header before the word, as alloc does. */
-    sn_store_release(&to->word, word);
     sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
-    /* Release: whoever finds `from` empty because of this finds `to` filled. */
+    /* Release: whoever finds `from` empty because of this finds `to` filled, and in the header. */
     sn_store_release(&from->word, 0);
     return 0;
 }

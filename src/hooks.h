@@ -26,7 +26,8 @@ enum sn_hook_point {
     SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
     SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
     SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
-    SN_HOOK_RELOCATE,       /* relocate: between `to` and `from` */
+    SN_HOOK_RELOCATE_TO,    /* relocate: between `to` and the header */
+    SN_HOOK_RELOCATE,       /* relocate: between the header and `from` */
     SN_HOOK_CACHE_BUSY,     /* thread cache: owner is busy, before it looks for the taker's flag */
     SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */
     SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
@@ -35,6 +36,7 @@ enum sn_hook_point {
     SN_HOOK_CHECK_HEADER,   /* checker: before it looks at a header (object: the word) */
     SN_HOOK_CHECK_SUMS,     /* checker: it has looked who is inside (object: the caches), then
                                counted free slots (object: the pool) */
+    SN_HOOK_WALK_HEADER,    /* walk: it has read a header, not yet the word (object: the word) */
     SN_HOOK_POINTS
 };
 

@@ -532,7 +532,7 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
             continue;         /* replaced or moved meanwhile */
         }
         if (sn_header_is_sound(store->secret, header, slot)) {
-            /* It names R, or, just being relocated, the cell that R's object goes to. */
+            /* It names R, or, just being relocated, the other cell of R's object. */
             *size = sn_object_size(store, slot, header);
             if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
                 return true;

@@ -78,11 +78,13 @@
  *      looked at again after the grace period, before the slot is reclaimed. update_begin
  *      pins the version it saw until commit or abort, so a mere move is never a conflict.
  * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
- *      header, `to`, `from`. Emptying a cell (free, relocate's `from`) changes the slot's header
- *      before the call returns; its memory stays readable and is written only as a cell
- *      for a grace period after that, and after the commit or abort of any update on it. So: free
- *      the cell at unlinking, then call_rcu the structure around it. Cells are not copied by memcpy
- *      and do not lie inside an object of this store.
+ *      `to`, header, `from`: the header always names a cell that names the slot, and who follows
+ *      it finds no object only if the cell has changed in between: read the header again. A mark
+ *      of `from` meanwhile is dropped in step 3. Emptying a cell (free, relocate's `from`) changes
+ *      the slot's header before the call returns; its memory stays readable and is written only as
+ *      a cell for a grace period after that, and after the commit or abort of any update on it.
+ *      So: free the cell at unlinking, then call_rcu the structure around it. Cells are not copied
+ *      by memcpy and do not lie inside an object of this store.
  * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
  *      writer and leaves LIVE.
  * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the

@@ -9,21 +9,31 @@
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
- * follow a header to its word. */
+ * follow a header to its word. One that is just being relocated is found by looking again,
+ * until neither header nor word have changed (G6). */
 static bool
 find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
-    /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
-    uint64_t header = sn_load_acquire(header_word);
-    if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
-        return false;
-    uint64_t *reference = sn_header_reference(header);
-    /* Acquire: orders the object's contents before the visitor's reads. */
-    uint64_t word = sn_load_acquire(reference);
-    if (!sn_word_has_object(word) || sn_word_offset(word) != slot)
-        return false;
-    *found = (struct sn_found){reference, word, slot, header};
-    return true;
+    uint64_t last_header = 0, last_word = 0;
+    for (;;) {
+        /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
+        uint64_t header = sn_load_acquire(header_word);
+        if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
+            return false;
+        uint64_t *reference = sn_header_reference(header);
+        sn_hook(SN_HOOK_WALK_HEADER, reference);
+        /* Acquire: orders the object's contents before the visitor's reads, and the header of an
+         * object that was relocated away before the next look. */
+        uint64_t word = sn_load_acquire(reference);
+        if (sn_word_has_object(word) && sn_word_offset(word) == slot) {
+            *found = (struct sn_found){reference, word, slot, header};
+            return true;
+        }
+        if (header == last_header && word == last_word)
+            return false;
+        last_header = header;
+        last_word = word;
+    }
 }
 
 struct walk {

@@ -7,6 +7,7 @@
  * walker follows headers under the mover's lock, as handle_store_each and _check do.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
+ * a walker finds what is live throughout its look;
  * a resolved object is not reused; a pinned slot is not reclaimed; each slot is reclaimed once.
  *
  * Seeded bugs, beside mover.inc's and pin.inc's: BUG_40 relocate does not make `from` LIVE first;
@@ -14,7 +15,8 @@
  * set_tag stores after loading MOVING; BUG_43 cell memory goes although an update is pending;
  * BUG_44 free stores after loading MOVING; BUG_45 the header of a pinned slot is cleared only by
  * its last unpin; BUG_46 a failed commit clears the header in a later section; BUG_47 cell memory
- * goes without a grace period.
+ * goes without a grace period; BUG_48 relocate writes the header before `to`; BUG_49 a walker looks
+ * only once.
  */
 #ifndef OPS
 #define OPS 2
@@ -141,8 +143,13 @@ inline relocate(from, to, w, s, ok)
     make_live(from, w, ok);
 #endif
     s = SLOT(w);
+#ifdef BUG_48
     hdr[s] = HEADER(to, 0);
     d_step { R[to] = WORD(GEN(w), LIVE, s); tag[to] = tag[from]; content[to] = content[from] }
+#else
+    d_step { R[to] = WORD(GEN(w), LIVE, s); tag[to] = tag[from]; content[to] = content[from] }
+    hdr[s] = HEADER(to, 0);
+#endif
     d_step { R[from] = 0; tag[from] = 0; content[from] = 0 }
 }
 
@@ -343,20 +350,46 @@ proctype pinner()
     fi
 }
 
-/* Follows every slot's header once. */
+/* Whether slot s has an object that a cell names. */
+#define NAMES(c, s) (mem[c] == ALIVE && STATE(R[c]) != FREE && SLOT(R[c]) == s)
+#define LIVES(s)    (NAMES(0, s) || NAMES(1, s))
+
+/* Follows every slot's header, again for as long as header or word change. */
 proctype walker()
 {
-    byte s, h, w;
+    byte s, h, w, o, last_h, last_w;
     do
     :: s < SLOTS ->
         section_enter();
-        atomic { !mover_lock -> mover_lock = 1 }
-        h = hdr[s];
-        if
-        :: h != 0 -> load(NAMED_BY(h), w)
-        :: else
-        fi;
-        atomic { mover_lock = 0; h = 0; w = 0; s++; section_leave() }
+        atomic {
+            !mover_lock -> mover_lock = 1;
+            if
+            :: LIVES(s) -> o = owner[s]
+            :: else
+            fi
+        }
+        do
+        :: h = hdr[s];
+            if
+            :: h == 0 -> break
+            :: else
+            fi;
+            load(NAMED_BY(h), w);
+            if
+            :: STATE(w) != FREE && SLOT(w) == s -> o = 0; break /* found */
+#ifdef BUG_49
+            :: else -> break
+#else
+            :: !(STATE(w) != FREE && SLOT(w) == s) && h == last_h && w == last_w -> break
+            :: else -> last_h = h; last_w = w
+#endif
+            fi
+        od;
+        atomic {
+            assert(o == 0 || !LIVES(s) || owner[s] != o);
+            mover_lock = 0; h = 0; w = 0; o = 0; last_h = 0; last_w = 0; s++;
+            section_leave()
+        }
     :: else -> break
     od
 }

@@ -119,6 +119,8 @@ cell      44  -DOPS=1
 cell      45  -DOPS=1 -DPINNERS=1
 cell      46  -DOPS=3
 cell      47  -DOPS=1
+cell      48  -DOPS=1 -DWALKERS=1
+cell      49  -DOPS=1 -DWALKERS=1
 takeback  50  -DOPS=3
 takeback  51  -DOPS=3
 takeback  52  -DOPS=3

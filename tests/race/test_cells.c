@@ -168,7 +168,7 @@ static struct actor *
 stand_relocating(struct race *race, enum sn_hook_point point, struct stage **stage)
 {
     const void *object =
-        point == SN_HOOK_RELOCATE ? (const void *)race->from : &race->target->cell.word;
+        point == SN_HOOK_MUT_LOADED ? &race->target->cell.word : (const void *)race->from;
     *stage = stage_arm(race, point, object);
     struct actor *actor = actor_new(race, body_relocate);
     actor->cell = &race->things[THINGS].cell;
@@ -227,9 +227,9 @@ count_target(void *opaque, const struct handle_object *object)
 }
 
 /*
- * Between `to` and `from` both name the object: readers of either find it, sizes are right, a walk
- * meets it once. Fails when a size is taken from nothing but a header that names the very cell: the
- * reader of `from` would be told of damage.
+ * Between the header and `from` both cells name the object: readers of either find it, sizes are
+ * right, a walk meets it once. Fails when a size is taken from nothing but a header that names the
+ * very cell: the reader of `from` would be told of damage.
  */
 static void
 test_relocate_seen_by_readers(void **state)
@@ -251,6 +251,78 @@ test_relocate_seen_by_readers(void **state)
     release(stage, actor);
     assert_int_equal(actor->result, 0);
     note_relocated(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Between `to` and the header: a walk meets the object, once. Fails when the header is written
+ * before `to`: seen, it names an empty cell, and the walk passes the object by. */
+static void
+test_relocate_seen_by_a_walk(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
+    assert_int_equal(handle_store_each(race->store, count_target, race), 0);
+    assert_int_equal(race->actors[0].size, 1);
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+static void
+body_walk(struct actor *actor)
+{
+    actor->result = handle_store_each(store_of(actor), count_target, actor->race);
+}
+
+/* A walk has found the header naming `from`; when it looks there, the object has gone on to `to`.
+ * Fails when it does not read the header again: seen, the object is passed by. */
+static void
+test_relocate_beside_a_walk(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, true);
+    struct stage *stage = stage_arm(race, SN_HOOK_WALK_HEADER, &race->target->cell.word);
+    struct actor *walker = actor_start(race, body_walk);
+    stage_wait(stage);
+    section_enter();
+    assert_int_equal(
+        handle_cell_relocate(race->store, &race->target->cell, &race->things[THINGS].cell), 0);
+    section_leave();
+    release(stage, walker);
+    assert_int_equal(walker->result, 0);
+    assert_int_equal(race->actors[0].size, 1);
+    note_relocated(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* The mark finds the header naming `from`, though `to` is filled: it is dropped. */
+static void
+test_relocate_then_marked_before_the_header(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    ground_make(race, true);
+    handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
+    mark_target(race);
+    assert_true(sn_word_is_moving(from->word));
+    assert_false(sn_word_is_moving(to->word));
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+    assert_int_equal(from->word, 0);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    assert_int_equal(from->word, 0);
+    assert_ptr_equal(thing_address(race, race->target), race->from);
     ground_verify(race);
     ground_settle(race);
 }
@@ -407,6 +479,9 @@ main(void)
         RACE_TEST(test_free_now_then_the_same_cell),
         RACE_TEST(test_relocate_loaded_then_marked),
         RACE_TEST(test_relocate_seen_by_readers),
+        RACE_TEST(test_relocate_seen_by_a_walk),
+        RACE_TEST(test_relocate_beside_a_walk),
+        RACE_TEST(test_relocate_then_marked_before_the_header),
         RACE_TEST(test_relocate_then_marked),
         RACE_TEST(test_resize_copied_then_marked),
         RACE_TEST(test_commit_header_then_new_tag),
