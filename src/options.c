@@ -102,6 +102,17 @@ set_number(struct handle_store_options *values, const struct option *option, int
     }
 }
 
+/* NULL: there is none. */
+static const struct option *
+find(const char *name)
+{
+    for (size_t i = 0; name && i < OPTION_COUNT; i++) {
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    }
+    return NULL;
+}
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static int
@@ -133,20 +144,30 @@ check_number(const struct handle_store_options *values, const struct option *opt
                   option->name, value, option->low, option->high, option->unit);
 }
 
+/* Two percentages out of order. set: the one that was set, which is blamed; NULL: both were. */
 static int
-check_pairs(const struct handle_store_options *values)
+refuse_pair(const struct handle_store_options *values, const struct option *set,
+            const struct option *lower, const struct option *upper)
+{
+    int64_t low = get_number(values, lower), high = get_number(values, upper);
+    if (set == upper)
+        return refuse(values,
+                      "option %s: %" PRId64 " is out of range: %s (%" PRId64 ") to %" PRId64 "%s",
+                      upper->name, high, lower->name, low, upper->high, upper->unit);
+    return refuse(values,
+                  "option %s: %" PRId64 " is out of range: %" PRId64 " to %s (%" PRId64 ")%s",
+                  lower->name, low, lower->low, upper->name, high, lower->unit);
+}
+
+static int
+check_pairs(const struct handle_store_options *values, const struct option *set)
 {
     if (values->defrag.threshold_lower_percent > values->defrag.threshold_upper_percent)
-        return refuse(values,
-                      "option defrag.threshold_lower_percent: %u is out of range: 0 to "
-                      "defrag.threshold_upper_percent (%u) %%",
-                      values->defrag.threshold_lower_percent,
-                      values->defrag.threshold_upper_percent);
+        return refuse_pair(values, set, find("defrag.threshold_lower_percent"),
+                           find("defrag.threshold_upper_percent"));
     if (values->defrag.cpu_min_percent > values->defrag.cpu_max_percent)
-        return refuse(values,
-                      "option defrag.cpu_min_percent: %u is out of range: 1 to "
-                      "defrag.cpu_max_percent (%u) %%",
-                      values->defrag.cpu_min_percent, values->defrag.cpu_max_percent);
+        return refuse_pair(values, set, find("defrag.cpu_min_percent"),
+                           find("defrag.cpu_max_percent"));
     return 0;
 }
 
@@ -165,20 +186,10 @@ sn_options_check(const struct handle_store_options *values)
         if (error)
             return error;
     }
-    return check_pairs(values);
+    return check_pairs(values, NULL);
 }
 
 /* ---- by name --------------------------------------------------------------------------------- */
-
-static const struct option *
-find(const char *name)
-{
-    for (size_t i = 0; name && i < OPTION_COUNT; i++) {
-        if (strcmp(options[i].name, name) == 0)
-            return &options[i];
-    }
-    return NULL;
-}
 
 /* Power of two that a suffix stands for; -1: no such suffix. */
 static int
@@ -249,7 +260,7 @@ set_checked(struct handle_store_options *values, const struct option *option, in
     if (!in_order)
         set_number(values, option, before);
     pthread_mutex_unlock(&lock);
-    return in_order ? 0 : check_pairs(&pairs);
+    return in_order ? 0 : check_pairs(&pairs, option);
 }
 
 /* defrag.enabled has become yes or no. Without a thread it does not stay yes. */
