@@ -281,6 +281,8 @@ static void
 forks_under_load(void **state)
 {
     struct fixture *fixture = *state;
+    if (TEST_ASAN) /* gcc 12's holds a lock of malloc across a fork: the child waits for ever */
+        skip();
     static struct busy busy;
     memset(&busy, 0, sizeof(busy));
     busy.stores[0] = fixture->store;
