@@ -4,12 +4,14 @@
 
 #include "hardened.h"
 
-/* A group ends with the object that makes it as large: a slice overruns by one group at most. */
-#define GROUP_BYTES 960
-/* Objects between asking for memory and using it. A reference word lies anywhere: it takes
- * longer. */
-#define AHEAD           8
-#define REFERENCE_AHEAD 32
+/* Slots copied together: a slice overruns by so much at most. A longer one than the second goes
+ * alone: to wait for its misses is little beside its copy. */
+#define GROUP_BYTES   4096
+#define GROUPED_BYTES 512
+/* Of a slot, asked for before it is copied. */
+#define PREFETCH_BYTES 512
+/* Destinations taken at once. */
+#define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
 
 bool
 sn_batch_init(struct sn_batch *batch)
@@ -184,81 +186,134 @@ give_back_destinations(struct sn_evacuation *e, struct sn_batch *batch)
     batch->to_count = 0;
 }
 
-/* A free slot of the class, from the fullest open spans. 0: no room. */
-static uint64_t
-take_destination(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id)
-{
-    if (batch->to_count > 0 && batch->to_class != class_id)
-        give_back_destinations(e, batch);
-    if (batch->to_count == 0) {
-        uint64_t wanted = SN_CACHE_CLASS_BYTES * 4 / e->store->classes.of[class_id].slot_bytes;
-        batch->to_class = class_id;
-        batch->to_count =
-            sn_heap_take(&e->store->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER,
-                         (uint32_t)sn_min(sn_max(wanted, 1), SN_DESTINATIONS), batch->to);
-    }
-    return batch->to_count > 0 ? batch->to[--batch->to_count] : 0;
-}
-
-/* Lines of a slot to ask for; from there on the processor sees the pattern. */
-static unsigned
-lines_of(const struct sn_class *c)
-{
-    return (unsigned)sn_min((c->slot_bytes + 63) / 64, 4);
-}
-
+/* A destination that was not used after all. */
 static void
-prefetch_moves(const struct sn_evacuation *e, const struct sn_batch *batch, unsigned lines)
+return_destination(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id, uint64_t to)
 {
-    if (batch->move_at + REFERENCE_AHEAD < batch->move_count)
-        __builtin_prefetch(batch->moves[batch->move_at + REFERENCE_AHEAD].reference, 1);
-    if (batch->move_at + AHEAD < batch->move_count) {
-        const char *from =
-            sn_store_address(e->store, batch->moves[batch->move_at + AHEAD].slot - SN_HEADER_BYTES);
-        for (unsigned line = 0; line < lines; line++)
-            __builtin_prefetch(from + (size_t)64 * line);
-    }
-    if (batch->to_count >= AHEAD) {
-        const char *to =
-            sn_store_address(e->store, batch->to[batch->to_count - AHEAD] - SN_HEADER_BYTES);
-        for (unsigned line = 0; line < lines; line++)
-            __builtin_prefetch(to + (size_t)64 * line, 1);
-    }
+    if (batch->to_class == class_id && batch->to_count < SN_DESTINATIONS)
+        batch->to[batch->to_count++] = to;
+    else
+        sn_heap_put(&e->store->heap, class_id, &to, 1);
 }
 
-/* A move between step 4 and step 5. */
-struct copied {
-    struct sn_move *move;
-    uint64_t to, word;
+/* Sees to it that `wanted` free slots of the class are at hand, from the fullest open spans; fewer:
+ * there is no room. */
+static void
+stock_destinations(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id,
+                   uint32_t wanted)
+{
+    if (batch->to_class != class_id)
+        give_back_destinations(e, batch);
+    batch->to_class = class_id;
+    if (batch->to_count >= wanted)
+        return;
+    uint64_t many = DESTINATION_BYTES / e->store->classes.of[class_id].slot_bytes;
+    many = sn_min(sn_max(many, wanted), SN_DESTINATIONS - batch->to_count);
+    batch->to_count += sn_heap_take(&e->store->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER,
+                                    (uint32_t)many, batch->to + batch->to_count);
+}
+
+/* Objects of one span that are copied and then published together, and where to. */
+struct flight {
+    struct sn_evacuee *evacuee;
+    unsigned class_id;
+    uint32_t begin, count; /* in the batch's moves */
+    struct {
+        uint64_t to; /* 0: no room; or it was used, or given back */
+        uint64_t word;
+    } of[SN_GROUP_OBJECTS];
 };
 
+/* The flight that begins with move `at`; count 0: there are no more. */
 static void
-refuse(struct sn_evacuation *e, struct sn_evacuee *evacuee, struct sn_move *move,
-       enum sn_outcome outcome)
+plan_flight(struct sn_evacuation *e, struct sn_batch *batch, uint32_t at, struct flight *flight)
 {
-    note_refusal(e, evacuee, move->slot, outcome);
-    move->slot = 0;
+    flight->begin = at;
+    flight->count = 0;
+    if (at >= batch->move_count)
+        return;
+    while (batch->spans[batch->span_at].moves <= at)
+        batch->span_at++;
+    flight->evacuee = &batch->spans[batch->span_at];
+    flight->class_id = span_of(e, flight->evacuee->span)->class_id;
+    uint32_t slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
+    uint64_t fit = slot_bytes <= GROUPED_BYTES ? GROUP_BYTES / slot_bytes : 1;
+    fit = sn_min(fit, SN_GROUP_OBJECTS);
+    flight->count = (uint32_t)sn_min(fit, flight->evacuee->moves - at);
+    stock_destinations(e, batch, flight->class_id, flight->count);
+    for (uint32_t i = 0; i < flight->count; i++)
+        flight->of[i].to = batch->to_count > 0 ? batch->to[--batch->to_count] : 0;
 }
 
-/* Steps 3 and 4 for the batch's next object. */
-static bool
-copy_next(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
-          struct copied *copied)
+static void
+cancel_flight(struct sn_evacuation *e, struct sn_batch *batch, const struct flight *flight)
 {
-    struct sn_move *move = &batch->moves[batch->move_at++];
-    enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
-    copied->move = move;
-    copied->to = take_destination(e, batch, span_of(e, evacuee->span)->class_id);
-    if (copied->to)
-        outcome = sn_migrate_copy(e->store, move, copied->to, &copied->word);
-    else
-        sn_migrate_call_off(e->store, move);
-    if (outcome == SN_MOVED)
-        return true;
-    if (copied->to)
-        batch->to[batch->to_count++] = copied->to;
-    refuse(e, evacuee, move, outcome);
-    return false;
+    for (uint32_t i = flight->count; i-- > 0;) {
+        if (flight->of[i].to)
+            return_destination(e, batch, flight->class_id, flight->of[i].to);
+    }
+}
+
+/* The lines of a slot, the first of them if it is long: from there on the processor sees the
+ * pattern. */
+static void
+prefetch_slot(const struct sn_evacuation *e, uint64_t slot, uint64_t slot_bytes, bool to_write)
+{
+    uint64_t at = (slot - SN_HEADER_BYTES) & ~UINT64_C(63);
+    uint64_t end = slot - SN_HEADER_BYTES + sn_min(slot_bytes, PREFETCH_BYTES);
+    for (; at < end; at += 64) {
+        if (to_write)
+            __builtin_prefetch(sn_store_address(e->store, at), 1);
+        else
+            __builtin_prefetch(sn_store_address(e->store, at));
+    }
+}
+
+/* Asks for what object i of a flight will touch. */
+static void
+prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch,
+              const struct flight *flight, uint32_t i)
+{
+    uint64_t slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
+    uint32_t at = flight->begin + i;
+    if (at + SN_GROUP_OBJECTS < batch->move_count)
+        __builtin_prefetch(batch->moves[at + SN_GROUP_OBJECTS].reference, 1);
+    prefetch_slot(e, batch->moves[at].slot, slot_bytes, false);
+    if (flight->of[i].to)
+        prefetch_slot(e, flight->of[i].to, slot_bytes, true);
+}
+
+static void
+refuse(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flight, uint32_t i,
+       enum sn_outcome outcome)
+{
+    struct sn_move *move = &batch->moves[flight->begin + i];
+    note_refusal(e, flight->evacuee, move->slot, outcome);
+    move->slot = 0;
+    if (flight->of[i].to)
+        return_destination(e, batch, flight->class_id, flight->of[i].to);
+    flight->of[i].to = 0;
+}
+
+/* Steps 3 and 4. */
+static void
+copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flight,
+            const struct flight *next)
+{
+    for (uint32_t i = 0; i < flight->count; i++) {
+        struct sn_move *move = &batch->moves[flight->begin + i];
+        enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
+        if (i < next->count)
+            prefetch_move(e, batch, next, i);
+        if (flight->of[i].to)
+            outcome = sn_migrate_copy(e->store, move, flight->of[i].to, &flight->of[i].word);
+        else
+            sn_migrate_call_off(e->store, move);
+        if (sn_unlikely(outcome != SN_MOVED))
+            refuse(e, batch, flight, i, outcome);
+    }
+    for (uint32_t i = flight->count; i < next->count; i++)
+        prefetch_move(e, batch, next, i);
 }
 
 static void
@@ -273,58 +328,50 @@ count_moves(struct sn_evacuation *e, unsigned class_id, uint64_t objects)
 
 /* Step 5. */
 static void
-publish_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
-              const struct copied *copied, uint32_t count)
+publish_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flight)
 {
     uint32_t moved = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        enum sn_outcome outcome =
-            sn_migrate_publish(e->store, copied[i].move, copied[i].to, copied[i].word);
-        if (outcome == SN_MOVED) {
-            moved++;
+    for (uint32_t i = 0; i < flight->count; i++) {
+        if (sn_unlikely(flight->of[i].to == 0))
             continue;
-        }
-        batch->to[batch->to_count++] = copied[i].to;
-        refuse(e, evacuee, copied[i].move, outcome);
+        enum sn_outcome outcome = sn_migrate_publish(e->store, &batch->moves[flight->begin + i],
+                                                     flight->of[i].to, flight->of[i].word);
+        if (sn_likely(outcome == SN_MOVED))
+            moved++;
+        else
+            refuse(e, batch, flight, i, outcome);
     }
-    count_moves(e, span_of(e, evacuee->span)->class_id, moved);
+    count_moves(e, flight->class_id, moved);
 }
 
 /*
- * Steps 3 to 5 for the next objects of one span, in one section. The CAS of step 5 waits until
- * everything stored before it has reached the cache, and nothing behind it begins meanwhile: after
- * each copy that is a miss waited for; after all copies of a group the misses were waited for
- * together.
+ * Steps 3 to 5 for a flight, in one section, while the memory of the next is on its way. The CAS of
+ * step 5 waits until everything stored before it has reached the cache, and nothing behind it begins
+ * meanwhile: after each copy that is a miss waited for; after all copies of a flight the misses
+ * were waited for together.
  */
-static void
-move_group(struct sn_evacuation *e, struct sn_batch *batch)
-{
-    struct copied copied[SN_GROUP_OBJECTS];
-    while (batch->spans[batch->span_at].moves <= batch->move_at)
-        batch->span_at++;
-    struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
-    const struct sn_class *c = class_of(e, evacuee->span);
-    unsigned lines = lines_of(c);
-    uint32_t count = 0;
-    uint64_t bytes = 0;
-    sn_rcu_read_lock(e->store->rcu);
-    while (batch->move_at < evacuee->moves && count < SN_GROUP_OBJECTS && bytes < GROUP_BYTES) {
-        prefetch_moves(e, batch, lines);
-        count += copy_next(e, batch, evacuee, &copied[count]);
-        bytes += c->slot_bytes;
-    }
-    publish_group(e, batch, evacuee, copied, count);
-    sn_rcu_read_unlock(e->store->rcu);
-}
-
 bool
 sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
-    while (batch->move_at < batch->move_count) {
-        move_group(e, batch);
+    struct flight flights[2] = {{.begin = batch->move_at}, {.begin = batch->move_at}};
+    struct flight *flight = &flights[0], *next = &flights[1];
+    plan_flight(e, batch, batch->move_at, flight);
+    for (uint32_t i = 0; i < flight->count; i++)
+        prefetch_move(e, batch, flight, i);
+    while (flight->count > 0) {
+        struct flight *done = flight;
+        plan_flight(e, batch, flight->begin + flight->count, next);
+        sn_rcu_read_lock(e->store->rcu);
+        copy_flight(e, batch, flight, next);
+        publish_flight(e, batch, flight);
+        sn_rcu_read_unlock(e->store->rcu);
+        flight = next;
+        next = done;
         if (sn_os_now_ns() >= deadline_ns)
             break;
     }
+    batch->move_at = flight->begin;
+    cancel_flight(e, batch, flight);
     give_back_destinations(e, batch);
     return batch->move_at == batch->move_count;
 }

@@ -18,7 +18,7 @@ struct sn_evacuee {
     bool damaged;
 };
 
-#define SN_DESTINATIONS  64 /* taken at once */
+#define SN_DESTINATIONS  80 /* at hand at most */
 #define SN_GROUP_OBJECTS 16 /* marked, or copied and then published, at once */
 
 struct sn_batch {
@@ -31,7 +31,7 @@ struct sn_batch {
     uint64_t bytes;                 /* of marked slots */
     uint64_t ticket;                /* grace period it waits for */
     /* free slots of the class being moved */
-    uint64_t to[SN_DESTINATIONS + SN_GROUP_OBJECTS]; /* those of a group may come back */
+    uint64_t to[SN_DESTINATIONS];
     uint32_t to_count;
     unsigned to_class;
 };
