@@ -61,6 +61,39 @@ sn_os_discard(void *address, size_t bytes)
     return madvise(address, bytes, MADV_DONTNEED) == 0;
 }
 
+/* Stands for the calling process where a system call wants a descriptor of one (PIDFD_SELF_THREAD).
+ * Linux before 6.15 answers EBADF. */
+#define PIDFD_OF_SELF (-10000)
+
+/* Bytes given back by one call, in whole ranges from the first on. */
+static size_t
+discard_at_once(const struct iovec *ranges, size_t count)
+{
+    long bytes = -1;
+#ifdef __NR_process_madvise
+    if (!sn_fault(SN_FAULT_PROCESS_MADVISE))
+        bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
+#endif
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+size_t
+sn_os_discard_many(const struct iovec *ranges, size_t count)
+{
+    size_t allowed = 0, done = 0;
+    while (allowed < count && !sn_fault(SN_FAULT_MADVISE))
+        allowed++;
+    size_t bytes = allowed > 1 ? discard_at_once(ranges, allowed) : 0;
+    for (; done < allowed && bytes >= ranges[done].iov_len; done++)
+        bytes -= ranges[done].iov_len;
+    while (done < allowed &&
+           madvise(ranges[done].iov_base, ranges[done].iov_len, MADV_DONTNEED) == 0)
+        done++;
+    if (done == allowed && allowed < count)
+        errno = ENOMEM;
+    return done;
+}
+
 void
 sn_os_hugepages(void *address, size_t bytes, bool want)
 {

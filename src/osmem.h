@@ -7,6 +7,7 @@
 #define SN_OSMEM_H
 
 #include <pthread.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "config.h"
@@ -18,6 +19,13 @@ void sn_os_release(void *address, size_t bytes);
 
 /** Gives whole pages back; they read as zero afterwards. False (errno set): nothing changed. */
 bool sn_os_discard(void *address, size_t bytes);
+
+/**
+ * The same for several ranges: in one system call where the kernel takes that, which also spares
+ * the TLB flush, and with other threads the interrupt, per range. Result: how many were given back,
+ * from the first on; if not all, nothing changed in the others (errno set).
+ */
+size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 
 /** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
 void sn_os_hugepages(void *address, size_t bytes, bool want);

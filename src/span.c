@@ -421,6 +421,8 @@ sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots)
 /* What one call of the kernel gives back at most, 4 MiB: about 100 us. Whoever finds the limit
  * reached waits for no more than that. */
 #define PIECE_BLOCKS 64
+/* Runs among them at most: of the shortest, all. */
+#define PIECE_RUNS 64
 
 /* Takes the oldest dirty run, or the front of it, out of the lists, if it is old enough. */
 static uint32_t
@@ -473,23 +475,55 @@ struct piece {
     bool refused;
 };
 
+/* Runs that belong to a purger. */
+struct haul {
+    uint32_t count;
+    uint32_t first[PIECE_RUNS];
+};
+
+static void
+begin_haul(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks, struct haul *haul,
+           struct piece *piece)
+{
+    uint32_t first;
+    haul->count = 0;
+    sn_lock(&pool->lock);
+    do {
+        first = begin_purge_locked(pool, before_ns, max_blocks - piece->blocks, &piece->next_ns);
+        if (!first)
+            break;
+        haul->first[haul->count++] = first;
+        piece->blocks += pool->spans[first].blocks;
+    } while (haul->count < PIECE_RUNS && piece->blocks < max_blocks);
+    sn_unlock(&pool->lock);
+}
+
+static size_t
+discard_haul(const struct sn_pool *pool, const struct haul *haul)
+{
+    struct iovec ranges[PIECE_RUNS];
+    for (uint32_t i = 0; i < haul->count; i++) {
+        ranges[i].iov_base = pool->arena + sn_span_offset(haul->first[i]);
+        ranges[i].iov_len = (size_t)pool->spans[haul->first[i]].blocks << SN_BLOCK_SHIFT;
+    }
+    return sn_os_discard_many(ranges, haul->count);
+}
+
 static struct piece
 purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
 {
     struct piece piece = {0};
-    sn_lock(&pool->lock);
-    uint32_t first = begin_purge_locked(pool, before_ns, (uint32_t)sn_min(max_blocks, PIECE_BLOCKS),
-                                        &piece.next_ns);
-    sn_unlock(&pool->lock);
-    if (!first)
+    struct haul haul;
+    begin_haul(pool, before_ns, (uint32_t)sn_min(max_blocks, PIECE_BLOCKS), &haul, &piece);
+    if (haul.count == 0)
         return piece;
-    /* Outside the lock: the kernel may take a while, and the run is in no list. */
-    piece.blocks = pool->spans[first].blocks;
+    /* Outside the lock: the kernel may take a while, and the runs are in no list. */
     sn_hook(SN_HOOK_PURGE, pool);
-    piece.refused =
-        !sn_os_discard(pool->arena + sn_span_offset(first), (size_t)piece.blocks << SN_BLOCK_SHIFT);
+    size_t released = discard_haul(pool, &haul);
+    piece.refused = released < haul.count;
     sn_lock(&pool->lock);
-    piece.bytes = end_purge_locked(pool, first, !piece.refused);
+    for (uint32_t i = 0; i < haul.count; i++)
+        piece.bytes += end_purge_locked(pool, haul.first[i], i < released);
     pthread_cond_broadcast(&pool->purged);
     sn_unlock(&pool->lock);
     return piece;

@@ -3,11 +3,17 @@
 #include "fault.h"
 
 const char *const fault_point_names[SN_FAULT_POINTS] = {
-    [SN_FAULT_MMAP] = "mmap",     [SN_FAULT_MADVISE] = "madvise",
-    [SN_FAULT_THREAD] = "thread", [SN_FAULT_MEMBARRIER] = "membarrier",
-    [SN_FAULT_MALLOC] = "malloc", [SN_FAULT_PIPE] = "pipe",
-    [SN_FAULT_KEY] = "key",       [SN_FAULT_RANDOM] = "random",
-    [SN_FAULT_STATM] = "statm",   [SN_FAULT_MPROTECT] = "mprotect",
+    [SN_FAULT_MMAP] = "mmap",
+    [SN_FAULT_MADVISE] = "madvise",
+    [SN_FAULT_THREAD] = "thread",
+    [SN_FAULT_MEMBARRIER] = "membarrier",
+    [SN_FAULT_MALLOC] = "malloc",
+    [SN_FAULT_PIPE] = "pipe",
+    [SN_FAULT_KEY] = "key",
+    [SN_FAULT_RANDOM] = "random",
+    [SN_FAULT_STATM] = "statm",
+    [SN_FAULT_MPROTECT] = "mprotect",
+    [SN_FAULT_PROCESS_MADVISE] = "process_madvise",
 };
 
 static struct plan current;
