@@ -10,8 +10,15 @@
 #define GROUPED_BYTES 512
 /* Of a slot, asked for before it is copied. */
 #define PREFETCH_BYTES 512
+/* Slots given back at once. */
+#define PUT_SLOTS 64
 /* Destinations taken at once. */
 #define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
+
+/*
+ * Functions that do nothing but prefetch are inlined by force: gcc (12, say) takes a call of such a
+ * function for one without effect, and leaves it out.
+ */
 
 bool
 sn_batch_init(struct sn_batch *batch)
@@ -78,20 +85,6 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
 
 /* ---- step 1 ---------------------------------------------------------------------------------- */
 
-static void
-mark_slot(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
-          uint64_t slot)
-{
-    struct sn_move *move = &batch->moves[batch->move_count];
-    enum sn_outcome outcome = sn_migrate_mark(e->store, slot, move);
-    if (outcome == SN_MOVED) {
-        batch->move_count++;
-        batch->bytes += class_of(e, evacuee->span)->slot_bytes;
-    } else {
-        note_refusal(e, evacuee, slot, outcome);
-    }
-}
-
 /* The next slot that was in use when the span was closed; the class's slot count: no more. */
 static uint32_t
 next_used(const struct sn_batch *batch, uint32_t from, uint32_t slots)
@@ -112,23 +105,26 @@ struct group {
 };
 
 /* The next slots that were in use, their headers asked for from memory. */
-static struct group
+static void
 next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t number,
-           uint32_t *at)
+           uint32_t *at, struct group *group)
 {
     const struct sn_class *c = class_of(e, number);
-    struct group group = {.begin = *at};
-    while (group.count < SN_GROUP_OBJECTS && *at < c->slots) {
-        uint64_t slot = sn_slot_offset(c, number, *at);
-        __builtin_prefetch(sn_store_address(e->store, slot - SN_HEADER_BYTES));
-        group.slot[group.count++] = slot;
-        *at = next_used(batch, *at + 1, c->slots);
+    uint64_t first = sn_slot_offset(c, number, 0), slot_bytes = c->slot_bytes;
+    uint32_t next = *at, slots = c->slots;
+    group->begin = next;
+    group->count = 0;
+    while (group->count < SN_GROUP_OBJECTS && next < slots) {
+        uint64_t slot = first + next * slot_bytes;
+        __builtin_prefetch(sn_migrate_header(e->store, slot));
+        group->slot[group->count++] = slot;
+        next = next_used(batch, next + 1, slots);
     }
-    return group;
+    *at = next;
 }
 
 /* Their headers have come: the words that they name are asked for. */
-static void
+SN_FORCE_INLINE void
 prefetch_words(const struct sn_evacuation *e, const struct group *group)
 {
     for (uint32_t i = 0; i < group->count; i++)
@@ -139,14 +135,23 @@ static void
 mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *evacuee,
            const struct group *group)
 {
+    const struct sn_span *span = span_of(e, evacuee->span);
+    uint32_t begin = batch->move_count;
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t i = 0; i < group->count; i++) {
-        if (batch->move_count < SN_BATCH_OBJECTS)
-            mark_slot(e, batch, evacuee, group->slot[i]);
-        else
+        if (sn_unlikely(batch->move_count == SN_BATCH_OBJECTS)) {
             evacuee->refused = true; /* it is another batch's */
+            break;
+        }
+        enum sn_outcome outcome =
+            sn_migrate_mark(e->store, span, group->slot[i], &batch->moves[batch->move_count]);
+        if (sn_likely(outcome == SN_MOVED))
+            batch->move_count++;
+        else
+            note_refusal(e, evacuee, group->slot[i], outcome);
     }
     sn_rcu_read_unlock(e->store->rcu);
+    batch->bytes += (uint64_t)(batch->move_count - begin) * class_of(e, evacuee->span)->slot_bytes;
 }
 
 /* Three groups are under way: one is marked, the words of the next and the headers of the one after
@@ -155,24 +160,27 @@ bool
 sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)
 {
     struct sn_evacuee *evacuee = &batch->spans[batch->span_count - 1];
-    const struct sn_class *c = class_of(e, evacuee->span);
-    uint32_t at = next_used(batch, batch->slot_at, c->slots);
-    struct group group = next_group(e, batch, evacuee->span, &at);
-    struct group next = next_group(e, batch, evacuee->span, &at);
-    prefetch_words(e, &group);
-    while (group.count > 0) {
-        struct group after = next_group(e, batch, evacuee->span, &at);
-        prefetch_words(e, &next);
-        mark_group(e, batch, evacuee, &group);
+    uint32_t slots = class_of(e, evacuee->span)->slots;
+    uint32_t at = next_used(batch, batch->slot_at, slots);
+    struct group groups[3], *group = &groups[0], *next = &groups[1], *after = &groups[2];
+    next_group(e, batch, evacuee->span, &at, group);
+    next_group(e, batch, evacuee->span, &at, next);
+    prefetch_words(e, group);
+    while (group->count > 0) {
+        struct group *done = group;
+        next_group(e, batch, evacuee->span, &at, after);
+        prefetch_words(e, next);
+        mark_group(e, batch, evacuee, group);
         group = next;
         next = after;
+        after = done;
         if (batch->move_count == SN_BATCH_OBJECTS || sn_os_now_ns() >= deadline_ns)
             break;
     }
-    bool through = group.count == 0 || batch->move_count == SN_BATCH_OBJECTS;
-    evacuee->refused |= group.count > 0 && through;
+    bool through = group->count == 0 || batch->move_count == SN_BATCH_OBJECTS;
+    evacuee->refused |= group->count > 0 && through;
     evacuee->moves = batch->move_count;
-    batch->slot_at = through ? c->slots : group.begin;
+    batch->slot_at = through ? slots : group->begin;
     return through;
 }
 
@@ -217,6 +225,7 @@ stock_destinations(struct sn_evacuation *e, struct sn_batch *batch, unsigned cla
 struct flight {
     struct sn_evacuee *evacuee;
     unsigned class_id;
+    uint32_t slot_bytes;
     uint32_t begin, count; /* in the batch's moves */
     struct {
         uint64_t to; /* 0: no room; or it was used, or given back */
@@ -236,8 +245,8 @@ plan_flight(struct sn_evacuation *e, struct sn_batch *batch, uint32_t at, struct
         batch->span_at++;
     flight->evacuee = &batch->spans[batch->span_at];
     flight->class_id = span_of(e, flight->evacuee->span)->class_id;
-    uint32_t slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
-    uint64_t fit = slot_bytes <= GROUPED_BYTES ? GROUP_BYTES / slot_bytes : 1;
+    flight->slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
+    uint64_t fit = flight->slot_bytes <= GROUPED_BYTES ? GROUP_BYTES / flight->slot_bytes : 1;
     fit = sn_min(fit, SN_GROUP_OBJECTS);
     flight->count = (uint32_t)sn_min(fit, flight->evacuee->moves - at);
     stock_destinations(e, batch, flight->class_id, flight->count);
@@ -256,31 +265,34 @@ cancel_flight(struct sn_evacuation *e, struct sn_batch *batch, const struct flig
 
 /* The lines of a slot, the first of them if it is long: from there on the processor sees the
  * pattern. */
-static void
-prefetch_slot(const struct sn_evacuation *e, uint64_t slot, uint64_t slot_bytes, bool to_write)
+SN_FORCE_INLINE void
+prefetch_slot(const handle_store *store, uint64_t slot, uint64_t slot_bytes, bool to_write)
 {
-    uint64_t at = (slot - SN_HEADER_BYTES) & ~UINT64_C(63);
-    uint64_t end = slot - SN_HEADER_BYTES + sn_min(slot_bytes, PREFETCH_BYTES);
-    for (; at < end; at += 64) {
+    const char *at = sn_store_address(store, slot - SN_HEADER_BYTES);
+    const char *last = at + sn_min(slot_bytes, PREFETCH_BYTES) - 1;
+    for (; at < last; at += 64) {
         if (to_write)
-            __builtin_prefetch(sn_store_address(e->store, at), 1);
+            __builtin_prefetch(at, 1);
         else
-            __builtin_prefetch(sn_store_address(e->store, at));
+            __builtin_prefetch(at);
     }
+    if (to_write)
+        __builtin_prefetch(last, 1);
+    else
+        __builtin_prefetch(last);
 }
 
 /* Asks for what object i of a flight will touch. */
-static void
+SN_FORCE_INLINE void
 prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch,
               const struct flight *flight, uint32_t i)
 {
-    uint64_t slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
-    uint32_t at = flight->begin + i;
-    if (at + SN_GROUP_OBJECTS < batch->move_count)
-        __builtin_prefetch(batch->moves[at + SN_GROUP_OBJECTS].reference, 1);
-    prefetch_slot(e, batch->moves[at].slot, slot_bytes, false);
+    const struct sn_move *move = &batch->moves[flight->begin + i];
+    if (flight->begin + i + SN_GROUP_OBJECTS < batch->move_count)
+        __builtin_prefetch(move[SN_GROUP_OBJECTS].reference, 1);
+    prefetch_slot(e->store, move->slot, flight->slot_bytes, false);
     if (flight->of[i].to)
-        prefetch_slot(e, flight->of[i].to, slot_bytes, true);
+        prefetch_slot(e->store, flight->of[i].to, flight->slot_bytes, true);
 }
 
 static void
@@ -300,13 +312,14 @@ static void
 copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flight,
             const struct flight *next)
 {
+    const struct sn_span *span = span_of(e, flight->evacuee->span);
     for (uint32_t i = 0; i < flight->count; i++) {
         struct sn_move *move = &batch->moves[flight->begin + i];
         enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
         if (i < next->count)
             prefetch_move(e, batch, next, i);
         if (flight->of[i].to)
-            outcome = sn_migrate_copy(e->store, move, flight->of[i].to, &flight->of[i].word);
+            outcome = sn_migrate_copy(e->store, span, move, flight->of[i].to, &flight->of[i].word);
         else
             sn_migrate_call_off(e->store, move);
         if (sn_unlikely(outcome != SN_MOVED))
@@ -341,6 +354,7 @@ publish_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *f
         else
             refuse(e, batch, flight, i, outcome);
     }
+    flight->evacuee->moved += moved;
     count_moves(e, flight->class_id, moved);
 }
 
@@ -393,31 +407,41 @@ sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch)
 
 /* ---- step 6 ---------------------------------------------------------------------------------- */
 
-/* Gives a span's moved slots back to its bitmap. */
+/* Gives a span's moved slots back to its bitmap, one by one. */
 static void
-reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint32_t end,
-              unsigned class_id)
+put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint32_t end,
+          unsigned class_id)
 {
-    uint64_t slots[SN_DESTINATIONS];
+    uint64_t slots[PUT_SLOTS];
     uint32_t count = 0;
-    uint64_t total = 0;
     for (uint32_t at = begin; at < end; at++) {
         if (batch->moves[at].slot == 0)
             continue;
         if (sn_unlikely(e->store->hardened))
             sn_poison_write(e->store, batch->moves[at].slot);
         slots[count++] = batch->moves[at].slot;
-        if (count == SN_DESTINATIONS) {
+        if (count == PUT_SLOTS) {
             sn_heap_put(&e->store->heap, class_id, slots, count);
-            total += count;
             count = 0;
         }
     }
     if (count > 0)
         sn_heap_put(&e->store->heap, class_id, slots, count);
-    total += count;
+}
+
+/* Gives a span's moved slots back: by their number, where nothing else is left in it. */
+static void
+reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, const struct sn_evacuee *evacuee,
+              uint32_t begin)
+{
+    unsigned class_id = span_of(e, evacuee->span)->class_id;
+    if (evacuee->moved == 0)
+        return;
+    if (sn_unlikely(e->store->hardened) || /* each slot is poisoned */
+        !sn_heap_put_rest(&e->store->heap, evacuee->span, evacuee->moved))
+        put_moves(e, batch, begin, evacuee->moves, class_id);
     sn_sub_relaxed(&e->store->caches.limbo_bytes,
-                   total * e->store->classes.of[class_id].slot_bytes);
+                   (uint64_t)evacuee->moved * e->store->classes.of[class_id].slot_bytes);
 }
 
 static void
@@ -446,9 +470,8 @@ sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadl
     for (bool in_time = true; batch->span_at < batch->span_count && in_time; batch->span_at++) {
         const struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
         uint32_t begin = batch->span_at == 0 ? 0 : batch->spans[batch->span_at - 1].moves;
-        unsigned class_id = span_of(e, evacuee->span)->class_id;
         sn_hook(SN_HOOK_BEFORE_RECLAIM, sn_store_address(e->store, sn_span_offset(evacuee->span)));
-        reclaim_moves(e, batch, begin, evacuee->moves, class_id);
+        reclaim_moves(e, batch, evacuee, begin);
         settle_span(e, evacuee, linger, linger_count, linger_max);
         in_time = sn_os_now_ns() < deadline_ns;
     }

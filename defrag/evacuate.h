@@ -14,6 +14,7 @@
 struct sn_evacuee {
     uint32_t span;  /* number */
     uint32_t moves; /* end of its moves in the batch's array */
+    uint32_t moved; /* so many of them were published */
     bool refused;   /* an object stayed for a reason that will last a while */
     bool damaged;
 };

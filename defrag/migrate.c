@@ -31,23 +31,28 @@ copy_object(void *to, const void *from, size_t bytes)
 static bool
 still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
 {
-    *header = sn_load_acquire(sn_header_of(&store->pool, slot));
+    *header = sn_load_acquire(sn_migrate_header(store, slot));
     return sn_object_is_named(store, slot, *header, reference);
 }
 
-void
-sn_migrate_prefetch(const handle_store *store, uint64_t slot)
+/* Whether the slot is pinned. Nothing in most spans ever was. */
+static bool
+is_pinned(const handle_store *store, const struct sn_span *span, uint64_t slot)
 {
-    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
-    if (!sn_header_is_clear(header))
-        __builtin_prefetch(sn_header_reference(header), 1);
+    /* Acquire: as in sn_pin_word. */
+    if (sn_likely(sn_load_acquire(&span->pins) == NULL))
+        return false;
+    const uint32_t *pin = sn_pin_word(&store->heap, slot);
+    /* Acquire: pairs with the raise in sn_object_pin. */
+    return pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
 }
 
 enum sn_outcome
-sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
+sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
+                struct sn_move *move)
 {
     /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
-    uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+    uint64_t header = sn_load_acquire(sn_migrate_header(store, slot));
     if (sn_header_is_clear(header))
         return SN_NOTHING_THERE;
     if (sn_unlikely(!sn_header_is_sound(store->secret, header, slot)))
@@ -59,8 +64,7 @@ sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move)
         return SN_NOTHING_THERE; /* being made or ended just now */
     if (word & SN_WORD_UNMOVABLE)
         return SN_REFUSED_UNMOVABLE;
-    const uint32_t *pin = sn_pin_word(&store->heap, slot);
-    if (sn_unlikely(pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0))
+    if (sn_unlikely(is_pinned(store, span, slot)))
         return SN_REFUSED_PINNED;
     if (!sn_cas_acq_rel(reference, &word, word | SN_WORD_MOVING))
         return SN_NOTHING_THERE;
@@ -84,7 +88,8 @@ sn_migrate_call_off(handle_store *store, const struct sn_move *move)
 
 /* Step 3. On success *word is (MOVING, S) and *header names R. */
 static enum sn_outcome
-check(handle_store *store, const struct sn_move *move, uint64_t *word, uint64_t *header)
+check(handle_store *store, const struct sn_span *span, const struct sn_move *move, uint64_t *word,
+      uint64_t *header)
 {
     if (!still_named(store, move->slot, move->reference, header))
         return SN_REFUSED_FREED; /* without touching R: its memory may be gone */
@@ -92,10 +97,9 @@ check(handle_store *store, const struct sn_move *move, uint64_t *word, uint64_t 
     *word = sn_load_acquire(move->reference);
     if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)
         return sn_word_has_object(*word) ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
-    const uint32_t *pin = sn_pin_word(&store->heap, move->slot);
-    /* Acquire: pairs with the raise in sn_object_pin. A pinner that saw LIVE raised the count in
-     * a section that step 2 waited for; one that saw MOVING called the move off. */
-    if (sn_unlikely(pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0)) {
+    /* A pinner that saw LIVE raised the count in a section that step 2 waited for; one that saw
+     * MOVING called the move off. */
+    if (sn_unlikely(is_pinned(store, span, move->slot))) {
         sn_migrate_call_off(store, move);
         return SN_REFUSED_PINNED;
     }
@@ -113,20 +117,22 @@ why_not(const handle_store *store, const struct sn_move *move, uint64_t expected
 }
 
 enum sn_outcome
-sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t *word)
+sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn_move *move,
+                uint64_t to, uint64_t *word)
 {
     uint64_t header;
     void *source = sn_store_address(store, move->slot);
-    enum sn_outcome outcome = check(store, move, word, &header);
+    enum sn_outcome outcome = check(store, span, move, word, &header);
     if (outcome != SN_MOVED)
         return outcome;
     sn_hook(SN_HOOK_BEFORE_COPY, source);
-    size_t size = sn_object_size(store, move->slot, header);
-    size_t room = sn_class_payload(&store->classes.of[sn_object_class(store, move->slot)]);
-    if (sn_unlikely(sn_header_slack(header) > room)) { /* damaged, and passed the check by chance */
+    size_t room = sn_class_payload(&store->classes.of[span->class_id]);
+    size_t slack = sn_header_slack(header);
+    if (sn_unlikely(slack > room)) { /* damaged, and passed the check by chance */
         sn_migrate_call_off(store, move);
         return SN_REFUSED_DAMAGED;
     }
+    size_t size = room - slack;
     if (sn_unlikely(store->hardened)) {
         sn_canary_check(store, move->slot, size, move->reference);
         sn_poison_check(store, to);
@@ -135,8 +141,8 @@ sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, ui
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
     /* Release: as in sn_object_name; the checker may follow it. */
-    sn_store_release(sn_header_of(&store->pool, to),
-                     sn_header_make(store->secret, move->reference, sn_header_slack(header), to));
+    sn_store_release(sn_migrate_header(store, to),
+                     sn_header_make(store->secret, move->reference, slack, to));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
 }
@@ -149,14 +155,14 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
      * call-off, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = word;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
-        sn_store_release(sn_header_of(&store->pool, to), 0);
+        sn_store_release(sn_migrate_header(store, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
         return why_not(store, move, word, seen);
     }
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
-    sn_store_release(sn_header_of(&store->pool, move->slot), 0);
+    sn_store_release(sn_migrate_header(store, move->slot), 0);
     sn_hook(SN_HOOK_AFTER_PUBLISH, sn_store_address(store, move->slot));
     return SN_MOVED;
 }

@@ -26,19 +26,34 @@ enum sn_outcome {
     SN_NOTHING_THERE, /* no live object in the slot */
 };
 
-/** Step 1, in a section, under the mover's lock. SN_MOVED: marked, *move is filled. */
-enum sn_outcome sn_migrate_mark(handle_store *store, uint64_t slot, struct sn_move *move);
+/** Header word of a slot of a class; never of a large object, which does not move. */
+static inline uint64_t *
+sn_migrate_header(const handle_store *store, uint64_t slot)
+{
+    return sn_store_address(store, slot - SN_HEADER_BYTES);
+}
 
 /** Asks for the word that a slot's header names, if it names one, from memory. */
-void sn_migrate_prefetch(const handle_store *store, uint64_t slot);
+SN_FORCE_INLINE void
+sn_migrate_prefetch(const handle_store *store, uint64_t slot)
+{
+    uint64_t header = sn_load_relaxed(sn_migrate_header(store, slot));
+    if (!sn_header_is_clear(header))
+        __builtin_prefetch(sn_header_reference(header), 1);
+}
+
+/** Step 1 for a slot of the mover's span, in a section, under the mover's lock. SN_MOVED: marked,
+ * *move is filled. */
+enum sn_outcome sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
+                                struct sn_move *move);
 
 /**
- * Steps 3 and 4, in a section, under the mover's lock, after the grace period of step 2. `to`: a
- * free slot of the same class. SN_MOVED: `to` holds a copy, *word what R was; the same section
+ * Steps 3 and 4 for an object of the span, in a section, under the mover's lock, after the grace
+ * period of step 2. `to`: a free slot of the same class. SN_MOVED: `to` holds a copy, *word what R was; the same section
  * publishes it. Else: nothing happened, `to` is free as before.
  */
-enum sn_outcome
-sn_migrate_copy(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t *word);
+enum sn_outcome sn_migrate_copy(handle_store *store, const struct sn_span *span,
+                                const struct sn_move *move, uint64_t to, uint64_t *word);
 
 /** Step 5. SN_MOVED: R names `to`, S waits for step 6. Else: the copy is thrown away, `to` is
  * free. */

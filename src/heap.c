@@ -85,17 +85,24 @@ set_bin_class_locked(struct sn_heap *heap, const struct sn_span *span, bool pinn
                          fast ? span->class_id : SN_CLASS_NONE);
 }
 
+/* No slot is in use. */
+static void
+format_bits(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+{
+    uint32_t words = (c->slots + 63) / 64;
+    for (uint32_t word = 0; word < words; word++)
+        *sn_span_bits(pool, number, word) = 0;
+    if (c->slots % 64 != 0) /* slots that do not exist are never free */
+        *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
+}
+
 static void
 format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear_headers)
 {
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = &heap->classes->of[class_id];
     struct sn_span *span = &pool->spans[number];
-    uint32_t words = (c->slots + 63) / 64;
-    for (uint32_t word = 0; word < words; word++)
-        *sn_span_bits(pool, number, word) = 0;
-    if (c->slots % 64 != 0) /* slots that do not exist are never free */
-        *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
+    format_bits(pool, number, c);
     for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_release(&pool->class_of[number + block], (uint8_t)class_id);
     if (clear_headers) {
@@ -341,6 +348,19 @@ settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
     }
 }
 
+/* After locks are given up. */
+static void
+note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
+{
+    uint64_t bytes = (uint64_t)slots * heap->classes->of[class_id].slot_bytes;
+    /* Sequentially consistent, both: pairs with arm_wake_up's fence between its store of the mark
+     * and its look at the sum. Otherwise each could miss the other, and the last free before a rest
+     * would wake nobody. */
+    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_SEQ_CST);
+    if (freed >= __atomic_load_n(&heap->wake_at, __ATOMIC_SEQ_CST))
+        heap->freed(heap);
+}
+
 void
 sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
 {
@@ -357,13 +377,29 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
         settle_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
-    uint64_t bytes = (uint64_t)count * heap->classes->of[class_id].slot_bytes;
-    /* Sequentially consistent, both: pairs with arm_wake_up's fence between its store of the mark
-     * and its look at the sum. Otherwise each could miss the other, and the last free before a rest
-     * would wake nobody. */
-    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_SEQ_CST);
-    if (freed >= __atomic_load_n(&heap->wake_at, __ATOMIC_SEQ_CST))
-        heap->freed(heap);
+    note_freed(heap, class_id, count);
+}
+
+bool
+sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_assert(sn_span_state(span) == SN_SPAN_CLOSED);
+    sn_lock(&hc->lock);
+    sn_assert(span->free + count <= c->slots);
+    bool all = span->free + count == c->slots && sn_load_relaxed(&span->pins) == NULL;
+    if (all) {
+        format_bits(heap->pool, number, c);
+        span->free = c->slots;
+        span->hint = 0;
+        sn_owner_add(&hc->used[kind_of(span)], (uint64_t)0 - count);
+    }
+    sn_unlock(&hc->lock);
+    if (all)
+        note_freed(heap, span->class_id, count);
+    return all;
 }
 
 /* ---- large objects --------------------------------------------------------------------------- */
@@ -528,59 +564,6 @@ sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
     uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
     uint64_t least = (used + slots - 1) / slots;
     return spans > least ? (uint32_t)(spans - least) : 0;
-}
-
-/* ---- trimming -------------------------------------------------------------------------------- */
-
-static bool
-slot_is_free(const uint64_t *bits, uint32_t slot)
-{
-    return (bits[slot / 64] >> (slot % 64) & 1) == 0;
-}
-
-/* Pages that lie wholly under slots [begin, end) of a span. */
-static size_t
-trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
-{
-    const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
-    uint64_t from = c->lead + (uint64_t)begin * c->slot_bytes;
-    uint64_t to = c->lead + (uint64_t)end * c->slot_bytes;
-    if (end == c->slots)
-        to = (uint64_t)c->pages << SN_PAGE_SHIFT; /* nothing lives in the tail */
-    uint64_t first_page = (from + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT;
-    uint64_t end_page = to >> SN_PAGE_SHIFT;
-    if (first_page >= end_page)
-        return 0;
-    /* The slot that the first page begins in keeps its header: let that say nothing of the rest. */
-    uint32_t cut = (uint32_t)(((first_page << SN_PAGE_SHIFT) - c->lead) / c->slot_bytes);
-    if (cut < c->slots)
-        sn_store_release((uint64_t *)(void *)(heap->pool->arena + sn_slot_offset(c, number, cut) -
-                                              SN_HEADER_BYTES),
-                         0);
-    return sn_pool_trim(heap->pool, number, (uint32_t)first_page, (uint32_t)end_page);
-}
-
-size_t
-sn_heap_trim(struct sn_heap *heap, uint32_t number)
-{
-    uint64_t bits[SN_BITMAP_WORDS] = {0};
-    size_t bytes = 0;
-    if (!sn_heap_hold(heap, number,
-                      SN_PAGE_BYTES)) /* held: no refill takes what is being given back */
-        return 0;
-    const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
-    sn_heap_copy_bits(heap, number, bits);
-    for (uint32_t slot = 0; slot < c->slots;) {
-        uint32_t begin = slot;
-        while (slot < c->slots && slot_is_free(bits, slot))
-            slot++;
-        if (slot > begin)
-            bytes += trim_slots(heap, number, begin, slot);
-        else
-            slot++;
-    }
-    sn_heap_reopen(heap, number, bytes > 0 ? SN_SPAN_TRIMMED : 0, 0);
-    return bytes;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------ */

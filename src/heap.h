@@ -68,6 +68,12 @@ uint32_t sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind
  * another. */
 void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
 
+/**
+ * Gives `count` slots of a CLOSED span back, if they are all that is left in it; their headers are
+ * clear. False: others are, or it has pin words: nothing was done.
+ */
+bool sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count);
+
 /** A run for a large object of `size` bytes; 0 when there is none. *zero: its bytes are zero. */
 uint64_t sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero);
 void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
