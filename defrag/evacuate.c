@@ -10,6 +10,8 @@
 #define GROUPED_BYTES 512
 /* Of a slot, asked for before it is copied. */
 #define PREFETCH_BYTES 512
+/* Groups marked between two looks at the clock: 1 to 2 us of work. */
+#define CLOCK_GROUPS 4
 /* Slots given back at once. */
 #define PUT_SLOTS 64
 /* Destinations taken at once. */
@@ -52,6 +54,9 @@ sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span)
         (struct sn_evacuee){.span = span, .moves = batch->move_count};
     batch->slot_at = 0;
     sn_heap_copy_bits(&e->store->heap, span, batch->bits);
+    uint32_t slots = class_of(e, span)->slots;
+    if (slots % 64 != 0) /* slots that do not exist are never free */
+        batch->bits[slots / 64] &= ~(~UINT64_C(0) << slots % 64);
 }
 
 bool
@@ -85,42 +90,35 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
 
 /* ---- step 1 ---------------------------------------------------------------------------------- */
 
-/* The next slot that was in use when the span was closed; the class's slot count: no more. */
-static uint32_t
-next_used(const struct sn_batch *batch, uint32_t from, uint32_t slots)
-{
-    while (from < slots) {
-        uint64_t left = batch->bits[from / 64] >> (from % 64);
-        if (left)
-            return (uint32_t)sn_min(from + (uint32_t)__builtin_ctzll(left), slots);
-        from = (from / 64 + 1) * 64;
-    }
-    return slots;
-}
-
 /* Slots of one span that are marked together. */
 struct group {
     uint32_t begin, count;
     uint64_t slot[SN_GROUP_OBJECTS];
 };
 
-/* The next slots that were in use, their headers asked for from memory. */
+/* The next slots, from *at on, that were in use when the span was closed; their headers are asked
+ * for from memory. None: the span is through. */
 static void
 next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t number,
            uint32_t *at, struct group *group)
 {
     const struct sn_class *c = class_of(e, number);
     uint64_t first = sn_slot_offset(c, number, 0), slot_bytes = c->slot_bytes;
-    uint32_t next = *at, slots = c->slots;
+    uint32_t words = (c->slots + 63) / 64, next = *at, count = 0;
     group->begin = next;
-    group->count = 0;
-    while (group->count < SN_GROUP_OBJECTS && next < slots) {
-        uint64_t slot = first + next * slot_bytes;
-        __builtin_prefetch(sn_migrate_header(e->store, slot));
-        group->slot[group->count++] = slot;
-        next = next_used(batch, next + 1, slots);
+    for (uint32_t word = next / 64; word < words && count < SN_GROUP_OBJECTS; word++) {
+        uint64_t left = batch->bits[word] & ~UINT64_C(0) << next % 64;
+        for (; left && count < SN_GROUP_OBJECTS; left &= left - 1) {
+            next = word * 64 + (uint32_t)__builtin_ctzll(left);
+            group->slot[count] = first + next * slot_bytes;
+            __builtin_prefetch(sn_migrate_header(e->store, group->slot[count++]));
+            next++;
+        }
+        if (!left)
+            next = (word + 1) * 64;
     }
     *at = next;
+    group->count = count;
 }
 
 /* Their headers have come: the words that they name are asked for. */
@@ -161,7 +159,7 @@ sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
 {
     struct sn_evacuee *evacuee = &batch->spans[batch->span_count - 1];
     uint32_t slots = class_of(e, evacuee->span)->slots;
-    uint32_t at = next_used(batch, batch->slot_at, slots);
+    uint32_t at = batch->slot_at, rounds = 0;
     struct group groups[3], *group = &groups[0], *next = &groups[1], *after = &groups[2];
     next_group(e, batch, evacuee->span, &at, group);
     next_group(e, batch, evacuee->span, &at, next);
@@ -174,7 +172,8 @@ sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
         group = next;
         next = after;
         after = done;
-        if (batch->move_count == SN_BATCH_OBJECTS || sn_os_now_ns() >= deadline_ns)
+        if (batch->move_count == SN_BATCH_OBJECTS ||
+            (++rounds % CLOCK_GROUPS == 0 && sn_os_now_ns() >= deadline_ns))
             break;
     }
     bool through = group->count == 0 || batch->move_count == SN_BATCH_OBJECTS;
