@@ -359,9 +359,9 @@ publish_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *f
 
 /*
  * Steps 3 to 5 for a flight, in one section, while the memory of the next is on its way. The CAS of
- * step 5 waits until everything stored before it has reached the cache, and nothing behind it begins
- * meanwhile: after each copy that is a miss waited for; after all copies of a flight the misses
- * were waited for together.
+ * step 5 waits until everything stored before it has reached the cache, and nothing behind it
+ * begins meanwhile: after each copy that is a miss waited for; after all copies of a flight the
+ * misses were waited for together.
  */
 bool
 sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns)

@@ -49,8 +49,8 @@ enum sn_outcome sn_migrate_mark(handle_store *store, const struct sn_span *span,
 
 /**
  * Steps 3 and 4 for an object of the span, in a section, under the mover's lock, after the grace
- * period of step 2. `to`: a free slot of the same class. SN_MOVED: `to` holds a copy, *word what R was; the same section
- * publishes it. Else: nothing happened, `to` is free as before.
+ * period of step 2. `to`: a free slot of the same class. SN_MOVED: `to` holds a copy, *word what R
+ * was; the same section publishes it. Else: nothing happened, `to` is free as before.
  */
 enum sn_outcome sn_migrate_copy(handle_store *store, const struct sn_span *span,
                                 const struct sn_move *move, uint64_t to, uint64_t *word);
