@@ -17,6 +17,8 @@
 #define sn_swap_acq_rel(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 /** Stronger than any pairing needs singly: used where two threads each store and then load. */
 #define sn_fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define sn_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define sn_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 /** Orders for the compiler only; the other side of the pair calls sn_os_membarrier(). */
 #define sn_fence_compiler() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 

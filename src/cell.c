@@ -4,8 +4,7 @@
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
  * that plain stores suffice where G4 and G6 (reference.h) allow them.
  */
-#include "hardened.h"
-#include "object.h"
+#include "hardened_object.h"
 
 /* Matches any word that names an object, whatever its tag. */
 #define WANT_OBJECT SN_WORD_LIVE
@@ -51,6 +50,28 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
     return slot ? sn_store_address(store, slot) : NULL;
 }
 
+/* The short way of hardened stores; where there is none, the long way. */
+static SN_OUTLINE void *
+alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
+{
+    if (sn_unlikely(!store->hardened))
+        return alloc_slow(store, cell, size, 0);
+    sn_check_entry(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_check_cell_place(store, cell);
+    unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return alloc_slow(store, cell, size, 0);
+    uint64_t slot = sn_hardened_take(store, cache, class_id, size);
+    if (sn_likely(slot != 0)) {
+        sn_object_name(store, slot, class_id, size, &cell->word);
+        /* Release: as in the plain short way. */
+        sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    }
+    sn_cache_leave(cache);
+    return sn_likely(slot != 0) ? sn_store_address(store, slot) : alloc_slow(store, cell, size, 0);
+}
+
 void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
@@ -63,7 +84,7 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
     unsigned class_id = sn_class_for(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return alloc_slow(store, cell, size, flags);
+        return alloc_hardened(store, cell, size);
     uint64_t slot;
     bool done = sn_cache_pop(sn_cache_bin(cache, class_id), &slot);
     if (sn_likely(done)) {
@@ -209,6 +230,22 @@ free_slow(handle_store *store, handle_cell *cell)
     return sn_likely(live) ? 0 : -ENOENT;
 }
 
+/* The short way of hardened stores, once the word was loaded; where there is none, the long way. */
+static SN_OUTLINE int
+free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
+{
+    if (sn_unlikely(!store->hardened))
+        return free_slow(store, cell);
+    sn_check_entry(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_slow(store, cell);
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    sn_hardened_retire(store, cache, slot, &cell->word);
+    sn_cache_leave(cache);
+    return 0;
+}
+
 int
 handle_cell_free(handle_store *store, handle_cell *cell)
 {
@@ -221,7 +258,7 @@ handle_cell_free(handle_store *store, handle_cell *cell)
         return free_slow(store, cell);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return free_slow(store, cell);
+        return free_hardened(store, cell, sn_word_offset(word));
     return end_short(store, cache, cell, sn_word_offset(word), SN_FREED_RETIRE);
 }
 
@@ -241,6 +278,21 @@ free_now_slow(handle_store *store, handle_cell *cell)
     return live ? 0 : -ENOENT;
 }
 
+static SN_OUTLINE int
+free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
+{
+    if (sn_unlikely(!store->hardened))
+        return free_now_slow(store, cell);
+    sn_check_entry(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, cell);
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    sn_hardened_reuse(store, cache, slot, &cell->word);
+    sn_cache_leave(cache);
+    return 0;
+}
+
 int
 handle_cell_free_now(handle_store *store, handle_cell *cell)
 {
@@ -253,7 +305,7 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
         return free_now_slow(store, cell);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return free_now_slow(store, cell);
+        return free_now_hardened(store, cell, sn_word_offset(word));
     return end_short(store, cache, cell, sn_word_offset(word), 0);
 }
 

@@ -3,8 +3,7 @@
  * handle.c - objects named by handles: the public functions, with their fast paths. What happens
  * below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
-#include "misuse.h"
-#include "object.h"
+#include "hardened_object.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
@@ -167,6 +166,29 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
     return handle;
 }
 
+/* The short way of hardened stores; where there is none, the long way. */
+static SN_OUTLINE handle_t
+alloc_hardened(handle_store *store, size_t size, void **object)
+{
+    if (sn_unlikely(!store->hardened))
+        return alloc_slow(store, size, 0, object);
+    check_alloc(store, 0, object);
+    unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return alloc_slow(store, size, 0, object);
+    uint64_t slot, at;
+    handle_t handle = HANDLE_NULL;
+    if (sn_likely(cache->index_count > 0 &&
+                  (slot = sn_hardened_take(store, cache, class_id, size)) != 0 &&
+                  sn_cache_pop_index(cache, &at))) {
+        sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
+        handle = publish(store, at, slot, 0, object);
+    }
+    sn_cache_leave(cache);
+    return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, 0, object);
+}
+
 handle_t
 handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
 {
@@ -177,7 +199,7 @@ handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **obj
     unsigned class_id = sn_class_for(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return alloc_slow(store, size, flags, object);
+        return alloc_hardened(store, size, object);
     uint64_t slot, at;
     handle_t handle = HANDLE_NULL;
     if (sn_likely(cache->index_count > 0 && sn_cache_pop(sn_cache_bin(cache, class_id), &slot) &&
@@ -244,6 +266,29 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
     return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
+/* The short way of hardened stores, once the word was loaded and found fit for one; where there is
+ * none, the long way. */
+static SN_OUTLINE int
+free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    if (sn_unlikely(!store->hardened))
+        return free_slow(store, reference, handle);
+    sn_check_entry(store, "handle_free", SN_REGISTERED, handle, NULL);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_slow(store, reference, handle);
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES ||
+                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
+        sn_cache_leave(cache);
+        return free_slow(store, reference, handle);
+    }
+    sn_hardened_retire(store, cache, sn_word_offset(word), reference);
+    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_leave(cache);
+    return 0;
+}
+
 int
 handle_free(handle_store *store, handle_t handle)
 {
@@ -260,7 +305,7 @@ handle_free(handle_store *store, handle_t handle)
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return free_slow(store, reference, handle);
+        return free_hardened(store, reference, handle, word);
     /* Acquire-release: G4, as in end_by_cas. */
     if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES ||
                     !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
@@ -297,6 +342,26 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
     return 0;
 }
 
+static SN_OUTLINE int
+free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    if (sn_unlikely(!store->hardened))
+        return free_now_slow(store, reference, handle);
+    sn_check_entry(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, reference, handle);
+    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, reference, handle);
+    }
+    sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
+    sn_hardened_reuse(store, cache, sn_word_offset(word), reference);
+    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_leave(cache);
+    return 0;
+}
+
 int
 handle_free_now(handle_store *store, handle_t handle)
 {
@@ -314,7 +379,7 @@ handle_free_now(handle_store *store, handle_t handle)
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
-        return free_now_slow(store, reference, handle);
+        return free_now_hardened(store, reference, handle, word);
     if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
         sn_cache_leave(cache);
         return free_now_slow(store, reference, handle);

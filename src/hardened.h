@@ -12,7 +12,8 @@
  *            slot is poisoned (check bits 0, as of every free slot); a slot never used, or of a
  *            span formatted anew or trimmed, does not say so and is not looked at.
  *
- * Guard spans are in guard.h, checks at entry in misuse.h.
+ * First for slots whose class is known, inline, as the short ways need them (hardened_object.h);
+ * then for any object. Guard spans are in guard.h, checks at entry in misuse.h.
  */
 #ifndef SN_HARDENED_H
 #define SN_HARDENED_H
@@ -22,11 +23,143 @@
 /** Bytes that each request is served with beyond what it asks for. */
 #define SN_CANARY_MIN_BYTES 1
 
-void sn_canary_write(handle_store *store, uint64_t slot, size_t size);
+/* ---- canaries -------------------------------------------------------------------------------- */
+
+/* No byte of it is 0. */
+static inline uint64_t
+sn_canary_of(const handle_store *store, uint64_t slot)
+{
+    return ((store->secret ^ slot) * UINT64_C(0xff51afd7ed558ccd)) | UINT64_C(0x0101010101010101);
+}
+
+/* The word that holds the byte behind the object's last, and which of its bytes are the canary's:
+ * from that one to the end. No branch depends on the size. */
+static inline uint64_t *
+sn_canary_word(const handle_store *store, uint64_t slot, size_t size, uint64_t *mask)
+{
+    *mask = ~UINT64_C(0) << (8 * (size % 8)); /* little-endian: the first bytes are the low ones */
+    return (uint64_t *)sn_store_address(store, slot) + size / 8;
+}
+
+static inline void
+sn_canary_put(const handle_store *store, uint64_t slot, size_t size)
+{
+    uint64_t mask;
+    uint64_t *word = sn_canary_word(store, slot, size, &mask);
+    *word = (*word & ~mask) | (sn_canary_of(store, slot) & mask);
+}
+
+/* The mover and walks look while a writer may write the object's last bytes beside the canary: the
+ * race is by design, what is not the canary's is masked out. TSan is told so. */
+#if SN_TSAN
+uint64_t sn_load_beside_writers(const uint64_t *word);
+#else
+static inline uint64_t
+sn_load_beside_writers(const uint64_t *word)
+{
+    return sn_load_relaxed(word);
+}
+#endif
+
+/** room: from the object's begin to the end of what is its own; a damaged header may say any
+ * size. */
+static inline bool
+sn_canary_has(const handle_store *store, uint64_t slot, size_t size, size_t room)
+{
+    uint64_t mask;
+    const uint64_t *word = sn_canary_word(store, slot, size, &mask);
+    return sn_likely(size < room) &&
+           ((sn_load_beside_writers(word) ^ sn_canary_of(store, slot)) & mask) == 0;
+}
+
+/** Ends the process: the object was written past its end. */
+SN_NOINLINE _Noreturn void
+sn_canary_fault(const handle_store *store, size_t size, const uint64_t *reference);
+
+/* ---- poison ---------------------------------------------------------------------------------- */
+
+#define SN_POISON          UINT64_C(0xdededededededede)
+#define SN_POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
+
+/*
+ * Both work in blocks of four steps. The last steps of a slot lie where they end with it, over the
+ * ones before, so that slots of similar size take the same branches.
+ */
+typedef uint64_t sn_step __attribute__((vector_size(16), aligned(8), may_alias));
+#define SN_STEP_BLOCK (4 * sizeof(sn_step))
+
+/* Where the steps of a slot's last block begin. bytes: 16 to 64 more than `from`. */
+static inline void
+sn_last_block(size_t from, size_t bytes, size_t at[4])
+{
+    size_t last = bytes - sizeof(sn_step);
+    for (size_t i = 0; i < 4; i++)
+        at[i] = sn_min(from + i * sizeof(sn_step), last);
+}
+
+/** Fills a slot's payload, whose bytes are a multiple of 8, and marks it in the header before. */
+static inline void
+sn_poison_put(uint64_t *data, size_t bytes)
+{
+    const sn_step poison = {SN_POISON, SN_POISON};
+    char *begin = (char *)data;
+    size_t from = 0, at[4];
+    /* Release: the object has ended for whoever finds its header clear. */
+    sn_store_release(&data[-1], SN_POISONED_HEADER);
+    /* ... or its canary overwritten; pairs with the fence in sn_canary_check. */
+    sn_fence_release();
+    data[0] = SN_POISON;
+    if (sn_unlikely(bytes == sizeof(*data)))
+        return;
+    for (; from + SN_STEP_BLOCK < bytes; from += SN_STEP_BLOCK) {
+        for (size_t i = 0; i < 4; i++)
+            *(sn_step *)(void *)(begin + from + i * sizeof(sn_step)) = poison;
+    }
+    sn_last_block(from, bytes, at);
+    for (size_t i = 0; i < 4; i++)
+        *(sn_step *)(void *)(begin + at[i]) = poison;
+}
+
+static inline sn_step
+sn_poison_difference(const char *at)
+{
+    const sn_step poison = {SN_POISON, SN_POISON};
+    return *(const sn_step *)(const void *)at ^ poison;
+}
+
+static inline bool
+sn_poison_has(const uint64_t *data, size_t bytes)
+{
+    const char *begin = (const char *)data;
+    size_t from = 0, at[4];
+    if (sn_unlikely(bytes == sizeof(*data)))
+        return data[0] == SN_POISON;
+    sn_step wrong = {0, 0};
+    for (; from + SN_STEP_BLOCK < bytes; from += SN_STEP_BLOCK) {
+        for (size_t i = 0; i < 4; i++)
+            wrong |= sn_poison_difference(begin + from + i * sizeof(sn_step));
+    }
+    sn_last_block(from, bytes, at);
+    for (size_t i = 0; i < 4; i++)
+        wrong |= sn_poison_difference(begin + at[i]);
+    return (wrong[0] | wrong[1]) == 0;
+}
+
+/** Ends the process: the slot was written since its free. */
+SN_NOINLINE _Noreturn void sn_poison_fault(const handle_store *store, uint64_t slot);
+
+/* ---- for any object -------------------------------------------------------------------------- */
+
 bool sn_canary_is_whole(const handle_store *store, uint64_t slot, size_t size);
-/** Ends the process when it is not whole. reference: the word that names the object, or NULL. */
+/** Ends the process when the canary of an object that has ended, or never was one, is not whole.
+ * reference: the word that names the object, or NULL. */
+void
+sn_canary_require(const handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
+/** The same for the object that R names, by the mover, beside its writers: not if R has changed
+ * meanwhile, since then the slot may be poisoned. */
 void
 sn_canary_check(const handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
+void sn_canary_write(handle_store *store, uint64_t slot, size_t size);
 
 /** Fills a slot that is about to become free, and marks it in its header. */
 void sn_poison_write(handle_store *store, uint64_t slot);

@@ -610,10 +610,8 @@ sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 void
-sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes,
-             bool has_fast_paths)
+sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes)
 {
-    heap->has_fast_paths = has_fast_paths;
     heap->pool = pool;
     heap->classes = classes;
     heap->wake_at = UINT64_MAX;

@@ -39,7 +39,6 @@ struct sn_heap_class {
 struct sn_heap {
     struct sn_pool *pool;
     const struct sn_classes *classes;
-    bool has_fast_paths; /* hardened stores: thread caches are used by the long ways only */
     /* Called when freed_bytes passes wake_at: compaction may have become worth while. */
     void (*freed)(struct sn_heap *heap);
     uint64_t wake_at;     /* atomic */
@@ -53,8 +52,7 @@ struct sn_heap {
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
-void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes,
-                  bool has_fast_paths);
+void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
 
 /**
  * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'

@@ -29,6 +29,7 @@ enum sn_hook_point {
     SN_HOOK_RELOCATE_TO,    /* relocate: between `to` and the header */
     SN_HOOK_RELOCATE,       /* relocate: between the header and `from` */
     SN_HOOK_CACHE_BUSY,     /* thread cache: owner is busy, before it looks for the taker's flag */
+    SN_HOOK_CACHE_ENTERED,  /* a hardened store's short way: it has looked, and uses the cache */
     SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */
     SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */

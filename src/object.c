@@ -255,7 +255,7 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     if (sn_unlikely(store->hardened)) {
         if (!sound)
             sn_hardened_header_fault(store, slot, seen, reference);
-        sn_canary_check(store, slot, size, reference);
+        sn_canary_require(store, slot, size, reference);
     }
     if (sn_unlikely(!sound))
         size = sn_object_size(store, slot, 0);

@@ -240,7 +240,7 @@ set_up(handle_store *store, const struct layout *layout, const struct handle_sto
     store->pool.has_guards = options->hardened;
     sn_table_init(&store->table, base + layout->table_at, layout->table_bytes,
                   base + layout->table_meta_at, sn_os_random(), &store->budget);
-    sn_heap_init(&store->heap, &store->pool, &store->classes, !options->hardened);
+    sn_heap_init(&store->heap, &store->pool, &store->classes);
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
@@ -257,7 +257,8 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     store->rcu = sn_rcu_get(flavor);
     if (!store->rcu)
         return -errno;
-    if (!sn_reclaim_init(&store->reclaim) || !sn_caches_init(&store->caches, &store->heap))
+    if (!sn_reclaim_init(&store->reclaim) ||
+        !sn_caches_init(&store->caches, &store->heap, store->hardened))
         return -ENOMEM;
     store->base_metadata_bytes =
         sn_round_up(sizeof(*store), SN_PAGE_BYTES) + SN_RECLAIM_BYTES + sn_defrag_metadata_bytes();

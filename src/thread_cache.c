@@ -15,7 +15,9 @@ static bool exit_key_made;
 
 static struct sn_thread_cache no_cache; /* of no store */
 #define NONE4 &no_cache, &no_cache, &no_cache, &no_cache
-_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE4, NONE4, NONE4, NONE4};
+_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1] = {
+    NONE4, NONE4, NONE4, NONE4, &no_cache,
+};
 _Static_assert(SN_TLS_ENTRIES == 16, "all are initialised");
 _Thread_local unsigned sn_calls_on_spares;
 static _Thread_local struct sn_thread_cache *my_caches;
@@ -31,18 +33,17 @@ sn_caches_bytes(const struct sn_caches *caches, uint64_t threads)
 }
 
 static uint32_t
-held_by_nobody(const struct sn_caches *caches)
+held_by_nobody(void)
 {
-    return (sn_os_membarrier_init() ? 0 : SN_HELD_FENCED) |
-           (caches->heap->has_fast_paths ? 0 : SN_HELD_SLOW);
+    return sn_os_membarrier_init() ? 0 : SN_HELD_FENCED;
 }
 
 static struct sn_thread_cache *
-make_cache(const struct sn_caches *caches)
+make_cache(void)
 {
     struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
     if (cache)
-        cache->held = held_by_nobody(caches);
+        cache->held = held_by_nobody();
     return cache;
 }
 
@@ -215,7 +216,7 @@ join(struct sn_caches *caches)
     if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
         sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
         return NULL;
-    struct sn_thread_cache *cache = make_cache(caches);
+    struct sn_thread_cache *cache = make_cache();
     if (!cache)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
@@ -241,13 +242,11 @@ join(struct sn_caches *caches)
 bool
 sn_cache_enter_slow(struct sn_thread_cache *cache)
 {
-    uint32_t held = sn_load_relaxed(&cache->held);
-    if (!(held & SN_HELD_FLAGS))
+    if (!(sn_load_relaxed(&cache->held) & SN_HELD_FENCED))
         return false;
     /* What the taker's membarrier is elsewhere: between the store to seq and the load of held. */
-    if (held & SN_HELD_FENCED)
-        sn_fence_seq_cst();
-    return (sn_load_acquire(&cache->held) & ~SN_HELD_FLAGS) == 0;
+    sn_fence_seq_cst();
+    return sn_load_acquire(&cache->held) == SN_HELD_FENCED;
 }
 
 struct sn_thread_cache *
@@ -516,13 +515,14 @@ sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool en
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 bool
-sn_caches_init(struct sn_caches *caches, struct sn_heap *heap)
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
 {
     static size_t last_entry;
     caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
+    caches->plain_entry = hardened ? SN_TLS_NOBODYS : caches->tls_entry;
     caches->heap = heap;
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = make_cache(caches);
+    caches->spare = make_cache();
     if (!caches->spare)
         return false;
     sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
@@ -552,5 +552,5 @@ sn_caches_after_fork_child(struct sn_caches *caches)
     caches->walkers = 0;
     caches->workers = 0;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_store_relaxed(&cache->held, held_by_nobody(caches));
+        sn_store_relaxed(&cache->held, held_by_nobody());
 }

@@ -94,14 +94,13 @@ struct sn_thread_cache {
 
 /* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */
 #define SN_HELD_FENCED (UINT32_C(1) << 31)
-/* Likewise: a hardened store. Fast paths find the cache held, long ways know better. */
-#define SN_HELD_SLOW  (UINT32_C(1) << 30)
-#define SN_HELD_FLAGS (SN_HELD_FENCED | SN_HELD_SLOW)
 
 /** All thread caches of a store. */
 struct sn_caches {
     struct sn_heap *heap;
     size_t tls_entry;    /* where threads look for their cache */
+    size_t plain_entry;  /* the same for short ways that look for no misuse; of a hardened store an
+                            entry where there never is one */
     size_t arrays_bytes; /* atomic; of all bins' arrays */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
@@ -132,9 +131,10 @@ struct sn_caches {
 /* Where a thread finds its caches: stores share the entries in turn. Never NULL: an entry not in
  * use names a cache of no store. */
 #define SN_TLS_ENTRIES 16
-extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
+#define SN_TLS_NOBODYS SN_TLS_ENTRIES /* always so */
+extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1];
 
-bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap);
+bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened);
 /** The store ends: no thread uses it any more. Caches of living threads are freed by their
  * owners. */
 void sn_caches_destroy(struct sn_caches *caches);
@@ -181,9 +181,9 @@ sn_cache_leave(struct sn_thread_cache *cache)
  * instructions otherwise).
  */
 static inline struct sn_thread_cache *
-sn_cache_try_enter(struct sn_caches *caches)
+sn_cache_try_enter_at(struct sn_caches *caches, size_t entry)
 {
-    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
+    struct sn_thread_cache *cache = sn_tls_cache[entry];
     if (sn_unlikely(sn_load_relaxed(&cache->caches) != caches))
         return NULL;
     /* As in sn_cache_enter. */
@@ -194,6 +194,23 @@ sn_cache_try_enter(struct sn_caches *caches)
         return cache;
     sn_cache_leave(cache);
     return NULL;
+}
+
+/** The same for those that look for no misuse: NULL, too, when the store is hardened. */
+static inline struct sn_thread_cache *
+sn_cache_try_enter(struct sn_caches *caches)
+{
+    return sn_cache_try_enter_at(caches, caches->plain_entry);
+}
+
+/** The same for those of hardened stores. */
+static inline struct sn_thread_cache *
+sn_cache_try_enter_hardened(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter_at(caches, caches->tls_entry);
+    if (cache)
+        sn_hook(SN_HOOK_CACHE_ENTERED, cache);
+    return cache;
 }
 
 static inline struct sn_bin *

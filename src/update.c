@@ -117,8 +117,8 @@ end_version(handle_store *store, struct update *update)
 {
     update->active = 0;
     if (store->hardened)
-        sn_canary_check(store, update->slot, update->size,
-                        (const uint64_t *)(uintptr_t)update->reference);
+        sn_canary_require(store, update->slot, update->size,
+                          (const uint64_t *)(uintptr_t)update->reference);
     sn_object_set_aside(store, update->slot, update->size, false);
 }
 

@@ -261,7 +261,8 @@ thing_make(struct race *race, uint64_t seed)
     while (thing->size != 0)
         thing++;
     assert_true(thing < race->things + THINGS + SPARSE_ADDED);
-    *thing = (struct thing){.size = THING_BYTES, .seed = seed, .live = true};
+    size_t size = THING_BYTES - race->store->classes.extra; /* the same class with a canary */
+    *thing = (struct thing){.size = size, .seed = seed, .live = true};
     section_enter();
     if (race->by_cell)
         object = handle_cell_alloc(race->store, &thing->cell, thing->size, 0);

@@ -79,7 +79,7 @@ world_make(uint32_t blocks, uint32_t alignment)
     assert_non_null(world->metadata);
     sn_classes_init(&world->classes, alignment, 0);
     sn_pool_init(&world->pool, world->arena, blocks, world->metadata, &world->budget);
-    sn_heap_init(&world->heap, &world->pool, &world->classes, true);
+    sn_heap_init(&world->heap, &world->pool, &world->classes);
     world->heap.freed = nobody_wakes;
     return world;
 }
@@ -137,7 +137,7 @@ world_add_caches(struct world *world)
     world->caches.retired = nobody_reclaims;
     world->caches.thread_bytes_max = UINT64_MAX / 4;
     world->caches.total_bytes_max = UINT64_MAX / 4;
-    assert_true(sn_caches_init(&world->caches, &world->heap));
+    assert_true(sn_caches_init(&world->caches, &world->heap, false));
     world->has_caches = true;
 }
 
