@@ -18,6 +18,8 @@
 #ifndef SN_HARDENED_H
 #define SN_HARDENED_H
 
+#include <string.h>
+
 #include "misuse.h"
 
 /** Bytes that each request is served with beyond what it asks for. */
@@ -81,68 +83,23 @@ sn_canary_fault(const handle_store *store, size_t size, const uint64_t *referenc
 #define SN_POISON          UINT64_C(0xdededededededede)
 #define SN_POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
 
-/*
- * Both work in blocks of four steps. The last steps of a slot lie where they end with it, over the
- * ones before, so that slots of similar size take the same branches.
- */
-typedef uint64_t sn_step __attribute__((vector_size(16), aligned(8), may_alias));
-#define SN_STEP_BLOCK (4 * sizeof(sn_step))
-
-/* Where the steps of a slot's last block begin. bytes: 16 to 64 more than `from`. */
-static inline void
-sn_last_block(size_t from, size_t bytes, size_t at[4])
-{
-    size_t last = bytes - sizeof(sn_step);
-    for (size_t i = 0; i < 4; i++)
-        at[i] = sn_min(from + i * sizeof(sn_step), last);
-}
-
-/** Fills a slot's payload, whose bytes are a multiple of 8, and marks it in the header before. */
+/** Fills a slot's payload and marks it in the header before. The C library has the widest stores
+ * that the processor has, and below the widest comparison. */
 static inline void
 sn_poison_put(uint64_t *data, size_t bytes)
 {
-    const sn_step poison = {SN_POISON, SN_POISON};
-    char *begin = (char *)data;
-    size_t from = 0, at[4];
     /* Release: the object has ended for whoever finds its header clear. */
     sn_store_release(&data[-1], SN_POISONED_HEADER);
     /* ... or its canary overwritten; pairs with the fence in sn_canary_check. */
     sn_fence_release();
-    data[0] = SN_POISON;
-    if (sn_unlikely(bytes == sizeof(*data)))
-        return;
-    for (; from + SN_STEP_BLOCK < bytes; from += SN_STEP_BLOCK) {
-        for (size_t i = 0; i < 4; i++)
-            *(sn_step *)(void *)(begin + from + i * sizeof(sn_step)) = poison;
-    }
-    sn_last_block(from, bytes, at);
-    for (size_t i = 0; i < 4; i++)
-        *(sn_step *)(void *)(begin + at[i]) = poison;
+    memset(data, (int)(SN_POISON & 0xff), bytes);
 }
 
-static inline sn_step
-sn_poison_difference(const char *at)
-{
-    const sn_step poison = {SN_POISON, SN_POISON};
-    return *(const sn_step *)(const void *)at ^ poison;
-}
-
+/** All words are the first one, and that is right. bytes: a multiple of 8. */
 static inline bool
 sn_poison_has(const uint64_t *data, size_t bytes)
 {
-    const char *begin = (const char *)data;
-    size_t from = 0, at[4];
-    if (sn_unlikely(bytes == sizeof(*data)))
-        return data[0] == SN_POISON;
-    sn_step wrong = {0, 0};
-    for (; from + SN_STEP_BLOCK < bytes; from += SN_STEP_BLOCK) {
-        for (size_t i = 0; i < 4; i++)
-            wrong |= sn_poison_difference(begin + from + i * sizeof(sn_step));
-    }
-    sn_last_block(from, bytes, at);
-    for (size_t i = 0; i < 4; i++)
-        wrong |= sn_poison_difference(begin + at[i]);
-    return (wrong[0] | wrong[1]) == 0;
+    return data[0] == SN_POISON && memcmp(data, data + 1, bytes - sizeof(*data)) == 0;
 }
 
 /** Ends the process: the slot was written since its free. */

@@ -39,8 +39,8 @@ sn_checks_entries(const handle_store *store)
             sn_check_entry(store, function, place, handle, cell);                                  \
     } while (0)
 
-/** The same for functions with a fast path that hardened stores do not take: the slow path checks
- * for them, this for debug builds. */
+/** The same for functions with a fast path that hardened stores do not take: the ways that these
+ * take instead check for them, this for debug builds. */
 #define sn_check_call_debug(store, place, handle, cell)                                            \
     do {                                                                                           \
         if (SN_DEBUG && (store))                                                                   \

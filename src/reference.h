@@ -214,7 +214,7 @@ sn_header_is_clear(uint64_t header)
  * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent. What it overwrites
  * is checked by nobody: damage to the upper half alone, all of it address bits of the name, goes
  * unnoticed by such a free, and does no harm to it, which has the name from its caller. A hardened
- * store frees by the long way, which reads the whole.
+ * store's frees read the whole.
  */
 static inline void
 sn_header_end(uint64_t *header)

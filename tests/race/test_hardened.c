@@ -77,7 +77,7 @@ target_is_gone(struct race *race)
 /*
  * The mover is about to look at the canary, when a writer calls the move off and frees the object
  * at once: no damage. Fails (the process ends, "written past its end") when the mover does not look
- * at the word again.
+ * at the word again; so it was once.
  */
 static void
 free_before_copy(struct race *race, bool by_cell)
@@ -109,9 +109,10 @@ test_cell_free_now_before_copy(void **state)
 }
 
 /*
- * The freer has loaded LIVE; the mover closes the span and marks the word; the freer ends it. By
- * free_now with a plain store (G4): the slot is poisoned, and is the closed span's. Fails when the
- * slot goes into the bin of the closed span: the span is not emptied.
+ * The freer has loaded LIVE; the mover closes the span and marks the word; the freer ends it, by
+ * free_now with a plain store (G4), and poisons the slot. Fails when the header is left as it was (a
+ * free slot whose header names an object); by free, which finds its CAS lost to the mark and goes
+ * the long way, when it goes on instead (the word then names a retired slot).
  */
 static void
 free_beside_mark(struct race *race, bool by_cell, size_t kind)
