@@ -251,7 +251,7 @@ free_nothing(const handle_store *store, const char *function, handle_t handle)
     return store ? -ENOENT : -EINVAL;
 }
 
-/* The long way: something there is pinned, the thread is kept out of its cache, the object large. */
+/* The long way: something there is pinned, the thread kept out of its cache, the object large. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {

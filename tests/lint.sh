@@ -125,8 +125,8 @@ src/base.h src/config.h src/atomic.h src/hooks.h src/lock src/budget.h src/osmem
 src/size_class src/span src/guard src/heap src/trim.c src/reference src/thread_cache src/take_back.c
 src/handle_table src/store.h src/misuse src/hardened src/stats src/stats_print.h src/stats_fields
 src/stats_print.c
-src/options src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c src/walk src/check src/fork
-src/reclaim src/store.c
+src/options src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c
+src/walk src/check src/fork src/reclaim src/store.c
 defrag/policy defrag/migrate defrag/evacuate defrag/defrag.h defrag/machine.c defrag/defrag.c
 defrag/thread.c
 '
