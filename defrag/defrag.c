@@ -285,7 +285,7 @@ sn_defrag_create(handle_store *store)
         return -ENOMEM;
     d->store = store;
     d->evacuation.store = store;
-    d->evacuation.bytes_max = sn_os_l2_bytes();
+    d->evacuation.bytes_max = sn_min(sn_os_l2_bytes(), SN_BATCH_BYTES_MAX);
     d->effort_percent = 1;
     d->idle_reason = HANDLE_IDLE_DISABLED;
     sn_lock_init(&d->lock, SN_RANK_MOVER);

@@ -4,8 +4,8 @@
 
 #include "hardened.h"
 
-/* Slots copied together: a slice overruns by so much at most. A longer one than the second goes
- * alone: to wait for its misses is little beside its copy. */
+/* Slots copied together: a slice overruns by so much at most, or by one slot. A longer one than the
+ * second goes alone: to wait for its misses is little beside its copy. */
 #define GROUP_BYTES   4096
 #define GROUPED_BYTES 512
 /* Of a slot, asked for before it is copied. */
@@ -227,7 +227,7 @@ struct flight {
     uint32_t slot_bytes;
     uint32_t begin, count; /* in the batch's moves */
     struct {
-        uint64_t to; /* 0: no room; or it was used, or given back */
+        uint64_t to; /* 0: no room, or it was used or given back */
         uint64_t word;
     } of[SN_GROUP_OBJECTS];
 };
@@ -348,10 +348,12 @@ publish_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *f
             continue;
         enum sn_outcome outcome = sn_migrate_publish(e->store, &batch->moves[flight->begin + i],
                                                      flight->of[i].to, flight->of[i].word);
-        if (sn_likely(outcome == SN_MOVED))
+        if (sn_likely(outcome == SN_MOVED)) {
+            flight->of[i].to = 0;
             moved++;
-        else
+        } else {
             refuse(e, batch, flight, i, outcome);
+        }
     }
     flight->evacuee->moved += moved;
     count_moves(e, flight->class_id, moved);

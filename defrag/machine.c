@@ -223,7 +223,7 @@ drain_ticket_locked(struct sn_defrag *d)
     return batch->ticket;
 }
 
-/* Closes spans and marks their objects, at least one group whatever the deadline. True: no more
+/* Closes spans and marks their objects, at least some groups whatever the deadline. True: no more
  * spans are wanted, or there are none. */
 static bool
 fill_batch_locked(struct sn_defrag *d, struct sn_batch *batch, uint64_t deadline_ns)

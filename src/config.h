@@ -61,12 +61,13 @@
 #define SN_GP_GATHER_NS       5000000   /* 5 ms */
 #define SN_HOUSEKEEPING_NS    200000000 /* 200 ms: idle caches are found in two of these */
 
-/* One batch of moves: as much as the second-level cache holds, and bounded arrays. Marking touches
- * one line of a small slot, and its word; the copy finds them in the cache, and the two context
- * switches of a grace period are shared by so many. This is half of a typical one. */
-#define SN_BATCH_OBJECTS       8192
-#define SN_BATCH_SPANS         256
-#define SN_BATCH_BYTES_DEFAULT ((size_t)512 << 10)
+/* One batch of moves: as much as the second-level cache holds, and bounded: its slots wait for a
+ * grace period. Marking touches one line of a small slot, and its word; the copy finds them in the
+ * cache, and the two context switches of a grace period are shared by so many. */
+#define SN_BATCH_OBJECTS    8192
+#define SN_BATCH_SPANS      256
+#define SN_BATCH_BYTES_MAX  ((size_t)2 << 20)
+#define SN_L2_DEFAULT_BYTES ((size_t)1 << 20) /* where the system does not say */
 
 /* Errors of one kind are given to the callback at most this often per store and second. */
 #define SN_ERROR_LINE_BYTES 256

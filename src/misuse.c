@@ -214,7 +214,7 @@ sn_misuse_leave_tombstone(handle_store *store)
     (void)sn_os_discard(store, TOMBSTONE_BYTES); /* one page of it is touched again */
     store->head.table_end = INT64_MIN;           /* every handle is beyond it */
     store->head.arena = NOWHERE;
-    store->hardened = true; /* its calls are checked, on their long ways: */
+    store->hardened = true; /* its calls are checked, on whatever way: */
     memcpy(store->name, name, sizeof(name));
     store->magic = SN_STORE_GONE;
     pthread_mutex_lock(&lock);

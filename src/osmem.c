@@ -65,14 +65,20 @@ sn_os_discard(void *address, size_t bytes)
  * Linux before 6.15 answers EBADF. */
 #define PIDFD_OF_SELF (-10000)
 
-/* Bytes given back by one call, in whole ranges from the first on. */
+/* Bytes given back by one call, in whole ranges from the first on. A kernel that has no such call,
+ * or does not let us, is not asked again. */
 static size_t
 discard_at_once(const struct iovec *ranges, size_t count)
 {
     long bytes = -1;
 #ifdef __NR_process_madvise
-    if (!sn_fault(SN_FAULT_PROCESS_MADVISE))
+    static bool refused; /* atomic */
+    int saved = errno;
+    if (!sn_fault(SN_FAULT_PROCESS_MADVISE) && !sn_load_relaxed(&refused))
         bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
+    if (bytes < 0 && (errno == EBADF || errno == ENOSYS || errno == EPERM))
+        sn_store_relaxed(&refused, true);
+    errno = saved;
 #endif
     return bytes > 0 ? (size_t)bytes : 0;
 }
@@ -167,7 +173,7 @@ size_t
 sn_os_l2_bytes(void)
 {
     long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return bytes > 0 ? (size_t)bytes : 2 * SN_BATCH_BYTES_DEFAULT;
+    return bytes > 0 ? (size_t)bytes : SN_L2_DEFAULT_BYTES;
 }
 
 bool

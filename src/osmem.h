@@ -23,7 +23,8 @@ bool sn_os_discard(void *address, size_t bytes);
 /**
  * The same for several ranges: in one system call where the kernel takes that, which also spares
  * the TLB flush, and with other threads the interrupt, per range. Result: how many were given back,
- * from the first on; if not all, nothing changed in the others (errno set).
+ * from the first on; if not all (errno set), the next one may have lost some of its pages, and the
+ * others nothing.
  */
 size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 

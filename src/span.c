@@ -450,7 +450,6 @@ end_purge_locked(struct sn_pool *pool, uint32_t first, bool released)
     pool->purges++;
     sn_store_relaxed(&pool->last_purge_failed, !released);
     if (!released) {
-        sn_owner_add(&pool->purge_failures, 1);
         sn_span_set_state(run, SN_SPAN_DIRTY);
         insert_run_locked(pool, first, sn_os_now_ns());
         return 0;
@@ -522,8 +521,13 @@ purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
     size_t released = discard_haul(pool, &haul);
     piece.refused = released < haul.count;
     sn_lock(&pool->lock);
-    for (uint32_t i = 0; i < haul.count; i++)
-        piece.bytes += end_purge_locked(pool, haul.first[i], i < released);
+    for (uint32_t i = 0; i < released; i++)
+        piece.bytes += end_purge_locked(pool, haul.first[i], true);
+    /* The one that the kernel refused becomes the youngest: the next call gets to those behind. */
+    for (uint32_t i = haul.count; i-- > released;)
+        (void)end_purge_locked(pool, haul.first[i], false);
+    if (piece.refused)
+        sn_owner_add(&pool->purge_failures, 1);
     pthread_cond_broadcast(&pool->purged);
     sn_unlock(&pool->lock);
     return piece;

@@ -9,8 +9,9 @@
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
- * follow a header to its word. One that is just being relocated is found by looking again,
- * until neither header nor word have changed (G6). */
+ * follow a header to its word. One that is just being relocated is found by looking again, until
+ * neither header nor word have changed (G6); only one that goes there and back between the same two
+ * accesses, twice, is missed. */
 static bool
 find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {

@@ -824,7 +824,7 @@ HANDLE_API int handle_defrag_stop(handle_store *store);
  * waits. Starts a pass only when the thresholds ask for one; a pass under way is carried on. Inside
  * a section it is allowed but cannot get far: its grace periods wait for that section.
  *
- *   budget_us  1 to 1000000: microseconds; the copy under way at their end is finished. Once 1 MiB
+ *   budget_us  1 to 1000000: microseconds; copies under way at their end are finished. Once 1 MiB
  *              went back to the kernel, no more empty spans do
  *   report     NULL, or begun as HANDLE_DEFRAG_REPORT_INIT: gets what this step did. busy: another
  *              thread was compacting; more: call again

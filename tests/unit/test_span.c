@@ -419,6 +419,34 @@ test_failing_madvise(void **state)
     assert_pool_sound(world);
 }
 
+/* A run that the kernel refuses again and again does not keep those behind it. Seen failing with one
+ * that is put back before them. */
+static void
+test_refused_run_is_passed(void **state)
+{
+    struct world *world = *state;
+    uint32_t number[5];
+    for (unsigned i = 0; i < 5; i++) {
+        number[i] = take_whole(world, 1);
+        memset(bytes_of(world, number[i]), 1, SN_BLOCK_BYTES);
+    }
+    for (unsigned i = 0; i < 5; i += 2)
+        sn_pool_put(&world->pool, number[i], i + 1);
+    fail_next(SN_FAULT_MADVISE, 1, 1);
+    assert_int_equal(purge(world, UINT64_MAX, 0), SN_BLOCK_BYTES);
+    assert_int_equal(fail_none(), 1);
+    assert_true(reads_as_zero(world, number[0], 1));
+    assert_int_equal(world->pool.purge_failures, 1);
+    assert_true(world->pool.last_purge_failed);
+    assert_pool_sound(world);
+    assert_int_equal(purge(world, UINT64_MAX, SN_BLOCK_BYTES), SN_BLOCK_BYTES);
+    assert_true(reads_as_zero(world, number[4], 1));
+    assert_int_equal(bytes_of(world, number[2])[0], 1);
+    assert_int_equal(purge(world, UINT64_MAX, 0), SN_BLOCK_BYTES);
+    assert_true(reads_as_zero(world, number[2], 1));
+    assert_pool_sound(world);
+}
+
 /* A tail that the kernel does not take stays committed, and is not taken for zero pages later. Seen
  * failing with a trim that goes on as if it had worked. */
 static void
@@ -650,6 +678,7 @@ main(void)
         POOL_TEST(test_churn_beside_an_old_run),
         POOL_TEST(test_take_waits_for_a_purge),
         POOL_TEST(test_failing_madvise),
+        POOL_TEST(test_refused_run_is_passed),
         POOL_TEST(test_failing_trim),
         POOL_TEST(test_pages_not_blocks_are_charged),
         POOL_TEST(test_limit_and_reserve),
