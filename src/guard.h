@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * guard.h - guard spans of hardened stores: inaccessible pages behind every large object, and
- * behind every 64th span of slots, so that a write that runs on ends in a fault. A guard is
+ * behind every 512th span of slots, so that a write that runs on ends in a fault. A guard is
  * the end of its span's own run of blocks, and goes when the span goes back to the pool.
  *
  * Each guard splits the arena's mapping: their number is bounded for the whole process, far below

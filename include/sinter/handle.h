@@ -114,7 +114,7 @@
  *     and those to the end of its 8-byte word     object is moved; handle_store_check counts it
  *   write in front of it, or over its header      the same (all but 1 of 256 such values)
  *   write that runs on behind a large object, or  SIGSEGV, at once: inaccessible pages behind each
- *     on and on over small ones                   large object and every 64th span, at most 4096
+ *     on and on over small ones                   large object and every 512th span, at most 4096
  *                                                 in the process
  *   write after free, or to an address that the   when the memory is used again: by an allocation
  *     object has moved away from                  or a move; handle_store_check counts it. Not
