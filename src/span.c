@@ -372,8 +372,8 @@ sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_char
     return first;
 }
 
-void
-sn_pool_abandon(struct sn_pool *pool, uint32_t first)
+static void
+forget_class(struct sn_pool *pool, uint32_t first)
 {
     struct sn_span *run = &pool->spans[first];
     for (uint32_t i = 0; i < run->blocks; i++) {
@@ -384,10 +384,17 @@ sn_pool_abandon(struct sn_pool *pool, uint32_t first)
 }
 
 void
+sn_pool_abandon(struct sn_pool *pool, uint32_t first)
+{
+    forget_class(pool, first);
+    sn_span_set_state(&pool->spans[first], SN_SPAN_LOST);
+}
+
+void
 sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 {
     struct sn_span *run = &pool->spans[first];
-    sn_pool_abandon(pool, first);
+    forget_class(pool, first);
     sn_lock(&pool->lock);
     run->flags = 0;
     sn_span_set_state(run, SN_SPAN_DIRTY);
@@ -485,7 +492,6 @@ begin_haul(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks, struct
            struct piece *piece)
 {
     uint32_t first;
-    haul->count = 0;
     sn_lock(&pool->lock);
     do {
         first = begin_purge_locked(pool, before_ns, max_blocks - piece->blocks, &piece->next_ns);
@@ -512,7 +518,7 @@ static struct piece
 purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
 {
     struct piece piece = {0};
-    struct haul haul;
+    struct haul haul = {0};
     begin_haul(pool, before_ns, (uint32_t)sn_min(max_blocks, PIECE_BLOCKS), &haul, &piece);
     if (haul.count == 0)
         return piece;

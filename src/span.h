@@ -15,6 +15,7 @@
  *                                                                    holds it
  *   SN_SPAN_TAKEN         just taken from the pool                   the taker
  *   SN_SPAN_LARGE         one large object                           its owner
+ *   SN_SPAN_LOST          never used again                           nobody
  *
  * Free runs of one state that touch are always merged. Block 0 is never used: number 0 means none,
  * offset 0 ends lists.
@@ -36,6 +37,7 @@ enum sn_span_state {
     SN_SPAN_HELD,
     SN_SPAN_TAKEN,
     SN_SPAN_LARGE,
+    SN_SPAN_LOST,
 };
 
 enum {                        /* flags of a span */
@@ -161,7 +163,7 @@ bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 
 /** Gives a span's run back: dirty, waiting for reuse or purge. */
 void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
-/** A span that nobody can use any more: it stays taken. */
+/** A span that nobody can use any more: what it holds stays committed. */
 void sn_pool_abandon(struct sn_pool *pool, uint32_t first);
 
 /**

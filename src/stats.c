@@ -185,10 +185,10 @@ sn_stats_at_rest(handle_store *store)
 
 /* A run whose guard the kernel did not let us lift: nobody uses it any more. */
 static uint64_t
-abandoned_pages(const struct sn_span *span)
+lost_pages(const struct sn_span *span)
 {
     uint64_t pages = 0;
-    if (sn_span_state(span) == SN_SPAN_TAKEN)
+    if (sn_span_state(span) == SN_SPAN_LOST)
         for (uint32_t i = 0; i < span->blocks; i++)
             pages += sn_block_dirty_pages(&span[i]);
     return pages;
@@ -212,7 +212,7 @@ sn_stats_count_free(handle_store *store)
             pages += sn_block_dirty_pages(span);
         if (sn_span_state(span) == SN_SPAN_LARGE)
             pages -= span->free; /* the object's; what is left is a tail the kernel did not take */
-        pages += abandoned_pages(span);
+        pages += lost_pages(span);
     }
     sn_unlock(&pool->lock);
     return (pages << SN_PAGE_SHIFT) - occupied;

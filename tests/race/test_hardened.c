@@ -112,7 +112,7 @@ test_cell_free_now_before_copy(void **state)
  * The freer has loaded LIVE; the mover closes the span and marks the word; the freer ends it, by
  * free_now with a plain store (G4), and poisons the slot. Fails when the header is left as it was
  * (a free slot whose header names an object); by free, which finds its CAS lost to the mark and
- * goes the long way, when it goes on instead (the word then names a retired slot).
+ * goes the long way, when it goes on instead (the word still names the slot).
  */
 static void
 free_beside_mark(struct race *race, bool by_cell, size_t kind)
@@ -125,6 +125,7 @@ free_beside_mark(struct race *race, bool by_cell, size_t kind)
     stage_wait(marked);
     stage_go(inside);
     actor_await(freer); /* still in its section: the mover can not go on past its grace period */
+    assert_null(thing_address(race, race->target));
     stage_go(marked);
     actor_leave(freer);
     actor_join(freer);

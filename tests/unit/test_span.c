@@ -419,8 +419,8 @@ test_failing_madvise(void **state)
     assert_pool_sound(world);
 }
 
-/* A run that the kernel refuses again and again does not keep those behind it. Seen failing with one
- * that is put back before them. */
+/* A run that the kernel refuses again and again does not keep those behind it. Seen failing with
+ * one that is put back before them. */
 static void
 test_refused_run_is_passed(void **state)
 {
