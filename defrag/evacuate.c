@@ -256,9 +256,9 @@ plan_flight(struct sn_evacuation *e, struct sn_batch *batch, uint32_t at, struct
 static void
 cancel_flight(struct sn_evacuation *e, struct sn_batch *batch, const struct flight *flight)
 {
-    for (uint32_t i = flight->count; i-- > 0;) {
-        if (flight->of[i].to)
-            return_destination(e, batch, flight->class_id, flight->of[i].to);
+    for (uint32_t i = flight->count; i > 0; i--) {
+        if (flight->of[i - 1].to)
+            return_destination(e, batch, flight->class_id, flight->of[i - 1].to);
     }
 }
 

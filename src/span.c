@@ -530,8 +530,8 @@ purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
     for (uint32_t i = 0; i < released; i++)
         piece.bytes += end_purge_locked(pool, haul.first[i], true);
     /* The one that the kernel refused becomes the youngest: the next call gets to those behind. */
-    for (uint32_t i = haul.count; i-- > released;)
-        (void)end_purge_locked(pool, haul.first[i], false);
+    for (uint32_t i = haul.count; i > released; i--)
+        (void)end_purge_locked(pool, haul.first[i - 1], false);
     if (piece.refused)
         sn_owner_add(&pool->purge_failures, 1);
     pthread_cond_broadcast(&pool->purged);
