@@ -111,7 +111,7 @@ next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t
         for (; left && count < SN_GROUP_OBJECTS; left &= left - 1) {
             next = word * 64 + (uint32_t)__builtin_ctzll(left);
             group->slot[count] = first + next * slot_bytes;
-            __builtin_prefetch(sn_migrate_header(e->store, group->slot[count++]));
+            __builtin_prefetch(sn_object_header(e->store, group->slot[count++]));
             next++;
         }
         if (!left)
@@ -267,7 +267,7 @@ cancel_flight(struct sn_evacuation *e, struct sn_batch *batch, const struct flig
 SN_FORCE_INLINE void
 prefetch_slot(const handle_store *store, uint64_t slot, uint64_t slot_bytes, bool to_write)
 {
-    const char *at = sn_store_address(store, slot - SN_HEADER_BYTES);
+    const char *at = (const char *)sn_object_header(store, slot);
     const char *last = at + sn_min(slot_bytes, PREFETCH_BYTES) - 1;
     for (; at < last; at += 64) {
         if (to_write)

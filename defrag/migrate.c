@@ -31,7 +31,7 @@ copy_object(void *to, const void *from, size_t bytes)
 static bool
 still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
 {
-    *header = sn_load_acquire(sn_migrate_header(store, slot));
+    *header = sn_load_acquire(sn_object_header(store, slot));
     return sn_object_is_named(store, slot, *header, reference);
 }
 
@@ -52,7 +52,7 @@ sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
                 struct sn_move *move)
 {
     /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
-    uint64_t header = sn_load_acquire(sn_migrate_header(store, slot));
+    uint64_t header = sn_load_acquire(sn_object_header(store, slot));
     if (sn_header_is_clear(header))
         return SN_NOTHING_THERE;
     if (sn_unlikely(!sn_header_is_sound(store->secret, header, slot)))
@@ -141,7 +141,7 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
     /* Release: as in sn_object_name; the checker may follow it. */
-    sn_store_release(sn_migrate_header(store, to),
+    sn_store_release(sn_object_header(store, to),
                      sn_header_make(store->secret, move->reference, slack, to));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
@@ -155,14 +155,14 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
      * call-off, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = word;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
-        sn_store_release(sn_migrate_header(store, to), 0);
+        sn_store_release(sn_object_header(store, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
         return why_not(store, move, word, seen);
     }
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
-    sn_store_release(sn_migrate_header(store, move->slot), 0);
+    sn_store_release(sn_object_header(store, move->slot), 0);
     sn_hook(SN_HOOK_AFTER_PUBLISH, sn_store_address(store, move->slot));
     return SN_MOVED;
 }

@@ -26,18 +26,11 @@ enum sn_outcome {
     SN_NOTHING_THERE, /* no live object in the slot */
 };
 
-/** Header word of a slot of a class; never of a large object, which does not move. */
-static inline uint64_t *
-sn_migrate_header(const handle_store *store, uint64_t slot)
-{
-    return sn_store_address(store, slot - SN_HEADER_BYTES);
-}
-
 /** Asks for the word that a slot's header names, if it names one, from memory. */
 SN_FORCE_INLINE void
 sn_migrate_prefetch(const handle_store *store, uint64_t slot)
 {
-    uint64_t header = sn_load_relaxed(sn_migrate_header(store, slot));
+    uint64_t header = sn_load_relaxed(sn_object_header(store, slot));
     if (!sn_header_is_clear(header))
         __builtin_prefetch(sn_header_reference(header), 1);
 }

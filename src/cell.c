@@ -209,7 +209,7 @@ end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
           uint64_t flag)
 {
     sn_store_relaxed(&cell->word, 0);
-    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    sn_header_end(sn_object_header(store, slot));
     if (sn_unlikely(sn_cache_note_freed(cache, slot | flag, &cell->word)))
         return sn_object_after_freed(store, cache);
     sn_cache_leave(cache);
@@ -234,10 +234,8 @@ free_slow(handle_store *store, handle_cell *cell)
 static SN_OUTLINE int
 free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
 {
-    if (sn_unlikely(!store->hardened))
-        return free_slow(store, cell);
-    sn_check_entry(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!cache))
         return free_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
@@ -281,10 +279,8 @@ free_now_slow(handle_store *store, handle_cell *cell)
 static SN_OUTLINE int
 free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
 {
-    if (sn_unlikely(!store->hardened))
-        return free_now_slow(store, cell);
-    sn_check_entry(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!cache))
         return free_now_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */

@@ -271,10 +271,8 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 static SN_OUTLINE int
 free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
 {
-    if (sn_unlikely(!store->hardened))
-        return free_slow(store, reference, handle);
-    sn_check_entry(store, "handle_free", SN_REGISTERED, handle, NULL);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_free", SN_REGISTERED, handle, NULL);
     if (sn_unlikely(!cache))
         return free_slow(store, reference, handle);
     /* Acquire-release: G4, as in end_by_cas. */
@@ -312,7 +310,7 @@ handle_free(handle_store *store, handle_t handle)
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
-    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    sn_header_end(sn_object_header(store, slot));
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
     if (sn_unlikely(sn_cache_note_freed(cache, slot | SN_FREED_RETIRE, reference)))
         return sn_object_after_freed(store, cache);
@@ -345,10 +343,8 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 static SN_OUTLINE int
 free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
 {
-    if (sn_unlikely(!store->hardened))
-        return free_now_slow(store, reference, handle);
-    sn_check_entry(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
     if (sn_unlikely(!cache))
         return free_now_slow(store, reference, handle);
     if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
@@ -388,7 +384,7 @@ handle_free_now(handle_store *store, handle_t handle)
      * between, its grace period waits for this section, and it then finds the header of S not
      * naming R. */
     sn_store_relaxed(reference, sn_table_free_word(word));
-    sn_header_end(sn_store_address(store, slot - SN_HEADER_BYTES));
+    sn_header_end(sn_object_header(store, slot));
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
     if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
         return sn_object_after_freed(store, cache);

@@ -14,6 +14,18 @@
 #include "hardened.h"
 #include "object.h"
 
+/** Begins a short free: the check at entry, then the thread's cache, entered. NULL: there is none,
+ * or the store is not hardened; the caller goes its long way. */
+static inline struct sn_thread_cache *
+sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place place,
+                       handle_t handle, const handle_cell *cell)
+{
+    if (sn_unlikely(!store->hardened))
+        return NULL;
+    sn_check_entry(store, function, place, handle, cell);
+    return sn_cache_try_enter_hardened(&store->caches);
+}
+
 /**
  * Takes a slot for `size` bytes out of the thread's bin; with a canary in it, and counted, not yet
  * named. 0: the bin is empty.
@@ -59,7 +71,7 @@ sn_hardened_retire(handle_store *store, struct sn_thread_cache *cache, uint64_t 
     unsigned class_id = sn_object_class(store, slot);
     sn_hardened_end(store, cache, class_id, slot, reference);
     /* Release: whoever sees it clear also sees that the word has ended. */
-    sn_store_release((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES), 0);
+    sn_store_release(sn_object_header(store, slot), 0);
     sn_cache_finish_retire(&store->caches, cache, class_id, slot);
 }
 

@@ -292,7 +292,7 @@ finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn
     uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
     unsigned class_id = sn_object_class(store, slot);
     size_t size = sn_class_payload(&store->classes.of[class_id]);
-    uint64_t *header = sn_store_address(store, slot - SN_HEADER_BYTES);
+    uint64_t *header = sn_object_header(store, slot);
     uint32_t left = sn_header_ended(header);
     if (is_ended_sound(store->secret, slot, freed->reference, left))
         size -= sn_header_slack(left);
@@ -372,7 +372,7 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
         if (class_id >= SN_CLASSES_MAX)
             continue;
         bytes += sn_class_payload(&store->classes.of[class_id]);
-        uint32_t left = glance_at_ended(sn_store_address(store, slot - SN_HEADER_BYTES));
+        uint32_t left = glance_at_ended(sn_object_header(store, slot));
         uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
         if (is_ended_sound(store->secret, slot, reference, left))
             bytes -= sn_header_slack(left);

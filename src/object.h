@@ -49,16 +49,23 @@ SN_NOINLINE uint64_t sn_object_insist(handle_store *store, size_t size,
 /** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
 SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
 
+/** Header word of a slot of a class. (sn_header_of finds that of a large object, too.) */
+static inline uint64_t *
+sn_object_header(const handle_store *store, uint64_t slot)
+{
+    return sn_store_address(store, slot - SN_HEADER_BYTES);
+}
+
 /** Writes the header of an object in a slot of a class: it names R (before R names the slot). */
 static inline void
 sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t size,
                const uint64_t *reference)
 {
     uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
-    uint64_t *header = sn_store_address(store, slot - SN_HEADER_BYTES);
     /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
      * structure, say, is seen as it was made. R's own release store orders the rest. */
-    sn_store_release(header, sn_header_make(store->secret, reference, slack, slot));
+    sn_store_release(sn_object_header(store, slot),
+                     sn_header_make(store->secret, reference, slack, slot));
 }
 
 /** sn_object_name for any slot, with what hardened mode writes. */

@@ -70,17 +70,21 @@ sn_os_discard(void *address, size_t bytes)
 static size_t
 discard_at_once(const struct iovec *ranges, size_t count)
 {
-    long bytes = -1;
 #ifdef __NR_process_madvise
     static bool refused; /* atomic */
     int saved = errno;
-    if (!sn_fault(SN_FAULT_PROCESS_MADVISE) && !sn_load_relaxed(&refused))
-        bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
-    if (bytes < 0 && (errno == EBADF || errno == ENOSYS || errno == EPERM))
+    if (sn_fault(SN_FAULT_PROCESS_MADVISE) || sn_load_relaxed(&refused))
+        return 0;
+    long bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
+    if (bytes > 0)
+        return (size_t)bytes;
+    if (errno == EBADF || errno == ENOSYS || errno == EPERM)
         sn_store_relaxed(&refused, true);
     errno = saved;
+#else
+    (void)ranges, (void)count;
 #endif
-    return bytes > 0 ? (size_t)bytes : 0;
+    return 0;
 }
 
 size_t

@@ -189,6 +189,14 @@ note_relocated(struct race *race)
     race->target = to;
 }
 
+static void
+finish_relocating(struct race *race, struct stage *stage, struct actor *actor)
+{
+    release(stage, actor);
+    assert_int_equal(actor->result, 0);
+    note_relocated(race);
+}
+
 /* Relocate has made `from` LIVE, the mover marks it, relocate goes on by plain stores. */
 static void
 test_relocate_loaded_then_marked(void **state)
@@ -204,9 +212,7 @@ test_relocate_loaded_then_marked(void **state)
     struct actor *actor = stand_relocating(race, SN_HOOK_MUT_LOADED, &stage);
     mark_target(race);
     uint64_t marked = from->word;
-    release(stage, actor);
-    assert_int_equal(actor->result, 0);
-    note_relocated(race);
+    finish_relocating(race, stage, actor);
     assert_cell_memory_is_ours(race, from, marked);
     assert_ptr_equal(thing_address(race, race->target), race->from);
     ground_verify(race);
@@ -248,9 +254,7 @@ test_relocate_seen_by_readers(void **state)
     assert_int_equal(errors_count(race->fixture), 0);
     assert_int_equal(handle_store_each(race->store, count_target, race), 0);
     assert_int_equal(race->actors[0].size, 1);
-    release(stage, actor);
-    assert_int_equal(actor->result, 0);
-    note_relocated(race);
+    finish_relocating(race, stage, actor);
     ground_verify(race);
     ground_settle(race);
 }
@@ -266,9 +270,7 @@ test_relocate_seen_by_a_walk(void **state)
     struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
     assert_int_equal(handle_store_each(race->store, count_target, race), 0);
     assert_int_equal(race->actors[0].size, 1);
-    release(stage, actor);
-    assert_int_equal(actor->result, 0);
-    note_relocated(race);
+    finish_relocating(race, stage, actor);
     ground_verify(race);
     ground_settle(race);
 }
@@ -315,9 +317,7 @@ test_relocate_then_marked_before_the_header(void **state)
     assert_false(sn_word_is_moving(to->word));
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
-    release(stage, actor);
-    assert_int_equal(actor->result, 0);
-    note_relocated(race);
+    finish_relocating(race, stage, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
@@ -341,9 +341,7 @@ test_relocate_then_marked(void **state)
     assert_false(sn_word_is_moving(from->word));
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
-    release(stage, actor);
-    assert_int_equal(actor->result, 0);
-    note_relocated(race);
+    finish_relocating(race, stage, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
