@@ -15,6 +15,28 @@
 #define COMPACT_SLICE_NS   5000000
 #define POLL_NS            100000000
 
+/* ---- readers --------------------------------------------------------------------------------- */
+
+void
+sn_defrag_join_readers(const struct sn_defrag *d, enum sn_presence presence)
+{
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    if (presence == SN_UNREGISTERED)
+        flavor->register_thread();
+    else if (presence == SN_OFFLINE)
+        flavor->thread_online();
+}
+
+void
+sn_defrag_leave_readers(const struct sn_defrag *d, enum sn_presence presence)
+{
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    if (presence == SN_UNREGISTERED)
+        flavor->unregister_thread();
+    else if (presence == SN_OFFLINE)
+        flavor->thread_offline();
+}
+
 /* ---- damage is reported without locks -------------------------------------------------------- */
 
 /* The handle whose word names a slot, found by a walk over the table; HANDLE_NULL: a cell's. */
@@ -32,16 +54,14 @@ find_handle(const handle_store *store, uint64_t slot)
 }
 
 void
-sn_defrag_unlock_and_report(struct sn_defrag *d, bool offline)
+sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence)
 {
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     struct sn_damage damage = d->evacuation.damage;
     d->evacuation.damage.count = 0;
     sn_unlock(&d->lock);
     if (sn_likely(damage.count == 0))
         return;
-    if (offline)
-        flavor->thread_online();
+    sn_defrag_join_readers(d, presence);
     for (uint32_t i = 0; i < damage.count; i++) {
         handle_t handle = find_handle(d->store, damage.slot[i]);
         sn_store_error(d->store,
@@ -49,8 +69,7 @@ sn_defrag_unlock_and_report(struct sn_defrag *d, bool offline)
                        "cell's) is damaged; its span is left alone from now on",
                        (unsigned long long)damage.slot[i], (unsigned long long)handle);
     }
-    if (offline)
-        flavor->thread_offline();
+    sn_defrag_leave_readers(d, presence);
 }
 
 /* ---- for both drivers ------------------------------------------------------------------------ */
@@ -75,13 +94,13 @@ section_for_tsan(const struct sn_rcu *rcu)
 }
 
 enum sn_advance
-sn_defrag_advance_online_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
+sn_defrag_advance_online_locked(struct sn_defrag *d, enum sn_presence presence,
+                                uint64_t deadline_ns, uint64_t *ticket)
 {
-    const struct sn_rcu *rcu = d->store->rcu;
-    rcu->flavor->thread_online();
+    sn_defrag_join_readers(d, presence);
     enum sn_advance advance = sn_defrag_advance_locked(d, deadline_ns, ticket);
-    section_for_tsan(rcu);
-    rcu->flavor->thread_offline();
+    section_for_tsan(d->store->rcu);
+    sn_defrag_leave_readers(d, presence);
     return advance;
 }
 
@@ -175,7 +194,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     if (mine) {
         if (!away)
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
-        sn_defrag_unlock_and_report(d, false);
+        sn_defrag_unlock_and_report(d, SN_ONLINE);
     }
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);
@@ -195,10 +214,10 @@ run_forced_pass(struct sn_defrag *d)
         uint64_t ticket = 0;
         sn_lock(&d->lock);
         d->only_forced = true;
-        enum sn_advance advance =
-            sn_defrag_advance_online_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        enum sn_advance advance = sn_defrag_advance_online_locked(
+            d, SN_OFFLINE, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
         d->only_forced = false;
-        sn_defrag_unlock_and_report(d, true);
+        sn_defrag_unlock_and_report(d, SN_OFFLINE);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */

@@ -101,14 +101,29 @@ void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
 
 /* ---- shared by thread.c and defrag.c ---- */
 
-/** One advance by a caller that is offline: online only under the mover's lock. So it holds up no
- * grace period while it waits for the lock, and no fork finds it online. */
-enum sn_advance
-sn_defrag_advance_online_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket);
+/**
+ * How a thread stands to the flavour while it does not hold the mover's lock. The first two hold up
+ * no grace period while they wait for the lock, and no fork finds them online: forks take the lock.
+ * The background thread is not even in the flavour's list of readers then: a child's thread may get
+ * its stack, and only bp's hooks clear the list (see rcu.c).
+ */
+enum sn_presence {
+    SN_UNREGISTERED, /* the background thread */
+    SN_OFFLINE,      /* registered */
+    SN_ONLINE
+};
 
-/** Ends the hold of the mover's lock; reports damage that was found under it. offline: the caller
- * is, and callbacks want to read. */
-void sn_defrag_unlock_and_report(struct sn_defrag *d, bool offline);
+/** From here to leave_readers the thread may open sections. */
+void sn_defrag_join_readers(const struct sn_defrag *d, enum sn_presence presence);
+void sn_defrag_leave_readers(const struct sn_defrag *d, enum sn_presence presence);
+
+/** One advance by a thread that is not online. */
+enum sn_advance sn_defrag_advance_online_locked(struct sn_defrag *d, enum sn_presence presence,
+                                                uint64_t deadline_ns, uint64_t *ticket);
+
+/** Ends the hold of the mover's lock; reports damage that was found under it, as a reader, since
+ * callbacks want to read. */
+void sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence);
 
 /** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
 size_t sn_defrag_purge(handle_store *store, size_t max_bytes);

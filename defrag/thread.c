@@ -114,7 +114,6 @@ await_ticket(struct sn_defrag *d, uint64_t ticket)
 static void
 wind_down(struct sn_defrag *d)
 {
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     enum sn_advance advance;
     bool first = true;
     do {
@@ -123,14 +122,15 @@ wind_down(struct sn_defrag *d)
         d->winding_down = true;
         bool walked = d->paused > 0; /* a walk relies on closed spans staying so */
         if (first && !walked) {
-            flavor->thread_online();
+            sn_defrag_join_readers(d, SN_UNREGISTERED);
             sn_defrag_call_off_locked(d);
-            flavor->thread_offline();
+            sn_defrag_leave_readers(d, SN_UNREGISTERED);
             first = false;
         }
-        advance = sn_defrag_advance_online_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
+        advance = sn_defrag_advance_online_locked(d, SN_UNREGISTERED,
+                                                  sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
         d->winding_down = false;
-        sn_defrag_unlock_and_report(d, true);
+        sn_defrag_unlock_and_report(d, SN_UNREGISTERED);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
         else if (first)
@@ -164,10 +164,11 @@ work_once(struct sn_defrag *d)
     uint64_t begin = sn_os_now_ns();
     sn_lock(&d->lock);
     uint64_t worked_before = d->evacuation.totals.cpu_ns;
-    enum sn_advance advance = sn_defrag_advance_online_locked(d, begin + slice_ns, &ticket);
+    enum sn_advance advance =
+        sn_defrag_advance_online_locked(d, SN_UNREGISTERED, begin + slice_ns, &ticket);
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
     uint64_t work_ns = d->evacuation.totals.cpu_ns - worked_before;
-    sn_defrag_unlock_and_report(d, true);
+    sn_defrag_unlock_and_report(d, SN_UNREGISTERED);
     if (advance == SN_ADVANCE_NOTHING)
         idle(d);
     if (advance == SN_ADVANCE_WAIT)
@@ -196,20 +197,12 @@ static void *
 defrag_thread(void *argument)
 {
     struct sn_defrag *d = argument;
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
-    sn_lock(&d->lock); /* against forks, see fork.c */
-    flavor->register_thread();
-    flavor->thread_offline();
-    sn_unlock(&d->lock);
     do {
         while (!is_stopping(d))
             work_once(d);
         wind_down(d);
     } while (goes_on(d));
     sn_caches_detach(&d->store->caches);
-    sn_lock(&d->lock);
-    flavor->unregister_thread();
-    sn_unlock(&d->lock);
     return NULL;
 }
 

@@ -8,8 +8,8 @@
  * open until it exits or executes; the parent looks for the hang-up. No process id is needed.
  *
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
- * none at the fork: the grace-period thread is kept out of its grace period, and the mover
- * registers, works online and leaves under its own lock. What threads of the application do just
+ * none at the fork and are not in its list of readers: the grace-period thread has left it, and the
+ * mover registers, works and leaves under its own lock. What threads of the application do just
  * then is the application's business; for one that was inside a section (QSBR: online) liburcu
  * waits in the child for ever, so that a store made in such a child reclaims nothing.
  */

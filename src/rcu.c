@@ -111,6 +111,38 @@ run_grace_period(struct sn_rcu *rcu)
     sn_unlock(&rcu->lock);
 }
 
+/* This thread has no sections. It is registered for the application's callbacks, which it runs, and
+ * offline for good: an online one that sleeps would hold up every GP under QSBR. */
+static void
+register_offline(const struct sn_rcu *rcu)
+{
+    rcu->flavor->register_thread();
+    rcu->flavor->thread_offline();
+}
+
+/*
+ * A fork is near. In a GP this thread would hold locks of liburcu, and only bp has hooks that wait
+ * for them; a child that found them taken could never register a thread or wait for a GP. Also, a
+ * thread of the child may get the stack of this one, and with it its entry in the flavour's list of
+ * readers, which only bp's hooks clear: two entries in one place would make every GP there last for
+ * ever. So this thread leaves the list meanwhile, as liburcu's own threads do. Under the lock.
+ */
+static void
+let_forks_pass(struct sn_rcu *rcu)
+{
+    sn_unlock(&rcu->lock);
+    rcu->flavor->unregister_thread();
+    sn_lock(&rcu->lock);
+    rcu->aside = true;
+    pthread_cond_broadcast(&rcu->done);
+    while (rcu->forks > 0)
+        pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
+    rcu->aside = false;
+    sn_unlock(&rcu->lock);
+    register_offline(rcu);
+    sn_lock(&rcu->lock);
+}
+
 /* Sleeps until due_ns or until there is work. Result: whether a GP is asked for by ticket. */
 static bool
 sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
@@ -119,7 +151,9 @@ sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
     sn_lock(&rcu->lock);
     while (rcu->forks > 0 ||
            (rcu->requested <= sn_load_relaxed(&rcu->completed) && !rcu->urgent && !due)) {
-        if (due_ns == SN_NEVER || rcu->forks > 0) {
+        if (rcu->forks > 0) {
+            let_forks_pass(rcu);
+        } else if (due_ns == SN_NEVER) {
             pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
         } else {
             struct timespec until = sn_os_timespec(due_ns);
@@ -163,11 +197,7 @@ static void *
 gp_thread(void *argument)
 {
     struct sn_rcu *rcu = argument;
-    rcu->flavor->register_thread();
-    /* Offline for good: this thread has no sections, and an online one that sleeps would hold up
-     * every GP under QSBR. */
-    rcu->flavor->thread_offline();
-    end_cycle(rcu);
+    register_offline(rcu);
     uint64_t due = SN_NEVER;
     for (;;) {
         bool asked = sleep_until(rcu, due);
@@ -220,7 +250,6 @@ start(const struct rcu_flavor_struct *flavor)
     sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);
-    rcu->cycle_begun = 1; /* the thread's registration: a fork waits for that, too */
     int error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
     if (error != 0) {
         sn_os_free(rcu);
@@ -350,16 +379,13 @@ sn_rcu_age_ns(const struct sn_rcu *rcu)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-/*
- * In a GP the thread holds locks of liburcu, and only bp has hooks that wait for them. A child that
- * found them taken could never register a thread or wait for a GP of that flavour.
- */
 static void
 keep_thread_out(struct sn_rcu *rcu, bool wait)
 {
     sn_lock(&rcu->lock);
     rcu->forks++;
-    while (wait && rcu->cycle_over != rcu->cycle_begun)
+    pthread_cond_signal(&rcu->wake);
+    while (wait && !rcu->aside)
         pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
     sn_unlock(&rcu->lock);
 }

@@ -53,9 +53,10 @@ struct sn_rcu {
     pthread_cond_t wake;              /* to the thread: there is work */
     pthread_cond_t done;              /* from the thread: a GP is over */
     uint64_t requested;               /* highest ticket handed out */
-    uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim; the first: registering */
+    uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
     bool urgent;
     uint32_t forks; /* being prepared or under way: no round begins */
+    bool aside;     /* the thread is not registered, and waits for the forks' end */
 
     /* written by the thread, read by anybody */
     uint64_t started;    /* GPs begun */

@@ -951,9 +951,13 @@ HANDLE_API void handle_thread_detach(handle_store *store);
  * Around fork(), per store: before_fork (outside a section; waits until the store is at rest), then
  * exactly one of the others in each process, by the thread that forked. In the child alloc, deref
  * and free work; there is no compaction and nothing leaves limbo; destroy does not wait (G10).
- * Between before_fork and after_fork_parent every other call of the process may block. Call them
- * outside the flavour's own fork hooks (call_rcu_before_fork and its like). A before_fork inside a
- * section is reported through the error callback.
+ * Between before_fork and after_fork_parent every other call of the process may block.
+ *
+ * Order: call_rcu_before_fork, the stores, urcu_bp_before_fork, fork(), and backwards in both
+ * processes. A grace period may wait for a reader that waits for a store, so nobody may wait for a
+ * grace period once a store is held: callbacks (and resizing tables of liburcu) pause before that,
+ * and under bp, whose hook waits for every grace period, the program's own synchronize_rcu calls
+ * have to be kept out, too. A before_fork inside a section is reported through the error callback.
  */
 HANDLE_API void handle_store_before_fork(handle_store *store);
 /** In the parent, also when fork() failed. */

@@ -180,11 +180,33 @@ grace_period(void)
     flavour_tsan_acquire();
 }
 
-/** Around fork(), inside the store's own hooks. */
+/*
+ * Around fork(), in the order that handle.h asks for: callbacks_pause, the stores' before_fork,
+ * flavour_before_fork; after it backwards. A callback's thread that waited for a grace period
+ * meanwhile would wait for readers that the stores hold up.
+ */
+static inline void
+callbacks_pause(void)
+{
+    call_rcu_before_fork();
+}
+
+static inline void
+callbacks_resume(void)
+{
+    call_rcu_after_fork_parent();
+}
+
+/** Only children that use call_rcu need it: it starts a thread where call_rcu was in use. */
+static inline void
+callbacks_resume_in_child(void)
+{
+    call_rcu_after_fork_child();
+}
+
 static inline void
 flavour_before_fork(void)
 {
-    call_rcu_before_fork();
 #if defined(TEST_FLAVOUR_BP)
     urcu_bp_before_fork();
 #endif
@@ -196,11 +218,8 @@ flavour_after_fork_parent(void)
 #if defined(TEST_FLAVOUR_BP)
     urcu_bp_after_fork_parent();
 #endif
-    call_rcu_after_fork_parent();
 }
 
-/* call_rcu_after_fork_child starts a thread where call_rcu was in use; the children here call only
- * the store, so it is left out: a thread in a forked child is not what is tested. */
 static inline void
 flavour_after_fork_child(void)
 {

@@ -336,6 +336,7 @@ static void
 fork_once(struct stop *stop, handle_store *second)
 {
     int status = 0;
+    callbacks_pause();
     handle_store_before_fork(stop->store);
     handle_store_before_fork(second);
     flavour_before_fork();
@@ -355,6 +356,7 @@ fork_once(struct stop *stop, handle_store *second)
     flavour_after_fork_parent();
     handle_store_after_fork_parent(second);
     handle_store_after_fork_parent(stop->store);
+    callbacks_resume();
     compare(stop);
     wait_begin();
     fault_check(waitpid(child, &status, 0) == child && status == 0);

@@ -291,6 +291,7 @@ fork_and_wait(struct race *race)
 {
     int status = 0;
     fflush(NULL);
+    callbacks_pause();
     handle_store_before_fork(race->store);
     flavour_before_fork();
     pid_t child = fork();
@@ -301,6 +302,7 @@ fork_and_wait(struct race *race)
     }
     flavour_after_fork_parent();
     handle_store_after_fork_parent(race->store);
+    callbacks_resume();
     thread_check(child > 0);
     wait_begin();
     thread_check(waitpid(child, &status, 0) == child);

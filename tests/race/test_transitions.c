@@ -296,6 +296,7 @@ check_fork(struct race *race)
 {
     int status = 0;
     fflush(NULL);
+    callbacks_pause();
     handle_store_before_fork(race->store);
     flavour_before_fork();
     pid_t child = fork();
@@ -307,6 +308,7 @@ check_fork(struct race *race)
     }
     flavour_after_fork_parent();
     handle_store_after_fork_parent(race->store);
+    callbacks_resume();
     assert_true(child > 0);
     wait_begin();
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -397,6 +399,7 @@ test_fork_beside_a_taker(void **state)
         skip();
     ground_make(race, false);
     fflush(NULL);
+    callbacks_pause();
     handle_store_before_fork(race->store);
     struct actor *taker = actor_start(race, body_take_back);
     while (sn_load_relaxed(&race->store->caches.workers) == 0)
@@ -411,6 +414,7 @@ test_fork_beside_a_taker(void **state)
     }
     flavour_after_fork_parent();
     handle_store_after_fork_parent(race->store);
+    callbacks_resume();
     actor_join(taker);
     assert_int_equal(taker->result, 0);
     wait_begin();

@@ -37,7 +37,7 @@ __tsan_default_suppressions(void)
 #endif
 
 /* Weights that keep readers in the majority and let every element happen often in a few seconds.
- * fork is left to runs that ask for it: a fork stops all threads of a store at once. */
+ * Forks: op_fork keeps most of them from happening. */
 struct element elements[] = {
     {"read", 3000, op_read},
     {"constant", 300, op_read_constant},
@@ -67,7 +67,7 @@ struct element elements[] = {
     {"walk", 1, op_walk},
     {"limit", 1, op_limit},
     {"detach", 3, op_detach},
-    {"fork", 0, op_fork},
+    {"fork", 5, op_fork},
 };
 const size_t elements_count = sizeof(elements) / sizeof(elements[0]);
 
@@ -147,13 +147,31 @@ linger(struct worker *worker, unsigned odds)
 
 /* ---- the clock ------------------------------------------------------------------------------- */
 
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* held in a grace period */
+
+void
+clock_stop(void)
+{
+    wait_begin();
+    pthread_mutex_lock(&clock_lock);
+    wait_end();
+}
+
+void
+clock_go(void)
+{
+    pthread_mutex_unlock(&clock_lock);
+}
+
 /* The generation grows after a full grace period only: see note_age() for what follows from it. */
 static void *
 clock_main(void *unused)
 {
     thread_enter();
     while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
+        clock_stop();
         grace_period();
+        clock_go();
         __atomic_add_fetch(&grace_periods, 1, __ATOMIC_RELEASE);
         wait_begin();
         sleep_us(100);
@@ -302,7 +320,7 @@ audit_at_rest(void)
     wait_end();
 }
 
-static uint64_t
+uint64_t
 now_ms(void)
 {
     struct timespec now;

@@ -137,6 +137,10 @@ __attribute__((format(printf, 1, 2))) void finding(const char *format, ...);
 uint64_t findings(void);
 /** Generation: grows by one after each grace period of the clock thread. */
 uint64_t generation(void);
+/** Keeps the clock thread out of grace periods. Outside sections. */
+void clock_stop(void);
+void clock_go(void);
+uint64_t now_ms(void);
 
 /* ---- the mix ---- */
 
