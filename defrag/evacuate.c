@@ -22,17 +22,28 @@
  * function for one without effect, and leaves it out.
  */
 
+#define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
+_Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0, "the lists are whole pages");
+
 bool
 sn_batch_init(struct sn_batch *batch)
 {
-    batch->moves = sn_os_zalloc(SN_BATCH_OBJECTS * sizeof(batch->moves[0]));
+    batch->moves = sn_os_reserve(MOVES_BYTES, SN_PAGE_BYTES);
     return batch->moves != NULL;
 }
 
 void
 sn_batch_fini(struct sn_batch *batch)
 {
-    sn_os_free(batch->moves);
+    if (batch->moves)
+        sn_os_release(batch->moves, MOVES_BYTES);
+}
+
+void
+sn_batch_rest(struct sn_batch *batch)
+{
+    if (batch->touched)
+        batch->touched = !sn_os_discard(batch->moves, MOVES_BYTES);
 }
 
 static struct sn_span *
@@ -53,6 +64,7 @@ sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span)
     batch->spans[batch->span_count++] =
         (struct sn_evacuee){.span = span, .moves = batch->move_count};
     batch->slot_at = 0;
+    batch->touched = true;
     sn_heap_copy_bits(&e->store->heap, span, batch->bits);
     uint32_t slots = class_of(e, span)->slots;
     if (slots % 64 != 0) /* slots that do not exist are never free */

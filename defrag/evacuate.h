@@ -24,6 +24,7 @@ struct sn_evacuee {
 
 struct sn_batch {
     struct sn_move *moves; /* SN_BATCH_OBJECTS; slot 0: not moved (any more) */
+    bool touched;          /* moves has pages of its own */
     uint32_t move_count, move_at;
     struct sn_evacuee spans[SN_BATCH_SPANS];
     uint32_t span_count, span_at;
@@ -61,6 +62,8 @@ struct sn_evacuation {
 
 bool sn_batch_init(struct sn_batch *batch);
 void sn_batch_fini(struct sn_batch *batch);
+/** Gives the pages back that a batch, in no use now, was listed in. */
+void sn_batch_rest(struct sn_batch *batch);
 
 static inline bool
 sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max)

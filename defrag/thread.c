@@ -62,6 +62,18 @@ is_stopping(struct sn_defrag *d)
     return stopping;
 }
 
+/* The thread is about to sleep until it is woken: meanwhile the batches' lists need no pages. */
+static void
+rest_batches(struct sn_defrag *d)
+{
+    sn_lock(&d->lock);
+    if (d->state == SN_DEFRAG_IDLE && !d->draining) {
+        sn_batch_rest(&d->batch[0]);
+        sn_batch_rest(&d->batch[1]);
+    }
+    sn_unlock(&d->lock);
+}
+
 /* Nothing to do: sets the mark at which frees wake us. Result: until when to sleep at most. */
 static uint64_t
 arm_wake_up(struct sn_defrag *d)
@@ -92,6 +104,8 @@ idle(struct sn_defrag *d)
     uint64_t until_ns = arm_wake_up(d);
     uint64_t freed = sn_load_relaxed(&d->store->heap.freed_bytes);
     bool look = until_ns == SN_NEVER && freed != d->rest_freed;
+    if (until_ns == SN_NEVER && !look)
+        rest_batches(d);
     rest_until(d, look ? sn_os_now_ns() + REST_NS : until_ns);
     bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
     sn_lock(&d->lock);
@@ -136,6 +150,7 @@ wind_down(struct sn_defrag *d)
         else if (first)
             nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
     } while (first || advance != SN_ADVANCE_NOTHING);
+    rest_batches(d);
 }
 
 /* Enabled or not, and whose pages they are. True: the mover rests. */

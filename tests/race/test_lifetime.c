@@ -6,6 +6,7 @@
  */
 #include "race.h"
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,19 @@ assert_at_rest(struct race *race)
     free(stats);
 }
 
+/* The mover rests: its lists have no pages. Fails when it keeps them: 384 KiB a store. */
+static void
+assert_no_lists(struct race *race)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned char resident[SN_BATCH_OBJECTS * sizeof(struct sn_move) / SN_PAGE_BYTES];
+        struct sn_move *moves = race->store->defrag->batch[i].moves;
+        assert_int_equal(mincore(moves, sizeof(resident) * SN_PAGE_BYTES, resident), 0);
+        for (size_t page = 0; page < sizeof(resident); page++)
+            assert_int_equal(resident[page] & 1, 0);
+    }
+}
+
 /* ---- stop ------------------------------------------------------------------------------------ */
 
 static void
@@ -108,6 +122,7 @@ run_stop(void **state)
     actor_join(stopper);
     assert_int_equal(stopper->result, 0);
     assert_at_rest(race);
+    assert_no_lists(race);
     ground_verify(race);
     steps_end(race);
     ground_settle(race);
