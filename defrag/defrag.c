@@ -58,10 +58,12 @@ sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence)
 {
     struct sn_damage damage = d->evacuation.damage;
     d->evacuation.damage.count = 0;
-    sn_unlock(&d->lock);
-    if (sn_likely(damage.count == 0))
+    if (sn_likely(damage.count == 0)) {
+        sn_unlock(&d->lock);
         return;
+    }
     sn_defrag_join_readers(d, presence);
+    sn_unlock(&d->lock);
     for (uint32_t i = 0; i < damage.count; i++) {
         handle_t handle = find_handle(d->store, damage.slot[i]);
         sn_store_error(d->store,
@@ -69,7 +71,22 @@ sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence)
                        "cell's) is damaged; its span is left alone from now on",
                        (unsigned long long)damage.slot[i], (unsigned long long)handle);
     }
+    if (presence == SN_ONLINE)
+        return; /* step waits for no lock */
+    sn_lock(&d->lock);
     sn_defrag_leave_readers(d, presence);
+    sn_unlock(&d->lock);
+}
+
+void
+sn_defrag_rest_batches(struct sn_defrag *d)
+{
+    sn_lock(&d->lock);
+    if (d->state == SN_DEFRAG_IDLE && !d->draining) {
+        sn_batch_rest(&d->batch[0]);
+        sn_batch_rest(&d->batch[1]);
+    }
+    sn_unlock(&d->lock);
 }
 
 /* ---- for both drivers ------------------------------------------------------------------------ */
@@ -223,6 +240,8 @@ run_forced_pass(struct sn_defrag *d)
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
             nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
     }
+    if (!sn_defrag_is_running(d))
+        sn_defrag_rest_batches(d); /* else the thread does, when it rests */
 }
 
 int

@@ -122,8 +122,11 @@ enum sn_advance sn_defrag_advance_online_locked(struct sn_defrag *d, enum sn_pre
                                                 uint64_t deadline_ns, uint64_t *ticket);
 
 /** Ends the hold of the mover's lock; reports damage that was found under it, as a reader, since
- * callbacks want to read. */
+ * callbacks want to read. (A fork may find the background thread registered there.) */
 void sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence);
+
+/** Gives the pages of the batches' lists back, if the mover is between two passes. */
+void sn_defrag_rest_batches(struct sn_defrag *d);
 
 /** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
 size_t sn_defrag_purge(handle_store *store, size_t max_bytes);

@@ -62,18 +62,6 @@ is_stopping(struct sn_defrag *d)
     return stopping;
 }
 
-/* The thread is about to sleep until it is woken: meanwhile the batches' lists need no pages. */
-static void
-rest_batches(struct sn_defrag *d)
-{
-    sn_lock(&d->lock);
-    if (d->state == SN_DEFRAG_IDLE && !d->draining) {
-        sn_batch_rest(&d->batch[0]);
-        sn_batch_rest(&d->batch[1]);
-    }
-    sn_unlock(&d->lock);
-}
-
 /* Nothing to do: sets the mark at which frees wake us. Result: until when to sleep at most. */
 static uint64_t
 arm_wake_up(struct sn_defrag *d)
@@ -105,7 +93,7 @@ idle(struct sn_defrag *d)
     uint64_t freed = sn_load_relaxed(&d->store->heap.freed_bytes);
     bool look = until_ns == SN_NEVER && freed != d->rest_freed;
     if (until_ns == SN_NEVER && !look)
-        rest_batches(d);
+        sn_defrag_rest_batches(d);
     rest_until(d, look ? sn_os_now_ns() + REST_NS : until_ns);
     bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
     sn_lock(&d->lock);
@@ -129,12 +117,12 @@ static void
 wind_down(struct sn_defrag *d)
 {
     enum sn_advance advance;
-    bool first = true;
+    bool first = true, walked;
     do {
         uint64_t ticket = 0;
         sn_lock(&d->lock);
         d->winding_down = true;
-        bool walked = d->paused > 0; /* a walk relies on closed spans staying so */
+        walked = d->paused > 0; /* a walk relies on closed spans staying so */
         if (first && !walked) {
             sn_defrag_join_readers(d, SN_UNREGISTERED);
             sn_defrag_call_off_locked(d);
@@ -147,10 +135,10 @@ wind_down(struct sn_defrag *d)
         sn_defrag_unlock_and_report(d, SN_UNREGISTERED);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
-        else if (first)
+        else if (walked)
             nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
-    } while (first || advance != SN_ADVANCE_NOTHING);
-    rest_batches(d);
+    } while (first || walked || advance != SN_ADVANCE_NOTHING);
+    sn_defrag_rest_batches(d);
 }
 
 /* Enabled or not, and whose pages they are. True: the mover rests. */

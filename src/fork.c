@@ -8,10 +8,11 @@
  * open until it exits or executes; the parent looks for the hang-up. No process id is needed.
  *
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
- * none at the fork and are not in its list of readers: the grace-period thread has left it, and the
- * mover registers, works and leaves under its own lock. What threads of the application do just
- * then is the application's business; for one that was inside a section (QSBR: online) liburcu
- * waits in the child for ever, so that a store made in such a child reclaims nothing.
+ * none at the fork and are not in its list of readers: the grace-period thread never is, and is
+ * kept out of its grace period; the mover registers, works and leaves under its own lock. What
+ * threads of the application do just then is the application's business. For one that was inside a
+ * section (QSBR: online) liburcu waits in the child for ever; and where it was only registered, a
+ * thread of the child may get its stack, and spoil the list. Only bp's hooks clear the list.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -81,7 +82,7 @@ handle_store_before_fork(handle_store *store)
     if (!outside)
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
     sn_fork_child_lives(store); /* forgets children that are gone */
-    sn_rcu_before_fork(store->rcu, outside);
+    sn_rcu_before_fork(outside);
     for_each_lock(store, pthread_mutex_lock);
     open_pipe(store);
     sn_rcu_return(store->rcu->flavor, was_online);
@@ -101,7 +102,7 @@ handle_store_after_fork_parent(handle_store *store)
         pthread_mutex_unlock(&state->lock.mutex);
     }
     for_each_lock(store, pthread_mutex_unlock);
-    sn_rcu_after_fork_parent(store->rcu);
+    sn_rcu_after_fork_parent();
 }
 
 /* A walk of another thread ended with the fork, wherever it was, and so did the mover's batches:
@@ -140,7 +141,7 @@ handle_store_after_fork_child(handle_store *store)
     reopen_spans(store);
     sn_pool_after_fork_child(&store->pool);
     sn_caches_after_fork_child(&store->caches);
-    sn_rcu_after_fork_child(store->rcu);
+    sn_rcu_after_fork_child();
     sn_defrag_after_fork_child(store);
 }
 

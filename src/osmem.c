@@ -78,7 +78,7 @@ discard_at_once(const struct iovec *ranges, size_t count)
     long bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
     if (bytes > 0)
         return (size_t)bytes;
-    if (errno == EBADF || errno == ENOSYS || errno == EPERM)
+    if (bytes < 0 && (errno == EBADF || errno == ENOSYS || errno == EPERM))
         sn_store_relaxed(&refused, true);
     errno = saved;
 #else

@@ -25,6 +25,17 @@ sn_histogram_add(struct handle_histogram *histogram, uint64_t ns)
 }
 
 static void
+init_conditions(struct sn_rcu *rcu)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&rcu->wake, &attributes);
+    pthread_cond_init(&rcu->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void
 gp_annotate_end(const struct sn_rcu *rcu)
 {
 #if SN_TSAN
@@ -111,36 +122,19 @@ run_grace_period(struct sn_rcu *rcu)
     sn_unlock(&rcu->lock);
 }
 
-/* This thread has no sections. It is registered for the application's callbacks, which it runs, and
- * offline for good: an online one that sleeps would hold up every GP under QSBR. */
-static void
-register_offline(const struct sn_rcu *rcu)
-{
-    rcu->flavor->register_thread();
-    rcu->flavor->thread_offline();
-}
-
 /*
  * A fork is near. In a GP this thread would hold locks of liburcu, and only bp has hooks that wait
- * for them; a child that found them taken could never register a thread or wait for a GP. Also, a
- * thread of the child may get the stack of this one, and with it its entry in the flavour's list of
- * readers, which only bp's hooks clear: two entries in one place would make every GP there last for
- * ever. So this thread leaves the list meanwhile, as liburcu's own threads do. Under the lock.
+ * for them; a child that found them taken could never register a thread or wait for a GP. Under the
+ * lock.
  */
 static void
 let_forks_pass(struct sn_rcu *rcu)
 {
-    sn_unlock(&rcu->lock);
-    rcu->flavor->unregister_thread();
-    sn_lock(&rcu->lock);
     rcu->aside = true;
     pthread_cond_broadcast(&rcu->done);
     while (rcu->forks > 0)
         pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
     rcu->aside = false;
-    sn_unlock(&rcu->lock);
-    register_offline(rcu);
-    sn_lock(&rcu->lock);
 }
 
 /* Sleeps until due_ns or until there is work. Result: whether a GP is asked for by ticket. */
@@ -193,11 +187,13 @@ end_cycle(struct sn_rcu *rcu)
     sn_unlock(&rcu->lock);
 }
 
+/* It opens no section, and is not registered: who waits for readers need not be one. A thread of a
+ * forked child may get the stack of this one, and with it what the flavour's list of readers held
+ * there, which only bp's hooks clear: two entries in one place make every GP last for ever. */
 static void *
 gp_thread(void *argument)
 {
     struct sn_rcu *rcu = argument;
-    register_offline(rcu);
     uint64_t due = SN_NEVER;
     for (;;) {
         bool asked = sleep_until(rcu, due);
@@ -216,18 +212,100 @@ gp_thread(void *argument)
     return NULL;
 }
 
-/* ---- life cycle ------------------------------------------------------------------------------ */
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+/*
+ * One thread at a time prepares a fork, from its first store's before_fork to its last one's
+ * after_fork. All flavours' threads are put aside at first, before any store is held: a GP may wait
+ * for a reader that waits for a store, also for one of another flavour.
+ */
+static struct {
+    pthread_mutex_t lock; /* the owner holds it, the registry's and those of all clients */
+    uintptr_t owner;      /* atomic */
+    unsigned depth;       /* stores; the owner's */
+} preparation = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool
+is_preparing(void)
+{
+    return sn_load_relaxed(&preparation.owner) == (uintptr_t)pthread_self();
+}
 
 static void
-init_conditions(struct sn_rcu *rcu)
+put_aside(struct sn_rcu *rcu, bool wait)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&rcu->wake, &attributes);
-    pthread_cond_init(&rcu->done, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sn_lock(&rcu->lock);
+    rcu->forks++;
+    pthread_cond_signal(&rcu->wake);
+    while (wait && !rcu->dead && !rcu->aside)
+        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+    sn_unlock(&rcu->lock);
 }
+
+void
+sn_rcu_before_fork(bool wait)
+{
+    if (!is_preparing()) {
+        pthread_mutex_lock(&preparation.lock);
+        pthread_mutex_lock(&registry_lock);
+        for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
+            put_aside(rcu, wait);
+        for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
+            pthread_mutex_lock(&rcu->clients_lock.mutex);
+        sn_store_relaxed(&preparation.owner, (uintptr_t)pthread_self());
+    }
+    preparation.depth++;
+}
+
+void
+sn_rcu_after_fork_parent(void)
+{
+    if (--preparation.depth > 0)
+        return;
+    sn_store_relaxed(&preparation.owner, 0);
+    for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next) {
+        pthread_mutex_unlock(&rcu->clients_lock.mutex);
+        sn_lock(&rcu->lock);
+        rcu->forks--;
+        pthread_cond_signal(&rcu->wake);
+        sn_unlock(&rcu->lock);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    pthread_mutex_unlock(&preparation.lock);
+}
+
+/* In every child, whether a store was prepared or there was none: the threads are gone. A lock that
+ * the forking thread does not hold itself may have been another's. */
+static void
+forget_threads(void)
+{
+    bool prepared = is_preparing();
+    for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next) {
+        sn_lock_init(&rcu->lock, SN_RANK_RCU);
+        init_conditions(rcu);
+        rcu->dead = true;
+        sn_store_relaxed(&rcu->started_ns, 0);
+        if (!prepared) {
+            sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
+            rcu->forks = 0;
+        }
+    }
+    if (!prepared) {
+        pthread_mutex_init(&registry_lock, NULL);
+        pthread_mutex_init(&preparation.lock, NULL);
+        sn_store_relaxed(&preparation.owner, 0);
+        preparation.depth = 0;
+    }
+}
+
+void
+sn_rcu_after_fork_child(void)
+{
+    forget_threads(); /* once more for children by clone(), which runs no handlers */
+    sn_rcu_after_fork_parent();
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 /* Outside a section, and offline: only under QSBR does going online look like one. */
 static bool
@@ -263,11 +341,17 @@ start(const struct rcu_flavor_struct *flavor)
 struct sn_rcu *
 sn_rcu_get(const struct rcu_flavor_struct *flavor)
 {
+    static bool watching_forks;
     pthread_mutex_lock(&registry_lock);
     struct sn_rcu *rcu = registry;
     while (rcu && (rcu->flavor != flavor || rcu->dead))
         rcu = rcu->next;
-    if (!rcu) {
+    if (!watching_forks)
+        watching_forks = pthread_atfork(NULL, NULL, forget_threads) == 0;
+    if (!watching_forks) {
+        errno = ENOMEM;
+        rcu = NULL;
+    } else if (!rcu) {
         rcu = start(flavor);
         if (rcu) {
             rcu->next = registry;
@@ -375,56 +459,6 @@ sn_rcu_age_ns(const struct sn_rcu *rcu)
     uint64_t begin = sn_load_relaxed(&rcu->started_ns);
     uint64_t now = sn_os_now_ns();
     return begin != 0 && now > begin ? now - begin : 0;
-}
-
-/* ---- fork ------------------------------------------------------------------------------------ */
-
-static void
-keep_thread_out(struct sn_rcu *rcu, bool wait)
-{
-    sn_lock(&rcu->lock);
-    rcu->forks++;
-    pthread_cond_signal(&rcu->wake);
-    while (wait && !rcu->aside)
-        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
-    sn_unlock(&rcu->lock);
-}
-
-void
-sn_rcu_before_fork(struct sn_rcu *rcu, bool wait)
-{
-    uintptr_t self = (uintptr_t)pthread_self();
-    if (sn_load_relaxed(&rcu->fork_owner) != self) {
-        keep_thread_out(rcu, wait);
-        pthread_mutex_lock(&rcu->clients_lock.mutex);
-        sn_store_relaxed(&rcu->fork_owner, self);
-    }
-    rcu->fork_depth++;
-}
-
-void
-sn_rcu_after_fork_parent(struct sn_rcu *rcu)
-{
-    if (--rcu->fork_depth > 0)
-        return;
-    sn_store_relaxed(&rcu->fork_owner, 0);
-    pthread_mutex_unlock(&rcu->clients_lock.mutex);
-    sn_lock(&rcu->lock);
-    rcu->forks--;
-    pthread_cond_signal(&rcu->wake);
-    sn_unlock(&rcu->lock);
-}
-
-void
-sn_rcu_after_fork_child(struct sn_rcu *rcu)
-{
-    /* Other threads may have held these at the fork; what they guard is not used any more. */
-    pthread_mutex_init(&registry_lock, NULL);
-    sn_lock_init(&rcu->lock, SN_RANK_RCU);
-    init_conditions(rcu);
-    rcu->dead = true;
-    sn_store_relaxed(&rcu->started_ns, 0);
-    sn_rcu_after_fork_parent(rcu);
 }
 
 /* ---- calls that wait ------------------------------------------------------------------------- */

@@ -51,12 +51,12 @@ struct sn_rcu {
     /* guarded by lock */
     struct sn_lock lock;
     pthread_cond_t wake;              /* to the thread: there is work */
-    pthread_cond_t done;              /* from the thread: a GP is over */
+    pthread_cond_t done;              /* from the thread: a GP is over, or it is aside */
     uint64_t requested;               /* highest ticket handed out */
     uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
     bool urgent;
     uint32_t forks; /* being prepared or under way: no round begins */
-    bool aside;     /* the thread is not registered, and waits for the forks' end */
+    bool aside;     /* the thread waits for their end */
 
     /* written by the thread, read by anybody */
     uint64_t started;    /* GPs begun */
@@ -65,11 +65,6 @@ struct sn_rcu {
     uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work nudges */
     struct handle_histogram durations;
     bool dead; /* this is a forked child: there is no thread */
-
-    /* Several stores of one flavour are prepared for one fork by one thread: only it writes these,
-     * and it holds clients_lock while fork_owner is set. */
-    uintptr_t fork_owner;
-    unsigned fork_depth;
 };
 
 /** The flavour's instance; starts the thread at the first call. The caller is outside a section,
@@ -98,14 +93,15 @@ void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
 
 /**
- * Keeps the thread out of all stores until after the fork, and out of the flavour, whose locks the
- * child would find taken for ever. wait: for the GP under way; the caller is offline and outside of
- * sections then. Nests, for several stores.
+ * Keeps the threads of all flavours out of all stores until after the fork, and out of the
+ * flavours, whose locks the child would find taken for ever. wait: for the GPs under way; the
+ * caller is offline and outside of sections then. Nests, for several stores; other threads' forks
+ * wait.
  */
-void sn_rcu_before_fork(struct sn_rcu *rcu, bool wait);
-void sn_rcu_after_fork_parent(struct sn_rcu *rcu);
-/** No thread here: nothing will be reclaimed. A store created later starts a new one. */
-void sn_rcu_after_fork_child(struct sn_rcu *rcu);
+void sn_rcu_before_fork(bool wait);
+void sn_rcu_after_fork_parent(void);
+/** No threads here: nothing will be reclaimed. A store created later starts a new one. */
+void sn_rcu_after_fork_child(void);
 
 /** The calling thread's walks over stores of a flavour that shows no sections: visitors stand in
  * one. */

@@ -953,11 +953,17 @@ HANDLE_API void handle_thread_detach(handle_store *store);
  * and free work; there is no compaction and nothing leaves limbo; destroy does not wait (G10).
  * Between before_fork and after_fork_parent every other call of the process may block.
  *
- * Order: call_rcu_before_fork, the stores, urcu_bp_before_fork, fork(), and backwards in both
- * processes. A grace period may wait for a reader that waits for a store, so nobody may wait for a
- * grace period once a store is held: callbacks (and resizing tables of liburcu) pause before that,
- * and under bp, whose hook waits for every grace period, the program's own synchronize_rcu calls
- * have to be kept out, too. A before_fork inside a section is reported through the error callback.
+ * Order: call_rcu_before_fork, all stores, urcu_bp_before_fork, fork(), and backwards in both
+ * processes. A grace period may wait for a reader that waits for a store or a lock of liburcu's, so
+ * nobody may wait for one meanwhile. Callbacks and resizing tables of liburcu pause by the first of
+ * these calls: under QSBR it is made offline, and get_default_call_rcu_data() was called before
+ * (else another thread's first call_rcu waits inside a section). Under bp, whose hook waits for
+ * every grace period, the program's own synchronize_rcu calls are kept out. Stores that others make
+ * or destroy just then are lost to the child. The child may register threads with a flavour other
+ * than bp if no other thread of the program was registered: liburcu does not clear its list.
+ *
+ * Several stores nest, also of several flavours; forks of several threads wait for each other. A
+ * before_fork inside a section is reported through the error callback.
  */
 HANDLE_API void handle_store_before_fork(handle_store *store);
 /** In the parent, also when fork() failed. */

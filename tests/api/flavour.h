@@ -183,12 +183,15 @@ grace_period(void)
 /*
  * Around fork(), in the order that handle.h asks for: callbacks_pause, the stores' before_fork,
  * flavour_before_fork; after it backwards. A callback's thread that waited for a grace period
- * meanwhile would wait for readers that the stores hold up.
+ * meanwhile would wait for readers that the stores hold up. Callbacks pause outside of a grace
+ * period, which would wait for an online caller.
  */
 static inline void
 callbacks_pause(void)
 {
+    wait_begin();
     call_rcu_before_fork();
+    wait_end();
 }
 
 static inline void

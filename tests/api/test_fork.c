@@ -132,6 +132,7 @@ child_uses_callbacks(void *arg)
 {
     struct forked *f = arg;
     static struct rcu_head head;
+    alarm(300); /* the end of a child that would hang */
     callbacks_resume_in_child();
     call_rcu(&head, free_in_callback);
     wait_begin();
@@ -170,6 +171,40 @@ callbacks_in_the_child(void **state)
         assert_int_equal(handle_cell_free(fixture->store, &forked.cells[i]), 0);
         section_leave();
     }
+}
+
+/* Without a store there is no hook to call. Fails when the child takes the parent's grace-period
+ * thread for its own: destroy waits for it for ever. */
+static void
+child_makes_the_next_store(void **state)
+{
+    (void)state;
+    handle_store *store = handle_store_create(NULL);
+    assert_non_null(store);
+    assert_int_equal(handle_store_destroy(store), 0);
+    fflush(NULL);
+    callbacks_pause();
+    flavour_before_fork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        alarm(300); /* the end of a child that would hang */
+        handle_t handles[100];
+        child_check((store = handle_store_create(NULL)) != NULL);
+        for (unsigned i = 0; i < 100; i++)
+            child_check((handles[i] = handle_alloc(store, 1000)) != HANDLE_NULL);
+        for (unsigned i = 1; i < 100; i++)
+            child_check(handle_free(store, handles[i]) == 0);
+        child_check(handle_store_compact(store, NULL) == 0);
+        child_check(handle_store_destroy(store) == 0);
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    callbacks_resume();
+    assert_child_succeeds(pid);
+    store = handle_store_create(NULL);
+    assert_non_null(store);
+    assert_int_equal(handle_store_destroy(store), 0);
 }
 
 static void
@@ -368,8 +403,11 @@ group_fork(void)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        STORE_TEST(child_uses_the_store),   STORE_TEST(no_compaction_in_the_child),
-        STORE_TEST(callbacks_in_the_child), STORE_TEST(pins_are_inherited),
+        STORE_TEST(child_uses_the_store),
+        STORE_TEST(no_compaction_in_the_child),
+        STORE_TEST(callbacks_in_the_child),
+        STORE_TEST(pins_are_inherited),
+        cmocka_unit_test(child_makes_the_next_store),
         STORE_TEST(forks_under_load),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

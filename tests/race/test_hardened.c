@@ -50,17 +50,23 @@ body_free(struct actor *actor)
     section_leave();
 }
 
-/* An actor stands inside its cache, the target's word loaded and not yet ended. */
+/* An actor stands inside its cache, the target's word loaded and not yet ended. The grace-period
+ * thread is kept out of the store until then: it takes from caches that were idle for a while, and
+ * the actor would go the long way. */
 static struct actor *
 freer_stands(struct race *race, size_t kind, struct stage **stage)
 {
     struct actor *freer = actor_new(race, body_free);
     freer->size = kind;
+    wait_begin();
+    sn_rcu_before_fork(true);
+    wait_end();
     actor_run(freer);
     actor_await(freer);
     *stage = stage_arm(race, SN_HOOK_CACHE_ENTERED, NULL);
     actor_leave(freer);
     stage_wait(*stage);
+    sn_rcu_after_fork_parent();
     return freer;
 }
 

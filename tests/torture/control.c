@@ -251,9 +251,8 @@ fork_all(struct worker *worker)
     return pid;
 }
 
-/* One fork at a time: two would wait for each other's stores to be at rest. At most one in a
- * second: nothing moves while the child lives. The sanitizers' own threads and locks do not outlive
- * a fork beside other threads. */
+/* At most one in a second: nothing moves while the child lives. The sanitizers' own threads and
+ * locks do not outlive a fork beside other threads. */
 void
 op_fork(struct worker *worker, struct heap *heap)
 {

@@ -493,6 +493,8 @@ main(int argc, char **argv)
     seed_workers();
     install_hooks();
     thread_enter();
+    if (!get_default_call_rcu_data()) /* before the first fork, see handle.h */
+        return 1;
     heaps_open(&workers[WORKERS_MOST], arguments.seed);
     if (pthread_create(&clock, NULL, clock_main, NULL)) {
         fprintf(stderr, "the clock thread could not be started\n");

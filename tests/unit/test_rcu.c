@@ -383,17 +383,17 @@ test_fork_keeps_the_thread_out(void **state)
 {
     (void)state;
     struct client *client = client_add(get(), 0);
-    sn_rcu_before_fork(client->rcu, true);
-    sn_rcu_before_fork(client->rcu, true); /* a second store's */
+    sn_rcu_before_fork(true);
+    sn_rcu_before_fork(true); /* a second store's */
     unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
     sn_rcu_nudge(client->rcu, true);
     for (unsigned i = 0; i < 20; i++)
         nap();
-    sn_rcu_after_fork_parent(client->rcu);
+    sn_rcu_after_fork_parent();
     for (unsigned i = 0; i < 20; i++)
         nap();
     assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers);
-    sn_rcu_after_fork_parent(client->rcu);
+    sn_rcu_after_fork_parent();
     await(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) > gathers);
 }
 
