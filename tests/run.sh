@@ -92,6 +92,7 @@ packages_main()
     want_packages 'for benchmarks that count instructions' valgrind=valgrind
     want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
     want_packages 'for examples inside event loops' libuv1-dev libevent-dev
+    want_packages 'to draw pictures of benchmarks' gnuplot-nox=gnuplot
 }
 
 packages_coverage()
