@@ -16,14 +16,14 @@
 #define PUT_SLOTS 64
 /* Destinations taken at once. */
 #define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
+/* A batch's list of moves: pages of its own, which go back while the mover rests. */
+#define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
+_Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0, "the lists are whole pages");
 
 /*
  * Functions that do nothing but prefetch are inlined by force: gcc (12, say) takes a call of such a
  * function for one without effect, and leaves it out.
  */
-
-#define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
-_Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0, "the lists are whole pages");
 
 bool
 sn_batch_init(struct sn_batch *batch)

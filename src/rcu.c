@@ -320,6 +320,13 @@ sees_sections(const struct rcu_flavor_struct *flavor)
 static struct sn_rcu *
 start(const struct rcu_flavor_struct *flavor)
 {
+    static bool watching_forks;
+    int error = watching_forks ? 0 : pthread_atfork(NULL, NULL, forget_threads);
+    if (error != 0) {
+        errno = error;
+        return NULL;
+    }
+    watching_forks = true;
     struct sn_rcu *rcu = sn_os_zalloc(sizeof(*rcu));
     if (!rcu)
         return NULL;
@@ -328,7 +335,7 @@ start(const struct rcu_flavor_struct *flavor)
     sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);
-    int error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
+    error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
     if (error != 0) {
         sn_os_free(rcu);
         errno = error;
@@ -341,17 +348,11 @@ start(const struct rcu_flavor_struct *flavor)
 struct sn_rcu *
 sn_rcu_get(const struct rcu_flavor_struct *flavor)
 {
-    static bool watching_forks;
     pthread_mutex_lock(&registry_lock);
     struct sn_rcu *rcu = registry;
     while (rcu && (rcu->flavor != flavor || rcu->dead))
         rcu = rcu->next;
-    if (!watching_forks)
-        watching_forks = pthread_atfork(NULL, NULL, forget_threads) == 0;
-    if (!watching_forks) {
-        errno = ENOMEM;
-        rcu = NULL;
-    } else if (!rcu) {
+    if (!rcu) {
         rcu = start(flavor);
         if (rcu) {
             rcu->next = registry;

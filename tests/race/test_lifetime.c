@@ -36,11 +36,10 @@ nap(void)
     wait_end();
 }
 
-/* The background thread stands at the case's point with the target. */
+/* The background thread stands at a point with the target. */
 static struct stage *
-mover_stands(struct race *race)
+mover_stands_at(struct race *race, enum sn_hook_point point)
 {
-    enum sn_hook_point point = *(const enum sn_hook_point *)race->test_case;
     ground_make(race, false);
     steps_begin(race);
     struct stage *stage = stage_arm(
@@ -48,6 +47,13 @@ mover_stands(struct race *race)
     assert_int_equal(handle_defrag_start(race->store), 0);
     stage_wait(stage);
     return stage;
+}
+
+/* ... at the case's point. */
+static struct stage *
+mover_stands(struct race *race)
+{
+    return mover_stands_at(race, *(const enum sn_hook_point *)race->test_case);
 }
 
 /* No span is with the mover, none of its batches drains. */
@@ -554,6 +560,62 @@ test_two_walks(void **state)
     ground_settle(race);
 }
 
+static int
+stay_in_two_groups(void *opaque, const struct handle_object *object)
+{
+    struct actor *actor = opaque;
+    (void)object;
+    if (actor->size == 0 || actor->size == 20) /* in two spans, so in two sections */
+        actor_stays(actor);
+    actor->size++;
+    return 0;
+}
+
+static void
+body_long_walk(struct actor *actor)
+{
+    actor->result = handle_store_each(actor->race->store, stay_in_two_groups, actor);
+}
+
+/* Time for another thread to get where it is expected; it is right wherever it gets. */
+static void
+give_time(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* not a nap: online under QSBR */
+}
+
+/*
+ * A stop waits for the grace period of what was moved; a walk begins, and goes on when that is over.
+ * Fails when the thread takes the walk's pause for the end of its work: the batch then drains for
+ * ever.
+ */
+static void
+test_walk_during_a_stop(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage = mover_stands_at(race, SN_HOOK_AFTER_PUBLISH);
+    section_enter();
+    struct actor *stopper = actor_start(race, body_stop);
+    stage_go(stage);
+    give_time(); /* it has wound down as far as it can without a grace period */
+    struct actor *walker = actor_start(race, body_long_walk);
+    actor_await(walker);
+    section_leave();
+    actor_leave(walker);
+    actor_await(walker); /* the grace period need not wait for the walk any more */
+    give_time();
+    actor_leave(walker);
+    actor_join(walker);
+    assert_int_equal(walker->result, 0);
+    actor_join(stopper);
+    assert_int_equal(stopper->result, 0);
+    assert_at_rest(race);
+    ground_verify(race);
+    steps_end(race);
+    ground_settle(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+}
+
 /* ---- main ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -591,6 +653,7 @@ main(void)
         RACE_TEST(test_large_span_is_purged),
         RACE_TEST(test_limbo_before_a_distant_purge),
         RACE_TEST(test_two_walks),
+        RACE_TEST(test_walk_during_a_stop),
     };
     thread_enter();
     int failed = run_at_points();
