@@ -585,9 +585,9 @@ give_time(void)
 }
 
 /*
- * A stop waits for the grace period of what was moved; a walk begins, and goes on when that is over.
- * Fails when the thread takes the walk's pause for the end of its work: the batch then drains for
- * ever.
+ * A stop waits for the grace period of what was moved; a walk begins, and goes on when that is
+ * over. Fails when the thread takes the walk's pause for the end of its work: the batch then drains
+ * for ever.
  */
 static void
 test_walk_during_a_stop(void **state)
