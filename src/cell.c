@@ -62,9 +62,10 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_slow(store, cell, size, 0);
-    uint64_t slot = sn_hardened_take(store, cache, class_id, size);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
+    uint64_t slot = sn_hardened_take(store, cache, bin, size);
     if (sn_likely(slot != 0)) {
-        sn_object_name(store, slot, class_id, size, &cell->word);
+        sn_object_name(store, slot, bin->payload, size, &cell->word);
         /* Release: as in the plain short way. */
         sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     }
@@ -76,8 +77,9 @@ void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
     sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES ||
-                    !is_cell_address(store, cell) || sn_load_relaxed(&cell->word) != 0))
+    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_by_table(size, flags)) ||
+        sn_unlikely(!is_cell_address(store, cell)) ||
+        sn_unlikely(sn_load_relaxed(&cell->word) != 0))
         return alloc_slow(store, cell, size, flags);
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
@@ -85,11 +87,12 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, cell, size);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
     uint64_t slot;
-    bool done = sn_cache_pop(sn_cache_bin(cache, class_id), &slot);
+    bool done = sn_cache_pop(bin, &slot);
     if (sn_likely(done)) {
         sn_owner_add(&cache->requested, size);
-        sn_object_name(store, slot, class_id, size, &cell->word);
+        sn_object_name(store, slot, bin->payload, size, &cell->word);
         /* Release: orders the header before the word; pairs with deref's acquire (G9). */
         sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     }

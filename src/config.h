@@ -46,7 +46,7 @@
 /* Frees that a thread has noted but not yet finished: enough that the oldest object's header has
  * come from memory by then, few enough to stay in the first-level cache. Larger slots are finished
  * at once. */
-#define SN_FREED                16
+#define SN_FREED                32
 #define SN_FREED_SLOT_MAX_BYTES 2048
 
 /* A thread hands its limbo list over at either bound. */

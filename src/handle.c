@@ -177,12 +177,13 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_slow(store, size, 0, object);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
     uint64_t slot, at;
     handle_t handle = HANDLE_NULL;
     if (sn_likely(cache->index_count > 0 &&
-                  (slot = sn_hardened_take(store, cache, class_id, size)) != 0 &&
+                  (slot = sn_hardened_take(store, cache, bin, size)) != 0 &&
                   sn_cache_pop_index(cache, &at))) {
-        sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
+        sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
         handle = publish(store, at, slot, 0, object);
     }
     sn_cache_leave(cache);
@@ -194,18 +195,19 @@ handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **obj
 {
     if (SN_DEBUG)
         check_alloc(store, flags, object);
-    if (sn_unlikely(!store || flags != 0 || size > SN_SMALL_MAX_BYTES))
+    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_by_table(size, flags)))
         return alloc_slow(store, size, flags, object);
     unsigned class_id = sn_class_for(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, size, object);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
     uint64_t slot, at;
     handle_t handle = HANDLE_NULL;
-    if (sn_likely(cache->index_count > 0 && sn_cache_pop(sn_cache_bin(cache, class_id), &slot) &&
+    if (sn_likely(cache->index_count > 0 && sn_cache_pop(bin, &slot) &&
                   sn_cache_pop_index(cache, &at))) {
         sn_owner_add(&cache->requested, size);
-        sn_object_name(store, slot, class_id, size, sn_table_word(&store->table, at));
+        sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
         handle = publish(store, at, slot, flags, object);
     }
     sn_cache_leave(cache);

@@ -31,14 +31,15 @@ sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place 
  * named. 0: the bin is empty.
  */
 static inline uint64_t
-sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned class_id, size_t size)
+sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, struct sn_bin *bin,
+                 size_t size)
 {
     uint64_t slot;
-    if (sn_unlikely(!sn_cache_pop(sn_cache_bin(cache, class_id), &slot)))
+    if (sn_unlikely(!sn_cache_pop(bin, &slot)))
         return 0;
     const uint64_t *data = sn_store_address(store, slot);
-    size_t payload = sn_class_payload(&store->classes.of[class_id]);
-    if (sn_likely(data[-1] == SN_POISONED_HEADER) && sn_unlikely(!sn_poison_has(data, payload)))
+    if (sn_likely(data[-1] == SN_POISONED_HEADER) &&
+        sn_unlikely(!sn_poison_has(data, bin->payload)))
         sn_poison_fault(store, slot);
     sn_canary_put(store, slot, size);
     sn_owner_add(&cache->requested, size);
@@ -46,7 +47,7 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
 }
 
 /* The word of an object in a slot of the class has ended: header and canary are as they were made,
- * or the process ends. Counts the bytes requested. */
+ * or the process ends. Counts the free. */
 static inline void
 sn_hardened_end(const handle_store *store, struct sn_thread_cache *cache, unsigned class_id,
                 uint64_t slot, const uint64_t *reference)
@@ -61,6 +62,7 @@ sn_hardened_end(const handle_store *store, struct sn_thread_cache *cache, unsign
     if (sn_unlikely(!sn_canary_has(store, slot, size, payload)))
         sn_canary_fault(store, sn_min(size, payload), reference);
     sn_owner_add(&cache->requested, (uint64_t)0 - size);
+    sn_owner_add(&cache->frees, 1);
 }
 
 /** sn_object_retire, for a slot whose block has a bin. */
@@ -91,9 +93,8 @@ sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, uint64_t s
     sn_poison_put(sn_store_address(store, slot), sn_class_payload(&store->classes.of[class_id]));
     struct sn_bin *bin = sn_cache_bin(cache, class_id);
     /* Since the word was loaded the span may have been closed. */
-    if (sn_likely(sn_object_bin(store, slot) == class_id) && sn_likely(sn_cache_push(bin, slot)))
-        sn_owner_add(&bin->frees, 1);
-    else
+    if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
+        sn_unlikely(!sn_cache_push(bin, slot)))
         sn_cache_finish_free(&store->caches, cache, class_id, slot);
 }
 

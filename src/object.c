@@ -232,7 +232,8 @@ sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64
         sn_canary_write(store, slot, size);
     unsigned class_id = sn_object_class(store, slot);
     if (sn_likely(class_id < SN_CLASSES_MAX))
-        sn_object_name(store, slot, class_id, size, reference);
+        sn_object_name(store, slot, sn_class_payload(&store->classes.of[class_id]), size,
+                       reference);
     else
         /* Release: as in sn_object_name; a walk follows it. */
         sn_store_release(sn_header_of(&store->pool, slot),
@@ -292,19 +293,36 @@ finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn
     uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
     unsigned class_id = sn_object_class(store, slot);
     size_t size = sn_class_payload(&store->classes.of[class_id]);
-    uint64_t *header = sn_object_header(store, slot);
+    const uint64_t *header = sn_object_header(store, slot);
     uint32_t left = sn_header_ended(header);
     if (is_ended_sound(store->secret, slot, freed->reference, left))
         size -= sn_header_slack(left);
     else
         note_damage(store, slot);
-    if (freed->slot & SN_FREED_RETIRE) {
+    if (freed->slot & SN_FREED_RETIRE)
         sn_cache_finish_retire(&store->caches, cache, class_id, slot);
-    } else {
-        sn_store_relaxed(header, 0);
+    else
         sn_cache_finish_free(&store->caches, cache, class_id, slot);
-    }
     return size;
+}
+
+/* Finishes one whose slot is retired; they are linked first. Result: bytes requested. Out of line:
+ * the loop below keeps its registers. */
+static SN_OUTLINE size_t
+finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
+               struct sn_limbo_list *retired)
+{
+    uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
+    unsigned class_id = sn_object_bin(store, slot);
+    uint64_t *header = sn_object_header(store, slot);
+    uint32_t left = sn_header_ended(header);
+    if (sn_unlikely(class_id == SN_CLASS_NONE) ||
+        sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left)))
+        return finish_freed(store, cache, freed);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
+    sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
+    sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+    return bin->payload - sn_header_slack(left);
 }
 
 /* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
@@ -313,35 +331,41 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     handle_store *store = store_of(caches);
     const uint8_t *bin_class = store->pool.bin_class;
-    const struct sn_freed *end = cache->freed + cache->freed_count;
+    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
     const uint64_t secret = store->secret;
     const uintptr_t arena = store->head.arena;
+    struct sn_limbo_list retired = {0};
     uint64_t size = 0;
     /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
      * resize may still succeed (G4). Between two halves of one word no processor keeps that
      * order. */
     sn_fence_seq_cst();
     for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
-        uint64_t slot = freed->slot; /* and flags: with any, the long way */
-        unsigned class_id = sn_load_relaxed(&bin_class[sn_block_of(slot)]);
-        uint64_t *header = (uint64_t *)(arena + slot - SN_HEADER_BYTES);
-        if (sn_unlikely((slot & SN_FREED_FLAGS) || class_id == SN_CLASS_NONE)) {
+        uint64_t slot = freed->slot; /* without flags, below */
+        if (slot & SN_FREED_RETIRE) {
+            size += finish_retired(store, cache, freed, &retired);
+            continue;
+        }
+        unsigned class_id = sn_load_relaxed(&bin_class[slot >> SN_BLOCK_SHIFT]);
+        if (sn_unlikely(class_id == SN_CLASS_NONE)) {
             size += finish_freed(store, cache, freed);
             continue;
         }
+        const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
         uint32_t left = sn_header_ended(header);
         struct sn_bin *bin = sn_cache_bin(cache, class_id);
-        if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left) ||
-                        !sn_cache_push(bin, slot))) {
+        if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
+            sn_unlikely(!sn_cache_push(bin, slot))) {
             size += finish_freed(store, cache, freed);
             continue;
         }
-        sn_store_relaxed(header, 0);
-        sn_owner_add(&bin->frees, 1);
-        size += sn_class_payload(&store->classes.of[class_id]) - sn_header_slack(left);
+        size += bin->payload - sn_header_slack(left);
     }
+    if (retired.head)
+        sn_cache_retire_list(caches, cache, &retired);
     sn_owner_add(&cache->requested, (uint64_t)0 - size);
-    sn_store_relaxed(&cache->freed_count, 0);
+    sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
+    sn_store_relaxed(&cache->freed_bytes, 0);
 }
 
 /* A note may be out of date, and its slot another object already, which its owner writes: what is
@@ -365,8 +389,8 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
 {
     const handle_store *store = store_of(caches);
     uint64_t bytes = 0;
-    uint32_t count = sn_load_relaxed(&cache->freed_count);
-    for (uint32_t i = 0; i < count && i < SN_FREED; i++) {
+    uint32_t count = sn_cache_freed_count(cache);
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & ~SN_FREED_FLAGS;
         unsigned class_id = sn_object_class(store, slot);
         if (class_id >= SN_CLASSES_MAX)
@@ -383,7 +407,7 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
 int
 sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
 {
-    bool first = cache->freed_count == 1;
+    bool first = sn_cache_freed_count(cache) == 1;
     if (!first)
         sn_object_settle(&store->caches, cache);
     sn_cache_leave(cache);

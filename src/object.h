@@ -56,12 +56,13 @@ sn_object_header(const handle_store *store, uint64_t slot)
     return sn_store_address(store, slot - SN_HEADER_BYTES);
 }
 
-/** Writes the header of an object in a slot of a class: it names R (before R names the slot). */
+/** Writes the header of an object in a slot of a class with that payload: it names R (before R
+ * names the slot). */
 static inline void
-sn_object_name(handle_store *store, uint64_t slot, unsigned class_id, size_t size,
+sn_object_name(handle_store *store, uint64_t slot, size_t payload, size_t size,
                const uint64_t *reference)
 {
-    uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
+    uint64_t slack = payload - size;
     /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
      * structure, say, is seen as it was made. R's own release store orders the rest. */
     sn_store_release(sn_object_header(store, slot),

@@ -19,7 +19,8 @@
  *   and a secret of the store, never 0. Clear, that is no live object in the slot: check 0, and
  *   the rest may link a limbo list; or the upper half 0, which no address leaves: a free has ended
  *   the object by a store to that half alone, and finishes by the lower half what it has to count
- *   and check. A large object's header word lies in its span descriptor.
+ *   and check; a free slot keeps what is left. A large object's header word lies in its span
+ *   descriptor.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
@@ -174,7 +175,8 @@ sn_word_at(uint64_t word, uint64_t offset)
 static inline uint64_t
 sn_header_check(uint64_t secret, uint64_t body, uint64_t offset)
 {
-    uint64_t check = ((body ^ secret ^ offset << 13) * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+    uint64_t check = ((body ^ secret ^ offset) * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+    __asm__("" : "+r"(check)); /* compare and add with carry, where gcc makes three instructions */
     return check + (check < 1);
 }
 

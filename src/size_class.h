@@ -71,6 +71,13 @@ sn_class_payload(const struct sn_class *c)
     return c->payload;
 }
 
+/** Whether a request is small and plain; one comparison: any flag makes it large. */
+static inline bool
+sn_class_is_by_table(size_t size, unsigned flags)
+{
+    return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
+}
+
 /**
  * Index of the slot that begins `distance` bytes after a span's first slot; the distance must be a
  * multiple of the slot size. Exact, since d8 * 2^32 / slot8 is a whole number of 2^32 plus less

@@ -33,7 +33,7 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
     to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
     to->span_slots = c->slots;
     to->spans = spans;
-    to->live = sn_at_least_zero(sums->allocs[i] - sums->frees[i]);
+    to->live = sn_at_least_zero(sums->live[i]);
     to->cached = sums->cached[i];
     to->free = sn_at_least_zero(spans * c->slots - used);
     uint64_t other = to->live + to->cached;
@@ -90,11 +90,10 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
                          sn_load_relaxed(&store->table.dead_entries));
     stats->objects_by_cell = sn_at_least_zero(stats->objects - stats->objects_by_handle);
     stats->allocs = sn_load_relaxed(&store->heap.large_allocs);
-    stats->frees = sn_load_relaxed(&store->heap.large_frees);
-    for (unsigned i = 0; i < store->classes.count; i++) {
-        stats->allocs += sums->allocs[i];
-        stats->frees += sums->frees[i];
-    }
+    stats->frees = sn_load_relaxed(&store->heap.large_frees) + sums->frees;
+    stats->allocs += sums->frees;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        stats->allocs += sums->live[i];
     stats->alloc_failures = sn_load_relaxed(&store->alloc_failures);
     stats->alloc_retries = sn_load_relaxed(&store->alloc_retries);
     stats->pins = sn_load_relaxed(&store->pins);

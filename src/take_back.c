@@ -36,7 +36,7 @@ owner_is_out(const struct sn_thread_cache *cache)
 {
     for (int i = 0; i < 100; i++) {
         /* Acquire: pairs with the release in sn_cache_leave. */
-        if (sn_load_acquire(&cache->seq) % 2 == 0)
+        if (sn_load_acquire(&cache->phase) != SN_CACHE_INSIDE)
             return true;
         sn_cpu_relax();
     }
@@ -95,6 +95,15 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
     }
 }
 
+/* Housekeeping has seen that the owner was here; as long as it stays away the cache is idle. */
+static void
+note_use(struct sn_thread_cache *cache)
+{
+    /* By CAS: an owner that comes in meanwhile must not lose its mark. */
+    uint32_t used = SN_CACHE_USED;
+    (void)sn_cas_acq_rel(&cache->phase, &used, SN_CACHE_IDLE);
+}
+
 unsigned
 sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
 {
@@ -104,9 +113,8 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     sn_lock(&caches->lock);
     hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        uint64_t seq = sn_load_acquire(&cache->seq);
-        if (only_idle && seq != cache->seen_seq) {
-            cache->seen_seq = seq;
+        if (only_idle && sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE) {
+            note_use(cache);
             active = true;
         } else if (!owner_is_out(cache)) {
             skipped++;
@@ -153,7 +161,7 @@ sn_caches_stirred(struct sn_caches *caches)
         stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
     sn_lock(&caches->lock);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        stirred |= sn_load_acquire(&cache->seq) != cache->seen_seq;
+        stirred |= sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE;
     sn_unlock(&caches->lock);
     return stirred;
 }
@@ -167,11 +175,11 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     sums->requested += sn_cache_requested(cache);
     sums->indexes += sn_load_relaxed(&cache->index_count);
     sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
-    bool inside = !cache->shared && sn_load_acquire(&cache->seq) % 2 != 0;
+    bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
     sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
+    sums->frees += sn_cache_frees(cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sums->allocs[i] += sn_cache_allocs(cache, i);
-        sums->frees[i] += sn_cache_frees(cache, i);
+        sums->live[i] += sn_cache_live(cache, i);
         sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
     }
 }

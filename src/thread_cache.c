@@ -39,11 +39,14 @@ held_by_nobody(void)
 }
 
 static struct sn_thread_cache *
-make_cache(void)
+make_cache(const struct sn_classes *classes)
 {
     struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
-    if (cache)
-        cache->held = held_by_nobody();
+    if (!cache)
+        return NULL;
+    cache->held = held_by_nobody();
+    for (unsigned i = 0; i < classes->count; i++)
+        cache->bin[i].payload = classes->of[i].payload;
     return cache;
 }
 
@@ -115,10 +118,9 @@ fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
 {
     struct sn_thread_cache *to = caches->spare;
     sn_add_relaxed(&to->requested_by_long_way, sn_cache_requested(from));
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sn_add_relaxed(&to->frees_by_long_way[i], sn_cache_frees(from, i));
-        sn_add_relaxed(&to->allocs_by_long_way[i], sn_cache_allocs(from, i));
-    }
+    sn_add_relaxed(&to->frees_by_long_way, sn_cache_frees(from));
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        sn_add_relaxed(&to->live_by_long_way[i], sn_cache_live(from, i));
 }
 
 /* The calling thread does not look there any more. */
@@ -216,7 +218,7 @@ join(struct sn_caches *caches)
     if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
         sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
         return NULL;
-    struct sn_thread_cache *cache = make_cache();
+    struct sn_thread_cache *cache = make_cache(caches->heap->classes);
     if (!cache)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
@@ -244,7 +246,7 @@ sn_cache_enter_slow(struct sn_thread_cache *cache)
 {
     if (!(sn_load_relaxed(&cache->held) & SN_HELD_FENCED))
         return false;
-    /* What the taker's membarrier is elsewhere: between the store to seq and the load of held. */
+    /* What the taker's membarrier is elsewhere: between the store to phase and the load of held. */
     sn_fence_seq_cst();
     return sn_load_acquire(&cache->held) == SN_HELD_FENCED;
 }
@@ -465,7 +467,6 @@ sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache, un
                      uint64_t slot)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    sn_owner_add(&bin->frees, 1);
     /* Since the free the span may have been closed. */
     bool has_bin = sn_load_relaxed(&caches->heap->pool->bin_class[sn_block_of(slot)]) == class_id;
     if (has_bin && put_in_bin(caches, cache, class_id, slot))
@@ -478,9 +479,7 @@ void
 sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
                        uint64_t slot)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    sn_owner_add(&bin->frees, 1);
-    sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+    sn_owner_add(&cache->bin[class_id].inflow, (uint64_t)0 - 1);
     sn_cache_retire(caches, cache, true, slot, caches->heap->classes->of[class_id].slot_bytes);
 }
 
@@ -496,13 +495,20 @@ sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool en
         caches->retired(caches, false);
         return;
     }
+    sn_cache_retire_list(caches, cache, &(struct sn_limbo_list){slot, link, 1, bytes});
+}
+
+void
+sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
+                     const struct sn_limbo_list *list)
+{
     bool first = cache->limbo_head == 0;
-    sn_store_relaxed(link, cache->limbo_head << 8);
+    sn_store_relaxed(list->end, cache->limbo_head << 8);
     if (first)
-        cache->limbo_end = link;
-    cache->limbo_head = slot;
-    cache->limbo_slots++;
-    sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + bytes);
+        cache->limbo_end = list->end;
+    cache->limbo_head = list->head;
+    cache->limbo_slots += list->slots;
+    sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + list->bytes);
     if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
         cache->limbo_bytes >= SN_LIMBO_HANDOVER_BYTES) {
         sn_cache_hand_over(caches, cache);
@@ -522,7 +528,7 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
     caches->plain_entry = hardened ? SN_TLS_NOBODYS : caches->tls_entry;
     caches->heap = heap;
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = make_cache();
+    caches->spare = make_cache(heap->classes);
     if (!caches->spare)
         return false;
     sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);

@@ -6,16 +6,16 @@
  *
  * Taking back (an asymmetric lock):
  *
- *   owner: busy (seq odd)            taker: held++ in every cache
+ *   owner: phase = INSIDE            taker: held++ in every cache
  *          look at held                     membarrier
- *          0: use the cache                 skip caches whose seq is odd; empty the others
+ *          0: use the cache                 skip caches whose owner is INSIDE; empty the others
  *          else: go to the heap itself      held--
- *          not busy (seq even)
+ *          phase = USED
  *
- * The membarrier puts a fence into each running owner, between its store to seq and its load of
- * held or before or after both: so either the taker sees the owner busy, or the owner sees held.
- * Nobody waits. The owner pays two plain stores and a load. Without membarrier in the kernel the
- * owner executes a fence itself.
+ * The membarrier puts a fence into each running owner, between its store to phase and its load of
+ * held or before or after both: so either the taker sees the owner inside, or the owner sees held.
+ * Nobody waits. The owner pays two stores of constants and a load. Without membarrier in the kernel
+ * it executes a fence itself.
  *
  * Order of the fields follows who touches them: owner on every call; owner on slow paths; others.
  */
@@ -32,8 +32,8 @@ struct sn_bin {
     uint32_t count;
     uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound; to
                         that for bursts when it runs dry and overflows in turn */
-    uint64_t frees;  /* objects whose free was finished here */
-    uint64_t inflow; /* slots put into the bin less those taken out, by other than its fast paths */
+    uint64_t inflow; /* slots put into the bin less those taken out, by other than alloc and free */
+    uint32_t payload; /* of a slot; the class's, where fast paths need no other line for it */
 };
 _Static_assert(sizeof(struct sn_bin) == 32, "indexed by a shift");
 
@@ -48,28 +48,37 @@ struct sn_freed {
 };
 #define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
 #define SN_FREED_FLAGS  UINT64_C(7)
+_Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
+               "sn_cache_note_freed finds both ends by one test");
 
 /*
- * Counting. The fast paths count bytes requested, and nothing of objects: those follow from how the
- * bin has changed.
+ * Counting. The fast paths count bytes requested and, for all classes together, frees; nothing of
+ * single objects: those follow from how the bin has changed.
  *
- *   frees = bin.frees + frees_by_long_way
- *   allocs = bin.frees + bin.inflow - bin.count + allocs_by_long_way
+ *   live, of a class = bin.inflow - bin.count + live_by_long_way
  *
  * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
- * corrects by inflow. An object in `freed` still counts as live.
+ * corrects by inflow. An object in `freed` still counts as live. Sums over all threads count: an
+ * object may be freed by another thread than allocated it.
  */
+enum sn_cache_phase {
+    SN_CACHE_IDLE = 0, /* out, not inside since the last housekeeping, which has written this */
+    SN_CACHE_INSIDE,
+    SN_CACHE_USED, /* out */
+};
+
 struct sn_thread_cache {
-    /* owner; caches is read by it, seq is read by takers, held written by them */
+    /* owner; caches is read by it, phase is read by takers, held written by them */
     struct sn_caches *caches; /* NULL: the store is gone, the thread frees this; registry's lock */
-    uint64_t seq;             /* odd: the owner is inside */
+    uint32_t phase;           /* atomic; enum above */
     uint32_t held;            /* atomic; takers and walkers that keep the owner out, see below */
     /* between enter and leave, or by a taker */
     uint32_t index_count;
-    uint32_t freed_count;
-    uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
-    uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
-    uint64_t *limbo_end; /* link word of the oldest */
+    uint32_t freed_bytes; /* of `freed` in use */
+    uint64_t requested;   /* bytes, by allocs less frees; wraps, only the sum over threads counts */
+    uint64_t frees;       /* objects whose free was finished here */
+    uint64_t limbo_head;  /* offset of the newest retired slot; linked through header words */
+    uint64_t *limbo_end;  /* link word of the oldest */
     struct sn_freed freed[SN_FREED];
     uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
     struct sn_bin bin[SN_CLASSES_MAX];
@@ -81,12 +90,11 @@ struct sn_thread_cache {
     uint32_t pending; /* calls under way outside of enter and leave: counters may be ahead */
     bool shared; /* the store's spare: used by threads that could not get a cache of their own */
     uint64_t requested_by_long_way;
-    uint64_t allocs_by_long_way[SN_CLASSES_MAX];
-    uint64_t frees_by_long_way[SN_CLASSES_MAX];
+    uint64_t frees_by_long_way;
+    uint64_t live_by_long_way[SN_CLASSES_MAX]; /* allocs less frees; wraps */
 
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
-    uint64_t seen_seq; /* at the last housekeeping: equal again means idle */
 
     /* guarded by the registry's lock (thread exit against store destroy) */
     struct sn_thread_cache *next_of_thread;
@@ -157,8 +165,8 @@ SN_NOINLINE bool sn_cache_enter_slow(struct sn_thread_cache *cache);
 static inline bool
 sn_cache_enter(struct sn_thread_cache *cache)
 {
-    sn_store_relaxed(&cache->seq, cache->seq + 1);
-    /* Orders the store to seq before the load of held; pairs with the taker's membarrier. Without
+    sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
+    /* Orders the store to phase before the load of held; pairs with the taker's membarrier. Without
      * it both could miss each other and use the arrays at once. */
     sn_fence_compiler();
     sn_hook(SN_HOOK_CACHE_BUSY, cache);
@@ -170,8 +178,8 @@ sn_cache_enter(struct sn_thread_cache *cache)
 static inline void
 sn_cache_leave(struct sn_thread_cache *cache)
 {
-    /* Release: pairs with the taker's load of seq; what the owner did to the arrays is seen. */
-    sn_store_release(&cache->seq, cache->seq + 1);
+    /* Release: pairs with the taker's load of phase; what the owner did to the arrays is seen. */
+    sn_store_release(&cache->phase, SN_CACHE_USED);
 }
 
 /**
@@ -184,10 +192,12 @@ static inline struct sn_thread_cache *
 sn_cache_try_enter_at(struct sn_caches *caches, size_t entry)
 {
     struct sn_thread_cache *cache = sn_tls_cache[entry];
+    if (!cache)
+        __builtin_unreachable(); /* the caller need not look whether it is the NULL below */
     if (sn_unlikely(sn_load_relaxed(&cache->caches) != caches))
         return NULL;
     /* As in sn_cache_enter. */
-    sn_store_relaxed(&cache->seq, cache->seq + 1);
+    sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
     sn_fence_compiler();
     sn_hook(SN_HOOK_CACHE_BUSY, cache);
     if (sn_likely(sn_load_acquire(&cache->held) == 0))
@@ -315,14 +325,15 @@ sn_cache_end(struct sn_caches *caches)
 static inline void
 sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    sn_cache_add(cache, &cache->allocs_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->live_by_long_way[class_id], 1);
     sn_cache_add(cache, &cache->requested_by_long_way, size);
 }
 
 static inline void
 sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    sn_cache_add(cache, &cache->frees_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->live_by_long_way[class_id], (uint64_t)0 - 1);
+    sn_cache_add(cache, &cache->frees_by_long_way, 1);
     sn_cache_add(cache, &cache->requested_by_long_way, (uint64_t)0 - size);
 }
 
@@ -340,6 +351,37 @@ SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache
 void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
                      uint64_t slot, uint64_t bytes);
 
+/** How many frees it has noted. */
+static inline uint32_t
+sn_cache_freed_count(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->freed_bytes) / (uint32_t)sizeof(struct sn_freed);
+}
+
+/** Slots that are to be retired, linked through their header words. */
+struct sn_limbo_list {
+    uint64_t head; /* offset of the newest; 0: none */
+    uint64_t *end; /* link word of the oldest, not written yet */
+    uint64_t slots, bytes;
+};
+
+/** The owner inside, or a taker: puts one in front. */
+static inline void
+sn_limbo_push(struct sn_limbo_list *list, uint64_t slot, uint64_t *link, uint64_t bytes)
+{
+    if (list->head)
+        sn_store_relaxed(link, list->head << 8);
+    else
+        list->end = link;
+    list->head = slot;
+    list->slots++;
+    list->bytes += bytes;
+}
+
+/** Retires them all; by the owner inside, or a taker. */
+void sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
+                          const struct sn_limbo_list *list);
+
 /**
  * Notes a free: the slot, with SN_FREED_RETIRE or not, of an object that has ended. Between enter
  * (true) and leave. True: it was the first or the last that there is room for; the caller goes to
@@ -348,11 +390,14 @@ void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bo
 static inline bool
 sn_cache_note_freed(struct sn_thread_cache *cache, uint64_t slot, const uint64_t *reference)
 {
-    uint32_t count = cache->freed_count;
-    sn_store_relaxed(&cache->freed[count].slot, slot); /* statistics look at it */
-    sn_store_relaxed(&cache->freed[count].reference, (uintptr_t)reference);
-    sn_store_relaxed(&cache->freed_count, count + 1);
-    return count - 1 >= SN_FREED - 2;
+    uint32_t at = cache->freed_bytes;
+    struct sn_freed *freed = (struct sn_freed *)(void *)((char *)cache->freed + at);
+    sn_store_relaxed(&freed->slot, slot); /* statistics look at it */
+    sn_store_relaxed(&freed->reference, (uintptr_t)reference);
+    at += sizeof(*freed);
+    sn_store_relaxed(&cache->freed_bytes, at);
+    /* One test for both ends: sizes are powers of two, so only there all middle bits are 0. */
+    return (at & (sizeof(cache->freed) - 2 * sizeof(*freed))) == 0;
 }
 
 /** Finishes a retirement, by whoever may change the cache. */
@@ -399,7 +444,8 @@ struct sn_cache_sums {
     uint64_t limbo_bytes; /* held_bytes included */
     uint64_t held_bytes;
     uint64_t busy; /* threads inside a call that changes the counters */
-    uint64_t allocs[SN_CLASSES_MAX], frees[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
+    uint64_t frees;
+    uint64_t live[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
 };
 void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);
 /** The sum of `requested` alone. */
@@ -424,7 +470,7 @@ sn_bin_set_count(struct sn_bin *bin, uint32_t count)
 static inline void
 sn_cache_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
-    if (cache->freed_count > 0)
+    if (cache->freed_bytes > 0)
         caches->settle(caches, cache);
 }
 
@@ -436,18 +482,17 @@ void sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
 /* What a cache has counted, by whichever way. */
 
 static inline uint64_t
-sn_cache_frees(const struct sn_thread_cache *cache, unsigned class_id)
+sn_cache_frees(const struct sn_thread_cache *cache)
 {
-    return sn_load_relaxed(&cache->bin[class_id].frees) +
-           sn_load_relaxed(&cache->frees_by_long_way[class_id]);
+    return sn_load_relaxed(&cache->frees) + sn_load_relaxed(&cache->frees_by_long_way);
 }
 
 static inline uint64_t
-sn_cache_allocs(const struct sn_thread_cache *cache, unsigned class_id)
+sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
 {
     const struct sn_bin *bin = &cache->bin[class_id];
-    return sn_load_relaxed(&bin->frees) + sn_load_relaxed(&bin->inflow) -
-           sn_load_relaxed(&bin->count) + sn_load_relaxed(&cache->allocs_by_long_way[class_id]);
+    return sn_load_relaxed(&bin->inflow) - sn_load_relaxed(&bin->count) +
+           sn_load_relaxed(&cache->live_by_long_way[class_id]);
 }
 
 static inline uint64_t

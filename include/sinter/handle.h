@@ -273,7 +273,7 @@ struct handle_store_options {
     void (*pressure)(void *opaque, handle_store *store, size_t bytes);
     /** Called with one line of text for what no return value can say: a damaged header, a bad
        option value, misuse. No lock is held, except before an abort (MISUSE above). NULL: the line
-       goes to stderr. A header that a free finds damaged is reported up to 16 frees of that thread
+       goes to stderr. A header that a free finds damaged is reported up to 32 frees of that thread
        later, or with the next statistics: a free does not wait for the header to come from memory.
      */
     void (*error)(void *opaque, const char *message);

@@ -103,9 +103,10 @@ nobody_reclaims(struct sn_caches *caches, bool urgent)
 static void
 finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
-    for (uint32_t i = 0; i < cache->freed_count; i++) {
+    for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
         uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
         unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
+        sn_owner_add(&cache->frees, 1);
         sn_owner_add(&cache->requested,
                      (uint64_t)0 - caches->heap->classes->of[class_id].slot_bytes);
         if (cache->freed[i].slot & SN_FREED_RETIRE)
@@ -113,14 +114,14 @@ finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
         else
             sn_cache_finish_free(caches, cache, class_id, slot);
     }
-    sn_store_relaxed(&cache->freed_count, 0);
+    sn_store_relaxed(&cache->freed_bytes, 0);
 }
 
 static uint64_t
 noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < cache->freed_count; i++) {
+    for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
         uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
         unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
         bytes += caches->heap->classes->of[class_id].slot_bytes;
