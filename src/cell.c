@@ -77,13 +77,13 @@ void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
     sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_by_table(size, flags)) ||
+    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)) ||
         sn_unlikely(!is_cell_address(store, cell)) ||
         sn_unlikely(sn_load_relaxed(&cell->word) != 0))
         return alloc_slow(store, cell, size, flags);
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
-    unsigned class_id = sn_class_for(&store->classes, size);
+    unsigned class_id = sn_class_by_table(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, cell, size);

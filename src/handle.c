@@ -73,7 +73,8 @@ try_take_index(handle_store *store, void *unused)
         if (cache->index_count == 0)
             sn_store_relaxed(&cache->index_count,
                              sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2));
-        (void)sn_cache_pop_index(cache, &at);
+        if (cache->index_count > 0)
+            at = sn_cache_pop_index(cache);
         sn_cache_leave(cache);
         return at;
     }
@@ -101,7 +102,8 @@ put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
                 sn_store_relaxed(&cache->index_count, HALF);
                 sn_table_put(&store->table, cache->indexes + HALF, SN_CACHE_INDEXES - HALF);
             }
-            kept = sn_cache_push_index(cache, at);
+            sn_cache_push_index(cache, at);
+            kept = true;
         }
         sn_cache_leave(cache);
     }
@@ -110,7 +112,7 @@ put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
 }
 
 /* G9: the object is LIVE from here on. */
-static handle_t
+SN_FORCE_INLINE handle_t
 publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
 {
     uint64_t *reference = sn_table_word(&store->table, at);
@@ -178,11 +180,11 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     if (sn_unlikely(!cache))
         return alloc_slow(store, size, 0, object);
     struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    uint64_t slot, at;
+    uint64_t slot;
     handle_t handle = HANDLE_NULL;
-    if (sn_likely(cache->index_count > 0 &&
-                  (slot = sn_hardened_take(store, cache, bin, size)) != 0 &&
-                  sn_cache_pop_index(cache, &at))) {
+    if (sn_likely(cache->index_count > 0) &&
+        sn_likely((slot = sn_hardened_take(store, cache, bin, size)) != 0)) {
+        uint64_t at = sn_cache_pop_index(cache);
         sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
         handle = publish(store, at, slot, 0, object);
     }
@@ -195,20 +197,20 @@ handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **obj
 {
     if (SN_DEBUG)
         check_alloc(store, flags, object);
-    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_by_table(size, flags)))
+    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)))
         return alloc_slow(store, size, flags, object);
-    unsigned class_id = sn_class_for(&store->classes, size);
+    unsigned class_id = sn_class_by_table(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, size, object);
     struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    uint64_t slot, at;
+    uint64_t slot;
     handle_t handle = HANDLE_NULL;
-    if (sn_likely(cache->index_count > 0 && sn_cache_pop(bin, &slot) &&
-                  sn_cache_pop_index(cache, &at))) {
+    if (sn_likely(cache->index_count > 0) && sn_likely(sn_cache_pop(bin, &slot))) {
+        uint64_t at = sn_cache_pop_index(cache);
         sn_owner_add(&cache->requested, size);
         sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
-        handle = publish(store, at, slot, flags, object);
+        handle = publish(store, at, slot, 0, object);
     }
     sn_cache_leave(cache);
     return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, flags, object);

@@ -54,13 +54,27 @@ sn_classes_max_size(const struct sn_classes *classes)
     return SN_SLOT_MAX_BYTES - SN_HEADER_BYTES - classes->extra;
 }
 
+/** Whether a request without flags has its class in the table. One comparison: any flag makes it
+ * large. */
+static inline bool
+sn_class_is_in_table(size_t size, unsigned flags)
+{
+    return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
+}
+
+static inline unsigned
+sn_class_by_table(const struct sn_classes *classes, size_t size)
+{
+    return classes->by_8[(size + 7) / 8];
+}
+
 /** The class for a request of at most sn_classes_max_size() bytes; where there is something extra,
  * the caller adds it. */
 static inline unsigned
 sn_class_for(const struct sn_classes *classes, size_t size)
 {
     if (sn_likely(size <= SN_SMALL_MAX_BYTES))
-        return classes->by_8[(size + 7) / 8];
+        return sn_class_by_table(classes, size);
     return classes->by_64[(size + SN_HEADER_BYTES + 63) / 64];
 }
 
@@ -69,13 +83,6 @@ static inline size_t
 sn_class_payload(const struct sn_class *c)
 {
     return c->payload;
-}
-
-/** Whether a request is small and plain; one comparison: any flag makes it large. */
-static inline bool
-sn_class_is_by_table(size_t size, unsigned flags)
-{
-    return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
 }
 
 /**

@@ -102,9 +102,12 @@ static inline uint64_t *
 sn_store_word(const handle_store *store, handle_t handle)
 {
     uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if (sn_unlikely(!store || (int64_t)entry >= store->head.table_end))
+    if (sn_unlikely(!store) || sn_unlikely((int64_t)entry >= store->head.table_end))
         return NULL;
-    return (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (entry << 3));
+    uint64_t *word = (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (entry << 3));
+    if (!word)
+        __builtin_unreachable(); /* callers look for the NULL above only */
+    return word;
 }
 
 static inline bool

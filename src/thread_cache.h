@@ -255,27 +255,23 @@ sn_cache_push(struct sn_bin *bin, uint64_t slot)
     return true;
 }
 
-/** The same for free table entries. */
-static inline bool
-sn_cache_pop_index(struct sn_thread_cache *cache, uint64_t *at)
+/** The same for free table entries; index_count says whether there is one, or room for one. */
+static inline uint64_t
+sn_cache_pop_index(struct sn_thread_cache *cache)
 {
     uint32_t count = cache->index_count;
-    if (sn_unlikely(count == 0))
-        return false;
-    *at = cache->indexes[count - 1];
-    sn_store_relaxed(&cache->index_count, count - 1);
-    return true;
+    sn_assert(count > 0);
+    sn_store_relaxed(&cache->index_count, count - 1); /* statistics look at it */
+    return cache->indexes[count - 1];
 }
 
-static inline bool
+static inline void
 sn_cache_push_index(struct sn_thread_cache *cache, uint64_t at)
 {
     uint32_t count = cache->index_count;
-    if (sn_unlikely(count == SN_CACHE_INDEXES))
-        return false;
+    sn_assert(count < SN_CACHE_INDEXES);
     cache->indexes[count] = at;
     sn_store_relaxed(&cache->index_count, count + 1);
-    return true;
 }
 
 /** Adds to one of the owner's counters (the spare cache has many owners). */
