@@ -72,11 +72,10 @@ open_pipe(handle_store *store)
 void
 handle_store_before_fork(handle_store *store)
 {
-    bool was_online;
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return;
-    bool outside = sn_rcu_leave(store->rcu->flavor, &was_online);
+    bool outside = sn_rcu_is_outside();
     if (!outside && sn_checks_entries(store))
         sn_misuse(store, NULL, "called inside a read-side section");
     if (!outside)
@@ -85,7 +84,6 @@ handle_store_before_fork(handle_store *store)
     sn_rcu_before_fork(outside);
     for_each_lock(store, pthread_mutex_lock);
     open_pipe(store);
-    sn_rcu_return(store->rcu->flavor, was_online);
 }
 
 void

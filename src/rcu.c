@@ -5,9 +5,10 @@
 #include "hooks.h"
 #include "osmem.h"
 
-/* All flavours in use. The list is a handful long and only grows (a forked child starts anew). */
+/* All flavours in use, newest first. The list is a handful long and only grows; a forked child
+ * keeps its parent's entries, marked dead. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct sn_rcu *registry;
+static struct sn_rcu *registry; /* changed under the lock; walked without it */
 
 _Thread_local unsigned sn_rcu_unseen_sections;
 
@@ -231,6 +232,57 @@ is_preparing(void)
     return sn_load_relaxed(&preparation.owner) == (uintptr_t)pthread_self();
 }
 
+/*
+ * Goes offline in all flavours of the list, since a preparation waits for those of all stores. Bit
+ * i of *online: the thread was online in the i-th (no process has 64). False: it is inside a
+ * section of one of them.
+ */
+static bool
+leave_all(const struct sn_rcu *newest, uint64_t *online)
+{
+    bool outside = true, was_online;
+    uint64_t bit = 1;
+    *online = 0;
+    for (const struct sn_rcu *rcu = newest; rcu; rcu = rcu->next) {
+        if (rcu->dead)
+            continue;
+        outside &= sn_rcu_leave(rcu->flavor, &was_online);
+        *online |= was_online ? bit : 0;
+        bit <<= 1;
+    }
+    return outside;
+}
+
+static void
+return_to_all(const struct sn_rcu *newest, uint64_t online)
+{
+    for (const struct sn_rcu *rcu = newest; rcu; rcu = rcu->next) {
+        if (rcu->dead)
+            continue;
+        sn_rcu_return(rcu->flavor, online & 1);
+        online >>= 1;
+    }
+}
+
+/* Acquire: an entry is seen as sn_rcu_get made it. */
+static const struct sn_rcu *
+newest_flavour(void)
+{
+    return sn_load_acquire(&registry);
+}
+
+bool
+sn_rcu_is_outside(void)
+{
+    uint64_t online;
+    if (is_preparing())
+        return true;
+    const struct sn_rcu *newest = newest_flavour();
+    bool outside = leave_all(newest, &online);
+    return_to_all(newest, online);
+    return outside;
+}
+
 static void
 put_aside(struct sn_rcu *rcu, bool wait)
 {
@@ -242,17 +294,34 @@ put_aside(struct sn_rcu *rcu, bool wait)
     sn_unlock(&rcu->lock);
 }
 
+/* False: a flavour was added that the caller has not left. */
+static bool
+prepare(const struct sn_rcu *newest, bool wait)
+{
+    pthread_mutex_lock(&preparation.lock);
+    pthread_mutex_lock(&registry_lock);
+    if (registry != newest) {
+        pthread_mutex_unlock(&registry_lock);
+        pthread_mutex_unlock(&preparation.lock);
+        return false;
+    }
+    for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
+        put_aside(rcu, wait);
+    for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
+        pthread_mutex_lock(&rcu->clients_lock.mutex);
+    sn_store_relaxed(&preparation.owner, (uintptr_t)pthread_self());
+    return true;
+}
+
 void
 sn_rcu_before_fork(bool wait)
 {
-    if (!is_preparing()) {
-        pthread_mutex_lock(&preparation.lock);
-        pthread_mutex_lock(&registry_lock);
-        for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
-            put_aside(rcu, wait);
-        for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next)
-            pthread_mutex_lock(&rcu->clients_lock.mutex);
-        sn_store_relaxed(&preparation.owner, (uintptr_t)pthread_self());
+    for (bool prepared = is_preparing(); !prepared;) {
+        uint64_t online;
+        const struct sn_rcu *newest = newest_flavour();
+        (void)leave_all(newest, &online);
+        prepared = prepare(newest, wait);
+        return_to_all(newest, online);
     }
     preparation.depth++;
 }
@@ -356,7 +425,7 @@ sn_rcu_get(const struct rcu_flavor_struct *flavor)
         rcu = start(flavor);
         if (rcu) {
             rcu->next = registry;
-            registry = rcu;
+            sn_store_release(&registry, rcu);
         }
     }
     pthread_mutex_unlock(&registry_lock);

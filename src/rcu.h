@@ -92,11 +92,15 @@ void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
 /** Age of the GP under way, 0 when there is none. */
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
 
+/** Whether the calling thread is outside of the sections of all flavours; true while it prepares a
+ * fork already, since it waits for no reader any more. */
+bool sn_rcu_is_outside(void);
+
 /**
  * Keeps the threads of all flavours out of all stores until after the fork, and out of the
  * flavours, whose locks the child would find taken for ever. wait: for the GPs under way; the
- * caller is offline and outside of sections then. Nests, for several stores; other threads' forks
- * wait.
+ * caller is outside of sections then, and offline meanwhile. Nests, for several stores; other
+ * threads' forks wait.
  */
 void sn_rcu_before_fork(bool wait);
 void sn_rcu_after_fork_parent(void);
