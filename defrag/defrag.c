@@ -15,28 +15,6 @@
 #define COMPACT_SLICE_NS   5000000
 #define POLL_NS            100000000
 
-/* ---- readers --------------------------------------------------------------------------------- */
-
-void
-sn_defrag_join_readers(const struct sn_defrag *d, enum sn_presence presence)
-{
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
-    if (presence == SN_UNREGISTERED)
-        flavor->register_thread();
-    else if (presence == SN_OFFLINE)
-        flavor->thread_online();
-}
-
-void
-sn_defrag_leave_readers(const struct sn_defrag *d, enum sn_presence presence)
-{
-    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
-    if (presence == SN_UNREGISTERED)
-        flavor->unregister_thread();
-    else if (presence == SN_OFFLINE)
-        flavor->thread_offline();
-}
-
 /* ---- damage is reported without locks -------------------------------------------------------- */
 
 /* The handle whose word names a slot, found by a walk over the table; HANDLE_NULL: a cell's. */
@@ -53,29 +31,60 @@ find_handle(const handle_store *store, uint64_t slot)
     return HANDLE_NULL;
 }
 
-void
-sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence)
+static void
+report_damage(struct sn_defrag *d, const struct sn_damage *damage)
 {
-    struct sn_damage damage = d->evacuation.damage;
-    d->evacuation.damage.count = 0;
-    if (sn_likely(damage.count == 0)) {
-        sn_unlock(&d->lock);
-        return;
-    }
-    sn_defrag_join_readers(d, presence);
-    sn_unlock(&d->lock);
-    for (uint32_t i = 0; i < damage.count; i++) {
-        handle_t handle = find_handle(d->store, damage.slot[i]);
+    for (uint32_t i = 0; i < damage->count; i++) {
+        handle_t handle = find_handle(d->store, damage->slot[i]);
         sn_store_error(d->store,
                        "compaction: header of the object at offset %#llx (handle %#llx, 0: a "
                        "cell's) is damaged; its span is left alone from now on",
-                       (unsigned long long)damage.slot[i], (unsigned long long)handle);
+                       (unsigned long long)damage->slot[i], (unsigned long long)handle);
     }
-    if (presence == SN_ONLINE)
-        return; /* step waits for no lock */
+}
+
+/* ---- readers --------------------------------------------------------------------------------- */
+
+void
+sn_defrag_enter(struct sn_defrag *d, enum sn_presence presence)
+{
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    sn_rcu_join(d->store->rcu);
     sn_lock(&d->lock);
-    sn_defrag_leave_readers(d, presence);
+    if (presence == SN_UNREGISTERED)
+        flavor->register_thread();
+    else
+        flavor->thread_online();
+}
+
+/* TSan learns from annotations where a thread's accesses to objects end (QSBR has no unlock). */
+static void
+section_for_tsan(const struct sn_rcu *rcu)
+{
+#if SN_TSAN
+    sn_rcu_read_lock(rcu);
+    sn_rcu_read_unlock(rcu);
+#else
+    (void)rcu;
+#endif
+}
+
+void
+sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence)
+{
+    const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
+    struct sn_damage damage = d->evacuation.damage;
+    d->evacuation.damage.count = 0;
     sn_unlock(&d->lock);
+    report_damage(d, &damage);
+    if (presence == SN_ONLINE)
+        return;
+    section_for_tsan(d->store->rcu);
+    if (presence == SN_UNREGISTERED)
+        flavor->unregister_thread();
+    else
+        flavor->thread_offline();
+    sn_rcu_part(d->store->rcu);
 }
 
 void
@@ -96,29 +105,6 @@ sn_defrag_purge(handle_store *store, size_t max_bytes)
 {
     uint64_t next_ns;
     return sn_store_purge_due(store, sn_os_now_ns(), max_bytes, &next_ns);
-}
-
-/* TSan learns from annotations where a thread's accesses to objects end (QSBR has no unlock). */
-static void
-section_for_tsan(const struct sn_rcu *rcu)
-{
-#if SN_TSAN
-    sn_rcu_read_lock(rcu);
-    sn_rcu_read_unlock(rcu);
-#else
-    (void)rcu;
-#endif
-}
-
-enum sn_advance
-sn_defrag_advance_online_locked(struct sn_defrag *d, enum sn_presence presence,
-                                uint64_t deadline_ns, uint64_t *ticket)
-{
-    sn_defrag_join_readers(d, presence);
-    enum sn_advance advance = sn_defrag_advance_locked(d, deadline_ns, ticket);
-    section_for_tsan(d->store->rcu);
-    sn_defrag_leave_readers(d, presence);
-    return advance;
 }
 
 bool
@@ -211,7 +197,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     if (mine) {
         if (!away)
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
-        sn_defrag_unlock_and_report(d, SN_ONLINE);
+        sn_defrag_leave(d, SN_ONLINE);
     }
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);
@@ -229,12 +215,12 @@ run_forced_pass(struct sn_defrag *d)
     uint64_t wanted = __atomic_add_fetch(&d->forced_wanted, 1, __ATOMIC_RELAXED);
     while (sn_load_relaxed(&d->forced_done) < wanted) {
         uint64_t ticket = 0;
-        sn_lock(&d->lock);
+        sn_defrag_enter(d, SN_OFFLINE);
         d->only_forced = true;
-        enum sn_advance advance = sn_defrag_advance_online_locked(
-            d, SN_OFFLINE, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        enum sn_advance advance =
+            sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
         d->only_forced = false;
-        sn_defrag_unlock_and_report(d, SN_OFFLINE);
+        sn_defrag_leave(d, SN_OFFLINE);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */

@@ -102,10 +102,9 @@ void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
 /* ---- shared by thread.c and defrag.c ---- */
 
 /**
- * How a thread stands to the flavour while it does not hold the mover's lock. The first two hold up
- * no grace period while they wait for the lock, and no fork finds them online: forks take the lock.
- * The background thread is not even in the flavour's list of readers then: a child's thread may get
- * its stack, and only bp's hooks clear the list (see rcu.c).
+ * How a thread stands to the flavour while it does not drive the machine. The first two hold up no
+ * grace period while they wait. The background thread is not even in the flavour's list of readers
+ * then: a child's thread may get its stack, and only bp's hooks clear the list (see rcu.c).
  */
 enum sn_presence {
     SN_UNREGISTERED, /* the background thread */
@@ -113,17 +112,12 @@ enum sn_presence {
     SN_ONLINE
 };
 
-/** From here to leave_readers the thread may open sections. */
-void sn_defrag_join_readers(const struct sn_defrag *d, enum sn_presence presence);
-void sn_defrag_leave_readers(const struct sn_defrag *d, enum sn_presence presence);
+/** Takes the mover's lock as a reader, after forks under way. Not for threads that are online. */
+void sn_defrag_enter(struct sn_defrag *d, enum sn_presence presence);
 
-/** One advance by a thread that is not online. */
-enum sn_advance sn_defrag_advance_online_locked(struct sn_defrag *d, enum sn_presence presence,
-                                                uint64_t deadline_ns, uint64_t *ticket);
-
-/** Ends the hold of the mover's lock; reports damage that was found under it, as a reader, since
- * callbacks want to read. (A fork may find the background thread registered there.) */
-void sn_defrag_unlock_and_report(struct sn_defrag *d, enum sn_presence presence);
+/** Lets it go, and reports damage that was found under it: still as a reader, since callbacks want
+ * to read. A fork waits for them. */
+void sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence);
 
 /** Gives the pages of the batches' lists back, if the mover is between two passes. */
 void sn_defrag_rest_batches(struct sn_defrag *d);

@@ -120,19 +120,16 @@ wind_down(struct sn_defrag *d)
     bool first = true, walked;
     do {
         uint64_t ticket = 0;
-        sn_lock(&d->lock);
+        sn_defrag_enter(d, SN_UNREGISTERED);
         d->winding_down = true;
         walked = d->paused > 0; /* a walk relies on closed spans staying so */
         if (first && !walked) {
-            sn_defrag_join_readers(d, SN_UNREGISTERED);
             sn_defrag_call_off_locked(d);
-            sn_defrag_leave_readers(d, SN_UNREGISTERED);
             first = false;
         }
-        advance = sn_defrag_advance_online_locked(d, SN_UNREGISTERED,
-                                                  sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
+        advance = sn_defrag_advance_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
         d->winding_down = false;
-        sn_defrag_unlock_and_report(d, SN_UNREGISTERED);
+        sn_defrag_leave(d, SN_UNREGISTERED);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
         else if (walked)
@@ -165,13 +162,12 @@ work_once(struct sn_defrag *d)
         return;
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
     uint64_t begin = sn_os_now_ns();
-    sn_lock(&d->lock);
+    sn_defrag_enter(d, SN_UNREGISTERED);
     uint64_t worked_before = d->evacuation.totals.cpu_ns;
-    enum sn_advance advance =
-        sn_defrag_advance_online_locked(d, SN_UNREGISTERED, begin + slice_ns, &ticket);
+    enum sn_advance advance = sn_defrag_advance_locked(d, begin + slice_ns, &ticket);
     uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
     uint64_t work_ns = d->evacuation.totals.cpu_ns - worked_before;
-    sn_defrag_unlock_and_report(d, SN_UNREGISTERED);
+    sn_defrag_leave(d, SN_UNREGISTERED);
     if (advance == SN_ADVANCE_NOTHING)
         idle(d);
     if (advance == SN_ADVANCE_WAIT)

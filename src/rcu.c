@@ -226,6 +226,31 @@ static struct {
     unsigned depth;       /* stores; the owner's */
 } preparation = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Where the calling thread has joined the readers: in a callback it may fork all the same. */
+static _Thread_local const struct sn_rcu *joined_to;
+
+void
+sn_rcu_join(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    while (rcu->forks > 0)
+        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+    rcu->joined++;
+    sn_unlock(&rcu->lock);
+    joined_to = rcu;
+}
+
+void
+sn_rcu_part(struct sn_rcu *rcu)
+{
+    joined_to = NULL;
+    sn_lock(&rcu->lock);
+    rcu->joined--;
+    if (rcu->forks > 0)
+        pthread_cond_broadcast(&rcu->done);
+    sn_unlock(&rcu->lock);
+}
+
 static bool
 is_preparing(void)
 {
@@ -283,13 +308,14 @@ sn_rcu_is_outside(void)
     return outside;
 }
 
+/* Who has joined waits for no grace period: a caller inside a section waits for that, too. */
 static void
 put_aside(struct sn_rcu *rcu, bool wait)
 {
     sn_lock(&rcu->lock);
     rcu->forks++;
     pthread_cond_signal(&rcu->wake);
-    while (wait && !rcu->dead && !rcu->aside)
+    while (!rcu->dead && ((wait && !rcu->aside) || rcu->joined > (joined_to == rcu)))
         pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
     sn_unlock(&rcu->lock);
 }
@@ -337,6 +363,7 @@ sn_rcu_after_fork_parent(void)
         sn_lock(&rcu->lock);
         rcu->forks--;
         pthread_cond_signal(&rcu->wake);
+        pthread_cond_broadcast(&rcu->done);
         sn_unlock(&rcu->lock);
     }
     pthread_mutex_unlock(&registry_lock);
@@ -353,6 +380,7 @@ forget_threads(void)
         sn_lock_init(&rcu->lock, SN_RANK_RCU);
         init_conditions(rcu);
         rcu->dead = true;
+        rcu->joined = joined_to == rcu;
         sn_store_relaxed(&rcu->started_ns, 0);
         if (!prepared) {
             sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);

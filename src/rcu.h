@@ -50,13 +50,14 @@ struct sn_rcu {
 
     /* guarded by lock */
     struct sn_lock lock;
-    pthread_cond_t wake;              /* to the thread: there is work */
-    pthread_cond_t done;              /* from the thread: a GP is over, or it is aside */
-    uint64_t requested;               /* highest ticket handed out */
+    pthread_cond_t wake; /* to the thread: there is work */
+    pthread_cond_t done; /* a GP, a fork is over; the thread is aside; one has parted */
+    uint64_t requested;  /* highest ticket handed out */
     uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
     bool urgent;
-    uint32_t forks; /* being prepared or under way: no round begins */
-    bool aside;     /* the thread waits for their end */
+    uint32_t forks;  /* being prepared or under way: no round begins, nobody joins */
+    uint32_t joined; /* threads between sn_rcu_join and sn_rcu_part */
+    bool aside;      /* the thread waits for their end */
 
     /* written by the thread, read by anybody */
     uint64_t started;    /* GPs begun */
@@ -95,6 +96,14 @@ uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
 /** Whether the calling thread is outside of the sections of all flavours; true while it prepares a
  * fork already, since it waits for no reader any more. */
 bool sn_rcu_is_outside(void);
+
+/**
+ * Around the time in which a thread of the library, or one that does its work, is in the flavour's
+ * list of readers (QSBR: online): no fork finds it there. join waits for forks under way: the
+ * caller is offline and holds no lock. In between it waits for no GP. A thread joins one at a time.
+ */
+void sn_rcu_join(struct sn_rcu *rcu);
+void sn_rcu_part(struct sn_rcu *rcu);
 
 /**
  * Keeps the threads of all flavours out of all stores until after the fork, and out of the

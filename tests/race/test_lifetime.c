@@ -435,6 +435,81 @@ run_fork(void **state)
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
 
+/* Time for another thread to get where it is expected; it is right wherever it gets. */
+static void
+give_time(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* not a nap: online under QSBR */
+}
+
+static unsigned let_go;
+
+/* Around a fork of the store in `object`. result: whether it was prepared only after let_go. */
+static void
+body_prepare(struct actor *actor)
+{
+    handle_store_before_fork(actor->object);
+    actor->result = (int)__atomic_load_n(&let_go, __ATOMIC_ACQUIRE);
+    handle_store_after_fork_parent(actor->object);
+}
+
+static struct actor *
+prepare_fork_of(struct race *race, handle_store *store)
+{
+    struct actor *forker = actor_new(race, body_prepare);
+    forker->object = store;
+    __atomic_store_n(&let_go, 0, __ATOMIC_RELEASE);
+    actor_run(forker);
+    give_time();
+    __atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+    return forker;
+}
+
+/* The mover is in the flavour's list of readers, and its store takes no part in the fork. Fails
+ * when before_fork does not wait for it: seen. */
+static void
+test_fork_beside_another_stores_mover(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* it follows no thread that holds as many locks as before_fork takes */
+    handle_store *other = handle_store_create(&race->fixture->options);
+    assert_non_null(other);
+    struct stage *stage = mover_stands_at(race, SN_HOOK_AFTER_COPY);
+    struct actor *forker = prepare_fork_of(race, other);
+    stage_go(stage);
+    actor_join(forker);
+    assert_int_equal(forker->result, 1);
+    assert_int_equal(handle_store_destroy(other), 0);
+    ground_verify(race);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* The mover reports damage, as a reader: its callback waits for the log. Fails when before_fork
+ * does not wait for it, though the mover's lock is free: seen. (QSBR: a GP may wait, too.) */
+static void
+test_fork_during_a_callback(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip(); /* it follows no thread that holds as many locks as before_fork takes */
+    pthread_mutex_t *log = &race->fixture->errors.lock;
+    race->fixture->errors_expected = true;
+    ground_make(race, false);
+    race->from[-SN_HEADER_BYTES] ^= 1;
+    steps_begin(race);
+    pthread_mutex_lock(log);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    await(sn_load_relaxed(&race->store->errors_reported) > 0);
+    struct actor *forker = prepare_fork_of(race, race->store);
+    pthread_mutex_unlock(log);
+    actor_join(forker);
+    assert_int_equal(forker->result, 1);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+}
+
 /* ---- by itself ------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -577,13 +652,6 @@ body_long_walk(struct actor *actor)
     actor->result = handle_store_each(actor->race->store, stay_in_two_groups, actor);
 }
 
-/* Time for another thread to get where it is expected; it is right wherever it gets. */
-static void
-give_time(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* not a nap: online under QSBR */
-}
-
 /*
  * A stop waits for the grace period of what was moved; a walk begins, and goes on when that is
  * over. Fails when the thread takes the walk's pause for the end of its work: the batch then drains
@@ -649,6 +717,8 @@ main(void)
         RACE_TEST(test_fork_when_marked),
         RACE_TEST(test_fork_when_half_moved),
         RACE_TEST(test_fork_when_draining),
+        RACE_TEST(test_fork_beside_another_stores_mover),
+        RACE_TEST(test_fork_during_a_callback),
         RACE_TEST(test_emptied_spans_are_purged),
         RACE_TEST(test_large_span_is_purged),
         RACE_TEST(test_limbo_before_a_distant_purge),
