@@ -31,6 +31,38 @@ struct sn_fork {
     int pending[2]; /* the pipe of the fork under way; -1: none */
 };
 
+/* ---- every child, hooks or not --------------------------------------------------------------- */
+
+static int watch_error;
+static bool child_has_begun; /* the process, since its parent prepared the fork */
+
+/* The other threads are gone, and locks of the process that they held must not stay taken. */
+static void
+begin_child(void)
+{
+    sn_rcu_begin_child();
+    sn_caches_begin_child();
+    sn_misuse_begin_child();
+    sn_options_begin_child();
+    child_has_begun = true;
+}
+
+/* When the library is loaded, before a program's own constructors: so this handler runs before
+ * those that the application registers, which may already use stores. */
+__attribute__((constructor(101))) static void
+watch_forks(void)
+{
+    watch_error = -pthread_atfork(NULL, NULL, begin_child);
+}
+
+int
+sn_fork_watch_error(void)
+{
+    return watch_error;
+}
+
+/* ---- the hooks ------------------------------------------------------------------------------- */
+
 static struct sn_fork *
 fork_state(handle_store *store)
 {
@@ -83,6 +115,7 @@ handle_store_before_fork(handle_store *store)
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
     sn_fork_child_lives(store); /* forgets children that are gone */
     sn_rcu_before_fork(outside);
+    child_has_begun = false;
     for_each_lock(store, pthread_mutex_lock);
     open_pipe(store);
 }
@@ -101,7 +134,7 @@ handle_store_after_fork_parent(handle_store *store)
         pthread_mutex_unlock(&state->lock.mutex);
     }
     for_each_lock(store, pthread_mutex_unlock);
-    sn_rcu_after_fork_parent();
+    sn_rcu_after_fork();
 }
 
 /* A walk of another thread ended with the fork, wherever it was, and so did the mover's batches:
@@ -124,6 +157,8 @@ handle_store_after_fork_child(handle_store *store)
 {
     if (!store)
         return;
+    if (!child_has_begun)
+        begin_child(); /* a child by clone(), which runs no handlers */
     sn_misuse_after_fork_child(store);
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     struct sn_fork *state = store->fork;
@@ -140,7 +175,7 @@ handle_store_after_fork_child(handle_store *store)
     reopen_spans(store);
     sn_pool_after_fork_child(&store->pool);
     sn_caches_after_fork_child(&store->caches);
-    sn_rcu_after_fork_child();
+    sn_rcu_after_fork();
     sn_defrag_after_fork_child(store);
 }
 

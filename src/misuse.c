@@ -198,9 +198,14 @@ sn_misuse_withdraw(handle_store *store)
 }
 
 void
+sn_misuse_begin_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+}
+
+void
 sn_misuse_after_fork_child(handle_store *store)
 {
-    pthread_mutex_init(&lock, NULL); /* another thread may have held it */
     store->born = mark_process_locked();
 }
 

@@ -64,6 +64,8 @@ sn_misuse(const handle_store *store, const uint64_t *reference, const char *form
 void sn_misuse_enroll(handle_store *store);
 /** Destroy, or a failed create: it is not. */
 void sn_misuse_withdraw(handle_store *store);
+/** In every forked child: other threads may have held the lock. */
+void sn_misuse_begin_child(void);
 /** In a forked child, by the hook: the store belongs to this process now. */
 void sn_misuse_after_fork_child(handle_store *store);
 /**

@@ -242,12 +242,19 @@ expected(const struct option *option)
                                        : "a decimal number";
 }
 
+static pthread_mutex_t set_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void
+sn_options_begin_child(void)
+{
+    pthread_mutex_init(&set_lock, NULL);
+}
+
 /* One at a time, so that pairs of options stay in order. The old value comes back on refusal. */
 static int
 set_checked(struct handle_store_options *values, const struct option *option, int64_t number)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&set_lock);
     int64_t before = get_number(values, option);
     set_number(values, option, number);
     struct handle_store_options pairs = {.error = values->error, .opaque = values->opaque};
@@ -259,7 +266,7 @@ set_checked(struct handle_store_options *values, const struct option *option, in
                     pairs.defrag.cpu_min_percent <= pairs.defrag.cpu_max_percent;
     if (!in_order)
         set_number(values, option, before);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&set_lock);
     return in_order ? 0 : check_pairs(&pairs, option);
 }
 

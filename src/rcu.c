@@ -353,7 +353,7 @@ sn_rcu_before_fork(bool wait)
 }
 
 void
-sn_rcu_after_fork_parent(void)
+sn_rcu_after_fork(void)
 {
     if (--preparation.depth > 0)
         return;
@@ -370,17 +370,17 @@ sn_rcu_after_fork_parent(void)
     pthread_mutex_unlock(&preparation.lock);
 }
 
-/* In every child, whether a store was prepared or there was none: the threads are gone. A lock that
- * the forking thread does not hold itself may have been another's. */
-static void
-forget_threads(void)
+void
+sn_rcu_begin_child(void)
 {
+    /* A lock that the forking thread does not hold itself may have been another's. */
     bool prepared = is_preparing();
     for (struct sn_rcu *rcu = registry; rcu; rcu = rcu->next) {
         sn_lock_init(&rcu->lock, SN_RANK_RCU);
         init_conditions(rcu);
         rcu->dead = true;
         rcu->joined = joined_to == rcu;
+        rcu->clients = NULL; /* nobody asks them any more, and they end without being removed */
         sn_store_relaxed(&rcu->started_ns, 0);
         if (!prepared) {
             sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
@@ -393,13 +393,6 @@ forget_threads(void)
         sn_store_relaxed(&preparation.owner, 0);
         preparation.depth = 0;
     }
-}
-
-void
-sn_rcu_after_fork_child(void)
-{
-    forget_threads(); /* once more for children by clone(), which runs no handlers */
-    sn_rcu_after_fork_parent();
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -417,13 +410,6 @@ sees_sections(const struct rcu_flavor_struct *flavor)
 static struct sn_rcu *
 start(const struct rcu_flavor_struct *flavor)
 {
-    static bool watching_forks;
-    int error = watching_forks ? 0 : pthread_atfork(NULL, NULL, forget_threads);
-    if (error != 0) {
-        errno = error;
-        return NULL;
-    }
-    watching_forks = true;
     struct sn_rcu *rcu = sn_os_zalloc(sizeof(*rcu));
     if (!rcu)
         return NULL;
@@ -432,7 +418,7 @@ start(const struct rcu_flavor_struct *flavor)
     sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
     sn_lock_init(&rcu->lock, SN_RANK_RCU);
     init_conditions(rcu);
-    error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
+    int error = sn_os_start_thread(&rcu->thread, gp_thread, rcu, "sinter-gp");
     if (error != 0) {
         sn_os_free(rcu);
         errno = error;

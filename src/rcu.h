@@ -112,9 +112,11 @@ void sn_rcu_part(struct sn_rcu *rcu);
  * threads' forks wait.
  */
 void sn_rcu_before_fork(bool wait);
-void sn_rcu_after_fork_parent(void);
-/** No threads here: nothing will be reclaimed. A store created later starts a new one. */
-void sn_rcu_after_fork_child(void);
+/** In parent and child. */
+void sn_rcu_after_fork(void);
+/** In every child, first of all and once: no threads here, nothing will be reclaimed. A store
+ * created later starts a new one. */
+void sn_rcu_begin_child(void);
 
 /** The calling thread's walks over stores of a flavour that shows no sections: visitors stand in
  * one. */

@@ -332,6 +332,8 @@ handle_store_create_flavor(const struct handle_store_options *options,
     handle_store *store = NULL;
     bool was_online = false;
     int error = flavor ? read_options(&checked, options) : -EINVAL;
+    if (!error)
+        error = sn_fork_watch_error();
     if (!error && !sn_os_page_size_fits())
         error = -ENOTSUP;
     if (!error && !sn_rcu_leave(flavor, &was_online))

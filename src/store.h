@@ -138,6 +138,8 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
 int sn_options_check(const struct handle_store_options *options);
 /** Makes the current values take effect. */
 void sn_options_apply(handle_store *store);
+/** In every forked child: other threads may have been setting options. */
+void sn_options_begin_child(void);
 
 /* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
 
@@ -166,6 +168,8 @@ void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
 void sn_defrag_after_fork_child(handle_store *store);
 size_t sn_defrag_metadata_bytes(void);
 
+/** fork.c: 0, or the negative errno why children can not be told: no store is made then. */
+int sn_fork_watch_error(void);
 /** fork.c: whether a forked child still shares our pages. */
 bool sn_fork_child_lives(handle_store *store);
 void sn_fork_destroy(handle_store *store);

@@ -549,9 +549,14 @@ sn_caches_destroy(struct sn_caches *caches)
 }
 
 void
-sn_caches_after_fork_child(struct sn_caches *caches)
+sn_caches_begin_child(void)
 {
     sn_lock_init(&registry, SN_RANK_REGISTRY);
+}
+
+void
+sn_caches_after_fork_child(struct sn_caches *caches)
+{
     /* A walk of another thread ended with the fork. So did workers, outside of the locks that they
      * work under. Owners that were inside a call stay so, for sums and takers: what they were
      * changing will never be whole. */

@@ -449,7 +449,9 @@ uint64_t sn_caches_requested(struct sn_caches *caches);
 /** Bytes of all caches of a store. */
 size_t sn_caches_bytes(const struct sn_caches *caches, uint64_t threads);
 
-/** In a forked child: other threads may have held the registry's lock. */
+/** In every forked child: other threads may have held the registry's lock. */
+void sn_caches_begin_child(void);
+/** In a forked child, by the store's hook. */
 void sn_caches_after_fork_child(struct sn_caches *caches);
 
 /* ---- shared by thread_cache.c and take_back.c: for the owner inside, or a taker ---- */

@@ -207,6 +207,59 @@ child_makes_the_next_store(void **state)
     assert_int_equal(handle_store_destroy(store), 0);
 }
 
+/* ---- a child's handler ----------------------------------------------------------------------- */
+
+static struct {
+    handle_store *inherited[2]; /* NULL: nothing is to be done */
+    handle_store *made;
+} handled;
+
+/* The program's own, as pthread_atfork runs it: the hooks, and then the child's next store. */
+static void
+handle_child(void)
+{
+    if (!handled.inherited[0])
+        return;
+    flavour_after_fork_child();
+    handle_store_after_fork_child(handled.inherited[0]);
+    handle_store_after_fork_child(handled.inherited[1]);
+    handled.made = handle_store_create(NULL);
+}
+
+/* Fails when a handler of the library's own runs later, and takes the new store's thread for one of
+ * the parent: seen, destroy waits for it for ever. */
+static void
+a_handler_makes_a_store(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_store *second = handle_store_create(&fixture->options);
+    assert_non_null(second);
+    handled.inherited[0] = fixture->store;
+    handled.inherited[1] = second;
+    callbacks_pause();
+    handle_store_before_fork(second);
+    handle_store_before_fork(fixture->store);
+    flavour_before_fork();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(300); /* the end of a child that would hang */
+        child_check(handled.made != NULL);
+        child_check(handle_store_compact(handled.made, NULL) == 0);
+        child_check(handle_store_destroy(handled.made) == 0);
+        child_check(handle_store_destroy(second) == 0);
+        child_check(handle_store_destroy(fixture->store) == 0);
+        _exit(0);
+    }
+    handled.inherited[0] = NULL;
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(fixture->store);
+    handle_store_after_fork_parent(second);
+    callbacks_resume();
+    assert_child_succeeds(pid);
+    assert_int_equal(handle_store_destroy(second), 0);
+}
+
 static void
 child_uses_the_store(void **state)
 {
@@ -402,12 +455,15 @@ group_fork(void)
         print_message("fork: left out under ThreadSanitizer\n");
         return 0;
     }
+    if (pthread_atfork(NULL, NULL, handle_child)) /* before this process has its first store */
+        return 1;
     const struct CMUnitTest tests[] = {
         STORE_TEST(child_uses_the_store),
         STORE_TEST(no_compaction_in_the_child),
         STORE_TEST(callbacks_in_the_child),
         STORE_TEST(pins_are_inherited),
         cmocka_unit_test(child_makes_the_next_store),
+        STORE_TEST(a_handler_makes_a_store),
         STORE_TEST(forks_under_load),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

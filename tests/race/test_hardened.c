@@ -66,7 +66,7 @@ freer_stands(struct race *race, size_t kind, struct stage **stage)
     *stage = stage_arm(race, SN_HOOK_CACHE_ENTERED, NULL);
     actor_leave(freer);
     stage_wait(*stage);
-    sn_rcu_after_fork_parent();
+    sn_rcu_after_fork();
     return freer;
 }
 

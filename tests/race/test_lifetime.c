@@ -510,6 +510,44 @@ test_fork_during_a_callback(void **state)
     assert_int_equal(handle_defrag_stop(race->store), 0);
 }
 
+static void
+body_use_and_end(struct actor *actor)
+{
+    actor->handle = handle_alloc(actor->race->store, THING_BYTES);
+    actor_stays(actor);
+}
+
+/* A thread gives its cache up, under a lock of the whole process, while another forks without any
+ * hook. Fails when the child finds that lock taken: seen, its first allocation waits for ever. */
+static void
+test_fork_beside_a_thread_that_ends(void **state)
+{
+    struct race *race = *state;
+    int status = 0;
+    if (TEST_TSAN)
+        skip();
+    struct sn_lock *lock = &race->store->caches.lock;
+    struct actor *user = actor_start(race, body_use_and_end);
+    actor_await(user);
+    sn_lock(lock);
+    actor_leave(user);
+    give_time();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        sn_unlock(lock);
+        handle_store *next = handle_store_create(&race->fixture->options);
+        CHILD_CHECK(next && handle_alloc(next, THING_BYTES) != HANDLE_NULL);
+        _exit(0);
+    }
+    sn_unlock(lock);
+    actor_join(user);
+    wait_begin();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    wait_end();
+    assert_int_equal(status, 0);
+}
+
 /* ---- by itself ------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -719,6 +757,7 @@ main(void)
         RACE_TEST(test_fork_when_draining),
         RACE_TEST(test_fork_beside_another_stores_mover),
         RACE_TEST(test_fork_during_a_callback),
+        RACE_TEST(test_fork_beside_a_thread_that_ends),
         RACE_TEST(test_emptied_spans_are_purged),
         RACE_TEST(test_large_span_is_purged),
         RACE_TEST(test_limbo_before_a_distant_purge),

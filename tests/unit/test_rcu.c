@@ -389,11 +389,11 @@ test_fork_keeps_the_thread_out(void **state)
     sn_rcu_nudge(client->rcu, true);
     for (unsigned i = 0; i < 20; i++)
         nap();
-    sn_rcu_after_fork_parent();
+    sn_rcu_after_fork();
     for (unsigned i = 0; i < 20; i++)
         nap();
     assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers);
-    sn_rcu_after_fork_parent();
+    sn_rcu_after_fork();
     await(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) > gathers);
 }
 
