@@ -5,7 +5,8 @@
  * without its threads.
  *
  * Whether a child still shares our pages is seen through a pipe: the child keeps the writing end
- * open until it exits or executes; the parent looks for the hang-up. No process id is needed.
+ * open until it exits, executes or destroys its store, and so do its own children; the parent looks
+ * for the hang-up. No process id is needed.
  *
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
  * none at the fork and are not in its list of readers, whichever stores the fork is prepared for:
@@ -22,13 +23,20 @@
 #include "hooks.h"
 #include "misuse.h"
 
-#define CHILDREN_MAX 8 /* watched at once; more are not waited for */
+#define ENDS_MAX 8
+
+/* Ends of pipes. */
+struct ends {
+    int fd[ENDS_MAX];
+    int count;
+};
 
 struct sn_fork {
     struct sn_lock lock;
-    int watched[CHILDREN_MAX]; /* reading ends */
-    int count;
-    int pending[2]; /* the pipe of the fork under way; -1: none */
+    /* guarded by lock, which is held over a fork */
+    struct ends children;  /* reading ends; more children are not waited for */
+    struct ends ancestors; /* writing ends: they watch us; more stay open until exit or exec */
+    int pending[2];        /* the pipe of the fork under way; -1: none */
 };
 
 /* ---- every child, hooks or not --------------------------------------------------------------- */
@@ -72,6 +80,7 @@ fork_state(handle_store *store)
     if (!state)
         return NULL;
     sn_lock_init(&state->lock, SN_RANK_FORK);
+    state->pending[0] = state->pending[1] = -1;
     /* Release: pairs with sn_fork_child_lives, which the mover calls at any time. */
     sn_store_release(&store->fork, state);
     return state;
@@ -86,17 +95,46 @@ for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *))
         operation(&store->heap.of[i].lock.mutex);
     operation(&store->pool.lock.mutex);
     operation(&store->table.lock.mutex);
+    if (store->fork)
+        operation(&store->fork->lock.mutex);
 }
 
 static void
-open_pipe(handle_store *store)
+add_end(struct ends *ends, int fd)
 {
-    struct sn_fork *state = fork_state(store);
-    if (!state)
-        return;
-    state->pending[0] = state->pending[1] = -1;
+    ends->fd[ends->count++] = fd;
+}
+
+/* Closes those whose other end is closed everywhere. */
+static void
+drop_hung_up(struct ends *ends)
+{
+    for (int i = 0; i < ends->count;) {
+        int fd = ends->fd[i];
+        struct pollfd look = {.fd = fd, .events = POLLIN};
+        if (poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL))) {
+            ends->fd[i] = ends->fd[--ends->count];
+            close(fd);
+        } else {
+            i++;
+        }
+    }
+}
+
+static void
+close_all(struct ends *ends)
+{
+    while (ends->count > 0)
+        close(ends->fd[--ends->count]);
+}
+
+static void
+open_pipe(handle_store *store, struct sn_fork *state)
+{
+    drop_hung_up(&state->children);
+    drop_hung_up(&state->ancestors);
     if (!sn_load_relaxed(&store->options.defrag.pause_while_forked) || sn_fault(SN_FAULT_PIPE) ||
-        state->count == CHILDREN_MAX)
+        state->children.count == ENDS_MAX)
         return;
     if (pipe2(state->pending, O_CLOEXEC | O_NONBLOCK) != 0)
         state->pending[0] = state->pending[1] = -1;
@@ -113,11 +151,12 @@ handle_store_before_fork(handle_store *store)
         sn_misuse(store, NULL, "called inside a read-side section");
     if (!outside)
         sn_store_error(store, "handle_store_before_fork: called inside a read-side section");
-    sn_fork_child_lives(store); /* forgets children that are gone */
     sn_rcu_before_fork(outside);
     child_has_begun = false;
+    struct sn_fork *state = fork_state(store);
     for_each_lock(store, pthread_mutex_lock);
-    open_pipe(store);
+    if (state)
+        open_pipe(store, state);
 }
 
 void
@@ -129,9 +168,8 @@ handle_store_after_fork_parent(handle_store *store)
     struct sn_fork *state = store->fork;
     if (state && state->pending[0] >= 0) {
         close(state->pending[1]);
-        pthread_mutex_lock(&state->lock.mutex);
-        state->watched[state->count++] = state->pending[0];
-        pthread_mutex_unlock(&state->lock.mutex);
+        add_end(&state->children, state->pending[0]);
+        state->pending[0] = state->pending[1] = -1;
     }
     for_each_lock(store, pthread_mutex_unlock);
     sn_rcu_after_fork();
@@ -152,6 +190,19 @@ reopen_spans(handle_store *store)
     }
 }
 
+/* In the child: what is left of the pipes. */
+static void
+keep_writing_end(struct sn_fork *state)
+{
+    close_all(&state->children);
+    if (state->pending[0] < 0)
+        return;
+    close(state->pending[0]);
+    if (state->ancestors.count < ENDS_MAX)
+        add_end(&state->ancestors, state->pending[1]);
+    state->pending[0] = state->pending[1] = -1;
+}
+
 void
 handle_store_after_fork_child(handle_store *store)
 {
@@ -162,14 +213,8 @@ handle_store_after_fork_child(handle_store *store)
     sn_misuse_after_fork_child(store);
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     struct sn_fork *state = store->fork;
-    if (state) {
-        sn_lock_init(&state->lock, SN_RANK_FORK);
-        for (int i = 0; i < state->count; i++)
-            close(state->watched[i]);
-        state->count = 0;
-        if (state->pending[0] >= 0)
-            close(state->pending[0]); /* the writing end stays open until exit or exec */
-    }
+    if (state)
+        keep_writing_end(state);
     sn_store_relaxed(&store->forked, 1);
     for_each_lock(store, pthread_mutex_unlock);
     reopen_spans(store);
@@ -187,16 +232,8 @@ sn_fork_child_lives(handle_store *store)
     if (!state)
         return false;
     sn_lock(&state->lock);
-    for (int i = 0; i < state->count;) {
-        struct pollfd look = {.fd = state->watched[i], .events = POLLIN};
-        if (poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL))) {
-            close(state->watched[i]);
-            state->watched[i] = state->watched[--state->count];
-        } else {
-            i++;
-        }
-    }
-    bool lives = state->count > 0;
+    drop_hung_up(&state->children);
+    bool lives = state->children.count > 0;
     sn_unlock(&state->lock);
     return lives;
 }
@@ -207,8 +244,8 @@ sn_fork_destroy(handle_store *store)
     struct sn_fork *state = store->fork;
     if (!state)
         return;
-    for (int i = 0; i < state->count; i++)
-        close(state->watched[i]);
+    close_all(&state->children);
+    close_all(&state->ancestors);
     sn_lock_destroy(&state->lock);
     sn_os_free(state);
 }

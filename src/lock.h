@@ -2,6 +2,10 @@
 /*
  * lock.h - mutexes with a rank. A thread takes locks in rising rank only; debug builds check it. No
  * lock is held across a grace period (G8) nor while a callback of the application runs.
+ *
+ * Outside of the order stand two mutexes of rcu.c, which come before all others: a fork's
+ * preparation holds its own and that of the list of flavours while it waits for grace periods. Who
+ * waits for them is offline and in no section: calls that wait, and other forks.
  */
 #ifndef SN_LOCK_H
 #define SN_LOCK_H
@@ -14,7 +18,6 @@
 enum sn_lock_rank {
     SN_RANK_WALK = 1, /* one walk over a store at a time; held around visitors */
     SN_RANK_REGISTRY, /* thread registry: thread exit against store destroy */
-    SN_RANK_FORK,     /* fork watchers of a store */
     SN_RANK_CLIENTS,  /* a flavour's list of stores; held while one is gathered or reclaimed */
     SN_RANK_MOVER,    /* a store's mover: state machine, one batch at a time */
     SN_RANK_CACHES,   /* a store's list of thread caches; takers */
@@ -23,6 +26,7 @@ enum sn_lock_rank {
     SN_RANK_TABLE,    /* a store's handle table pages */
     SN_RANK_RCU,      /* a flavour's grace-period thread */
     SN_RANK_WAKE,     /* a defragmenter's sleep */
+    SN_RANK_FORK,     /* fork watchers of a store */
     SN_RANK_MAX
 };
 

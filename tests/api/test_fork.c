@@ -343,6 +343,94 @@ pins_are_inherited(void **state)
     section_leave();
 }
 
+/* ---- whose pages they are -------------------------------------------------------------------- */
+
+struct heirs {
+    handle_store *store;
+    int told[2], order[2]; /* pipes: from both heirs, to the grandchild */
+};
+
+static bool
+byte_comes(int fd)
+{
+    char byte;
+    return read(fd, &byte, 1) == 1;
+}
+
+static void
+destroy_and_tell(struct heirs *heirs)
+{
+    child_check(handle_store_destroy(heirs->store) == 0);
+    child_check(write(heirs->told[1], "", 1) == 1);
+}
+
+/* It and its own child destroy the store, that one when it is told to; both live on until `order`
+ * is closed. */
+static void
+child_has_a_child(void *arg)
+{
+    struct heirs *heirs = arg;
+    alarm(300);
+    close(heirs->order[1]);
+    handle_store_before_fork(heirs->store);
+    flavour_before_fork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        handle_store_after_fork_child(heirs->store);
+        child_check(byte_comes(heirs->order[0]));
+        destroy_and_tell(heirs);
+        child_check(!byte_comes(heirs->order[0]));
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(heirs->store);
+    destroy_and_tell(heirs);
+    int status = 1;
+    child_check(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static bool
+rests_for_a_child(handle_store *store)
+{
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_defrag_step(store, 1000, &report), 0);
+    return report.idle_reason == HANDLE_IDLE_FORKED;
+}
+
+static bool
+heir_tells(const struct heirs *heirs)
+{
+    wait_begin();
+    bool told = byte_comes(heirs->told[0]);
+    wait_end();
+    return told;
+}
+
+/* The parent compacts again when no descendant has the pages any more, though all live on. Fails
+ * when a child that destroys the store keeps an end of the pipe, or when its own child keeps none:
+ * seen with each. */
+static void
+destroyed_in_all_children(void **state)
+{
+    struct fixture *fixture = *state;
+    struct heirs heirs = {.store = fixture->store};
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    assert_int_equal(pipe(heirs.told) | pipe(heirs.order), 0);
+    assert_false(rests_for_a_child(fixture->store));
+    pid_t pid = fork_stores(&fixture->store, 1, child_has_a_child, &heirs);
+    assert_true(heir_tells(&heirs));
+    assert_true(rests_for_a_child(fixture->store)); /* the grandchild has the pages */
+    assert_int_equal(write(heirs.order[1], "", 1), 1);
+    assert_true(heir_tells(&heirs));
+    assert_false(rests_for_a_child(fixture->store));
+    close(heirs.order[1]);
+    assert_child_succeeds(pid);
+    close(heirs.order[0]);
+    close(heirs.told[0]);
+    close(heirs.told[1]);
+}
+
 /* ---- forks beside threads at work ------------------------------------------------------------ */
 
 struct busy {
@@ -458,13 +546,10 @@ group_fork(void)
     if (pthread_atfork(NULL, NULL, handle_child)) /* before this process has its first store */
         return 1;
     const struct CMUnitTest tests[] = {
-        STORE_TEST(child_uses_the_store),
-        STORE_TEST(no_compaction_in_the_child),
-        STORE_TEST(callbacks_in_the_child),
-        STORE_TEST(pins_are_inherited),
-        cmocka_unit_test(child_makes_the_next_store),
-        STORE_TEST(a_handler_makes_a_store),
-        STORE_TEST(forks_under_load),
+        STORE_TEST(child_uses_the_store),      STORE_TEST(no_compaction_in_the_child),
+        STORE_TEST(callbacks_in_the_child),    STORE_TEST(pins_are_inherited),
+        STORE_TEST(destroyed_in_all_children), cmocka_unit_test(child_makes_the_next_store),
+        STORE_TEST(a_handler_makes_a_store),   STORE_TEST(forks_under_load),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }
