@@ -46,7 +46,8 @@
  *
  * WHO MAY CALL WHAT, WHERE
  *
- *   section     R required, A allowed, F forbidden (-EDEADLK where the flavour can see sections)
+ *   section     R required, A allowed, F forbidden (-EDEADLK where the flavour can see sections;
+ *               before_fork: reported)
  *   registered  R the calling thread is registered with the flavour (QSBR: and online); - need not
  *   call_rcu    may it be called from a call_rcu callback; S: in a section the callback opens
  *   signal      may it be called from a signal handler
@@ -75,7 +76,7 @@
  *   defrag_start                                      A        -           no        no      L
  *   defrag_step                                       A        R           no        no      L
  *   thread_detach                                     A        -           no        no      L
- *   after_fork_parent, after_fork_child               A        R           no        no      -
+ *   after_fork_parent, after_fork_child               A        R           no        no      L
  *
  * ERRORS
  *
@@ -275,7 +276,9 @@ struct handle_store_options {
        option value, misuse. No lock is held, except before an abort (MISUSE above). NULL: the line
        goes to stderr. A header that a free finds damaged is reported up to 32 frees of that thread
        later, or with the next statistics: a free does not wait for the header to come from memory.
-     */
+       What compaction finds is reported by a thread that is registered with the flavour, and
+       online: the callback can open sections, must not register, and makes no call that waits for a
+       GP, since a fork waits for the callback. */
     void (*error)(void *opaque, const char *message);
     void *opaque; /**< first argument of both */
 
@@ -304,8 +307,9 @@ struct handle_store_options {
         uint32_t cpu_max_percent; /**< of one core, at the upper threshold: 1 to 100. Default 50 */
         uint32_t
             slice_us; /**< length of one slice of work: 50 to 100000 microseconds. Default 500 */
-        bool pause_while_forked; /**< no compaction while a forked child shares the pages. Default
-                                    yes */
+        bool pause_while_forked; /**< no compaction while a forked child shares the pages: until it
+                                    exits, executes or destroys its store; the first 8 children at
+                                    once are watched. Default yes */
     } defrag;
 };
 /* clang-format off */
@@ -812,7 +816,8 @@ HANDLE_API int handle_defrag_start(handle_store *store);
 /**
  * Stops the background thread, as setting defrag.enabled to no, and waits until it has ended; a
  * batch under way is called off. Stops at once all wait. A start at the same time wins if it is the
- * later of the two.
+ * later of the two. A walk under way delays it to its end, walks that follow one another without a
+ * pause for seconds.
  *
  *   result   0, also when it does not run
  *   errors   EDEADLK: inside a section, or from a callback that the thread itself makes
@@ -835,8 +840,8 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
 
 /**
  * Compacts everything now, whatever the thresholds say: makes one plan (per class the fewest spans
- * that hold its objects), carries it out at full speed and purges. Waits for GPs; ends even under
- * writers. Objects keep their handles, cells, tags and contents.
+ * that hold its objects), carries it out at full speed and purges. Waits for GPs, and for walks
+ * under way; ends even under writers. Objects keep their handles, cells, tags and contents.
  *
  *   report   as in handle_defrag_step; a thread that compacts at the same time is counted in
  *   errors   EDEADLK: inside a section; EINVAL: the report's struct_size; ENOTSUP: in a forked
@@ -948,10 +953,11 @@ HANDLE_API int handle_store_check(handle_store *store,
 HANDLE_API void handle_thread_detach(handle_store *store);
 
 /**
- * Around fork(), per store: before_fork (outside a section; waits until the store is at rest), then
- * exactly one of the others in each process, by the thread that forked. In the child alloc, deref
- * and free work; there is no compaction and nothing leaves limbo; destroy does not wait (G10).
- * Between before_fork and after_fork_parent every other call of the process may block.
+ * Around fork(), per store: before_fork (outside sections; waits until the threads of all stores
+ * are at rest), then exactly one of the others in each process, by the thread that forked. In the
+ * child alloc, deref and free work; there is no compaction and nothing leaves limbo; destroy does
+ * not wait (G10). Between before_fork and after_fork_parent every other call of the process may
+ * block; in the child, until the last hook, every other call.
  *
  * Order: call_rcu_before_fork, all stores, urcu_bp_before_fork, fork(), and backwards in both
  * processes. A grace period may wait for a reader that waits for a store or a lock of liburcu's, so
@@ -962,8 +968,17 @@ HANDLE_API void handle_thread_detach(handle_store *store);
  * or destroy just then are lost to the child. The child may register threads with a flavour other
  * than bp if no other thread of the program was registered: liburcu does not clear its list.
  *
- * Several stores nest, also of several flavours; forks of several threads wait for each other. A
- * before_fork inside a section is reported through the error callback.
+ * before_fork waits for the grace periods under way of all flavours that have stores, and for error
+ * callbacks that compaction makes; these must not wait for the fork in turn. So, in a process that
+ * calls it, calls that wait (G above) are made outside of sections, and offline, of all those
+ * flavours; and the forking thread holds no lock that readers in sections or such callbacks take.
+ * Under QSBR it goes offline meanwhile. Inside a section of any of the flavours it waits for no
+ * grace period, and says so through the error callback, before it takes a lock.
+ *
+ * Several stores nest, also of several flavours; forks of several threads wait for each other.
+ * As handlers of pthread_atfork, which run backwards before a fork and forwards after it, bp's
+ * calls are registered first and call_rcu's last. The library has a handler in the child, which
+ * runs before those of the program.
  */
 HANDLE_API void handle_store_before_fork(handle_store *store);
 /** In the parent, also when fork() failed. */
