@@ -510,6 +510,52 @@ test_fork_during_a_callback(void **state)
     assert_int_equal(handle_defrag_stop(race->store), 0);
 }
 
+static int forked_in_callback; /* atomic: 1 when the child has ended well */
+
+static void
+fork_in_callback(void *opaque, const char *message)
+{
+    struct race *race = opaque;
+    int status = 1;
+    (void)message;
+    handle_store_before_fork(race->store);
+    flavour_before_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        flavour_after_fork_child();
+        handle_store_after_fork_child(race->store);
+        _exit(handle_alloc(race->store, THING_BYTES) == HANDLE_NULL);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(race->store);
+    thread_check(child > 0);
+    thread_check(waitpid(child, &status, 0) == child);
+    sn_store_release(&forked_in_callback, status == 0 ? 1 : 2);
+}
+
+/* The mover's own callback forks, say for a debugger. Fails when the fork waits for that callback
+ * to be over: seen. */
+static void
+test_fork_by_a_callback(void **state)
+{
+    struct race *race = *state;
+    if (TEST_TSAN)
+        skip();
+    ground_make(race, false);
+    race->from[-SN_HEADER_BYTES] ^= 1;
+    race->fixture->errors_expected = true;
+    race->store->options.error = fork_in_callback;
+    race->store->options.opaque = race;
+    sn_store_release(&forked_in_callback, 0);
+    steps_begin(race);
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    await(sn_load_acquire(&forked_in_callback) != 0);
+    assert_int_equal(sn_load_acquire(&forked_in_callback), 1);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    race->store->options.error = race->fixture->options.error;
+    race->store->options.opaque = race->fixture;
+}
+
 static void
 body_use_and_end(struct actor *actor)
 {
@@ -757,6 +803,7 @@ main(void)
         RACE_TEST(test_fork_when_draining),
         RACE_TEST(test_fork_beside_another_stores_mover),
         RACE_TEST(test_fork_during_a_callback),
+        RACE_TEST(test_fork_by_a_callback),
         RACE_TEST(test_fork_beside_a_thread_that_ends),
         RACE_TEST(test_emptied_spans_are_purged),
         RACE_TEST(test_large_span_is_purged),
