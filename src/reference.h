@@ -89,7 +89,8 @@
  * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
  *      writer and leaves LIVE.
  * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
- *      mover's own lock included; step tries it and reports busy.
+ *      mover's own lock included; step tries it and reports busy. (A fork's preparation holds two
+ *      that only calls that wait take, see lock.h.)
  * G9.  A new object is LIVE at once: it is filled through the pointer alloc gave, in the same
  *      section, or later through deref_mut.
  * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
