@@ -39,18 +39,23 @@ release(struct stage *stage, struct actor *actor)
     actor_join(actor);
 }
 
-/* Frees the target and makes objects until its index is issued again, of another generation. */
+/* Frees the target and makes objects until its index is issued again, of another generation: from
+ * this thread's cache, which nobody holds or empties meanwhile. */
 static struct thing *
 free_and_reissue(struct race *race)
 {
+    struct thing *reissued = NULL;
+    sn_lock(&race->store->caches.lock);
     thing_free(race, race->target);
-    for (unsigned i = 0; i < SPARSE_ADDED; i++) {
+    for (unsigned i = 0; i < SPARSE_ADDED && !reissued; i++) {
         struct thing *thing = thing_make(race, 9000 + i);
         if (sn_table_at(thing->handle) == sn_table_at(race->target->handle))
-            return thing;
+            reissued = thing;
     }
-    fail_msg("the index did not come back");
-    return NULL;
+    sn_unlock(&race->store->caches.lock);
+    if (!reissued)
+        fail_msg("the index did not come back");
+    return reissued;
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
