@@ -303,32 +303,48 @@ child_works(struct race *race)
     CHILD_CHECK(handle_defrag_start(race->store) == -ENOTSUP);
     CHILD_CHECK(handle_store_check(race->store, NULL, NULL) == 0);
     CHILD_CHECK(handle_store_destroy(race->store) == 0);
-    _exit(0);
+}
+
+/* Forks with the hooks of the store and the flavour; the child runs child(race) and ends. */
+static pid_t
+fork_store(struct race *race, void (*child)(struct race *race))
+{
+    handle_store_before_fork(race->store);
+    flavour_before_fork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        handle_store_after_fork_child(race->store);
+        child(race);
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(race->store);
+    return pid;
 }
 
 /* Result: the child's exit status; -1 when a signal ended it. */
 static int
-fork_and_wait(struct race *race)
+wait_for_child(pid_t pid)
 {
     int status = 0;
+    thread_check(pid > 0);
+    thread_check(waitpid(pid, &status, 0) == pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* With call_rcu's threads paused. Result: as of wait_for_child. */
+static int
+fork_and_wait(struct race *race)
+{
     fflush(NULL);
     callbacks_pause();
-    handle_store_before_fork(race->store);
-    flavour_before_fork();
-    pid_t child = fork();
-    if (child == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(race->store);
-        child_works(race);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(race->store);
+    pid_t pid = fork_store(race, child_works);
     callbacks_resume();
-    thread_check(child > 0);
     wait_begin();
-    thread_check(waitpid(child, &status, 0) == child);
+    int status = wait_for_child(pid);
     wait_end();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return status;
 }
 
 static void
@@ -513,23 +529,17 @@ test_fork_during_a_callback(void **state)
 static int forked_in_callback; /* atomic: 1 when the child has ended well */
 
 static void
+child_allocates(struct race *race)
+{
+    CHILD_CHECK(handle_alloc(race->store, THING_BYTES) != HANDLE_NULL);
+}
+
+static void
 fork_in_callback(void *opaque, const char *message)
 {
     struct race *race = opaque;
-    int status = 1;
     (void)message;
-    handle_store_before_fork(race->store);
-    flavour_before_fork();
-    pid_t child = fork();
-    if (child == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(race->store);
-        _exit(handle_alloc(race->store, THING_BYTES) == HANDLE_NULL);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(race->store);
-    thread_check(child > 0);
-    thread_check(waitpid(child, &status, 0) == child);
+    int status = wait_for_child(fork_store(race, child_allocates));
     sn_store_release(&forked_in_callback, status == 0 ? 1 : 2);
 }
 
