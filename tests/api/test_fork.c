@@ -17,12 +17,11 @@
             _exit(__LINE__ % 251 + 1);                                                             \
     } while (0)
 
-/** Forks with all hooks in the order that handle.h asks for. Runs child(arg) there, never
- * returns. */
+/** Forks with the hooks of the stores and the flavour, while callbacks pause. Runs child(arg)
+ * there, never returns. */
 static pid_t
-fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
+fork_without_callbacks(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
 {
-    callbacks_pause();
     for (unsigned i = 0; i < n; i++)
         handle_store_before_fork(stores[i]);
     flavour_before_fork();
@@ -38,6 +37,15 @@ fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *a
     flavour_after_fork_parent();
     for (unsigned i = 0; i < n; i++)
         handle_store_after_fork_parent(stores[i]);
+    return pid;
+}
+
+/** The same with all hooks, in the order that handle.h asks for. */
+static pid_t
+fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
+{
+    callbacks_pause();
+    pid_t pid = fork_without_callbacks(stores, n, child, arg);
     callbacks_resume();
     return pid;
 }
@@ -173,6 +181,22 @@ callbacks_in_the_child(void **state)
     }
 }
 
+static void
+child_makes_a_store(void *arg)
+{
+    (void)arg;
+    alarm(300); /* the end of a child that would hang */
+    handle_t handles[100];
+    handle_store *store = handle_store_create(NULL);
+    child_check(store != NULL);
+    for (unsigned i = 0; i < 100; i++)
+        child_check((handles[i] = handle_alloc(store, 1000)) != HANDLE_NULL);
+    for (unsigned i = 1; i < 100; i++)
+        child_check(handle_free(store, handles[i]) == 0);
+    child_check(handle_store_compact(store, NULL) == 0);
+    child_check(handle_store_destroy(store) == 0);
+}
+
 /* Without a store there is no hook to call. Fails when the child takes the parent's grace-period
  * thread for its own: destroy waits for it for ever. */
 static void
@@ -182,26 +206,7 @@ child_makes_the_next_store(void **state)
     handle_store *store = handle_store_create(NULL);
     assert_non_null(store);
     assert_int_equal(handle_store_destroy(store), 0);
-    fflush(NULL);
-    callbacks_pause();
-    flavour_before_fork();
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        alarm(300); /* the end of a child that would hang */
-        handle_t handles[100];
-        child_check((store = handle_store_create(NULL)) != NULL);
-        for (unsigned i = 0; i < 100; i++)
-            child_check((handles[i] = handle_alloc(store, 1000)) != HANDLE_NULL);
-        for (unsigned i = 1; i < 100; i++)
-            child_check(handle_free(store, handles[i]) == 0);
-        child_check(handle_store_compact(store, NULL) == 0);
-        child_check(handle_store_destroy(store) == 0);
-        _exit(0);
-    }
-    flavour_after_fork_parent();
-    callbacks_resume();
-    assert_child_succeeds(pid);
+    assert_child_succeeds(fork_stores(NULL, 0, child_makes_a_store, NULL));
     store = handle_store_create(NULL);
     assert_non_null(store);
     assert_int_equal(handle_store_destroy(store), 0);
@@ -364,6 +369,15 @@ destroy_and_tell(struct heirs *heirs)
     child_check(write(heirs->told[1], "", 1) == 1);
 }
 
+static void
+grandchild(void *arg)
+{
+    struct heirs *heirs = arg;
+    child_check(byte_comes(heirs->order[0]));
+    destroy_and_tell(heirs);
+    child_check(!byte_comes(heirs->order[0]));
+}
+
 /* It and its own child destroy the store, that one when it is told to; both live on until `order`
  * is closed. */
 static void
@@ -372,19 +386,7 @@ child_has_a_child(void *arg)
     struct heirs *heirs = arg;
     alarm(300);
     close(heirs->order[1]);
-    handle_store_before_fork(heirs->store);
-    flavour_before_fork();
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(heirs->store);
-        child_check(byte_comes(heirs->order[0]));
-        destroy_and_tell(heirs);
-        child_check(!byte_comes(heirs->order[0]));
-        _exit(0);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(heirs->store);
+    pid_t pid = fork_without_callbacks(&heirs->store, 1, grandchild, heirs);
     destroy_and_tell(heirs);
     int status = 1;
     child_check(waitpid(pid, &status, 0) == pid && status == 0);
