@@ -51,6 +51,13 @@ struct sn_freed {
 _Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
                "sn_cache_note_freed finds both ends by one test");
 
+/* Where the owner is. */
+enum sn_cache_phase {
+    SN_CACHE_IDLE = 0, /* out, not inside since the last housekeeping, which has written this */
+    SN_CACHE_INSIDE,
+    SN_CACHE_USED, /* out */
+};
+
 /*
  * Counting. The fast paths count bytes requested and, for all classes together, frees; nothing of
  * single objects: those follow from how the bin has changed.
@@ -61,12 +68,6 @@ _Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16
  * corrects by inflow. An object in `freed` still counts as live. Sums over all threads count: an
  * object may be freed by another thread than allocated it.
  */
-enum sn_cache_phase {
-    SN_CACHE_IDLE = 0, /* out, not inside since the last housekeeping, which has written this */
-    SN_CACHE_INSIDE,
-    SN_CACHE_USED, /* out */
-};
-
 struct sn_thread_cache {
     /* owner; caches is read by it, phase is read by takers, held written by them */
     struct sn_caches *caches; /* NULL: the store is gone, the thread frees this; registry's lock */
