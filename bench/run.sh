@@ -6,7 +6,8 @@
 # in turn, so that all subjects see the same machine. What each question asks stands at the head of
 # its program; the tables are made by table.awk.
 #
-# Status: 0 all ran (targets met or not), 1 a program failed, 2 it could not run.
+# Status: 0 all ran (targets met or not; a peer that was killed is shown as such), 1 a program
+# failed, 2 it could not run.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -25,7 +26,7 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --runs N         repetitions, 1 to 100; figures are medians (default: 5 for speed; for memory 3
                    where a run is short, else 1)
   --smoke          small sizes and one run, less than a minute: checks that all works
-  --json FILE      keep the results: one JSON line for each run
+  --json FILE      keep the results: one JSON line for each run; "failed" says why one has none
   --build-dir DIR  programs of a build that is there already; nothing is built
   --peers LIST     only these of glibc, jemalloc, tcmalloc, mimalloc (default: all that are there;
                    with --smoke jemalloc and glibc)
@@ -124,6 +125,30 @@ find_peers()
 
 # ---- running -------------------------------------------------------------------------------------
 
+# run_failed STATUS COMMAND: says so, on stderr and among the results. A peer that the kernel kills
+# for lack of memory is no failure of this script's (but pictures would lack its curve).
+run_failed()
+{
+    signal=
+    if [ "$1" -gt 128 ] && signal=$(kill -l "$1" 2>/dev/null); then
+        reason="ended by SIG$signal"
+        [ "$signal" != KILL ] || reason='killed by SIGKILL: out of memory?'
+    else
+        reason="failed with status $1"
+    fi
+    printf '%s: %s\n' "$2" "$reason" >&2
+    tail -n 20 "$work/log" >&2
+    if [ "$kind" != malloc ] || [ "$signal" != KILL ] || [ -n "$pictures" ]; then
+        failed=1
+    fi
+    # The case is known by an earlier subject's result.
+    text=$(sed -n 's/.*"case":"\([^"]*\)".*/\1/p' "$work/result")
+    true_if_smoke=${smoke:+true}
+    printf '{"question":"%s","subject":"%s","case":"%s","seed":%s,"smoke":%s,"failed":"%s",' \
+        "$question" "$label" "${text:-$2}" "$run" "${true_if_smoke:-false}" "$reason" >>"$results"
+    printf '"metrics":[],"notes":[]}\n' >>"$results"
+}
+
 # measure PROGRAM SUBJECT ARGUMENT...: one run. A peer that the linker did not take would show as
 # another subject in the result.
 measure()
@@ -145,13 +170,12 @@ measure()
     else
         "$programs/${program}_$kind" --json "$@" >"$work/line" 2>"$work/log"
     fi || {
-        printf '%s failed:\n' "${program}_$kind $*" >&2
-        tail -n 20 "$work/log" >&2
-        failed=1
+        run_failed $? "${program}_$kind $*"
         return 0
     }
     grep -q "\"subject\":\"$label\"" "$work/line" || die "$program did not run with $label"
     cat "$work/line" >>"$results"
+    cp "$work/line" "$work/result"
 }
 
 # subjects_of PROGRAM WHOSE: a line each.
@@ -173,6 +197,7 @@ run_job()
     program=$1 whose=$2 job_runs=$3
     shift 3
     run=1
+    : >"$work/result"
     while [ "$run" -le "$job_runs" ]; do
         # The list is a file: measure may end the script, which a pipe would hide.
         subjects_of "$program" "$whose" >"$work/subjects"

@@ -2,8 +2,9 @@
 #
 # table.awk - turns the JSON lines of benchmark runs (report.c) into tables: for each question and
 # case the median and spread of every metric and subject, the ratio to the best peer and to
-# jemalloc, and the target with its verdict. It reads that format only, and is no JSON parser.
-# Targets that are ratios are judged here: only here are both runs at hand.
+# jemalloc, and the target with its verdict; and how many runs failed, of which run.sh writes a line
+# without metrics. It reads that format only, and is no JSON parser. Targets that are ratios are
+# judged here: only here are both runs at hand.
 
 # The text or number behind "key": in a flat object; "" if it is not there.
 function text_of(object, key,    at, rest)
@@ -137,7 +138,16 @@ function print_line(group, metric, subject,    key, value, spread, best)
     shown = metric
 }
 
-function print_group(group,    i, j, part, runs)
+function print_failures(group, reason,    i, runs)
+{
+    for (i = 1; i <= subjects[0]; i++)
+        if ((group, reason, subjects[i]) in failures) {
+            runs = failures[group, reason, subjects[i]]
+            printf "  %-36s %-14s %9d run%s\n", reason, subjects[i], runs, (runs > 1 ? "s" : "")
+        }
+}
+
+function print_group(group,    i, j, part)
 {
     split(group, part, SUBSEP)
     printf "\n%s %s: %s\n", part[1], title[part[1]], part[2]
@@ -148,6 +158,8 @@ function print_group(group,    i, j, part, runs)
         for (j = 1; j <= subjects[0]; j++)
             if ((group, metrics[i], subjects[j]) in count)
                 print_line(group, metrics[i], subjects[j])
+    for (i = 1; i <= reasons[0]; i++)
+        print_failures(group, reasons[i])
     for (i = 1; i <= notes[0]; i++)
         if ((group, notes[i]) in note_of)
             printf "  note: %s\n", notes[i]
@@ -169,7 +181,7 @@ function take_metric(group, subject, object,    metric, key)
 }
 
 BEGIN {
-    groups[0] = metrics[0] = subjects[0] = notes[0] = 0
+    groups[0] = metrics[0] = subjects[0] = reasons[0] = notes[0] = 0
     own[1] = "cells"
     own[2] = "handles"
     for (i = 1; i <= 2; i++)
@@ -189,11 +201,17 @@ BEGIN {
     question = text_of(head, "question")
     subject = text_of(head, "subject")
     group = question SUBSEP text_of(head, "case")
-    title[question] = text_of(head, "title")
+    if (!title[question])
+        title[question] = text_of(head, "title")
     if (index(head, "\"smoke\":true"))
         smoke = 1
     remember(groups, group_seen, group)
     remember(subjects, subject_seen, subject)
+    reason = text_of(head, "failed")
+    if (reason != "") {
+        remember(reasons, reason_seen, reason)
+        failures[group, reason, subject]++
+    }
     n = split(substr($0, at + 11, end - at - 11), part, /},{/)
     for (i = 1; i <= n; i++)
         take_metric(group, subject, part[i])
