@@ -56,7 +56,7 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
 {
     if (sn_unlikely(!store->hardened))
         return alloc_slow(store, cell, size, 0);
-    sn_check_entry(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_check_entry_inline(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
     sn_check_cell_place(store, cell);
     unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
@@ -242,9 +242,7 @@ free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
     if (sn_unlikely(!cache))
         return free_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    sn_hardened_retire(store, cache, slot, &cell->word);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_hardened_note_freed(store, cache, slot, &cell->word, SN_FREED_RETIRE);
 }
 
 int
@@ -287,9 +285,7 @@ free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
     if (sn_unlikely(!cache))
         return free_now_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    sn_hardened_reuse(store, cache, slot, &cell->word);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_hardened_note_freed(store, cache, slot, &cell->word, 0);
 }
 
 int

@@ -285,10 +285,8 @@ free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
-    sn_hardened_retire(store, cache, sn_word_offset(word), reference);
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
-    sn_cache_leave(cache);
-    return 0;
+    return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_RETIRE);
 }
 
 int
@@ -356,10 +354,8 @@ free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uin
         return free_now_slow(store, reference, handle);
     }
     sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
-    sn_hardened_reuse(store, cache, sn_word_offset(word), reference);
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
-    sn_cache_leave(cache);
-    return 0;
+    return sn_hardened_note_freed(store, cache, word, reference, 0);
 }
 
 int

@@ -73,7 +73,7 @@ void
 sn_poison_write(handle_store *store, uint64_t slot)
 {
     if (!is_large(store, slot))
-        sn_poison_put(sn_store_address(store, slot), room_of(store, slot));
+        sn_poison_put(sn_store_address(store, slot), 0, room_of(store, slot));
 }
 
 bool
@@ -102,7 +102,9 @@ sn_poison_fault(const handle_store *store, uint64_t slot)
 void
 sn_poison_check(const handle_store *store, uint64_t slot)
 {
-    if (sn_unlikely(!sn_poison_is_whole(store, slot)))
+    uint64_t *data = sn_store_address(store, slot);
+    if (!is_large(store, slot) && sn_poison_is_marked(data) &&
+        sn_unlikely(!sn_poison_has(data, room_of(store, slot))))
         sn_poison_fault(store, slot);
 }
 
@@ -120,4 +122,25 @@ sn_hardened_header_fault(const handle_store *store, uint64_t slot, uint64_t head
         "the header of the object at offset %#llx is damaged: written in front of it, or past "
         "the end of its neighbour",
         (unsigned long long)slot);
+}
+
+void
+sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed, uint64_t left,
+                        size_t size)
+{
+    const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
+    bool by_handle = sn_table_owns(&store->table, reference);
+    bool later = (freed->slot & SN_FREED_RETIRE) != 0;
+    if (by_handle)
+        sn_misuse_speak_of(later ? "handle_free" : "handle_free_now",
+                           sn_table_handle(&store->table, reference, freed->slot), NULL);
+    else
+        sn_misuse_speak_of(later ? "handle_cell_free" : "handle_cell_free_now", HANDLE_NULL,
+                           (const handle_cell *)(const void *)reference);
+    if (sn_header_named(left, freed->reference))
+        sn_canary_fault(store, size, reference);
+    if (!by_handle)
+        sn_misuse(store, reference,
+                  "another cell names the object (was the cell copied?), or its header is damaged");
+    sn_hardened_header_fault(store, freed->slot & SN_FREED_SLOT, left, reference);
 }

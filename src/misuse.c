@@ -17,13 +17,7 @@
  * x86-64 with 48 or 57 bits and on aarch64. Whoever follows it gets a fault, and not other data. */
 #define NOWHERE UINT64_C(0xff80000000000000)
 
-/* What the calling thread is doing, for the line. */
-struct call {
-    const char *function;
-    handle_t handle;
-    const handle_cell *cell;
-};
-static _Thread_local struct call call;
+_Thread_local struct sn_call sn_call;
 
 /* Guards the list of stores and the tombstones. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -37,9 +31,8 @@ static uint64_t arenas_begin = UINT64_MAX, arenas_end;
  * cache of that store, so they go their long way from there. */
 static uint8_t *no_bins;
 
-/* A word that the kernel clears in a forked child; says which process this is. */
 static const uint64_t no_marker = 1;
-static uint64_t *process_marker;
+uint64_t *sn_process_marker;
 
 /* ---- the line -------------------------------------------------------------------------------- */
 
@@ -53,10 +46,10 @@ handle_of(const handle_store *store, const uint64_t *reference)
     return sn_table_handle(&store->table, reference, word);
 }
 
-static struct call
+static struct sn_call
 call_about(const handle_store *store, const uint64_t *reference)
 {
-    struct call about = call;
+    struct sn_call about = sn_call;
     if (!about.function)
         about.function = "in the background";
     if (!reference || about.handle || about.cell)
@@ -73,7 +66,7 @@ sn_misuse(const handle_store *store, const uint64_t *reference, const char *form
 {
     char reason[SN_ERROR_LINE_BYTES / 2], line[SN_ERROR_LINE_BYTES];
     bool lives = store->magic == SN_STORE_LIVE;
-    struct call about = lives ? call_about(store, reference) : call;
+    struct sn_call about = lives ? call_about(store, reference) : sn_call;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(reason, sizeof(reason), format, arguments);
@@ -93,18 +86,20 @@ sn_misuse(const handle_store *store, const uint64_t *reference, const char *form
 
 /* ---- entry checks ---------------------------------------------------------------------------- */
 
-static SN_NOINLINE _Noreturn void
-not_a_live_store(const handle_store *store)
+void
+sn_misuse_wrong_store(const handle_store *store)
 {
+    if (store->magic == SN_STORE_LIVE)
+        sn_misuse(store, NULL, "this process was forked without handle_store_before_fork");
     if (store->magic == SN_STORE_GONE)
         sn_misuse(store, NULL, "the store was destroyed");
-    fprintf(stderr, "sinter: %s: store ?, handle %#llx: not a store\n", call.function,
-            (unsigned long long)call.handle);
+    fprintf(stderr, "sinter: %s: store ?, handle %#llx: not a store\n", sn_call.function,
+            (unsigned long long)sn_call.handle);
     abort();
 }
 
-static SN_NOINLINE _Noreturn void
-wrong_place(const handle_store *store)
+void
+sn_misuse_wrong_place(const handle_store *store)
 {
     sn_misuse(store, NULL, "%s",
               store->rcu->sees_sections
@@ -116,15 +111,13 @@ void
 sn_check_entry(const handle_store *store, const char *function, enum sn_place place,
                handle_t handle, const handle_cell *cell)
 {
-    call = (struct call){function, handle, cell};
-    if (sn_unlikely(store->magic != SN_STORE_LIVE))
-        not_a_live_store(store);
-    if (sn_unlikely(store->born != sn_load_relaxed(process_marker)))
-        sn_misuse(store, NULL, "this process was forked without handle_store_before_fork");
-    if (place == SN_ANYWHERE || (place == SN_REGISTERED && store->rcu->sees_sections))
-        return;
-    if (sn_unlikely(!store->rcu->flavor->read_ongoing()))
-        wrong_place(store);
+    sn_check_entry_inline(store, function, place, handle, cell);
+}
+
+void
+sn_misuse_speak_of(const char *function, handle_t handle, const handle_cell *cell)
+{
+    sn_call = (struct sn_call){function, handle, cell};
 }
 
 /* ---- cells ----------------------------------------------------------------------------------- */
@@ -152,7 +145,7 @@ sn_check_cell_place(const handle_store *store, const handle_cell *cell)
     if (address < sn_load_relaxed(&arenas_begin) || address >= sn_load_relaxed(&arenas_end) ||
         !find_store_around(cell, name))
         return;
-    call.cell = cell;
+    sn_call.cell = cell;
     sn_misuse(store, NULL, "the cell lies inside an object of store %s", name);
 }
 
@@ -162,13 +155,13 @@ sn_check_cell_place(const handle_store *store, const handle_cell *cell)
 static uint64_t
 mark_process_locked(void)
 {
-    if (!process_marker)
-        process_marker = sn_os_wiped_on_fork();
-    if (!process_marker)
-        process_marker = (uint64_t *)(uintptr_t)&no_marker; /* forks are not told */
-    if (*process_marker == 0)
-        sn_store_relaxed(process_marker, sn_os_random() | 1);
-    return *process_marker;
+    if (!sn_process_marker)
+        sn_process_marker = sn_os_wiped_on_fork();
+    if (!sn_process_marker)
+        sn_process_marker = (uint64_t *)(uintptr_t)&no_marker; /* forks are not told */
+    if (*sn_process_marker == 0)
+        sn_store_relaxed(sn_process_marker, sn_os_random() | 1);
+    return *sn_process_marker;
 }
 
 void

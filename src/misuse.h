@@ -47,8 +47,42 @@ sn_checks_entries(const handle_store *store)
             sn_check_entry(store, __func__, place, handle, cell);                                  \
     } while (0)
 
+/* What the calling thread is doing, for the line. */
+struct sn_call {
+    const char *function;
+    handle_t handle;
+    const handle_cell *cell;
+};
+extern _Thread_local struct sn_call sn_call;
+
+/* A word that the kernel clears in a forked child; says which process this is. */
+extern uint64_t *sn_process_marker;
+
+/* The store is none, or not this process's: ends the process. */
+SN_NOINLINE _Noreturn void sn_misuse_wrong_store(const handle_store *store);
+/* The thread is outside a section, not registered, or offline: the same. */
+SN_NOINLINE _Noreturn void sn_misuse_wrong_place(const handle_store *store);
+
+/** sn_check_entry for short ways. */
+static inline void
+sn_check_entry_inline(const handle_store *store, const char *function, enum sn_place place,
+                      handle_t handle, const handle_cell *cell)
+{
+    sn_call = (struct sn_call){function, handle, cell};
+    if (sn_unlikely(store->magic != SN_STORE_LIVE) ||
+        sn_unlikely(store->born != sn_load_relaxed(sn_process_marker)))
+        sn_misuse_wrong_store(store);
+    if (place == SN_ANYWHERE || (place == SN_REGISTERED && store->rcu->sees_sections))
+        return;
+    if (sn_unlikely(!store->rcu->flavor->read_ongoing()))
+        sn_misuse_wrong_place(store);
+}
+
 void sn_check_entry(const handle_store *store, const char *function, enum sn_place place,
                     handle_t handle, const handle_cell *cell);
+
+/** What the line will name instead of the call under way. */
+void sn_misuse_speak_of(const char *function, handle_t handle, const handle_cell *cell);
 
 /** A cell that is about to name an object: it must not lie inside any store's arena (G6). */
 void sn_check_cell_place(const handle_store *store, const handle_cell *cell);

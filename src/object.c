@@ -286,11 +286,23 @@ is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left
     return (uint32_t)sn_header_make(secret, name, sn_header_slack(left), slot) == left;
 }
 
+/* Empties `freed`: its slots are in bins or in a list, `size` bytes were requested. */
+static inline void
+finish_settling(handle_store *store, struct sn_thread_cache *cache,
+                const struct sn_limbo_list *retired, uint64_t size)
+{
+    if (retired->head)
+        sn_cache_retire_list(&store->caches, cache, retired);
+    sn_owner_add(&cache->requested, (uint64_t)0 - size);
+    sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
+    sn_store_relaxed(&cache->freed_bytes, 0);
+}
+
 /* Finishes one free that is not the plain case. Result: bytes requested. */
 static SN_NOINLINE size_t
 finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed)
 {
-    uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
     unsigned class_id = sn_object_class(store, slot);
     size_t size = sn_class_payload(&store->classes.of[class_id]);
     const uint64_t *header = sn_object_header(store, slot);
@@ -312,7 +324,7 @@ static SN_OUTLINE size_t
 finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
                struct sn_limbo_list *retired)
 {
-    uint64_t slot = freed->slot & ~SN_FREED_FLAGS;
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
     unsigned class_id = sn_object_bin(store, slot);
     uint64_t *header = sn_object_header(store, slot);
     uint32_t left = sn_header_ended(header);
@@ -325,11 +337,55 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
     return bin->payload - sn_header_slack(left);
 }
 
+/* Finishes one of a hardened store: header and canary are as they were made, or the process ends.
+ * Result: bytes requested. */
+static inline size_t
+finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
+                struct sn_limbo_list *retired)
+{
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
+    uint64_t *data = sn_store_address(store, slot);
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_bin *bin = sn_cache_bin(cache, class_id);
+    size_t payload = bin->payload;
+    /* No other thread writes it: hardened stores do not resize in place (G4). */
+    uint64_t left = sn_load_relaxed(&data[-1]);
+    size_t size = payload - sn_header_slack(left); /* beyond payload, if that is damaged */
+    if (sn_unlikely(!sn_header_named(left, freed->reference)) ||
+        sn_unlikely(!sn_canary_has(store, slot, size, payload)))
+        sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
+    if (freed->slot & SN_FREED_RETIRE) {
+        sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
+        sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+        return size;
+    }
+    sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
+    if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
+        sn_unlikely(!sn_cache_push(bin, slot)))
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    return size;
+}
+
+static SN_OUTLINE void
+settle_hardened(handle_store *store, struct sn_thread_cache *cache)
+{
+    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
+    struct sn_limbo_list retired = {0};
+    uint64_t size = 0;
+    for (const struct sn_freed *freed = cache->freed; freed < end; freed++)
+        size += finish_hardened(store, cache, freed, &retired);
+    finish_settling(store, cache, &retired, size);
+}
+
 /* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
 void
 sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     handle_store *store = store_of(caches);
+    if (sn_unlikely(store->hardened)) {
+        settle_hardened(store, cache);
+        return;
+    }
     const uint8_t *bin_class = store->pool.bin_class;
     const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
     const uint64_t secret = store->secret;
@@ -361,11 +417,7 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
         }
         size += bin->payload - sn_header_slack(left);
     }
-    if (retired.head)
-        sn_cache_retire_list(caches, cache, &retired);
-    sn_owner_add(&cache->requested, (uint64_t)0 - size);
-    sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
-    sn_store_relaxed(&cache->freed_bytes, 0);
+    finish_settling(store, cache, &retired, size);
 }
 
 /* A note may be out of date, and its slot another object already, which its owner writes: what is
@@ -391,15 +443,16 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
     uint64_t bytes = 0;
     uint32_t count = sn_cache_freed_count(cache);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & ~SN_FREED_FLAGS;
+        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
         unsigned class_id = sn_object_class(store, slot);
         if (class_id >= SN_CLASSES_MAX)
             continue;
-        bytes += sn_class_payload(&store->classes.of[class_id]);
+        size_t payload = sn_class_payload(&store->classes.of[class_id]);
+        bytes += payload;
         uint32_t left = glance_at_ended(sn_object_header(store, slot));
         uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
-        if (is_ended_sound(store->secret, slot, reference, left))
-            bytes -= sn_header_slack(left);
+        if (store->hardened || is_ended_sound(store->secret, slot, reference, left))
+            bytes -= sn_min(sn_header_slack(left), payload);
     }
     return bytes;
 }

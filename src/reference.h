@@ -67,7 +67,10 @@
  *      free clears the header after it has ended the word and before its call returns; it may do so
  *      by the upper half alone and note the slot: whoever finishes the free later (the thread
  *      itself, or who takes back from it) executes a fence and reads the lower half, which no CAS
- *      changes any more; only then is the slot retired, or reusable.
+ *      changes any more; only then is the slot retired, or reusable. Headers of a hardened store
+ *      are never changed in place: there it clears the check byte alone, and the rest is read. The
+ *      slot may be written from the free on if no walk is under way, its canary and what follows
+ *      when the free is finished.
  * G5.  Pins are counted in a per-span array made at the first pin there; count, FREED, GONE and
  *      WRITTEN share one atomic word. A slot counts as pinned for writing from its first pin_mut to
  *      its last unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending
@@ -168,8 +171,10 @@ sn_word_at(uint64_t word, uint64_t offset)
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define SN_UPPER_HALF 1
+#define SN_CHECK_BYTE 0
 #else
 #define SN_UPPER_HALF 0
+#define SN_CHECK_BYTE 7
 #endif
 
 /** Fibonacci hashing (Knuth, TAOCP 3, 6.4): the factor spreads every bit into the upper ones. */
@@ -231,6 +236,25 @@ static inline uint32_t
 sn_header_ended(const uint64_t *header)
 {
     return sn_load_relaxed((const uint32_t *)(const void *)header + (1 - SN_UPPER_HALF));
+}
+
+/**
+ * The same in a hardened store, where no CAS changes headers: all that a free has to look for, name
+ * and slack, stays for the one who finishes it.
+ */
+static inline void
+sn_header_end_hardened(uint64_t *header)
+{
+    /* Release: as in sn_header_end. */
+    sn_store_release((uint8_t *)(void *)header + SN_CHECK_BYTE, 0);
+}
+
+/** Whether what sn_header_end_hardened left names R, by its address. */
+static inline bool
+sn_header_named(uint64_t left, uint64_t reference)
+{
+    return (left & ~(SN_HEADER_SLACK << SN_HEADER_SLACK_AT)) == reference
+                                                                    << (SN_HEADER_NAME_AT - 3);
 }
 
 static inline uint64_t *

@@ -43,11 +43,12 @@ _Static_assert(sizeof(struct sn_bin) == 32, "indexed by a shift");
  * memory: to check it, to count, and to put the slot into its bin or into limbo.
  */
 struct sn_freed {
-    uint64_t slot;      /* arena offset, and SN_FREED_RETIRE in its lowest bits */
+    uint64_t slot;      /* arena offset, and SN_FREED_RETIRE in its lowest bits; a hardened store's
+                           has the tag of the word that named it above */
     uint64_t reference; /* address of the word that named it; not looked at any more */
 };
 #define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
-#define SN_FREED_FLAGS  UINT64_C(7)
+#define SN_FREED_SLOT   HANDLE_OFFSET_MASK
 _Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
                "sn_cache_note_freed finds both ends by one test");
 

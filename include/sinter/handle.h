@@ -111,17 +111,21 @@
  *
  *   found                                         when
  *   --------------------------------------------  ------------------------------------------------
- *   write past an object's end: the next byte,    at free, resize, commit and abort, when the
- *     and those to the end of its 8-byte word     object is moved; handle_store_check counts it
+ *   write past an object's end: the next byte,    after its free, when the memory has been fetched:
+ *     and those to the end of its 8-byte word     at most 32 frees of that thread later, and before
+ *                                                 it is used again; at resize, commit and abort,
+ *                                                 when it is moved; handle_store_check counts it
  *   write in front of it, or over its header      the same (all but 1 of 256 such values)
  *   write that runs on behind a large object, or  SIGSEGV, at once: inaccessible pages behind each
  *     on and on over small ones                   large object and every 512th span, at most 4096
  *                                                 in the process
  *   write after free, or to an address that the   when the memory is used again: by an allocation
  *     object has moved away from                  or a move; handle_store_check counts it. Not
- *                                                 large objects, nor pages the kernel got back
- *   a cell copied by memcpy                       when it is freed or relocated (the copy: the
- *                                                 object knows its cell)
+ *                                                 large objects, nor pages the kernel got back, nor
+ *                                                 before the grace period has ended (free), or
+ *                                                 behind byte 56 for those 32 frees (free_now)
+ *   a cell copied by memcpy                       after it is freed, as above, or when relocated
+ *                                                 (the copy: the object knows its cell)
  *   call outside a section where one is required  at once, by column R of the table above; inline
  *                                                 deref is not looked at. QSBR shows no sections
  *   thread not registered                         at once under QSBR, where an offline one is found

@@ -11,6 +11,7 @@ run(void)
     about(handle);
     memset(object + 100, 0x41, 8);
     handle_free(store, handle);
+    handle_thread_detach(store); /* frees look at the memory later, at the latest here */
 }
 
 const struct misuse misuse = {

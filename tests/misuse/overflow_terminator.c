@@ -18,6 +18,7 @@ run(void)
     about(handle);
     object[size] = 0;
     handle_free(store, handle);
+    handle_thread_detach(store); /* frees look at the memory later, at the latest here */
 }
 
 const struct misuse misuse = {

@@ -11,6 +11,8 @@ run(void)
     char *object = handle_cell_alloc(store, &cell, 63, 0);
     memset(object, 0, 64);
     handle_cell_free_now(store, &cell);
+    section_leave();
+    handle_thread_detach(store); /* frees look at the memory later, at the latest here */
 }
 
 const struct misuse misuse = {

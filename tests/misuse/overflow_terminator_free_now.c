@@ -12,6 +12,8 @@ run(void)
     object[103] = 0;
     section_enter();
     handle_free_now(store, handle);
+    section_leave();
+    handle_thread_detach(store); /* frees look at the memory later, at the latest here */
 }
 
 const struct misuse misuse = {

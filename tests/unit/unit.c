@@ -104,7 +104,7 @@ static void
 finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
-        uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
+        uint64_t slot = cache->freed[i].slot & SN_FREED_SLOT;
         unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
         sn_owner_add(&cache->frees, 1);
         sn_owner_add(&cache->requested,
@@ -122,7 +122,7 @@ noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
-        uint64_t slot = cache->freed[i].slot & ~SN_FREED_FLAGS;
+        uint64_t slot = cache->freed[i].slot & SN_FREED_SLOT;
         unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
         bytes += caches->heap->classes->of[class_id].slot_bytes;
     }
