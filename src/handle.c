@@ -174,7 +174,8 @@ alloc_hardened(handle_store *store, size_t size, void **object)
 {
     if (sn_unlikely(!store->hardened))
         return alloc_slow(store, size, 0, object);
-    check_alloc(store, 0, object);
+    sn_check_entry_inline(store, object ? "handle_alloc_object" : "handle_alloc",
+                          object ? SN_IN_SECTION : SN_REGISTERED, HANDLE_NULL, NULL);
     unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
     if (sn_unlikely(!cache))

@@ -16,13 +16,15 @@
 
 /* Whole slots are read and written here, where plain frees and allocations touch a line: asked for
  * ahead, they are there in time. (T1 loses half as much by that.) */
-enum { SN_FETCH_BYTES = 256, SN_FETCH_AHEAD = 4 /* slots */ };
+#define SN_FETCH_BYTES 256u /* at most */
+#define SN_FETCH_AHEAD 4u   /* slots */
 
 static inline void
-sn_hardened_fetch(const handle_store *store, uint64_t slot)
+sn_hardened_fetch(const handle_store *store, uint64_t slot, uint32_t payload)
 {
     const char *header = sn_store_address(store, slot - SN_HEADER_BYTES);
-    for (unsigned i = 0; i <= SN_FETCH_BYTES; i += 64)
+    uint32_t bytes = sn_min(payload, SN_FETCH_BYTES);
+    for (uint32_t i = 0; i <= bytes; i += 64)
         __builtin_prefetch(header + i, 1);
 }
 
@@ -50,7 +52,7 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, struct sn_b
     if (sn_unlikely(!sn_cache_pop(bin, &slot)))
         return 0;
     if (sn_likely(bin->count >= SN_FETCH_AHEAD))
-        sn_hardened_fetch(store, bin->slots[bin->count - SN_FETCH_AHEAD]);
+        sn_hardened_fetch(store, bin->slots[bin->count - SN_FETCH_AHEAD], bin->payload);
     uint64_t *data = sn_store_address(store, slot);
     if (sn_poison_is_marked(data) && sn_unlikely(!sn_poison_has(data, bin->payload)))
         sn_poison_fault(store, slot);
@@ -84,7 +86,7 @@ sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint6
 {
     uint64_t slot = sn_word_offset(word);
     uint64_t tag = word & (SN_TAG_MASK << SN_TAG_SHIFT);
-    sn_hardened_fetch(store, slot);
+    sn_hardened_fetch(store, slot, sn_cache_bin(cache, sn_object_class(store, slot))->payload);
     sn_header_end_hardened(sn_object_header(store, slot));
     if (flag == 0 && !sn_hardened_begin_reuse(store, cache, slot))
         flag = SN_FREED_RETIRE;
