@@ -285,7 +285,7 @@ free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
     if (sn_unlikely(!cache))
         return free_now_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    return sn_hardened_note_freed(store, cache, slot, &cell->word, 0);
+    return sn_hardened_note_freed(store, cache, slot, &cell->word, SN_FREED_NOW);
 }
 
 int

@@ -356,7 +356,7 @@ free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uin
     }
     sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
-    return sn_hardened_note_freed(store, cache, word, reference, 0);
+    return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_NOW);
 }
 
 int

@@ -130,12 +130,12 @@ sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed,
 {
     const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
     bool by_handle = sn_table_owns(&store->table, reference);
-    bool later = (freed->slot & SN_FREED_RETIRE) != 0;
+    bool now = (freed->slot & SN_FREED_NOW) != 0;
     if (by_handle)
-        sn_misuse_speak_of(later ? "handle_free" : "handle_free_now",
+        sn_misuse_speak_of(now ? "handle_free_now" : "handle_free",
                            sn_table_handle(&store->table, reference, freed->slot), NULL);
     else
-        sn_misuse_speak_of(later ? "handle_cell_free" : "handle_cell_free_now", HANDLE_NULL,
+        sn_misuse_speak_of(now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
                            (const handle_cell *)(const void *)reference);
     if (sn_header_named(left, freed->reference))
         sn_canary_fault(store, size, reference);

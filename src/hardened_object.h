@@ -89,8 +89,8 @@ sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint6
     uint64_t tag = word & (SN_TAG_MASK << SN_TAG_SHIFT);
     sn_hardened_fetch(store, slot, sn_cache_bin(cache, sn_object_class(store, slot))->payload);
     sn_header_end_hardened(sn_object_header(store, slot));
-    if (flag == 0 && !sn_hardened_begin_reuse(store, cache, slot))
-        flag = SN_FREED_RETIRE;
+    if (flag == SN_FREED_NOW && !sn_hardened_begin_reuse(store, cache, slot))
+        flag |= SN_FREED_RETIRE;
     if (sn_unlikely(sn_cache_note_freed(cache, slot | tag | flag, reference)))
         return sn_object_after_freed(store, cache);
     sn_cache_leave(cache);

@@ -447,12 +447,14 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
         unsigned class_id = sn_object_class(store, slot);
         if (class_id >= SN_CLASSES_MAX)
             continue;
-        size_t payload = sn_class_payload(&store->classes.of[class_id]);
-        bytes += payload;
+        bytes += sn_class_payload(&store->classes.of[class_id]);
+        /* Where there are guards, a slot that is not ours any more may have become one. */
+        if (store->hardened)
+            continue;
         uint32_t left = glance_at_ended(sn_object_header(store, slot));
         uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
-        if (store->hardened || is_ended_sound(store->secret, slot, reference, left))
-            bytes -= sn_min(sn_header_slack(left), payload);
+        if (is_ended_sound(store->secret, slot, reference, left))
+            bytes -= sn_header_slack(left);
     }
     return bytes;
 }

@@ -221,8 +221,7 @@ sn_header_is_clear(uint64_t header)
  * Ends the object of a header without reading it: a free need not wait for the line to come from
  * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent. What it overwrites
  * is checked by nobody: damage to the upper half alone, all of it address bits of the name, goes
- * unnoticed by such a free, and does no harm to it, which has the name from its caller. A hardened
- * store's frees read the whole.
+ * unnoticed by such a free, and does no harm to it, which has the name from its caller.
  */
 static inline void
 sn_header_end(uint64_t *header)

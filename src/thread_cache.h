@@ -48,6 +48,7 @@ struct sn_freed {
     uint64_t reference; /* address of the word that named it; not looked at any more */
 };
 #define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
+#define SN_FREED_NOW    UINT64_C(2) /* hardened stores: by a free_now, walk or not */
 #define SN_FREED_SLOT   HANDLE_OFFSET_MASK
 _Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
                "sn_cache_note_freed finds both ends by one test");
@@ -148,6 +149,12 @@ bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardene
 /** The store ends: no thread uses it any more. Caches of living threads are freed by their
  * owners. */
 void sn_caches_destroy(struct sn_caches *caches);
+
+static inline bool
+sn_caches_hardened(const struct sn_caches *caches)
+{
+    return caches->plain_entry != caches->tls_entry;
+}
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
 

@@ -107,7 +107,10 @@
  *       written past its end      (one line: function; store; handle, "a cell" or handle 0; reason)
  *
  *   The error callback gets the line first (without "sinter: "); it must not call the store, since
- *   locks may be held. The function is "in the background" for what the store's own threads find.
+ *   locks may be held. What is found after a free is found by any call of any thread that looks
+ *   through the frees of others (statistics, a check, an allocation without memory) or by the
+ *   store's own threads; the function is then that of the free. It is "in the background" for what
+ *   compaction finds.
  *
  *   found                                         when
  *   --------------------------------------------  ------------------------------------------------
@@ -115,7 +118,8 @@
  *     and those to the end of its 8-byte word     at most 32 frees of that thread later, and before
  *                                                 it is used again; at resize, commit and abort,
  *                                                 when it is moved; handle_store_check counts it
- *   write in front of it, or over its header      the same (all but 1 of 256 such values)
+ *   write in front of it, or over its header      the same (but for the header's first byte alone,
+ *                                                 and lies about the size by less than a word)
  *   write that runs on behind a large object, or  SIGSEGV, at once: inaccessible pages behind each
  *     on and on over small ones                   large object and every 512th span, at most 4096
  *                                                 in the process
@@ -123,9 +127,11 @@
  *     object has moved away from                  or a move; handle_store_check counts it. Not
  *                                                 large objects, nor pages the kernel got back, nor
  *                                                 before the grace period has ended (free), or
- *                                                 behind byte 56 for those 32 frees (free_now)
+ *                                                 for those 32 frees (free_now) in the last bytes
+ *                                                 that only its size has, or behind byte 56
  *   a cell copied by memcpy                       after it is freed, as above, or when relocated
- *                                                 (the copy: the object knows its cell)
+ *                                                 (the copy: the object knows its cell); what it
+ *                                                 names meanwhile may look freed
  *   call outside a section where one is required  at once, by column R of the table above; inline
  *                                                 deref is not looked at. QSBR shows no sections
  *   thread not registered                         at once under QSBR, where an offline one is found

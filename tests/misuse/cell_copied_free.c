@@ -20,5 +20,5 @@ const struct misuse misuse = {
     run,
     {{REPORT, "free: header of the object at offset * is damaged*"},
      {ABORT, "handle_cell_free: store misuse, a cell: another cell names the "
-             "object (was the cell copied?), or its header is damaged"},
+             "object*was the cell copied?*"},
      {REPORT, "free: header of the object at offset * is damaged*"}}};
