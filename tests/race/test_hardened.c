@@ -234,6 +234,34 @@ test_taker_skips_a_freer(void **state)
     target_is_gone(race);
 }
 
+/*
+ * Frees that their thread has only noted count as done, by their sizes: where there are guards
+ * nobody else reads the slots for that, so they are finished. Fails when they are not, and the
+ * payloads of slots stand for sizes.
+ */
+static void
+test_used_beside_notes(void **state)
+{
+    struct race *race = *state;
+    make_hardened_ground(race, false);
+    handle_t other = handle_alloc(race->store, OTHER_BYTES); /* the thread has a cache */
+    assert_true(other != HANDLE_NULL);
+    wait_begin();
+    sn_rcu_before_fork(true); /* nobody else finishes them */
+    wait_end();
+    uint64_t used = handle_store_used(race->store);
+    section_enter();
+    handle_t handle = handle_alloc(race->store, OTHER_BYTES - 3);
+    assert_int_equal(handle_store_used(race->store), used + OTHER_BYTES - 3);
+    assert_int_equal(handle_free_now(race->store, handle), 0);
+    section_leave();
+    assert_int_equal(handle_store_used(race->store), used);
+    sn_rcu_after_fork();
+    assert_int_equal(handle_free(race->store, other), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 int
 main(void)
 {
@@ -242,7 +270,7 @@ main(void)
         RACE_TEST(test_free_now_beside_mark),      RACE_TEST(test_free_beside_mark),
         RACE_TEST(test_cell_free_now_beside_mark), RACE_TEST(test_cell_free_beside_mark),
         RACE_TEST(test_free_now_under_a_walk),     RACE_TEST(test_cell_free_now_under_a_walk),
-        RACE_TEST(test_taker_skips_a_freer),
+        RACE_TEST(test_taker_skips_a_freer),       RACE_TEST(test_used_beside_notes),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("hardened " FLAVOUR_NAME, tests, NULL, NULL);
