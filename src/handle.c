@@ -145,10 +145,10 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
 static inline void
 check_alloc(const handle_store *store, unsigned flags, void **object)
 {
-    if (!object && flags == 0)
-        sn_check_call_named(store, "handle_alloc", SN_REGISTERED, HANDLE_NULL, NULL);
-    else
-        sn_check_call_named(store, "handle_alloc_object", SN_IN_SECTION, HANDLE_NULL, NULL);
+    bool plain = !object && flags == 0;
+    if (store && sn_checks_entries(store))
+        sn_check_entry_inline(store, plain ? "handle_alloc" : "handle_alloc_object",
+                              plain ? SN_REGISTERED : SN_IN_SECTION, HANDLE_NULL, NULL);
 }
 
 static SN_NOINLINE handle_t
@@ -174,8 +174,7 @@ alloc_hardened(handle_store *store, size_t size, void **object)
 {
     if (sn_unlikely(!store->hardened))
         return alloc_slow(store, size, 0, object);
-    sn_check_entry_inline(store, object ? "handle_alloc_object" : "handle_alloc",
-                          object ? SN_IN_SECTION : SN_REGISTERED, HANDLE_NULL, NULL);
+    check_alloc(store, 0, object);
     unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
     if (sn_unlikely(!cache))

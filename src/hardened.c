@@ -102,10 +102,8 @@ sn_poison_fault(const handle_store *store, uint64_t slot)
 void
 sn_poison_check(const handle_store *store, uint64_t slot)
 {
-    uint64_t *data = sn_store_address(store, slot);
-    if (!is_large(store, slot) && sn_poison_is_marked(data) &&
-        sn_unlikely(!sn_poison_has(data, room_of(store, slot))))
-        sn_poison_fault(store, slot);
+    if (!is_large(store, slot))
+        sn_poison_require(store, slot, room_of(store, slot));
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -131,12 +129,13 @@ sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed,
     const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
     bool by_handle = sn_table_owns(&store->table, reference);
     bool now = (freed->slot & SN_FREED_NOW) != 0;
+    /* The line names that call, not the one under way. */
     if (by_handle)
-        sn_misuse_speak_of(now ? "handle_free_now" : "handle_free",
-                           sn_table_handle(&store->table, reference, freed->slot), NULL);
+        sn_call = (struct sn_call){now ? "handle_free_now" : "handle_free",
+                                   sn_table_handle(&store->table, reference, freed->slot), NULL};
     else
-        sn_misuse_speak_of(now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
-                           (const handle_cell *)(const void *)reference);
+        sn_call = (struct sn_call){now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
+                                   (const handle_cell *)(const void *)reference};
     if (sn_header_named(left, freed->reference))
         sn_canary_fault(store, size, reference);
     if (!by_handle)

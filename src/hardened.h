@@ -108,14 +108,6 @@ sn_poison_put(uint64_t *data, size_t begin, size_t bytes)
     memset((char *)data + begin, SN_POISON_BYTE, bytes - begin);
 }
 
-/** Whether the slot, which is the caller's, says that it is poisoned. */
-static inline bool
-sn_poison_is_marked(uint64_t *data)
-{
-    sn_touch(&data[-1]);
-    return sn_likely(data[-1] == SN_POISONED_HEADER);
-}
-
 /** How much of a slot of the class a short free poisons at once: bytes that are surely the object's
  * and not its canary's, since the class below has no room for them; few, since they have to come
  * from memory. */
@@ -134,6 +126,16 @@ sn_poison_has(const uint64_t *data, size_t bytes)
 
 /** Ends the process: the slot was written since its free. */
 SN_NOINLINE _Noreturn void sn_poison_fault(const handle_store *store, uint64_t slot);
+
+/** The same when a slot of a class, just taken, was. bytes: its payload. */
+static inline void
+sn_poison_require(const handle_store *store, uint64_t slot, size_t bytes)
+{
+    uint64_t *data = sn_store_address(store, slot);
+    sn_touch(&data[-1]);
+    if (sn_likely(data[-1] == SN_POISONED_HEADER) && sn_unlikely(!sn_poison_has(data, bytes)))
+        sn_poison_fault(store, slot);
+}
 
 /* ---- for any object -------------------------------------------------------------------------- */
 

@@ -54,11 +54,9 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, struct sn_b
         return 0;
     if (sn_likely(bin->count >= SN_FETCH_AHEAD))
         sn_hardened_fetch(store, bin->slots[bin->count - SN_FETCH_AHEAD], bin->payload);
-    uint64_t *data = sn_store_address(store, slot);
-    if (sn_poison_is_marked(data) && sn_unlikely(!sn_poison_has(data, bin->payload)))
-        sn_poison_fault(store, slot);
+    sn_poison_require(store, slot, bin->payload);
     /* A whole word: what of it is the object's is not filled yet. */
-    data[size / 8] = sn_canary_of(store, slot);
+    ((uint64_t *)sn_store_address(store, slot))[size / 8] = sn_canary_of(store, slot);
     sn_owner_add(&cache->requested, size);
     return slot;
 }

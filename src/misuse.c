@@ -114,12 +114,6 @@ sn_check_entry(const handle_store *store, const char *function, enum sn_place pl
     sn_check_entry_inline(store, function, place, handle, cell);
 }
 
-void
-sn_misuse_speak_of(const char *function, handle_t handle, const handle_cell *cell)
-{
-    sn_call = (struct sn_call){function, handle, cell};
-}
-
 /* ---- cells ----------------------------------------------------------------------------------- */
 
 /* Copies the name of the store whose arena holds the cell. */

@@ -81,9 +81,6 @@ sn_check_entry_inline(const handle_store *store, const char *function, enum sn_p
 void sn_check_entry(const handle_store *store, const char *function, enum sn_place place,
                     handle_t handle, const handle_cell *cell);
 
-/** What the line will name instead of the call under way. */
-void sn_misuse_speak_of(const char *function, handle_t handle, const handle_cell *cell);
-
 /** A cell that is about to name an object: it must not lie inside any store's arena (G6). */
 void sn_check_cell_place(const handle_store *store, const handle_cell *cell);
 

@@ -448,9 +448,6 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
         if (class_id >= SN_CLASSES_MAX)
             continue;
         bytes += sn_class_payload(&store->classes.of[class_id]);
-        /* Where there are guards, a slot that is not ours any more may have become one. */
-        if (store->hardened)
-            continue;
         uint32_t left = glance_at_ended(sn_object_header(store, slot));
         uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
         if (is_ended_sound(store->secret, slot, reference, left))

@@ -209,18 +209,16 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
 uint64_t
 sn_caches_requested(struct sn_caches *caches)
 {
-    bool settles = sn_caches_hardened(caches); /* its notes can not be looked at from outside */
-    sn_lock(&caches->lock);
-    if (settles)
-        hold_locked(caches);
-    uint64_t requested = sn_cache_requested(caches->spare);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (settles && owner_is_out(cache))
-            sn_cache_settle(caches, cache);
-        requested += sn_cache_requested(cache) - caches->noted_bytes(caches, cache);
+    if (sn_caches_hardened(caches)) {
+        /* A slot that was noted may have become a guard page: notes are finished, not looked at. */
+        struct sn_cache_sums sums;
+        sn_caches_sum(caches, &sums);
+        return sums.requested;
     }
-    if (settles)
-        let_go_locked(caches);
+    sn_lock(&caches->lock);
+    uint64_t requested = sn_cache_requested(caches->spare);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        requested += sn_cache_requested(cache) - caches->noted_bytes(caches, cache);
     sn_unlock(&caches->lock);
     return sn_at_least_zero(requested);
 }

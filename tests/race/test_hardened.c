@@ -50,6 +50,15 @@ body_free(struct actor *actor)
     section_leave();
 }
 
+/* Until sn_rcu_after_fork. */
+static void
+keep_grace_period_thread_out(void)
+{
+    wait_begin();
+    sn_rcu_before_fork(true);
+    wait_end();
+}
+
 /* An actor stands inside its cache, the target's word loaded and not yet ended. The grace-period
  * thread is kept out of the store until then: it takes from caches that were idle for a while, and
  * the actor would go the long way. */
@@ -58,9 +67,7 @@ freer_stands(struct race *race, size_t kind, struct stage **stage)
 {
     struct actor *freer = actor_new(race, body_free);
     freer->size = kind;
-    wait_begin();
-    sn_rcu_before_fork(true);
-    wait_end();
+    keep_grace_period_thread_out();
     actor_run(freer);
     actor_await(freer);
     *stage = stage_arm(race, SN_HOOK_CACHE_ENTERED, NULL);
@@ -246,9 +253,7 @@ test_used_beside_notes(void **state)
     make_hardened_ground(race, false);
     handle_t other = handle_alloc(race->store, OTHER_BYTES); /* the thread has a cache */
     assert_true(other != HANDLE_NULL);
-    wait_begin();
-    sn_rcu_before_fork(true); /* nobody else finishes them */
-    wait_end();
+    keep_grace_period_thread_out(); /* nobody else finishes them */
     uint64_t used = handle_store_used(race->store);
     section_enter();
     handle_t handle = handle_alloc(race->store, OTHER_BYTES - 3);
