@@ -28,7 +28,7 @@
 #define SN_SLOT_MIN_BYTES  16    /* header and 8 bytes of payload */
 #define SN_SLOT_MAX_BYTES  65536 /* above: page runs */
 #define SN_SPAN_BLOCKS_MAX 8     /* 512 KiB: eight of the largest slots */
-#define SN_CLASSES_MAX     192
+#define SN_CLASSES_MAX     208
 
 /* Kept back below max_bytes for the mover's destinations: two of the longest spans. */
 #define SN_RESERVE_BYTES (SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX * 2)

@@ -15,7 +15,7 @@ step_above(uint32_t slot)
     if (slot < 512)
         return 8;
     uint32_t doubling = 1u << (31 - __builtin_clz(slot));
-    return doubling < 1024 ? doubling / 32 : doubling / 16;
+    return doubling < 2048 ? doubling / 32 : doubling / 16;
 }
 
 /* Shortest span whose pages hold at most 1 % that is no slot. Pages behind the last slot are never

@@ -4,11 +4,11 @@
  * once per store from its alignment; nothing changes afterwards.
  *
  * A slot is a header word followed by the object. Slot sizes: steps of 8 bytes to 512, 32 per
- * doubling to 1 KiB, 16 per doubling to 64 KiB. A store that moves its objects can afford fine
+ * doubling to 2 KiB, 16 per doubling to 64 KiB. A store that moves its objects can afford fine
  * classes: a sparse class costs half a span, not a leak.
  *
  * Waste bound: a request of s bytes gets a slot of at most s + 8 + 7 bytes to 512, of at most
- * (s + 8) * 33/32 + 1 to 1 KiB and (s + 8) * 17/16 + 1 above (alignment 8); held by a unit test
+ * (s + 8) * 33/32 + 1 to 2 KiB and (s + 8) * 17/16 + 1 above (alignment 8); held by a unit test
  * over every size.
  */
 #ifndef SN_SIZE_CLASS_H
@@ -22,7 +22,7 @@
 #define SN_CLASS_NONE 254
 
 /** Requests up to here find their class by one table look-up. */
-#define SN_SMALL_MAX_BYTES 1008
+#define SN_SMALL_MAX_BYTES 2040
 
 struct sn_class {
     uint32_t slot_bytes;

@@ -76,7 +76,7 @@ most_slot_bytes(size_t need)
 {
     if (need <= 512)
         return need + 7;
-    if (need <= 1024)
+    if (need <= 2048)
         return need * 33 / 32 + 1;
     return need * 17 / 16 + 1;
 }
