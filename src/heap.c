@@ -70,6 +70,15 @@ relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
+/* Asks for what taking slots or giving them back reads of a span, both lines at once: the code
+ * finds the second by the first. A hint only; the number may be of no span. */
+SN_FORCE_INLINE void
+prefetch_span(const struct sn_pool *pool, uint32_t number)
+{
+    __builtin_prefetch(&pool->spans[number], 1);
+    __builtin_prefetch(sn_span_bits(pool, number, 0), 1);
+}
+
 /*
  * Slots freed in a span may go to a thread's cache while it is OPEN, holds movable objects, and
  * nothing in it was ever pinned: a cache mixes no kinds, and a free must look for pins (G5).
@@ -278,6 +287,8 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_
             span = new_span_locked(heap, hc, class_id, kind, who, &new_lacks);
         if (!span)
             break;
+        prefetch_span(heap->pool, sn_span_number(heap->pool, span));
+        prefetch_span(heap->pool, span->next); /* where spans have few free slots, it is needed */
         if (!recommit_locked(heap, span, who, lacks)) {
             refused = true;
             continue;
@@ -364,15 +375,20 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
 void
 sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
 {
+    enum { AHEAD = 8 };
     struct sn_heap_class *hc = &heap->of[class_id];
+    for (uint32_t i = 0; i < AHEAD && i < count; i++)
+        prefetch_span(heap->pool, sn_block_of(slots[i]));
     sn_lock(&hc->lock);
     for (uint32_t i = 0; i < count;) {
         struct sn_span *span = sn_span_at(heap->pool, slots[i]);
         sn_assert(span->class_id == class_id);
         uint32_t begin = i;
-        do
+        do {
+            if (i + AHEAD < count)
+                prefetch_span(heap->pool, sn_block_of(slots[i + AHEAD]));
             clear_slot_locked(heap, span, slots[i++]);
-        while (i < count && sn_span_at(heap->pool, slots[i]) == span);
+        } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
         sn_owner_add(&hc->used[kind_of(span)], (uint64_t)0 - (i - begin));
         settle_locked(heap, hc, span);
     }
