@@ -213,10 +213,7 @@ end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
 {
     sn_store_relaxed(&cell->word, 0);
     sn_header_end(sn_object_header(store, slot));
-    if (sn_unlikely(sn_cache_note_freed(cache, slot | flag, &cell->word)))
-        return sn_object_after_freed(store, cache);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_object_note_freed(store, cache, slot | flag, &cell->word);
 }
 
 static SN_NOINLINE int

@@ -314,10 +314,7 @@ handle_free(handle_store *store, handle_t handle)
     }
     sn_header_end(sn_object_header(store, slot));
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
-    if (sn_unlikely(sn_cache_note_freed(cache, slot | SN_FREED_RETIRE, reference)))
-        return sn_object_after_freed(store, cache);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_object_note_freed(store, cache, slot | SN_FREED_RETIRE, reference);
 }
 
 /* The long way: the same, or a move is pending. */
@@ -386,10 +383,7 @@ handle_free_now(handle_store *store, handle_t handle)
     sn_store_relaxed(reference, sn_table_free_word(word));
     sn_header_end(sn_object_header(store, slot));
     sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
-    if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
-        return sn_object_after_freed(store, cache);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_object_note_freed(store, cache, slot, reference);
 }
 
 /* ---- resize and clear ------------------------------------------------------------------------ */

@@ -136,7 +136,7 @@ sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed,
     else
         sn_call = (struct sn_call){now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
                                    (const handle_cell *)(const void *)reference};
-    if (sn_header_named(left, freed->reference))
+    if (sn_header_left_names(left, freed->reference))
         sn_canary_fault(store, size, reference);
     if (!by_handle)
         sn_misuse(store, reference,

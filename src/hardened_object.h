@@ -21,11 +21,11 @@
 #define SN_FETCH_AHEAD 4u   /* slots */
 
 static inline void
-sn_hardened_fetch(const handle_store *store, uint64_t slot, uint32_t payload)
+sn_hardened_fetch(const handle_store *store, uint64_t slot, uint64_t payload)
 {
     const char *header = sn_store_address(store, slot - SN_HEADER_BYTES);
-    uint32_t bytes = sn_min(payload, SN_FETCH_BYTES);
-    for (uint32_t i = 0; i <= bytes; i += 64)
+    uint64_t bytes = sn_min(payload, SN_FETCH_BYTES);
+    for (uint64_t i = 0; i <= bytes; i += 64)
         __builtin_prefetch(header + i, 1);
 }
 
@@ -89,10 +89,7 @@ sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint6
     sn_header_end_hardened(sn_object_header(store, slot));
     if (flag == SN_FREED_NOW && !sn_hardened_begin_reuse(store, cache, slot))
         flag |= SN_FREED_RETIRE;
-    if (sn_unlikely(sn_cache_note_freed(cache, slot | tag | flag, reference)))
-        return sn_object_after_freed(store, cache);
-    sn_cache_leave(cache);
-    return 0;
+    return sn_object_note_freed(store, cache, slot | tag | flag, reference);
 }
 
 #endif

@@ -351,7 +351,7 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
     /* No other thread writes it: hardened stores do not resize in place (G4). */
     uint64_t left = sn_load_relaxed(&data[-1]);
     size_t size = payload - sn_header_slack(left); /* beyond payload, if that is damaged */
-    if (sn_unlikely(!sn_header_named(left, freed->reference)) ||
+    if (sn_unlikely(!sn_header_left_names(left, freed->reference)) ||
         sn_unlikely(!sn_canary_has(store, slot, size, payload)))
         sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
     if (freed->slot & SN_FREED_RETIRE) {

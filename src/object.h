@@ -107,6 +107,20 @@ sn_object_bin(const handle_store *store, uint64_t slot)
  */
 SN_NOINLINE int sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache);
 
+/**
+ * The end of a short free, between enter and leave: notes it and leaves. slot: as of
+ * sn_cache_note_freed. Result: 0.
+ */
+static inline int
+sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                     const uint64_t *reference)
+{
+    if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
+        return sn_object_after_freed(store, cache);
+    sn_cache_leave(cache);
+    return 0;
+}
+
 /** The caches' settle and noted_bytes. */
 void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
 uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache);

@@ -250,7 +250,7 @@ sn_header_end_hardened(uint64_t *header)
 
 /** Whether what sn_header_end_hardened left names R, by its address. */
 static inline bool
-sn_header_named(uint64_t left, uint64_t reference)
+sn_header_left_names(uint64_t left, uint64_t reference)
 {
     return (left & ~(SN_HEADER_SLACK << SN_HEADER_SLACK_AT)) == reference
                                                                     << (SN_HEADER_NAME_AT - 3);

@@ -33,7 +33,7 @@ struct sn_bin {
     uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound; to
                         that for bursts when it runs dry and overflows in turn */
     uint64_t inflow; /* slots put into the bin less those taken out, by other than alloc and free */
-    uint32_t payload; /* of a slot; the class's, where fast paths need no other line for it */
+    uint64_t payload; /* of a slot; the class's, where fast paths need no other line for it */
 };
 _Static_assert(sizeof(struct sn_bin) == 32, "indexed by a shift");
 

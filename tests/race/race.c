@@ -311,6 +311,13 @@ ground_make(struct race *race, bool by_cell)
     passed_reset();
 }
 
+void
+target_damage(struct race *race, unsigned bit)
+{
+    uint64_t *header = (uint64_t *)(void *)(race->from - SN_HEADER_BYTES);
+    *header ^= UINT64_C(1) << bit;
+}
+
 uint64_t *
 thing_reference(struct race *race, struct thing *thing)
 {

@@ -87,6 +87,13 @@ int race_teardown(void **state);
 void ground_make(struct race *race, bool by_cell);
 /** Where a thing lies now; NULL when it is gone. */
 char *thing_address(const struct race *race, const struct thing *thing);
+/**
+ * The object before the target wrote past its end: a bit of the target's header changes; once more
+ * mends it. DAMAGE_NAME: a bit that is found in any case. (One of a check byte may leave none of
+ * it, and the slot without an object.)
+ */
+void target_damage(struct race *race, unsigned bit);
+#define DAMAGE_NAME 62
 /** New contents, through deref_mut. Result: where they were written. */
 char *thing_write(struct race *race, struct thing *thing, uint64_t seed);
 /** The thing is gone from now on. */

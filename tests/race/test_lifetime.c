@@ -514,7 +514,7 @@ test_fork_during_a_callback(void **state)
     pthread_mutex_t *log = &race->fixture->errors.lock;
     race->fixture->errors_expected = true;
     ground_make(race, false);
-    race->from[-SN_HEADER_BYTES] ^= 1;
+    target_damage(race, DAMAGE_NAME);
     steps_begin(race);
     pthread_mutex_lock(log);
     assert_int_equal(handle_defrag_start(race->store), 0);
@@ -552,7 +552,7 @@ test_fork_by_a_callback(void **state)
     if (TEST_TSAN)
         skip();
     ground_make(race, false);
-    race->from[-SN_HEADER_BYTES] ^= 1;
+    target_damage(race, DAMAGE_NAME);
     race->fixture->errors_expected = true;
     race->store->options.error = fork_in_callback;
     race->store->options.opaque = race;

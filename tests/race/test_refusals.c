@@ -148,20 +148,12 @@ test_unmovable_spans(void **state)
 
 /* ---- damaged --------------------------------------------------------------------------------- */
 
-/* The object before wrote past its end: the bits of the header change one by one. */
-static void
-damage(struct race *race, unsigned bit)
-{
-    uint64_t *header = (uint64_t *)(void *)(race->from - SN_HEADER_BYTES);
-    *header ^= UINT64_C(1) << bit;
-}
-
 static void
 check_damage(struct race *race, unsigned bit)
 {
     struct handle_defrag_report report;
     char handle[32];
-    damage(race, bit);
+    target_damage(race, bit);
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_DAMAGED, 1);
     assert_int_equal(report.moved_objects, KEPT - 1);
@@ -177,7 +169,7 @@ check_damage(struct race *race, unsigned bit)
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_DAMAGED, 0);
     assert_int_equal(errors_count(race->fixture), 0);
-    damage(race, bit); /* mended, for the checks at the end */
+    target_damage(race, bit); /* mended, for the checks at the end */
     ground_verify(race);
 }
 
@@ -196,7 +188,7 @@ static void
 test_damaged_name(void **state)
 {
     ground_make(*state, false);
-    check_damage(*state, 62);
+    check_damage(*state, DAMAGE_NAME);
 }
 
 /* Damage between mark and move: the object is dropped without following anything. */
@@ -208,12 +200,12 @@ test_damaged_after_mark(void **state)
     struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
     struct actor *mover = actor_start(race, body_compact);
     stage_wait(stage);
-    damage(race, 62);
+    target_damage(race, DAMAGE_NAME);
     stage_go(stage);
     actor_join(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    damage(race, 62);
+    target_damage(race, DAMAGE_NAME);
     thing_write(race, race->target, 6001); /* nothing is lost: still readable, writable */
     ground_verify(race);
     ground_settle(race);
