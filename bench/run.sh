@@ -78,6 +78,7 @@ S6 s6_threads all 5 yes
 S7 s7_many_threads all 1 yes
 S8 s8_compaction own 5 yes
 S9 s9_scale all 5 yes
+S9 s9_stores own 3 yes
 L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes
 L3 l3_step own 5 yes

@@ -14,11 +14,12 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static bool exit_key_made;
 
 static struct sn_thread_cache no_cache; /* of no store */
-#define NONE4 &no_cache, &no_cache, &no_cache, &no_cache
+#define NONE4  &no_cache, &no_cache, &no_cache, &no_cache
+#define NONE16 NONE4, NONE4, NONE4, NONE4
 _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1] = {
-    NONE4, NONE4, NONE4, NONE4, &no_cache,
+    NONE16, NONE16, NONE16, NONE16, &no_cache,
 };
-_Static_assert(SN_TLS_ENTRIES == 16, "all are initialised");
+_Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
 _Thread_local unsigned sn_calls_on_spares;
 static _Thread_local struct sn_thread_cache *my_caches;
 

@@ -139,9 +139,11 @@ struct sn_caches {
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
 };
 
-/* Where a thread finds its caches: stores share the entries in turn. Never NULL: an entry not in
- * use names a cache of no store. */
-#define SN_TLS_ENTRIES 16
+/* Where a thread finds its caches: stores share the entries in turn. Who works on two stores of one
+ * entry by turns goes the long way each time, half a microsecond; more entries would take more of
+ * the static TLS that the C library keeps for libraries loaded late, 1.6 KiB for all of them. Never
+ * NULL: an entry not in use names a cache of no store. */
+#define SN_TLS_ENTRIES 64
 #define SN_TLS_NOBODYS SN_TLS_ENTRIES /* always so */
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1];
 
