@@ -76,7 +76,7 @@ sn_hardened_begin_reuse(const handle_store *store, struct sn_thread_cache *cache
 }
 
 /**
- * sn_cache_note_freed and what follows it: the word, which named the object until now, has ended.
+ * sn_object_note_freed for a hardened store: the word, which named the object until now, has ended.
  * Result: 0.
  */
 static inline int

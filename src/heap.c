@@ -70,8 +70,9 @@ relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
-/* Asks for what taking slots or giving them back reads of a span, both lines at once: the code
- * finds the second by the first. A hint only; the number may be of no span. */
+/* Asks for what taking slots or giving them back reads of a span, the descriptor and the first line
+ * of the bitmap at once: the code finds the second by the first. A hint only: the number may be of
+ * no span, or of a block inside of one. */
 SN_FORCE_INLINE void
 prefetch_span(const struct sn_pool *pool, uint32_t number)
 {
@@ -375,7 +376,7 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
 void
 sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
 {
-    enum { AHEAD = 8 };
+    enum { AHEAD = 8 }; /* slots; with two lines each, the misses that a core has under way */
     struct sn_heap_class *hc = &heap->of[class_id];
     for (uint32_t i = 0; i < AHEAD && i < count; i++)
         prefetch_span(heap->pool, sn_block_of(slots[i]));

@@ -5,7 +5,8 @@
  *
  * A slot is a header word followed by the object. Slot sizes: steps of 8 bytes to 512, 32 per
  * doubling to 2 KiB, 16 per doubling to 64 KiB. A store that moves its objects can afford fine
- * classes: a sparse class costs half a span, not a leak.
+ * classes: a sparse class costs half a span, not a leak. (32 to 2 KiB, not to 1: for 16 classes
+ * more, RAMCloud's W6 ends with 95.5 % of its memory live instead of 94.97.)
  *
  * Waste bound: a request of s bytes gets a slot of at most s + 8 + 7 bytes to 512, of at most
  * (s + 8) * 33/32 + 1 to 2 KiB and (s + 8) * 17/16 + 1 above (alignment 8); held by a unit test
@@ -21,8 +22,10 @@
 /** Block map entry of a block that belongs to no span. */
 #define SN_CLASS_NONE 254
 
-/** Requests up to here find their class by one table look-up. */
+/** Requests up to here find their class by one table look-up. Above, slots are multiples of 64. */
 #define SN_SMALL_MAX_BYTES 2040
+_Static_assert(SN_SMALL_MAX_BYTES + SN_HEADER_BYTES <= SN_FREED_SLOT_MAX_BYTES,
+               "what is allocated by the short way is freed by it");
 
 struct sn_class {
     uint32_t slot_bytes;

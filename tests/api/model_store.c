@@ -33,7 +33,7 @@ model_copy_of(struct model *model, const unsigned char *bytes, size_t size)
 size_t
 model_random_size(struct model *model)
 {
-    static const size_t common[] = {1000, 1008, 997, 2040};
+    static const size_t common[] = {1000, 2041, 997, 2040};
     uint64_t kind = random_below(&model->random, 1000);
     if (kind < 600)
         return common[random_below(&model->random, 4)];
