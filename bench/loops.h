@@ -47,20 +47,23 @@ loop_pairs(ref_t *ref, size_t size, enum free_mode mode, uint64_t pairs)
     }
 }
 
-/**
- * Replaces objects chosen at random among `count`: frees the old one, allocates a new one in its
- * place and writes its first word, as every user of an allocator does.
- */
+/** Frees an object, allocates another in its place and writes its first word, as every user of an
+ * allocator does. */
+LOOP_INLINE void
+loop_replace_one(ref_t *ref, size_t size, uint64_t word)
+{
+    subject_free(ref, FREE_NOW);
+    *(uint64_t *)loop_alloc(ref, size, FREE_NOW) = word;
+}
+
+/** The same with objects chosen at random among `count`. */
 LOOP_INLINE void
 loop_replace(ref_t *refs, uint32_t count, size_t size, struct rng *rng, uint64_t replaces)
 {
     for (uint64_t done = 0; done < replaces; done += REPLACES_PER_SECTION) {
         subject_enter();
-        for (unsigned i = 0; i < REPLACES_PER_SECTION; i++) {
-            ref_t *ref = &refs[rng_below(rng, count)];
-            subject_free(ref, FREE_NOW);
-            *(uint64_t *)loop_alloc(ref, size, FREE_NOW) = done;
-        }
+        for (unsigned i = 0; i < REPLACES_PER_SECTION; i++)
+            loop_replace_one(&refs[rng_below(rng, count)], size, done);
         subject_leave();
     }
 }

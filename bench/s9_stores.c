@@ -13,7 +13,7 @@
 
 #define OBJECT_BYTES 64
 #define STORES_MAX   256
-#define CALLS        31 /* for statistics; the median counts */
+#define CALLS        256 /* for statistics, in a round */
 
 static const struct layout {
     unsigned stores;
@@ -39,17 +39,10 @@ struct result {
 struct run {
     handle_store *store[STORES_MAX];
     unsigned stores;
-    ref_t *refs; /* place i is of store i mod stores */
-    uint32_t count;
+    ref_t *refs; /* a part for each store, one after the other */
+    uint32_t count, each;
     struct rng rng;
 };
-
-static inline ref_t *
-choose(struct run *run, uint32_t place)
-{
-    subject_store = run->store[place % run->stores];
-    return &run->refs[place];
-}
 
 static void
 replaces(void *arg, uint64_t operations)
@@ -58,9 +51,9 @@ replaces(void *arg, uint64_t operations)
     for (uint64_t done = 0; done < operations; done += REPLACES_PER_SECTION) {
         subject_enter();
         for (unsigned i = 0; i < REPLACES_PER_SECTION; i++) {
-            ref_t *ref = choose(run, rng_below(&run->rng, run->count));
-            subject_free(ref, FREE_NOW);
-            *(uint64_t *)loop_alloc(ref, OBJECT_BYTES, FREE_NOW) = done;
+            uint32_t place = rng_below(&run->rng, run->count);
+            subject_store = run->store[place / run->each];
+            loop_replace_one(&run->refs[place], OBJECT_BYTES, done);
         }
         subject_leave();
     }
@@ -72,39 +65,24 @@ open_and_fill(struct run *run)
     for (unsigned i = 0; i < run->stores; i++) {
         subject_open();
         run->store[i] = subject_store;
+        loop_fill(run->refs + (size_t)run->each * i, run->each, OBJECT_BYTES);
     }
-    for (uint32_t i = 0; i < run->count; i++) {
-        ref_t *ref = choose(run, i);
-        subject_enter();
-        *(uint64_t *)loop_alloc(ref, OBJECT_BYTES, FREE_NOW) = i;
-        subject_leave();
-    }
-}
-
-static int
-compare_ns(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
 }
 
 /* The stores in turn. */
-static double
-stats_call_us(const struct run *run)
+static void
+stats_calls(void *arg, uint64_t operations)
 {
     static struct handle_stats stats = HANDLE_STATS_INIT;
-    uint64_t ns[CALLS];
-    for (unsigned i = 0; i < CALLS; i++) {
-        uint64_t start = bench_now_ns();
+    const struct run *run = arg;
+    for (uint64_t i = 0; i < operations; i++) {
         int error = handle_store_stats(run->store[i % run->stores], &stats);
-        ns[i] = bench_now_ns() - start;
         if (error)
             subject_failed("handle_store_stats", error);
-        if (stats.objects == 0)
-            bench_fatal("a store of %u says that it is empty", run->stores);
+        if (stats.objects != run->each)
+            bench_fatal("a store of %u objects says that it has %llu", run->each,
+                        (unsigned long long)stats.objects);
     }
-    qsort(ns, CALLS, sizeof(ns[0]), compare_ns);
-    return (double)ns[CALLS / 2] * 1e-3;
 }
 
 /* CPU time of all threads for each second in which nobody calls. */
@@ -122,7 +100,8 @@ run_layout(unsigned which, void *arg)
 {
     struct result *result = arg;
     struct run run = {.stores = layout[which].stores, .rng = rng_stream(which)};
-    run.count = (uint32_t)(layout[which].thousand * opt_share);
+    run.each = (uint32_t)(layout[which].thousand * opt_share) / run.stores;
+    run.count = run.each * run.stores;
     run.refs = memory_map((size_t)run.count * sizeof(ref_t));
     uint64_t baseline = memory_resident();
     open_and_fill(&run);
@@ -131,7 +110,7 @@ run_layout(unsigned which, void *arg)
     result->memory =
         (double)(memory_resident() - baseline) / ((double)run.count * (double)OBJECT_BYTES);
     result->idle_us = idle_us_per_second();
-    result->stats_us = stats_call_us(&run);
+    result->stats_us = loop_median_ns(stats_calls, &run, CALLS) * 1e-3;
     bench_progress("%u stores, %u objects: replace %.1f ns, idle %.1f us/s", run.stores, run.count,
                    result->replace_ns, result->idle_us);
     for (unsigned i = 0; i < run.stores; i++) {

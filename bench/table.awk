@@ -150,7 +150,7 @@ function print_failures(group, reason,    i, runs)
 function print_group(group,    i, j, part)
 {
     split(group, part, SUBSEP)
-    printf "\n%s %s: %s\n", part[1], title[part[1]], part[2]
+    printf "\n%s %s: %s\n", part[1], title[group in title ? group : part[1]], part[2]
     printf "  %-36s %-14s %9s %-12s %7s %8s %9s %9s  %-22s %s\n", "metric", "subject", "median",
         "unit", "spread", "floor", "/best", "/jemalloc", "target", "verdict"
     shown = ""
@@ -201,8 +201,9 @@ BEGIN {
     question = text_of(head, "question")
     subject = text_of(head, "subject")
     group = question SUBSEP text_of(head, "case")
-    if (!title[question])
-        title[question] = text_of(head, "title")
+    text = text_of(head, "title")
+    if (text != "") # failed runs have none
+        title[group] = title[question] = text
     if (index(head, "\"smoke\":true"))
         smoke = 1
     remember(groups, group_seen, group)
