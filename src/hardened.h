@@ -96,8 +96,46 @@ sn_canary_fault(const handle_store *store, size_t size, const uint64_t *referenc
 #define SN_POISON_BYTE     ((int)(SN_POISON & 0xff))
 #define SN_POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
 
-/** Fills a slot's payload, from `begin` on, and marks it in the header before. The C library has
- * the widest stores that the processor has, and below the widest comparison. */
+/* Two words at any address. */
+typedef uint64_t sn_pair __attribute__((vector_size(16), aligned(1), may_alias));
+#define SN_POISON_FEW 64u /* bytes */
+
+/** Fills a multiple of 8 bytes, SN_POISON_FEW at most: by stores that overlap, since a loop or a
+ * call would take longer than all of them. */
+static inline void
+sn_poison_few(char *data, size_t bytes)
+{
+    const sn_pair poison = {SN_POISON, SN_POISON};
+    if (bytes >= 32) {
+        *(sn_pair *)(data + 16) = poison;
+        *(sn_pair *)(data + bytes - 32) = poison;
+    }
+    if (bytes >= 16) {
+        *(sn_pair *)data = poison;
+        *(sn_pair *)(data + bytes - 16) = poison;
+    } else if (bytes > 0) {
+        *(uint64_t *)(void *)data = SN_POISON;
+    }
+}
+
+/** Whether they are as they were filled; at least 8. */
+static inline bool
+sn_poison_has_few(const char *data, size_t bytes)
+{
+    const sn_pair poison = {SN_POISON, SN_POISON};
+    if (bytes < 16)
+        return *(const uint64_t *)(const void *)data == SN_POISON;
+    sn_pair other = *(const sn_pair *)data ^ poison;
+    other |= *(const sn_pair *)(data + bytes - 16) ^ poison;
+    if (bytes >= 32) {
+        other |= *(const sn_pair *)(data + 16) ^ poison;
+        other |= *(const sn_pair *)(data + bytes - 32) ^ poison;
+    }
+    return (other[0] | other[1]) == 0;
+}
+
+/** Fills a slot's payload, from `begin` on, and marks it in the header before. Of many bytes the C
+ * library makes the widest stores that the processor has, and below the widest comparison. */
 static inline void
 sn_poison_put(uint64_t *data, size_t begin, size_t bytes)
 {
@@ -105,7 +143,10 @@ sn_poison_put(uint64_t *data, size_t begin, size_t bytes)
     sn_store_release(&data[-1], SN_POISONED_HEADER);
     /* ... or its canary overwritten; pairs with the fence in sn_canary_check. */
     sn_fence_release();
-    memset((char *)data + begin, SN_POISON_BYTE, bytes - begin);
+    if (bytes - begin <= SN_POISON_FEW)
+        sn_poison_few((char *)data + begin, bytes - begin);
+    else
+        memset((char *)data + begin, SN_POISON_BYTE, bytes - begin);
 }
 
 /** How much of a slot of the class a short free poisons at once: bytes that are surely the object's
@@ -117,10 +158,12 @@ sn_poisoned_at_once(const struct sn_thread_cache *cache, unsigned class_id)
     return class_id > 0 ? sn_min(cache->bin[class_id - 1].payload, SN_POISON_AT_ONCE) : 0;
 }
 
-/** All words are the first one, and that is right. bytes: a multiple of 8. */
+/** Of many words: all are the first one, and that is right. bytes: a multiple of 8, not 0. */
 static inline bool
 sn_poison_has(const uint64_t *data, size_t bytes)
 {
+    if (bytes <= SN_POISON_FEW)
+        return sn_poison_has_few((const char *)data, bytes);
     return data[0] == SN_POISON && memcmp(data, data + 1, bytes - sizeof(*data)) == 0;
 }
 

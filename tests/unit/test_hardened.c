@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_hardened.c - poison: every byte of a slot is filled, none outside of it, and a change of any
+ * bit is found; for slots on both sides of the size up to which no library function is called.
+ * Leaving out one of the four stores of sn_poison_few, or one of the four loads of
+ * sn_poison_has_few, fails here.
+ */
+#include "unit.h"
+
+#include "hardened.h"
+
+#define PAYLOAD_MAX 160u /* bytes, a multiple of 8 */
+#define OUTSIDE     0x5a
+
+/* The header's word, the payload, and a word behind it. */
+static uint64_t slot[1 + PAYLOAD_MAX / 8 + 1];
+#define DATA (slot + 1)
+
+static void
+poison(size_t begin, size_t payload)
+{
+    memset(slot, OUTSIDE, sizeof(slot));
+    sn_poison_put(DATA, begin, payload);
+}
+
+static void
+test_fills_its_bytes_only(void **state)
+{
+    (void)state;
+    for (size_t payload = 8; payload <= PAYLOAD_MAX; payload += 8) {
+        for (size_t begin = 0; begin <= payload; begin += 8) {
+            poison(begin, payload);
+            assert_int_equal(slot[0], SN_POISONED_HEADER);
+            const uint8_t *byte = (const uint8_t *)DATA;
+            for (size_t i = 0; i < PAYLOAD_MAX + 8; i++)
+                assert_int_equal(byte[i], i >= begin && i < payload ? SN_POISON_BYTE : OUTSIDE);
+        }
+    }
+}
+
+static void
+test_finds_every_bit(void **state)
+{
+    (void)state;
+    for (size_t payload = 8; payload <= PAYLOAD_MAX; payload += 8) {
+        poison(0, payload);
+        assert_true(sn_poison_has(DATA, payload));
+        for (size_t bit = 0; bit < payload * 8; bit++) {
+            DATA[bit / 64] ^= UINT64_C(1) << (bit % 64);
+            assert_false(sn_poison_has(DATA, payload));
+            DATA[bit / 64] ^= UINT64_C(1) << (bit % 64);
+        }
+        assert_true(sn_poison_has(DATA, payload));
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fills_its_bytes_only),
+        cmocka_unit_test(test_finds_every_bit),
+    };
+    return cmocka_run_group_tests_name("hardened", tests, NULL, NULL);
+}
