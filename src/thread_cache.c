@@ -21,7 +21,6 @@ _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1] = {
 };
 _Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
 _Thread_local unsigned sn_calls_on_spares;
-static _Thread_local struct sn_thread_cache *my_caches;
 
 #define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
 
@@ -124,16 +123,6 @@ fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
         sn_add_relaxed(&to->live_by_long_way[i], sn_cache_live(from, i));
 }
 
-/* The calling thread does not look there any more. */
-static void
-forget(const struct sn_thread_cache *cache)
-{
-    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
-        if (sn_tls_cache[i] == cache)
-            sn_tls_cache[i] = &no_cache;
-    }
-}
-
 /* The owner gives its cache up; under the registry's lock, so that the store is there. */
 static void
 end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
@@ -161,8 +150,25 @@ static void
 free_orphan(struct sn_thread_cache *cache)
 {
     free_arrays(NULL, cache);
-    forget(cache);
     sn_os_free(cache);
+}
+
+static void
+free_orphans_locked(void)
+{
+    sn_assert_locked(&registry);
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        struct sn_thread_cache **link = &sn_tls_cache[i];
+        while (*link != &no_cache) {
+            struct sn_thread_cache *cache = *link;
+            if (cache->caches) {
+                link = &cache->next_of_entry;
+            } else {
+                *link = cache->next_of_entry;
+                free_orphan(cache);
+            }
+        }
+    }
 }
 
 static void
@@ -170,16 +176,14 @@ thread_exit(void *unused)
 {
     (void)unused;
     sn_lock(&registry);
-    while (my_caches) {
-        struct sn_thread_cache *cache = my_caches;
-        my_caches = cache->next_of_thread;
-        if (cache->caches)
+    free_orphans_locked();
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        while (sn_tls_cache[i] != &no_cache) {
+            struct sn_thread_cache *cache = sn_tls_cache[i];
+            sn_tls_cache[i] = cache->next_of_entry;
             end_cache_locked(cache->caches, cache);
-        else
-            free_orphan(cache);
+        }
     }
-    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++)
-        sn_tls_cache[i] = &no_cache;
     sn_unlock(&registry);
 }
 
@@ -189,24 +193,19 @@ make_exit_key(void)
     exit_key_made = !sn_fault(SN_FAULT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
+/* Puts it first, where the fast paths look. */
 static struct sn_thread_cache *
 find_mine(const struct sn_caches *caches)
 {
-    struct sn_thread_cache *found = NULL;
-    sn_lock(&registry);
-    struct sn_thread_cache **link = &my_caches;
-    while (*link) {
-        struct sn_thread_cache *cache = *link;
-        if (!cache->caches) { /* its store is gone */
-            *link = cache->next_of_thread;
-            free_orphan(cache);
-            continue;
-        }
-        if (cache->caches == caches)
-            found = cache;
-        link = &cache->next_of_thread;
-    }
-    sn_unlock(&registry);
+    struct sn_thread_cache **first = &sn_tls_cache[caches->tls_entry], **link = first;
+    while (*link != &no_cache && sn_load_relaxed(&(*link)->caches) != caches)
+        link = &(*link)->next_of_entry;
+    struct sn_thread_cache *found = *link;
+    if (found == &no_cache)
+        return NULL;
+    *link = found->next_of_entry;
+    found->next_of_entry = *first;
+    *first = found;
     return found;
 }
 
@@ -224,11 +223,12 @@ join(struct sn_caches *caches)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
     sn_lock(&registry);
+    free_orphans_locked();
     sn_lock(&caches->lock);
     bool charged = sn_budget_charge(budget, sizeof(*cache), SN_CHARGE_APPLICATION);
     if (charged) {
-        cache->next_of_thread = my_caches;
-        my_caches = cache;
+        cache->next_of_entry = sn_tls_cache[caches->tls_entry];
+        sn_tls_cache[caches->tls_entry] = cache;
         cache->held += sn_load_relaxed(&caches->walkers);
         cache->next = caches->all;
         caches->all = cache;
@@ -260,28 +260,21 @@ sn_cache_self_slow(struct sn_caches *caches)
     if (!cache && sn_calls_on_spares == 0)
         cache = join(caches);
     errno = saved;
-    if (!cache)
-        return caches->spare; /* not remembered: tried again next time */
-    sn_tls_cache[caches->tls_entry] = cache;
-    return cache;
+    return cache ? cache : caches->spare; /* not remembered: tried again next time */
 }
 
 void
 sn_caches_detach(struct sn_caches *caches)
 {
     sn_lock(&registry);
-    struct sn_thread_cache **link = &my_caches;
-    while (*link && (*link)->caches != caches)
-        link = &(*link)->next_of_thread;
-    struct sn_thread_cache *cache = *link;
+    struct sn_thread_cache *cache = find_mine(caches);
     if (cache && cache->pending > 0) { /* from a callback: the call goes on with it */
         sn_lock(&caches->lock);
         sn_cache_empty(caches, cache);
         sn_cache_hand_over(caches, cache);
         sn_unlock(&caches->lock);
     } else if (cache) {
-        *link = cache->next_of_thread;
-        forget(cache);
+        sn_tls_cache[caches->tls_entry] = cache->next_of_entry;
         end_cache_locked(caches, cache);
     }
     sn_unlock(&registry);

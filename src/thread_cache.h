@@ -72,7 +72,8 @@ enum sn_cache_phase {
  */
 struct sn_thread_cache {
     /* owner; caches is read by it, phase is read by takers, held written by them */
-    struct sn_caches *caches; /* NULL: the store is gone, the thread frees this; registry's lock */
+    struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
+                                 frees this */
     uint32_t phase;           /* atomic; enum above */
     uint32_t held;            /* atomic; takers and walkers that keep the owner out, see below */
     /* between enter and leave, or by a taker */
@@ -99,8 +100,8 @@ struct sn_thread_cache {
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
 
-    /* guarded by the registry's lock (thread exit against store destroy) */
-    struct sn_thread_cache *next_of_thread;
+    /* owner: of its caches that share an entry below, the one used last before */
+    struct sn_thread_cache *next_of_entry;
 };
 
 /* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */
@@ -139,10 +140,11 @@ struct sn_caches {
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
 };
 
-/* Where a thread finds its caches: stores share the entries in turn. Who works on two stores of one
- * entry by turns goes the long way each time, half a microsecond; more entries would take more of
- * the static TLS that the C library keeps for libraries loaded late, 1.6 KiB for all of them. Never
- * NULL: an entry not in use names a cache of no store. */
+/* Where a thread finds its caches: stores share the entries in turn. An entry is the head of a list
+ * of all caches that the thread has of its stores, the one used last first; the end, also of an
+ * empty one, is a cache of no store, never NULL. Who works on two stores of one entry by turns goes
+ * the long way each time; more entries would take more of the static TLS that the C library keeps
+ * for libraries loaded late, 1.6 KiB for all of them. */
 #define SN_TLS_ENTRIES 64
 #define SN_TLS_NOBODYS SN_TLS_ENTRIES /* always so */
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1];

@@ -803,30 +803,47 @@ test_detach_and_come_back(void **state)
     check_thread_end(*state, true);
 }
 
-/* Two stores that share an entry of the thread's table: both find their cache again. */
+/* Stores that share an entry of the thread's table: each finds its cache again, in any order, also
+ * when another's has gone from in between. */
 static void
-test_stores_share_a_place(void **state)
+test_stores_share_an_entry(void **state)
 {
     struct setup *setup = *state;
-    struct world *others[SN_TLS_ENTRIES];
-    struct sn_thread_cache *cache = sn_cache_self(&setup->world->caches);
-    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+    struct world *others[3 * SN_TLS_ENTRIES], *same[4] = {setup->world};
+    struct sn_thread_cache *cache[4] = {sn_cache_self(&setup->world->caches)};
+    for (unsigned i = 0; i < 3 * SN_TLS_ENTRIES; i++) {
         others[i] = world_make(4, 8);
         world_add_caches(others[i]);
     }
-    struct world *same = others[SN_TLS_ENTRIES - 1];
-    assert_int_equal(same->caches.tls_entry, setup->world->caches.tls_entry);
-    struct sn_thread_cache *second = sn_cache_self(&same->caches);
-    assert_ptr_not_equal(second, cache);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_ptr_equal(sn_cache_self(&setup->world->caches), cache);
-        assert_ptr_equal(sn_cache_self(&same->caches), second);
+    for (unsigned i = 1; i < 4; i++) {
+        same[i] = others[i * SN_TLS_ENTRIES - 1];
+        assert_int_equal(same[i]->caches.tls_entry, setup->world->caches.tls_entry);
+        cache[i] = sn_cache_self(&same[i]->caches);
+        for (unsigned j = 0; j < i; j++)
+            assert_ptr_not_equal(cache[i], cache[j]);
     }
-    assert_int_equal(setup->world->caches.threads, 1);
-    /* Stores that end before their threads: the threads free what is left (memcheck looks). */
-    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++)
+    for (unsigned i = 0; i < 16; i++) { /* each after each */
+        assert_ptr_equal(sn_cache_self(&same[i / 4]->caches), cache[i / 4]);
+        assert_ptr_equal(sn_cache_self(&same[i % 4]->caches), cache[i % 4]);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(same[i]->caches.threads, 1);
+    /* One gives up a cache that is neither first nor last, and gets another. */
+    sn_caches_detach(&same[2]->caches);
+    assert_int_equal(same[2]->caches.threads, 0);
+    for (unsigned i = 0; i < 4; i += i == 1 ? 2 : 1)
+        assert_ptr_equal(sn_cache_self(&same[i]->caches), cache[i]);
+    sn_cache_self(&same[2]->caches);
+    assert_int_equal(same[2]->caches.threads, 1);
+    for (unsigned i = 0; i < 3 * SN_TLS_ENTRIES; i++)
         world_free(others[i]);
-    assert_ptr_equal(sn_cache_self(&setup->world->caches), cache);
+    assert_ptr_equal(sn_cache_self(&setup->world->caches), cache[0]);
+    /* Whoever joins a store frees its caches of those that have gone. */
+    struct world *last = world_make(4, 8);
+    world_add_caches(last);
+    sn_cache_self(&last->caches);
+    assert_ptr_equal(cache[0]->next_of_entry, sn_tls_cache[SN_TLS_NOBODYS]);
+    world_free(last);
 }
 
 static void
@@ -1030,7 +1047,7 @@ main(void)
         CACHE_TEST(test_hold_nests_and_covers_newcomers),
         CACHE_TEST(test_thread_exit),
         CACHE_TEST(test_detach_and_come_back),
-        CACHE_TEST(test_stores_share_a_place),
+        CACHE_TEST(test_stores_share_an_entry),
         cmocka_unit_test(test_store_ends_before_its_threads),
         CACHE_TEST(test_spare_cache_is_shared),
         CACHE_TEST(test_call_ends_with_the_cache_it_began_with),
