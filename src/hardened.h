@@ -95,10 +95,11 @@ sn_canary_fault(const handle_store *store, size_t size, const uint64_t *referenc
 #define SN_POISON_AT_ONCE  56u /* bytes, at most; documented in handle.h */
 #define SN_POISON_BYTE     ((int)(SN_POISON & 0xff))
 #define SN_POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
+#define SN_POISON_FEW      64u                          /* bytes */
+_Static_assert(SN_POISON_AT_ONCE <= SN_POISON_FEW, "a short free fills them by sn_poison_few");
 
 /* Two words at any address. */
 typedef uint64_t sn_pair __attribute__((vector_size(16), aligned(1), may_alias));
-#define SN_POISON_FEW 64u /* bytes */
 
 /** Fills a multiple of 8 bytes, SN_POISON_FEW at most: by stores that overlap, since a loop or a
  * call would take longer than all of them. */

@@ -19,19 +19,20 @@
  * could be measured.) */
 #define SN_FETCH_AHEAD 4u /* slots */
 
-/* The lines of header and canary, and of longer slots three after the first: no loop, which would
- * take longer than they. */
+/* The slot's first lines, four at most, and the one it ends in: no loop, which would take longer
+ * than they. */
 static inline void
 sn_hardened_fetch(const handle_store *store, uint64_t slot, uint64_t payload)
 {
     const char *header = sn_store_address(store, slot - SN_HEADER_BYTES);
     __builtin_prefetch(header, 1);
     __builtin_prefetch(header + payload, 1);
-    if (payload > 128) {
+    if (payload > 64)
         __builtin_prefetch(header + 64, 1);
+    if (payload > 128)
         __builtin_prefetch(header + 128, 1);
+    if (payload > 192)
         __builtin_prefetch(header + 192, 1);
-    }
 }
 
 /** Begins a short free: the check at entry, then the thread's cache, entered. NULL: there is none,

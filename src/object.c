@@ -602,19 +602,14 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         /* Acquire: pairs with the release in end_header; a clear header shows that R has
          * changed. */
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (sn_header_is_clear(header)) {
-            if (sn_load_acquire(reference) == word)
-                return false; /* just ended */
-            continue;         /* replaced or moved meanwhile */
-        }
-        if (sn_header_is_sound(store->secret, header, slot)) {
+        if (!sn_header_is_clear(header) && sn_header_is_sound(store->secret, header, slot)) {
             /* It names R, or, just being relocated, the other cell of R's object. */
             *size = sn_object_size(store, slot, header);
             if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
                 return true;
             continue;
         }
-        if (word == last) { /* not a race: nobody changed R meanwhile */
+        if (word == last) { /* not a race: nobody changed R since the last look */
             sn_object_report_damage(sn_store_mutable(store), slot, "size");
             return false;
         }
@@ -700,9 +695,9 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return result;
             continue; /* lost to another resize or commit, not to a free */
         }
-        if (sn_header_is_clear(header) || sn_header_is_sound(store->secret, header, slot)) {
+        if (!sn_header_is_clear(header) && sn_header_is_sound(store->secret, header, slot)) {
             if (sn_load_acquire(reference) == word)
-                return -ENOENT; /* just ended */
+                return -ENOENT; /* just being relocated: the object has the other cell's name */
             continue;
         }
         if (word == last) {

@@ -5,8 +5,9 @@
 #include <string.h>
 
 /*
- * Thread exit and store destroy meet here: a cache belongs to its thread's list and to its store's.
- * The registry lock guards the first list and the link to the store.
+ * Thread exit and store destroy meet here: a cache is in a list of its thread, which nobody else
+ * touches, and in its store's. The registry lock guards the link to the store: while a thread holds
+ * it, the stores of its caches do not end, or have ended.
  */
 static struct sn_lock registry = {PTHREAD_MUTEX_INITIALIZER, SN_RANK_REGISTRY};
 static pthread_key_t exit_key;
@@ -153,6 +154,7 @@ free_orphan(struct sn_thread_cache *cache)
     sn_os_free(cache);
 }
 
+/* The calling thread's. */
 static void
 free_orphans_locked(void)
 {
@@ -193,7 +195,8 @@ make_exit_key(void)
     exit_key_made = !sn_fault(SN_FAULT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
-/* Puts it first, where the fast paths look. */
+/* Puts it first, where the fast paths look. No lock: only its thread frees a cache, and the end of
+ * a store has unlinked all of them before another store can have its address. */
 static struct sn_thread_cache *
 find_mine(const struct sn_caches *caches)
 {
@@ -215,6 +218,9 @@ join(struct sn_caches *caches)
 {
     struct sn_budget *budget = caches->heap->pool->budget;
     pthread_once(&exit_once, make_exit_key);
+    sn_lock(&registry);
+    free_orphans_locked();
+    sn_unlock(&registry);
     if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
         sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
         return NULL;
@@ -223,7 +229,6 @@ join(struct sn_caches *caches)
         return NULL;
     sn_store_relaxed(&cache->caches, caches);
     sn_lock(&registry);
-    free_orphans_locked();
     sn_lock(&caches->lock);
     bool charged = sn_budget_charge(budget, sizeof(*cache), SN_CHARGE_APPLICATION);
     if (charged) {

@@ -83,6 +83,8 @@ struct sn_thread_cache {
     uint64_t frees;       /* objects whose free was finished here */
     uint64_t limbo_head;  /* offset of the newest retired slot; linked through header words */
     uint64_t *limbo_end;  /* link word of the oldest */
+    /* owner: of its caches that share an entry below, the one used before this one */
+    struct sn_thread_cache *next_of_entry;
     struct sn_freed freed[SN_FREED];
     uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
     struct sn_bin bin[SN_CLASSES_MAX];
@@ -99,9 +101,6 @@ struct sn_thread_cache {
 
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
-
-    /* owner: of its caches that share an entry below, the one used last before */
-    struct sn_thread_cache *next_of_entry;
 };
 
 /* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */

@@ -837,12 +837,13 @@ test_stores_share_an_entry(void **state)
     assert_int_equal(same[2]->caches.threads, 1);
     for (unsigned i = 0; i < 3 * SN_TLS_ENTRIES; i++)
         world_free(others[i]);
-    assert_ptr_equal(sn_cache_self(&setup->world->caches), cache[0]);
     /* Whoever joins a store frees its caches of those that have gone. */
     struct world *last = world_make(4, 8);
     world_add_caches(last);
     sn_cache_self(&last->caches);
+    assert_ptr_equal(sn_tls_cache[setup->world->caches.tls_entry], cache[0]);
     assert_ptr_equal(cache[0]->next_of_entry, sn_tls_cache[SN_TLS_NOBODYS]);
+    assert_ptr_equal(sn_cache_self(&setup->world->caches), cache[0]);
     world_free(last);
 }
 
@@ -851,6 +852,42 @@ outlive_the_store(struct other *other)
 {
     give(other->world, other->class_id, take(other->world, other->class_id));
     other_stops(other);
+}
+
+/* Three stores of one entry; the thread goes from the first to the last and back, past the one
+ * that ends meanwhile, until it ends itself. */
+static struct world *sharing[3];
+
+static void
+go_past_one_that_ends(struct other *other)
+{
+    for (unsigned i = 0; i < 3; i++)
+        sn_cache_self(&sharing[i]->caches);
+    sem_post(&other->reached);
+    while (sem_trywait(&other->go) != 0) {
+        sn_cache_self(&sharing[0]->caches);
+        sn_cache_self(&sharing[2]->caches);
+    }
+}
+
+static void
+test_store_ends_beside_others_of_its_entry(void **state)
+{
+    (void)state;
+    static struct other other;
+    for (unsigned i = 0; i < 3; i++) {
+        sharing[i] = world_make(64, 8);
+        world_add_caches(sharing[i]);
+        sharing[i]->caches.tls_entry = sharing[i]->caches.plain_entry = 5;
+    }
+    other_start(&other, sharing[0], go_past_one_that_ends);
+    world_free(sharing[1]);
+    other_end(&other);
+    for (unsigned i = 0; i < 3; i += 2) {
+        assert_int_equal(sums_of(sharing[i]).threads, 0);
+        assert_null(sharing[i]->caches.all);
+        world_free(sharing[i]);
+    }
 }
 
 static void
@@ -1048,6 +1085,7 @@ main(void)
         CACHE_TEST(test_thread_exit),
         CACHE_TEST(test_detach_and_come_back),
         CACHE_TEST(test_stores_share_an_entry),
+        cmocka_unit_test(test_store_ends_beside_others_of_its_entry),
         cmocka_unit_test(test_store_ends_before_its_threads),
         CACHE_TEST(test_spare_cache_is_shared),
         CACHE_TEST(test_call_ends_with_the_cache_it_began_with),
