@@ -14,7 +14,7 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence (default: all)
+  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
   --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
@@ -56,6 +56,14 @@ short  takeback  -DOPS=3 -DNO_MEMBARRIER
 short  fence     -DPINNERS=2
 short  fence     -DPINNERS=2 -DPREMADE
 short  fence     -DPINNERS=2 -DFENCE -DBUG_60
+short  noted     -DRESIZERS=1 -DTAKERS=1
+short  noted     -DFREERS=2 -DRESIZERS=1 -DSHARED=1
+short  noted     -DCHURN -DTAKERS=1 -DSHARED=1 -DOPS=4
+short  walk      -DOWNERS=2
+short  walk      -DHARDENED -DOPS=3 -DWALKS=2
+short  walk      -DOWNERS=2 -DLARGE
+short  walk      -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
+short  walk      -DHARDENED -DNO_MEMBARRIER
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCALL_OFF
 full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
@@ -76,6 +84,13 @@ full   takeback  -DOPS=2 -DOWNERS=2
 full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
 full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
 full   fence     -DPINNERS=3
+full   noted     -DFREERS=2 -DTAKERS=1
+full   noted     -DRESIZERS=2 -DTAKERS=1
+full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
+full   walk      -DOWNERS=2 -DOPS=3
+full   walk      -DOWNERS=2 -DHARDENED -DWALKS=2
+full   walk      -DOWNERS=2 -DLARGE -DOPS=3 -DWALKS=2
+full   walk      -DOWNERS=2 -DOPS=3 -DNO_MEMBARRIER
 END
 }
 
@@ -132,6 +147,23 @@ fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
 fence     62  -DPINNERS=1 -DPREMADE
 fence     63  -DPINNERS=1 -DPREMADE
+noted     70  -DRESIZERS=1
+noted     71  -DRESIZERS=1
+noted     72  -DRESIZERS=1
+noted     73  -DRESIZERS=1
+noted     74  -DCHURN -DSHARED=1 -DOPS=4
+noted     75  -DTAKERS=1
+noted     76  -DTAKERS=1
+noted     77  -DRESIZERS=1 -DTAKERS=1 -DSHARED=1
+walk      80  -DHARDENED
+walk      81  -DHARDENED
+walk      82  -DOWNERS=2 -DLARGE
+walk      83  -DHARDENED
+walk      84  -DOWNERS=2
+walk      85  -DOWNERS=1
+walk      86  -DOWNERS=2 -DLARGE
+walk      87  -DOWNERS=2 -DLARGE
+walk      88  -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
 END
 }
 
@@ -205,8 +237,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence) ;;
-*) die "--only '$only': one of move, pin, update, cell, takeback, fence is needed" ;;
+'' | move | pin | update | cell | takeback | fence | noted | walk) ;;
+*) die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk is needed" ;;
 esac
 case $memory in
 '') if [ $form = full ]; then memory=8000; else memory=3000; fi ;;

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.pml - frees whose slots are reusable at once (free_now) beside a walk, over store buffers. A
+ * walk raises `walkers` and every cache's `held`, does one membarrier, and then looks, in a section
+ * and with the span held, at the objects that it finds by header and word. A free_now ends the word
+ * by a plain store; what it does with the slot says the form:
+ *
+ *   plain     enters its cache, notes the slot without a look at `walkers`: no slot of its bin is
+ *             taken, for the owner enters no more, and none that it gave to the heap, for no refill
+ *             takes from a span that is held
+ *   HARDENED  enters its cache, ends word and header, and overwrites the object at once, unless
+ *             it sees `walkers`: then the slot is retired
+ *   LARGE     always the long way (sn_object_reuse), as for what has no bin: ends the word, looks
+ *             at `walkers`: retired, or back to the heap. No span is held for a large object.
+ *
+ * The long way is also that of who is kept out of its cache, in any form. Where membarrier is
+ * missing (NO_MEMBARRIER), nobody takes the short way, and the long way passes a full fence before
+ * it looks. There is one slot; a note is finished with the free, or when the owner needs a slot.
+ * Not here: frees by CAS, which is a full fence; how notes are counted (noted.pml); the cache's
+ * lock alone, and takers (takeback.pml); objects that are relocated (cell.pml).
+ *
+ * Checked: while a walk looks at an object, nobody poisons or fills its slot for another.
+ *
+ * Seeded bugs: BUG_80 no membarrier; BUG_81 a free looks at walkers before it enters and ends the
+ * word; BUG_82 the long way reuses in spite of walkers, BUG_83 the short one of hardened stores;
+ * BUG_84 the span is not held; BUG_85 owners are not kept out; BUG_86 membarrier before walkers is
+ * raised; BUG_87 the walk looks outside of a section; BUG_88 without membarrier in the kernel, no
+ * fence in the long way.
+ */
+#ifndef OWNERS
+#define OWNERS 1
+#endif
+#ifndef OPS /* of each owner */
+#define OPS 2
+#endif
+#ifndef WALKS
+#define WALKS 1
+#endif
+#define THREADS (OWNERS + 1)
+
+/* The word of owner p: the number of its object, which lies in the slot, or 0. The slot's header
+ * says whose word names it, plus 1. Its contents: the number of the object that was filled in. */
+#define WORD(p)   ((p) * 3)
+#define BUSY(p)   ((p) * 3 + 1)
+#define HELD(p)   ((p) * 3 + 2)
+#define A_HEADER  (OWNERS * 3)
+#define A_DATA    (OWNERS * 3 + 1)
+#define A_WALKERS (OWNERS * 3 + 2)
+#define A_LIMBO   (OWNERS * 3 + 3) /* a store here: the slot is in limbo */
+#define ADDRESSES (OWNERS * 3 + 4)
+#define POISON    255
+
+/* Where the slot is. Ghost, but for heap and bin, whose users hold lock or cache. */
+#define USED      0
+#define NOTED     1 /* in a cache; its owner knows how */
+#define LIMBO     2
+#define IN_HEAP   3
+#define IN_BIN(p) (4 + (p))
+byte place;
+byte objects;   /* numbers given so far (ghost) */
+byte seen;      /* the object that the walk looks at (ghost) */
+bool section;   /* the walk's is open */
+bool gp;        /* limbo: the slot still waits for it */
+bool span_held; /* by the class lock */
+
+#define WROTE(at, v) if \
+    :: (at) == A_DATA -> assert(seen == 0 || seen == (v)) \
+    :: (at) == A_LIMBO -> gp = section; place = (section -> LIMBO : IN_HEAP) \
+    :: else \
+    fi
+#include "tso.inc"
+
+/* Enters with what held says in f; at 0 the cache is the owner's. */
+inline enter(f)
+{
+    store(BUSY(me), 1);
+#ifdef NO_MEMBARRIER
+    FENCED; /* sn_cache_enter_slow; try_enter goes the long way */
+#endif
+    load(HELD(me), f)
+}
+
+inline leave()
+{
+    store(BUSY(me), 0)
+}
+
+/* Between enter and leave: finishes the note of the slot, which is to be retired or not. */
+inline settle(retire)
+{
+    if
+    :: retire -> store(A_LIMBO, 1); retire = 0
+    :: else ->
+#ifdef HARDENED
+        store(A_DATA, POISON); /* the rest of it */
+#endif
+        if
+        :: place = IN_BIN(me)
+        :: atomic { FENCED -> place = IN_HEAP } /* the bin is full: by the class lock */
+        fi
+    fi
+}
+
+/* sn_object_reuse: the word has ended. */
+inline reuse(v, f)
+{
+#if defined(NO_MEMBARRIER) && !defined(BUG_88)
+    FENCED;
+#endif
+#ifndef BUG_81
+    load(A_WALKERS, v);
+#endif
+#ifdef BUG_82
+    v = 0;
+#endif
+    store(A_HEADER, 0);
+    if
+    :: v != 0 -> store(A_LIMBO, 1)
+    :: else ->
+#ifdef HARDENED
+        store(A_DATA, POISON);
+#endif
+#ifndef LARGE
+        enter(f);
+        if
+        :: f == 0 -> place = IN_BIN(me); leave()
+        :: else -> leave(); atomic { FENCED -> place = IN_HEAP }
+        fi
+#else
+        atomic { FENCED -> place = IN_HEAP }
+#endif
+    fi;
+    v = 0
+}
+
+/* free_now of the owner's object. noted: it is not finished; retire: the slot is to be retired. */
+inline free_now(v, f, noted, retire)
+{
+#ifdef BUG_81
+    load(A_WALKERS, v);
+#endif
+#if defined(LARGE) || defined(NO_MEMBARRIER)
+    f = 1;
+#else
+    enter(f);
+#endif
+    if
+    :: f == 0 ->
+        store(WORD(me), 0);
+        store(A_HEADER, 0);
+#ifdef HARDENED
+#ifndef BUG_81
+        load(A_WALKERS, v);
+#endif
+#ifdef BUG_83
+        v = 0;
+#endif
+        if
+        :: v == 0 -> store(A_DATA, POISON) /* the first bytes */
+        :: else -> v = 0; retire = 1
+        fi;
+#endif
+        place = NOTED;
+        if
+        :: true -> noted = 1
+        :: true -> settle(retire) /* no room for another note */
+        fi;
+        leave()
+    :: else ->
+#if !defined(LARGE) && !defined(NO_MEMBARRIER)
+        leave();
+#endif
+        store(WORD(me), 0);
+        reuse(v, f)
+    fi
+}
+
+/* An allocation, if the slot can be had: from the bin, after what was noted is finished, or from
+ * the heap. mine: the object's number. */
+inline alloc(mine, noted, f, retire)
+{
+#ifdef LARGE
+    f = 1;
+#else
+    enter(f);
+    if
+    :: f == 0 && noted -> settle(retire); noted = 0
+    :: else
+    fi;
+#endif
+    if
+    :: f == 0 && place == IN_BIN(me) -> d_step { place = USED; objects++; mine = objects }
+    :: else ->
+        atomic {
+            FENCED ->
+            if
+            :: place == IN_HEAP && !span_held -> place = USED; objects++; mine = objects
+            :: else
+            fi
+        }
+    fi;
+    if
+    :: mine != 0 -> store(A_HEADER, me + 1); store(WORD(me), mine)
+    :: else
+    fi;
+#ifndef LARGE
+    leave();
+#endif
+    if
+    :: mine != 0 -> store(A_DATA, mine) /* the application fills it */
+    :: else
+    fi
+}
+
+proctype owner(byte me)
+{
+    byte i, mine, v, f;
+    bool noted, retire;
+    mine = (me == 0); /* the first object */
+    do
+    :: i < OPS ->
+        i++;
+        if
+        :: mine != 0 ->
+            free_now(v, f, noted, retire);
+            mine = 0
+        :: else -> alloc(mine, noted, f, retire)
+        fi;
+        atomic { v = 0; f = 0 }
+    :: else -> break
+    od
+}
+
+/* One more, or one less, in a counter; a locked instruction. */
+inline add(at, by)
+{
+    d_step { FENCED -> memory[at] = memory[at] + by }
+}
+
+/* handle_store_each. */
+proctype walker(byte me)
+{
+    byte i, p, h;
+    do
+    :: i < WALKS ->
+        i++;
+#ifdef BUG_86
+        membarrier(p);
+#endif
+        add(A_WALKERS, 1);
+#ifndef BUG_85
+        do
+        :: p < OWNERS -> add(HELD(p), 1); p++
+        :: else -> p = 0; break
+        od;
+#endif
+#if defined(NO_MEMBARRIER) || defined(BUG_80) || defined(BUG_86)
+        FENCED;
+#else
+        membarrier(p);
+#endif
+#if !defined(LARGE) && !defined(BUG_84)
+        span_held = 1;
+#endif
+#ifndef BUG_87
+        section = 1;
+#endif
+        load(A_HEADER, h);
+        if
+        :: h != 0 ->
+            d_step { /* from here on it looks, as long as it likes */
+                load_here(WORD(h - 1), seen)
+            }
+            seen = 0
+        :: else
+        fi;
+        d_step {
+            h = 0;
+            section = 0;
+            gp = 0;
+            place = (place == LIMBO -> IN_HEAP : place)
+        }
+        span_held = 0;
+#ifndef BUG_85
+        do
+        :: p < OWNERS -> add(HELD(p), -1); p++
+        :: else -> p = 0; break
+        od;
+#endif
+        add(A_WALKERS, -1)
+    :: else -> break
+    od
+}
+
+init
+{
+    byte i;
+    atomic {
+        memory[WORD(0)] = 1;
+        memory[A_HEADER] = 1;
+        memory[A_DATA] = 1;
+        objects = 1;
+        do
+        :: i < OWNERS -> run owner(i); i++
+        :: else -> run walker(i); i = 0; break
+        od
+    }
+    d_step { /* the end: what is named is used, and holds what was filled in */
+        _nr_pr == 2 && sb_used[0] == 0 && sb_used[1] == 0 && sb_used[THREADS - 1] == 0 ->
+        assert(place != LIMBO && (place == USED) == (memory[A_HEADER] != 0));
+        do
+        :: i < OWNERS ->
+            assert(memory[WORD(i)] == 0 ||
+                   (memory[A_HEADER] == i + 1 && memory[WORD(i)] == memory[A_DATA]));
+            i++
+        :: else -> i = 0; break
+        od
+    }
+}
