@@ -3,6 +3,13 @@
  * audit.c - set-up, end, and what is compared while all workers are at rest and hold nothing:
  * every key against its object exactly, the sums against the statistics, a digest of all contents
  * around a compaction, the ladder, the invariants.
+ *
+ * Seen failing:
+ *   a walk leaves out the last slot of each span          digest; "each shows"; violation
+ *   HANDLE_UNMOVABLE ignored, by place and mover          digest
+ *   caches of one class counted with a slot too many      violation: ladder
+ *   a move's header damaged: check bits                   "reported without reason"
+ *   a clear leaves every other object                     "bytes are left"
  */
 #include "torture.h"
 
@@ -163,7 +170,8 @@ add_object(void *opaque, const struct handle_object *object)
 {
     uint64_t *digest = opaque;
     uint64_t name = object->handle ? object->handle : (uint64_t)(uintptr_t)object->cell;
-    uint64_t parts[4] = {name, object->tag, object->flags, hash(object->data, object->size)};
+    uint64_t place = object->flags & HANDLE_UNMOVABLE ? (uint64_t)(uintptr_t)object->data : 0;
+    uint64_t parts[5] = {name, object->tag, object->flags, place, hash(object->data, object->size)};
     digest[0] += hash((const unsigned char *)parts, sizeof(parts));
     digest[1]++;
     return 0;

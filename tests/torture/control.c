@@ -3,6 +3,10 @@
  * control.c - everything that is done to a store as a whole while others use it: options,
  * compaction on, off, forced and stepped, purge and reclaim, statistics, walks, limits, detach,
  * forks.
+ *
+ * Seen failing:
+ *   the table's pages not charged                         "stats: 0, committed"
+ *   max_bytes ignored                                     "as many as the limit"
  */
 #include "torture.h"
 
@@ -166,25 +170,46 @@ allocation_refused(struct worker *worker, struct heap *heap, int error)
         finding("reclaim failed");
 }
 
+/* An object of as many bytes as the store may have in all. */
+static void
+exceed(struct worker *worker, struct heap *heap, uint64_t limit)
+{
+    errno = 0;
+    handle_t handle = handle_alloc(heap->store, limit);
+    worker->counters.refused += handle == HANDLE_NULL;
+    if (handle != HANDLE_NULL || errno != ENOMEM)
+        finding("an object of %llu bytes, as many as the limit: %s", (unsigned long long)limit,
+                strerror(errno));
+    if (handle != HANDLE_NULL)
+        (void)handle_free(heap->store, handle);
+}
+
 /* For a moment there is a limit, just above, at or below what is committed. */
 void
 op_limit(struct worker *worker, struct heap *heap)
 {
     char value[32];
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    if (!stats)
+    if (!try_lock(&heap->limited))
         return;
+    struct handle_stats *stats = calloc(1, sizeof(*stats));
+    if (!stats) {
+        unlock(&heap->limited);
+        return;
+    }
     stats->struct_size = sizeof(*stats);
     handle_store_stats(heap->store, stats);
     uint64_t limit = stats->committed * (80 + roll(worker, 40)) / 100;
     free(stats);
-    snprintf(value, sizeof(value), "%llu", (unsigned long long)(limit < 4 << 20 ? 4 << 20 : limit));
+    limit = limit < 4 << 20 ? 4 << 20 : limit;
+    snprintf(value, sizeof(value), "%llu", (unsigned long long)limit);
     set(heap, "max_bytes", value);
+    exceed(worker, heap, limit);
     for (unsigned i = 0; i < 50; i++) {
         op_alloc(worker, heap);
         op_update(worker, heap);
     }
     set(heap, "max_bytes", "0");
+    unlock(&heap->limited);
 }
 
 void

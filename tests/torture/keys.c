@@ -3,6 +3,17 @@
  * keys.c - objects by handle. Readers check that a key that is present resolves, to contents that
  * are whole and not older than what was published before; writers hold the key's lock and check
  * every answer exactly. Pins and versions are kept over several operations.
+ *
+ * Seen failing:
+ *   a free makes its slot reusable at once                "freed in this section"
+ *   a free leaves the generation as it is                 "stale handle"; "free of the stale"
+ *   a move copies before the grace period                 "moved while it was being written"
+ *   ... its source is reclaimed before the one after      "a constant has changed", after 30 s
+ *   HANDLE_ZERO ignored                                   "not zero"
+ *   a move, a resize copies 8 bytes less                  "not what its only writer left"
+ *   freed slots reused although pinned                    "pinned contents are wrong"
+ *   pins ignored by the mover; no move called off         "reported without reason", unpin's
+ *   a commit that does not look which version it saw      "reported without reason", its own
  */
 #include "torture.h"
 
@@ -23,6 +34,12 @@ random_length(struct worker *worker)
     if (kind < 998)
         return STAMP_BYTES + roll(worker, 12000);
     return STAMP_BYTES + roll(worker, 150000);
+}
+
+static bool
+is_zero(const unsigned char *bytes, size_t size)
+{
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 static struct key *
@@ -73,6 +90,7 @@ op_read_constant(struct worker *worker, struct heap *heap)
     section_enter();
     const void *object = handle_deref(heap->store, heap->constants[index]);
     worker->counters.derefs++;
+    tarry(worker);
     if (!object)
         finding("constant %llx does not resolve", (unsigned long long)name);
     else if (stamp_verify(object, name, &version, &length) != STAMP_GOOD || version != 1)
@@ -158,6 +176,7 @@ op_write(struct worker *worker, struct heap *heap)
         section_enter();
         void *object = writable(worker, heap, key, name);
         linger(worker, 3);
+        tarry(worker);
         /* nobody replaces it, and no move takes effect before this section ends (G3) */
         if (object != handle_deref(heap->store, key->handle))
             finding("object %llx moved while it was being written", (unsigned long long)name);
@@ -261,6 +280,8 @@ op_alloc(struct worker *worker, struct heap *heap)
         errno = 0;
         handle_t handle = handle_alloc_object(heap->store, length, flags < 4 ? flags : 0, &object);
         error = errno;
+        if (object && flags < 4 && flags & HANDLE_ZERO && !is_zero(object, length))
+            finding("object %llx: not zero", (unsigned long long)name);
         dawdle(worker); /* live, not yet filled */
         if (handle != HANDLE_NULL) {
             stamp_fill(object, name, key_version(key) + 1, length);
@@ -279,6 +300,63 @@ op_alloc(struct worker *worker, struct heap *heap)
         allocation_refused(worker, heap, error);
 }
 
+/* In a section: objects that nobody else ever sees, of this length or (0) of any: allocated,
+ * filled, freed at once. Result: errno of a refused allocation. */
+static int
+private_objects(struct worker *worker, struct heap *heap, size_t length)
+{
+    handle_t handles[20];
+    size_t lengths[20];
+    int error = 0;
+    uint64_t version = 0;
+    unsigned n = 0, most = 1 + (unsigned)roll(worker, 20);
+    for (; n < most && !error; n++) {
+        void *object = NULL;
+        lengths[n] = length ? length : random_length(worker);
+        errno = 0;
+        handles[n] = handle_alloc_object(heap->store, lengths[n], 0, &object);
+        error = handles[n] == HANDLE_NULL ? errno : 0;
+        if (!error)
+            stamp_fill(object, n, 3, lengths[n]);
+    }
+    for (unsigned i = 0; i < (error ? n - 1 : n); i++) {
+        size_t stamped = 0;
+        const void *object = handle_deref(heap->store, handles[i]);
+        if (!object || stamp_verify(object, i, &version, &stamped) != STAMP_GOOD ||
+            stamped != lengths[i])
+            finding("a private object is not what was written");
+        if (handle_free_now(heap->store, handles[i]))
+            finding("free_now of a private object failed");
+    }
+    return error;
+}
+
+void
+op_private(struct worker *worker, struct heap *heap)
+{
+    section_enter();
+    int error = private_objects(worker, heap, 0);
+    section_leave();
+    if (error)
+        allocation_refused(worker, heap, error);
+}
+
+/* In a section: however much is allocated, what was resolved in it before its free stays as it was
+ * (G2). Result: errno of a refused allocation. */
+static int
+crowd(struct worker *worker, struct heap *heap, struct key *key, uint64_t name, const void *object)
+{
+    uint64_t version = 0;
+    size_t length = 0;
+    int error = 0;
+    if (roll(worker, 4) == 0)
+        error = private_objects(worker, heap, key->size);
+    if (object && (stamp_verify(object, name, &version, &length) != STAMP_GOOD ||
+                   version != key_version(key)))
+        stamp_finding("freed in this section, and changed", object, name, key_version(key));
+    return error;
+}
+
 /* Withdrawn first, then freed: a reader that misses it finds it withdrawn. */
 void
 op_free(struct worker *worker, struct heap *heap)
@@ -287,50 +365,24 @@ op_free(struct worker *worker, struct heap *heap)
     struct key *key = random_key(worker, heap, &name);
     if (!try_lock(&key->locked))
         return;
+    int error = 0;
     if (key_present(key)) {
         handle_t handle = key->handle;
+        section_enter();
+        const void *object = handle_deref(heap->store, handle);
         key_leave(key);
         __atomic_store_n(&key->handle, HANDLE_NULL, __ATOMIC_RELEASE);
         int result = handle_free(heap->store, handle);
         if (result)
             finding("object %llx: free: %d", (unsigned long long)name, result);
+        error = crowd(worker, heap, key, name, object);
+        section_leave();
         __atomic_store_n(&key->stale, handle, __ATOMIC_RELEASE);
         key->incarnation++;
         key_advance(key, false);
         worker->counters.frees++;
     }
     unlock(&key->locked);
-}
-
-/* Objects that nobody else ever sees: allocated, filled, freed at once. */
-void
-op_private(struct worker *worker, struct heap *heap)
-{
-    handle_t handles[20];
-    size_t lengths[20];
-    int error = 0;
-    uint64_t version = 0;
-    unsigned n = 0, most = 1 + (unsigned)roll(worker, 20);
-    section_enter();
-    for (; n < most && !error; n++) {
-        void *object = NULL;
-        lengths[n] = random_length(worker);
-        errno = 0;
-        handles[n] = handle_alloc_object(heap->store, lengths[n], 0, &object);
-        error = handles[n] == HANDLE_NULL ? errno : 0;
-        if (!error)
-            stamp_fill(object, n, 3, lengths[n]);
-    }
-    for (unsigned i = 0; i < (error ? n - 1 : n); i++) {
-        size_t length = 0;
-        const void *object = handle_deref(heap->store, handles[i]);
-        if (!object || stamp_verify(object, i, &version, &length) != STAMP_GOOD ||
-            length != lengths[i])
-            finding("a private object is not what was written");
-        if (handle_free_now(heap->store, handles[i]))
-            finding("free_now of a private object failed");
-    }
-    section_leave();
     if (error)
         allocation_refused(worker, heap, error);
 }

@@ -3,6 +3,8 @@
  * race.c - handles that everybody is after, without any lock of the application: freed, resized,
  * updated, pinned and read at once. Of the racing frees of one handle exactly one wins (G4): the
  * winner, and only the winner, takes the handle out of its place, so a second winner finds it gone.
+ *
+ * Seen failing: handle_free that ends the word by a plain store ("was freed twice").
  */
 #include "torture.h"
 

@@ -8,6 +8,11 @@
  * early, a wrong word) - name; a lost write or a stale copy - version below the published one, or
  * an age above 1; a copy that is too short or torn - body; a slot given back under a reader -
  * any.
+ *
+ * Seen failing:
+ *   limbo is reclaimed without a grace period             "contents are wrong"
+ *   deref_mut lets the move go on                         "older than what was published", "older
+ *                                                         than one grace period"
  */
 #include "torture.h"
 

@@ -27,14 +27,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORES    4
-#define KEYS      1024 /* by handle, per store */
-#define CONSTANTS 256  /* never written, only moved */
-#define RACES     64
-#define CELLS     512
-#define AGES      4
-#define HOLDS     6
-#define RING      32
+#define STORES        4
+#define KEYS          1024 /* by handle, per store */
+#define CONSTANTS     256  /* never written, only moved */
+#define RACES         64
+#define CELLS         512
+#define AGES          4
+#define HOLDS         6
+#define RING          32
+#define PRIVATE_CELLS 8
 
 /* ---- keys ---- */
 
@@ -71,7 +72,7 @@ struct heap {
     uint64_t race_ends[RACES]; /* atomic: objects that were freed there */
     struct key cells[CELLS];
     struct table *table; /* atomic */
-    unsigned char growing;
+    unsigned char growing, limited;
 };
 
 extern struct heap heaps[STORES];
@@ -124,6 +125,7 @@ struct worker {
     uint64_t random;
     struct counters counters;
     struct hold holds[HOLDS];
+    handle_cell cells[PRIVATE_CELLS]; /* empty between operations */
 };
 
 uint64_t roll(struct worker *worker, uint64_t bound);
@@ -132,6 +134,8 @@ void dawdle(struct worker *worker);
 /** Between resolving an object and using it, one time in `odds`: for about as long as a batch of
  * moves takes. This is where a grace period that was left out shows. */
 void linger(struct worker *worker, unsigned odds);
+/** Seldom, for about as long as a batch takes from mark to publication on a busy machine. */
+void tarry(struct worker *worker);
 
 __attribute__((format(printf, 1, 2))) void finding(const char *format, ...);
 uint64_t findings(void);
@@ -170,6 +174,7 @@ void op_race(struct worker *worker, struct heap *heap);
 void op_cell_read(struct worker *worker, struct heap *heap);
 void op_cell_change(struct worker *worker, struct heap *heap);
 void op_cell_pin(struct worker *worker, struct heap *heap);
+void op_cell_private(struct worker *worker, struct heap *heap);
 void op_grow(struct worker *worker, struct heap *heap);
 void op_tune(struct worker *worker, struct heap *heap);
 void op_toggle(struct worker *worker, struct heap *heap);
