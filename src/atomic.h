@@ -31,7 +31,8 @@
 /* Compilers make three instructions of an atomic load, an addition and an atomic store. */
 #define sn_owner_add(p, v) __asm__("add %1, %0" : "+m"(*(p)) : "r"((__typeof__(*(p)))(v)) : "cc")
 #else
-#define sn_owner_add(p, v) sn_store_relaxed((p), sn_load_relaxed(p) + (v))
+#define sn_owner_add(p, v)                                                                         \
+    sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
 
 static inline void

@@ -64,6 +64,21 @@ sn_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/** Sums and differences modulo 2^64, for counters that are lowered by adding the negative, or of
+ * which only the sum over threads counts. They wrap here and nowhere else
+ * (tests/integer.ignorelist). */
+static inline uint64_t
+sn_wrapping_add(uint64_t a, uint64_t b)
+{
+    return a + b;
+}
+
+static inline uint64_t
+sn_wrapping_sub(uint64_t a, uint64_t b)
+{
+    return a - b;
+}
+
 /** A difference of counters that others change meanwhile: a moment below zero counts as none. */
 static inline uint64_t
 sn_at_least_zero(uint64_t difference)

@@ -89,7 +89,7 @@ count_free(handle_store *store, uint64_t slot, size_t size)
         sn_sub_relaxed(&store->heap.large_requested, size);
         sn_sub_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
         sn_add_relaxed(&store->heap.large_frees, 1);
-        sn_cache_add(cache, &cache->requested_by_long_way, (uint64_t)0 - size);
+        sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
     }
 }
 
@@ -293,7 +293,7 @@ finish_settling(handle_store *store, struct sn_thread_cache *cache,
 {
     if (retired->head)
         sn_cache_retire_list(&store->caches, cache, retired);
-    sn_owner_add(&cache->requested, (uint64_t)0 - size);
+    sn_owner_add(&cache->requested, sn_wrapping_sub(0, size));
     sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
     sn_store_relaxed(&cache->freed_bytes, 0);
 }
@@ -333,7 +333,7 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
         return finish_freed(store, cache, freed);
     struct sn_bin *bin = sn_cache_bin(cache, class_id);
     sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
-    sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+    sn_owner_add(&bin->inflow, sn_wrapping_sub(0, 1));
     return bin->payload - sn_header_slack(left);
 }
 
@@ -350,13 +350,14 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
     size_t payload = bin->payload;
     /* No other thread writes it: hardened stores do not resize in place (G4). */
     uint64_t left = sn_load_relaxed(&data[-1]);
-    size_t size = payload - sn_header_slack(left); /* beyond payload, if that is damaged */
+    /* beyond payload, if that is damaged */
+    size_t size = sn_wrapping_sub(payload, sn_header_slack(left));
     if (sn_unlikely(!sn_header_left_names(left, freed->reference)) ||
         sn_unlikely(!sn_canary_has(store, slot, size, payload)))
         sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
     if (freed->slot & SN_FREED_RETIRE) {
         sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
-        sn_owner_add(&bin->inflow, (uint64_t)0 - 1);
+        sn_owner_add(&bin->inflow, sn_wrapping_sub(0, 1));
         return size;
     }
     sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
@@ -631,7 +632,7 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
     if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
         return -ENOENT;
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    sn_cache_add(cache, &cache->requested_by_long_way, size - before);
+    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(size, before));
     return 0;
 }
 

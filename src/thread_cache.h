@@ -340,9 +340,9 @@ sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t si
 static inline void
 sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    sn_cache_add(cache, &cache->live_by_long_way[class_id], (uint64_t)0 - 1);
+    sn_cache_add(cache, &cache->live_by_long_way[class_id], sn_wrapping_sub(0, 1));
     sn_cache_add(cache, &cache->frees_by_long_way, 1);
-    sn_cache_add(cache, &cache->requested_by_long_way, (uint64_t)0 - size);
+    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
 }
 
 /** A slot when the bin is empty or the cache held: refills where it may. 0: no memory. */
@@ -472,7 +472,7 @@ void sn_caches_after_fork_child(struct sn_caches *caches);
 static inline void
 sn_bin_set_count(struct sn_bin *bin, uint32_t count)
 {
-    sn_owner_add(&bin->inflow, (uint64_t)count - bin->count);
+    sn_owner_add(&bin->inflow, sn_wrapping_sub(count, bin->count));
     sn_store_relaxed(&bin->count, count);
 }
 
