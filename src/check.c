@@ -193,8 +193,8 @@ static void
 check_table_words(struct check *check)
 {
     uint64_t end = (uint64_t)sn_load_relaxed(&check->store->table.high) << SN_PAGE_SHIFT;
-    if (check->store->pool.has_guards)
-        sn_caches_hold(&check->store->caches);
+    if (check->store->pool.has_guards && !sn_caches_hold(&check->store->caches))
+        return;
     for (uint64_t at = 0; at < end; at += 8) {
         const uint64_t *reference = sn_table_word(&check->store->table, at);
         if (sn_word_has_object(sn_load_relaxed(reference)))

@@ -46,7 +46,7 @@ enum sn_fault_point {
     SN_FAULT_MMAP, /* a store's address range */
     SN_FAULT_MADVISE,
     SN_FAULT_THREAD,     /* pthread_create */
-    SN_FAULT_MEMBARRIER, /* as if the kernel had none: asked once, at the first create */
+    SN_FAULT_MEMBARRIER, /* as if the kernel had none, or took no registration; once per process */
     SN_FAULT_MALLOC,     /* the library's own calloc and malloc */
     SN_FAULT_PIPE,
     SN_FAULT_KEY,             /* pthread_key_create: no cache without it, asked once per process */
@@ -54,6 +54,8 @@ enum sn_fault_point {
     SN_FAULT_STATM,           /* the process's resident pages, from /proc */
     SN_FAULT_MPROTECT,        /* guards of hardened stores */
     SN_FAULT_PROCESS_MADVISE, /* as if the kernel had none: one madvise per run of pages */
+    SN_FAULT_BARRIER,         /* a running membarrier, and the slow one instead */
+    SN_FAULT_WIPE,            /* memory that a forked child finds empty: asked once per process */
     SN_FAULT_POINTS
 };
 

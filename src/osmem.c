@@ -124,6 +124,8 @@ sn_os_protect(void *address, size_t bytes, bool accessible)
 uint64_t *
 sn_os_wiped_on_fork(void)
 {
+    if (sn_fault(SN_FAULT_WIPE))
+        return NULL;
     void *page =
         mmap(NULL, SN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
@@ -256,7 +258,8 @@ membarrier_register(void)
     long have = membarrier_call(MEMBARRIER_CMD_QUERY);
     if (have < 0 || !(have & MEMBARRIER_CMD_PRIVATE_EXPEDITED))
         return;
-    bool works = membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+    bool works = !sn_fault(SN_FAULT_MEMBARRIER) &&
+                 membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
     sn_store_relaxed(&membarrier_works, works);
 }
 
@@ -268,10 +271,21 @@ sn_os_membarrier_init(void)
     return sn_load_relaxed(&membarrier_works);
 }
 
-void
+static bool
+membarrier_done(int command)
+{
+    return !sn_fault(SN_FAULT_BARRIER) && membarrier_call(command) == 0;
+}
+
+bool
 sn_os_membarrier(void)
 {
+    int saved = errno;
     sn_fence_seq_cst();
-    if (sn_load_relaxed(&membarrier_works))
-        (void)membarrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    /* The second takes milliseconds, but neither memory nor a registration. */
+    bool done = !sn_load_relaxed(&membarrier_works) ||
+                membarrier_done(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+                membarrier_done(MEMBARRIER_CMD_GLOBAL);
+    errno = saved;
+    return done;
 }

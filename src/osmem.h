@@ -60,7 +60,8 @@ int sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *ar
 /** Asks once per process whether the kernel has private expedited membarriers. */
 bool sn_os_membarrier_init(void);
 /** A full fence in every running thread of the process, as if each had executed one between two of
- * its instructions. Only after sn_os_membarrier_init() said true; else a fence here alone. */
-void sn_os_membarrier(void);
+ * its instructions. Only after sn_os_membarrier_init() said true; else a fence here alone. False:
+ * the kernel refused it (no memory; a seccomp filter set since): nothing is known of others. */
+bool sn_os_membarrier(void);
 
 #endif

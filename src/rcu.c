@@ -172,8 +172,7 @@ static uint64_t
 prepare_deep_sleep(struct sn_rcu *rcu, uint64_t due_ns)
 {
     sn_store_relaxed(&rcu->deep_sleep, 1);
-    sn_os_membarrier();
-    if (!anything_stirred(rcu))
+    if (sn_os_membarrier() && !anything_stirred(rcu))
         return due_ns;
     sn_store_relaxed(&rcu->deep_sleep, 0);
     return sn_min(due_ns, sn_os_now_ns() + SN_HOUSEKEEPING_NS);

@@ -12,14 +12,16 @@
 
 /* ---- taking back ----------------------------------------------------------------------------- */
 
-static void
+/* False: no barrier could be had. An owner may be inside whatever its phase says. */
+static bool
 hold_locked(struct sn_caches *caches)
 {
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_add_relaxed(&cache->held, 1);
     /* Every owner that runs now has either shown itself busy or will see held. */
-    sn_os_membarrier();
+    bool known = sn_os_membarrier();
     sn_hook(SN_HOOK_CACHE_TAKE, caches);
+    return known;
 }
 
 static void
@@ -48,9 +50,9 @@ sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
 {
     bool any = false;
     sn_lock(&caches->lock);
-    hold_locked(caches);
+    bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (owner_is_out(cache)) {
+        if (known && owner_is_out(cache)) {
             sn_cache_settle(caches, cache);
             sn_cache_hand_over(caches, cache);
         }
@@ -109,14 +111,20 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 {
     unsigned skipped = 0;
     bool active = false;
+    /* Of the caller's own cache it is known without a barrier: what it waits for comes all the
+     * same. */
+    const struct sn_thread_cache *mine = sn_tls_cache[caches->tls_entry];
     sn_add_relaxed(&caches->workers, 1);
     sn_lock(&caches->lock);
-    hold_locked(caches);
+    bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         if (only_idle && sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE) {
             note_use(cache);
             active = true;
-        } else if (!owner_is_out(cache)) {
+        } else if (!known && cache == mine && owner_is_out(cache)) {
+            sn_cache_empty(caches, cache);
+            sn_cache_hand_over(caches, cache);
+        } else if (!known || !owner_is_out(cache)) {
             skipped++;
         } else if (only_closed) {
             filter_closed(caches, cache);
@@ -132,13 +140,16 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     return skipped;
 }
 
-void
+bool
 sn_caches_hold(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
     sn_add_relaxed(&caches->walkers, 1);
-    hold_locked(caches);
+    bool known = hold_locked(caches);
     sn_unlock(&caches->lock);
+    if (!known)
+        sn_caches_let_go(caches);
+    return known;
 }
 
 void
@@ -189,10 +200,11 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
 {
     memset(sums, 0, sizeof(*sums));
     sn_lock(&caches->lock);
-    hold_locked(caches);
+    bool known = hold_locked(caches);
+    sums->busy += !known;
     add_one(caches, caches->spare, sums);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (owner_is_out(cache))
+        if (known && owner_is_out(cache))
             sn_cache_settle(caches, cache);
         add_one(caches, cache, sums);
     }

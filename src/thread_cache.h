@@ -14,8 +14,8 @@
  *
  * The membarrier puts a fence into each running owner, between its store to phase and its load of
  * held or before or after both: so either the taker sees the owner inside, or the owner sees held.
- * Nobody waits. The owner pays two stores of constants and a load. Without membarrier in the kernel
- * it executes a fence itself.
+ * Nobody waits. (A membarrier that fails leaves all skipped.) The owner pays two stores of
+ * constants and a load. Without membarrier in the kernel it executes a fence itself.
  *
  * Order of the fields follows who touches them: owner on every call; owner on slow paths; others.
  */
@@ -435,8 +435,9 @@ bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LIST
 unsigned
 sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
 
-/** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. */
-void sn_caches_hold(struct sn_caches *caches);
+/** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no
+ * membarrier could be had, nobody is kept out. */
+bool sn_caches_hold(struct sn_caches *caches);
 void sn_caches_let_go(struct sn_caches *caches);
 
 /** Whether any owner used its cache since the last housekeeping, or has something in limbo. */

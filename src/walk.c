@@ -114,19 +114,31 @@ walk_block(const struct walk *walk, uint32_t number)
     return result;
 }
 
-/* One walk at a time: a second one waits, and a visitor that walks is refused. */
-static bool
+static void
+leave_walk(handle_store *store)
+{
+    sn_defrag_resume(store);
+    sn_store_relaxed(&store->walker, 0);
+    sn_unlock(&store->walk_lock);
+}
+
+/* One walk at a time: a second one waits, and a visitor that walks is refused. Result: 0 or an
+ * error. */
+static int
 begin_walk(handle_store *store)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     if (sn_load_relaxed(&store->walker) == self)
-        return false;
+        return -EBUSY;
     sn_lock(&store->walk_lock);
     sn_store_relaxed(&store->walker, self);
     sn_rcu_unseen_sections += !store->rcu->sees_sections;
     sn_defrag_pause(store);
-    sn_caches_hold(&store->caches);
-    return true;
+    if (sn_caches_hold(&store->caches))
+        return 0;
+    sn_rcu_unseen_sections -= !store->rcu->sees_sections;
+    leave_walk(store);
+    return -EAGAIN;
 }
 
 static void
@@ -136,18 +148,16 @@ end_walk(handle_store *store)
     if (sn_load_relaxed(&store->walker) != (uintptr_t)pthread_self())
         return; /* the visitor forked, and this is the child: its hooks have ended the walk */
     sn_caches_let_go(&store->caches);
-    sn_defrag_resume(store);
-    sn_store_relaxed(&store->walker, 0);
-    sn_unlock(&store->walk_lock);
+    leave_walk(store);
 }
 
 int
 sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
 {
     struct walk walk = {store, visit, opaque};
-    int result = 0;
-    if (!begin_walk(store))
-        return -EBUSY;
+    int result = begin_walk(store);
+    if (result != 0)
+        return result;
     uint32_t high = sn_load_relaxed(&store->pool.high);
     for (uint32_t number = 1; number < high && result == 0; number++)
         result = walk_block(&walk, number);

@@ -936,7 +936,8 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
  *            handle_object is valid during the visit, its data until the visit returns (what else
  *            holds of addresses in sections holds here). A result other than 0 ends the walk
  *   result   0, or the visitor's
- *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor of this store
+ *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor of this store; EAGAIN: the kernel
+ *            refused a membarrier (by a seccomp filter set later, say), nothing was visited
  */
 HANDLE_API int handle_store_each(handle_store *store,
                                  int (*visit)(void *opaque, const struct handle_object *object),

@@ -7,7 +7,8 @@
  *
  *     fault_corpus_memb [--scenario GROUP] and the options of fault.c
  *
- * Seen failing: random numbers that are 0 where getrandom fails (two stores with one generation).
+ * Seen failing: random numbers that are 0 where getrandom fails (two stores with one generation); an
+ * allocation that is told EAGAIN for ever, its own limbo kept back by a refused membarrier.
  */
 #include "fault.h"
 
@@ -28,7 +29,7 @@
     }
 GROUPS(RUN)
 
-#define UNSEEN (1u << SN_FAULT_MEMBARRIER | 1u << SN_FAULT_RANDOM)
+#define UNSEEN (1u << SN_FAULT_MEMBARRIER | 1u << SN_FAULT_RANDOM | 1u << SN_FAULT_WIPE)
 
 int
 main(int argc, char **argv)

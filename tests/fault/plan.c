@@ -14,6 +14,8 @@ const char *const fault_point_names[SN_FAULT_POINTS] = {
     [SN_FAULT_STATM] = "statm",
     [SN_FAULT_MPROTECT] = "mprotect",
     [SN_FAULT_PROCESS_MADVISE] = "process_madvise",
+    [SN_FAULT_BARRIER] = "barrier",
+    [SN_FAULT_WIPE] = "wipe",
 };
 
 static struct plan current;
@@ -80,6 +82,7 @@ plan_excuses(int error)
     case SN_FAULT_MALLOC:
         return error == ENOMEM;
     case SN_FAULT_THREAD:
+    case SN_FAULT_BARRIER:
         return error == EAGAIN;
     default:
         return false;
