@@ -45,6 +45,14 @@ owner_is_out(const struct sn_thread_cache *cache)
     return false;
 }
 
+/* Whether a held cache is the caller's to work on. Without a barrier that is known of its own only:
+ * what it waits for comes all the same, and what it has noted counts. */
+static bool
+is_takers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
+{
+    return (known || cache == sn_tls_cache[caches->tls_entry]) && owner_is_out(cache);
+}
+
 bool
 sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
 {
@@ -52,7 +60,7 @@ sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
     sn_lock(&caches->lock);
     bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (known && owner_is_out(cache)) {
+        if (is_takers(caches, cache, known)) {
             sn_cache_settle(caches, cache);
             sn_cache_hand_over(caches, cache);
         }
@@ -111,9 +119,6 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 {
     unsigned skipped = 0;
     bool active = false;
-    /* Of the caller's own cache it is known without a barrier: what it waits for comes all the
-     * same. */
-    const struct sn_thread_cache *mine = sn_tls_cache[caches->tls_entry];
     sn_add_relaxed(&caches->workers, 1);
     sn_lock(&caches->lock);
     bool known = hold_locked(caches);
@@ -121,15 +126,14 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
         if (only_idle && sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE) {
             note_use(cache);
             active = true;
-        } else if (!known && cache == mine && owner_is_out(cache)) {
-            sn_cache_empty(caches, cache);
-            sn_cache_hand_over(caches, cache);
-        } else if (!known || !owner_is_out(cache)) {
+        } else if (!is_takers(caches, cache, known)) {
             skipped++;
         } else if (only_closed) {
             filter_closed(caches, cache);
         } else {
             sn_cache_empty(caches, cache);
+            if (!known)
+                sn_cache_hand_over(caches, cache); /* the grace-period thread can not take it */
         }
     }
     let_go_locked(caches);
@@ -204,7 +208,7 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sums->busy += !known;
     add_one(caches, caches->spare, sums);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (known && owner_is_out(cache))
+        if (is_takers(caches, cache, known))
             sn_cache_settle(caches, cache);
         add_one(caches, cache, sums);
     }

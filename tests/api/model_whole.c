@@ -91,7 +91,8 @@ model_op_whole_store(struct model *model, unsigned key)
         model_check(model,
                     model_worked(model, handle_store_check(model->store, print_violation, NULL)));
     if (key % 8 == 1)
-        model_check(model, handle_store_each(model->store, count_object, sums) == 0);
+        model_check(model,
+                    model_worked(model, handle_store_each(model->store, count_object, sums)));
     if (model->alone) {
         /* versions under way are in both counts or in none */
         size_t under_way = stats->objects == model_live_objects(model) ? 0 : 1;

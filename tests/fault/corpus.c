@@ -7,8 +7,8 @@
  *
  *     fault_corpus_memb [--scenario GROUP] and the options of fault.c
  *
- * Seen failing: random numbers that are 0 where getrandom fails (two stores with one generation); an
- * allocation that is told EAGAIN for ever, its own limbo kept back by a refused membarrier.
+ * Seen failing: random numbers that are 0 where getrandom fails (two stores with one generation);
+ * an allocation that is told EAGAIN for ever, its own limbo kept back by a refused membarrier.
  */
 #include "fault.h"
 
