@@ -34,6 +34,7 @@
 #define sn_owner_add(p, v)                                                                         \
     sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
+#define sn_owner_sub(p, v) sn_owner_add((p), sn_wrapping_sub(0, (v)))
 
 static inline void
 sn_cpu_relax(void)

@@ -111,7 +111,7 @@ provide_locked(struct sn_table *table)
     if (table->empty) {
         uint32_t number = table->empty - 1;
         remove_locked(table, &table->empty, number);
-        sn_owner_add(&table->empty_pages, sn_wrapping_sub(0, 1));
+        sn_owner_sub(&table->empty_pages, 1);
         table->page[number].state = SN_PAGE_IN_USE;
         enlist_locked(table, number);
         return true;
@@ -196,7 +196,7 @@ sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count)
     sn_lock(&table->lock);
     for (uint32_t i = 0; i < count; i++)
         put_one_locked(table, at[i]);
-    sn_owner_add(&table->used_entries, sn_wrapping_sub(0, count));
+    sn_owner_sub(&table->used_entries, count);
     sn_unlock(&table->lock);
 }
 
@@ -237,8 +237,8 @@ release_one_locked(struct sn_table *table)
     page->state = SN_PAGE_FRESH;
     page->free_head = 0;
     push_locked(table, &table->fresh, number);
-    sn_owner_add(&table->empty_pages, sn_wrapping_sub(0, 1));
-    sn_owner_add(&table->committed_bytes, sn_wrapping_sub(0, SN_PAGE_BYTES));
+    sn_owner_sub(&table->empty_pages, 1);
+    sn_owner_sub(&table->committed_bytes, SN_PAGE_BYTES);
     sn_owner_add(&table->released_bytes, SN_PAGE_BYTES);
     return true;
 }

@@ -55,7 +55,7 @@ list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
         pool->spans[span->prev].next = span->next;
     else
         hc->list[kind_of(span)][span->list] = span->next;
-    sn_owner_add(&hc->spans_in[kind_of(span)][span->list], sn_wrapping_sub(0, 1));
+    sn_owner_sub(&hc->spans_in[kind_of(span)][span->list], 1);
 }
 
 /* After its free slots have changed. */
@@ -192,7 +192,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
 static void
 release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
-    sn_owner_add(&hc->spans[kind_of(span)], sn_wrapping_sub(0, 1));
+    sn_owner_sub(&hc->spans[kind_of(span)], 1);
     uint32_t *pins = sn_load_relaxed(&span->pins);
     if (pins) {
         sn_store_relaxed(&span->pins, NULL);
@@ -390,7 +390,7 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
                 prefetch_span(heap->pool, sn_block_of(slots[i + AHEAD]));
             clear_slot_locked(heap, span, slots[i++]);
         } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
-        sn_owner_add(&hc->used[kind_of(span)], sn_wrapping_sub(0, i - begin));
+        sn_owner_sub(&hc->used[kind_of(span)], i - begin);
         settle_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
@@ -411,7 +411,7 @@ sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
         format_bits(heap->pool, number, c);
         span->free = c->slots;
         span->hint = 0;
-        sn_owner_add(&hc->used[kind_of(span)], sn_wrapping_sub(0, count));
+        sn_owner_sub(&hc->used[kind_of(span)], count);
     }
     sn_unlock(&hc->lock);
     if (all)

@@ -293,7 +293,7 @@ finish_settling(handle_store *store, struct sn_thread_cache *cache,
 {
     if (retired->head)
         sn_cache_retire_list(&store->caches, cache, retired);
-    sn_owner_add(&cache->requested, sn_wrapping_sub(0, size));
+    sn_owner_sub(&cache->requested, size);
     sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
     sn_store_relaxed(&cache->freed_bytes, 0);
 }
@@ -333,7 +333,7 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
         return finish_freed(store, cache, freed);
     struct sn_bin *bin = sn_cache_bin(cache, class_id);
     sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
-    sn_owner_add(&bin->inflow, sn_wrapping_sub(0, 1));
+    sn_owner_sub(&bin->inflow, 1);
     return bin->payload - sn_header_slack(left);
 }
 
@@ -357,7 +357,7 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
         sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
     if (freed->slot & SN_FREED_RETIRE) {
         sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
-        sn_owner_add(&bin->inflow, sn_wrapping_sub(0, 1));
+        sn_owner_sub(&bin->inflow, 1);
         return size;
     }
     sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
@@ -603,7 +603,7 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         /* Acquire: pairs with the release in end_header; a clear header shows that R has
          * changed. */
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (!sn_header_is_clear(header) && sn_header_is_sound(store->secret, header, slot)) {
+        if (sn_header_has_object(store->secret, header, slot)) {
             /* It names R, or, just being relocated, the other cell of R's object. */
             *size = sn_object_size(store, slot, header);
             if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
@@ -696,7 +696,7 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return result;
             continue; /* lost to another resize or commit, not to a free */
         }
-        if (!sn_header_is_clear(header) && sn_header_is_sound(store->secret, header, slot)) {
+        if (sn_header_has_object(store->secret, header, slot)) {
             if (sn_load_acquire(reference) == word)
                 return -ENOENT; /* just being relocated: the object has the other cell's name */
             continue;

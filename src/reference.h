@@ -217,6 +217,13 @@ sn_header_is_clear(uint64_t header)
     return (header & SN_HEADER_CHECK) == 0 || header >> 32 == 0;
 }
 
+/** Whether a header names an object, by all that it shows itself. */
+static inline bool
+sn_header_has_object(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    return !sn_header_is_clear(header) && sn_header_is_sound(secret, header, offset);
+}
+
 /**
  * Ends the object of a header without reading it: a free need not wait for the line to come from
  * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent. What it overwrites

@@ -470,7 +470,7 @@ sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache, un
     bool has_bin = sn_load_relaxed(&caches->heap->pool->bin_class[sn_block_of(slot)]) == class_id;
     if (has_bin && put_in_bin(caches, cache, class_id, slot))
         return;
-    sn_owner_add(&bin->inflow, sn_wrapping_sub(0, 1));
+    sn_owner_sub(&bin->inflow, 1);
     sn_heap_put(caches->heap, class_id, &slot, 1);
 }
 
@@ -478,7 +478,7 @@ void
 sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
                        uint64_t slot)
 {
-    sn_owner_add(&cache->bin[class_id].inflow, sn_wrapping_sub(0, 1));
+    sn_owner_sub(&cache->bin[class_id].inflow, 1);
     sn_cache_retire(caches, cache, true, slot, caches->heap->classes->of[class_id].slot_bytes);
 }
 

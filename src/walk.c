@@ -19,7 +19,7 @@ find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, str
     for (;;) {
         /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
         uint64_t header = sn_load_acquire(header_word);
-        if (sn_header_is_clear(header) || !sn_header_is_sound(store->secret, header, slot))
+        if (!sn_header_has_object(store->secret, header, slot))
             return false;
         uint64_t *reference = sn_header_reference(header);
         sn_hook(SN_HOOK_WALK_HEADER, reference);

@@ -89,14 +89,11 @@ struct sums {
 static void
 expect(struct sums *sums, const void *object, uint64_t name, const struct key *key, size_t size)
 {
-    uint64_t version = 0;
-    size_t length = 0;
     if ((object != NULL) != key_present(key))
         finding("audit: %" PRIx64 " is%s there", name, object ? "" : " not");
     if (!object)
         return;
-    if (stamp_verify(object, name, &version, &length) != STAMP_GOOD ||
-        version != key_version(key) || length != key->length)
+    if (!stamp_is(object, name, key_version(key), key->length))
         stamp_finding("audit: contents", object, name, key_version(key));
     if (size != key->size)
         finding("audit: %" PRIx64 " has %zu bytes instead of %zu", name, size, key->size);

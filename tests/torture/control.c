@@ -189,11 +189,9 @@ void
 op_limit(struct worker *worker, struct heap *heap)
 {
     char value[32];
-    if (!try_lock(&heap->limited))
-        return;
     struct handle_stats *stats = calloc(1, sizeof(*stats));
-    if (!stats) {
-        unlock(&heap->limited);
+    if (!stats || !try_lock(&heap->limited)) {
+        free(stats);
         return;
     }
     stats->struct_size = sizeof(*stats);

@@ -148,16 +148,13 @@ op_stale(struct worker *worker, struct heap *heap)
 static void *
 writable(struct worker *worker, struct heap *heap, struct key *key, uint64_t name)
 {
-    uint64_t version = 0;
-    size_t length = 0;
     void *object = handle_deref_mut(heap->store, key->handle);
     if (!object) {
         finding("object %llx: deref_mut of a live handle gives nothing", (unsigned long long)name);
         return NULL;
     }
     worker->counters.derefs++;
-    enum verdict verdict = stamp_verify(object, name, &version, &length);
-    if (verdict != STAMP_GOOD || version != key_version(key) || length != key->length)
+    if (!stamp_is(object, name, key_version(key), key->length))
         stamp_finding("not what its only writer left", object, name, key_version(key));
     if (handle_size(heap->store, key->handle) != key->size)
         finding("object %llx: size %zu instead of %zu", (unsigned long long)name,
@@ -308,7 +305,6 @@ private_objects(struct worker *worker, struct heap *heap, size_t length)
     handle_t handles[20];
     size_t lengths[20];
     int error = 0;
-    uint64_t version = 0;
     unsigned n = 0, most = 1 + (unsigned)roll(worker, 20);
     for (; n < most && !error; n++) {
         void *object = NULL;
@@ -320,10 +316,8 @@ private_objects(struct worker *worker, struct heap *heap, size_t length)
             stamp_fill(object, n, 3, lengths[n]);
     }
     for (unsigned i = 0; i < (error ? n - 1 : n); i++) {
-        size_t stamped = 0;
         const void *object = handle_deref(heap->store, handles[i]);
-        if (!object || stamp_verify(object, i, &version, &stamped) != STAMP_GOOD ||
-            stamped != lengths[i])
+        if (!object || !stamp_is(object, i, 3, lengths[i]))
             finding("a private object is not what was written");
         if (handle_free_now(heap->store, handles[i]))
             finding("free_now of a private object failed");
@@ -346,13 +340,10 @@ op_private(struct worker *worker, struct heap *heap)
 static int
 crowd(struct worker *worker, struct heap *heap, struct key *key, uint64_t name, const void *object)
 {
-    uint64_t version = 0;
-    size_t length = 0;
     int error = 0;
     if (roll(worker, 4) == 0)
         error = private_objects(worker, heap, key->size);
-    if (object && (stamp_verify(object, name, &version, &length) != STAMP_GOOD ||
-                   version != key_version(key)))
+    if (object && !stamp_is(object, name, key_version(key), key->length))
         stamp_finding("freed in this section, and changed", object, name, key_version(key));
     return error;
 }

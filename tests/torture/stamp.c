@@ -130,6 +130,15 @@ stamp_verify(const void *object, uint64_t name, uint64_t *version, size_t *lengt
     return good ? STAMP_GOOD : STAMP_BAD;
 }
 
+bool
+stamp_is(const void *object, uint64_t name, uint64_t version, size_t length)
+{
+    uint64_t seen = 0;
+    size_t stamped = 0;
+    return stamp_verify(object, name, &seen, &stamped) == STAMP_GOOD && seen == version &&
+           stamped == length;
+}
+
 void
 stamp_finding(const char *what, const void *object, uint64_t name, uint64_t expected)
 {

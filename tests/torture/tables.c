@@ -128,16 +128,14 @@ cell_update(struct worker *worker, struct heap *heap, struct key *key, unsigned 
 static int
 cell_write(struct worker *worker, struct heap *heap, struct key *key, unsigned index)
 {
-    uint64_t name = object_name(heap, KIND_CELL, index), version = 0;
+    uint64_t name = object_name(heap, KIND_CELL, index);
     handle_cell *cell = &key->table->cells[index];
-    size_t length = 0;
     void *object = handle_cell_deref_mut(heap->store, cell);
     if (!object) {
         finding("cell %u: deref_mut of a full cell gives nothing", index);
         return 0;
     }
-    enum verdict verdict = stamp_verify(object, name, &version, &length);
-    if (verdict != STAMP_GOOD || version != key_version(key) || length != key->length)
+    if (!stamp_is(object, name, key_version(key), key->length))
         stamp_finding("not what its only writer left", object, name, key_version(key));
     if (handle_cell_size(heap->store, cell) != key->size)
         finding("cell %u: size %zu instead of %zu", index, handle_cell_size(heap->store, cell),
@@ -220,8 +218,7 @@ op_cell_pin(struct worker *worker, struct heap *heap)
 void
 op_cell_private(struct worker *worker, struct heap *heap)
 {
-    size_t lengths[PRIVATE_CELLS], length = 0;
-    uint64_t version = 0;
+    size_t lengths[PRIVATE_CELLS];
     int error = 0;
     section_enter();
     for (unsigned i = 0; i < PRIVATE_CELLS; i++) {
@@ -239,8 +236,7 @@ op_cell_private(struct worker *worker, struct heap *heap)
         handle_cell *cell = &worker->cells[i];
         section_enter();
         const void *object = handle_cell_deref(heap->store, cell);
-        if (object && (stamp_verify(object, i, &version, &length) != STAMP_GOOD || version != 4 ||
-                       length != lengths[i]))
+        if (object && !stamp_is(object, i, 4, lengths[i]))
             stamp_finding("a private object is not what was written", object, i, 4);
         int result = handle_cell_free_now(heap->store, cell);
         if (result != (object ? 0 : -ENOENT) || handle_cell_deref(heap->store, cell))

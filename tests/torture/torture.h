@@ -209,6 +209,8 @@ void stamp_fill(void *object, uint64_t name, uint64_t version, size_t length);
 void stamp_rewrite(void *object, uint64_t name, uint64_t version, size_t length);
 /** Verifies what the object says of itself; *version, *length as stamped when GOOD. */
 enum verdict stamp_verify(const void *object, uint64_t name, uint64_t *version, size_t *length);
+/** Whether it is whole and exactly this, where nobody writes it meanwhile. */
+bool stamp_is(const void *object, uint64_t name, uint64_t version, size_t length);
 /** A finding that shows the object's stamp. */
 void stamp_finding(const char *what, const void *object, uint64_t name, uint64_t expected);
 /** Verifies an object that `state` said was there before it was resolved; notes its age. In the
