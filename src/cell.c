@@ -339,11 +339,15 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
      * written into the object comes before it. */
     sn_store_release(&to->word, word);
     sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, slot));
-    /* Release: whoever finds `to` in the header finds it filled. */
+    /* Release: whoever finds `from` empty because of this finds `to` filled. */
+    sn_store_release(&from->word, sn_word_as_going(word));
+    sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, slot));
+    /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
+     * section after that finds the object by `from` no more (G3). */
     sn_store_release(header_word,
                      sn_header_make(store->secret, &to->word, sn_header_slack(header), slot));
     sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
-    /* Release: whoever finds `from` empty because of this finds `to` filled, and in the header. */
+    /* Release: a walk that finds `from` empty because of this finds `to` in the header. */
     sn_store_release(&from->word, 0);
     return 0;
 }

@@ -26,8 +26,9 @@ enum sn_hook_point {
     SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
     SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
     SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
-    SN_HOOK_RELOCATE_TO,    /* relocate: between `to` and the header */
-    SN_HOOK_RELOCATE,       /* relocate: between the header and `from` */
+    SN_HOOK_RELOCATE_TO,    /* relocate: `to` is filled, `from` still is */
+    SN_HOOK_RELOCATE_GOING, /* relocate: `from` is GOING, the header names it */
+    SN_HOOK_RELOCATE,       /* relocate: the header names `to`, `from` is not yet empty */
     SN_HOOK_CACHE_BUSY,     /* thread cache: owner is busy, before it looks for the taker's flag */
     SN_HOOK_CACHE_ENTERED,  /* a hardened store's short way: it has looked, and uses the cache */
     SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */

@@ -9,8 +9,9 @@
  *                       generation/tag  object's arena offset  U  state     one mask gives the
  *                       offset
  *
- *   state 00 FREE (table: next generation, link)   01 LIVE   11 MOVING   10 not used
- *   U: the object is HANDLE_UNMOVABLE. Bit 0 says: names an object.
+ *   state 00 FREE (table: next generation, link)   01 LIVE   11 MOVING   10 GOING
+ *   U: the object is HANDLE_UNMOVABLE. Bit 0 says: names an object. GOING: a cell that relocate is
+ *   emptying, empty to all but walks; the rest is as it was.
  *
  *   header word         63                         20 19        8 7    0
  *                       address of R / 8              slack         check
@@ -26,7 +27,9 @@
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
  *   LIVE        the mover, step 1                          MOVING CAS
  *               free; resize, update commit                FREE, LIVE elsewhere   CAS (G4)
- *               free_now, cell free; relocate, set_tag     FREE, LIVE             see G4, G7
+ *               free_now, cell free; set_tag               FREE, LIVE             see G4, G7
+ *               relocate (of `from`)                       GOING  plain store, over a mark too (G6)
+ *   GOING       relocate (of `from`)                       FREE   plain store
  *   MOVING      the mover, step 5                          LIVE at D  CAS
  *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
  *               free; resize, update commit                as from LIVE, always CAS
@@ -57,8 +60,8 @@
  *      deref_mut. Headers are not covered: whoever reads a size checks that the header still names
  *      R, else loads R again (FREE or another generation: -ENOENT or 0).
  * G3.  A writer never waits: finding MOVING it CASes to LIVE and goes on. No write is lost to a
- *      move. resize and update replace the object: the caller serialises them with deref_mut and
- *      pin_mut of the same object.
+ *      move, by whichever cell the object was found. resize and update replace the object: the
+ *      caller serialises them with deref_mut and pin_mut of the same object.
  * G4.  handle_free ends LIVE or MOVING by one CAS; exactly one caller wins and retires the slot
  *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
  *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
@@ -82,13 +85,16 @@
  *      looked at again after the grace period, before the slot is reclaimed. update_begin
  *      pins the version it saw until commit or abort, so a mere move is never a conflict.
  * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
- *      `to`, header, `from`: the header always names a cell that names the slot, and who follows
- *      it finds no object only if the cell has changed in between: read the header again. A mark
- *      of `from` meanwhile is dropped in step 3. Emptying a cell (free, relocate's `from`) changes
- *      the slot's header before the call returns; its memory stays readable and is written only as
- *      a cell for a grace period after that, and after the commit or abort of any update on it.
- *      So: free the cell at unlinking, then call_rcu the structure around it. Cells are not copied
- *      by memcpy and do not lie inside an object of this store.
+ *      `to` LIVE, `from` GOING, the header, `from` FREE: the header always names a cell that names
+ *      the slot, LIVE, MOVING or GOING, and who follows it finds another only if the cell has
+ *      changed in between: read the header again. A mark of `from` meanwhile is dropped in step 3.
+ *      `to` is marked only after `from` was GOING, so that step 2 waits for every writer who found
+ *      the object by `from` (G3). Nobody else changes a GOING cell: its writers are serialised.
+ *      Emptying a cell (free, relocate's `from`) changes the slot's header before the call returns;
+ *      its memory stays readable and is written only as a cell for a grace period after that, and
+ *      after the commit or abort of any update on it. So: free the cell at unlinking, then call_rcu
+ *      the structure around it. Cells are not copied by memcpy and do not lie inside an object of
+ *      this store.
  * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
  *      writer and leaves LIVE.
  * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
@@ -110,6 +116,7 @@
 
 #define SN_WORD_FREE      UINT64_C(0)
 #define SN_WORD_LIVE      UINT64_C(1)
+#define SN_WORD_GOING     UINT64_C(2)
 #define SN_WORD_MOVING    UINT64_C(3)
 #define SN_WORD_STATE     UINT64_C(3)
 #define SN_WORD_UNMOVABLE UINT64_C(4)
@@ -144,6 +151,20 @@ static inline bool
 sn_word_is_moving(uint64_t word)
 {
     return (word & SN_WORD_STATE) == SN_WORD_MOVING;
+}
+
+/** Whether a word names a slot: that of an object, or of one that has just gone to another cell. */
+static inline bool
+sn_word_names_slot(uint64_t word, uint64_t offset)
+{
+    return (word & SN_WORD_STATE) != SN_WORD_FREE && sn_word_offset(word) == offset;
+}
+
+/** The same word without its object, which another cell names by now (G6). */
+static inline uint64_t
+sn_word_as_going(uint64_t word)
+{
+    return (word & ~SN_WORD_STATE) | SN_WORD_GOING;
 }
 
 /** The same word with the move called off. */

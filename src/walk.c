@@ -9,9 +9,9 @@
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
 /* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
- * follow a header to its word. One that is just being relocated is found by looking again, until
- * neither header nor word have changed (G6); only one that goes there and back between the same two
- * accesses, twice, is missed. */
+ * follow a header to its word. One that is just being relocated is found by the cell it leaves, or
+ * by looking again, until neither header nor word have changed (G6); only one that goes there and
+ * back between the same two accesses, twice, is missed. */
 static bool
 find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
@@ -26,7 +26,7 @@ find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, str
         /* Acquire: orders the object's contents before the visitor's reads, and the header of an
          * object that was relocated away before the next look. */
         uint64_t word = sn_load_acquire(reference);
-        if (sn_word_has_object(word) && sn_word_offset(word) == slot) {
+        if (sn_word_names_slot(word, slot)) {
             *found = (struct sn_found){reference, word, slot, header};
             return true;
         }

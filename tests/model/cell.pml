@@ -3,8 +3,10 @@
  * cell.pml - objects named by two cells in the application's memory, which is given back a grace
  * period after it may be (G6). One process holds the lock that serialises the cells' writers and
  * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
- * unlink, give the cell's memory back. Readers and pinners find a cell while it is linked. A
- * walker follows headers under the mover's lock, as handle_store_each and _check do.
+ * unlink, give the cell's memory back. Readers, pinners and writers of objects (deref_mut, which is
+ * no writer of the cell) find a cell while it is linked; updates and writes of one object are
+ * serialised by a mutex of the application. A walker follows headers under the mover's lock, as
+ * handle_store_each and _check do.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
  * a walker finds what is live throughout its look;
@@ -16,7 +18,8 @@
  * BUG_44 free stores after loading MOVING; BUG_45 the header of a pinned slot is cleared only by
  * its last unpin; BUG_46 a failed commit clears the header in a later section; BUG_47 cell memory
  * goes without a grace period; BUG_48 relocate writes the header before `to`; BUG_49 a walker looks
- * only once.
+ * only once; BUG_90 `from` stays LIVE until relocate empties it; BUG_91 it is GOING only after the
+ * header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty.
  */
 #ifndef OPS
 #define OPS 2
@@ -30,6 +33,9 @@
 #ifndef WALKERS
 #define WALKERS 0
 #endif
+#ifndef WRITERS
+#define WRITERS 0
+#endif
 #ifndef SLOTS
 #define SLOTS 3
 #endif
@@ -41,7 +47,8 @@ byte R[CELLS];
 byte mem[CELLS]; /* the memory a cell lies in */
 byte gpc[CELLS]; /* call_rcu: the sections it still waits for */
 
-#define MATCH(w, gen) (STATE(w) != FREE)
+#define HAS_OBJECT(w) (STATE(w) == LIVE || STATE(w) == MOVING)
+#define MATCH(w, gen) HAS_OBJECT(w)
 #define TOUCH(r)      assert(mem[r] != GIVEN_BACK)
 #define LEFT          cells_wait(ME)
 
@@ -65,18 +72,41 @@ bool linked[CELLS];  /* readers find it */
 byte tag[CELLS];     /* as the application set it (ghost) */
 byte content[CELLS]; /* of the object, as the application wrote it (ghost) */
 byte lookers;        /* sections of those who look cells up */
+bool mutex;          /* the application's: one writes objects, or has an update under way */
 
-/* The word of cell c for changing what it names, or the header: LIVE until the section ends. */
+/* The word of cell c for changing what it names, or the header: LIVE until the section ends, unless
+ * there is no object. */
 inline make_live(c, w, ok)
 {
     load(c, w);
     do
-    :: STATE(w) == LIVE -> break
-    :: else -> /* MOVING: only the mover and those who call it off change it */
+    :: STATE(w) != MOVING -> break
+    :: else -> /* only the mover and those who call it off change it */
         cas(c, w, WITH(w, LIVE), ok);
         load(c, w)
     od;
     ok = 0
+}
+
+/* Writes a bit into an object at a slot; the application knows what each cell's object holds. */
+inline write(slot, object, bits)
+{
+    d_step {
+        READABLE(slot, object);
+        data[slot] = data[slot] | (bits);
+        x_ = 0;
+        do
+        :: x_ < CELLS ->
+            if
+            :: HAS_OBJECT(R[x_]) && owner[SLOT(R[x_])] == object ->
+                content[x_] = content[x_] | (bits)
+            :: else
+            fi;
+            x_++
+        :: else -> break
+        od;
+        x_ = 0
+    }
 }
 
 /* Empties cell c: ok if the word was LIVE, and the slot reusable at once if nobody can see it. */
@@ -145,10 +175,19 @@ inline relocate(from, to, w, s, ok)
     s = SLOT(w);
 #ifdef BUG_48
     hdr[s] = HEADER(to, 0);
+#endif
     d_step { R[to] = WORD(GEN(w), LIVE, s); tag[to] = tag[from]; content[to] = content[from] }
-#else
-    d_step { R[to] = WORD(GEN(w), LIVE, s); tag[to] = tag[from]; content[to] = content[from] }
+#if !defined(BUG_90) && !defined(BUG_91) && !defined(BUG_92)
+    R[from] = WITH(w, GOING);
+#endif
+#ifdef BUG_92
+    R[from] = 0;
+#endif
+#ifndef BUG_48
     hdr[s] = HEADER(to, 0);
+#endif
+#ifdef BUG_91
+    R[from] = WITH(w, GOING);
 #endif
     d_step { R[from] = 0; tag[from] = 0; content[from] = 0 }
 }
@@ -181,12 +220,9 @@ proctype holder()
         :: mem[c] == ALIVE && STATE(R[c]) != FREE -> set_tag(c, w, ok)
         :: mem[c] == ALIVE && STATE(R[c]) != FREE ->
             make_live(c, w, ok);
-            d_step { /* at any time later in the section */
-                READABLE(SLOT(w), owner[SLOT(w)]);
-                assert(SLOT(R[c]) == SLOT(w));
-                data[SLOT(w)] = data[SLOT(w)] | (1 << n);
-                content[c] = content[c] | (1 << n)
-            }
+            s = owner[SLOT(w)];
+            d_step { assert(SLOT(R[c]) == SLOT(w)) } /* at any time later in the section */
+            write(SLOT(w), s, 1 << n)
         :: mem[c] == ALIVE && STATE(R[c]) != FREE &&
            mem[1 - c] == ALIVE && STATE(R[1 - c]) == FREE ->
             relocate(c, 1 - c, w, s, ok)
@@ -229,12 +265,14 @@ proctype holder()
                 d_step { data[s] = 1; content[c] = 1 }
             :: else
             fi
-        :: mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 -> /* update_begin */
+        :: atomic {
+            mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 && !mutex -> mutex = 1
+            } /* update_begin */
             pin(c, 0, 0, w, us, uo, ok);
             take_slot(uv, uo);
             uc = c;
             if
-            :: uv == NONE -> unpin(us, uo, ok); uo = 0
+            :: uv == NONE -> unpin(us, uo, ok); uo = 0; mutex = 0
             :: else
             fi
         :: uo != 0 -> /* update_commit */
@@ -272,11 +310,11 @@ proctype holder()
                 release(uv, uo)
             fi;
             unpin(us, uo, ok);
-            uo = 0
+            uo = 0; mutex = 0
         :: uo != 0 -> /* update_abort */
             release(uv, uo);
             unpin(us, uo, ok);
-            uo = 0
+            uo = 0; mutex = 0
         :: mem[c] == ALIVE && linked[c] -> linked[c] = 0
         :: mem[c] == ALIVE && STATE(R[c]) == FREE && !linked[c] && DONE_WITH(c) ->
             give_back(c)
@@ -293,7 +331,7 @@ proctype holder()
     :: else -> break
     od;
     if /* as destroy asks for */
-    :: uo != 0 -> release(uv, uo); unpin(us, uo, ok)
+    :: uo != 0 -> release(uv, uo); unpin(us, uo, ok); mutex = 0
     :: else
     fi
 }
@@ -313,7 +351,7 @@ proctype reader()
     :: linked[c] ->
         d_step { TOUCH(c); w = R[c]; want = content[c]; o = owner[SLOT(w)] }
         if
-        :: STATE(w) != FREE ->
+        :: HAS_OBJECT(w) ->
             d_step {
                 READABLE(SLOT(w), o);
                 assert((data[SLOT(w)] & want) == want)
@@ -323,6 +361,31 @@ proctype reader()
     :: else
     fi;
     d_step { lookers--; section_leave() }
+}
+
+/* cell_deref_mut by whichever cell, and a write at any time later in the section. */
+proctype writer()
+{
+    byte c, w, o;
+    bool ok;
+    atomic {
+        !mutex -> mutex = 1;
+        if
+        :: c = 0
+        :: c = 1
+        fi
+    }
+    d_step { section_enter(); lookers++ }
+    if
+    :: linked[c] ->
+        make_live(c, w, ok);
+        if
+        :: HAS_OBJECT(w) -> o = owner[SLOT(w)]; write(SLOT(w), o, 128)
+        :: else
+        fi
+    :: else
+    fi;
+    d_step { lookers--; mutex = 0; section_leave() }
 }
 
 proctype pinner()
@@ -351,8 +414,14 @@ proctype pinner()
 }
 
 /* Whether slot s has an object that a cell names. */
-#define NAMES(c, s) (mem[c] == ALIVE && STATE(R[c]) != FREE && SLOT(R[c]) == s)
-#define LIVES(s)    (NAMES(0, s) || NAMES(1, s))
+#define NAMES_SLOT(c, s) (mem[c] == ALIVE && HAS_OBJECT(R[c]) && SLOT(R[c]) == s)
+#define LIVES(s)    (NAMES_SLOT(0, s) || NAMES_SLOT(1, s))
+
+#ifdef BUG_93
+#define FOUND(w) HAS_OBJECT(w)
+#else
+#define FOUND(w) (STATE(w) != FREE)
+#endif
 
 /* Follows every slot's header, again for as long as header or word change. */
 proctype walker()
@@ -376,11 +445,11 @@ proctype walker()
             fi;
             load(NAMED_BY(h), w);
             if
-            :: STATE(w) != FREE && SLOT(w) == s -> o = 0; break /* found */
+            :: FOUND(w) && SLOT(w) == s -> o = 0; break
 #ifdef BUG_49
             :: else -> break
 #else
-            :: !(STATE(w) != FREE && SLOT(w) == s) && h == last_h && w == last_w -> break
+            :: !(FOUND(w) && SLOT(w) == s) && h == last_h && w == last_w -> break
             :: else -> last_h = h; last_w = w
 #endif
             fi
@@ -408,6 +477,7 @@ init
         run holder();
         SPAWN(i, READERS, reader());
         SPAWN(i, PINNERS, pinner());
+        SPAWN(i, WRITERS, writer());
         SPAWN(i, WALKERS, walker())
     }
     atomic { /* the end: what is used is named, by a cell that holds what was written to it */
@@ -418,7 +488,7 @@ init
             if
             :: life[s] == S_USED ->
                 i = NAMED_BY(hdr[s]);
-                assert(hdr[s] != 0 && mem[i] == ALIVE && STATE(R[i]) != FREE && SLOT(R[i]) == s);
+                assert(hdr[s] != 0 && NAMES_SLOT(i, s));
                 assert(GEN(R[i]) == tag[i] && data[s] == content[i])
             :: else
             fi;

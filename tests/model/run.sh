@@ -50,6 +50,7 @@ short  cell      -DOPS=1 -DBATCHES=2 -DCALL_OFF
 short  cell      -DOPS=1 -DREADERS=1
 short  cell      -DOPS=1 -DPINNERS=1
 short  cell      -DOPS=1 -DWALKERS=1
+short  cell      -DOPS=1 -DWRITERS=1
 short  takeback  -DOPS=4
 short  takeback  -DOPS=3 -DTAKERS=2
 short  takeback  -DOPS=3 -DNO_MEMBARRIER
@@ -80,6 +81,7 @@ full   cell      -DOPS=3 -DBATCHES=2 -DCALL_OFF
 full   cell      -DOPS=2 -DREADERS=1
 full   cell      -DOPS=2 -DPINNERS=1
 full   cell      -DOPS=2 -DWALKERS=1
+full   cell      -DOPS=2 -DWRITERS=1
 full   takeback  -DOPS=2 -DOWNERS=2
 full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
 full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
@@ -136,6 +138,10 @@ cell      46  -DOPS=3
 cell      47  -DOPS=1
 cell      48  -DOPS=1 -DWALKERS=1
 cell      49  -DOPS=1 -DWALKERS=1
+cell      90  -DOPS=1 -DWRITERS=1
+cell      91  -DOPS=1 -DWRITERS=1
+cell      92  -DOPS=1 -DWALKERS=1
+cell      93  -DOPS=1 -DWALKERS=1
 takeback  50  -DOPS=3
 takeback  51  -DOPS=3
 takeback  52  -DOPS=3

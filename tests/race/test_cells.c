@@ -232,24 +232,20 @@ count_target(void *opaque, const struct handle_object *object)
     return 0;
 }
 
-/*
- * Between the header and `from` both cells name the object: readers of either find it, sizes are
- * right, a walk meets it once. Fails when a size is taken from nothing but a header that names the
- * very cell: the reader of `from` would be told of damage.
- */
+/* What cells and walks show while a relocation stands at a point: the object in `from` or not, in
+ * `to` always; a walk meets it once. */
 static void
-test_relocate_seen_by_readers(void **state)
+check_seen_while_relocating(struct race *race, enum sn_hook_point point, bool in_from)
 {
-    struct race *race = *state;
     struct stage *stage;
     ground_make(race, true);
-    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    struct actor *actor = stand_relocating(race, point, &stage);
     const handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
     section_enter();
-    assert_ptr_equal(handle_cell_deref(race->store, from), race->from);
+    assert_ptr_equal(handle_cell_deref(race->store, from), in_from ? race->from : NULL);
     assert_ptr_equal(handle_cell_deref(race->store, to), race->from);
     assert_int_equal(handle_cell_size(race->store, to), THING_BYTES);
-    assert_int_equal(handle_cell_size(race->store, from), THING_BYTES);
+    assert_int_equal(handle_cell_size(race->store, from), in_from ? THING_BYTES : 0);
     section_leave();
     assert_int_equal(errors_count(race->fixture), 0);
     assert_int_equal(handle_store_each(race->store, count_target, race), 0);
@@ -259,18 +255,102 @@ test_relocate_seen_by_readers(void **state)
     ground_settle(race);
 }
 
-/* Between `to` and the header: a walk meets the object, once. Fails when the header is written
- * before `to`: seen, it names an empty cell, and the walk passes the object by. */
+/* Fails when a size is taken from nothing but a header that names the very cell: the reader of `to`
+ * would be told of damage. */
 static void
-test_relocate_seen_by_a_walk(void **state)
+test_relocate_seen_with_both_filled(void **state)
+{
+    check_seen_while_relocating(*state, SN_HOOK_RELOCATE_TO, true);
+}
+
+/* The header names a cell that is empty to readers. Fails when a walk takes it for empty, too. */
+static void
+test_relocate_seen_with_from_going(void **state)
+{
+    check_seen_while_relocating(*state, SN_HOOK_RELOCATE_GOING, false);
+}
+
+static void
+test_relocate_seen_with_the_header_changed(void **state)
+{
+    check_seen_while_relocating(*state, SN_HOOK_RELOCATE, false);
+}
+
+/* A cell that is GOING has no object for any call that others than its writers may make, and the
+ * mover leaves it alone. */
+static void
+test_relocate_answers_of_a_going_cell(void **state)
+{
+    struct race *race = *state;
+    struct stage *stage;
+    struct handle_update update;
+    uint32_t tag = 1;
+    ground_make(race, true);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_GOING, &stage);
+    handle_cell *from = &race->target->cell;
+    section_enter();
+    assert_null(handle_cell_deref_mut(race->store, from));
+    assert_null(handle_cell_read(race->store, from, &tag));
+    assert_int_equal(tag, 0);
+    errno = 0;
+    assert_null(handle_cell_pin(race->store, from));
+    assert_int_equal(errno, ENOENT);
+    errno = 0;
+    assert_null(handle_cell_update_begin(race->store, from, THING_BYTES, &update));
+    assert_int_equal(errno, ENOENT);
+    section_leave();
+    steps_begin(race);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
+    assert_true(from->word != 0);
+    finish_relocating(race, stage, actor);
+    assert_int_equal(from->word, 0);
+    steps_end(race);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* Looks at both cells, `from` first, stays, then writes. */
+static void
+body_write(struct actor *actor)
+{
+    section_enter();
+    actor->object = handle_cell_deref_mut(store_of(actor), cell_of(actor));
+    if (!actor->object)
+        actor->object = handle_cell_deref_mut(store_of(actor), actor->cell);
+    actor_stays(actor);
+    fill(actor->object, THING_BYTES, 9650);
+    section_leave();
+}
+
+/*
+ * `to` is marked while relocate still stands there; then a writer enters a section, and relocate
+ * goes on: the mover's grace period does not wait for that writer (G3). Fails when he finds the
+ * object by `from`, where no move can be called off: what he writes is lost.
+ */
+static void
+test_relocate_then_marked_then_written(void **state)
 {
     struct race *race = *state;
     struct stage *stage;
     ground_make(race, true);
-    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
-    assert_int_equal(handle_store_each(race->store, count_target, race), 0);
-    assert_int_equal(race->actors[0].size, 1);
-    finish_relocating(race, stage, actor);
+    struct actor *relocator = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    mark_target(race);
+    step_often(race);
+    struct actor *writer = actor_new(race, body_write);
+    writer->cell = &race->things[THINGS].cell;
+    actor_run(writer);
+    actor_await(writer);
+    assert_ptr_equal(writer->object, race->from);
+    release(stage, relocator);
+    assert_int_equal(relocator->result, 0);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+    actor_leave(writer);
+    actor_join(writer);
+    note_relocated(race);
+    race->target->seed = 9650;
+    steps_end(race);
     ground_verify(race);
     ground_settle(race);
 }
@@ -476,8 +556,11 @@ main(void)
         RACE_TEST(test_free_now_then_another_cell),
         RACE_TEST(test_free_now_then_the_same_cell),
         RACE_TEST(test_relocate_loaded_then_marked),
-        RACE_TEST(test_relocate_seen_by_readers),
-        RACE_TEST(test_relocate_seen_by_a_walk),
+        RACE_TEST(test_relocate_seen_with_both_filled),
+        RACE_TEST(test_relocate_seen_with_from_going),
+        RACE_TEST(test_relocate_seen_with_the_header_changed),
+        RACE_TEST(test_relocate_answers_of_a_going_cell),
+        RACE_TEST(test_relocate_then_marked_then_written),
         RACE_TEST(test_relocate_beside_a_walk),
         RACE_TEST(test_relocate_then_marked_before_the_header),
         RACE_TEST(test_relocate_then_marked),

@@ -125,27 +125,38 @@ cell_update(struct worker *worker, struct heap *heap, struct key *key, unsigned 
     return 0;
 }
 
-static int
+/* In a section, as look_up, for writing. */
+static void *
+look_up_mut(struct heap *heap, unsigned index)
+{
+    struct table *table = __atomic_load_n(&heap->table, __ATOMIC_ACQUIRE);
+    for (; table; table = __atomic_load_n(&table->next, __ATOMIC_ACQUIRE)) {
+        void *object = handle_cell_deref_mut(heap->store, &table->cells[index]);
+        if (object)
+            return object;
+    }
+    return NULL;
+}
+
+/* With `written` held. The cell itself may be relocated meanwhile (G3, G6). */
+static void
 cell_write(struct worker *worker, struct heap *heap, struct key *key, unsigned index)
 {
     uint64_t name = object_name(heap, KIND_CELL, index);
-    handle_cell *cell = &key->table->cells[index];
-    void *object = handle_cell_deref_mut(heap->store, cell);
+    uint32_t tag;
+    void *object = look_up_mut(heap, index);
     if (!object) {
         finding("cell %u: deref_mut of a full cell gives nothing", index);
-        return 0;
+        return;
     }
     if (!stamp_is(object, name, key_version(key), key->length))
         stamp_finding("not what its only writer left", object, name, key_version(key));
-    if (handle_cell_size(heap->store, cell) != key->size)
-        finding("cell %u: size %zu instead of %zu", index, handle_cell_size(heap->store, cell),
-                key->size);
-    linger(worker, 3);
-    if (object != handle_cell_deref(heap->store, cell))
+    linger(worker, 1);
+    tarry(worker);
+    if (object != look_up(heap, index, &tag))
         finding("cell %u: moved while it was being written", index);
     stamp_rewrite(object, name, key_version(key) + 1, key->length);
     key_advance(key, true);
-    return 0;
 }
 
 static int
@@ -160,6 +171,17 @@ cell_resize(struct worker *worker, struct heap *heap, struct key *key, unsigned 
     return 0;
 }
 
+static void
+cell_set_tag(struct heap *heap, struct key *key, unsigned index, unsigned which)
+{
+    handle_cell *cell = &key->table->cells[index];
+    if (handle_cell_set_tag(heap->store, cell, tag_of(index, which)))
+        finding("cell %u: set_tag of a full cell failed", index);
+    if (handle_cell_size(heap->store, cell) != key->size)
+        finding("cell %u: size %zu instead of %zu", index, handle_cell_size(heap->store, cell),
+                key->size);
+}
+
 /* Result: errno of a refused allocation. */
 static int
 change_locked(struct worker *worker, struct heap *heap, struct key *key, unsigned index)
@@ -172,11 +194,9 @@ change_locked(struct worker *worker, struct heap *heap, struct key *key, unsigne
     else if (choice < 3)
         return cell_update(worker, heap, key, index);
     else if (choice < 5)
-        return cell_write(worker, heap, key, index);
-    else if (choice < 6)
         return cell_resize(worker, heap, key, index);
-    else if (handle_cell_set_tag(heap->store, &key->table->cells[index], tag_of(index, choice & 1)))
-        finding("cell %u: set_tag of a full cell failed", index);
+    else
+        cell_set_tag(heap, key, index, choice & 1);
     return 0;
 }
 
@@ -187,12 +207,37 @@ op_cell_change(struct worker *worker, struct heap *heap)
     struct key *key = random_cell(worker, heap, &index);
     if (!try_lock(&key->locked))
         return;
-    section_enter();
-    int error = change_locked(worker, heap, key, index);
-    section_leave();
+    int error = 0;
+    if (try_lock(&key->written)) {
+        section_enter();
+        error = change_locked(worker, heap, key, index);
+        section_leave();
+        unlock(&key->written);
+    }
     unlock(&key->locked);
     if (error)
         allocation_refused(worker, heap, error);
+}
+
+/* A writer of an object's bytes is no writer of its cell: half of all writes are of the one that is
+ * being relocated. */
+void
+op_cell_write(struct worker *worker, struct heap *heap)
+{
+    unsigned index;
+    struct key *key = random_cell(worker, heap, &index);
+    if (roll(worker, 2)) {
+        index = __atomic_load_n(&heap->relocated, __ATOMIC_RELAXED);
+        key = &heap->cells[index];
+    }
+    if (!try_lock(&key->written))
+        return;
+    if (key_present(key)) {
+        section_enter();
+        cell_write(worker, heap, key, index);
+        section_leave();
+    }
+    unlock(&key->written);
 }
 
 void
@@ -264,6 +309,7 @@ carry_over(struct worker *worker, struct heap *heap, unsigned index, struct tabl
         quiesce();
         sched_yield();
     }
+    __atomic_store_n(&heap->relocated, index, __ATOMIC_RELAXED);
     section_enter();
     handle_cell *from = &key->table->cells[index];
     int result = handle_cell_relocate(heap->store, from, &next->cells[index]);

@@ -58,6 +58,7 @@ struct element elements[] = {
     {"race", 100, op_race},
     {"cell_read", 1000, op_cell_read},
     {"cell_change", 500, op_cell_change},
+    {"cell_write", 200, op_cell_write},
     {"cell_pin", 30, op_cell_pin},
     {"cell_private", 50, op_cell_private},
     {"grow", 2, op_grow},
@@ -209,6 +210,8 @@ delay_at_hook(enum sn_hook_point point, const void *object)
      * grace period elsewhere would hurt: make the gap wide. */
     if (point == SN_HOOK_GP_END && chance < 4096)
         sleep_us(100 + chance / 10);
+    else if (point == SN_HOOK_RELOCATE && chance < 1600) /* `to` may be marked meanwhile */
+        sleep_us(chance / 2);
     else if (chance < 4)
         sleep_us(chance * 60);
     else if (chance < 200)

@@ -47,6 +47,9 @@ struct key {
     uint64_t stale;            /* a handle that was freed: stale for ever */
     uint64_t superseded[RING]; /* of version v, at v % RING: v << 24 | generation of its end */
     unsigned char locked;
+    /* Cells: held beside `locked` by whoever replaces the object or writes it, alone by who only
+     * writes it: such writers run beside a relocation. */
+    unsigned char written;
     /* under the lock */
     bool written_pin;     /* pinned for writing at least once in this incarnation */
     uint64_t incarnation; /* counts alloc, free, resize, commit */
@@ -72,6 +75,7 @@ struct heap {
     uint64_t race_ends[RACES]; /* atomic: objects that were freed there */
     struct key cells[CELLS];
     struct table *table; /* atomic */
+    unsigned relocated;  /* atomic: the cell that goes to another table just now */
     unsigned char growing, limited;
 };
 
@@ -173,6 +177,7 @@ void op_release(struct worker *worker, struct heap *heap);
 void op_race(struct worker *worker, struct heap *heap);
 void op_cell_read(struct worker *worker, struct heap *heap);
 void op_cell_change(struct worker *worker, struct heap *heap);
+void op_cell_write(struct worker *worker, struct heap *heap);
 void op_cell_pin(struct worker *worker, struct heap *heap);
 void op_cell_private(struct worker *worker, struct heap *heap);
 void op_grow(struct worker *worker, struct heap *heap);
