@@ -16,49 +16,12 @@ sn_pool_metadata_bytes(uint32_t blocks)
     return sn_round_up(blocks * per_block, SN_PAGE_BYTES);
 }
 
-/* ---- bins ------------------------------------------------------------------------------------ */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Exact bins to 32 blocks, then one per doubling. */
-static unsigned
-bin_of(uint32_t blocks)
+static struct sn_runs *
+runs_like(struct sn_pool *pool, uint32_t first)
 {
-    return blocks <= 32 ? blocks - 1 : 27 + (32 - (unsigned)__builtin_clz(blocks - 1));
-}
-
-static int
-dirtiness(const struct sn_span *run)
-{
-    return sn_span_state(run) == SN_SPAN_DIRTY ? DIRTY : CLEAN;
-}
-
-static void
-bin_insert_locked(struct sn_pool *pool, uint32_t first)
-{
-    struct sn_span *run = &pool->spans[first];
-    int dirty = dirtiness(run);
-    unsigned bin = bin_of(run->blocks);
-    run->prev = 0;
-    run->next = pool->bin[dirty][bin];
-    if (run->next)
-        pool->spans[run->next].prev = first;
-    pool->bin[dirty][bin] = first;
-    pool->bin_used[dirty] |= UINT64_C(1) << bin;
-}
-
-static void
-bin_remove_locked(struct sn_pool *pool, uint32_t first)
-{
-    struct sn_span *run = &pool->spans[first];
-    int dirty = dirtiness(run);
-    unsigned bin = bin_of(run->blocks);
-    if (run->next)
-        pool->spans[run->next].prev = run->prev;
-    if (run->prev)
-        pool->spans[run->prev].next = run->next;
-    else
-        pool->bin[dirty][bin] = run->next;
-    if (!pool->bin[dirty][bin])
-        pool->bin_used[dirty] &= ~(UINT64_C(1) << bin);
+    return &pool->runs[sn_span_state(&pool->spans[first]) == SN_SPAN_DIRTY ? DIRTY : CLEAN];
 }
 
 static void
@@ -117,7 +80,7 @@ link_run_locked(struct sn_pool *pool, uint32_t first, uint32_t old, uint64_t now
     struct sn_span *run = &pool->spans[first];
     sn_span_set_head(&pool->spans[first + run->blocks - 1], first);
     sn_span_set_head(run, first);
-    bin_insert_locked(pool, first);
+    sn_runs_insert(runs_like(pool, first), pool->spans, first);
     if (sn_span_state(run) != SN_SPAN_DIRTY)
         return;
     if (old)
@@ -134,7 +97,7 @@ link_run_locked(struct sn_pool *pool, uint32_t first, uint32_t old, uint64_t now
 static void
 absorb_locked(struct sn_pool *pool, uint32_t neighbour, uint32_t *old)
 {
-    bin_remove_locked(pool, neighbour);
+    sn_runs_remove(runs_like(pool, neighbour), pool->spans, neighbour);
     if (sn_span_state(&pool->spans[neighbour]) != SN_SPAN_DIRTY)
         return;
     uint32_t younger = 0;
@@ -180,7 +143,7 @@ split_off_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 {
     struct sn_span *run = &pool->spans[first];
     uint8_t state = sn_span_state(run);
-    bin_remove_locked(pool, first);
+    sn_runs_remove(runs_like(pool, first), pool->spans, first);
     if (run->blocks > blocks) {
         struct sn_span *rest = &pool->spans[first + blocks];
         sn_span_set_state(rest, state);
@@ -193,19 +156,6 @@ split_off_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
         age_remove_locked(pool, first);
     }
     sn_span_set_head(&pool->spans[first + blocks - 1], first);
-}
-
-/* Smallest run that fits, by bins; within a bin of mixed lengths the first that fits. */
-static uint32_t
-find_run_locked(const struct sn_pool *pool, int dirty, uint32_t blocks)
-{
-    unsigned bin = bin_of(blocks);
-    for (uint32_t at = pool->bin[dirty][bin]; at; at = pool->spans[at].next) {
-        if (pool->spans[at].blocks >= blocks)
-            return at;
-    }
-    uint64_t larger = bin < 63 ? pool->bin_used[dirty] & ~((UINT64_C(2) << bin) - 1) : 0;
-    return larger ? pool->bin[dirty][__builtin_ctzll(larger)] : 0;
 }
 
 /* The first `pages` pages of a run, as seen by its block number `block`. */
@@ -277,7 +227,7 @@ try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_c
 {
     *lacks = UINT64_MAX;
     for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
-        uint32_t first = find_run_locked(pool, dirty, blocks);
+        uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, blocks);
         if (!first)
             continue;
         uint64_t missing = missing_bytes(pool, first, pages);

@@ -25,6 +25,7 @@
 
 #include "budget.h"
 #include "lock.h"
+#include "memory/runs.h"
 #include "size_class.h"
 
 enum sn_span_state {
@@ -50,7 +51,7 @@ enum {                        /* flags of a span */
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
 struct sn_span {
-    uint32_t next, prev; /* list of the class by occupancy, or bin of the pool */
+    uint32_t next, prev; /* list of the class by occupancy, or of free runs of one length */
     uint32_t head; /* atomic; every block of a span in use, last block of a free run: the first */
     uint32_t blocks;
     uint8_t state; /* atomic */
@@ -59,8 +60,10 @@ struct sn_span {
     uint8_t flags;  /* enum above */
     uint16_t dirty; /* of this very block: which of its 16 pages are committed */
     uint16_t hint;  /* no free slot in bitmap words before this one */
-    uint32_t free;  /* free slots; LARGE: pages in use */
-    uint32_t unused;
+    union {
+        uint32_t free;     /* free slots; LARGE: pages in use */
+        uint32_t child[2]; /* free runs: see memory/runs.h */
+    };
     uint32_t *pins;        /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
     uint64_t large_header; /* LARGE: the object's header word (its slot has none); atomic */
     union {
@@ -81,7 +84,6 @@ _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 
 #define SN_BITMAP_LINES 8 /* 8 * 512 bits cover 4096 slots of 16 bytes in a block */
 #define SN_LINE_WORDS   8
-#define SN_POOL_BINS    64
 
 struct sn_pool {
     /* immutable after init */
@@ -102,9 +104,8 @@ struct sn_pool {
 
     /* guarded by lock */
     struct sn_lock lock SN_ALIGNED(64);
-    uint32_t bin[2][SN_POOL_BINS]; /* [dirty][length]: heads of lists */
-    uint64_t bin_used[2];          /* which bins hold a run */
-    uint32_t oldest, youngest;     /* DIRTY runs by age */
+    struct sn_runs runs[2];    /* free ones: CLEAN, DIRTY */
+    uint32_t oldest, youngest; /* DIRTY runs by age */
     uint32_t line_high[SN_BITMAP_LINES];
     uint32_t purging;      /* runs in that state */
     uint64_t purges;       /* that have ended */

@@ -188,7 +188,7 @@ test_smallest_run_that_fits(void **state)
     assert_pool_sound(world);
 }
 
-/* Beyond 32 blocks one bin holds several lengths: the first of them may be too short. */
+/* Beyond 32 blocks runs are in a tree, where a shorter one may stand above. */
 static void
 test_long_runs(void **state)
 {
@@ -205,6 +205,65 @@ test_long_runs(void **state)
     assert_int_equal(take_whole(world, 33), small);
     assert_pool_sound(world);
     world_free(world);
+}
+
+/* A search looks at two runs for each bit of a length, however many are free. Seen failing with one
+ * list for all lengths of a doubling: 400 looks. */
+static void
+test_search_does_not_grow(void **state)
+{
+    (void)state;
+    enum { RUNS = 400 };
+    struct world *world = world_make(RUNS * 48 + 100, 8);
+    uint32_t number[RUNS];
+    for (uint32_t i = 0; i < RUNS; i++) {
+        number[i] = take_whole(world, 34 + i % 13);
+        take_whole(world, 1);
+    }
+    for (uint32_t i = 0; i < RUNS; i++)
+        sn_pool_put(&world->pool, number[i], i + 1);
+    for (uint32_t blocks = 33; blocks <= 48; blocks++) {
+        uint64_t before = world->pool.runs[1].looked_at;
+        uint32_t found = take_whole(world, blocks);
+        assert_true(world->pool.runs[1].looked_at - before <= 2 * SN_RUNS_BITS);
+        assert_int_not_equal(found, 0);
+        assert_true(blocks > 46 || found < number[RUNS - 1] + 46);
+    }
+    assert_pool_sound(world);
+    world_free(world);
+}
+
+/* ---- the index by length --------------------------------------------------------------------- */
+
+/* Every run of lengths that share many bits, at random: found is the shortest that fits. */
+static void
+test_runs_by_length(void **state)
+{
+    (void)state;
+    enum { RUNS = 300 };
+    static struct sn_span spans[RUNS + 1];
+    struct sn_runs runs = {0};
+    bool in[RUNS + 1] = {false};
+    uint64_t random = random_seed("test_runs_by_length");
+    memset(spans, 0, sizeof(spans));
+    for (unsigned turn = 0; turn < scaled(100000); turn++) {
+        uint32_t at = 1 + (uint32_t)random_below(&random, RUNS);
+        uint32_t wanted = 1 + (uint32_t)random_below(&random, turn % 2 ? 80 : 1 << 24);
+        if (in[at]) {
+            sn_runs_remove(&runs, spans, at);
+        } else {
+            spans[at].blocks = 1 + (uint32_t)random_below(&random, turn % 3 ? 80 : 1 << 24);
+            sn_runs_insert(&runs, spans, at);
+        }
+        in[at] = !in[at];
+        uint32_t least = UINT32_MAX;
+        for (uint32_t i = 1; i <= RUNS; i++)
+            least = in[i] && spans[i].blocks >= wanted && spans[i].blocks < least ? spans[i].blocks
+                                                                                  : least;
+        uint32_t found = sn_runs_find(&runs, spans, wanted);
+        assert_int_equal(found == 0, least == UINT32_MAX);
+        assert_true(found == 0 || (in[found] && spans[found].blocks == least));
+    }
 }
 
 /* ---- purge ----------------------------------------------------------------------------------- */
@@ -671,6 +730,8 @@ main(void)
         POOL_TEST(test_dirty_and_clean_do_not_merge),
         POOL_TEST(test_smallest_run_that_fits),
         cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_search_does_not_grow),
+        cmocka_unit_test(test_runs_by_length),
         POOL_TEST(test_purge_waits_for_the_delay),
         POOL_TEST(test_purge_is_bounded),
         POOL_TEST(test_purge_splits_a_run),

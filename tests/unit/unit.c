@@ -168,16 +168,38 @@ is_free_state(uint8_t state)
     return state == SN_SPAN_CLEAN || state == SN_SPAN_DIRTY;
 }
 
-/* How often a free run stands in the bins of its state, and whether their bits say so. */
+/* How often a run stands in a subtree, whose nodes agree in the bits above. */
 static unsigned
-count_in_bins(const struct sn_pool *pool, uint32_t first)
+count_in_tree(const struct sn_pool *pool, uint32_t root, uint32_t first, unsigned level,
+              uint32_t prefix)
 {
-    int dirty = pool->spans[first].state == SN_SPAN_DIRTY;
     unsigned found = 0;
-    for (unsigned bin = 0; bin < SN_POOL_BINS; bin++) {
-        assert_int_equal(pool->bin[dirty][bin] != 0, pool->bin_used[dirty] >> bin & 1);
-        for (uint32_t at = pool->bin[dirty][bin]; at; at = pool->spans[at].next)
+    if (!root)
+        return 0;
+    const struct sn_span *node = &pool->spans[root];
+    assert_true(level <= SN_RUNS_BITS && node->prev == 0);
+    assert_int_equal((uint64_t)node->blocks >> (SN_RUNS_BITS - level), prefix);
+    for (uint32_t at = root; at; at = pool->spans[at].next) {
+        assert_int_equal(pool->spans[at].blocks, node->blocks);
+        found += at == first;
+    }
+    for (unsigned side = 0; side < 2; side++)
+        found += count_in_tree(pool, node->child[side], first, level + 1, prefix * 2 + side);
+    return found;
+}
+
+/* How often a free run stands in the lists of its state, and whether their bits say so. */
+static unsigned
+count_in_runs(const struct sn_pool *pool, uint32_t first)
+{
+    const struct sn_runs *runs = &pool->runs[pool->spans[first].state == SN_SPAN_DIRTY];
+    unsigned found = count_in_tree(pool, runs->root, first, 0, 0);
+    for (unsigned list = 0; list < SN_RUNS_LISTS; list++) {
+        assert_int_equal(runs->list[list] != 0, runs->used >> list & 1);
+        for (uint32_t at = runs->list[list]; at; at = pool->spans[at].next) {
+            assert_int_equal(pool->spans[at].blocks, list + 1);
             found += at == first;
+        }
     }
     return found;
 }
@@ -202,7 +224,7 @@ assert_free_run(const struct world *world, uint32_t first)
     const struct sn_pool *pool = &world->pool;
     const struct sn_span *run = &pool->spans[first];
     uint64_t bytes = 0;
-    assert_int_equal(count_in_bins(pool, first), 1);
+    assert_int_equal(count_in_runs(pool, first), 1);
     assert_int_equal(count_in_ages(pool, first), run->state == SN_SPAN_DIRTY);
     assert_int_equal(pool->spans[first + run->blocks - 1].head, first);
     for (uint32_t i = 0; i < run->blocks; i++) {
