@@ -58,8 +58,11 @@
 /* Limbo of a store above which the grace-period thread is woken at once; below, it gathers for the
  * time of one tick. */
 #define SN_LIMBO_URGENT_BYTES ((uint64_t)512 << 10)
-#define SN_GP_GATHER_NS       5000000   /* 5 ms */
-#define SN_HOUSEKEEPING_NS    200000000 /* 200 ms: idle caches are found in two of these */
+/* What the grace-period thread gives back to the kernel between two looks whether a grace period is
+ * wanted: 0.1 ms, or 1 ms where many processors have to forget the pages. */
+#define SN_PURGE_PIECE_BYTES ((size_t)4 << 20)
+#define SN_GP_GATHER_NS      5000000   /* 5 ms */
+#define SN_HOUSEKEEPING_NS   200000000 /* 200 ms: idle caches are found in two of these */
 
 /* One batch of moves: as much as the second-level cache holds, and bounded: its slots wait for a
  * grace period. Marking touches one line of a small slot, and its word; the copy finds them in the

@@ -73,16 +73,60 @@ reclaim_all(struct sn_rcu *rcu)
     sn_unlock(&rcu->clients_lock);
 }
 
+/* Whether somebody waits for this thread: for a grace period, or to fork. */
+static bool
+is_wanted(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    bool wanted =
+        rcu->urgent || rcu->forks > 0 || rcu->requested > sn_load_relaxed(&rcu->completed);
+    sn_unlock(&rcu->lock);
+    return wanted;
+}
+
+/* The first client of the list goes to its end. */
+static void
+rotate_locked(struct sn_rcu *rcu)
+{
+    struct sn_rcu_client *first = rcu->clients;
+    rcu->last->next = first;
+    rcu->last = first;
+    rcu->clients = first->next;
+    first->next = NULL;
+}
+
+/* One bounded piece of each client's work, as far as nobody waits for us; the next call goes on
+ * with the client behind. */
 static uint64_t
-housekeep_all(struct sn_rcu *rcu)
+housekeep_some(struct sn_rcu *rcu)
 {
     uint64_t due = SN_NEVER;
     uint64_t now = sn_os_now_ns();
     sn_lock(&rcu->clients_lock);
-    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
-        due = sn_min(due, c->housekeep(c, now));
+    const struct sn_rcu_client *end = rcu->last;
+    bool all = end == NULL, wanted = false;
+    while (!all && !wanted) {
+        struct sn_rcu_client *client = rcu->clients;
+        due = sn_min(due, client->housekeep(client, now));
+        rotate_locked(rcu);
+        all = client == end;
+        wanted = !all && is_wanted(rcu);
+    }
     sn_unlock(&rcu->clients_lock);
-    return due;
+    return all ? due : now;
+}
+
+/* Piece by piece until nothing is left to be done at once, or something else is: a grace period, or
+ * to gather at until_ns. */
+static uint64_t
+keep_house(struct sn_rcu *rcu, uint64_t until_ns)
+{
+    uint64_t due, now;
+    do {
+        due = housekeep_some(rcu);
+        now = sn_os_now_ns();
+    } while (due <= now && now < until_ns && !is_wanted(rcu));
+    return sn_min(due, until_ns);
 }
 
 static bool
@@ -203,9 +247,7 @@ gp_thread(void *argument)
         if (gathered)
             reclaim_all(rcu);
         end_cycle(rcu);
-        due = housekeep_all(rcu);
-        if (gathered)
-            due = sn_min(due, sn_os_now_ns() + SN_GP_GATHER_NS);
+        due = keep_house(rcu, gathered ? sn_os_now_ns() + SN_GP_GATHER_NS : SN_NEVER);
         if (due > sn_os_now_ns() + SN_HOUSEKEEPING_NS)
             due = prepare_deep_sleep(rcu, due);
     }
@@ -380,6 +422,7 @@ sn_rcu_begin_child(void)
         rcu->dead = true;
         rcu->joined = joined_to == rcu;
         rcu->clients = NULL; /* nobody asks them any more, and they end without being removed */
+        rcu->last = NULL;
         sn_store_relaxed(&rcu->started_ns, 0);
         if (!prepared) {
             sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
@@ -451,6 +494,8 @@ sn_rcu_add_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
     sn_lock(&rcu->clients_lock);
     client->next = rcu->clients;
     rcu->clients = client;
+    if (!rcu->last)
+        rcu->last = client;
     sn_unlock(&rcu->clients_lock);
 }
 
@@ -458,11 +503,16 @@ void
 sn_rcu_remove_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
     sn_lock(&rcu->clients_lock);
+    struct sn_rcu_client *before = NULL;
     struct sn_rcu_client **link = &rcu->clients;
-    while (*link && *link != client)
-        link = &(*link)->next;
+    while (*link && *link != client) {
+        before = *link;
+        link = &before->next;
+    }
     if (*link)
         *link = client->next;
+    if (rcu->last == client)
+        rcu->last = before;
     sn_unlock(&rcu->clients_lock);
 }
 

@@ -506,9 +506,8 @@ sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64
     return released;
 }
 
-/* Waits for the purges of others that are under way. False: there are none. */
-static bool
-await_purges(struct sn_pool *pool)
+bool
+sn_pool_await_purges(struct sn_pool *pool)
 {
     sn_lock(&pool->lock);
     bool any = pool->purging > 0;
@@ -531,7 +530,7 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
                             (uint32_t)(sn_round_up(wanted, SN_BLOCK_BYTES) >> SN_BLOCK_SHIFT));
         released += piece.bytes;
     } while (piece.blocks > 0 && !piece.refused && released < bytes);
-    return (released < bytes && await_purges(pool)) || released > 0;
+    return (released < bytes && sn_pool_await_purges(pool)) || released > 0;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

@@ -175,6 +175,9 @@ void sn_pool_abandon(struct sn_pool *pool, uint32_t first);
 size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes, uint64_t *next_ns);
 #define SN_POOL_NONE_LEFT UINT64_MAX
 
+/** Waits for the purges of others that are under way. False: there are none. */
+bool sn_pool_await_purges(struct sn_pool *pool);
+
 /** Pages of a block that are committed. */
 static inline uint32_t
 sn_block_dirty_pages(const struct sn_span *block)

@@ -81,49 +81,87 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
     size_t released = sn_pool_purge(&store->pool, before, max_bytes, &since);
     /* What the kernel has just refused is not asked for again in a hurry. */
-    uint64_t pause_ns =
-        sn_load_relaxed(&store->pool.last_purge_failed) ? SN_HOUSEKEEPING_NS : 1000000;
-    if (since != SN_POOL_NONE_LEFT)
-        *next_ns = sn_max(since + delay_ns, now_ns + pause_ns);
+    bool failed = sn_load_relaxed(&store->pool.last_purge_failed);
+    if (since <= before && !failed)
+        *next_ns = now_ns; /* max_bytes came first */
+    else if (since != SN_POOL_NONE_LEFT)
+        *next_ns = sn_max(since + delay_ns, now_ns + (failed ? SN_HOUSEKEEPING_NS : 1000000));
     return released;
 }
 
 /* A store at rest: pages under free slots go back, span by span. Once for each rest. */
 static void
-trim_at_rest(handle_store *store)
+begin_trim(handle_store *store)
 {
     uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
     if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
         return;
     store->trimmed_freed = freed;
-    sn_add_relaxed(&store->caches.workers, 1);
+    store->trim_at = 1;
+}
+
+static size_t
+trim_span(handle_store *store, uint32_t number)
+{
+    bool open = sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
+                sn_span_state(&store->pool.spans[number]) == SN_SPAN_OPEN;
+    return open ? sn_heap_trim(&store->heap, number) : 0;
+}
+
+/* A piece of the trim under way. */
+static void
+trim_some(handle_store *store)
+{
+    enum { LOOKS = 4096 };
     uint32_t high = sn_load_relaxed(&store->pool.high);
-    for (uint32_t number = 1; number < high; number++) {
-        if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
-            sn_span_state(&store->pool.spans[number]) == SN_SPAN_OPEN)
-            sn_heap_trim(&store->heap, number);
-    }
+    size_t bytes = 0;
+    sn_add_relaxed(&store->caches.workers, 1);
+    for (unsigned looks = 0; store->trim_at < high && looks < LOOKS && bytes < SN_PURGE_PIECE_BYTES;
+         looks++)
+        bytes += trim_span(store, store->trim_at++);
     (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
+    if (store->trim_at >= high)
+        store->trim_at = 0;
+}
+
+static void
+purge_table_some(handle_store *store)
+{
+    enum { PAGES = 1024 }; /* each is a call of its own */
+    size_t released = sn_table_purge(&store->table, PAGES);
+    store->table_due = released == PAGES * SN_PAGE_BYTES;
+}
+
+/* What idle threads keep, and what is to be given back then. Result: when to look next; 0: when
+ * something happens. */
+static uint64_t
+tick(handle_store *store, uint64_t now_ns)
+{
+    bool active;
+    sn_caches_take_slots(&store->caches, false, true, &active);
+    store->table_due = sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
+                       sn_load_relaxed(&store->table.empty_pages) > 0;
+    if (!active)
+        begin_trim(store);
+    bool more = store->table_due || store->trim_at > 0;
+    return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 
 static uint64_t
 housekeep(struct sn_rcu_client *client, uint64_t now_ns)
 {
-    enum { TABLE_PAGES_A_TICK = 4096 };
     handle_store *store = store_of(client);
     store->seen_puts = sn_load_relaxed(&store->pool.puts);
     uint64_t due;
-    (void)sn_store_purge_due(store, now_ns, 0, &due);
-    if (now_ns < store->next_tick_ns)
-        return sn_min(due, store->next_tick_ns);
-    bool active;
-    sn_caches_take_slots(&store->caches, false, true, &active);
-    if (sn_load_relaxed(&store->options.purge_delay_ms) >= 0)
-        sn_table_purge(&store->table, TABLE_PAGES_A_TICK);
-    bool more = sn_load_relaxed(&store->table.empty_pages) > 0;
-    if (!active)
-        trim_at_rest(store);
-    store->next_tick_ns = active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
+    (void)sn_store_purge_due(store, now_ns, SN_PURGE_PIECE_BYTES, &due);
+    if (now_ns >= store->next_tick_ns)
+        store->next_tick_ns = tick(store, now_ns);
+    if (store->table_due)
+        purge_table_some(store);
+    if (store->trim_at > 0)
+        trim_some(store);
+    if (store->table_due || store->trim_at > 0)
+        return now_ns;
     return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
 }
 
@@ -401,6 +439,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     sn_caches_take_slots(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     sn_table_purge(&store->table, UINT32_MAX);
+    (void)sn_pool_await_purges(&store->pool);
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;
     sn_rcu_return(store->rcu->flavor, was_online);

@@ -59,6 +59,8 @@ struct handle_store {
     uint64_t next_tick_ns;
     uint64_t seen_puts;     /* the pool's when we last kept house */
     uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed */
+    uint32_t trim_at;       /* where the trim under way goes on; 0: none is */
+    bool table_due;         /* empty table pages are being given back */
 
     /* immutable after create */
     uint64_t base_metadata_bytes;
@@ -129,7 +131,8 @@ uint64_t sn_store_limbo(handle_store *store);
 
 /**
  * Gives empty spans back to the kernel whose delay is over, at most max_bytes (0: no bound).
- * *next_ns: when to look again, SN_NEVER: nothing waits. Result: bytes.
+ * *next_ns: when to look again; now_ns: there is more at once; SN_NEVER: nothing waits. Result:
+ * bytes.
  */
 size_t
 sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns);

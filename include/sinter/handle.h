@@ -868,9 +868,10 @@ HANDLE_API int handle_defrag_estimate(handle_store *store, struct handle_defrag_
 
 /**
  * Gives back to the kernel, now: free slots that threads cache (idle ones', and the caller's),
- * empty spans, table pages without a live entry. Waits for the limbo of the moment of the call.
+ * empty spans, table pages without a live entry. Waits for the limbo of the moment of the call, and
+ * for what other threads are giving back.
  *
- *   released_bytes  NULL, or gets the bytes that went back during the call
+ *   released_bytes  NULL, or gets the bytes that went back during the call, by whichever thread
  *   errors          EDEADLK: inside a section
  */
 HANDLE_API int handle_store_purge(handle_store *store, size_t *released_bytes);

@@ -12,6 +12,8 @@
 
 /* ---- a client -------------------------------------------------------------------------------- */
 
+#define IN_PIECES (SN_NEVER - 1)
+
 struct client {
     struct sn_rcu_client link; /* first */
     struct sn_rcu *rcu;
@@ -21,7 +23,7 @@ struct client {
     unsigned gathers;  /* atomic */
     uint64_t gp_at_gather;
     bool too_early;  /* atomic: reclaim without a grace period since gather */
-    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER */
+    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES */
 };
 
 static bool
@@ -45,11 +47,33 @@ reclaim(struct sn_rcu_client *link)
     client->gathered = 0;
 }
 
+/* Work in pieces without end, so far; the 1000th asks for a grace period. */
+static struct {
+    unsigned pieces;    /* atomic */
+    unsigned at_ticket; /* atomic: pieces when the grace period was over; 0: not yet */
+    uint64_t ticket;
+} piecework;
+
+static uint64_t
+housekeep_in_pieces(const struct client *client, uint64_t now_ns)
+{
+    unsigned piece = __atomic_add_fetch(&piecework.pieces, 1, __ATOMIC_RELAXED);
+    if (piece == 1000)
+        piecework.ticket = sn_rcu_request(client->rcu);
+    if (piece > 1000 && sn_rcu_is_done(client->rcu, piecework.ticket)) {
+        __atomic_store_n(&piecework.at_ticket, piece, __ATOMIC_RELEASE);
+        return SN_NEVER;
+    }
+    return now_ns;
+}
+
 static uint64_t
 housekeep(struct sn_rcu_client *link, uint64_t now_ns)
 {
     const struct client *client = (const struct client *)(void *)link;
     uint64_t due = __atomic_load_n(&client->due_ns, __ATOMIC_RELAXED);
+    if (due == IN_PIECES)
+        return housekeep_in_pieces(client, now_ns);
     return due == SN_NEVER ? SN_NEVER : now_ns + due;
 }
 
@@ -344,6 +368,24 @@ test_nudge_before_a_distant_date(void **state)
     }
 }
 
+/* Between two pieces of its own work the thread looks whether a grace period is wanted, and every
+ * client has its turn. Seen failing with housekeeping to the end. */
+static void
+test_housekeeping_in_pieces(void **state)
+{
+    (void)state;
+    struct sn_rcu *rcu = get();
+    struct client *client = client_add(rcu, 0);
+    struct client *other = client_add(rcu, 1);
+    __atomic_store_n(&client->due_ns, IN_PIECES, __ATOMIC_RELAXED);
+    sn_rcu_nudge(rcu, true);
+    await(__atomic_load_n(&piecework.at_ticket, __ATOMIC_ACQUIRE) != 0);
+    assert_true(piecework.at_ticket <= 1002);
+    __atomic_store_n(&other->work, 1, __ATOMIC_RELEASE);
+    sn_rcu_nudge(rcu, true);
+    await(done_by(other) == 1);
+}
+
 static void
 test_idle_thread_sleeps(void **state)
 {
@@ -448,6 +490,7 @@ main(void)
         CLIENT_TEST(test_clients_come_and_go),
         CLIENT_TEST(test_nudge_is_not_lost),
         CLIENT_TEST(test_nudge_before_a_distant_date),
+        CLIENT_TEST(test_housekeeping_in_pieces),
         CLIENT_TEST(test_idle_thread_sleeps),
         cmocka_unit_test(test_leave_and_return),
         CLIENT_TEST(test_fork_keeps_the_thread_out),
