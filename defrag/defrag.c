@@ -6,7 +6,6 @@
 #include "defrag.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "misuse.h"
 
@@ -224,7 +223,7 @@ run_forced_pass(struct sn_defrag *d)
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
-            nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
+            sn_os_sleep_ns(POLL_NS / 100);
     }
     if (!sn_defrag_is_running(d))
         sn_defrag_rest_batches(d); /* else the thread does, when it rests */
@@ -406,8 +405,7 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes)
     while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_running(d) &&
            sn_load_relaxed(&d->evacuation.totals.released_bytes) - released < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
-        struct timespec moment = {.tv_nsec = 200000};
-        nanosleep(&moment, NULL);
+        sn_os_sleep_ns(200000);
     }
 }
 

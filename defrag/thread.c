@@ -6,7 +6,6 @@
 #include "defrag.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "misuse.h"
 
@@ -23,9 +22,10 @@ static bool
 sleep_locked(struct sn_defrag *d, uint64_t until_ns)
 {
     struct timespec until = sn_os_timespec(until_ns);
-    if (until_ns == SN_NEVER)
-        return pthread_cond_wait(&d->wake, &d->wake_lock.mutex) == 0;
-    return pthread_cond_timedwait(&d->wake, &d->wake_lock.mutex, &until) != ETIMEDOUT;
+    if (until_ns != SN_NEVER)
+        return sn_wait_until(&d->wake, &d->wake_lock, &until);
+    sn_wait(&d->wake, &d->wake_lock);
+    return true;
 }
 
 /*
@@ -133,7 +133,7 @@ wind_down(struct sn_defrag *d)
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
         else if (walked)
-            nanosleep(&(struct timespec){.tv_nsec = POLL_NS / 100}, NULL);
+            sn_os_sleep_ns(POLL_NS / 100);
     } while (first || walked || advance != SN_ADVANCE_NOTHING);
     sn_defrag_rest_batches(d);
 }
@@ -218,7 +218,7 @@ static int
 ensure_thread_locked(struct sn_defrag *d)
 {
     while (d->exiting)
-        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+        sn_wait(&d->wake, &d->wake_lock);
     if (d->ended)
         return -EBUSY;
     if (d->running) {
@@ -242,6 +242,7 @@ sn_defrag_ensure_thread(struct sn_defrag *d)
 static void
 join_thread_locked(struct sn_defrag *d)
 {
+    SN_NO_CANCELLATION;
     d->joined = true;
     sn_unlock(&d->wake_lock);
     pthread_join(d->thread, NULL);
@@ -259,7 +260,7 @@ sn_defrag_stop_locked(struct sn_defrag *d)
     d->stopping = d->running;
     pthread_cond_broadcast(&d->wake);
     while (d->running && (d->joined || (d->stops == before && !d->exiting)))
-        pthread_cond_wait(&d->wake, &d->wake_lock.mutex);
+        sn_wait(&d->wake, &d->wake_lock);
     if (d->running && d->exiting)
         join_thread_locked(d);
 }

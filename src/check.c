@@ -28,6 +28,7 @@ violation(struct check *check, const char *format, ...)
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     check->violations++;
+    SN_NO_CANCELLATION;
     if (check->report)
         check->report(check->opaque, line);
 }

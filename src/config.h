@@ -75,4 +75,8 @@
 /* Errors of one kind are given to the callback at most this often per store and second. */
 #define SN_ERROR_LINE_BYTES 256
 
+/* Stacks of the library's threads; error callbacks run on them. Surveys of all size classes have
+ * frames of 14 KiB, two of them at once; sanitizers triple that. */
+#define SN_STACK_BYTES ((size_t)512 << 10)
+
 #endif

@@ -6,7 +6,8 @@
  *
  * Whether a child still shares our pages is seen through a pipe: the child keeps the writing end
  * open until it exits, executes or destroys its store, and so do its own children; the parent looks
- * for the hang-up. No process id is needed.
+ * for the hang-up. No process id is needed. Daemons close every descriptor, and their next file may
+ * get the number of ours: so a descriptor is used only while it is still the pipe it was.
  *
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
  * none at the fork and are not in its list of readers, whichever stores the fork is prepared for:
@@ -18,6 +19,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hooks.h"
@@ -25,9 +27,15 @@
 
 #define ENDS_MAX 8
 
-/* Ends of pipes. */
+/* One end of a pipe; fd -1: none. */
+struct end {
+    int fd;
+    dev_t device;
+    ino_t inode;
+};
+
 struct ends {
-    int fd[ENDS_MAX];
+    struct end of[ENDS_MAX];
     int count;
 };
 
@@ -36,7 +44,7 @@ struct sn_fork {
     /* guarded by lock, which is held over a fork */
     struct ends children;  /* reading ends; more children are not waited for */
     struct ends ancestors; /* writing ends: they watch us; more stay open until exit or exec */
-    int pending[2];        /* the pipe of the fork under way; -1: none */
+    struct end pending[2]; /* the pipe of the fork under way */
 };
 
 /* ---- every child, hooks or not --------------------------------------------------------------- */
@@ -69,6 +77,91 @@ sn_fork_watch_error(void)
     return watch_error;
 }
 
+/* ---- ends of pipes --------------------------------------------------------------------------- */
+
+static const struct end no_end = {.fd = -1};
+
+/* False: the kernel does not say which file it is. */
+static bool
+identify(struct end *end, int fd)
+{
+    struct stat file;
+    if (fstat(fd, &file) != 0)
+        return false;
+    *end = (struct end){fd, file.st_dev, file.st_ino};
+    return true;
+}
+
+/* Whether the descriptor was not closed behind our back. */
+static bool
+is_ours(const struct end *end)
+{
+    struct end now;
+    return end->fd >= 0 && identify(&now, end->fd) && now.device == end->device &&
+           now.inode == end->inode;
+}
+
+static void
+close_end(struct end *end)
+{
+    SN_NO_CANCELLATION;
+    if (is_ours(end))
+        close(end->fd);
+    *end = no_end;
+}
+
+static void
+close_all(struct ends *ends)
+{
+    while (ends->count > 0)
+        close_end(&ends->of[--ends->count]);
+}
+
+/* Takes over one of the pipe's. */
+static void
+add_end(struct ends *ends, struct end *end)
+{
+    ends->of[ends->count++] = *end;
+    *end = no_end;
+}
+
+/* Whether the other end is closed everywhere, or this one is not ours any more. */
+static bool
+is_hung_up(const struct end *end)
+{
+    SN_NO_CANCELLATION;
+    struct pollfd look = {.fd = end->fd, .events = POLLIN};
+    return !is_ours(end) ||
+           (poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL)));
+}
+
+static void
+drop_hung_up(struct ends *ends)
+{
+    for (int i = 0; i < ends->count;) {
+        if (!is_hung_up(&ends->of[i])) {
+            i++;
+            continue;
+        }
+        close_end(&ends->of[i]);
+        ends->of[i] = ends->of[--ends->count];
+    }
+}
+
+static void
+open_pipe(struct end ends[2])
+{
+    int fd[2];
+    if (sn_fault(SN_FAULT_PIPE) || pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+        return;
+    if (identify(&ends[0], fd[0]) && identify(&ends[1], fd[1]))
+        return;
+    SN_NO_CANCELLATION;
+    close(fd[0]);
+    close(fd[1]);
+    ends[0] = ends[1] = no_end;
+}
+
 /* ---- the hooks ------------------------------------------------------------------------------- */
 
 static struct sn_fork *
@@ -80,7 +173,7 @@ fork_state(handle_store *store)
     if (!state)
         return NULL;
     sn_lock_init(&state->lock, SN_RANK_FORK);
-    state->pending[0] = state->pending[1] = -1;
+    state->pending[0] = state->pending[1] = no_end;
     /* Release: pairs with sn_fork_child_lives, which the mover calls at any time. */
     sn_store_release(&store->fork, state);
     return state;
@@ -100,44 +193,13 @@ for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *))
 }
 
 static void
-add_end(struct ends *ends, int fd)
-{
-    ends->fd[ends->count++] = fd;
-}
-
-/* Closes those whose other end is closed everywhere. */
-static void
-drop_hung_up(struct ends *ends)
-{
-    for (int i = 0; i < ends->count;) {
-        int fd = ends->fd[i];
-        struct pollfd look = {.fd = fd, .events = POLLIN};
-        if (poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL))) {
-            ends->fd[i] = ends->fd[--ends->count];
-            close(fd);
-        } else {
-            i++;
-        }
-    }
-}
-
-static void
-close_all(struct ends *ends)
-{
-    while (ends->count > 0)
-        close(ends->fd[--ends->count]);
-}
-
-static void
-open_pipe(handle_store *store, struct sn_fork *state)
+watch_next_child(handle_store *store, struct sn_fork *state)
 {
     drop_hung_up(&state->children);
     drop_hung_up(&state->ancestors);
-    if (!sn_load_relaxed(&store->options.defrag.pause_while_forked) || sn_fault(SN_FAULT_PIPE) ||
-        state->children.count == ENDS_MAX)
-        return;
-    if (pipe2(state->pending, O_CLOEXEC | O_NONBLOCK) != 0)
-        state->pending[0] = state->pending[1] = -1;
+    if (sn_load_relaxed(&store->options.defrag.pause_while_forked) &&
+        state->children.count < ENDS_MAX)
+        open_pipe(state->pending);
 }
 
 void
@@ -156,7 +218,7 @@ handle_store_before_fork(handle_store *store)
     struct sn_fork *state = fork_state(store);
     for_each_lock(store, pthread_mutex_lock);
     if (state)
-        open_pipe(store, state);
+        watch_next_child(store, state);
 }
 
 void
@@ -166,10 +228,9 @@ handle_store_after_fork_parent(handle_store *store)
     if (!store)
         return;
     struct sn_fork *state = store->fork;
-    if (state && state->pending[0] >= 0) {
-        close(state->pending[1]);
-        add_end(&state->children, state->pending[0]);
-        state->pending[0] = state->pending[1] = -1;
+    if (state && state->pending[0].fd >= 0) {
+        close_end(&state->pending[1]);
+        add_end(&state->children, &state->pending[0]);
     }
     for_each_lock(store, pthread_mutex_unlock);
     sn_rcu_after_fork();
@@ -195,12 +256,12 @@ static void
 keep_writing_end(struct sn_fork *state)
 {
     close_all(&state->children);
-    if (state->pending[0] < 0)
+    if (state->pending[0].fd < 0)
         return;
-    close(state->pending[0]);
+    close_end(&state->pending[0]);
     if (state->ancestors.count < ENDS_MAX)
-        add_end(&state->ancestors, state->pending[1]);
-    state->pending[0] = state->pending[1] = -1;
+        add_end(&state->ancestors, &state->pending[1]);
+    state->pending[1] = no_end; /* else it stays open */
 }
 
 void

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "base.h"
+#include "base/cancel.h"
 
 /* The lock order, outermost first. */
 enum sn_lock_rank {
@@ -86,6 +87,23 @@ sn_unlock(struct sn_lock *lock)
 {
     sn_lock_note(lock, -1);
     pthread_mutex_unlock(&lock->mutex);
+}
+
+/** Waits until the condition is signalled; the lock is held again afterwards. Like all that waits
+ * here it is no cancellation point. */
+static inline void
+sn_wait(pthread_cond_t *condition, struct sn_lock *lock)
+{
+    SN_NO_CANCELLATION;
+    pthread_cond_wait(condition, &lock->mutex);
+}
+
+/** The same, at most until a time of the condition's clock. False: the time has come. */
+static inline bool
+sn_wait_until(pthread_cond_t *condition, struct sn_lock *lock, const struct timespec *until)
+{
+    SN_NO_CANCELLATION;
+    return pthread_cond_timedwait(condition, &lock->mutex, until) != ETIMEDOUT;
 }
 
 /** For functions whose name ends in _locked: some lock of this rank is held by the caller. */

@@ -145,6 +145,7 @@ sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_st
     gather_free_memory(store);
     uint64_t found = attempt(store, opaque);
     if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
+        SN_NO_CANCELLATION;
         store->options.pressure(store->options.opaque, store, size);
         found = attempt(store, opaque);
     }

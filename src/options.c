@@ -123,6 +123,7 @@ refuse(const struct handle_store_options *values, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    SN_NO_CANCELLATION;
     if (values->error)
         values->error(values->opaque, line);
     else

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "atomic.h"
+#include "base/cancel.h"
 #include "hooks.h"
 
 static bool membarrier_works; /* atomic */
@@ -162,6 +164,7 @@ sn_os_physical_bytes(void)
 uint64_t
 sn_os_resident_bytes(void)
 {
+    SN_NO_CANCELLATION;
     char text[128];
     int fd = sn_fault(SN_FAULT_STATM) ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -215,14 +218,58 @@ sn_os_timespec(uint64_t ns)
                              .tv_nsec = (long)(ns % 1000000000u)};
 }
 
+void
+sn_os_sleep_ns(uint64_t ns)
+{
+    SN_NO_CANCELLATION;
+    struct timespec time = sn_os_timespec(ns);
+    nanosleep(&time, NULL);
+}
+
 uint64_t
 sn_os_random(void)
 {
+    SN_NO_CANCELLATION;
     uint64_t value;
     if (sn_fault(SN_FAULT_RANDOM) ||
         getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
         value = (sn_os_now_ns() ^ (uintptr_t)&value) * UINT64_C(0x9e3779b97f4a7c15);
     return value;
+}
+
+/* Those that the process's first thread could use when the library was loaded: what an
+ * administrator gave the process. A thread that makes a store may be tied to one core by then. */
+#define CORES_MAX 8192
+static unsigned long allowed_cores[CORES_MAX / (8 * sizeof(unsigned long))];
+static size_t allowed_cores_bytes; /* 0: the kernel did not say */
+
+__attribute__((constructor)) static void
+look_up_cores(void)
+{
+    long bytes = syscall(__NR_sched_getaffinity, getpid(), sizeof(allowed_cores), allowed_cores);
+    allowed_cores_bytes = bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* What a thread inherits from the one that made it is undone, as far as the kernel lets us. */
+static void
+schedule_normally(pthread_t thread)
+{
+    if (allowed_cores_bytes > 0)
+        (void)pthread_setaffinity_np(thread, allowed_cores_bytes, (void *)allowed_cores);
+    (void)pthread_setschedparam(thread, SCHED_OTHER, &(struct sched_param){0});
+}
+
+/* A stack that no huge page fits into, and that costs little where the process locks its memory.
+ * With the sizes of a program whose thread-local variables do not fit, the default one. */
+static int
+create_thread(pthread_t *thread, void *(*run)(void *argument), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    (void)pthread_attr_setstacksize(&attributes, SN_STACK_BYTES);
+    int error = pthread_create(thread, &attributes, run, argument);
+    pthread_attr_destroy(&attributes);
+    return error == EINVAL ? pthread_create(thread, NULL, run, argument) : error;
 }
 
 int
@@ -234,10 +281,11 @@ sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argume
         return EAGAIN;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, run, argument);
+    int error = create_thread(thread, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return error;
+    schedule_normally(*thread);
     char most[16]; /* what the kernel has room for */
     snprintf(most, sizeof(most), "%s", name);
     pthread_setname_np(*thread, most);

@@ -48,12 +48,14 @@ bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);
 /** The same time, as waits want it. */
 struct timespec sn_os_timespec(uint64_t ns);
+/** Sleeps so long, or until a signal. */
+void sn_os_sleep_ns(uint64_t ns);
 /** CPU time that the calling thread has used. */
 uint64_t sn_os_thread_cpu_ns(void);
 uint64_t sn_os_random(void);
 
-/** Starts a thread of the library: all signals are blocked in it. The name is cut to fit. Result: 0
- * or an errno. */
+/** Starts a thread of the library: all signals are blocked in it; it runs as SCHED_OTHER on all
+ * cores of the process, whatever the caller does. The name is cut to fit. Result: 0 or an errno. */
 int sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argument,
                        const char *name);
 

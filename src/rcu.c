@@ -10,7 +10,7 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sn_rcu *registry; /* changed under the lock; walked without it */
 
-_Thread_local unsigned sn_rcu_unseen_sections;
+_Thread_local unsigned sn_rcu_walks;
 
 void
 sn_histogram_add(struct handle_histogram *histogram, uint64_t ns)
@@ -178,7 +178,7 @@ let_forks_pass(struct sn_rcu *rcu)
     rcu->aside = true;
     pthread_cond_broadcast(&rcu->done);
     while (rcu->forks > 0)
-        pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
+        sn_wait(&rcu->wake, &rcu->lock);
     rcu->aside = false;
 }
 
@@ -193,10 +193,10 @@ sleep_until(struct sn_rcu *rcu, uint64_t due_ns)
         if (rcu->forks > 0) {
             let_forks_pass(rcu);
         } else if (due_ns == SN_NEVER) {
-            pthread_cond_wait(&rcu->wake, &rcu->lock.mutex);
+            sn_wait(&rcu->wake, &rcu->lock);
         } else {
             struct timespec until = sn_os_timespec(due_ns);
-            due = pthread_cond_timedwait(&rcu->wake, &rcu->lock.mutex, &until) == ETIMEDOUT;
+            due = !sn_wait_until(&rcu->wake, &rcu->lock, &until);
         }
     }
     rcu->urgent = false;
@@ -275,7 +275,7 @@ sn_rcu_join(struct sn_rcu *rcu)
 {
     sn_lock(&rcu->lock);
     while (rcu->forks > 0)
-        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+        sn_wait(&rcu->done, &rcu->lock);
     rcu->joined++;
     sn_unlock(&rcu->lock);
     joined_to = rcu;
@@ -357,7 +357,7 @@ put_aside(struct sn_rcu *rcu, bool wait)
     rcu->forks++;
     pthread_cond_signal(&rcu->wake);
     while (!rcu->dead && ((wait && !rcu->aside) || rcu->joined > (joined_to == rcu)))
-        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+        sn_wait(&rcu->done, &rcu->lock);
     sn_unlock(&rcu->lock);
 }
 
@@ -543,12 +543,12 @@ sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns)
 {
     struct timespec until = sn_os_timespec(deadline_ns);
     sn_lock(&rcu->lock);
-    int error = 0;
-    while (!sn_rcu_is_done(rcu, ticket) && error != ETIMEDOUT) {
+    bool in_time = true;
+    while (!sn_rcu_is_done(rcu, ticket) && in_time) {
         if (deadline_ns == SN_NEVER)
-            pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+            sn_wait(&rcu->done, &rcu->lock);
         else
-            error = pthread_cond_timedwait(&rcu->done, &rcu->lock.mutex, &until);
+            in_time = sn_wait_until(&rcu->done, &rcu->lock, &until);
     }
     sn_unlock(&rcu->lock);
     return sn_rcu_is_done(rcu, ticket);
@@ -562,7 +562,7 @@ sn_rcu_wait_cycle(struct sn_rcu *rcu)
     while (rcu->cycle_over < wanted) {
         rcu->urgent = true;
         pthread_cond_signal(&rcu->wake);
-        pthread_cond_wait(&rcu->done, &rcu->lock.mutex);
+        sn_wait(&rcu->done, &rcu->lock);
     }
     sn_unlock(&rcu->lock);
 }
@@ -600,10 +600,10 @@ bool
 sn_rcu_leave(const struct rcu_flavor_struct *flavor, bool *was_online)
 {
     *was_online = false;
+    if (sn_rcu_walks > 0)
+        return false;
     if (!flavor->read_ongoing())
         return true;
-    if (sn_rcu_unseen_sections > 0)
-        return false;
 #if SN_TSAN
     extern void __tsan_release(void *);
     __tsan_release((void *)(uintptr_t)flavor);

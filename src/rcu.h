@@ -120,9 +120,10 @@ void sn_rcu_after_fork(void);
  * created later starts a new one. */
 void sn_rcu_begin_child(void);
 
-/** The calling thread's walks over stores of a flavour that shows no sections: visitors stand in
- * one. */
-extern _Thread_local unsigned sn_rcu_unseen_sections;
+/** Walks that the calling thread has under way. Its visitors stand in a section, whether the
+ * flavour shows it or not, and the walk keeps the mover and other walks waiting: so they wait for
+ * nothing, of whichever store. */
+extern _Thread_local unsigned sn_rcu_walks;
 
 /**
  * For calls that wait: goes offline if the thread looks as if inside a section. False: it still is

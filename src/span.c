@@ -513,7 +513,7 @@ sn_pool_await_purges(struct sn_pool *pool)
     bool any = pool->purging > 0;
     uint64_t enough = pool->purges + pool->purging;
     while (pool->purging > 0 && pool->purges < enough)
-        pthread_cond_wait(&pool->purged, &pool->lock.mutex);
+        sn_wait(&pool->purged, &pool->lock);
     sn_unlock(&pool->lock);
     return any;
 }

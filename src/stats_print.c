@@ -614,6 +614,7 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !write || (unsigned)format > HANDLE_STATS_PROMETHEUS)
         return -EINVAL;
+    SN_NO_CANCELLATION;
     struct handle_stats *stats = sn_os_zalloc(sizeof(*stats));
     if (!stats)
         return -ENOMEM;

@@ -36,10 +36,13 @@ sn_store_error(handle_store *store, const char *format, ...)
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     sn_add_relaxed(&store->errors_reported, 1);
+    SN_NO_CANCELLATION;
+    int saved = errno; /* the call's answer may be in it */
     if (store->options.error)
         store->options.error(store->options.opaque, line);
     else
         fprintf(stderr, "sinter: store %s: %s\n", store->name, line);
+    errno = saved;
 }
 
 /* ---- the grace-period thread's part ---------------------------------------------------------- */

@@ -122,21 +122,21 @@ leave_walk(handle_store *store)
     sn_unlock(&store->walk_lock);
 }
 
-/* One walk at a time: a second one waits, and a visitor that walks is refused. Result: 0 or an
- * error. */
+/* One walk at a time: a second one waits. But no visitor waits for a walk, its own or that of
+ * another store, whose visitor may wait for this one. Result: 0 or an error. */
 static int
 begin_walk(handle_store *store)
 {
-    uintptr_t self = (uintptr_t)pthread_self();
-    if (sn_load_relaxed(&store->walker) == self)
+    if (sn_rcu_walks == 0)
+        sn_lock(&store->walk_lock);
+    else if (!sn_try_lock(&store->walk_lock))
         return -EBUSY;
-    sn_lock(&store->walk_lock);
-    sn_store_relaxed(&store->walker, self);
-    sn_rcu_unseen_sections += !store->rcu->sees_sections;
+    sn_store_relaxed(&store->walker, (uintptr_t)pthread_self());
+    sn_rcu_walks++;
     sn_defrag_pause(store);
     if (sn_caches_hold(&store->caches))
         return 0;
-    sn_rcu_unseen_sections -= !store->rcu->sees_sections;
+    sn_rcu_walks--;
     leave_walk(store);
     return -EAGAIN;
 }
@@ -144,7 +144,7 @@ begin_walk(handle_store *store)
 static void
 end_walk(handle_store *store)
 {
-    sn_rcu_unseen_sections -= !store->rcu->sees_sections;
+    sn_rcu_walks--;
     if (sn_load_relaxed(&store->walker) != (uintptr_t)pthread_self())
         return; /* the visitor forked, and this is the child: its hooks have ended the walk */
     sn_caches_let_go(&store->caches);
@@ -154,6 +154,7 @@ end_walk(handle_store *store)
 int
 sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
 {
+    SN_NO_CANCELLATION;
     struct walk walk = {store, visit, opaque};
     int result = begin_walk(store);
     if (result != 0)

@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 llvm_version=14
 cppcheck_version=2.10
-all_checks='spdx lines order shell format tidy cppcheck'
+all_checks='spdx lines order waits shell format tidy cppcheck'
 
 usage()
 {
@@ -29,6 +29,7 @@ CHECK, default all of them:
   spdx      the licence line at the head of every source file
   lines     lines of at most 100 characters
   order     which file includes which: only files above it in the list of layers
+  waits     waits that are cancellation points, see src/base/cancel.h
   shell     shellcheck over the scripts
   format    clang-format over C and C++
   tidy      clang-tidy over src and defrag
@@ -121,7 +122,8 @@ check_lines()
 # starts it.
 layers='
 include/sinter/handle.h
-src/base.h src/config.h src/atomic.h src/hooks.h src/lock src/budget.h src/osmem src/rcu
+src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
+src/lock src/budget.h src/osmem src/rcu
 src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
 src/guard src/heap src/trim.c src/reference src/thread_cache src/take_back.c
 src/handle_table src/store.h src/misuse src/hardened src/stats src/stats_print.h src/stats_fields
@@ -192,6 +194,16 @@ check_order()
                 complain(where "includes " target ", which has the same layer")
         }
         END { exit bad }'
+}
+
+check_waits()
+{
+    if files 'src/*.c' 'src/*.h' 'defrag/*.c' 'defrag/*.h' | grep -v '^src/lock\.h$' |
+        (cd "$root" && xargs grep -nE '(pthread_cond_[a-z]*wait|nanosleep|usleep) *\(' /dev/null) |
+        grep -v '^src/osmem\.c:.*nanosleep'; then
+        echo 'cancellation points; sn_wait, sn_wait_until and sn_os_sleep_ns are none'
+        return 1
+    fi
 }
 
 check_shell()

@@ -78,6 +78,10 @@
  *   thread_detach                                     A        -           no        no      L
  *   after_fork_parent, after_fork_child               A        R           no        no      L
  *
+ *   No call is a cancellation point: a thread that pthread_cancel ends leaves no call half done.
+ *   Callbacks (visit, pressure, error, report, write) run with cancellation disabled. Asynchronous
+ *   cancellation is not supported, nor longjmp or an exception out of a callback.
+ *
  * ERRORS
  *
  *   int functions return 0 or a negative errno. Functions that return a pointer or a handle return
@@ -93,7 +97,7 @@
  *              committed first
  *     ENOENT   the handle is stale (or the cell empty), or the object was freed meanwhile
  *     EEXIST   the cell already names an object
- *     EBUSY    pinned (resize, destroy)
+ *     EBUSY    pinned (resize, destroy); a walk was asked for by a visitor, and one is under way
  *     EDEADLK  a call that waits for a GP was made inside a section
  *     ENOTSUP  the kernel or the platform cannot do it, or this is a forked child
  *
@@ -279,13 +283,15 @@ struct handle_store_options {
     uint64_t arena_bytes; /**< address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB. 0:
                              four times the physical memory, at least 64 GiB; halved on ENOMEM */
     uint32_t alignment;   /**< of every object: 8 (default), 16 or 64 bytes */
-    /** Called when an allocation finds max_bytes reached, before it fails, with no lock held, in
-       the allocating thread; may free objects. bytes: what is missing. */
+    /** Called when an allocation finds max_bytes reached, before it fails, in the allocating
+       thread, with no lock of the library held; may free objects. The caller's own locks are held,
+       and its section is open: what a section forbids is forbidden. bytes: what is missing. */
     void (*pressure)(void *opaque, handle_store *store, size_t bytes);
     /** Called with one line of text for what no return value can say: a damaged header, a bad
-       option value, misuse. No lock is held, except before an abort (MISUSE above). NULL: the line
-       goes to stderr. A header that a free finds damaged is reported up to 32 frees of that thread
-       later, or with the next statistics: a free does not wait for the header to come from memory.
+       option value, misuse. No lock of the library is held, except before an abort (MISUSE above).
+       NULL: the line goes to stderr. A header that a free finds damaged is reported up to 32 frees
+       of that thread later, or with the next statistics: a free does not wait for the header to
+       come from memory.
        What compaction finds is reported by a thread that is registered with the flavour, and
        online: the callback can open sections, must not register, and makes no call that waits for a
        GP, since a fork waits for the callback. */
@@ -505,7 +511,10 @@ enum handle_stats_format {
 
 /**
  * Makes a store for one RCU flavour. The library links no flavour: the caller's is passed in.
- * Starts the flavour's grace-period thread (once in a process) and the store's defragmenter.
+ * Starts the flavour's grace-period thread (once in a process) and the store's defragmenter. The
+ * library's threads block all signals, have stacks of 512 KiB, and run as SCHED_OTHER on the cores
+ * that the process's first thread had when the library was loaded, whatever the thread that makes
+ * the store does; its nice value they inherit.
  *
  *   options  NULL: all defaults. Read during the call only; `name` is copied
  *   flavor   not NULL; stays valid for the life of the process
@@ -933,11 +942,12 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
  * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time.
  *
  *   visit    runs inside a section that `each` opened, with no lock held; may free the object and
- *            allocate; what waits for a GP answers -EDEADLK there, under QSBR too. The
+ *            allocate; what waits for a GP answers -EDEADLK there, of any store and flavour. The
  *            handle_object is valid during the visit, its data until the visit returns (what else
  *            holds of addresses in sections holds here). A result other than 0 ends the walk
  *   result   0, or the visitor's
- *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor of this store; EAGAIN: the kernel
+ *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor (of this store, or of another
+ *            while this one is being walked: visitors wait for no walk); EAGAIN: the kernel
  *            refused a membarrier (by a seccomp filter set later, say), nothing was visited
  */
 HANDLE_API int handle_store_each(handle_store *store,
@@ -986,6 +996,10 @@ HANDLE_API void handle_thread_detach(handle_store *store);
  * flavours; and the forking thread holds no lock that readers in sections or such callbacks take.
  * Under QSBR it goes offline meanwhile. Inside a section of any of the flavours it waits for no
  * grace period, and says so through the error callback, before it takes a lock.
+ *
+ * Whether a child lives the parent sees by a pipe. Either process may close all its descriptors: a
+ * number that was closed behind the library's back is not touched any more, and the child counts as
+ * ended.
  *
  * Several stores nest, also of several flavours; forks of several threads wait for each other.
  * As handlers of pthread_atfork, which run backwards before a fork and forwards after it, bp's

@@ -36,6 +36,7 @@ static const struct group groups[] = {
     {"walk_threads", group_walk_threads},
     {"threads", group_threads},
     {"fork", group_fork},
+    {"process", group_process},
     {"exhaust", group_exhaust},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))

@@ -142,5 +142,6 @@ int group_damage(void);
 int group_secrecy(void);
 int group_threads(void);
 int group_fork(void);
+int group_process(void);
 
 #endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_process.c - stores in processes as they are: threads that are cancelled, tied to a core or
+ * ended in rounds, descriptors that are closed, memory that is locked, huge pages, options set from
+ * several threads.
+ */
+#include "support.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- pthread_cancel -------------------------------------------------------------------------- */
+
+struct cancelled {
+    handle_store *store;
+    unsigned visits, writes, pressures, reports;
+    bool went_through;
+};
+
+static int
+visit_and_test(void *opaque, const struct handle_object *object)
+{
+    struct cancelled *c = opaque;
+    (void)object;
+    pthread_testcancel();
+    c->visits++;
+    return 0;
+}
+
+static void
+write_and_test(void *opaque, const char *text, size_t length)
+{
+    struct cancelled *c = opaque;
+    (void)text, (void)length;
+    pthread_testcancel();
+    c->writes++;
+}
+
+static void
+press_and_test(void *opaque, handle_store *store, size_t bytes)
+{
+    struct cancelled *c = opaque;
+    (void)store, (void)bytes;
+    pthread_testcancel();
+    c->pressures++;
+}
+
+static void
+report_and_test(void *opaque, const char *message)
+{
+    struct cancelled *c = opaque;
+    (void)message;
+    pthread_testcancel();
+    c->reports++;
+}
+
+static void
+call_what_waits(handle_store *store)
+{
+    thread_check(handle_store_reclaim(store, SIZE_MAX) == 0);
+    thread_check(handle_store_purge(store, NULL) == 0);
+    thread_check(handle_store_compact(store, NULL) == 0);
+    thread_check(handle_defrag_stop(store) == 0);
+    thread_check(handle_defrag_start(store) == 0);
+    handle_store_before_fork(store);
+    handle_store_after_fork_parent(store);
+}
+
+static void
+call_what_calls_back(struct cancelled *c)
+{
+    struct handle_stats *stats = malloc(sizeof(*stats));
+    thread_check(stats != NULL);
+    *stats = (struct handle_stats)HANDLE_STATS_INIT;
+    thread_check(handle_store_stats(c->store, stats) == 0); /* reads a file of the kernel's */
+    free(stats);
+    thread_check(handle_store_each(c->store, visit_and_test, c) == 0 && c->visits == 1);
+    thread_check(handle_store_check(c->store, NULL, NULL) == 0);
+    thread_check(handle_store_stats_print(c->store, HANDLE_STATS_TEXT, write_and_test, c) == 0);
+    thread_check(c->writes > 0);
+    thread_check(handle_alloc(c->store, 32 * MIB) == HANDLE_NULL && c->pressures == 1);
+    thread_check(handle_store_set(c->store, "nonsense", "1") == -EINVAL && c->reports == 1);
+}
+
+/* Its cancellation is requested before the first call: it is answered at the first cancellation
+ * point, wherever that is. */
+static void *
+cancelled_thread(void *opaque)
+{
+    struct cancelled *c = opaque;
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.arena_bytes = GIB;
+    options.max_bytes = 16 * MIB;
+    options.pressure = press_and_test;
+    options.error = report_and_test;
+    options.opaque = c;
+    thread_enter();
+    pthread_cancel(pthread_self());
+    c->store = handle_store_create(&options);
+    thread_check(c->store != NULL);
+    thread_check(handle_free(c->store, handle_alloc(c->store, 100)) == 0);
+    call_what_waits(c->store);
+    thread_check(handle_alloc(c->store, 100) != HANDLE_NULL);
+    call_what_calls_back(c);
+    handle_thread_detach(c->store);
+    thread_check(handle_store_destroy(c->store) == 0);
+    thread_leave();
+    c->went_through = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void
+no_call_is_a_cancellation_point(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct cancelled c;
+    memset(&c, 0, sizeof(c));
+    pthread_t thread;
+    void *how = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, cancelled_thread, &c), 0);
+    wait_begin();
+    assert_int_equal(pthread_join(thread, &how), 0);
+    wait_end();
+    assert_true(how == PTHREAD_CANCELED);
+    assert_true(c.went_through);
+    /* No lock that the stores share was left taken. */
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+}
+
+/* ---- the library's threads ------------------------------------------------------------------- */
+
+/* Asserts that each thread of the library may use `cores` cores and is scheduled normally. Result:
+ * how many there are. */
+static unsigned
+look_at_threads(int cores)
+{
+    unsigned found = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        skip(); /* no /proc */
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        char path[64], name[32] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            continue;
+        char *got = fgets(name, sizeof(name), file);
+        fclose(file);
+        if (!got || (strncmp(name, "sinter-", 7) != 0 && strncmp(name, "sn-", 3) != 0))
+            continue;
+        cpu_set_t set;
+        int id = atoi(entry->d_name);
+        assert_int_equal(sched_getaffinity(id, sizeof(set), &set), 0);
+        assert_int_equal(CPU_COUNT(&set), cores);
+        assert_int_equal(sched_getscheduler(id), SCHED_OTHER);
+        found++;
+    }
+    closedir(tasks);
+    return found;
+}
+
+/* Its maker is tied to one core and does not run as others do; the library's threads are free. */
+static void
+threads_do_not_inherit(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.arena_bytes = GIB;
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) != 0)
+        assert_int_equal(sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}), 0);
+    handle_store *store = handle_store_create(&options);
+    assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}), 0);
+    assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+    assert_non_null(store);
+    assert_true(look_at_threads(CPU_COUNT(&all)) > 0);
+    assert_int_equal(handle_store_destroy(store), 0);
+}
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+enum { SOCKETS = 8 };
+
+static void
+open_sockets(int sockets[SOCKETS])
+{
+    for (int i = 0; i < SOCKETS; i++)
+        sockets[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static bool
+are_open(const int sockets[SOCKETS])
+{
+    for (int i = 0; i < SOCKETS; i++)
+        if (fcntl(sockets[i], F_GETFD) < 0)
+            return false;
+    return true;
+}
+
+/* As daemons do. */
+static void
+close_others(void)
+{
+    for (int fd = 3; fd < 256; fd++)
+        close(fd);
+}
+
+static pid_t
+fork_with_hooks(handle_store *store)
+{
+    callbacks_pause();
+    handle_store_before_fork(store);
+    flavour_before_fork();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        handle_store_after_fork_child(store);
+        callbacks_resume_in_child(); /* it may fork, too */
+        return 0;
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(store);
+    callbacks_resume();
+    return pid;
+}
+
+static void
+child_closes_all(handle_store *store)
+{
+    int sockets[SOCKETS];
+    close_others();
+    open_sockets(sockets);
+    bool destroyed = handle_store_destroy(store) == 0;
+    _exit(destroyed && are_open(sockets) ? 0 : 1);
+}
+
+static void
+a_child_may_close_all_descriptors(void **state)
+{
+    struct fixture *fixture = *state;
+    int status = -1;
+    pid_t pid = fork_with_hooks(fixture->store);
+    if (pid == 0)
+        child_closes_all(fixture->store);
+    wait_begin();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_end();
+    assert_int_equal(status, 0);
+}
+
+/* The parent does it, in a child of its own so that this process keeps its descriptors. */
+static void
+child_is_a_parent_that_closes_all(handle_store *store)
+{
+    int sockets[SOCKETS];
+    pid_t pid = fork_with_hooks(store);
+    if (pid == 0)
+        _exit(0);
+    close_others();
+    open_sockets(sockets);
+    bool ended = waitpid(pid, NULL, 0) == pid;
+    if (fork_with_hooks(store) == 0) /* looks which children live */
+        _exit(0);
+    bool destroyed = handle_store_destroy(store) == 0;
+    _exit(ended && destroyed && are_open(sockets) ? 0 : 1);
+}
+
+static void
+a_parent_may_close_all_descriptors(void **state)
+{
+    struct fixture *fixture = *state;
+    int status = -1;
+    pid_t pid = fork_with_hooks(fixture->store);
+    if (pid == 0)
+        child_is_a_parent_that_closes_all(fixture->store);
+    wait_begin();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_end();
+    assert_int_equal(status, 0);
+}
+
+/* ---- two stores ------------------------------------------------------------------------------ */
+
+struct crossing {
+    handle_store *stores[2];
+    pthread_barrier_t both;
+    int inner[2];
+};
+
+struct crossing_visit {
+    struct crossing *crossing;
+    unsigned index;
+};
+
+static int
+visit_nothing(void *opaque, const struct handle_object *object)
+{
+    (void)opaque, (void)object;
+    return 0;
+}
+
+static int
+walk_the_other(void *opaque, const struct handle_object *object)
+{
+    struct crossing_visit *visit = opaque;
+    struct crossing *c = visit->crossing;
+    (void)object;
+    pthread_barrier_wait(&c->both); /* both walks are under way */
+    c->inner[visit->index] = handle_store_each(c->stores[!visit->index], visit_nothing, NULL);
+    pthread_barrier_wait(&c->both);
+    return 0;
+}
+
+static int
+walk_the_resting(void *opaque, const struct handle_object *object)
+{
+    struct crossing_visit *visit = opaque;
+    (void)object;
+    visit->crossing->inner[0] = handle_store_each(visit->crossing->stores[1], visit_nothing, NULL);
+    return 0;
+}
+
+static void
+walk_mine(void *arg, unsigned index)
+{
+    struct crossing *c = arg;
+    struct crossing_visit visit = {c, index};
+    thread_check(handle_store_each(c->stores[index], walk_the_other, &visit) == 0);
+}
+
+static void
+visitors_do_not_wait_for_walks(void **state)
+{
+    struct fixture *fixture = *state;
+    struct crossing c = {.stores = {fixture->store, handle_store_create(&fixture->options)}};
+    assert_non_null(c.stores[1]);
+    for (unsigned i = 0; i < 2; i++)
+        make_object(c.stores[i], 10, i);
+    pthread_barrier_init(&c.both, NULL, 2);
+    run_threads(2, walk_mine, &c);
+    pthread_barrier_destroy(&c.both);
+    assert_int_equal(c.inner[0], -EBUSY);
+    assert_int_equal(c.inner[1], -EBUSY);
+    struct crossing_visit visit = {&c, 0}; /* where nobody walks the other store, a visitor may */
+    assert_int_equal(handle_store_each(c.stores[0], walk_the_resting, &visit), 0);
+    assert_int_equal(c.inner[0], 0);
+    assert_int_equal(handle_store_destroy(c.stores[1]), 0);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+int
+group_process(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_do_not_inherit),
+        STORE_TEST(no_call_is_a_cancellation_point),
+        STORE_TEST(visitors_do_not_wait_for_walks),
+    };
+    const struct CMUnitTest forking[] = {
+        STORE_TEST(a_child_may_close_all_descriptors),
+        STORE_TEST(a_parent_may_close_all_descriptors),
+    };
+    int failed = cmocka_run_group_tests_name("process", tests, NULL, NULL);
+    if (TEST_TSAN) /* as in group_fork */
+        return failed;
+    return failed + cmocka_run_group_tests_name("process, forking", forking, NULL, NULL);
+}
