@@ -385,7 +385,7 @@ sn_defrag_press(handle_store *store)
         return false;
     uint64_t recoverable = 0;
     for (unsigned i = 0; i < store->classes.count; i++)
-        recoverable += sn_heap_recoverable(&store->heap, i);
+        recoverable += sn_heap_recoverable_bytes(&store->heap, i);
     uint32_t reason = sn_load_relaxed(&d->idle_reason);
     bool works = recoverable > 0 && reason != HANDLE_IDLE_BACKOFF && reason != HANDLE_IDLE_FORKED;
     if (works && !sn_load_relaxed(&d->pressure)) {

@@ -462,7 +462,7 @@ settle_span(struct sn_evacuation *e, const struct sn_evacuee *evacuee, uint32_t 
             uint32_t *linger_count, uint32_t linger_max)
 {
     struct sn_heap *heap = &e->store->heap;
-    const struct sn_class *c = class_of(e, evacuee->span);
+    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
     bool waits = !evacuee->refused && !sn_heap_is_empty(heap, evacuee->span);
     if (waits && *linger_count < linger_max) {
         linger[(*linger_count)++] = evacuee->span;
@@ -472,7 +472,7 @@ settle_span(struct sn_evacuation *e, const struct sn_evacuee *evacuee, uint32_t 
                               (evacuee->damaged ? SN_SPAN_DAMAGED : 0));
     if (sn_heap_reopen(heap, evacuee->span, flags, e->pass)) {
         sn_owner_add(&e->totals.spans_emptied, 1);
-        sn_owner_add(&e->totals.released_bytes, (uint64_t)c->pages << SN_PAGE_SHIFT);
+        sn_owner_add(&e->totals.released_bytes, bytes);
     }
 }
 

@@ -29,6 +29,7 @@ survey_class(const handle_store *store, unsigned class_id, struct sn_policy_clas
     to->slots = c->slots;
     to->slot_bytes = c->slot_bytes;
     to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
+    to->committed_bytes = sn_load_relaxed(&hc->pages[SN_MOVABLE]) << SN_PAGE_SHIFT;
     to->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
     to->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
     for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
@@ -144,8 +145,7 @@ settle_lingering_locked(struct sn_defrag *d)
     sn_caches_take_slots(&d->store->caches, true, false, NULL);
     for (uint32_t i = 0; i < d->linger_count;) {
         uint32_t number = d->linger[i];
-        uint64_t bytes = (uint64_t)sn_heap_class_of_span(heap, &d->store->pool.spans[number])->pages
-                         << SN_PAGE_SHIFT;
+        uint64_t bytes = (uint64_t)d->store->pool.spans[number].pages << SN_PAGE_SHIFT;
         if (!sn_heap_is_empty(heap, number) && ++d->linger_tries[i] < SN_LINGER_TRIES) {
             i++;
             continue;

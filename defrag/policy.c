@@ -14,6 +14,14 @@ sn_policy_excess(const struct sn_policy_class *c)
     return c->spans > least ? (uint32_t)(c->spans - least) : 0;
 }
 
+/* What spans have committed beyond those that stay. */
+static uint64_t
+recoverable_bytes(const struct sn_policy_class *c, uint32_t excess)
+{
+    uint64_t least = (c->spans - excess) * c->span_bytes;
+    return excess > 0 && c->committed_bytes > least ? c->committed_bytes - least : 0;
+}
+
 /* Objects in the `excess` emptiest spans, taking each occupancy's middle. */
 static uint64_t
 objects_to_move(const struct sn_policy_class *c, uint32_t excess)
@@ -33,8 +41,8 @@ sn_policy_add(struct sn_policy_sum *sum, const struct sn_policy_class *c)
     uint32_t excess = sn_policy_excess(c);
     uint64_t objects = objects_to_move(c, excess);
     sum->live_bytes += c->used * c->slot_bytes;
-    sum->span_bytes += c->spans * c->span_bytes;
-    sum->recoverable_bytes += excess * c->span_bytes;
+    sum->span_bytes += c->committed_bytes;
+    sum->recoverable_bytes += recoverable_bytes(c, excess);
     sum->recoverable_spans += excess;
     sum->move_objects += objects;
     sum->move_bytes += objects * c->slot_bytes;

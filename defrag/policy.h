@@ -21,8 +21,9 @@
 struct sn_policy_class {
     uint32_t slots; /* per span */
     uint32_t slot_bytes;
-    uint64_t span_bytes; /* resident, when in use */
-    uint64_t used;       /* slots not free */
+    uint64_t span_bytes;      /* resident, when all of it is in use */
+    uint64_t committed_bytes; /* of all spans */
+    uint64_t used;            /* slots not free */
     uint32_t spans;
     uint32_t spans_in[SN_POLICY_OCCUPANCIES]; /* by occupancy; closed spans are in none */
 };
@@ -31,7 +32,7 @@ struct sn_policy_class {
 struct sn_policy_sum {
     uint64_t live_bytes; /* occupied slots */
     uint64_t span_bytes;
-    uint64_t recoverable_bytes; /* bytes of the spans that are too many */
+    uint64_t recoverable_bytes; /* what is committed beyond the spans that it takes */
     uint64_t recoverable_spans;
     uint64_t move_objects; /* estimate */
     uint64_t move_bytes;

@@ -18,11 +18,18 @@ struct sn_budget {
 /** Who charges: the mover may use what is kept back for it, bookkeeping is never refused. */
 enum sn_charge { SN_CHARGE_APPLICATION, SN_CHARGE_MOVER, SN_CHARGE_ALWAYS };
 
+/** What is kept back for the mover below a limit. */
+static inline uint64_t
+sn_budget_reserve(uint64_t max_bytes)
+{
+    return sn_min(sn_max(max_bytes / SN_RESERVE_SHARE, SN_RESERVE_MIN_BYTES), SN_RESERVE_MAX_BYTES);
+}
+
 /** What must stay uncharged below max_bytes. */
 static inline uint64_t
-sn_budget_kept_back(enum sn_charge who)
+sn_budget_kept_back(uint64_t max_bytes, enum sn_charge who)
 {
-    return who == SN_CHARGE_APPLICATION ? SN_RESERVE_BYTES : 0;
+    return who == SN_CHARGE_APPLICATION ? sn_budget_reserve(max_bytes) : 0;
 }
 
 /**
@@ -37,7 +44,7 @@ sn_budget_charge(struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
     uint64_t before = sn_load_relaxed(&budget->committed);
     /* Relaxed throughout: an account, it orders nothing. */
     do {
-        if (sn_unlikely(before + bytes + sn_budget_kept_back(who) > room))
+        if (sn_unlikely(before + bytes + sn_budget_kept_back(max, who) > room))
             return false;
     } while (!__atomic_compare_exchange_n(&budget->committed, &before, before + bytes, true,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));
@@ -54,8 +61,17 @@ static inline uint64_t
 sn_budget_lacks(const struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
 {
     uint64_t max = sn_load_relaxed(&budget->max_bytes);
-    uint64_t need = sn_load_relaxed(&budget->committed) + bytes + sn_budget_kept_back(who);
+    uint64_t need = sn_load_relaxed(&budget->committed) + bytes + sn_budget_kept_back(max, who);
     return max != 0 && who != SN_CHARGE_ALWAYS && need > max ? need - max : 0;
+}
+
+/** Bytes committed above a limit that was lowered; 0 otherwise. */
+static inline uint64_t
+sn_budget_excess(const struct sn_budget *budget)
+{
+    uint64_t max = sn_load_relaxed(&budget->max_bytes);
+    uint64_t committed = sn_load_relaxed(&budget->committed);
+    return max != 0 && committed > max ? committed - max : 0;
 }
 
 static inline void

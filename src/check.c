@@ -83,6 +83,37 @@ is_of_class_locked(const struct sn_pool *pool, uint32_t number, unsigned class_i
            sn_load_relaxed(&pool->class_of[number]) == class_id && sn_span_head(span) == number;
 }
 
+/* The first slot in use on a page that is not committed; slots when there is none. */
+static uint32_t
+find_uncharged_slot(const struct sn_pool *pool, const struct sn_class *c, uint32_t number)
+{
+    uint32_t slot = 0;
+    for (; slot < c->slots; slot++) {
+        uint32_t at = c->lead + slot * c->slot_bytes;
+        uint32_t end = ((at + c->slot_bytes - 1) >> SN_PAGE_SHIFT) + 1;
+        if ((*sn_span_bits(pool, number, slot / 64) >> (slot % 64) & 1) &&
+            sn_pool_missing_pages(pool, number, at >> SN_PAGE_SHIFT, end) > 0)
+            break;
+    }
+    return slot;
+}
+
+/* What a span has committed. One that is HELD may be just being trimmed. */
+static struct span_fault
+check_pages_locked(const handle_store *store, const struct sn_class *c, uint32_t number)
+{
+    const struct sn_span *span = &store->pool.spans[number];
+    uint32_t pages = c->pages - sn_pool_missing_pages(&store->pool, number, 0, c->pages);
+    if (sn_span_state(span) == SN_SPAN_HELD)
+        return (struct span_fault){NULL, 0, 0};
+    if (pages != span->pages)
+        return (struct span_fault){"count of committed pages", span->pages, pages};
+    uint32_t slot = find_uncharged_slot(&store->pool, c, number);
+    return slot < c->slots
+               ? (struct span_fault){"slot in use on a page that is not committed", slot, c->slots}
+               : (struct span_fault){NULL, 0, 0};
+}
+
 /* Under the class's lock, so that nothing is reported from there. */
 static struct span_fault
 check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number)
@@ -103,8 +134,9 @@ check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number
         if (~*sn_span_bits(&store->pool, number, word) != 0)
             return (struct span_fault){"free slot before the hint", word, span->hint};
     }
-    struct span_fault fault = {NULL, 0, 0};
-    fault.have = find_bad_free_slot(store, c, number, &fault.what);
+    struct span_fault fault = check_pages_locked(store, c, number);
+    if (!fault.what)
+        fault.have = find_bad_free_slot(store, c, number, &fault.what);
     return fault;
 }
 

@@ -30,9 +30,13 @@
 #define SN_SPAN_BLOCKS_MAX 8     /* 512 KiB: eight of the largest slots */
 #define SN_CLASSES_MAX     208
 
-/* Kept back below max_bytes for the mover's destinations: two of the longest spans. */
-#define SN_RESERVE_BYTES (SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX * 2)
-#define SN_MAX_BYTES_MIN ((uint64_t)4 << 20)
+/* Kept back below max_bytes for the mover's destinations: a share of the limit, at least the pages
+ * of one of the largest slots, of a new span's metadata and of a batch's lists, and at most two of
+ * the longest spans. */
+#define SN_RESERVE_SHARE     32
+#define SN_RESERVE_MIN_BYTES ((uint64_t)128 << 10)
+#define SN_RESERVE_MAX_BYTES ((uint64_t)SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX * 2)
+#define SN_MAX_BYTES_MIN     ((uint64_t)4 << 20)
 
 /* Thread caches: slots per class bounded by bytes and by number. The number is where the class
  * lock (about 20 ns a pair, uncontended) falls below a nanosecond per object. */

@@ -106,8 +106,19 @@ format_bits(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
         *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
 }
 
+/* Clears what a free slot's header may not say; pages that are not committed read as zero. */
 static void
-format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear_headers)
+clear_headers(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+{
+    for (uint32_t slot = 0; slot < c->slots; slot++) {
+        uint32_t at = c->lead + slot * c->slot_bytes;
+        if (sn_pool_page_is_committed(pool, number, at >> SN_PAGE_SHIFT))
+            sn_store_relaxed((uint64_t *)(void *)(pool->arena + sn_span_offset(number) + at), 0);
+    }
+}
+
+static void
+format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear)
 {
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = &heap->classes->of[class_id];
@@ -115,45 +126,43 @@ format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear
     format_bits(pool, number, c);
     for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_release(&pool->class_of[number + block], (uint8_t)class_id);
-    if (clear_headers) {
-        char *header = pool->arena + sn_slot_offset(c, number, 0) - SN_HEADER_BYTES;
-        for (uint32_t slot = 0; slot < c->slots; slot++, header += c->slot_bytes)
-            sn_store_relaxed((uint64_t *)(void *)header, 0);
-    }
+    if (clear)
+        clear_headers(pool, number, c);
     span->class_id = (uint8_t)class_id;
-    span->free = c->slots;
+    sn_store_relaxed(&span->free, c->slots);
     span->hint = 0;
+    uint32_t missing = sn_pool_missing_pages(pool, number, 0, c->pages);
+    sn_store_relaxed(&span->pages, (uint16_t)(c->pages - missing));
     span->v.use.pass = 0;
-    sn_pool_note_lines(pool, number, c->slots);
 }
 
-/* lacks: NULL, then room is made for the run; else as of sn_pool_try_take. */
+/* c: the class whose slots it is for, lacks as of sn_pool_try_take; or NULL, then room is made. */
 static uint32_t
-take_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
-            uint8_t *old_class, uint64_t *lacks)
+take_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct sn_class *c,
+            enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    uint32_t number = lacks ? sn_pool_try_take(pool, blocks, pages, who, zero, old_class, lacks)
-                            : sn_pool_take(pool, blocks, pages, who, zero, old_class);
+    uint32_t number = c ? sn_pool_try_take_slots(pool, blocks, c, who, zero, old_class, lacks)
+                        : sn_pool_take(pool, blocks, pages, who, zero, old_class);
     if (number)
         set_flags_locked(&pool->spans[number], 0);
     return number;
 }
 
 /* A run of blocks for a span that touches its first `pages` pages; with a guard behind them, where
- * there are such, and room for it. */
+ * there are such, and room for it. c, lacks: as above. */
 static uint32_t
-take_run(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who, bool *zero,
-         uint8_t *old_class, uint64_t *lacks)
+take_run(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct sn_class *c,
+         enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
     bool guarded;
-    uint32_t wanted = sn_guard_blocks(pool, blocks, pages, lacks == NULL, &guarded);
-    uint32_t number = take_blocks(pool, wanted, pages, who, zero, old_class, lacks);
+    uint32_t wanted = sn_guard_blocks(pool, blocks, pages, c == NULL, &guarded);
+    uint32_t number = take_blocks(pool, wanted, pages, c, who, zero, old_class, lacks);
     if (number && guarded)
         sn_guard_raise(pool, number, pages);
     else if (guarded)
         sn_guard_cancel(pool);
     if (!number && wanted > blocks)
-        number = take_blocks(pool, blocks, pages, who, zero, old_class, lacks);
+        number = take_blocks(pool, blocks, pages, c, who, zero, old_class, lacks);
     return number;
 }
 
@@ -175,7 +184,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     const struct sn_class *c = &heap->classes->of[class_id];
     bool zero;
     uint8_t old_class;
-    uint32_t number = take_run(heap->pool, c->blocks, c->pages, who, &zero, &old_class, lacks);
+    uint32_t number = take_run(heap->pool, c->blocks, c->pages, c, who, &zero, &old_class, lacks);
     if (!number)
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
@@ -184,6 +193,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     sn_span_set_state(span, SN_SPAN_OPEN);
     set_bin_class_locked(heap, span, false);
     sn_owner_add(&hc->spans[kind], 1);
+    sn_owner_add(&hc->pages[kind], span->pages);
     list_insert_locked(heap, hc, span);
     return span;
 }
@@ -193,6 +203,7 @@ static void
 release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     sn_owner_sub(&hc->spans[kind_of(span)], 1);
+    sn_owner_sub(&hc->pages[kind_of(span)], span->pages);
     uint32_t *pins = sn_load_relaxed(&span->pins);
     if (pins) {
         sn_store_relaxed(&span->pins, NULL);
@@ -204,43 +215,143 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
     put_run(heap->pool, sn_span_number(heap->pool, span));
 }
 
+/* After slots of an OPEN span were given back, or taken: its place in the lists, or its end. */
+static void
+settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    if (sn_span_state(span) != SN_SPAN_OPEN)
+        return; /* CLOSED: only who closed it pools or reopens it */
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    if (span->free == c->slots) {
+        list_remove_locked(heap, hc, span);
+        release_span_locked(heap, hc, span);
+    } else {
+        relist_locked(heap, hc, span);
+    }
+}
+
 /* ---- taking slots ---------------------------------------------------------------------------- */
 
+/*
+ * Pages are charged when the first slot on them is taken. What a span has committed already comes
+ * first: its free slots cost nothing.
+ */
+
+/* Who takes, how many slots at most and where to; lacks: once the limit has refused pages, bytes
+ * that must become free, at least 1. */
+struct taking {
+    enum sn_charge who;
+    uint32_t want, taken;
+    uint64_t *slots;
+    uint64_t lacks;
+};
+
+/* Slots of bitmap word `word` that lie on committed pages alone. */
+static uint64_t
+committed_slots(const struct sn_pool *pool, uint32_t number, const struct sn_class *c,
+                uint32_t word)
+{
+    uint64_t mask = ~UINT64_C(0);
+    uint32_t first = word * 64, end = (uint32_t)sn_min(first + 64, c->slots);
+    uint32_t page = (c->lead + first * c->slot_bytes) >> SN_PAGE_SHIFT;
+    uint32_t last = (c->lead + end * c->slot_bytes - 1) >> SN_PAGE_SHIFT;
+    for (; page <= last; page++) {
+        if (sn_pool_page_is_committed(pool, number, page))
+            continue;
+        uint32_t at = page << SN_PAGE_SHIFT, behind = at + (uint32_t)SN_PAGE_BYTES;
+        uint32_t from = at > c->lead ? (at - c->lead) / c->slot_bytes : 0;
+        uint32_t to = (behind - c->lead + c->slot_bytes - 1) / c->slot_bytes;
+        from = from > first ? from - first : 0;
+        to = (uint32_t)sn_min(to - first, 64);
+        mask &= ~((~UINT64_C(0) >> (64 - (to - from))) << from);
+    }
+    return mask;
+}
+
+/* Whether a free slot may lie on committed pages alone: there are more bytes than slots in use
+ * cover. */
+static bool
+may_have_committed(const struct sn_class *c, const struct sn_span *span)
+{
+    uint64_t used = c->slots - span->free;
+    return (uint64_t)span->pages << SN_PAGE_SHIFT >= (used + 1) * c->slot_bytes;
+}
+
+/* Takes those of one span, in rising address. */
+static void
+take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking *taking)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(pool, span), words = (c->slots + 63) / 64;
+    if (!may_have_committed(c, span))
+        return;
+    for (uint32_t word = span->hint; word < words && taking->taken < taking->want; word++) {
+        uint64_t *bits = sn_span_bits(pool, number, word);
+        uint64_t vacant = ~*bits;
+        if (vacant)
+            vacant &= committed_slots(pool, number, c, word);
+        for (; vacant && taking->taken < taking->want; vacant &= vacant - 1) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
+            taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
+            *bits |= vacant & -vacant;
+            sn_owner_sub(&span->free, 1);
+        }
+    }
+}
+
+/* Commits the pages of one slot. */
+static bool
+commit_slot_locked(struct sn_heap *heap, struct sn_span *span, const struct sn_class *c,
+                   uint32_t slot, struct taking *taking)
+{
+    struct sn_pool *pool = heap->pool;
+    uint32_t number = sn_span_number(pool, span), at = c->lead + slot * c->slot_bytes;
+    uint32_t from = at >> SN_PAGE_SHIFT, to = ((at + c->slot_bytes - 1) >> SN_PAGE_SHIFT) + 1;
+    uint32_t missing = sn_pool_missing_pages(pool, number, from, to);
+    if (sn_likely(missing == 0))
+        return true;
+    if (!sn_pool_commit(pool, number, from, to, taking->who)) {
+        uint64_t bytes = (uint64_t)missing << SN_PAGE_SHIFT;
+        taking->lacks = sn_max(sn_budget_lacks(pool->budget, bytes, taking->who), 1);
+        return false;
+    }
+    sn_store_relaxed(&span->pages, (uint16_t)(span->pages + missing));
+    sn_owner_add(&heap->of[span->class_id].pages[kind_of(span)], missing);
+    return true;
+}
+
 /* Takes the lowest free slots of one span, in rising address. */
-static uint32_t
-take_from_span_locked(struct sn_heap *heap, struct sn_span *span, uint32_t want, uint64_t *slots)
+static void
+take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *taking)
 {
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     uint32_t number = sn_span_number(pool, span);
-    uint32_t taken = 0;
-    want = (uint32_t)sn_min(want, span->free);
-    for (uint32_t word = span->hint; taken < want; word++) {
+    bool whole = span->pages == c->pages;
+    uint32_t end = taking->taken + (uint32_t)sn_min(taking->want - taking->taken, span->free);
+    for (uint32_t word = span->hint; taking->taken < end && taking->lacks == 0; word++) {
         uint64_t *bits = sn_span_bits(pool, number, word);
         uint64_t vacant = ~*bits;
-        while (vacant && taken < want) {
+        while (vacant && taking->taken < end) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
-            slots[taken++] = sn_slot_offset(c, number, slot);
+            if (!whole && !commit_slot_locked(heap, span, c, slot, taking))
+                break;
+            taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
             vacant &= vacant - 1;
+            sn_owner_sub(&span->free, 1);
         }
         *bits = ~vacant;
         span->hint = (uint16_t)word;
     }
-    span->free -= taken;
-    return taken;
 }
 
-/* whole: spans that were trimmed are passed over. */
 static struct sn_span *
-fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind, bool whole)
+fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind)
 {
-    struct sn_span *spans = heap->pool->spans;
     for (unsigned list = SN_FULL; list-- > 0;) {
-        uint32_t at = hc->list[kind][list];
-        while (whole && at && (spans[at].flags & SN_SPAN_TRIMMED))
-            at = spans[at].next;
-        if (at)
-            return &spans[at];
+        if (hc->list[kind][list])
+            return &heap->pool->spans[hc->list[kind][list]];
     }
     return NULL;
 }
@@ -255,50 +366,69 @@ reverse(uint64_t *slots, uint32_t count)
     }
 }
 
-/* A span that was trimmed commits its pages again before its slots are used. */
-static bool
-recommit_locked(struct sn_heap *heap, struct sn_span *span, enum sn_charge who, uint64_t *lacks)
+/* From spans there are, the fullest first. */
+static void
+take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
+                    struct taking *taking)
 {
-    uint32_t pages = sn_heap_class_of_span(heap, span)->pages;
-    if (sn_likely(!(span->flags & SN_SPAN_TRIMMED)))
-        return true;
-    if (!sn_pool_recommit(heap->pool, sn_span_number(heap->pool, span), pages, who)) {
-        uint64_t bytes = (uint64_t)pages << SN_PAGE_SHIFT; /* at most; some may be there */
-        *lacks = sn_max(sn_budget_lacks(heap->pool->budget, bytes, who), 1);
-        return false;
-    }
-    set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_TRIMMED);
-    return true;
-}
-
-/* From spans there are, else from a new one. Once the limit has refused what a trimmed span lacks,
- * from those that lack nothing. 0: *lacks bytes must become free first. */
-static uint32_t
-take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
-            uint32_t want, uint64_t *slots, uint64_t *lacks)
-{
-    struct sn_heap_class *hc = &heap->of[class_id];
-    uint64_t new_lacks = UINT64_MAX;
-    bool refused = false;
-    uint32_t taken = 0;
-    *lacks = UINT64_MAX;
-    while (taken < want) {
-        struct sn_span *span = fullest_locked(heap, hc, kind, refused);
-        if (!span && taken == 0)
-            span = new_span_locked(heap, hc, class_id, kind, who, &new_lacks);
-        if (!span)
-            break;
+    struct sn_span *span;
+    while (taking->taken < taking->want && taking->lacks == 0 &&
+           (span = fullest_locked(heap, hc, kind)) != NULL) {
         prefetch_span(heap->pool, sn_span_number(heap->pool, span));
         prefetch_span(heap->pool, span->next); /* where spans have few free slots, it is needed */
-        if (!recommit_locked(heap, span, who, lacks)) {
-            refused = true;
-            continue;
-        }
-        taken += take_from_span_locked(heap, span, want - taken, slots + taken);
+        if (span->pages < sn_heap_class_of_span(heap, span)->pages)
+            take_committed_locked(heap, span, taking);
+        take_lowest_locked(heap, span, taking);
         relist_locked(heap, hc, span);
     }
-    *lacks = sn_min(*lacks, new_lacks);
-    return taken;
+}
+
+/* The limit has refused pages: what spans have committed, the fullest first. */
+static void
+take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
+                          struct taking *taking)
+{
+    enum { SPANS = 64 }; /* looked at under the lock, at most */
+    uint32_t looks = 0, next;
+    for (unsigned list = SN_FULL; list-- > 0;) {
+        for (uint32_t at = hc->list[kind][list];
+             at && looks < SPANS && taking->taken < taking->want; at = next, looks++) {
+            struct sn_span *span = &heap->pool->spans[at];
+            next = span->next;
+            take_committed_locked(heap, span, taking);
+            relist_locked(heap, hc, span);
+        }
+    }
+}
+
+/* A new one may come with committed pages, and goes back when there is no page for it. */
+static void
+take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    struct sn_span *span = new_span_locked(heap, hc, class_id, kind, taking->who, &taking->lacks);
+    if (!span)
+        return;
+    taking->lacks = 0;
+    take_committed_locked(heap, span, taking);
+    take_lowest_locked(heap, span, taking);
+    settle_locked(heap, hc, span);
+}
+
+/* From spans there are, else from a new one. 0: `lacks` bytes must become free first. */
+static uint32_t
+take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    taking->taken = 0;
+    taking->lacks = 0;
+    take_fullest_locked(heap, hc, kind, taking);
+    if (taking->lacks > 0)
+        take_all_committed_locked(heap, hc, kind, taking);
+    bool pool_has_pages = sn_load_relaxed(&heap->pool->empty_bytes) > 0;
+    if (taking->taken == 0 && (taking->lacks == 0 || pool_has_pages))
+        take_new_locked(heap, class_id, kind, taking);
+    return taking->taken;
 }
 
 uint32_t
@@ -306,18 +436,18 @@ sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn
              uint32_t want, uint64_t *slots)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
-    uint64_t lacks = 0;
+    struct taking taking = {.who = who, .want = want, .slots = slots};
     sn_lock(&hc->lock);
-    uint32_t taken = take_locked(heap, class_id, kind, who, want, slots, &lacks);
+    uint32_t taken = take_locked(heap, class_id, kind, &taking);
     for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS; round++) {
         if (who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
-            lacks = sn_min(lacks, SN_RESERVE_BYTES);
+            taking.lacks = sn_min(taking.lacks, SN_RESERVE_MAX_BYTES);
         sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
-        bool room = sn_pool_make_room(heap->pool, lacks);
+        bool room = sn_heap_make_room(heap, taking.lacks);
         sn_lock(&hc->lock);
         if (!room)
             break;
-        taken = take_locked(heap, class_id, kind, who, want, slots, &lacks);
+        taken = take_locked(heap, class_id, kind, &taking);
     }
     sn_owner_add(&hc->used[kind], taken);
     sn_unlock(&hc->lock);
@@ -339,25 +469,12 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
     *bits &= ~bit;
     if (slot / 64 < span->hint)
         span->hint = (uint16_t)(slot / 64);
-    span->free++;
+    sn_owner_add(&span->free, 1);
+    if (span->flags & SN_SPAN_TIGHT)
+        set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_TIGHT);
     uint32_t *pins = sn_load_relaxed(&span->pins);
     if (sn_unlikely(pins != NULL))
         sn_store_relaxed(&pins[slot], 0);
-}
-
-/* After slots of an OPEN span were given back: its place in the lists, or its end. */
-static void
-settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
-{
-    if (sn_span_state(span) != SN_SPAN_OPEN)
-        return; /* CLOSED: only who closed it pools or reopens it */
-    const struct sn_class *c = sn_heap_class_of_span(heap, span);
-    if (span->free == c->slots) {
-        list_remove_locked(heap, hc, span);
-        release_span_locked(heap, hc, span);
-    } else {
-        relist_locked(heap, hc, span);
-    }
 }
 
 /* After locks are given up. */
@@ -409,7 +526,7 @@ sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
     bool all = span->free + count == c->slots && sn_load_relaxed(&span->pins) == NULL;
     if (all) {
         format_bits(heap->pool, number, c);
-        span->free = c->slots;
+        sn_store_relaxed(&span->free, c->slots);
         span->hint = 0;
         sn_owner_sub(&hc->used[kind_of(span)], count);
     }
@@ -437,13 +554,13 @@ sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
     uint64_t blocks = (bytes + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
     if (blocks >= heap->pool->blocks)
         return 0;
-    uint32_t number = take_run(heap->pool, (uint32_t)blocks, pages_for(bytes),
+    uint32_t number = take_run(heap->pool, (uint32_t)blocks, pages_for(bytes), NULL,
                                SN_CHARGE_APPLICATION, zero, &old_class, NULL);
     if (!number)
         return 0;
     struct sn_span *span = &heap->pool->spans[number];
     span->class_id = SN_CLASS_LARGE;
-    span->free = pages_for(bytes);
+    sn_store_relaxed(&span->free, pages_for(bytes));
     sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     span->u.large_size = size;
     for (uint32_t block = 0; block < span->blocks; block++) {
@@ -469,7 +586,16 @@ sn_heap_put_large(struct sn_heap *heap, uint64_t offset)
     put_run(heap->pool, sn_span_number(heap->pool, span));
 }
 
-/* ---- closed spans ---------------------------------------------------------------------------- */
+/* ---- closed and held spans ------------------------------------------------------------------- */
+
+static void
+copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    uint32_t words = (sn_heap_class_of_span(heap, span)->slots + 63) / 64;
+    for (uint32_t word = 0; word < words; word++)
+        bits[word] = *sn_span_bits(heap->pool, number, word);
+}
 
 uint32_t
 sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
@@ -495,25 +621,66 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
     return found;
 }
 
-bool
-sn_heap_hold(struct sn_heap *heap, uint32_t number, uint64_t free_bytes)
+/* The class of a span that is OPEN, locked; NULL: it is not. */
+static struct sn_heap_class *
+lock_if_open(struct sn_heap *heap, uint32_t number)
 {
-    struct sn_span *span = &heap->pool->spans[number];
+    const struct sn_span *span = &heap->pool->spans[number];
     uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
     if (class_id >= SN_CLASSES_MAX)
-        return false;
+        return NULL;
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
-    bool open = sn_span_state(span) == SN_SPAN_OPEN &&
-                sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
-                sn_span_head(span) == number &&
-                (uint64_t)span->free * heap->classes->of[class_id].slot_bytes >= free_bytes;
-    if (open) {
-        list_remove_locked(heap, hc, span);
-        sn_span_set_state(span, SN_SPAN_HELD);
+    if (sn_span_state(span) == SN_SPAN_OPEN &&
+        sn_load_relaxed(&heap->pool->class_of[number]) == class_id && sn_span_head(span) == number)
+        return hc;
+    sn_unlock(&hc->lock);
+    return NULL;
+}
+
+static void
+hold_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    list_remove_locked(heap, hc, span);
+    sn_span_set_state(span, SN_SPAN_HELD);
+}
+
+bool
+sn_heap_hold(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    hold_locked(heap, hc, &heap->pool->spans[number]);
+    sn_unlock(&hc->lock);
+    return true;
+}
+
+/* A trim may have taken some. */
+static void
+count_pages_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    uint32_t all = sn_heap_class_of_span(heap, span)->pages;
+    uint32_t missing = sn_pool_missing_pages(heap->pool, sn_span_number(heap->pool, span), 0, all);
+    sn_owner_sub(&hc->pages[kind_of(span)], span->pages - (all - missing));
+    sn_store_relaxed(&span->pages, (uint16_t)(all - missing));
+}
+
+bool
+sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    bool loose = sn_span_is_loose(sn_heap_class_of_span(heap, span), span);
+    if (loose) {
+        hold_locked(heap, hc, span);
+        set_flags_locked(span, span->flags | SN_SPAN_TIGHT); /* a free from now on clears it */
+        copy_bits_locked(heap, number, bits);
     }
     sn_unlock(&hc->lock);
-    return open;
+    return loose;
 }
 
 bool
@@ -522,6 +689,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     struct sn_span *span = &heap->pool->spans[number];
     struct sn_heap_class *hc = &heap->of[span->class_id];
     sn_lock(&hc->lock);
+    count_pages_locked(heap, hc, span);
     bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
     if (empty) {
         release_span_locked(heap, hc, span);
@@ -563,12 +731,9 @@ sn_heap_is_empty(struct sn_heap *heap, uint32_t number)
 void
 sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
 {
-    struct sn_span *span = &heap->pool->spans[number];
-    struct sn_heap_class *hc = &heap->of[span->class_id];
-    uint32_t words = (sn_heap_class_of_span(heap, span)->slots + 63) / 64;
+    struct sn_heap_class *hc = &heap->of[heap->pool->spans[number].class_id];
     sn_lock(&hc->lock);
-    for (uint32_t word = 0; word < words; word++)
-        bits[word] = *sn_span_bits(heap->pool, number, word);
+    copy_bits_locked(heap, number, bits);
     sn_unlock(&hc->lock);
 }
 
@@ -581,6 +746,17 @@ sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
     uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
     uint64_t least = (used + slots - 1) / slots;
     return spans > least ? (uint32_t)(spans - least) : 0;
+}
+
+uint64_t
+sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id)
+{
+    const struct sn_heap_class *hc = &heap->of[class_id];
+    uint64_t excess = sn_heap_recoverable(heap, class_id);
+    uint64_t stay = sn_load_relaxed(&hc->spans[SN_MOVABLE]) - excess;
+    uint64_t pages = sn_load_relaxed(&hc->pages[SN_MOVABLE]);
+    uint64_t least = stay * heap->classes->of[class_id].pages;
+    return excess > 0 && pages > least ? (pages - least) << SN_PAGE_SHIFT : 0;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------ */

@@ -31,6 +31,8 @@ struct sn_heap_class {
     uint32_t spans_in[2][SN_OCCUPANCIES]; /* lengths of the lists */
     uint32_t spans[2];                    /* OPEN and CLOSED */
     uint64_t used[2];                     /* slots whose bit is set */
+    uint64_t pages[2];                    /* committed, of those spans; while one is HELD for a
+                                             trim, what it loses is still among them */
     /* written by the mover, read by anybody */
     uint64_t moved;
     uint64_t refused[8];
@@ -49,6 +51,7 @@ struct sn_heap {
     uint64_t large_live_bytes; /* whole pages of those live */
     uint64_t large_allocs, large_frees;
     uint64_t pin_array_bytes;
+    uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
@@ -82,17 +85,26 @@ void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
-/** Holds one given span, for a walk over its headers or a trim. False: it is not OPEN, or has less
- * than free_bytes in free slots. */
-bool sn_heap_hold(struct sn_heap *heap, uint32_t number, uint64_t free_bytes);
+/** Holds one given span, for a walk over its headers. False: it is not OPEN. */
+bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
+#define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
+/** Holds a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
+ * OPEN. */
+bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
 /**
- * Gives pages that lie under free slots of a span back to the kernel, for a store at rest: a sparse
- * class then costs pages and not spans. Result: bytes.
+ * Gives pages that lie under free slots of a span alone back to the kernel: a sparse class then
+ * costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
+/** The same for spans of all classes in turn, until `bytes` are released or a bounded number of
+ * spans was looked at. The caller holds no lock of a class. Result: bytes. */
+size_t sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes);
+/** Room below the limit: from the pool (sn_pool_make_room), else from open spans. The caller holds
+ * no lock of a class. False: nothing was to be had. */
+bool sn_heap_make_room(struct sn_heap *heap, uint64_t bytes);
 
 /** A header in a slot's span failed its check: the span is never evacuated any more. */
 void sn_heap_note_damage(struct sn_heap *heap, uint64_t offset);
@@ -100,12 +112,13 @@ void sn_heap_note_damage(struct sn_heap *heap, uint64_t offset);
 /** Whether all slots of a closed span are free. */
 bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
 
-#define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
 /** Copies a closed span's bitmap: from here on its bits only become 0. */
 void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
 
 /** Spans of movable objects that a perfect compaction of the class would empty. */
 uint32_t sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id);
+/** What that would release, the spans that stay being whole afterwards. */
+uint64_t sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id);
 
 /** The span's pin counts, made at the first call; NULL without memory. */
 uint32_t *sn_heap_pins(struct sn_heap *heap, struct sn_span *span);
@@ -114,6 +127,18 @@ static inline const struct sn_class *
 sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)
 {
     return &heap->classes->of[span->class_id];
+}
+
+/** Whether committed pages may lie under free slots of a span alone: an estimate from its
+ * descriptor, also without its class's lock. */
+static inline bool
+sn_span_is_loose(const struct sn_class *c, const struct sn_span *span)
+{
+    uint64_t free_bytes = (uint64_t)sn_load_relaxed(&span->free) * c->slot_bytes;
+    uint64_t all = (uint64_t)c->slots * c->slot_bytes;
+    uint64_t committed = (uint64_t)sn_load_relaxed(&span->pages) << SN_PAGE_SHIFT;
+    return !(sn_load_relaxed(&span->flags) & SN_SPAN_TIGHT) &&
+           committed + free_bytes >= all + SN_PAGE_BYTES;
 }
 
 /** The header word of the object at an offset: in front of it, or in a large span's descriptor. */

@@ -169,15 +169,24 @@ page_mask(uint32_t pages, uint32_t block)
     return (uint16_t)((UINT32_C(1) << here) - 1);
 }
 
-/* Bytes that using the first `pages` pages of a run would commit. */
-static uint64_t
-missing_bytes(const struct sn_pool *pool, uint32_t first, uint32_t pages)
+uint32_t
+sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
 {
-    uint64_t missing = 0;
-    for (uint32_t i = 0; i * SN_BLOCK_PAGES < pages; i++)
-        missing +=
-            (uint32_t)__builtin_popcount(page_mask(pages, i) & ~pool->spans[first + i].dirty);
-    return missing << SN_PAGE_SHIFT;
+    uint32_t missing = 0;
+    for (uint32_t i = from / SN_BLOCK_PAGES; i * SN_BLOCK_PAGES < to; i++) {
+        unsigned range = page_mask(to, i) & ~(unsigned)page_mask(from, i);
+        missing += (uint32_t)__builtin_popcount(range & ~(unsigned)pool->spans[first + i].dirty);
+    }
+    return missing;
+}
+
+/* They are charged. */
+static void
+commit_locked(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to, uint64_t bytes)
+{
+    for (uint32_t i = from / SN_BLOCK_PAGES; i * SN_BLOCK_PAGES < to; i++)
+        pool->spans[first + i].dirty |= page_mask(to, i) & ~(unsigned)page_mask(from, i);
+    sn_store_relaxed(&pool->arena_committed, pool->arena_committed + bytes);
 }
 
 static uint64_t
@@ -189,53 +198,85 @@ committed_bytes(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
     return pages << SN_PAGE_SHIFT;
 }
 
-static void
-note_high_locked(struct sn_pool *pool, uint32_t end)
+/* What a run is taken for. */
+struct wish {
+    uint32_t blocks;
+    uint32_t pages; /* the first so many are committed at once */
+    uint32_t keep;  /* pages behind the first so many are given back */
+    uint32_t lines; /* of the bitmap, that will be used */
+    enum sn_charge who;
+};
+
+/* Bytes of an array's pages that come to be used when its entries below `to` are, not those below
+ * `from` alone. */
+static uint64_t
+array_growth(uint32_t from, uint32_t to, size_t entry_bytes)
 {
-    if (end <= pool->high)
-        return;
-    uint64_t bytes = (end - pool->high) * (sizeof(struct sn_span) + 2);
-    sn_store_relaxed(&pool->high, end);
+    if (to <= from)
+        return 0;
+    return sn_round_up(to * entry_bytes, SN_PAGE_BYTES) -
+           sn_round_up(from * entry_bytes, SN_PAGE_BYTES);
+}
+
+/* Bytes of metadata that a run which begins at `first` comes to use: also the descriptor behind it,
+ * of the rest that stays free. */
+static uint64_t
+metadata_growth(const struct sn_pool *pool, uint32_t first, const struct wish *wish)
+{
+    uint32_t end = first + wish->blocks;
+    uint64_t bytes = array_growth(pool->high + 1, end + 1, sizeof(struct sn_span)) +
+                     2 * array_growth(pool->high, end, sizeof(uint8_t));
+    for (uint32_t k = 0; k < wish->lines; k++)
+        bytes += array_growth(pool->line_high[k], first + 1, SN_LINE_WORDS * sizeof(uint64_t));
+    return bytes;
+}
+
+/* It is charged. */
+static void
+note_metadata_locked(struct sn_pool *pool, uint32_t first, const struct wish *wish, uint64_t bytes)
+{
+    uint32_t end = first + wish->blocks;
+    if (end > pool->high)
+        sn_store_relaxed(&pool->high, end);
+    for (uint32_t k = 0; k < wish->lines; k++)
+        pool->line_high[k] = (uint32_t)sn_max(pool->line_high[k], first + 1);
     sn_owner_add(&pool->metadata_bytes, bytes);
-    sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
 }
 
 /* Turns the first `blocks` blocks of a free run into a span; the rest stays free. */
 static void
-carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pages,
-             uint64_t missing)
+carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 {
     struct sn_span *run = &pool->spans[first];
     bool clean = sn_span_state(run) == SN_SPAN_CLEAN;
     uint64_t kept = committed_bytes(pool, first, blocks);
     split_off_locked(pool, first, blocks);
-    for (uint32_t i = 0; i < blocks; i++) {
-        pool->spans[first + i].dirty |= page_mask(pages, i);
+    for (uint32_t i = 0; i < blocks; i++)
         sn_span_set_head(&pool->spans[first + i], first);
-    }
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - kept);
-    sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
     run->v.use.zeroed = clean;
     sn_span_set_state(run, SN_SPAN_TAKEN);
-    note_high_locked(pool, first + blocks);
 }
 
 /* 0: *lacks bytes must become free first; UINT64_MAX: no run is long enough. */
 static uint32_t
-try_take_locked(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
-                uint64_t *lacks)
+try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
 {
     *lacks = UINT64_MAX;
     for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
-        uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, blocks);
+        uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, wish->blocks);
         if (!first)
             continue;
-        uint64_t missing = missing_bytes(pool, first, pages);
-        if (missing > 0 && !sn_budget_charge(pool->budget, missing, who)) {
-            *lacks = sn_max(sn_budget_lacks(pool->budget, missing, who), 1);
+        uint64_t pages = (uint64_t)sn_pool_missing_pages(pool, first, 0, wish->pages)
+                         << SN_PAGE_SHIFT;
+        uint64_t metadata = metadata_growth(pool, first, wish);
+        if (pages + metadata > 0 && !sn_budget_charge(pool->budget, pages + metadata, wish->who)) {
+            *lacks = sn_max(sn_budget_lacks(pool->budget, pages + metadata, wish->who), 1);
             return 0;
         }
-        carve_locked(pool, first, blocks, pages, missing);
+        carve_locked(pool, first, wish->blocks);
+        commit_locked(pool, first, 0, wish->pages, pages);
+        note_metadata_locked(pool, first, wish, metadata);
         return first;
     }
     return 0;
@@ -277,26 +318,25 @@ sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
 }
 
 bool
-sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_charge who)
+sn_pool_commit(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to, enum sn_charge who)
 {
-    sn_lock(&pool->lock);
-    uint64_t missing = missing_bytes(pool, first, pages);
-    bool charged = missing == 0 || sn_budget_charge(pool->budget, missing, who);
-    if (charged) {
-        for (uint32_t i = 0; i * SN_BLOCK_PAGES < pages; i++)
-            pool->spans[first + i].dirty |= page_mask(pages, i);
-        sn_store_relaxed(&pool->arena_committed, pool->arena_committed + missing);
-    }
+    uint64_t bytes = (uint64_t)sn_pool_missing_pages(pool, first, from, to) << SN_PAGE_SHIFT;
+    if (bytes == 0)
+        return true;
+    sn_lock(&pool->lock); /* charged and noted at once: who compares the two finds them in step */
+    bool charged = sn_budget_charge(pool->budget, bytes, who);
+    if (charged)
+        commit_locked(pool, first, from, to, bytes);
     sn_unlock(&pool->lock);
     return charged;
 }
 
-uint32_t
-sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
-                 bool *zero, uint8_t *old_class, uint64_t *lacks)
+static uint32_t
+try_take(struct sn_pool *pool, const struct wish *wish, bool *zero, uint8_t *old_class,
+         uint64_t *lacks)
 {
     sn_lock(&pool->lock);
-    uint32_t first = try_take_locked(pool, blocks, pages, who, lacks);
+    uint32_t first = try_take_locked(pool, wish, lacks);
     sn_unlock(&pool->lock);
     if (!first)
         return 0;
@@ -304,8 +344,27 @@ sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_
     *zero = run->v.use.zeroed;
     *old_class = run->class_id;
     /* A run that was dirty to its end may hold more pages than are needed: a handful. */
-    sn_pool_trim(pool, first, pages, blocks * (uint32_t)SN_BLOCK_PAGES);
+    sn_pool_trim(pool, first, wish->keep, wish->blocks * (uint32_t)SN_BLOCK_PAGES);
     return first;
+}
+
+uint32_t
+sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
+                 bool *zero, uint8_t *old_class, uint64_t *lacks)
+{
+    struct wish wish = {.blocks = blocks, .pages = pages, .keep = pages, .who = who};
+    return try_take(pool, &wish, zero, old_class, lacks);
+}
+
+uint32_t
+sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
+                       enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
+{
+    struct wish wish = {.blocks = blocks,
+                        .keep = c->pages,
+                        .lines = (c->slots + SN_LINE_SLOTS - 1) / SN_LINE_SLOTS,
+                        .who = who};
+    return try_take(pool, &wish, zero, old_class, lacks);
 }
 
 uint32_t
@@ -346,31 +405,15 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
     struct sn_span *run = &pool->spans[first];
     forget_class(pool, first);
     sn_lock(&pool->lock);
+    uint64_t bytes = committed_bytes(pool, first, run->blocks);
     run->flags = 0;
-    sn_span_set_state(run, SN_SPAN_DIRTY);
+    sn_span_set_state(run, bytes > 0 ? SN_SPAN_DIRTY : SN_SPAN_CLEAN);
+    if (bytes == 0)
+        run->class_id = SN_CLASS_NONE;
     sn_owner_add(&pool->puts, 1);
-    sn_store_relaxed(&pool->empty_bytes,
-                     pool->empty_bytes + committed_bytes(pool, first, run->blocks));
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
     insert_run_locked(pool, first, now_ns);
     sn_unlock(&pool->lock);
-}
-
-void
-sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots)
-{
-    uint32_t lines = (slots + 511) / 512;
-    uint64_t bytes = 0;
-    sn_lock(&pool->lock);
-    for (uint32_t k = 0; k < lines; k++) {
-        if (block < pool->line_high[k])
-            continue;
-        bytes += (block + UINT64_C(1) - pool->line_high[k]) * SN_LINE_WORDS * 8;
-        pool->line_high[k] = block + 1;
-    }
-    sn_owner_add(&pool->metadata_bytes, bytes);
-    sn_unlock(&pool->lock);
-    if (bytes > 0)
-        sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
 }
 
 /* ---- purge ----------------------------------------------------------------------------------- */
@@ -535,6 +578,17 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
+/* What the free run of all blocks uses: the descriptors of its ends. Of a block, the bytes. */
+static void
+note_first_metadata(struct sn_pool *pool)
+{
+    struct wish none = {0};
+    size_t last = (pool->blocks - 1) * sizeof(struct sn_span) >> SN_PAGE_SHIFT;
+    uint64_t bytes = (last > 0 ? 4 : 3) * SN_PAGE_BYTES;
+    sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
+    note_metadata_locked(pool, 0, &none, bytes);
+}
+
 void
 sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
              struct sn_budget *budget)
@@ -549,6 +603,7 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
     sn_lock_init(&pool->lock, SN_RANK_POOL);
     pthread_cond_init(&pool->purged, NULL);
     pool->high = 1;
+    note_first_metadata(pool);
     if (blocks > 1) {
         sn_span_set_state(&pool->spans[1], SN_SPAN_CLEAN);
         pool->spans[1].blocks = blocks - 1;

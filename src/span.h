@@ -45,7 +45,7 @@ enum {                        /* flags of a span */
        SN_SPAN_DAMAGED = 1,   /* a header in it failed its check: left alone */
        SN_SPAN_UNMOVABLE = 2, /* holds HANDLE_UNMOVABLE objects: never evacuated */
        SN_SPAN_TRIED = 4,     /* the mover could not empty it in the current pass */
-       SN_SPAN_TRIMMED = 8,  /* pages under free slots were given back: charged again at a refill */
+       SN_SPAN_TIGHT = 8,    /* no committed page lies under free slots alone, until one is freed */
        SN_SPAN_GUARDED = 16, /* its last pages are inaccessible: see guard.h */
 };
 
@@ -58,10 +58,14 @@ struct sn_span {
     uint8_t class_id;
     uint8_t list;   /* occupancy list it is in */
     uint8_t flags;  /* enum above */
-    uint16_t dirty; /* of this very block: which of its 16 pages are committed */
+    uint16_t dirty; /* of this very block: which of its 16 pages are committed. Written by the
+                       run's owner (above) under the pool's lock, too; so either may read */
     uint16_t hint;  /* no free slot in bitmap words before this one */
     union {
-        uint32_t free;     /* free slots; LARGE: pages in use */
+        struct {
+            uint32_t free;  /* free slots; LARGE: pages in use */
+            uint16_t pages; /* slots of a class: how many pages are committed */
+        };
         uint32_t child[2]; /* free runs: see memory/runs.h */
     };
     uint32_t *pins;        /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
@@ -84,6 +88,7 @@ _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 
 #define SN_BITMAP_LINES 8 /* 8 * 512 bits cover 4096 slots of 16 bytes in a block */
 #define SN_LINE_WORDS   8
+#define SN_LINE_SLOTS   (SN_LINE_WORDS * 64)
 
 struct sn_pool {
     /* immutable after init */
@@ -104,18 +109,18 @@ struct sn_pool {
 
     /* guarded by lock */
     struct sn_lock lock SN_ALIGNED(64);
-    struct sn_runs runs[2];    /* free ones: CLEAN, DIRTY */
-    uint32_t oldest, youngest; /* DIRTY runs by age */
-    uint32_t line_high[SN_BITMAP_LINES];
-    uint32_t purging;      /* runs in that state */
-    uint64_t purges;       /* that have ended */
-    pthread_cond_t purged; /* one more has */
+    struct sn_runs runs[2];              /* free ones: CLEAN, DIRTY */
+    uint32_t oldest, youngest;           /* DIRTY runs by age */
+    uint32_t line_high[SN_BITMAP_LINES]; /* blocks below this may have used the line */
+    uint32_t purging;                    /* runs in that state */
+    uint64_t purges;                     /* that have ended */
+    pthread_cond_t purged;               /* one more has */
 
     /* written under lock, read by anybody */
     uint32_t high;            /* blocks below this were used at some time */
     uint64_t arena_committed; /* bytes */
     uint64_t empty_bytes;     /* of them in DIRTY and PURGING runs */
-    uint64_t metadata_bytes;  /* descriptors and bitmaps touched */
+    uint64_t metadata_bytes;  /* pages of descriptors and bitmaps that were used at some time */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;
     uint64_t puts; /* spans given back: tells whether there is something new to purge */
@@ -152,6 +157,12 @@ uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enu
 uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                           bool *zero, uint8_t *old_class, uint64_t *lacks);
 
+/** The same for slots of a class: metadata is charged, pages are when slots on them are taken
+ * (sn_pool_commit). Those there are already stay. */
+uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
+                                enum sn_charge who, bool *zero, uint8_t *old_class,
+                                uint64_t *lacks);
+
 /**
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
  * there are, so that clean runs grow together), and waits for those that others are giving back
@@ -178,6 +189,13 @@ size_t sn_pool_purge(struct sn_pool *pool, uint64_t before_ns, size_t max_bytes,
 /** Waits for the purges of others that are under way. False: there are none. */
 bool sn_pool_await_purges(struct sn_pool *pool);
 
+/** Whether a page of a span is committed. */
+static inline bool
+sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t page)
+{
+    return pool->spans[first + page / SN_BLOCK_PAGES].dirty >> page % SN_BLOCK_PAGES & 1;
+}
+
 /** Pages of a block that are committed. */
 static inline uint32_t
 sn_block_dirty_pages(const struct sn_span *block)
@@ -191,14 +209,15 @@ sn_block_dirty_pages(const struct sn_span *block)
  */
 size_t sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to);
 
-/** Charges the first `pages` pages of a trimmed span again. False: max_bytes; nothing changed. */
-bool sn_pool_recommit(struct sn_pool *pool, uint32_t first, uint32_t pages, enum sn_charge who);
+/** Of pages [from, to) of a span, how many are not committed. By its owner. */
+uint32_t
+sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to);
+/** Charges those, before they are touched. By its owner. False: max_bytes; nothing changed. */
+bool sn_pool_commit(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to,
+                    enum sn_charge who);
 
 /** In a forked child: runs that other threads were purging are free again. */
 void sn_pool_after_fork_child(struct sn_pool *pool);
-
-/** Charges bitmap lines that a class with so many slots touches in this block. */
-void sn_pool_note_lines(struct sn_pool *pool, uint32_t block, uint32_t slots);
 
 static inline uint32_t
 sn_block_of(uint64_t offset)

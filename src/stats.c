@@ -38,7 +38,7 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
     to->free = sn_at_least_zero(spans * c->slots - used);
     uint64_t other = to->live + to->cached;
     to->limbo = used > other ? used - other : 0;
-    to->recoverable_bytes = sn_heap_recoverable(&store->heap, i) * to->span_bytes;
+    to->recoverable_bytes = sn_heap_recoverable_bytes(&store->heap, i);
     to->moved = sn_load_relaxed(&hc->moved);
     for (unsigned k = 0; k < HANDLE_REFUSED_REASONS; k++)
         to->refused[k] = sn_load_relaxed(&hc->refused[k]);

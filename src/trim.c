@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* trim.c - pages under the free slots of a span in use go back to the kernel. See heap.h. */
+/* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
 #include "heap.h"
 
 static bool
@@ -8,38 +8,50 @@ slot_is_free(const uint64_t *bits, uint32_t slot)
     return (bits[slot / 64] >> (slot % 64) & 1) == 0;
 }
 
+/* A slot that begins before the pages that go and reaches into them keeps its header: let that say
+ * nothing of the rest. */
+static void
+clear_cut_header(struct sn_pool *pool, uint32_t number, const struct sn_class *c, uint32_t page)
+{
+    uint32_t at = page << SN_PAGE_SHIFT;
+    if (at <= c->lead)
+        return;
+    uint32_t slot = (at - c->lead) / c->slot_bytes;
+    uint32_t header = c->lead + slot * c->slot_bytes;
+    /* Release: whoever reads the rest as zero finds the header clear. */
+    if (slot < c->slots && header < at &&
+        sn_pool_page_is_committed(pool, number, header >> SN_PAGE_SHIFT))
+        sn_store_release((uint64_t *)(void *)(pool->arena + sn_span_offset(number) + header), 0);
+}
+
 /* Pages that lie wholly under slots [begin, end) of a span. */
 static size_t
 trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
 {
-    const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
-    uint64_t from = c->lead + (uint64_t)begin * c->slot_bytes;
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
+    uint64_t from = begin == 0 ? 0 : c->lead + (uint64_t)begin * c->slot_bytes;
     uint64_t to = c->lead + (uint64_t)end * c->slot_bytes;
     if (end == c->slots)
         to = (uint64_t)c->pages << SN_PAGE_SHIFT; /* nothing lives in the tail */
-    uint64_t first_page = (from + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT;
-    uint64_t end_page = to >> SN_PAGE_SHIFT;
-    if (first_page >= end_page)
+    uint32_t first_page = (uint32_t)((from + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT);
+    uint32_t end_page = (uint32_t)(to >> SN_PAGE_SHIFT);
+    if (first_page >= end_page ||
+        sn_pool_missing_pages(pool, number, first_page, end_page) == end_page - first_page)
         return 0;
-    /* The slot that the first page begins in keeps its header: let that say nothing of the rest. */
-    uint32_t cut = (uint32_t)(((first_page << SN_PAGE_SHIFT) - c->lead) / c->slot_bytes);
-    if (cut < c->slots)
-        sn_store_release((uint64_t *)(void *)(heap->pool->arena + sn_slot_offset(c, number, cut) -
-                                              SN_HEADER_BYTES),
-                         0);
-    return sn_pool_trim(heap->pool, number, (uint32_t)first_page, (uint32_t)end_page);
+    clear_cut_header(pool, number, c, first_page);
+    return sn_pool_trim(pool, number, first_page, end_page);
 }
 
 size_t
 sn_heap_trim(struct sn_heap *heap, uint32_t number)
 {
-    uint64_t bits[SN_BITMAP_WORDS] = {0};
+    uint64_t bits[SN_BITMAP_WORDS];
     size_t bytes = 0;
-    if (!sn_heap_hold(heap, number,
-                      SN_PAGE_BYTES)) /* held: no refill takes what is being given back */
+    /* Held: no refill takes what is being given back. */
+    if (!sn_heap_hold_loose(heap, number, bits))
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
-    sn_heap_copy_bits(heap, number, bits);
     for (uint32_t slot = 0; slot < c->slots;) {
         uint32_t begin = slot;
         while (slot < c->slots && slot_is_free(bits, slot))
@@ -49,6 +61,49 @@ sn_heap_trim(struct sn_heap *heap, uint32_t number)
         else
             slot++;
     }
-    sn_heap_reopen(heap, number, bytes > 0 ? SN_SPAN_TRIMMED : 0, 0);
+    sn_heap_reopen(heap, number, 0, 0);
     return bytes;
+}
+
+/* Looks at the span that the block begins. Result: how many blocks the next look is further on. */
+static uint32_t
+squeeze_one(struct sn_heap *heap, uint32_t number, uint32_t *trims, size_t *released)
+{
+    const struct sn_pool *pool = heap->pool;
+    const struct sn_span *span = &pool->spans[number];
+    unsigned class_id = sn_load_relaxed(&pool->class_of[number]);
+    if (class_id >= SN_CLASSES_MAX || sn_span_state(span) != SN_SPAN_OPEN)
+        return 1;
+    if (sn_span_is_loose(&heap->classes->of[class_id], span)) {
+        ++*trims;
+        *released += sn_heap_trim(heap, number);
+    }
+    return heap->classes->of[class_id].blocks;
+}
+
+size_t
+sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes)
+{
+    enum { LOOKS = 1024, TRIMS = 32 }; /* descriptors looked at and spans held, at most */
+    uint32_t high = sn_load_relaxed(&heap->pool->high), trims = 0, seen = 0;
+    uint32_t at = sn_load_relaxed(&heap->squeeze_at);
+    size_t released = 0;
+    for (uint32_t looks = 0; looks < LOOKS && seen < high && trims < TRIMS && released < bytes;
+         looks++) {
+        at = at > 0 && at < high ? at : 1;
+        uint32_t step = squeeze_one(heap, at, &trims, &released);
+        at += step;
+        seen += step;
+    }
+    sn_store_relaxed(&heap->squeeze_at, at);
+    return released;
+}
+
+bool
+sn_heap_make_room(struct sn_heap *heap, uint64_t bytes)
+{
+    if (sn_pool_make_room(heap->pool, bytes))
+        return true;
+    /* All there are: a run is too short, not the limit. */
+    return bytes != UINT64_MAX && sn_heap_squeeze(heap, bytes) > 0;
 }

@@ -87,7 +87,7 @@ hold_span(const struct walk *walk, uint32_t number, bool *held)
     for (;;) {
         if (sn_load_relaxed(&pool->class_of[number]) >= SN_CLASSES_MAX)
             return false;
-        *held = sn_heap_hold(&walk->store->heap, number, 0);
+        *held = sn_heap_hold(&walk->store->heap, number);
         uint8_t state = sn_span_state(&pool->spans[number]);
         if (*held || state == SN_SPAN_CLOSED)
             return true;

@@ -12,12 +12,12 @@ test_kept_back(void **state)
 {
     (void)state;
     struct sn_budget budget = {.max_bytes = LIMIT};
-    const uint64_t application = LIMIT - SN_RESERVE_BYTES;
+    const uint64_t reserve = sn_budget_reserve(LIMIT), application = LIMIT - reserve;
     assert_true(sn_budget_charge(&budget, application, SN_CHARGE_APPLICATION));
     assert_false(sn_budget_charge(&budget, 1, SN_CHARGE_APPLICATION));
     assert_int_equal(sn_budget_lacks(&budget, 1, SN_CHARGE_APPLICATION), 1);
-    assert_int_equal(sn_budget_lacks(&budget, SN_RESERVE_BYTES, SN_CHARGE_MOVER), 0);
-    assert_true(sn_budget_charge(&budget, SN_RESERVE_BYTES, SN_CHARGE_MOVER));
+    assert_int_equal(sn_budget_lacks(&budget, reserve, SN_CHARGE_MOVER), 0);
+    assert_true(sn_budget_charge(&budget, reserve, SN_CHARGE_MOVER));
     assert_false(sn_budget_charge(&budget, 1, SN_CHARGE_MOVER));
     assert_int_equal(budget.committed, LIMIT);
     assert_true(sn_budget_charge(&budget, 1, SN_CHARGE_ALWAYS));
@@ -27,6 +27,22 @@ test_kept_back(void **state)
     sn_budget_refund(&budget, LIMIT);
     assert_int_equal(budget.committed, 1);
     assert_int_equal(budget.peak, LIMIT + 1);
+}
+
+/* A share of the limit, within bounds; and what a lowered limit leaves above it. */
+static void
+test_follows_the_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(sn_budget_reserve(SN_MAX_BYTES_MIN), SN_RESERVE_MIN_BYTES);
+    assert_int_equal(sn_budget_reserve(16 * MIB), MIB / 2);
+    assert_int_equal(sn_budget_reserve(UINT64_C(1) << 40), SN_RESERVE_MAX_BYTES);
+    struct sn_budget budget = {.max_bytes = LIMIT, .committed = LIMIT + 7};
+    assert_int_equal(sn_budget_excess(&budget), 7);
+    budget.committed = LIMIT;
+    assert_int_equal(sn_budget_excess(&budget), 0);
+    budget.max_bytes = 0;
+    assert_int_equal(sn_budget_excess(&budget), 0);
 }
 
 static void
@@ -79,6 +95,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_back),
+        cmocka_unit_test(test_follows_the_limit),
         cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_refused_charge_is_not_seen),
     };

@@ -290,7 +290,7 @@ test_at_the_limit(void **state)
 {
     struct setup *setup = *state;
     uint32_t count = take_many(setup, setup->at, 2 * SN_TABLE_PAGE_ENTRIES - 1);
-    setup->budget.max_bytes = setup->budget.committed + SN_RESERVE_BYTES;
+    setup->budget.max_bytes = setup->budget.committed + SN_RESERVE_MIN_BYTES;
     uint64_t at;
     assert_int_equal(sn_table_take(&setup->table, &at, 1), 0);
     assert_int_equal(setup->table.high, 2);
@@ -301,7 +301,7 @@ test_at_the_limit(void **state)
     sn_table_put(&setup->table, setup->at, count);
     assert_int_equal(sn_table_purge(&setup->table, UINT32_MAX), SN_PAGE_BYTES);
     assert_int_equal(take_many(setup, setup->at, count), count);
-    assert_int_equal(setup->budget.committed + SN_RESERVE_BYTES, setup->budget.max_bytes);
+    assert_int_equal(setup->budget.committed + SN_RESERVE_MIN_BYTES, setup->budget.max_bytes);
 }
 
 /* ---- a random sequence ----------------------------------------------------------------------- */

@@ -162,7 +162,7 @@ test_at_the_limit(void **state)
     unsigned class_id = class_for(world, CLASS_OF);
     uint64_t *slots = take_spans(world, class_id, 1);
     uint64_t slot;
-    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES;
     assert_int_equal(
         sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
     assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
@@ -497,6 +497,100 @@ test_trim(void **state)
     free(slots);
 }
 
+/* A slot is charged the pages that it lies on, when it is first taken, and no others of its span. */
+static void
+test_pages_are_charged_as_slots_are_taken(void **state)
+{
+    struct world *world = *state;
+    unsigned long_class = class_for(world, 16000), short_class = class_for(world, CLASS_OF);
+    uint64_t a = take_one(world, long_class);
+    assert_in_range(world->pool.arena_committed, 16000, 16000 + 2 * SN_PAGE_BYTES);
+    uint64_t committed = world->pool.arena_committed, slots[4];
+    take_one(world, short_class);
+    assert_int_equal(world->pool.arena_committed, committed + SN_PAGE_BYTES);
+    assert_int_equal(
+        sn_heap_take(&world->heap, short_class, SN_MOVABLE, SN_CHARGE_APPLICATION, 3, slots),
+        3); /* on the same page */
+    assert_int_equal(world->pool.arena_committed, committed + SN_PAGE_BYTES);
+    put_one(world, long_class, a);
+    assert_class_sound(world, long_class);
+    assert_class_sound(world, short_class);
+    assert_pool_sound(world);
+}
+
+/* A page that was given back in the middle of a span is not used again while the span has others. */
+static void
+test_committed_slots_come_first(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id;
+    uint32_t number;
+    uint64_t *slots = take_long_slots(world, &class_id, &number);
+    uint32_t n = world->classes.of[class_id].slots;
+    put_one(world, class_id, slots[0]);
+    assert_int_not_equal(sn_heap_trim(&world->heap, number), 0);
+    put_one(world, class_id, slots[n - 1]);
+    uint64_t committed = world->pool.arena_committed;
+    assert_int_equal(take_one(world, class_id), slots[n - 1]); /* not the lowest */
+    assert_int_equal(world->pool.arena_committed, committed);
+    assert_int_equal(take_one(world, class_id), slots[0]);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+/* As many slots as the limit has pages for, not all that were asked for, and no empty span stays. */
+static void
+test_fewer_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t slots[32];
+    (void)take_one(world, class_id);
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES + SN_PAGE_BYTES;
+    uint32_t got =
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 32, slots);
+    assert_in_range(got, 6, 7); /* two pages hold eight */
+    assert_true(world->budget.committed + SN_RESERVE_MIN_BYTES <= world->budget.max_bytes);
+    unsigned other = class_for(world, 5000);
+    assert_int_equal(sn_heap_take(&world->heap, other, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, slots),
+                     0);
+    assert_int_equal(world->heap.of[other].spans[SN_MOVABLE], 0);
+    assert_class_sound(world, other);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+}
+
+/* At the limit other classes get the pages under a class's free slots; spans without such pages are
+ * held once, not at each refusal. */
+static void
+test_sparse_classes_give_pages_up(void **state)
+{
+    struct world *world = *state;
+    unsigned small = class_for(world, CLASS_OF), class_id;
+    uint32_t number;
+    uint64_t slot, *slots = take_long_slots(world, &class_id, &number);
+    const struct sn_class *c = &world->classes.of[class_id];
+    for (uint32_t i = 1; i < c->slots; i += 2)
+        put_one(world, class_id, sn_slot_offset(c, number, i));
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES;
+    uint64_t committed = world->budget.committed;
+    slot = take_one(world, small);
+    assert_int_not_equal(slot, 0);
+    assert_true(world->budget.committed <= committed);
+    for (uint32_t i = 0; i < c->slots; i += 2)
+        assert_int_equal(bytes_left(world, sn_slot_offset(c, number, i), i), 16000);
+    assert_true(world->pool.spans[number].flags & SN_SPAN_TIGHT);
+    assert_int_equal(sn_heap_squeeze(&world->heap, UINT64_MAX / 2), 0);
+    put_one(world, class_id,
+            sn_slot_offset(c, number, 0)); /* one more is free: it is looked at again */
+    assert_false(world->pool.spans[number].flags & SN_SPAN_TIGHT);
+    assert_int_not_equal(sn_heap_squeeze(&world->heap, UINT64_MAX / 2), 0);
+    assert_class_sound(world, class_id);
+    assert_class_sound(world, small);
+    assert_pool_sound(world);
+    free(slots);
+}
+
 static void
 test_trimmed_span_at_the_limit(void **state)
 {
@@ -509,7 +603,7 @@ test_trimmed_span_at_the_limit(void **state)
     assert_int_not_equal(sn_heap_trim(&world->heap, number), 0);
     uint64_t committed = world->budget.committed;
     world->budget.max_bytes =
-        committed + SN_RESERVE_BYTES; /* the trimmed pages are not to be had */
+        committed + SN_RESERVE_MIN_BYTES; /* the trimmed pages are not to be had */
     assert_int_equal(
         sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
     assert_int_equal(world->budget.committed, committed);
@@ -541,12 +635,12 @@ test_past_a_trimmed_span_at_the_limit(void **state)
     assert_int_not_equal(sn_heap_trim(&world->heap, trimmed), 0);
     sn_heap_put(&world->heap, class_id, slots + n, n - 1);
     sn_heap_put(&world->heap, class_id, slots + 2 * n, n);
-    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES;
     for (uint32_t i = 0; i < 2 * n - 1; i++)
         assert_int_equal(number_of(world, take_one(world, class_id)), i < n - 1 ? emptier : pooled);
     assert_int_equal(
         sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
-    assert_true(world->pool.spans[trimmed].flags & SN_SPAN_TRIMMED);
+    assert_true(world->pool.spans[trimmed].pages < world->classes.of[class_id].pages);
     assert_class_sound(world, class_id);
     assert_pool_sound(world);
     world->budget.max_bytes += world->classes.of[class_id].slot_bytes;
@@ -720,7 +814,7 @@ change_flags(void *arg, unsigned index)
         sn_unlock(&hc->lock);
     }
     while (index != 0 && !__atomic_load_n(&f->ended, __ATOMIC_ACQUIRE)) {
-        thread_check(sn_heap_hold(&f->world->heap, number, 0));
+        thread_check(sn_heap_hold(&f->world->heap, number));
         thread_check(!sn_heap_reopen(&f->world->heap, number, SN_SPAN_TRIED, 1));
     }
     if (index == 0)
@@ -778,7 +872,7 @@ test_no_lock_while_the_kernel_is_asked(void **state)
     struct world *world = *state;
     unsigned small = class_for(world, CLASS_OF), large = class_for(world, 25000);
     uint64_t *slots = take_spans(world, small, 24);
-    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES + 8192;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES + 8192;
     for (uint32_t i = 0; i < 24 * world->classes.of[small].slots; i++) {
         if (number_of(world, slots[i]) % 2)
             put_one(world, small, slots[i]); /* every other block is free: none is long enough */
@@ -914,6 +1008,10 @@ main(void)
         HEAP_TEST(test_copied_bits_cover_what_is_used),
         HEAP_TEST(test_recoverable),
         HEAP_TEST(test_trim),
+        HEAP_TEST(test_pages_are_charged_as_slots_are_taken),
+        HEAP_TEST(test_committed_slots_come_first),
+        HEAP_TEST(test_fewer_at_the_limit),
+        HEAP_TEST(test_sparse_classes_give_pages_up),
         HEAP_TEST(test_trimmed_span_at_the_limit),
         HEAP_TEST(test_past_a_trimmed_span_at_the_limit),
         HEAP_TEST(test_trimmed_span_in_the_pool),

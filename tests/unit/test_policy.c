@@ -51,12 +51,14 @@ test_sums(void **state)
     const struct sn_policy_class a = {.slots = 64,
                                       .slot_bytes = 1024,
                                       .span_bytes = 65536,
+                                      .committed_bytes = 10 * 65536,
                                       .used = 6 * 64,
                                       .spans = 10,
                                       .spans_in = {2, 0, 0, 0, 4, 0, 0, 0, 4}};
     const struct sn_policy_class dense = {.slots = 8,
                                           .slot_bytes = 8192,
                                           .span_bytes = 65536,
+                                          .committed_bytes = 2 * 65536,
                                           .used = 16,
                                           .spans = 2,
                                           .spans_in = {0, 0, 0, 0, 0, 0, 0, 0, 2}};
@@ -75,6 +77,28 @@ test_sums(void **state)
     assert_int_equal(sum.span_bytes, before.span_bytes + 2 * 65536);
     assert_int_equal(sum.recoverable_bytes, before.recoverable_bytes);
     assert_int_equal(sum.move_objects, before.move_objects);
+}
+
+/* Spans that have not committed all of their pages give back no more than they have. */
+static void
+test_recoverable_is_what_is_committed(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t committed_pages, recoverable_pages;
+    } table[] = {{160, 64}, {140, 44}, {97, 1}, {96, 0}, {40, 0}};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        const struct sn_policy_class c = {.slots = 64,
+                                          .slot_bytes = 1024,
+                                          .span_bytes = 65536,
+                                          .committed_bytes = table[i].committed_pages * 4096,
+                                          .used = 6 * 64,
+                                          .spans = 10};
+        struct sn_policy_sum sum = {0};
+        sn_policy_add(&sum, &c);
+        assert_int_equal(sum.span_bytes, table[i].committed_pages * 4096);
+        assert_int_equal(sum.recoverable_bytes, table[i].recoverable_pages * 4096);
+    }
 }
 
 /* ---- when ------------------------------------------------------------------------------------ */
@@ -274,6 +298,7 @@ as_policy_sees(const struct model *model, unsigned k)
         if (model->used[k][i] == 0)
             continue;
         c.spans++;
+        c.committed_bytes += c.span_bytes;
         c.used += model->used[k][i];
         c.spans_in[model->used[k][i] * FULL / c.slots]++;
     }
@@ -407,6 +432,7 @@ main(void)
         cmocka_unit_test(test_excess),
         cmocka_unit_test(test_excess_when_all_are_alike),
         cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_recoverable_is_what_is_committed),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_effort_is_linear),
         cmocka_unit_test(test_effort_is_monotone),

@@ -431,7 +431,7 @@ test_take_waits_for_a_purge(void **state)
     pthread_t purger, taker;
     uint32_t number = take_whole(world, 2);
     take_whole(world, 1);
-    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES;
     sn_pool_put(&world->pool, number, 1);
     sem_init(&here.reached, 0, 0);
     sem_init(&here.go, 0, 0);
@@ -556,16 +556,16 @@ test_limit_and_reserve(void **state)
     struct world *world = *state;
     bool zero;
     uint8_t old_class;
-    uint64_t metadata = (BLOCKS + 1) * (sizeof(struct sn_span) + 1);
-    world->budget.max_bytes = SN_RESERVE_BYTES + 4 * SN_BLOCK_BYTES + metadata;
+    uint64_t metadata = world->budget.committed; /* of few blocks: in the pages there are */
+    world->budget.max_bytes = SN_RESERVE_MIN_BYTES + 4 * SN_BLOCK_BYTES + metadata;
     uint32_t number = take_whole(world, 4);
     assert_int_not_equal(number, 0);
     uint64_t committed = world->budget.committed;
     assert_int_equal(take_whole(world, 1), 0); /* the reserve is not for applications ... */
     assert_int_equal(world->budget.committed, committed);
-    uint32_t moved = sn_pool_take(&world->pool, 8, 128, SN_CHARGE_MOVER, &zero, &old_class);
+    uint32_t moved = sn_pool_take(&world->pool, 2, 32, SN_CHARGE_MOVER, &zero, &old_class);
     assert_int_not_equal(moved, 0); /* ... but for the mover */
-    assert_int_equal(sn_pool_take(&world->pool, 16, 256, SN_CHARGE_MOVER, &zero, &old_class), 0);
+    assert_int_equal(sn_pool_take(&world->pool, 1, 16, SN_CHARGE_MOVER, &zero, &old_class), 0);
     assert_true(world->budget.committed <= world->budget.max_bytes);
     assert_true(world->budget.peak <= world->budget.max_bytes);
     sn_pool_put(&world->pool, moved, 1);
@@ -586,7 +586,7 @@ test_wrong_shapes_make_room(void **state)
     }
     for (unsigned i = 0; i < 4; i++)
         sn_pool_put(&world->pool, number[i], i + 1);
-    world->budget.max_bytes = world->budget.committed + SN_RESERVE_BYTES + 8192;
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES + 8192;
     uint32_t run = take_whole(world, 3);
     assert_int_not_equal(run, 0);
     assert_int_equal(world->pool.released_bytes, 3 * SN_BLOCK_BYTES);
@@ -617,19 +617,74 @@ test_exhausted_arena(void **state)
     assert_pool_sound(world);
 }
 
+/* A run for slots of a class of the world's with so many of them. */
+static uint32_t
+take_for_slots(struct world *world, uint32_t slots, enum sn_charge who, uint64_t *lacks)
+{
+    bool zero;
+    uint8_t old_class;
+    struct sn_class c = {.slots = slots, .blocks = 1, .pages = SN_BLOCK_PAGES};
+    return sn_pool_try_take_slots(&world->pool, 1, &c, who, &zero, &old_class, lacks);
+}
+
+/* Metadata is charged by the page, when a run first uses it; pages of slots are not yet. */
 static void
-test_bitmap_lines_are_charged_once(void **state)
+test_metadata_is_charged_once(void **state)
 {
     struct world *world = *state;
-    uint64_t before = world->budget.committed;
-    sn_pool_note_lines(&world->pool, 3, 100);
-    uint64_t one_line = world->budget.committed - before;
-    assert_int_equal(one_line, 4 * SN_LINE_WORDS * 8); /* blocks 0 to 3, first line */
-    sn_pool_note_lines(&world->pool, 2, 512);
-    assert_int_equal(world->budget.committed - before, one_line);
-    sn_pool_note_lines(&world->pool, 3, 513);
-    assert_int_equal(world->budget.committed - before, 2 * one_line);
-    assert_int_equal(world->pool.metadata_bytes, 2 * one_line);
+    uint64_t lacks, before = world->budget.committed;
+    assert_int_equal(before, 3 * SN_PAGE_BYTES); /* descriptors, and two bytes a block */
+    assert_int_equal(world->pool.metadata_bytes, before);
+    uint32_t number = take_for_slots(world, 100, SN_CHARGE_APPLICATION, &lacks);
+    assert_int_not_equal(number, 0);
+    assert_int_equal(world->budget.committed, before + SN_PAGE_BYTES); /* the first line's */
+    assert_int_equal(world->pool.arena_committed, 0);
+    assert_int_not_equal(take_for_slots(world, 512, SN_CHARGE_APPLICATION, &lacks), 0);
+    assert_int_equal(world->budget.committed, before + SN_PAGE_BYTES);
+    assert_int_not_equal(take_for_slots(world, 513, SN_CHARGE_APPLICATION, &lacks), 0);
+    assert_int_equal(world->budget.committed, before + 2 * SN_PAGE_BYTES);
+    assert_int_equal(world->pool.metadata_bytes, world->budget.committed);
+    sn_pool_put(&world->pool, number, 1);
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_CLEAN); /* it never had a page */
+    assert_pool_sound(world);
+}
+
+/* ... and within the limit: no run is given out whose metadata it does not allow. */
+static void
+test_metadata_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    uint64_t lacks, committed = world->budget.committed;
+    world->budget.max_bytes = committed + SN_RESERVE_MIN_BYTES;
+    assert_int_equal(take_for_slots(world, 100, SN_CHARGE_APPLICATION, &lacks), 0);
+    assert_int_equal(lacks, SN_PAGE_BYTES);
+    assert_int_equal(world->budget.committed, committed);
+    assert_int_not_equal(take_for_slots(world, 100, SN_CHARGE_MOVER, &lacks), 0);
+    assert_int_not_equal(take_for_slots(world, 100, SN_CHARGE_APPLICATION, &lacks), 0);
+    assert_pool_sound(world);
+}
+
+/* Pages are charged one by one as they are first used, and what has been is not charged again. */
+static void
+test_commit(void **state)
+{
+    struct world *world = *state;
+    uint32_t number = take(world, 2, 0);
+    uint64_t committed = world->budget.committed;
+    assert_int_equal(world->pool.arena_committed, 0);
+    assert_true(sn_pool_commit(&world->pool, number, 14, 18, SN_CHARGE_APPLICATION));
+    assert_int_equal(world->pool.arena_committed, 4 * SN_PAGE_BYTES);
+    assert_true(sn_pool_commit(&world->pool, number, 15, 20, SN_CHARGE_APPLICATION));
+    assert_int_equal(world->pool.arena_committed, 6 * SN_PAGE_BYTES);
+    assert_int_equal(world->budget.committed, committed + 6 * SN_PAGE_BYTES);
+    assert_int_equal(sn_pool_missing_pages(&world->pool, number, 0, 32), 26);
+    assert_true(sn_pool_page_is_committed(&world->pool, number, 14));
+    assert_false(sn_pool_page_is_committed(&world->pool, number, 13));
+    world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES + SN_PAGE_BYTES;
+    assert_false(sn_pool_commit(&world->pool, number, 12, 15, SN_CHARGE_APPLICATION));
+    assert_int_equal(sn_pool_missing_pages(&world->pool, number, 0, 32), 26);
+    assert_true(sn_pool_commit(&world->pool, number, 13, 15, SN_CHARGE_APPLICATION));
+    assert_pool_sound(world);
 }
 
 /* ---- a random sequence ----------------------------------------------------------------------- */
@@ -745,7 +800,9 @@ main(void)
         POOL_TEST(test_limit_and_reserve),
         POOL_TEST(test_wrong_shapes_make_room),
         POOL_TEST(test_exhausted_arena),
-        POOL_TEST(test_bitmap_lines_are_charged_once),
+        POOL_TEST(test_metadata_is_charged_once),
+        POOL_TEST(test_metadata_at_the_limit),
+        POOL_TEST(test_commit),
         POOL_TEST(test_random_sequence),
     };
     return cmocka_run_group_tests_name("span", tests, NULL, NULL);

@@ -975,7 +975,7 @@ test_no_cache_beyond_the_limit(void **state)
     unsigned class_id = class_for(world, 1000);
     sn_caches_detach(&world->caches);
     uint64_t committed = world->budget.committed;
-    world->budget.max_bytes = committed + SN_RESERVE_BYTES + 4096;
+    world->budget.max_bytes = committed + SN_RESERVE_MIN_BYTES + 4096;
     assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
     assert_int_equal(sums_of(world).threads, 0);
     assert_int_equal(world->budget.committed, committed);

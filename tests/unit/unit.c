@@ -277,6 +277,21 @@ assert_pool_sound(const struct world *world)
 
 /* ---- soundness of a class -------------------------------------------------------------------- */
 
+/* What is in use is committed, and the count of pages says what the bits do. */
+static void
+assert_pages_sound(const struct world *world, const struct sn_class *c, uint32_t number)
+{
+    const struct sn_pool *pool = &world->pool;
+    assert_int_equal(pool->spans[number].pages + sn_pool_missing_pages(pool, number, 0, c->pages),
+                     c->pages);
+    for (uint32_t slot = 0; slot < c->slots; slot++) {
+        uint32_t at = c->lead + slot * c->slot_bytes;
+        uint32_t end = ((at + c->slot_bytes - 1) >> SN_PAGE_SHIFT) + 1;
+        if (*sn_span_bits(pool, number, slot / 64) >> (slot % 64) & 1)
+            assert_int_equal(sn_pool_missing_pages(pool, number, at >> SN_PAGE_SHIFT, end), 0);
+    }
+}
+
 static uint32_t
 assert_span_sound(const struct world *world, const struct sn_class *c, uint32_t number)
 {
@@ -294,6 +309,7 @@ assert_span_sound(const struct world *world, const struct sn_class *c, uint32_t 
         free_seen = true;
     }
     assert_int_equal(span->free, c->slots - used);
+    assert_pages_sound(world, c, number);
     if (span->state == SN_SPAN_OPEN) {
         assert_true(used > 0); /* an empty one is the pool's */
         assert_int_equal(span->list, used * SN_FULL / c->slots);
@@ -327,7 +343,7 @@ assert_class_sound(const struct world *world, unsigned class_id)
     const struct sn_class *c = &world->classes.of[class_id];
     const struct sn_heap_class *hc = &world->heap.of[class_id];
     uint32_t spans[2] = {0, 0}, open[2] = {0, 0};
-    uint64_t used[2] = {0, 0};
+    uint64_t used[2] = {0, 0}, pages[2] = {0, 0};
     for (uint32_t at = 1; at < world->pool.blocks; at += world->pool.spans[at].blocks) {
         const struct sn_span *span = &world->pool.spans[at];
         if (world->pool.class_of[at] != class_id || is_free_state(span->state))
@@ -336,10 +352,12 @@ assert_class_sound(const struct world *world, unsigned class_id)
         spans[kind]++;
         open[kind] += span->state == SN_SPAN_OPEN;
         used[kind] += assert_span_sound(world, c, at);
+        pages[kind] += span->pages;
     }
     for (unsigned kind = 0; kind < 2; kind++) {
         assert_int_equal(hc->spans[kind], spans[kind]);
         assert_int_equal(hc->used[kind], used[kind]);
+        assert_int_equal(hc->pages[kind], pages[kind]);
     }
     assert_lists_sound(world, class_id, open);
 }
