@@ -13,6 +13,7 @@
 #ifndef SN_RCU_H
 #define SN_RCU_H
 
+#include <stdbool.h> /* for urcu/flavor.h: its versions since 0.14 use bool and do not include it */
 #include <urcu/flavor.h>
 
 #include "atomic.h"

@@ -184,6 +184,17 @@ extern "C" {
 #error "sinter needs gcc or clang"
 #endif
 
+#if defined(__has_attribute)
+#if __has_attribute(error)
+#define HANDLE_NO_FLAVOR                                                                           \
+    __attribute__((error("include the header of one liburcu flavour before <sinter/handle.h>, "    \
+                         "or call handle_store_create_flavor")))
+#endif
+#endif
+#ifndef HANDLE_NO_FLAVOR
+#define HANDLE_NO_FLAVOR
+#endif
+
 /* ---- types ----------------------------------------------------------------------------------- */
 
 struct rcu_flavor_struct; /* <urcu/flavor.h> */
@@ -527,13 +538,39 @@ enum handle_stats_format {
 HANDLE_API handle_store *handle_store_create_flavor(const struct handle_store_options *options,
                                                     const struct rcu_flavor_struct *flavor);
 
-#ifdef URCU_API_MAP
+/*
+ * The flavour whose header was included before this one. <urcu.h>, <urcu-qsbr.h> and <urcu-bp.h>
+ * give its functions the names without a flavour, rcu_flavor among them. <urcu/urcu-memb.h> and its
+ * like do not; which of them came shows by their include guards. After none or several of these,
+ * define HANDLE_FLAVOR, or use handle_store_create_flavor.
+ */
+#ifndef HANDLE_FLAVOR
+#if defined(rcu_flavor)
+#define HANDLE_FLAVOR rcu_flavor
+#elif defined(_URCU_SIGNAL_H) /* is no flavour that the library is tested with */
+#elif defined(_URCU_MEMB_H) + defined(_URCU_MB_H) + defined(_URCU_QSBR_H) + defined(_URCU_BP_H) == 1
+#if defined(_URCU_MEMB_H)
+#define HANDLE_FLAVOR urcu_memb_flavor
+#elif defined(_URCU_MB_H)
+#define HANDLE_FLAVOR urcu_mb_flavor
+#elif defined(_URCU_QSBR_H)
+#define HANDLE_FLAVOR urcu_qsbr_flavor
+#else
+#define HANDLE_FLAVOR urcu_bp_flavor
+#endif
+#endif
+#endif
+
+#ifdef HANDLE_FLAVOR
 /** handle_store_create_flavor with the flavour whose header was included before this one. */
 static inline handle_store *
 handle_store_create(const struct handle_store_options *options)
 {
-    return handle_store_create_flavor(options, &rcu_flavor);
+    return handle_store_create_flavor(options, &HANDLE_FLAVOR);
 }
+#else
+/* A call does not compile, and says why. */
+handle_store *handle_store_create(const struct handle_store_options *options) HANDLE_NO_FLAVOR;
 #endif
 
 /**

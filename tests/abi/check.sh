@@ -260,6 +260,22 @@ header_compiles()
     compiled=$((compiled + 1))
 }
 
+# header_says_why COMPILER LANGUAGE STANDARD: handle_store_create without a flavour's header. The
+# message comes when code is made, not from -fsyntax-only.
+header_says_why()
+{
+    if "$1" -x "$2" "-std=$3" -O1 -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" -c -o /dev/null \
+        "$here/header.c" 2>"$SINTER_WORK/why.txt"; then
+        fail "handle_store_create compiles without a flavour: $1 -std=$3"
+    fi
+    grep -q 'include the header of one liburcu flavour' "$SINTER_WORK/why.txt" ||
+        fail "handle_store_create without a flavour: $1 -std=$3 does not say what to do"
+}
+
+# With the names that have no flavour in them, and with those that have.
+flavours='urcu.h urcu-qsbr.h urcu-bp.h
+    urcu/urcu-memb.h urcu/urcu-mb.h urcu/urcu-qsbr.h urcu/urcu-bp.h'
+
 # The header is the only one of a file, or comes before or after a flavour's: in every language that
 # it is meant for, with every compiler that is here.
 step_header()
@@ -277,12 +293,12 @@ step_header()
         for standard in $standards; do
             header_compiles "$compiler" "$language" "$standard"
             header_compiles "$compiler" "$language" "$standard" -DHANDLE_NO_INLINE
-            for flavour in urcu.h urcu/urcu-mb.h urcu-qsbr.h urcu-bp.h; do
+            for flavour in $flavours; do
                 header_compiles "$compiler" "$language" "$standard" "-DURCU_AFTER=<$flavour>"
-                [ $flavour = urcu/urcu-mb.h ] ||
-                    header_compiles "$compiler" "$language" "$standard" "-DURCU_BEFORE=<$flavour>"
+                header_compiles "$compiler" "$language" "$standard" "-DURCU_BEFORE=<$flavour>"
             done
             header_compiles "$compiler" "$language" "$standard" -DRCU_MB "-DURCU_BEFORE=<urcu.h>"
+            header_says_why "$compiler" "$language" "$standard"
         done
     done
     [ $compiled -gt 0 ] || fail "no compiler found"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * header.c - uses every macro and every inline function of sinter/handle.h, as C and as C++, alone
- * or with a flavour's header before or after it (URCU_BEFORE, URCU_AFTER). Never linked: check.sh
+ * or with a flavour's header before or after it (URCU_BEFORE, URCU_AFTER). With WITHOUT_FLAVOUR it
+ * calls handle_store_create all the same, which must not compile. Never linked: check.sh
  * compiles it with every compiler, standard and warning there is; what the macros expand to must
  * not warn in the code of an application.
  *
@@ -17,8 +18,8 @@
 #endif
 
 /* The flavour's header came first: handle_store_create passes its flavour. */
-#if defined(URCU_BEFORE) && !defined(URCU_API_MAP)
-#error "the flavour's header defines no URCU_API_MAP: handle_store_create is missing"
+#if defined(URCU_BEFORE) && !defined(HANDLE_FLAVOR)
+#error "handle_store_create does not see which flavour's header was included"
 #endif
 
 #ifdef __cplusplus
@@ -37,7 +38,7 @@ use_create(void)
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.hugepages = HANDLE_HUGEPAGES_ADVISE;
     options.max_bytes = HANDLE_VERSION_MAJOR + HANDLE_VERSION_MINOR + HANDLE_VERSION_PATCH;
-#ifdef URCU_BEFORE
+#if defined(URCU_BEFORE) || defined(WITHOUT_FLAVOUR)
     return handle_store_create(&options);
 #else
     return handle_store_create_flavor(&options, NOTHING);
