@@ -323,9 +323,22 @@ sleeps_deeply(const struct sn_rcu *rcu)
     return __atomic_load_n(&rcu->deep_sleep, __ATOMIC_RELAXED) != 0;
 }
 
+/* Who sleeps for a tick has seen the work, and would come back to it: there is no need to wait for
+ * that. Who sleeps deeply and has not seen it never comes back. */
+static bool
+done_or_hurried(const struct client *client, unsigned count)
+{
+    if (done_by(client) == count)
+        return true;
+    if (!sleeps_deeply(client->rcu))
+        sn_rcu_nudge(client->rcu, true);
+    return false;
+}
+
 /*
- * Work is made at a random moment around the thread's falling asleep: either it sees the work, or
- * the maker sees that it sleeps. Waiting here would hang if both could miss each other.
+ * Work is made at a random moment around the thread's falling asleep, which an empty round comes
+ * before: either it sees the work, or the maker sees that it sleeps. Waiting here would hang if
+ * both could miss each other.
  */
 static void
 test_nudge_is_not_lost(void **state)
@@ -334,10 +347,14 @@ test_nudge_is_not_lost(void **state)
     struct client *client = client_add(get(), 0);
     uint64_t random = random_seed("test_nudge_is_not_lost");
     unsigned from_sleep = 0;
-    for (unsigned i = 1; i <= scaled(3000); i++) {
-        for (uint64_t spins = random_below(&random, 3000); spins > 0; spins--)
+    for (unsigned i = 1; i <= scaled(20000); i++) {
+        unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
+        sn_rcu_nudge(client->rcu, true);
+        while (__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) == gathers)
+            quiesce(); /* no sleep: what comes next takes the thread microseconds */
+        for (uint64_t spins = random_below(&random, 20000); spins > 0; spins--)
             __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (i % 4 == 0)
+        if (i % 32 == 0)
             await(sleeps_deeply(client->rcu));
         from_sleep += sleeps_deeply(client->rcu);
         __atomic_fetch_add(&client->work, 1, __ATOMIC_RELAXED);
@@ -346,7 +363,7 @@ test_nudge_is_not_lost(void **state)
             quiesce();
             sched_yield();
         }
-        await(done_by(client) == i);
+        await(done_or_hurried(client, i));
     }
     assert_true(from_sleep > 0);
 }
