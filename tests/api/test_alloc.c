@@ -240,7 +240,7 @@ static void
 unknown_flags(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     static const unsigned flags[] = {4, 8, 0x80000000u, HANDLE_ZERO | 16};
     for (unsigned i = 0; i < 4; i++) {
         void *object = fixture;

@@ -9,7 +9,7 @@ static void
 empty_cell_answers(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
     uint32_t tag = 5;
     section_enter();
     assert_null(handle_cell_deref(fixture->store, &cell));
@@ -31,7 +31,7 @@ static void
 cell_life(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     for (size_t i = 0; i < test_sizes_count; i++) {
         size_t size = test_sizes[i];
         section_enter();
@@ -60,7 +60,7 @@ static void
 alloc_refusals(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     section_enter();
     errno = 0;
     assert_null(handle_cell_alloc(fixture->store, &cell, SIZE_MAX, 0));
@@ -83,7 +83,7 @@ tags(void **state)
 {
     struct fixture *fixture = *state;
     static const uint32_t values[] = {1, 0, 0xffffff, 0x800000, 0x7fffff, 0x123456};
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     struct handle_update update;
     uint32_t tag = 0;
     section_enter();
@@ -143,7 +143,7 @@ deref_many_cells(void **state)
 {
     struct fixture *fixture = *state;
     enum { CELLS = 50 };
-    handle_cell cells[CELLS] = {HANDLE_CELL_INIT};
+    static handle_cell cells[CELLS] = {HANDLE_CELL_INIT};
     handle_cell *pointers[CELLS];
     const void *objects[CELLS];
     section_enter();
@@ -171,7 +171,7 @@ static void
 relocate(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell from = HANDLE_CELL_INIT, to = HANDLE_CELL_INIT;
+    static handle_cell from = HANDLE_CELL_INIT, to = HANDLE_CELL_INIT;
     uint32_t tag = 0;
     section_enter();
     fill(handle_cell_alloc(fixture->store, &from, 70, 0), 70, 1);
@@ -201,7 +201,7 @@ static void
 places_where_no_cell_may_be(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell good = HANDLE_CELL_INIT;
+    static handle_cell good = HANDLE_CELL_INIT;
     static const uintptr_t high[] = {(uintptr_t)1 << 47, (uintptr_t)1 << 63, UINTPTR_MAX - 7};
     _Alignas(8) char buffer[16] = {0};
     void *object = NULL;

@@ -259,7 +259,7 @@ static void
 null_store_cells(void **state)
 {
     (void)state;
-    handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
     handle_cell *cells[] = {&cell};
     struct handle_update update = {.object = NULL};
     const void *object = &cell;

@@ -12,7 +12,7 @@ static void
 deref_and_its_exported_twin(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     handle_t handle = make_object(fixture->store, 99, 1);
     section_enter();
     fill(handle_cell_alloc(fixture->store, &cell, 55, 0), 55, 2);

@@ -178,7 +178,7 @@ static void
 cell_pins(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
     section_enter();
     errno = 0;
     assert_null(handle_cell_pin(fixture->store, &cell));

@@ -40,7 +40,7 @@ static void
 cells_every_size(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     for (size_t a = 0; a < test_sizes_count; a++) {
         size_t from = test_sizes[a], to = test_sizes[test_sizes_count - 1 - a];
         section_enter();
@@ -114,7 +114,7 @@ refusals_change_nothing(void **state)
     assert_int_equal(handle_free(fixture->store, handle), 0);
     assert_int_equal(handle_resize(fixture->store, handle, 10), -ENOENT);
     assert_int_equal(handle_resize(fixture->store, HANDLE_NULL, 10), -ENOENT);
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     section_enter();
     assert_int_equal(handle_cell_resize(fixture->store, &cell, 10), -ENOENT);
     section_leave();

@@ -251,7 +251,7 @@ static void
 by_cell(void **state)
 {
     struct fixture *fixture = *state;
-    handle_cell cell = HANDLE_CELL_INIT;
+    static handle_cell cell = HANDLE_CELL_INIT;
     struct handle_update first, second;
     uint32_t tag = 0;
     section_enter();
