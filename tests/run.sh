@@ -1,12 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# run.sh - builds the library in every way that must work and runs the tests, from a fresh clone on
-# a machine with nothing but git and a shell: what is missing is installed first (packages.sh).
-# What a single stage does can be had by hand too: every build is a preset of CMakePresets.json.
+# run.sh - builds the library in the ways that must work and runs the tests, from a fresh clone on a
+# machine with nothing but git and a shell: what is missing is installed first (packages.sh). What a
+# single stage does can be had by hand too: every build and choice of tests is a preset of
+# CMakePresets.json.
 #
-# All stages run, also after one has failed; the main one comes last, so that its ctest summary is
-# what the output of a good run ends with. Status: 0 all good, 1 a stage failed, 2 it could not run.
+# All stages run, also after one has failed; the one with the most tests comes last, and ctest's
+# closing lines are what the output of a good run ends with. Status: 0 all good, 1 a stage failed, 2
+# it could not run.
+#
+# WHERE A TEST BELONGS. Everything is in --all. What is short is in a stage of --ci, too. Each of
+# those has a budget (budget(), below), in minutes on two cores that do nothing else; a change that
+# would take a stage beyond it labels a test "more" instead, which leaves it to --all. Over a budget
+# is a warning and no failure: no time makes a verdict.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -14,33 +21,61 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/tests/packages.sh"
 cd "$root"
 
-# What a plain run does, in this order.
-default_stages='lint debug valgrind asan tsan integer clang main'
-all_stages="$default_stages coverage"
+# The stages of each kind of run, in this order.
+quick_stages='quick'
+ci_stages='lint asan tsan models interface platforms quick'
+all_stages='lint debug valgrind asan tsan integer clang main'
+known_stages="${all_stages% main} coverage models interface platforms quick main"
+
+# budget STAGE: minutes that it may take in a run with --ci, on two otherwise idle cores.
+budget()
+{
+    case $1 in
+    lint) echo 3 ;;
+    asan) echo 5 ;;
+    tsan) echo 6 ;;
+    models) echo 2 ;;
+    interface) echo 1 ;;
+    platforms) echo 2 ;;
+    quick) echo 6 ;;
+    esac
+}
 
 usage()
 {
     cat <<END
-usage: tests/run.sh [--quick] [--only STAGE] [--jobs N] [--no-install] [--help]
+usage: tests/run.sh [--all | --ci] [--only STAGE] [--urcu PREFIX] [--jobs N] [--no-install]
 
-  --quick       only the stage "main"
-  --only STAGE  only this stage; may be given several times
-  --jobs N      compile and test with N processes, 1 to 1024 (default: the number of cores)
-  --no-install  install nothing; what is missing makes its stage fail, or is left out by the build
-  --help        this text
+  (nothing)      the stage "quick": one optimised build, all short tests
+  --ci           what holds of every commit: the stages with a budget
+  --all          everything but the tests labelled "long"
+  --only STAGE   only this stage; may be given several times. With --ci: its form in --ci
+  --urcu PREFIX  the stage "platforms" also builds against the liburcu installed there, and runs
+                 the stage quick's tests of the library with it
+  --jobs N       compile and test with N processes, 1 to 1024 (default: the number of cores)
+  --no-install   install nothing; what is missing makes its stage fail, or is left out by the build
+  --help         this text
 
-Stages, in the order in which they run:
-  lint      format, clang-tidy, cppcheck, layers, scripts (tests/lint.sh)
-  debug     gcc, not optimised: tests and examples
-  valgrind  memcheck over the tests labelled "valgrind", in the debug build
-  asan      gcc with AddressSanitizer and UndefinedBehaviorSanitizer: tests and examples
-  tsan      clang with ThreadSanitizer: the tests
-  integer   clang, stops where an integer wraps or loses bits unasked: the tests
-  clang     clang, warnings are errors: tests and examples
-  main      gcc, optimised: tests, package, models, examples, benchmarks in their smoke mode
-  coverage  by --only: src and defrag by the tests, at least 95 % of lines, 90 % of branches
+Stages in the order in which they run; minutes on two idle cores, building included; "ci" is the
+budget in a run with --ci.
 
-Tests labelled "long" are left out of all of them: ctest --test-dir build/release -L '^long\$'
+  stage      --ci --all  what
+  lint        3    3     format, clang-tidy, cppcheck, layers, scripts (tests/lint.sh)
+  debug       -    8     gcc, not optimised: tests and examples
+  valgrind    -    4     memcheck over the tests labelled "valgrind", in the debug build
+  asan        5   10     gcc with AddressSanitizer and UndefinedBehaviorSanitizer: tests, examples
+  tsan        6   10     clang with ThreadSanitizer: the tests
+  integer     -    9     clang, stops where an integer wraps or loses bits unasked: the tests
+  clang       -    8     clang, warnings are errors: tests and examples
+  models      2    *     the protocol's models, and the ABI against its description
+  interface   1    *     the public header, in every language and with every flavour
+  platforms   2    *     newer headers of liburcu; the installed package
+  quick       6    *     gcc, optimised: the other short tests, examples, benchmarks' smoke mode
+  main        -   14     gcc, optimised: what is marked * and all tests labelled "more"
+  coverage    -    -     by --only: src and defrag by the tests, 95 % of lines, 90 % of branches
+
+In a run with --ci asan and tsan take two flavours of liburcu, memb and qsbr, and leave out what is
+labelled "more". Tests labelled "long" run by hand: ctest --test-dir build/release -L '^long\$'
 END
 }
 
@@ -85,14 +120,30 @@ packages_integer()
 }
 
 # Without these the build leaves some tests, peers or examples out, and says so.
-packages_main()
+packages_models()
 {
     want_packages 'to check the models of the protocol' spin=spin
     want_packages 'to compare the ABI with its description' abigail-tools=abidw
+}
+
+packages_interface()
+{
+    want_packages 'to compile the header with a second compiler' clang=clang
+}
+
+packages_quick()
+{
     want_packages 'for benchmarks that count instructions' valgrind=valgrind
     want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
     want_packages 'for examples inside event loops' libuv1-dev libevent-dev
     want_packages 'to draw pictures of benchmarks' gnuplot-nox=gnuplot
+}
+
+packages_main()
+{
+    packages_models
+    packages_interface
+    packages_quick
 }
 
 packages_coverage()
@@ -110,6 +161,11 @@ packages_asan()
     :
 }
 
+packages_platforms()
+{
+    :
+}
+
 # ---- stages --------------------------------------------------------------------------------------
 
 # build PRESET [CMAKE ARGUMENT...]: in build/PRESET. Warnings are errors everywhere.
@@ -122,18 +178,42 @@ build()
         cmake --build --preset "$preset" --parallel "$jobs"
 }
 
-# run_tests PRESET: the tests that its test preset names. What a failed one said last is kept, for
-# the end of the run: the stages that follow say much.
+# run_ctest ARGUMENT...: shows the progress; the closing lines wait in $work/closing until the
+# stage's own line is printed.
+run_ctest()
+{
+    {
+        status=0
+        $launcher ctest "$@" --parallel "$jobs" 2>&1 || status=$?
+        echo $status >"$work/status"
+    } | {
+        closing=
+        while IFS= read -r line; do
+            case $line in
+            *'% tests passed, '*) closing=1 ;;
+            esac
+            if [ "$closing" ]; then
+                printf '%s\n' "$line" >>"$work/closing"
+            else
+                printf '%s\n' "$line"
+            fi
+        done
+    }
+    return "$(cat "$work/status")"
+}
+
+# run_tests BUILD [PRESET]: the tests that the test preset names (default: the build's). What a
+# failed one said last is kept, for the end of the run: the stages that follow say much.
 run_tests()
 {
     note "Testing build/$1"
-    $launcher ctest --preset "$1" --parallel "$jobs" && return
+    run_ctest --preset "${2:-$1}" && return
     log=build/$1/Testing/Temporary
     sed -n 's/^[0-9]*://p' "$log/LastTestsFailed.log" 2>/dev/null | while read -r test; do
         printf '\n==> Failed in build/%s: %s\n' "$1" "$test"
         sed -n "\\|^[0-9/]* Testing: $test\$|,\\|^<end of output>|p" "$log/LastTest.log" |
             tail -n 60
-    done >>"$failures"
+    done >>"$work/failures"
     return 1
 }
 
@@ -171,7 +251,7 @@ stage_valgrind()
 
 stage_asan()
 {
-    build asan && run_tests asan
+    build asan && run_tests asan "asan$form"
 }
 
 # ThreadSanitizer wants its shadow memory where a far randomised address space may have something
@@ -183,7 +263,7 @@ stage_tsan()
     if setarch "$machine" -R true 2>/dev/null; then
         launcher="setarch $machine -R"
     fi
-    run_tests tsan
+    run_tests tsan "tsan$form"
 }
 
 # tests/integer.ignorelist names the functions that may wrap.
@@ -202,6 +282,48 @@ stage_main()
     build release && run_tests release
 }
 
+stage_quick()
+{
+    build release && run_tests release quick
+}
+
+stage_models()
+{
+    build release && run_tests release models
+}
+
+stage_interface()
+{
+    build release && run_tests release interface
+}
+
+# What a newer liburcu has changed in its headers is compiled against stubs of them; with --urcu a
+# real one is built against, too.
+stage_platforms()
+{
+    build release || return 1
+    run_tests release platforms || return 1
+    [ -z "$urcu" ] || stage_urcu
+}
+
+stage_urcu()
+{
+    PKG_CONFIG_PATH=$(pc_directory "$urcu"):${PKG_CONFIG_PATH-}
+    LD_LIBRARY_PATH=$(dirname "${PKG_CONFIG_PATH%%:*}"):${LD_LIBRARY_PATH-}
+    export PKG_CONFIG_PATH LD_LIBRARY_PATH
+    note "liburcu $(pkg-config --modversion liburcu) of $urcu"
+    build urcu --fresh -DSINTER_URCU_INCLUDE_DIR="$urcu/include" && run_tests urcu
+}
+
+# pc_directory PREFIX: where the liburcu that is installed there has its liburcu.pc.
+pc_directory()
+{
+    for found in "$1"/lib/pkgconfig "$1"/lib64/pkgconfig "$1"/lib/*/pkgconfig; do
+        [ ! -f "$found/liburcu.pc" ] || break
+    done
+    printf '%s\n' "$found"
+}
+
 # Only the library's own objects are looked at. hooks.h is left out: its functions stand at two
 # places, for debug and release builds, which gcovr 5 cannot merge.
 stage_coverage()
@@ -218,20 +340,30 @@ stage_coverage()
 
 jobs=$(nproc 2>/dev/null || echo 1)
 stages=
+default_stages=$quick_stages
+form=
+urcu=
 while [ $# -gt 0 ]; do
     case $1 in
     --help)
         usage
         exit 0
         ;;
-    --quick) stages="$stages main" ;;
+    --all) default_stages=$all_stages form= ;;
+    --ci) default_stages=$ci_stages form=-short ;;
     --no-install) SINTER_NO_INSTALL=1 ;;
     --only)
-        [ $# -ge 2 ] || die "--only needs a stage: one of $all_stages"
-        case " $all_stages " in
+        [ $# -ge 2 ] || die "--only needs a stage: one of $known_stages"
+        case " $known_stages " in
         *" $2 "*) stages="$stages $2" ;;
-        *) die "--only '$2': no such stage, one of $all_stages" ;;
+        *) die "--only '$2': no such stage, one of $known_stages" ;;
         esac
+        shift
+        ;;
+    --urcu)
+        [ $# -ge 2 ] || die '--urcu needs the prefix that a liburcu is installed in'
+        urcu=$2
+        [ -f "$urcu/include/urcu/flavor.h" ] || die "--urcu '$urcu': no include/urcu/flavor.h there"
         shift
         ;;
     --jobs)
@@ -261,33 +393,74 @@ wanted()
     return 1
 }
 
+# take_cpu: sets cpu to the seconds that all that was run has taken so far. Not for a subshell, which
+# would count its own.
+take_cpu()
+{
+    times >"$work/times"
+    cpu=$(sed -n '2s/[ms]/ /gp' "$work/times" |
+        awk '{ printf "%d\n", 60 * $1 + $2 + 60 * $3 + $4 }')
+}
+
+# run_stage STAGE: and a line about it for the table.
+run_stage()
+{
+    : >"$work/closing"
+    take_cpu
+    began=$(date +%s) cpu_began=$cpu minutes=
+    [ -z "$form" ] || minutes=$(budget "$1")
+    result=good
+    # In a subshell: a stage changes nothing for those after it.
+    if ! ("stage_$1"); then
+        result=FAILED
+        failed="$failed $1"
+    fi
+    seconds=$(($(date +%s) - began))
+    line=$(printf '%-10s %-6s %5d s' "$1" "$result" $seconds)
+    [ -z "$minutes" ] || line="$line of $(printf '%3d' $((60 * minutes)))"
+    take_cpu
+    line="$line (CPU $((cpu - cpu_began)) s)"
+    [ -z "$minutes" ] || [ $seconds -le $((60 * minutes)) ] ||
+        line="$line OVER ITS BUDGET of $minutes min (a warning only)"
+    printf '%s\n' "$line" >>"$work/table"
+    note "$line"
+    [ "$result" = good ] || note "alone: tests/run.sh --only $1"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 step 'Packages'
 packages_base
-for stage in $all_stages; do
-    ! wanted "$stage" || "packages_$stage"
+chosen=
+for stage in $known_stages; do
+    ! wanted "$stage" || chosen="$chosen $stage"
+done
+for stage in $chosen; do
+    "packages_$stage"
 done
 
 failed=
 launcher=
-failures=$(mktemp)
-trap 'rm -f "$failures"' EXIT
-for stage in lint debug valgrind asan tsan integer clang coverage main; do
-    wanted "$stage" || continue
-    step "Stage $stage"
-    began=$(date +%s)
-    # In a subshell: a stage changes nothing for those after it.
-    if ("stage_$stage"); then
-        # The summary of the main stage's tests is the last thing a good run prints.
-        [ "$stage" = main ] || note "Stage $stage: good, $(($(date +%s) - began)) s"
-    else
-        failed="$failed $stage"
-        note "Stage $stage: FAILED, $(($(date +%s) - began)) s; alone: tests/run.sh --only $stage"
-    fi
-    [ -z "$failed" ] || note "Failed so far:$failed"
+# shellcheck disable=SC2086 # the stages are words
+set -- $chosen
+count=$# number=0
+for stage in "$@"; do
+    number=$((number + 1))
+    step "Stage $stage ($number of $count)"
+    run_stage "$stage"
+    [ $number -eq $count ] || cat "$work/closing"
 done
 
+cat "$work/failures" 2>/dev/null || true
+if [ "$count" -gt 1 ]; then
+    step 'Stages'
+    sed 's/^/    /' "$work/table"
+fi
+cat "$work/closing"
 [ -z "$failed" ] || {
-    cat "$failures"
     printf 'run.sh: failed:%s\n' "$failed" >&2
     exit 1
 }
