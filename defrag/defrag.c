@@ -91,8 +91,8 @@ sn_defrag_rest_batches(struct sn_defrag *d)
 {
     sn_lock(&d->lock);
     if (d->state == SN_DEFRAG_IDLE && !d->draining) {
-        sn_batch_rest(&d->batch[0]);
-        sn_batch_rest(&d->batch[1]);
+        sn_batch_rest(d->store, &d->batch[0]);
+        sn_batch_rest(d->store, &d->batch[1]);
     }
     sn_unlock(&d->lock);
 }
@@ -468,5 +468,5 @@ sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
 size_t
 sn_defrag_metadata_bytes(void)
 {
-    return sizeof(struct sn_defrag) + sizeof(struct sn_move) * SN_BATCH_OBJECTS * 2;
+    return sizeof(struct sn_defrag);
 }

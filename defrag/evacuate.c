@@ -18,7 +18,8 @@
 #define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
 /* A batch's list of moves: pages of its own, which go back while the mover rests. */
 #define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
-_Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0, "the lists are whole pages");
+_Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0 && SN_PAGE_BYTES % sizeof(struct sn_move) == 0,
+               "the lists are whole pages");
 
 /*
  * Functions that do nothing but prefetch are inlined by force: gcc (12, say) takes a call of such a
@@ -28,6 +29,7 @@ _Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0, "the lists are whole pages");
 bool
 sn_batch_init(struct sn_batch *batch)
 {
+    batch->moves_max = SN_BATCH_OBJECTS;
     batch->moves = sn_os_reserve(MOVES_BYTES, SN_PAGE_BYTES);
     return batch->moves != NULL;
 }
@@ -40,10 +42,31 @@ sn_batch_fini(struct sn_batch *batch)
 }
 
 void
-sn_batch_rest(struct sn_batch *batch)
+sn_batch_rest(handle_store *store, struct sn_batch *batch)
 {
-    if (batch->touched)
-        batch->touched = !sn_os_discard(batch->moves, MOVES_BYTES);
+    uint64_t bytes = batch->moves_room * sizeof(*batch->moves);
+    if (bytes == 0 || !sn_os_discard(batch->moves, bytes))
+        return;
+    batch->moves_room = 0;
+    sn_sub_relaxed(&store->batch_bytes, bytes);
+    sn_budget_refund(&store->budget, bytes);
+}
+
+/* Room for one move more, on a page that is charged now if need be. False: the list is full, or the
+ * limit does not allow it. */
+static bool
+has_room(handle_store *store, struct sn_batch *batch)
+{
+    if (sn_likely(batch->move_count < batch->moves_room))
+        return true;
+    if (batch->move_count < batch->moves_max &&
+        sn_budget_charge(&store->budget, SN_PAGE_BYTES, SN_CHARGE_MOVER)) {
+        sn_add_relaxed(&store->batch_bytes, SN_PAGE_BYTES);
+        batch->moves_room += SN_PAGE_BYTES / sizeof(*batch->moves);
+        return true;
+    }
+    batch->moves_max = batch->move_count;
+    return false;
 }
 
 static struct sn_span *
@@ -64,7 +87,6 @@ sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span)
     batch->spans[batch->span_count++] =
         (struct sn_evacuee){.span = span, .moves = batch->move_count};
     batch->slot_at = 0;
-    batch->touched = true;
     sn_heap_copy_bits(&e->store->heap, span, batch->bits);
     uint32_t slots = class_of(e, span)->slots;
     if (slots % 64 != 0) /* slots that do not exist are never free */
@@ -149,7 +171,7 @@ mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *e
     uint32_t begin = batch->move_count;
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t i = 0; i < group->count; i++) {
-        if (sn_unlikely(batch->move_count == SN_BATCH_OBJECTS)) {
+        if (sn_unlikely(!has_room(e->store, batch))) {
             evacuee->refused = true; /* it is another batch's */
             break;
         }
@@ -184,11 +206,11 @@ sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
         group = next;
         next = after;
         after = done;
-        if (batch->move_count == SN_BATCH_OBJECTS ||
+        if (batch->move_count == batch->moves_max ||
             (++rounds % CLOCK_GROUPS == 0 && sn_os_now_ns() >= deadline_ns))
             break;
     }
-    bool through = group->count == 0 || batch->move_count == SN_BATCH_OBJECTS;
+    bool through = group->count == 0 || batch->move_count == batch->moves_max;
     evacuee->refused |= group->count > 0 && through;
     evacuee->moves = batch->move_count;
     batch->slot_at = through ? slots : group->begin;

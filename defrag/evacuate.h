@@ -24,7 +24,8 @@ struct sn_evacuee {
 
 struct sn_batch {
     struct sn_move *moves; /* SN_BATCH_OBJECTS; slot 0: not moved (any more) */
-    bool touched;          /* moves has pages of its own */
+    uint32_t moves_room;   /* of them, on pages that are charged */
+    uint32_t moves_max;    /* SN_BATCH_OBJECTS, or fewer: the limit has refused a page */
     uint32_t move_count, move_at;
     struct sn_evacuee spans[SN_BATCH_SPANS];
     uint32_t span_count, span_at;
@@ -63,13 +64,14 @@ struct sn_evacuation {
 bool sn_batch_init(struct sn_batch *batch);
 void sn_batch_fini(struct sn_batch *batch);
 /** Gives the pages back that a batch, in no use now, was listed in. */
-void sn_batch_rest(struct sn_batch *batch);
+void sn_batch_rest(handle_store *store, struct sn_batch *batch);
 
 static inline bool
 sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max)
 {
     return batch->bytes >= bytes_max || batch->span_count == SN_BATCH_SPANS ||
-           batch->move_count > SN_BATCH_OBJECTS - SN_BITMAP_WORDS * 64; /* a span always fits */
+           batch->move_count == batch->moves_max ||
+           batch->move_count > SN_BATCH_OBJECTS - SN_BITMAP_WORDS * 64; /* a span's fit */
 }
 
 /** Adds a closed span. */

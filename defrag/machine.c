@@ -14,6 +14,7 @@ static void
 reset_batch(struct sn_batch *batch)
 {
     batch->ticket = 0;
+    batch->moves_max = SN_BATCH_OBJECTS;
     batch->move_count = batch->move_at = 0;
     batch->span_count = batch->span_at = 0;
     batch->bytes = 0;
@@ -223,6 +224,15 @@ drain_ticket_locked(struct sn_defrag *d)
     return batch->ticket;
 }
 
+/* Bytes that a batch may mark: they wait for two grace periods, and more than what is kept back for
+ * the mover finds no room at the limit. */
+static uint64_t
+batch_bytes_max(const struct sn_defrag *d)
+{
+    uint64_t max = sn_load_relaxed(&d->store->budget.max_bytes);
+    return max ? sn_min(d->evacuation.bytes_max, sn_budget_reserve(max)) : d->evacuation.bytes_max;
+}
+
 /* Closes spans and marks their objects, at least some groups whatever the deadline. True: no more
  * spans are wanted, or there are none. */
 static bool
@@ -230,7 +240,7 @@ fill_batch_locked(struct sn_defrag *d, struct sn_batch *batch, uint64_t deadline
 {
     do {
         if (sn_batch_span_is_marked(&d->evacuation, batch)) {
-            bool full = sn_batch_is_full(batch, d->evacuation.bytes_max);
+            bool full = sn_batch_is_full(batch, batch_bytes_max(d));
             uint32_t span = full ? 0 : close_next_locked(d);
             if (!span)
                 return true;

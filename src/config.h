@@ -56,6 +56,12 @@
 /* A thread hands its limbo list over at either bound. */
 #define SN_LIMBO_HANDOVER_SLOTS 256
 #define SN_LIMBO_HANDOVER_BYTES 65536
+/* Shares of max_bytes that what threads keep to themselves may have, where that is less: 64 KiB of
+ * free slots and 16 KiB of limbo for a thread, of the smallest limit. */
+#define SN_CACHE_SHARE          64
+#define SN_CACHE_TOTAL_SHARE    16
+#define SN_LIMBO_HANDOVER_SHARE 256
+#define SN_LIMBO_URGENT_SHARE   32
 /* Lists that are handed over go to several stacks: who follows a list waits for each slot's header
  * in turn, so several lists are followed at once. About as many as a core has misses under way. */
 #define SN_LIMBO_LISTS 8

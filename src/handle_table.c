@@ -79,25 +79,25 @@ format_locked(struct sn_table *table, uint32_t number)
     page->state = SN_PAGE_IN_USE;
 }
 
+/* A page of the table, and one of descriptors with it or not. */
 static bool
-charge_page(struct sn_table *table)
+charge_page(struct sn_table *table, bool descriptors)
 {
-    if (!sn_budget_charge(table->budget, SN_PAGE_BYTES, SN_CHARGE_APPLICATION))
+    uint64_t metadata = descriptors ? SN_PAGE_BYTES : 0;
+    if (!sn_budget_charge(table->budget, SN_PAGE_BYTES + metadata, SN_CHARGE_APPLICATION))
         return false;
     sn_owner_add(&table->committed_bytes, SN_PAGE_BYTES);
+    sn_owner_add(&table->metadata_bytes, metadata);
     return true;
 }
 
 static bool
 extend_locked(struct sn_table *table)
 {
-    if (table->high == table->pages || !charge_page(table))
-        return false;
     uint32_t number = table->high;
-    if (number % (SN_PAGE_BYTES / sizeof(struct sn_table_page)) == 0) {
-        sn_budget_charge(table->budget, SN_PAGE_BYTES, SN_CHARGE_ALWAYS);
-        sn_owner_add(&table->metadata_bytes, SN_PAGE_BYTES);
-    }
+    bool descriptors = number % (SN_PAGE_BYTES / sizeof(struct sn_table_page)) == 0;
+    if (number == table->pages || !charge_page(table, descriptors))
+        return false;
     sn_store_relaxed(&table->high, number + 1);
     format_locked(table, number);
     enlist_locked(table, number);
@@ -118,7 +118,7 @@ provide_locked(struct sn_table *table)
     }
     if (table->fresh) {
         uint32_t number = table->fresh - 1;
-        if (!charge_page(table))
+        if (!charge_page(table, false))
             return false;
         remove_locked(table, &table->fresh, number);
         format_locked(table, number);

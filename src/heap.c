@@ -415,13 +415,18 @@ take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, stru
     settle_locked(heap, hc, span);
 }
 
-/* From spans there are, else from a new one. 0: `lacks` bytes must become free first. */
+/* From spans there are, else from a new one. 0: `lacks` bytes must become free first. Above a limit
+ * that was lowered applications get nothing, not even what is committed: what they free then goes
+ * back. */
 static uint32_t
 take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
     taking->taken = 0;
-    taking->lacks = 0;
+    taking->lacks =
+        taking->who == SN_CHARGE_APPLICATION ? sn_budget_excess(heap->pool->budget) : 0;
+    if (sn_unlikely(taking->lacks > 0))
+        return 0;
     take_fullest_locked(heap, hc, kind, taking);
     if (taking->lacks > 0)
         take_all_committed_locked(heap, hc, kind, taking);

@@ -305,7 +305,8 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     if (error)
         return error;
     sn_options_apply(store);
-    if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes))
+    if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes) ||
+        option->at == AT(max_bytes))
         sn_caches_take_slots(&store->caches, false, false, NULL);
     return option->at == AT(defrag.enabled) ? enable(store) : 0;
 }
@@ -339,9 +340,9 @@ sn_options_apply(handle_store *store)
 {
     const struct handle_store_options *values = &store->options;
     sn_store_relaxed(&store->budget.max_bytes, sn_load_relaxed(&values->max_bytes));
-    sn_store_relaxed(&store->caches.thread_bytes_max, sn_load_relaxed(&values->thread_cache_bytes));
-    sn_store_relaxed(&store->caches.total_bytes_max,
-                     sn_load_relaxed(&values->thread_cache_total_bytes));
+    sn_caches_set_bounds(&store->caches, sn_load_relaxed(&values->thread_cache_bytes),
+                         sn_load_relaxed(&values->thread_cache_total_bytes),
+                         sn_load_relaxed(&values->max_bytes));
     enum handle_hugepages mode = sn_load_relaxed(&values->hugepages);
     sn_os_hugepages(store->pool.arena, (size_t)store->pool.blocks << SN_BLOCK_SHIFT,
                     mode != HANDLE_HUGEPAGES_NEVER);

@@ -9,9 +9,11 @@
 #define KEY_SLOT     ((UINT64_C(1) << KEY_CLASS_AT) - 1)
 
 bool
-sn_reclaim_init(struct sn_reclaim *reclaim)
+sn_reclaim_init(struct sn_reclaim *reclaim, uint64_t max_bytes)
 {
-    reclaim->keys = sn_os_zalloc(SN_RECLAIM_BYTES);
+    uint64_t share = max_bytes ? max_bytes / SN_RECLAIM_SHARE : SN_RECLAIM_SLOTS_MAX;
+    reclaim->slots = (uint32_t)sn_min(sn_max(share, SN_RECLAIM_SLOTS_MIN), SN_RECLAIM_SLOTS_MAX);
+    reclaim->keys = sn_os_zalloc(sn_reclaim_bytes(reclaim));
     return reclaim->keys != NULL;
 }
 
@@ -95,7 +97,7 @@ give_back(handle_store *store, uint32_t count)
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, keys[i] & KEY_SLOT);
     }
-    keys = order(store, keys, keys + SN_RECLAIM_SLOTS, count);
+    keys = order(store, keys, keys + store->reclaim.slots, count);
     for (uint32_t done = 0; done < count;)
         done += put_class(store, keys + done, count - done);
     sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
@@ -132,7 +134,7 @@ sn_reclaim_give_back(handle_store *store)
                               sn_object_is_unpinned(store, slot)))
                 reclaim->keys[count++] = key_of(store, slot);
         }
-        if (count > SN_RECLAIM_SLOTS - SN_LIMBO_LISTS || !more) {
+        if (count > reclaim->slots - SN_LIMBO_LISTS || !more) {
             give_back(store, count);
             count = 0;
         }

@@ -8,11 +8,20 @@
 
 #include "object.h"
 
-#define SN_RECLAIM_SLOTS ((size_t)2048)
-#define SN_RECLAIM_BYTES (SN_RECLAIM_SLOTS * 2 * sizeof(uint64_t))
+/** Slots that are given back at once, ordered by class and span: a store with a small limit has
+ * room for fewer. */
+#define SN_RECLAIM_SLOTS_MIN 256
+#define SN_RECLAIM_SLOTS_MAX 2048
+#define SN_RECLAIM_SHARE     16384 /* bytes of the limit for each */
 
-/** False: no memory. */
-bool sn_reclaim_init(struct sn_reclaim *reclaim);
+/** max_bytes: the limit, 0: none. False: no memory. */
+bool sn_reclaim_init(struct sn_reclaim *reclaim, uint64_t max_bytes);
+/** Bytes that it has taken. */
+static inline size_t
+sn_reclaim_bytes(const struct sn_reclaim *reclaim)
+{
+    return reclaim->slots * 2 * sizeof(uint64_t);
+}
 void sn_reclaim_fini(struct sn_reclaim *reclaim);
 
 /** Takes over all that is in limbo. True: there is something to give back after a GP. */

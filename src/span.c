@@ -262,6 +262,9 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 static uint32_t
 try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
 {
+    *lacks = wish->who == SN_CHARGE_APPLICATION ? sn_budget_excess(pool->budget) : 0;
+    if (*lacks > 0)
+        return 0; /* not even committed pages: they are to go back */
     *lacks = UINT64_MAX;
     for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
         uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, wish->blocks);

@@ -9,7 +9,8 @@
 static uint64_t
 metadata_bytes(handle_store *store, uint64_t threads)
 {
-    return store->base_metadata_bytes + sn_load_relaxed(&store->pool.metadata_bytes) +
+    return store->base_metadata_bytes + sn_load_relaxed(&store->batch_bytes) +
+           sn_load_relaxed(&store->pool.metadata_bytes) +
            sn_load_relaxed(&store->table.metadata_bytes) +
            sn_load_relaxed(&store->heap.pin_array_bytes) + sn_caches_bytes(&store->caches, threads);
 }

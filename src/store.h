@@ -17,6 +17,7 @@ struct sn_defrag;
 struct sn_reclaim {
     uint64_t list[SN_LIMBO_LISTS]; /* taken over, waiting for the GP under way */
     uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
+    uint32_t slots; /* entries of each */
 };
 struct sn_fork;
 
@@ -44,7 +45,8 @@ struct handle_store {
     uintptr_t walker; /* atomic; the thread that holds walk_lock, 0: none */
 
     /* atomic */
-    uint64_t pins; /* held, updates included */
+    uint64_t pins;        /* held, updates included */
+    uint64_t batch_bytes; /* pages of the mover's lists that are charged */
     uint64_t alloc_failures, alloc_retries, errors_reported;
     uint32_t forked; /* this is a forked child (G10) */
 

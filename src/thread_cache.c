@@ -509,15 +509,34 @@ sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
     cache->limbo_slots += list->slots;
     sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + list->bytes);
     if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
-        cache->limbo_bytes >= SN_LIMBO_HANDOVER_BYTES) {
+        cache->limbo_bytes >= sn_load_relaxed(&caches->handover_bytes)) {
         sn_cache_hand_over(caches, cache);
-        caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >= SN_LIMBO_URGENT_BYTES);
+        caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >=
+                                    sn_load_relaxed(&caches->urgent_bytes));
     } else if (first) {
         caches->retired(caches, false);
     }
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
+
+static uint64_t
+bound(uint64_t bytes, uint64_t max_bytes, unsigned share)
+{
+    return max_bytes ? sn_min(bytes, max_bytes / share) : bytes;
+}
+
+void
+sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
+                     uint64_t max_bytes)
+{
+    sn_store_relaxed(&caches->thread_bytes_max, bound(thread_bytes, max_bytes, SN_CACHE_SHARE));
+    sn_store_relaxed(&caches->total_bytes_max, bound(total_bytes, max_bytes, SN_CACHE_TOTAL_SHARE));
+    sn_store_relaxed(&caches->handover_bytes,
+                     bound(SN_LIMBO_HANDOVER_BYTES, max_bytes, SN_LIMBO_HANDOVER_SHARE));
+    sn_store_relaxed(&caches->urgent_bytes,
+                     bound(SN_LIMBO_URGENT_BYTES, max_bytes, SN_LIMBO_URGENT_SHARE));
+}
 
 bool
 sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
@@ -526,6 +545,7 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
     caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
     caches->plain_entry = hardened ? SN_TLS_NOBODYS : caches->tls_entry;
     caches->heap = heap;
+    sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
     caches->spare = make_cache(heap->classes);
     if (!caches->spare)

@@ -121,8 +121,10 @@ struct sn_caches {
     /* Bytes requested by those; an estimate while the owner is at work. */
     uint64_t (*noted_bytes)(struct sn_caches *caches, const struct sn_thread_cache *cache);
 
-    uint64_t thread_bytes_max; /* option thread_cache_bytes */
-    uint64_t total_bytes_max;  /* option thread_cache_total_bytes */
+    uint64_t thread_bytes_max; /* option thread_cache_bytes, or a share of the limit */
+    uint64_t total_bytes_max;  /* option thread_cache_total_bytes, or a share of the limit */
+    uint64_t handover_bytes;   /* of limbo, that a thread keeps */
+    uint64_t urgent_bytes;     /* of limbo, above which a grace period begins at once */
     uint64_t total_cap_bytes;  /* atomic */
 
     /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
@@ -149,6 +151,9 @@ struct sn_caches {
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1];
 
 bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened);
+/** What threads may keep: by the options, and not more than a share of max_bytes (0: no limit). */
+void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
+                          uint64_t max_bytes);
 /** The store ends: no thread uses it any more. Caches of living threads are freed by their
  * owners. */
 void sn_caches_destroy(struct sn_caches *caches);
