@@ -379,6 +379,8 @@ take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind
         if (span->pages < sn_heap_class_of_span(heap, span)->pages)
             take_committed_locked(heap, span, taking);
         take_lowest_locked(heap, span, taking);
+        if (span->flags & SN_SPAN_QUIET)
+            set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_QUIET);
         relist_locked(heap, hc, span);
     }
 }
@@ -475,8 +477,8 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
     if (slot / 64 < span->hint)
         span->hint = (uint16_t)(slot / 64);
     sn_owner_add(&span->free, 1);
-    if (span->flags & SN_SPAN_TIGHT)
-        set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_TIGHT);
+    if (span->flags & (SN_SPAN_TIGHT | SN_SPAN_QUIET))
+        set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));
     uint32_t *pins = sn_load_relaxed(&span->pins);
     if (sn_unlikely(pins != NULL))
         sn_store_relaxed(&pins[slot], 0);
@@ -672,13 +674,18 @@ count_pages_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
 }
 
 bool
-sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
+                   uint64_t bits[SN_BITMAP_WORDS])
 {
     struct sn_span *span = &heap->pool->spans[number];
     struct sn_heap_class *hc = lock_if_open(heap, number);
     if (!hc)
         return false;
     bool loose = sn_span_is_loose(sn_heap_class_of_span(heap, span), span);
+    if (loose && quiet && !(span->flags & SN_SPAN_QUIET)) {
+        set_flags_locked(span, span->flags | SN_SPAN_QUIET);
+        loose = false;
+    }
     if (loose) {
         hold_locked(heap, hc, span);
         set_flags_locked(span, span->flags | SN_SPAN_TIGHT); /* a free from now on clears it */

@@ -89,8 +89,9 @@ uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_
 bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
 #define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
 /** Holds a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
- * OPEN. */
-bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
+ * OPEN; or it is not QUIET and has to be: it is from here on. */
+bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
+                        uint64_t bits[SN_BITMAP_WORDS]);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
@@ -99,6 +100,9 @@ bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32
  * costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
+/** The same for a span that two such calls find without a slot taken or freed in between: in a
+ * store that is busy elsewhere. */
+size_t sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number);
 /** The same for spans of all classes in turn, until `bytes` are released or a bounded number of
  * spans was looked at. The caller holds no lock of a class. Result: bytes. */
 size_t sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes);

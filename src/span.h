@@ -47,6 +47,7 @@ enum {                        /* flags of a span */
        SN_SPAN_TRIED = 4,     /* the mover could not empty it in the current pass */
        SN_SPAN_TIGHT = 8,    /* no committed page lies under free slots alone, until one is freed */
        SN_SPAN_GUARDED = 16, /* its last pages are inaccessible: see guard.h */
+       SN_SPAN_QUIET = 32,   /* no slot was taken or freed since a trim looked */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */

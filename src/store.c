@@ -92,23 +92,36 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     return released;
 }
 
-/* A store at rest: pages under free slots go back, span by span. Once for each rest. */
+/*
+ * Pages under free slots go back, span by span: of a store at rest all of them, once for each rest;
+ * of a busy one those of spans in which nothing has changed between two such looks. What the mover
+ * can not empty, objects that are unmovable or pinned, then costs pages and not spans.
+ */
 static void
-begin_trim(handle_store *store)
+begin_trim(handle_store *store, bool busy)
 {
+    enum { TICKS = 8 }; /* 1.6 s: in a second look after so long again they go back */
     uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
-    if (freed == store->trimmed_freed || sn_load_relaxed(&store->options.purge_delay_ms) < 0)
+    if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 || (busy && store->trim_at > 0))
         return;
-    store->trimmed_freed = freed;
+    if (busy ? ++store->trim_ticks % TICKS != 0 : freed == store->trimmed_freed)
+        return;
+    store->trim_quiet = busy;
+    if (!busy)
+        store->trimmed_freed = freed;
     store->trim_at = 1;
 }
 
 static size_t
 trim_span(handle_store *store, uint32_t number)
 {
-    bool open = sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
-                sn_span_state(&store->pool.spans[number]) == SN_SPAN_OPEN;
-    return open ? sn_heap_trim(&store->heap, number) : 0;
+    unsigned class_id = sn_load_relaxed(&store->pool.class_of[number]);
+    const struct sn_span *span = &store->pool.spans[number];
+    if (class_id >= SN_CLASSES_MAX || sn_span_state(span) != SN_SPAN_OPEN ||
+        !sn_span_is_loose(&store->classes.of[class_id], span))
+        return 0;
+    return store->trim_quiet ? sn_heap_trim_quiet(&store->heap, number)
+                             : sn_heap_trim(&store->heap, number);
 }
 
 /* A piece of the trim under way. */
@@ -144,8 +157,7 @@ tick(handle_store *store, uint64_t now_ns)
     sn_caches_take_slots(&store->caches, false, true, &active);
     store->table_due = sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
                        sn_load_relaxed(&store->table.empty_pages) > 0;
-    if (!active)
-        begin_trim(store);
+    begin_trim(store, active);
     bool more = store->table_due || store->trim_at > 0;
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }

@@ -60,6 +60,8 @@ struct handle_store {
     struct sn_reclaim reclaim;
     uint64_t next_tick_ns;
     uint64_t seen_puts;     /* the pool's when we last kept house */
+    unsigned trim_ticks;    /* since the spans of a busy store were last looked at */
+    bool trim_quiet;        /* the trim under way is of such a store: only what is quiet */
     uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed */
     uint32_t trim_at;       /* where the trim under way goes on; 0: none is */
     bool table_due;         /* empty table pages are being given back */

@@ -43,13 +43,13 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
     return sn_pool_trim(pool, number, first_page, end_page);
 }
 
-size_t
-sn_heap_trim(struct sn_heap *heap, uint32_t number)
+static size_t
+trim(struct sn_heap *heap, uint32_t number, bool quiet)
 {
     uint64_t bits[SN_BITMAP_WORDS];
     size_t bytes = 0;
     /* Held: no refill takes what is being given back. */
-    if (!sn_heap_hold_loose(heap, number, bits))
+    if (!sn_heap_hold_loose(heap, number, quiet, bits))
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
     for (uint32_t slot = 0; slot < c->slots;) {
@@ -63,6 +63,18 @@ sn_heap_trim(struct sn_heap *heap, uint32_t number)
     }
     sn_heap_reopen(heap, number, 0, 0);
     return bytes;
+}
+
+size_t
+sn_heap_trim(struct sn_heap *heap, uint32_t number)
+{
+    return trim(heap, number, false);
+}
+
+size_t
+sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number)
+{
+    return trim(heap, number, true);
 }
 
 /* Looks at the span that the block begins. Result: how many blocks the next look is further on. */

@@ -321,6 +321,95 @@ one_object_of_each_class(void **state)
     assert_clean(fixture->store);
 }
 
+/* A program that evicts when it is refused reaches a limit that was lowered: after it has evicted no
+ * more than what stood above it, and without an object that it did not have to give up twice over.
+ * Fails when free slots of the spans there are serve above the limit: seen, never reached. */
+static void
+lowered_limit_is_reached(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct queue queue;
+    uint64_t random = random_seed("lowered_limit_is_reached");
+    memset(&queue, 0, sizeof(queue));
+    fixture->options.max_bytes = 32 * MIB;
+    fixture_reopen(fixture);
+    for (unsigned i = 0; i < 50000; i++)
+        insert(fixture->store, &queue, 400 + (size_t)random_below(&random, 200));
+    set_option(fixture->store, "max_bytes", "12M");
+    uint64_t evicted = queue.evicted;
+    for (unsigned i = 0; i < 2000; i++)
+        insert(fixture->store, &queue, 400 + (size_t)random_below(&random, 200));
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->committed <= 12 * MIB);
+    assert_true(queue.evicted - evicted <= 50000);
+    assert_true(queue.live >= 12 * MIB * 6 / 10);
+    free(stats);
+    assert_clean(fixture->store);
+}
+
+/* Whatever is charged, the table, caches of threads and metadata with it, stays below the limit. */
+static void
+nothing_passes_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    static handle_t handles[300000];
+    unsigned n = 0;
+    fixture->options.max_bytes = 4 * MIB;
+    fixture_reopen(fixture);
+    while (n < 300000 && (handles[n] = handle_alloc(fixture->store, 8)) != HANDLE_NULL)
+        n++;
+    assert_in_range(n, 50000, 299999); /* a table of more than half a MiB */
+    assert_within_limit(fixture->store, 4 * MIB);
+    for (unsigned i = 0; i < n; i += 3)
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    for (unsigned i = 0; i < 2000; i++)
+        (void)handle_alloc(fixture->store, i);
+    assert_within_limit(fixture->store, 4 * MIB);
+    assert_clean(fixture->store);
+}
+
+/* ---- pages inside spans that stay ------------------------------------------------------------ */
+
+/* Objects that are not moved lie far apart; meanwhile others come and go, so that the store never
+ * rests. Waits for the library, whatever time it takes. Fails when pages are only given back at
+ * rest: seen, it waits for ever. */
+static void
+unmovable_pages_go_back_beside_traffic(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { OBJECTS = 4000, SIZE = 3000 };
+    static handle_t handles[OBJECTS];
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        void *object;
+        section_enter();
+        handles[i] = handle_alloc_object(fixture->store, SIZE, HANDLE_UNMOVABLE, &object);
+        assert_int_not_equal(handles[i], HANDLE_NULL);
+        fill(object, SIZE, i);
+        section_leave();
+    }
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        if (i % 16 != 0)
+            assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    }
+    uint64_t committed = UINT64_MAX;
+    while (committed > OBJECTS * SIZE / 4) {
+        handle_t busy = handle_alloc(fixture->store, 100);
+        assert_int_not_equal(busy, HANDLE_NULL);
+        assert_int_equal(handle_free(fixture->store, busy), 0);
+        grace_period();
+        struct handle_stats *stats = take_stats(fixture->store);
+        committed = stats->free_slot + stats->empty_span;
+        free(stats);
+    }
+    for (unsigned i = 0; i < OBJECTS; i += 16) {
+        section_enter();
+        assert_filled(handle_deref(fixture->store, handles[i]), SIZE, i);
+        section_leave();
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    }
+    assert_clean(fixture->store);
+}
+
 /* ---- the limit met by the table -------------------------------------------------------------- */
 
 /* A store full of cells, every second freed: slots for handles there are, but no pages for the
@@ -574,6 +663,9 @@ group_limits(void)
         STORE_TEST(no_pressure_without_a_limit),
         STORE_TEST(mixed_sizes_fill_a_small_limit),
         STORE_TEST(one_object_of_each_class),
+        STORE_TEST(lowered_limit_is_reached),
+        STORE_TEST(nothing_passes_the_limit),
+        STORE_TEST(unmovable_pages_go_back_beside_traffic),
         STORE_TEST(table_gets_what_empty_spans_hold),
         STORE_TEST(table_asks_for_pressure),
         STORE_TEST(table_waits_for_limbo),

@@ -591,6 +591,62 @@ test_sparse_classes_give_pages_up(void **state)
     free(slots);
 }
 
+/* A span in which slots come and go keeps its pages; one where nothing has changed from one look to
+ * the next does not. */
+static void
+test_trim_of_a_quiet_span(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id;
+    uint32_t number;
+    uint64_t *slots = take_long_slots(world, &class_id, &number);
+    put_one(world, class_id, slots[0]);
+    assert_int_equal(sn_heap_trim_quiet(&world->heap, number), 0); /* the first look */
+    put_one(world, class_id, slots[1]);
+    assert_int_equal(sn_heap_trim_quiet(&world->heap, number), 0);
+    uint64_t taken = take_one(world, class_id);
+    assert_int_equal(sn_heap_trim_quiet(&world->heap, number), 0);
+    assert_int_not_equal(sn_heap_trim_quiet(&world->heap, number), 0);
+    assert_int_equal(sn_heap_trim_quiet(&world->heap, number), 0); /* nothing is left to give */
+    assert_int_equal(world->pool.spans[number].state, SN_SPAN_OPEN);
+    assert_true(taken == slots[0] || taken == slots[1]);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
+/* Above a limit that was lowered an application gets no slot, committed or not, and no run; the
+ * mover does, where none has to be charged. */
+static void
+test_above_a_lowered_limit(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t slot, *slots = take_spans(world, class_id, 2);
+    bool zero;
+    put_one(world, class_id, slots[0]);
+    world->budget.max_bytes = world->budget.committed - 1;
+    assert_int_equal(
+        sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
+    assert_int_equal(sn_heap_take_large(&world->heap, 100000, 0, &zero), 0);
+    assert_int_equal(sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, &slot), 1);
+    assert_int_equal(slot, slots[0]);
+    put_one(world, class_id, slot);
+    world->budget.max_bytes = world->budget.committed; /* at it: what is committed serves */
+    assert_int_equal(take_one(world, class_id), slots[0]);
+    /* An emptied span does not serve again, either: its pages go back, and then there is room. */
+    uint32_t n = world->classes.of[class_id].slots;
+    sn_heap_put(&world->heap, class_id, slots + n, n);
+    world->budget.max_bytes = world->budget.committed - SN_BLOCK_BYTES + 2 * SN_PAGE_BYTES;
+    put_one(world, class_id, slots[0]);
+    assert_int_equal(take_one(world, class_id), slots[0]);
+    assert_true(world->budget.committed <= world->budget.max_bytes);
+    assert_int_equal(world->pool.empty_bytes, 0);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
 static void
 test_trimmed_span_at_the_limit(void **state)
 {
@@ -1012,6 +1068,8 @@ main(void)
         HEAP_TEST(test_committed_slots_come_first),
         HEAP_TEST(test_fewer_at_the_limit),
         HEAP_TEST(test_sparse_classes_give_pages_up),
+        HEAP_TEST(test_trim_of_a_quiet_span),
+        HEAP_TEST(test_above_a_lowered_limit),
         HEAP_TEST(test_trimmed_span_at_the_limit),
         HEAP_TEST(test_past_a_trimmed_span_at_the_limit),
         HEAP_TEST(test_trimmed_span_in_the_pool),
