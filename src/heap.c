@@ -425,8 +425,7 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
 {
     struct sn_heap_class *hc = &heap->of[class_id];
     taking->taken = 0;
-    taking->lacks =
-        taking->who == SN_CHARGE_APPLICATION ? sn_budget_excess(heap->pool->budget) : 0;
+    taking->lacks = taking->who == SN_CHARGE_APPLICATION ? sn_budget_excess(heap->pool->budget) : 0;
     if (sn_unlikely(taking->lacks > 0))
         return 0;
     take_fullest_locked(heap, hc, kind, taking);

@@ -313,9 +313,8 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     if (!sn_reclaim_init(&store->reclaim, store->options.max_bytes) ||
         !sn_caches_init(&store->caches, &store->heap, store->hardened))
         return -ENOMEM;
-    store->base_metadata_bytes =
-        sn_round_up(sizeof(*store), SN_PAGE_BYTES) + sn_reclaim_bytes(&store->reclaim) +
-        sn_defrag_metadata_bytes();
+    store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
+                                 sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_options_apply(store);

@@ -629,7 +629,8 @@ test_above_a_lowered_limit(void **state)
     assert_int_equal(
         sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot), 0);
     assert_int_equal(sn_heap_take_large(&world->heap, 100000, 0, &zero), 0);
-    assert_int_equal(sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, &slot), 1);
+    assert_int_equal(sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, &slot),
+                     1);
     assert_int_equal(slot, slots[0]);
     put_one(world, class_id, slot);
     world->budget.max_bytes = world->budget.committed; /* at it: what is committed serves */
