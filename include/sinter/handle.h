@@ -310,14 +310,20 @@ struct handle_store_options {
     void *opaque; /**< first argument of both */
 
     /* at any time, through handle_store_set */
-    uint64_t max_bytes;     /**< limit on committed bytes; 0: none (default); else at least 4 MiB */
+    uint64_t max_bytes; /**< limit on committed bytes; 0: none (default); else at least 4 MiB. One
+                           32nd of it, 128 KiB to 1 MiB, is kept back for compaction. Pages count
+                           when an object first needs them. Set below what is committed, it empties
+                           threads' caches, and until committed is below it allocations are refused
+                           (but those that a thread's own frees have just made room for): a program
+                           that evicts when it is refused gets there */
     int64_t purge_delay_ms; /**< empty spans wait this long for reuse before their pages go back to
                                the kernel, a quarter of it while they are more than 0.5 % of what
                                is committed: 0 (at once) to 3600000; -1: never. Default 200 */
     enum handle_hugepages hugepages; /**< by name: never, advise, always */
     uint64_t thread_cache_bytes;     /**< free slots a thread may cache in this store: 0 to 64 MiB.
-                                        Default 256 KiB */
-    uint64_t thread_cache_total_bytes; /**< all threads' together: 0 to 1 TiB. Default 16 MiB */
+                                        Default 256 KiB. Not more than a 64th of max_bytes */
+    uint64_t thread_cache_total_bytes; /**< all threads' together: 0 to 1 TiB. Default 16 MiB. Not
+                                          more than a 16th of max_bytes */
     struct {
         bool enabled;          /**< background compaction. Default yes */
         uint64_t ignore_bytes; /**< waste below this is left alone: 0 to 1 TiB. Default 1 MiB.
@@ -433,7 +439,8 @@ struct handle_stats {
     uint64_t
         rounding; /**< class rounding and alignment of live objects, large objects' page rounding */
     uint64_t header;       /**< header words of live objects */
-    uint64_t free_slot;    /**< free slots and tails of spans in use */
+    uint64_t free_slot;    /**< pages of spans in use that free slots and tails lie on: pages that
+                              were not used yet, or went back, are not committed */
     uint64_t thread_cache; /**< free slots held by threads */
     uint64_t limbo;        /**< freed, waiting for a grace period or for the last unpin */
     uint64_t empty_span;   /**< empty spans whose pages are kept for reuse */

@@ -63,6 +63,13 @@ test_spans(void **state)
     BREAK(span->free, span->free + 1, "free count against bitmap");
     BREAK(span->list, span->list + 1, "occupancy list");
     BREAK(span->hint, 1, "free slot before the hint");
+    BREAK(span->pages, span->pages + 1, "count of committed pages");
+    uint16_t dirty = span->dirty, pages = span->pages;
+    span->dirty = 0;
+    span->pages = 0;
+    finds(race, "slot in use on a page that is not committed");
+    span->dirty = dirty;
+    span->pages = pages;
     BREAK(hc->used[0], hc->used[0] + 1, "counters say");
     BREAK(hc->spans[0], hc->spans[0] + 1, "counters say");
     /* A slot in use is said to be free: sums and bits agree, its header does not. */
