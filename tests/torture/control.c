@@ -251,24 +251,25 @@ child_of_fork(struct worker *worker)
     return 0;
 }
 
-static pid_t
-fork_all(struct worker *worker)
+pid_t
+fork_stores(struct worker *worker, handle_store *const *stores, unsigned number,
+            int (*child)(struct worker *worker))
 {
     clock_stop(); /* bp's hook waits for its grace period, and that for readers */
     callbacks_pause();
-    for (unsigned h = 0; h < STORES; h++)
-        handle_store_before_fork(heaps[h].store);
+    for (unsigned i = 0; i < number; i++)
+        handle_store_before_fork(stores[i]);
     flavour_before_fork();
     pid_t pid = fork();
     if (pid == 0) {
         flavour_after_fork_child();
-        for (unsigned h = 0; h < STORES; h++)
-            handle_store_after_fork_child(heaps[h].store);
-        _exit(child_of_fork(worker));
+        for (unsigned i = 0; i < number; i++)
+            handle_store_after_fork_child(stores[i]);
+        _exit(child(worker));
     }
     flavour_after_fork_parent();
-    for (unsigned h = 0; h < STORES; h++)
-        handle_store_after_fork_parent(heaps[h].store);
+    for (unsigned i = 0; i < number; i++)
+        handle_store_after_fork_parent(stores[i]);
     callbacks_resume();
     clock_go();
     return pid;
@@ -281,15 +282,18 @@ op_fork(struct worker *worker, struct heap *heap)
 {
     static unsigned char forking;
     static uint64_t due_ms;
+    handle_store *stores[STORES];
     int status = 0;
     (void)heap;
+    for (unsigned h = 0; h < STORES; h++)
+        stores[h] = heaps[h].store;
     if (TEST_ASAN || TEST_TSAN || findings() || !try_lock(&forking))
         return;
     if (now_ms() < due_ms) {
         unlock(&forking);
         return;
     }
-    pid_t pid = fork_all(worker);
+    pid_t pid = fork_stores(worker, stores, STORES, child_of_fork);
     if (pid > 0) {
         wait_begin();
         pid_t waited = waitpid(pid, &status, 0);

@@ -3,13 +3,18 @@
 #
 # run.sh - the long form of the torture: each flavour and build of the library in turn.
 #
-#     tests/torture/run.sh [--build DIR] [--flavour NAME] [--library shared|debug] [--seconds N] ...
+#     tests/torture/run.sh [--build DIR] [--flavour NAME] [--library shared|debug] [--seconds N]
+#                          [--limit MIB] ...
 #
 #   --build DIR      the build tree (default: build, below the repository)
 #   --flavour NAME   memb, mb, qsbr or bp (default: all that were built)
 #   --library NAME   shared or debug (default: both)
-#   --seconds N      of each run, 1 to 604800 (default 60); further options go to the binaries:
-#                    --seed N, --threads N, --mix LIST, --audit-ms N
+#   --seconds N      of each run, 1 to 604800 (default 60)
+#   --limit MIB      a cache at max_bytes instead (limit.c), 4 to 65536; with it --running-share P,
+#                    --rest-share P (percent of the limit that live objects take at least), and
+#                    --same-size-off 1 go to the binaries
+#
+# Further options go to the binaries: --seed N, --threads N, --mix LIST, --audit-ms N
 #
 # Exit status: 0; 1 when a run had findings; 2 for bad arguments or when nothing was built.
 
@@ -44,7 +49,10 @@ while [ $# -gt 0 ]; do
         esac
         ;;
     --seconds) seconds=$2 ;;
-    --seed | --threads | --mix | --audit-ms) options="$options $1 $2" ;;
+    --limit) options="$1 $2 $options" ;; # the binaries want it first
+    --seed | --threads | --mix | --audit-ms | --running-share | --rest-share | --same-size-off)
+        options="$options $1 $2"
+        ;;
     *) bad option "$1" "one of those at the head of run.sh" ;;
     esac
     shift 2
@@ -58,7 +66,7 @@ for flavour in $flavours; do
         [ -x "$binary" ] || continue
         ran=$((ran + 1))
         # shellcheck disable=SC2086 # the options are words
-        "$binary" --seconds "$seconds" $options
+        "$binary" $options --seconds "$seconds"
         status=$?
         [ $status -eq 2 ] && exit 2
         if [ $status -ne 0 ]; then

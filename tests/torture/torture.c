@@ -5,7 +5,9 @@
  * torture.h).
  *
  *     torture_memb_shared [--seconds N] [--seed N] [--threads N] [--mix LIST] [--audit-ms N]
+ *                         [--limit MIB [--running-share P] [--rest-share P] [--same-size-off 1]]
  *
+ * With --limit, which comes first, it is another torture: a cache at max_bytes (limit.c).
  * LIST is "all", or names with weights: read=40,write=5,fork=1 (then exactly these). With the
  * library's debug build, threads are delayed at the protocol's hook points and compaction moves
  * although nothing is fragmented. Exit status: 0, 1 after any finding, 2 for bad arguments.
@@ -21,8 +23,6 @@
 #if SN_DEBUG
 #include "hooks.h"
 #endif
-
-#define WORKERS_MOST 64
 
 __thread unsigned section_depth;
 
@@ -40,7 +40,7 @@ __tsan_default_suppressions(void)
 
 /* Weights that keep readers in the majority and let every element happen often in a few seconds.
  * Forks: op_fork keeps most of them from happening. */
-struct element elements[] = {
+static struct element everything[] = {
     {"read", 3000, op_read},
     {"constant", 300, op_read_constant},
     {"many", 200, op_read_many},
@@ -73,7 +73,20 @@ struct element elements[] = {
     {"detach", 3, op_detach},
     {"fork", 5, op_fork},
 };
-const size_t elements_count = sizeof(elements) / sizeof(elements[0]);
+
+static uint64_t everything_close(struct worker *worker);
+static void everything_verdict(uint64_t moved);
+
+static const struct mode mode_everything = {
+    .elements = everything,
+    .count = sizeof(everything) / sizeof(everything[0]),
+    .open = heaps_open,
+    .release = release_holds,
+    .audit = audit,
+    .close = everything_close,
+    .verdict = everything_verdict,
+};
+static const struct mode *mode = &mode_everything;
 
 static struct arguments {
     uint64_t seconds, seed, threads, audit_ms;
@@ -237,13 +250,13 @@ static void
 one_operation(struct worker *worker)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < elements_count; i++)
-        sum += elements[i].weight;
+    for (size_t i = 0; i < mode->count; i++)
+        sum += mode->elements[i].weight;
     uint64_t choice = roll(worker, sum);
     size_t i = 0;
-    for (; choice >= elements[i].weight; i++)
-        choice -= elements[i].weight;
-    elements[i].run(worker, &heaps[roll(worker, STORES)]);
+    for (; choice >= mode->elements[i].weight; i++)
+        choice -= mode->elements[i].weight;
+    mode->elements[i].run(worker, &heaps[roll(worker, STORES)]);
     worker->counters.operations++;
     quiesce();
 }
@@ -252,7 +265,7 @@ one_operation(struct worker *worker)
 static void
 rest(struct worker *worker)
 {
-    release_holds(worker);
+    mode->release(worker);
     wait_begin();
     __atomic_add_fetch(&resting, 1, __ATOMIC_ACQ_REL);
     while (__atomic_load_n(&pausing, __ATOMIC_ACQUIRE))
@@ -273,7 +286,7 @@ worker_main(void *opaque)
         if (__atomic_load_n(&pausing, __ATOMIC_ACQUIRE))
             rest(worker);
     }
-    release_holds(worker);
+    mode->release(worker);
     thread_leave();
     __atomic_store_n(&worker->state, WORKER_ENDED, __ATOMIC_RELEASE);
     return NULL;
@@ -325,7 +338,7 @@ audit_at_rest(void)
     while (collect() != __atomic_load_n(&resting, __ATOMIC_ACQUIRE))
         sleep_us(500);
     wait_end();
-    audit(&workers[WORKERS_MOST]);
+    mode->audit(&workers[WORKERS_MOST]);
     __atomic_store_n(&pausing, 0, __ATOMIC_RELEASE);
     wait_begin();
     while (__atomic_load_n(&resting, __ATOMIC_ACQUIRE))
@@ -351,6 +364,8 @@ run(void)
         for (unsigned i = 0; i < arguments.threads; i++)
             if (__atomic_load_n(&workers[i].state, __ATOMIC_ACQUIRE) == WORKER_FREE)
                 start_worker(&workers[i]);
+        if (mode->sample)
+            mode->sample();
         sleep_us(5000);
         wait_end();
         if (now_ms() < audit_due)
@@ -363,15 +378,16 @@ run(void)
     while (collect())
         sleep_us(1000);
     wait_end();
-    audit(&workers[WORKERS_MOST]);
+    mode->audit(&workers[WORKERS_MOST]);
 }
 
 static struct element *
 find_element(const char *name, size_t length)
 {
-    for (size_t i = 0; i < elements_count; i++)
-        if (strlen(elements[i].name) == length && strncmp(elements[i].name, name, length) == 0)
-            return &elements[i];
+    for (size_t i = 0; i < mode->count; i++)
+        if (strlen(mode->elements[i].name) == length &&
+            strncmp(mode->elements[i].name, name, length) == 0)
+            return &mode->elements[i];
     return NULL;
 }
 
@@ -379,10 +395,10 @@ find_element(const char *name, size_t length)
 static void
 tour(struct worker *worker)
 {
-    for (size_t i = 0; i < elements_count; i++)
-        for (unsigned h = 0; elements[i].weight > 0 && h < STORES; h++)
-            elements[i].run(worker, &heaps[h]);
-    release_holds(worker);
+    for (size_t i = 0; i < mode->count; i++)
+        for (unsigned h = 0; mode->elements[i].weight > 0 && h < STORES; h++)
+            mode->elements[i].run(worker, &heaps[h]);
+    mode->release(worker);
 }
 
 static void
@@ -394,7 +410,7 @@ require(const char *name, uint64_t count)
 
 /* What tour() is certain to have done, if it can be done at all. */
 static void
-verdict(uint64_t moved)
+everything_verdict(uint64_t moved)
 {
     if (moved == 0 || totals.derefs == 0)
         finding("nothing was moved or nothing was read: the run has tested nothing");
@@ -409,7 +425,7 @@ verdict(uint64_t moved)
 /* ---- report ---------------------------------------------------------------------------------- */
 
 static uint64_t
-migrations(void)
+everything_close(struct worker *worker)
 {
     uint64_t moved = 0;
     struct handle_stats *stats = calloc(1, sizeof(*stats));
@@ -419,6 +435,7 @@ migrations(void)
         moved += stats->moved_objects;
     }
     free(stats);
+    heaps_close(worker);
     return moved;
 }
 
@@ -471,8 +488,8 @@ take_mix(const char *list)
 {
     if (list && strcmp(list, "all") == 0)
         return 0;
-    for (size_t i = 0; i < elements_count; i++)
-        elements[i].weight = 0;
+    for (size_t i = 0; i < mode->count; i++)
+        mode->elements[i].weight = 0;
     unsigned sum = 0;
     while (list && *list) {
         size_t length = strcspn(list, "=");
@@ -488,9 +505,39 @@ take_mix(const char *list)
     return sum ? 0 : bad_argument("--mix", list, "a list with a weight above 0");
 }
 
+/* What live objects must take at least, in percent of a limit that is that small. */
+static void
+set_shares(void)
+{
+    static const uint64_t table[][2] = {{8, 50}, {16, 65}, {32, 75}, {64, 80}, {UINT64_MAX, 85}};
+    size_t i = 0;
+    while (limits.mib >= table[i][0])
+        i++;
+    limits.rest_share = table[i][1];
+    limits.running_share = table[i][1] * 60 / 85;
+}
+
+static int
+take_limit(const char *name, const char *value)
+{
+    if (take_number(&limits.mib, name, value, 4, 65536))
+        return 2;
+    mode = &mode_limit;
+    set_shares();
+    return 0;
+}
+
 static int
 take_argument(const char *name, const char *value)
 {
+    if (strcmp(name, "--limit") == 0)
+        return take_limit(name, value);
+    if (strcmp(name, "--running-share") == 0)
+        return take_number(&limits.running_share, name, value, 0, 100);
+    if (strcmp(name, "--rest-share") == 0)
+        return take_number(&limits.rest_share, name, value, 0, 100);
+    if (strcmp(name, "--same-size-off") == 0)
+        return take_number(&limits.same_size_off, name, value, 0, 1);
     if (strcmp(name, "--seconds") == 0)
         return take_number(&arguments.seconds, name, value, 1, 604800);
     if (strcmp(name, "--seed") == 0)
@@ -502,9 +549,11 @@ take_argument(const char *name, const char *value)
     if (strcmp(name, "--mix") == 0)
         return take_mix(value);
     fprintf(stderr,
-            "%s: no such option; --seconds, --seed, --threads, --mix, --audit-ms. Elements:", name);
-    for (size_t i = 0; i < elements_count; i++)
-        fprintf(stderr, " %s", elements[i].name);
+            "%s: no such option; --limit (first), --running-share, --rest-share, --same-size-off, "
+            "--seconds, --seed, --threads, --mix, --audit-ms. Elements:",
+            name);
+    for (size_t i = 0; i < mode->count; i++)
+        fprintf(stderr, " %s", mode->elements[i].name);
     fprintf(stderr, "\n");
     return 2;
 }
@@ -521,7 +570,7 @@ seed_workers(void)
         workers[i].index = i;
         workers[i].random = (arguments.seed + i) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     }
-    limits_in_use = find_element("limit", 5)->weight > 0;
+    limits_in_use = mode == &mode_everything && find_element("limit", 5)->weight > 0;
     printf("%s: --seed %" PRIu64 " --seconds %" PRIu64 " --threads %" PRIu64 "\n", FLAVOUR_NAME,
            arguments.seed, arguments.seconds, arguments.threads);
     fflush(stdout);
@@ -539,7 +588,7 @@ main(int argc, char **argv)
     thread_enter();
     if (!get_default_call_rcu_data()) /* before the first fork, see handle.h */
         return 1;
-    heaps_open(&workers[WORKERS_MOST], arguments.seed);
+    mode->open(&workers[WORKERS_MOST], arguments.seed);
     if (pthread_create(&clock, NULL, clock_main, NULL)) {
         fprintf(stderr, "the clock thread could not be started\n");
         return 1;
@@ -549,11 +598,10 @@ main(int argc, char **argv)
     wait_begin();
     pthread_join(clock, NULL);
     wait_end();
-    uint64_t moved = migrations();
-    heaps_close(&workers[WORKERS_MOST]);
+    uint64_t moved = mode->close(&workers[WORKERS_MOST]);
     add_counters(&workers[WORKERS_MOST].counters);
     thread_leave();
-    verdict(moved);
+    mode->verdict(moved);
     report(moved);
     return findings() ? 1 : 0;
 }

@@ -11,6 +11,7 @@
  *     tables.c    objects by cell, in tables that grow under their readers
  *     control.c   options, compaction, statistics, limits, forks
  *     audit.c     all threads at rest: everything is compared with what the keys say
+ *     limit.c     in the place of all that: a cache at max_bytes (--limit)
  *
  * A key's writers hold its lock (try-lock: whoever does not get it does something else); readers
  * hold nothing.
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #define STORES        4
 #define KEYS          1024 /* by handle, per store */
@@ -36,6 +38,7 @@
 #define HOLDS         6
 #define RING          32
 #define PRIVATE_CELLS 8
+#define WORKERS_MOST  64
 
 /* ---- keys ---- */
 
@@ -157,8 +160,27 @@ struct element {
     unsigned weight; /* default */
     void (*run)(struct worker *worker, struct heap *heap);
 };
-extern struct element elements[];
-extern const size_t elements_count;
+
+/** What a run is made of. */
+struct mode {
+    struct element *elements;
+    size_t count;
+    void (*open)(struct worker *worker, uint64_t seed);
+    void (*release)(struct worker *worker); /**< ends what the worker holds; outside sections */
+    void (*sample)(void); /**< NULL, or called by the main thread again and again; offline */
+    void (*audit)(struct worker *worker);     /**< all workers at rest */
+    uint64_t (*close)(struct worker *worker); /**< result: objects that were moved */
+    void (*verdict)(uint64_t moved); /**< what must have happened; prints the mode's own figures */
+};
+extern const struct mode mode_limit;
+
+/** For mode_limit. Shares: percent of the limit that live objects must take at least. */
+struct limits {
+    uint64_t mib; /**< 0: another mode */
+    uint64_t running_share, rest_share;
+    uint64_t same_size_off; /**< not 0: an eviction need not make room for one of its size */
+};
+extern struct limits limits;
 
 void op_read(struct worker *worker, struct heap *heap);
 void op_read_constant(struct worker *worker, struct heap *heap);
@@ -191,6 +213,10 @@ void op_walk(struct worker *worker, struct heap *heap);
 void op_limit(struct worker *worker, struct heap *heap);
 void op_detach(struct worker *worker, struct heap *heap);
 void op_fork(struct worker *worker, struct heap *heap);
+
+/** Forks with the stores held, as handle.h says; the child's exit status is what `child` returns. */
+pid_t fork_stores(struct worker *worker, handle_store *const *stores, unsigned number,
+                  int (*child)(struct worker *worker));
 
 /** Ends all pins and versions that the worker holds. Outside sections. */
 void release_holds(struct worker *worker);
