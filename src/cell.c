@@ -10,15 +10,31 @@
 #define WANT_OBJECT SN_WORD_LIVE
 #define MASK_OBJECT SN_WORD_LIVE
 
-/* Aligned, from 2^16 to below 2^47, and not in the store's own reservation. Rotated, what is not a
- * multiple of 8 becomes large. */
+/* Aligned, and from 2^16 to below 2^47. Rotated, what is not a multiple of 8 becomes large. */
 static bool
-is_cell_address(const handle_store *store, const handle_cell *cell)
+is_cell_number(const handle_cell *cell)
 {
     uintptr_t address = (uintptr_t)cell;
     uint64_t eighth = address >> 3 | (uint64_t)address << 61;
-    return eighth - SN_CELL_ADDRESS_MIN / 8 < (SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN) / 8 &&
-           address - (uintptr_t)store >= store->reserved_bytes;
+    return eighth - SN_CELL_ADDRESS_MIN / 8 < (SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN) / 8;
+}
+
+/* The same, and not where the store lies or may grow: no for what others have there, too, to which
+ * the slow path says yes. */
+static bool
+is_far_address(const handle_store *store, const handle_cell *cell)
+{
+    return is_cell_number(cell) && (uintptr_t)cell - (uintptr_t)store >= store->extent_bytes;
+}
+
+/* And not in the store's own reservation. */
+static bool
+is_cell_address(const handle_store *store, const handle_cell *cell)
+{
+    return is_far_address(store, cell) ||
+           (is_cell_number(cell) && !sn_store_contains(store, cell) &&
+            (uintptr_t)cell - (uintptr_t)store >=
+                HANDLE_TABLE_OFFSET + sn_load_relaxed(&store->table.bytes));
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -78,8 +94,7 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
 {
     sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)) ||
-        sn_unlikely(!is_cell_address(store, cell)) ||
-        sn_unlikely(sn_load_relaxed(&cell->word) != 0))
+        sn_unlikely(!is_far_address(store, cell)) || sn_unlikely(sn_load_relaxed(&cell->word) != 0))
         return alloc_slow(store, cell, size, flags);
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);

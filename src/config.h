@@ -22,7 +22,7 @@
 #define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 40 offset bits in a reference word */
 #define SN_ARENA_DEFAULT_MIN_BYTES ((uint64_t)64 << 30)
 /* Below this, halving the default arena stops and creation fails. */
-#define SN_ARENA_HALVING_FLOOR_BYTES ((uint64_t)64 << 20)
+#define SN_ARENA_LEAST_BYTES ((uint64_t)4 << 20)
 
 #define SN_HEADER_BYTES    8
 #define SN_SLOT_MIN_BYTES  16    /* header and 8 bytes of payload */

@@ -60,6 +60,7 @@ begin_child(void)
     sn_caches_begin_child();
     sn_misuse_begin_child();
     sn_options_begin_child();
+    sn_place_begin_child();
     child_has_begun = true;
 }
 

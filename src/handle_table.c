@@ -91,12 +91,53 @@ charge_page(struct sn_table *table, bool descriptors)
     return true;
 }
 
+static void
+show_end(struct sn_table *table, uint64_t bytes)
+{
+    sn_store_relaxed(&table->bytes, bytes);
+    if (table->end)
+        sn_store_relaxed(table->end, INT64_MIN + (int64_t)(bytes / 8));
+}
+
+/*
+ * All pages are in use: the table is extended, right above its end. Readers look at the end before
+ * they look at an entry, by a plain load that nothing orders after the load of the handle. So the
+ * barrier comes between the new end and the first handle beyond it: who has that handle sees the
+ * end. (Without membarrier only machines that do not reorder loads are sure of it.)
+ */
+static bool
+grow_locked(struct sn_table *table)
+{
+    uint64_t bytes = table->bytes;
+    char *end = (char *)table->words + bytes;
+    size_t more =
+        sn_os_extend(end, SN_PAGE_BYTES, (size_t)(table->bytes_max - bytes), &table->grow_step);
+    if (more == 0) {
+        sn_owner_add(&table->small, 1);
+        return false;
+    }
+    sn_os_hugepages(end, more, table->hugepages);
+    show_end(table, bytes + more);
+    (void)sn_os_membarrier();
+    return true;
+}
+
+void
+sn_table_set_hugepages(struct sn_table *table, bool want)
+{
+    sn_lock(&table->lock);
+    table->hugepages = want;
+    sn_os_hugepages(table->words, (size_t)table->bytes, want);
+    sn_unlock(&table->lock);
+}
+
 static bool
 extend_locked(struct sn_table *table)
 {
     uint32_t number = table->high;
     bool descriptors = number % (SN_PAGE_BYTES / sizeof(struct sn_table_page)) == 0;
-    if (number == table->pages || !charge_page(table, descriptors))
+    if ((number == table->bytes >> SN_PAGE_SHIFT && !grow_locked(table)) ||
+        !charge_page(table, descriptors))
         return false;
     sn_store_relaxed(&table->high, number + 1);
     format_locked(table, number);
@@ -273,11 +314,19 @@ sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadat
               struct sn_budget *budget)
 {
     table->words = (uint64_t *)(void *)words;
-    table->bytes = bytes;
-    table->pages = (uint32_t)(bytes >> SN_PAGE_SHIFT);
+    table->bytes = table->bytes_max = bytes;
+    table->grow_step = (size_t)bytes;
     table->page = (struct sn_table_page *)(void *)metadata;
     table->first_generation = (uint32_t)(random & SN_TAG_MASK);
     table->last_generation = (uint32_t)((random - 2) & SN_TAG_MASK);
     table->budget = budget;
     sn_lock_init(&table->lock, SN_RANK_TABLE);
+}
+
+void
+sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, int64_t *end)
+{
+    table->bytes_max = bytes_max;
+    table->end = end;
+    show_end(table, table->bytes);
 }

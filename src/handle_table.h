@@ -38,8 +38,8 @@ _Static_assert(sizeof(struct sn_table_page) == 16, "256 to a page");
 struct sn_table {
     /* immutable after init */
     uint64_t *words;
-    uint64_t bytes;
-    uint32_t pages;
+    uint64_t bytes_max;        /* planned: metadata has room for so many */
+    int64_t *end;              /* the number of entries as the inline read path sees it, or NULL */
     uint32_t first_generation; /* random, of this store */
     uint32_t last_generation;  /* an entry freed with this one is never issued again */
     struct sn_table_page *page;
@@ -50,8 +50,12 @@ struct sn_table {
     uint32_t by_use[8]; /* IN_USE pages with a free entry, by eighths of use, emptiest first */
     uint32_t empty;     /* list of EMPTY pages */
     uint32_t fresh;     /* list of FRESH pages that were used before */
+    size_t grow_step;   /* bytes by which the table is extended next */
+    bool hugepages;     /* what the kernel is told about it */
     /* written under lock, read by anybody */
-    uint32_t high; /* pages below were used at some time */
+    uint64_t bytes; /* that are reserved; beyond there is nothing yet */
+    uint64_t small; /* pages refused because the table can not be extended */
+    uint32_t high;  /* pages below were used at some time */
     uint64_t committed_bytes;
     uint64_t empty_pages;
     uint64_t used_entries; /* issued or with threads, dead ones included */
@@ -63,6 +67,10 @@ struct sn_table {
 size_t sn_table_metadata_bytes(uint64_t table_bytes);
 void sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata,
                    uint64_t random, struct sn_budget *budget);
+/** The table may be extended in place up to bytes_max; *end says what the inline read path sees. */
+void sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, int64_t *end);
+/** What sn_os_hugepages is to say of it, now and as it grows. */
+void sn_table_set_hugepages(struct sn_table *table, bool want);
 
 /** Takes up to `want` free entries from the fullest pages. Result: how many; 0: max_bytes. */
 uint32_t sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want);
@@ -90,7 +98,7 @@ sn_table_offset(const struct sn_table *table, const uint64_t *reference)
 static inline bool
 sn_table_owns(const struct sn_table *table, const uint64_t *reference)
 {
-    return (uintptr_t)reference - (uintptr_t)table->words < table->bytes;
+    return (uintptr_t)reference - (uintptr_t)table->words < sn_load_relaxed(&table->bytes);
 }
 
 static inline handle_t

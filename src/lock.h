@@ -28,6 +28,7 @@ enum sn_lock_rank {
     SN_RANK_RCU,      /* a flavour's grace-period thread */
     SN_RANK_WAKE,     /* a defragmenter's sleep */
     SN_RANK_FORK,     /* fork watchers of a store */
+    SN_RANK_PLACE,    /* where stores lie in the address space */
     SN_RANK_MAX
 };
 

@@ -161,7 +161,7 @@ mark_process_locked(void)
 void
 sn_misuse_enroll(handle_store *store)
 {
-    uint64_t end = store->head.arena + ((uint64_t)store->pool.blocks << SN_BLOCK_SHIFT);
+    uint64_t end = store->head.arena + store->reservation.arena_max; /* if it grows so far */
     pthread_mutex_lock(&lock);
     store->born = mark_process_locked();
     store->next_store = stores;
@@ -201,13 +201,15 @@ sn_misuse_leave_tombstone(handle_store *store)
 {
     char name[sizeof(store->name)];
     memcpy(name, store->name, sizeof(name));
-    sn_os_release((char *)store + TOMBSTONE_BYTES, store->reserved_bytes - TOMBSTONE_BYTES);
+    uint32_t place = store->reservation.place;
+    sn_store_release_ranges(store, TOMBSTONE_BYTES);
     memset((void *)store, 0, sizeof(*store));
     (void)sn_os_discard(store, TOMBSTONE_BYTES); /* one page of it is touched again */
     store->head.table_end = INT64_MIN;           /* every handle is beyond it */
     store->head.arena = NOWHERE;
     store->hardened = true; /* its calls are checked, on whatever way: */
     memcpy(store->name, name, sizeof(name));
+    store->reservation.place = place;
     store->magic = SN_STORE_GONE;
     pthread_mutex_lock(&lock);
     if (!no_bins)
@@ -216,8 +218,11 @@ sn_misuse_leave_tombstone(handle_store *store)
     handle_store *oldest = tombstone[tombstones % TOMBSTONES];
     tombstone[tombstones++ % TOMBSTONES] = store;
     pthread_mutex_unlock(&lock);
-    if (oldest)
+    if (oldest) {
+        uint32_t freed = oldest->reservation.place;
         sn_os_release(oldest, TOMBSTONE_BYTES);
+        sn_place_put(freed);
+    }
 }
 
 size_t

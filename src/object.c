@@ -142,6 +142,7 @@ uint64_t
 sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_store *, void *),
                  void *opaque)
 {
+    uint64_t small = sn_store_small(store);
     gather_free_memory(store);
     uint64_t found = attempt(store, opaque);
     if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
@@ -160,7 +161,7 @@ sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_st
         found = attempt(store, opaque);
     }
     if (!found) {
-        sn_add_relaxed(&store->alloc_failures, 1);
+        sn_store_note_failure(store, small);
         errno = ENOMEM;
     }
     return found;

@@ -344,9 +344,8 @@ sn_options_apply(handle_store *store)
                          sn_load_relaxed(&values->thread_cache_total_bytes),
                          sn_load_relaxed(&values->max_bytes));
     enum handle_hugepages mode = sn_load_relaxed(&values->hugepages);
-    sn_os_hugepages(store->pool.arena, (size_t)store->pool.blocks << SN_BLOCK_SHIFT,
-                    mode != HANDLE_HUGEPAGES_NEVER);
-    sn_os_hugepages(store->table.words, store->table.bytes, mode == HANDLE_HUGEPAGES_ALWAYS);
+    sn_pool_set_hugepages(&store->pool, mode != HANDLE_HUGEPAGES_NEVER);
+    sn_table_set_hugepages(&store->table, mode == HANDLE_HUGEPAGES_ALWAYS);
     sn_rcu_nudge(store->rcu, true);
     if (store->defrag)
         sn_defrag_wake(store);

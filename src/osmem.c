@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,6 +46,71 @@ sn_os_reserve(size_t bytes, size_t align)
     if (behind > 0)
         munmap(base + bytes, behind);
     return base;
+}
+
+bool
+sn_os_reserve_at(void *address, size_t bytes)
+{
+    if (sn_fault(SN_FAULT_MMAP)) {
+        errno = ENOMEM;
+        return false;
+    }
+    void *got = mmap(address, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == address)
+        return true;
+    if (got != MAP_FAILED) { /* a kernel, or a tool, that takes it as a hint */
+        munmap(got, bytes);
+        errno = EEXIST;
+    }
+    return false;
+}
+
+size_t
+sn_os_extend(void *end, size_t least, size_t most, size_t *step)
+{
+    size_t bytes = sn_max(sn_min(*step, most), least);
+    while (least <= most) {
+        if (sn_os_reserve_at(end, bytes)) {
+            *step = bytes * 2;
+            return bytes;
+        }
+        if (bytes == least)
+            break;
+        bytes = sn_max((bytes / 2) & ~(SN_BLOCK_BYTES - 1), least);
+    }
+    *step = least;
+    return 0;
+}
+
+/* The first number that a file of /proc has behind `key`; 0: none. */
+static uint64_t
+read_number(const char *path, const char *key)
+{
+    char text[4096];
+    int fd = sn_fault(SN_FAULT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = 0;
+    const char *found = strstr(text, key);
+    return found ? strtoull(found + strlen(key), NULL, 10) : 0;
+}
+
+uint64_t
+sn_os_address_limit(void)
+{
+    const uint64_t never = 2; /* of vm.overcommit_memory: reserved is as good as committed */
+    struct rlimit all, private;
+    uint64_t bytes = UINT64_MAX;
+    if (getrlimit(RLIMIT_AS, &all) == 0 && getrlimit(RLIMIT_DATA, &private) == 0)
+        bytes = sn_min(all.rlim_cur, private.rlim_cur); /* RLIM_INFINITY is the highest number */
+    if (read_number("/proc/sys/vm/overcommit_memory", "") == never) {
+        uint64_t kib = read_number("/proc/meminfo", "CommitLimit:");
+        bytes = sn_min(bytes, kib > 0 ? kib << 10 : UINT64_MAX);
+    }
+    return bytes;
 }
 
 void

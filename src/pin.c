@@ -32,7 +32,7 @@ static void *
 pin_handle(handle_store *store, handle_t handle, bool write)
 {
     uint64_t at = sn_table_at(handle);
-    if (!store || at >= store->table.bytes) {
+    if (!store || at >= sn_load_relaxed(&store->table.bytes)) {
         errno = store ? ENOENT : EINVAL;
         return NULL;
     }

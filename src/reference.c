@@ -11,7 +11,7 @@ handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const void *)store;
     uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if ((int64_t)entry >= head->table_end)
+    if ((int64_t)entry >= HANDLE_TABLE_END(head))
         return NULL;
     const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
     /* Acquire: as in handle.h (G1). */

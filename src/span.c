@@ -258,9 +258,57 @@ carve_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
     sn_span_set_state(run, SN_SPAN_TAKEN);
 }
 
-/* 0: *lacks bytes must become free first; UINT64_MAX: no run is long enough. */
+static size_t
+descriptor_page(uint32_t block)
+{
+    return block * sizeof(struct sn_span) >> SN_PAGE_SHIFT;
+}
+
+static void
+add_clean_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    struct sn_span *run = &pool->spans[first];
+    sn_span_set_state(run, SN_SPAN_CLEAN);
+    run->blocks = blocks;
+    run->class_id = SN_CLASS_NONE;
+    insert_run_locked(pool, first, 0);
+}
+
+/* No run of so many blocks is free: the arena is extended, right above its end, where nobody else
+ * has taken the addresses meanwhile. */
+static bool
+grow_locked(struct sn_pool *pool, uint32_t blocks)
+{
+    uint32_t limit = pool->limit;
+    struct wish none = {0};
+    char *end = pool->arena + sn_span_offset(limit);
+    size_t most = (size_t)(pool->blocks - limit) << SN_BLOCK_SHIFT;
+    size_t bytes = sn_os_extend(end, (size_t)blocks << SN_BLOCK_SHIFT, most, &pool->grow_step);
+    if (bytes == 0) {
+        sn_owner_add(&pool->small, 1);
+        return false;
+    }
+    sn_os_hugepages(end, bytes, pool->hugepages);
+    sn_store_relaxed(&pool->limit, limit + (uint32_t)(bytes >> SN_BLOCK_SHIFT));
+    if (descriptor_page(pool->limit - 1) != descriptor_page(limit - 1)) { /* the last one's */
+        sn_budget_charge(pool->budget, SN_PAGE_BYTES, SN_CHARGE_ALWAYS);
+        note_metadata_locked(pool, 0, &none, SN_PAGE_BYTES);
+    }
+    add_clean_locked(pool, limit, (uint32_t)(bytes >> SN_BLOCK_SHIFT));
+    return true;
+}
+
+void
+sn_pool_set_hugepages(struct sn_pool *pool, bool want)
+{
+    sn_lock(&pool->lock);
+    pool->hugepages = want;
+    sn_os_hugepages(pool->arena, (size_t)sn_pool_reserved_bytes(pool), want);
+    sn_unlock(&pool->lock);
+}
+
 static uint32_t
-try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
+take_free_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
 {
     *lacks = wish->who == SN_CHARGE_APPLICATION ? sn_budget_excess(pool->budget) : 0;
     if (*lacks > 0)
@@ -283,6 +331,16 @@ try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
         return first;
     }
     return 0;
+}
+
+/* 0: *lacks bytes must become free first; UINT64_MAX: no run is long enough. */
+static uint32_t
+try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
+{
+    uint32_t first = take_free_locked(pool, wish, lacks);
+    if (!first && *lacks == UINT64_MAX && grow_locked(pool, wish->blocks))
+        first = take_free_locked(pool, wish, lacks);
+    return first;
 }
 
 /* Part of sn_pool_trim for one block: pages [from, to) of it. */
@@ -586,18 +644,19 @@ static void
 note_first_metadata(struct sn_pool *pool)
 {
     struct wish none = {0};
-    size_t last = (pool->blocks - 1) * sizeof(struct sn_span) >> SN_PAGE_SHIFT;
-    uint64_t bytes = (last > 0 ? 4 : 3) * SN_PAGE_BYTES;
+    uint64_t bytes = (descriptor_page(pool->limit - 1) > 0 ? 4 : 3) * SN_PAGE_BYTES;
     sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
     note_metadata_locked(pool, 0, &none, bytes);
 }
 
 void
-sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
+sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *metadata,
              struct sn_budget *budget)
 {
     pool->arena = arena;
     pool->blocks = blocks;
+    pool->limit = limit;
+    pool->grow_step = (size_t)limit << SN_BLOCK_SHIFT;
     pool->budget = budget;
     pool->spans = (struct sn_span *)(void *)metadata;
     pool->bitmaps = (uint64_t *)(void *)(pool->spans + blocks);
@@ -607,12 +666,8 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
     pthread_cond_init(&pool->purged, NULL);
     pool->high = 1;
     note_first_metadata(pool);
-    if (blocks > 1) {
-        sn_span_set_state(&pool->spans[1], SN_SPAN_CLEAN);
-        pool->spans[1].blocks = blocks - 1;
-        pool->spans[1].class_id = SN_CLASS_NONE;
-        link_run_locked(pool, 1, 0, 0);
-    }
+    if (limit > 1)
+        add_clean_locked(pool, 1, limit - 1);
 }
 
 void

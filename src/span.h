@@ -94,7 +94,7 @@ _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 struct sn_pool {
     /* immutable after init */
     char *arena;
-    uint32_t blocks;
+    uint32_t blocks; /* of the largest arena planned: metadata has room for so many */
     struct sn_span *spans;
     /* Line k of block b is bitmaps[(k * blocks + b) * 8]: classes of large slots touch line 0 only,
      * so that bitmaps stay dense. */
@@ -114,17 +114,21 @@ struct sn_pool {
     uint32_t oldest, youngest;           /* DIRTY runs by age */
     uint32_t line_high[SN_BITMAP_LINES]; /* blocks below this may have used the line */
     uint32_t purging;                    /* runs in that state */
+    size_t grow_step;                    /* bytes by which the arena is extended next */
+    bool hugepages;                      /* what the kernel is told about the arena */
     uint64_t purges;                     /* that have ended */
     pthread_cond_t purged;               /* one more has */
 
     /* written under lock, read by anybody */
+    uint32_t limit;           /* blocks that are reserved; beyond there is nothing yet */
     uint32_t high;            /* blocks below this were used at some time */
     uint64_t arena_committed; /* bytes */
     uint64_t empty_bytes;     /* of them in DIRTY and PURGING runs */
     uint64_t metadata_bytes;  /* pages of descriptors and bitmaps that were used at some time */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;
-    uint64_t puts; /* spans given back: tells whether there is something new to purge */
+    uint64_t small; /* runs refused because the arena can not be extended so far */
+    uint64_t puts;  /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
 };
 
@@ -142,8 +146,20 @@ struct sn_pool {
 
 /** Bytes of the metadata arrays for an arena, in the order of the members above. */
 size_t sn_pool_metadata_bytes(uint32_t blocks);
-void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t blocks, char *metadata,
-                  struct sn_budget *budget);
+/** limit: blocks of the arena that are reserved; the pool extends it in place, up to `blocks`, when
+ * no run is long enough. */
+void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks,
+                  char *metadata, struct sn_budget *budget);
+
+/** What sn_os_hugepages is to say of the arena, now and as it grows. */
+void sn_pool_set_hugepages(struct sn_pool *pool, bool want);
+
+/** Bytes of the arena that are reserved. */
+static inline uint64_t
+sn_pool_reserved_bytes(const struct sn_pool *pool)
+{
+    return (uint64_t)sn_load_relaxed(&pool->limit) << SN_BLOCK_SHIFT;
+}
 
 /**
  * Takes a run of `blocks` blocks whose first `pages` pages will be used; dirty runs first, lowest

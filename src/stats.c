@@ -80,7 +80,7 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
 {
     stats->released = sn_load_relaxed(&store->pool.released_bytes) +
                       sn_load_relaxed(&store->table.released_bytes);
-    stats->reserved = store->reserved_bytes;
+    stats->reserved = sn_store_reserved_bytes(store);
     stats->resident = sn_os_resident_bytes();
     stats->resident_unexplained = (int64_t)stats->resident - (int64_t)stats->committed;
     stats->committed_peak = sn_load_relaxed(&store->budget.peak);
@@ -96,6 +96,7 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
     for (unsigned i = 0; i < store->classes.count; i++)
         stats->allocs += sums->live[i];
     stats->alloc_failures = sn_load_relaxed(&store->alloc_failures);
+    stats->alloc_failure_reason = sn_load_relaxed(&store->alloc_failure_reason);
     stats->alloc_retries = sn_load_relaxed(&store->alloc_retries);
     stats->pins = sn_load_relaxed(&store->pins);
     stats->table_entries_dead = sn_load_relaxed(&store->table.dead_entries);

@@ -41,6 +41,7 @@ const struct field sn_store_fields[] = {
     OF_STORE(OBJECTS, COUNT_TOTAL, allocs, "objects allocated"),
     OF_STORE(OBJECTS, COUNT_TOTAL, frees, "objects freed"),
     OF_STORE(OBJECTS, COUNT_TOTAL, alloc_failures, "allocations answered with ENOMEM"),
+    OF_STORE(OBJECTS, FAILURE, alloc_failure_reason, "what the last of these lacked"),
     OF_STORE(OBJECTS, COUNT_TOTAL, alloc_retries, "allocations answered with EAGAIN"),
     OF_STORE(OBJECTS, COUNT, pins, "pins held, updates included"),
     OF_STORE(OBJECTS, COUNT, table_entries_dead, "indexes whose generations are used up"),
@@ -114,6 +115,13 @@ static const struct reason shrink_reasons[HANDLE_SHRINK_REASONS] = {
     [HANDLE_SHRINK_TABLE] = {"table", "pages of the handle table kept by surviving handles"},
 };
 
+static const struct reason failures[HANDLE_ALLOC_FAILURES] = {
+    [HANDLE_ALLOC_FAILURE_NONE] = {"none", "there was none"},
+    [HANDLE_ALLOC_FAILURE_MEMORY] = {"memory", "memory: max_bytes, or the kernel refused"},
+    [HANDLE_ALLOC_FAILURE_ARENA_SMALL] =
+        {"arena_small", "address space: the arena has no long enough run: see arena_bytes"},
+};
+
 static const struct reason refusals[HANDLE_REFUSED_REASONS] = {
     [HANDLE_REFUSED_PINNED] = {"pinned", "pinned"},
     [HANDLE_REFUSED_WRITTEN] = {"written", "a writer resolved it meanwhile: tried again later"},
@@ -144,6 +152,7 @@ const struct kind_facts sn_kinds[KINDS] = {
     [TIMES] = {"", "_seconds", "histogram", NULL, NULL, 0},
     [IDLE] = {"", "", "gauge", "reason", idle_reasons, HANDLE_IDLE_REASONS},
     [SHRINK] = {"", "", "gauge", "reason", shrink_reasons, HANDLE_SHRINK_REASONS},
+    [FAILURE] = {"", "", "gauge", "reason", failures, HANDLE_ALLOC_FAILURES},
     [REFUSED] = {"", "_total", "counter", "reason", refusals, HANDLE_REFUSED_REASONS},
     [OCCUPANCY] = {"", "", "gauge", "eighth", eighths, 8},
 };
@@ -165,6 +174,12 @@ const char *
 sn_shrink_reason_text(uint32_t reason)
 {
     return sn_reason_of(SHRINK, reason)->text;
+}
+
+const char *
+sn_alloc_failure_text(uint32_t reason)
+{
+    return sn_reason_of(FAILURE, reason)->text;
 }
 
 const char *

@@ -23,6 +23,7 @@ enum kind {
     TIMES,
     IDLE,
     SHRINK,
+    FAILURE,
     REFUSED,
     OCCUPANCY,
     KINDS

@@ -178,7 +178,7 @@ load(const struct printer *p, const struct field *f, unsigned i)
     const char *base = p->size_class ? (const char *)p->size_class : (const char *)p->stats;
     uint32_t half;
     uint64_t whole;
-    if (f->kind == COUNT_32 || f->kind == IDLE || f->kind == SHRINK) {
+    if (f->kind == COUNT_32 || f->kind == IDLE || f->kind == SHRINK || f->kind == FAILURE) {
         memcpy(&half, base + f->offset, sizeof(half));
         return half;
     }
@@ -469,7 +469,7 @@ json_field(struct printer *p, const struct field *f, const char *separator)
         json_elements(p, f);
     else
         put(p, scalar(p, f, text));
-    if (f->kind == IDLE || f->kind == SHRINK) {
+    if (f->kind == IDLE || f->kind == SHRINK || f->kind == FAILURE) {
         const struct reason *reason = sn_reason_of(f->kind, load(p, f, 0));
         putf(p, "%s\"%s_word\": \"%s\"", separator, f->name, reason->word);
         putf(p, "%s\"%s_text\": \"%s\"", separator, f->name, reason->text);

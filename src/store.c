@@ -17,8 +17,6 @@
 _Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
 _Static_assert(offsetof(struct handle_store, head) == 0, "the inline read path looks there");
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-
 const char *
 handle_version(void)
 {
@@ -43,6 +41,34 @@ sn_store_error(handle_store *store, const char *format, ...)
     else
         fprintf(stderr, "sinter: store %s: %s\n", store->name, line);
     errno = saved;
+}
+
+/* Once for each store: it goes on, and fails again. An arena that is as large as it was planned to
+ * be is nothing to report. */
+static void
+report_small(handle_store *store)
+{
+    uint64_t now = sn_pool_reserved_bytes(&store->pool);
+    if (now == store->reservation.arena_max || sn_load_relaxed(&store->small_reported) ||
+        __atomic_exchange_n(&store->small_reported, 1, __ATOMIC_RELAXED))
+        return;
+    sn_store_error(store,
+                   "arena_small: the arena of %llu MiB (or its handle table) cannot be extended to "
+                   "the planned %llu MiB, since other mappings lie above it or the process has a "
+                   "limit; option arena_bytes reserves at creation",
+                   (unsigned long long)now >> 20,
+                   (unsigned long long)store->reservation.arena_max >> 20);
+}
+
+void
+sn_store_note_failure(handle_store *store, uint64_t small)
+{
+    bool arena = sn_store_small(store) != small;
+    sn_add_relaxed(&store->alloc_failures, 1);
+    sn_store_relaxed(&store->alloc_failure_reason,
+                     arena ? HANDLE_ALLOC_FAILURE_ARENA_SMALL : HANDLE_ALLOC_FAILURE_MEMORY);
+    if (arena)
+        report_small(store);
 }
 
 /* ---- the grace-period thread's part ---------------------------------------------------------- */
@@ -231,68 +257,35 @@ read_options(struct handle_store_options *to, const struct handle_store_options 
     return sn_options_check(to);
 }
 
-struct layout {
-    uint64_t arena_bytes;
-    size_t table_at, table_bytes, table_meta_at, pool_meta_at, arena_at, total;
-};
-
-static struct layout
-lay_out(uint64_t arena_bytes)
+static void
+set_up_ranges(handle_store *store, const struct sn_reservation *r)
 {
-    struct layout l = {.arena_bytes = sn_round_up(arena_bytes, SN_BLOCK_BYTES)};
-    uint32_t blocks = (uint32_t)(l.arena_bytes >> SN_BLOCK_SHIFT);
-    l.table_at = HANDLE_TABLE_OFFSET;
-    /* One entry for each smallest slot: the table is never what runs out first. */
-    l.table_bytes = sn_round_up(l.arena_bytes / SN_SLOT_MIN_BYTES * 8, SN_PAGE_BYTES);
-    l.table_meta_at = l.table_at + l.table_bytes;
-    l.pool_meta_at = l.table_meta_at + sn_table_metadata_bytes(l.table_bytes);
-    l.arena_at = sn_round_up(l.pool_meta_at + sn_pool_metadata_bytes(blocks), HUGE_PAGE_BYTES);
-    l.total = l.arena_at + l.arena_bytes;
-    return l;
-}
-
-static uint64_t
-default_arena_bytes(void)
-{
-    uint64_t bytes = sn_max(4 * sn_os_physical_bytes(), SN_ARENA_DEFAULT_MIN_BYTES);
-    return sn_min(sn_round_up(bytes, SN_BLOCK_BYTES), SN_ARENA_MAX_BYTES);
-}
-
-static char *
-reserve(struct layout *layout, uint64_t wanted)
-{
-    uint64_t bytes = wanted ? wanted : default_arena_bytes();
-    for (;;) {
-        *layout = lay_out(bytes);
-        char *base = sn_os_reserve(layout->total, HUGE_PAGE_BYTES);
-        if (base || wanted || bytes / 2 < SN_ARENA_HALVING_FLOOR_BYTES)
-            return base;
-        bytes /= 2;
-    }
+    store->reservation = *r;
+    store->head.arena = (uintptr_t)r->arena;
+    store->extent_bytes = store->head.arena + r->arena_max - (uintptr_t)store;
+    store->options.arena_bytes = r->arena_max;
+    sn_table_init(&store->table, (char *)store + HANDLE_TABLE_OFFSET, r->table_bytes, r->lower,
+                  sn_os_random(), &store->budget);
+    sn_table_let_grow(&store->table, r->table_max, &store->head.table_end);
+    sn_pool_init(&store->pool, r->arena, (uint32_t)(r->arena_bytes >> SN_BLOCK_SHIFT),
+                 (uint32_t)(r->arena_max >> SN_BLOCK_SHIFT), r->lower + r->table_metadata_bytes,
+                 &store->budget);
 }
 
 static void
-set_up(handle_store *store, const struct layout *layout, const struct handle_store_options *options)
+set_up(handle_store *store, const struct sn_reservation *reservation,
+       const struct handle_store_options *options)
 {
-    char *base = (char *)store;
-    store->head.table_end = INT64_MIN + (int64_t)(layout->table_bytes / 8);
-    store->head.arena = (uintptr_t)(base + layout->arena_at);
     store->options = *options;
     snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
     store->options.name = store->name;
-    store->options.arena_bytes = layout->arena_bytes;
     store->secret = sn_os_random();
     store->hardened = options->hardened;
     store->alignment = options->alignment;
-    store->reserved_bytes = layout->total;
+    set_up_ranges(store, reservation);
     sn_classes_init(&store->classes, options->alignment,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
-    sn_pool_init(&store->pool, base + layout->arena_at,
-                 (uint32_t)(layout->arena_bytes >> SN_BLOCK_SHIFT), base + layout->pool_meta_at,
-                 &store->budget);
     store->pool.has_guards = options->hardened;
-    sn_table_init(&store->table, base + layout->table_at, layout->table_bytes,
-                  base + layout->table_meta_at, sn_os_random(), &store->budget);
     sn_heap_init(&store->heap, &store->pool, &store->classes);
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
@@ -350,24 +343,26 @@ tear_down(handle_store *store)
     free_pin_arrays(store);
     sn_reclaim_fini(&store->reclaim);
     sn_guard_end(&store->pool);
-    if (store->magic == SN_STORE_LIVE && sn_checks_entries(store))
+    if (store->magic == SN_STORE_LIVE && sn_checks_entries(store)) {
         sn_misuse_leave_tombstone(store);
-    else
-        sn_os_release(store, store->reserved_bytes);
+    } else {
+        uint32_t place = store->reservation.place;
+        sn_store_release_ranges(store, 0);
+        sn_place_put(place);
+    }
 }
 
 /* With the options checked, offline. NULL: errno is set. */
 static handle_store *
 create(const struct handle_store_options *options, const struct rcu_flavor_struct *flavor)
 {
-    struct layout layout;
-    char *base = reserve(&layout, options->arena_bytes);
-    if (!base) {
+    struct sn_reservation reservation;
+    if (!sn_reservation_make(&reservation, options->arena_bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    handle_store *store = (handle_store *)(void *)base;
-    set_up(store, &layout, options);
+    handle_store *store = (handle_store *)(void *)sn_reservation_store(&reservation);
+    set_up(store, &reservation, options);
     int error = start(store, flavor);
     if (error) {
         tear_down(store);

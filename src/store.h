@@ -9,6 +9,7 @@
 #include "handle_table.h"
 #include "rcu.h"
 #include "reference.h"
+#include "store/reservation.h"
 #include "thread_cache.h"
 
 struct sn_defrag;
@@ -25,9 +26,10 @@ struct handle_store {
     struct handle_store_head head; /* what the inline read path sees; first */
 
     /* immutable after create */
-    uint64_t magic;  /* SN_STORE_LIVE; see misuse.c */
-    uint64_t secret; /* of the check bits */
-    size_t reserved_bytes;
+    uint64_t magic;                    /* SN_STORE_LIVE; see misuse.c */
+    uint64_t secret;                   /* of the check bits */
+    uint64_t extent_bytes;             /* from here to the end of the largest arena planned */
+    struct sn_reservation reservation; /* as it was made; table and pool know what it has become */
     bool hardened;
     uint32_t alignment;
     struct sn_rcu *rcu;
@@ -48,7 +50,9 @@ struct handle_store {
     uint64_t pins;        /* held, updates included */
     uint64_t batch_bytes; /* pages of the mover's lists that are charged */
     uint64_t alloc_failures, alloc_retries, errors_reported;
-    uint32_t forked; /* this is a forked child (G10) */
+    uint32_t alloc_failure_reason; /* enum handle_alloc_failure */
+    uint32_t small_reported;       /* that the arena could not be extended */
+    uint32_t forked;               /* this is a forked child (G10) */
 
     /* atomic; slots whose headers were found damaged, not yet reported */
     uint64_t damaged[8];
@@ -108,7 +112,7 @@ static inline uint64_t *
 sn_store_word(const handle_store *store, handle_t handle)
 {
     uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if (sn_unlikely(!store) || sn_unlikely((int64_t)entry >= store->head.table_end))
+    if (sn_unlikely(!store) || sn_unlikely((int64_t)entry >= HANDLE_TABLE_END(&store->head)))
         return NULL;
     uint64_t *word = (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (entry << 3));
     if (!word)
@@ -119,7 +123,23 @@ sn_store_word(const handle_store *store, handle_t handle)
 static inline bool
 sn_store_contains(const handle_store *store, const void *address)
 {
-    return sn_store_offset(store, address) < (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT;
+    return sn_store_offset(store, address) < sn_pool_reserved_bytes(&store->pool);
+}
+
+/** Address space that it has now. */
+static inline uint64_t
+sn_store_reserved_bytes(const handle_store *store)
+{
+    return store->reservation.metadata_bytes + HANDLE_TABLE_OFFSET +
+           sn_load_relaxed(&store->table.bytes) + sn_pool_reserved_bytes(&store->pool);
+}
+
+/** Gives all of it back but the first `keep` bytes. The place stays taken. */
+static inline void
+sn_store_release_ranges(const handle_store *store, size_t keep)
+{
+    struct sn_reservation r = store->reservation; /* it may lie in what is given back */
+    sn_reservation_release(&r, keep, store->table.bytes, sn_pool_reserved_bytes(&store->pool));
 }
 
 /** One line to the error callback. The caller holds no lock. */
@@ -129,6 +149,17 @@ sn_store_error(handle_store *store, const char *format, ...);
 /** Reports headers that were found damaged under a lock or in a thread's cache (object.c). The
  * caller holds no lock. */
 void sn_store_report_noted(handle_store *store);
+
+/** Requests so far that found arena or handle table too small, and not to be extended. */
+static inline uint64_t
+sn_store_small(const handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.small) + sn_load_relaxed(&store->table.small);
+}
+
+/** Counts an allocation that gets ENOMEM, and says why. small: sn_store_small() when it began. The
+ * caller holds no lock. */
+void sn_store_note_failure(handle_store *store, uint64_t small);
 
 /** Bytes in limbo, wherever they are. */
 uint64_t sn_store_limbo(handle_store *store);

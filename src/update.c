@@ -88,7 +88,7 @@ handle_update_begin(handle_store *store, handle_t handle, size_t size, struct ha
     uint64_t at = sn_table_at(handle);
     if (!store || !update)
         return refuse(update, EINVAL);
-    if (at >= store->table.bytes)
+    if (at >= sn_load_relaxed(&store->table.bytes))
         return refuse(update, ENOENT);
     return begin(store, sn_table_word(&store->table, at), handle, HANDLE_MATCH_MASK, size, update);
 }

@@ -278,6 +278,15 @@ enum handle_shrink_reason {
     HANDLE_SHRINK_REASONS
 };
 
+/** What the last allocation that was answered with ENOMEM lacked. */
+enum handle_alloc_failure {
+    HANDLE_ALLOC_FAILURE_NONE = 0,    /**< there was none */
+    HANDLE_ALLOC_FAILURE_MEMORY,      /**< max_bytes is reached, or the kernel has no memory */
+    HANDLE_ALLOC_FAILURE_ARENA_SMALL, /**< address space: the arena has no run of pages that is long
+                                         enough, and is as large as planned, or cannot be extended */
+    HANDLE_ALLOC_FAILURES
+};
+
 /**
  * Options of a store, for handle_store_create. Start from HANDLE_STORE_OPTIONS_INIT, which holds
  * every default. The names of handle_store_set are the members' names, "defrag." in front of those
@@ -291,8 +300,16 @@ struct handle_store_options {
         *name;     /**< copied; in texts, labels and thread names. 0 to 31 bytes; default "store" */
     bool hardened; /**< canaries, poisoned free memory, guard pages, checks at every entry: see
                       MISUSE above. Default no */
-    uint64_t arena_bytes; /**< address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB. 0:
-                             four times the physical memory, at least 64 GiB; halved on ENOMEM */
+    uint64_t arena_bytes; /**< address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB, all
+                             of it reserved at once, and half as much for handles. 0: a store
+                             begins with 64 MiB, and extends them in place while it grows: up to
+                             four times the physical memory (at least 64 GiB, at most 1 TiB), or
+                             its share of 64 TiB where a process has hundreds of stores (4 GiB for
+                             each of 10,000). Reservations of one store stay within a quarter of
+                             RLIMIT_AS and RLIMIT_DATA, and of what a kernel that overcommits nothing
+                             (vm.overcommit_memory 2) commits to. Where others lie above, the store
+                             goes on with what it has: see HANDLE_ALLOC_FAILURE_ARENA_SMALL. Get
+                             tells how far it may grow */
     uint32_t alignment;   /**< of every object: 8 (default), 16 or 64 bytes */
     /** Called when an allocation finds max_bytes reached, before it fails, in the allocating
        thread, with no lock of the library held; may free objects. The caller's own locks are held,
@@ -492,7 +509,7 @@ struct handle_stats {
     uint64_t purge_failures;
     /* classes */
     uint32_t classes;
-    uint32_t reserved_word;
+    uint32_t alloc_failure_reason; /**< enum handle_alloc_failure */
     struct handle_class_stats class_stats[HANDLE_CLASSES_MAX];
 };
 /* clang-format off */
@@ -635,7 +652,8 @@ HANDLE_API const char *handle_version(void);
  *            above: pages of its own, which compaction does not move
  *   result   the handle, never issued before in this store; HANDLE_NULL on error
  *   errors   ENOMEM: max_bytes is reached and nothing will come back by itself, or no run of the
- *            arena is long enough, or the kernel refused; EAGAIN: max_bytes is reached, limbo or
+ *            arena is long enough, or the kernel refused (alloc_failure_reason in the statistics);
+ *            EAGAIN: max_bytes is reached, limbo or
  *            compaction will help: handle_store_reclaim, then try again; EINVAL: larger than the
  *            arena
  */
@@ -1066,13 +1084,29 @@ HANDLE_API void handle_store_after_fork_child(handle_store *store);
  * compare answers "is a handle, and within the table". Part of the ABI; not for direct use.
  */
 struct handle_store_head {
-    int64_t table_end; /* number of entries, with the top bit set; constant */
+    int64_t table_end; /* number of entries, with the top bit set; grows with the table */
     uint64_t arena;    /* address of offset 0; constant */
 };
 #define HANDLE_TABLE_OFFSET (UINT64_C(1) << 20)
-#define HANDLE_OFFSET_MASK  UINT64_C(0x000000fffffffff8)
-#define HANDLE_MATCH_MASK   UINT64_C(0xffffff0000000001)
-#define HANDLE_ENTRY_MASK   UINT64_C(0x8000007fffffffff)
+
+/*
+ * It only grows, and in one piece; whoever has a handle sees an end beyond it (the library executes
+ * a barrier in all threads before it issues the first handle of a new part). So a plain load serves:
+ * an atomic one costs an instruction, since compilers do not compare with memory then.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define HANDLE_TABLE_END(head) __atomic_load_n(&(head)->table_end, __ATOMIC_RELAXED)
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HANDLE_TABLE_END(head) __atomic_load_n(&(head)->table_end, __ATOMIC_RELAXED)
+#endif
+#endif
+#ifndef HANDLE_TABLE_END
+#define HANDLE_TABLE_END(head) ((head)->table_end)
+#endif
+#define HANDLE_OFFSET_MASK UINT64_C(0x000000fffffffff8)
+#define HANDLE_MATCH_MASK  UINT64_C(0xffffff0000000001)
+#define HANDLE_ENTRY_MASK  UINT64_C(0x8000007fffffffff)
 
 #ifdef __cplusplus /* what follows is C as well: casts and NULL */
 #pragma GCC diagnostic push
@@ -1097,7 +1131,7 @@ handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const struct handle_store_head *)(const void *)store;
     uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if (__builtin_expect((int64_t)entry >= head->table_end, 0))
+    if (__builtin_expect((int64_t)entry >= HANDLE_TABLE_END(head), 0))
         return NULL;
     const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
     uint64_t word =

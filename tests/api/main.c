@@ -37,6 +37,7 @@ static const struct group groups[] = {
     {"threads", group_threads},
     {"fork", group_fork},
     {"process", group_process},
+    {"stores", group_stores},
     {"exhaust", group_exhaust},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))

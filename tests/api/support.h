@@ -143,5 +143,6 @@ int group_secrecy(void);
 int group_threads(void);
 int group_fork(void);
 int group_process(void);
+int group_stores(void);
 
 #endif

@@ -16,6 +16,10 @@ void __real_sn_os_free(void *address);
 void __wrap_sn_os_free(void *address);
 void *__real_sn_os_reserve(size_t bytes, size_t align);
 void *__wrap_sn_os_reserve(size_t bytes, size_t align);
+bool __real_sn_os_reserve_at(void *address, size_t bytes);
+bool __wrap_sn_os_reserve_at(void *address, size_t bytes);
+size_t __real_sn_os_extend(void *end, size_t least, size_t most, size_t *step);
+size_t __wrap_sn_os_extend(void *end, size_t least, size_t most, size_t *step);
 void __real_sn_os_release(void *address, size_t bytes);
 void __wrap_sn_os_release(void *address, size_t bytes);
 int __real_handle_store_check(handle_store *, void (*)(void *, const char *), void *);
@@ -50,6 +54,22 @@ __wrap_sn_os_reserve(size_t bytes, size_t align)
     void *address = __real_sn_os_reserve(bytes, align);
     count(&range_bytes, address ? (long)bytes : 0);
     return address;
+}
+
+bool
+__wrap_sn_os_reserve_at(void *address, size_t bytes)
+{
+    bool reserved = __real_sn_os_reserve_at(address, bytes);
+    count(&range_bytes, reserved ? (long)bytes : 0);
+    return reserved;
+}
+
+size_t
+__wrap_sn_os_extend(void *end, size_t least, size_t most, size_t *step)
+{
+    size_t bytes = __real_sn_os_extend(end, least, most, step);
+    count(&range_bytes, (long)bytes);
+    return bytes;
 }
 
 void

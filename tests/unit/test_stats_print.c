@@ -65,7 +65,7 @@ new_stats(void)
 }
 
 #define USED_CLASSES 3
-/* Members that are one number, ratios and maxima included, the two reasons not. */
+/* Members that are one number, ratios and maxima included, the three reasons not. */
 #define SCALARS 46
 
 /* A number of its own in every word, as far as they are numbers. */
@@ -81,6 +81,7 @@ stamped_stats(void)
     stats->idle_reason = HANDLE_IDLE_BACKOFF;
     stats->shrink_reason = HANDLE_SHRINK_LIMBO;
     stats->classes = USED_CLASSES;
+    stats->alloc_failure_reason = HANDLE_ALLOC_FAILURE_ARENA_SMALL;
     return stats;
 }
 
@@ -210,6 +211,8 @@ every_word_is_in_json(void **state)
     assert_line(text, "  \"idle_reason_word\":", "\"backoff\"");
     assert_line(text, "  \"shrink_reason\":", "3");
     assert_line(text, "  \"shrink_reason_word\":", "\"limbo\"");
+    assert_line(text, "  \"alloc_failure_reason\":", "2");
+    assert_line(text, "  \"alloc_failure_reason_word\":", "\"arena_small\"");
     assert_non_null(strstr(text, sn_idle_reason_text(HANDLE_IDLE_BACKOFF)));
     assert_non_null(strstr(text, sn_shrink_reason_text(HANDLE_SHRINK_LIMBO)));
     free(text);
@@ -301,7 +304,7 @@ every_number_is_in_the_other_formats(void **state)
         if (!strstr(line, "_reason") && !strstr(line, "\"p50_ns\""))
             series += assert_line_in_prometheus(prometheus, line);
     }
-    assert_int_equal(rows, SCALARS + 2);
+    assert_int_equal(rows, SCALARS + 3);
     assert_int_equal(series, SCALARS + 6 + USED_CLASSES * (11 + 6));
     free(text);
     free(prometheus);
@@ -479,6 +482,7 @@ reasons(void **state)
     (void)state;
     assert_reasons(sn_idle_reason_text, HANDLE_IDLE_REASONS);
     assert_reasons(sn_shrink_reason_text, HANDLE_SHRINK_REASONS);
+    assert_reasons(sn_alloc_failure_text, HANDLE_ALLOC_FAILURES);
     assert_reasons(sn_refusal_text, HANDLE_REFUSED_REASONS);
     struct handle_stats *stats = new_stats();
     for (unsigned reason = 0; reason <= HANDLE_IDLE_REASONS; reason++) {

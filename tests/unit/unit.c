@@ -78,7 +78,7 @@ world_make(uint32_t blocks, uint32_t alignment)
     assert_non_null(world->arena);
     assert_non_null(world->metadata);
     sn_classes_init(&world->classes, alignment, 0);
-    sn_pool_init(&world->pool, world->arena, blocks, world->metadata, &world->budget);
+    sn_pool_init(&world->pool, world->arena, blocks, blocks, world->metadata, &world->budget);
     sn_heap_init(&world->heap, &world->pool, &world->classes);
     world->heap.freed = nobody_wakes;
     return world;
