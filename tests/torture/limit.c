@@ -13,12 +13,17 @@
  *              before as much was evicted as the request and a quarter of the limit
  *   same size  with everybody at rest: after an eviction, one of the same size gets in, after one
  *              reclaim at most
- *   share      bytes of live objects (with header, rounding and handle) in max_bytes, once there
- *              was a refusal: while it runs, with a child or without (--running-share); and with
+ *   share      bytes of live objects (with header, rounding and handle) in max_bytes, once the
+ *              cache is full: while it runs, with a child or without (--running-share); and with
  *              everybody at rest, the cache filled up to a refusal (--rest-share)
  *   contents   each object is what was written to it last
  *
- * No check asks how long something took.
+ * No check asks how long something took. --off bound,same-size,child,waits leaves some of them out.
+ *
+ * Seen failing:
+ *   nothing moves while a child lives               "ENOMEM for"; "the live objects take"
+ *   ENOMEM although what was evicted is in limbo    "were evicted and"
+ *   forced moves are said to bring memory           "EAGAIN 32 times in a row"
  */
 #include "torture.h"
 
@@ -29,13 +34,12 @@
 
 #define MIB        (UINT64_C(1) << 20)
 #define SHARDS     16
-#define WAITS_MOST 64
-#define EVICTIONS  4  /* for each ENOMEM */
-#define PINS       4  /* of a worker */
-#define SAMPLE_MS  20 /* between two looks at the statistics */
-#define FORK_MS    1000
+#define WAITS_MOST 32
+#define EVICTIONS  4    /* for each ENOMEM */
+#define PINS       4    /* of a worker */
+#define SAMPLE_MS  20   /* between two looks at the statistics */
+#define FORK_MS    500  /* from the end of a child to the next fork */
 #define LOWER_MS   5000 /* between two lowerings */
-#define STAY_MS    600  /* a child stays for at most as long */
 
 /** An object of the cache, or room for one. Even entries are named by handles, odd ones by cells. */
 struct entry {
@@ -58,7 +62,9 @@ static struct shard shards[SHARDS];
 static struct entry *entries; /* SHARDS times per_shard */
 static uint64_t per_shard, most;
 static uint64_t inserted_bytes; /* atomic: where the sizes are */
-static unsigned lowered, full;  /* atomic: the limit is not `most`; it was reached since */
+static unsigned child_lives;    /* atomic */
+static unsigned lowered,
+    filled; /* atomic: the limit is not `most`; the cache is full since it was */
 static unsigned char lowering, forking;
 static uint64_t fork_due_ms, lower_due_ms;                /* under these */
 static uint64_t share_least = 1000, share_at_rest = 1000; /* main thread: permille */
@@ -109,7 +115,7 @@ static void
 check_bound(const struct look *now)
 {
     static unsigned char said;
-    if (now->peak > most && try_lock(&said))
+    if (now->peak > most && !limits.off[LIMIT_BOUND] && try_lock(&said))
         finding("limit: %" PRIu64 " bytes were committed, %" PRIu64
                 " of them now; max_bytes %" PRIu64,
                 now->peak, now->committed, most);
@@ -211,13 +217,23 @@ struct effort {
 };
 
 static bool
-wait_for_memory(struct effort *effort)
+child_excuses(void)
+{
+    return limits.off[LIMIT_CHILD] && __atomic_load_n(&child_lives, __ATOMIC_SEQ_CST);
+}
+
+static bool make_room(struct worker *worker, unsigned shard, struct effort *effort);
+
+static bool
+wait_for_memory(struct worker *worker, unsigned shard, struct effort *effort)
 {
     count(&done.eagain, 1);
     if (handle_store_reclaim(store, effort->size))
         finding("limit: reclaim failed");
     if (++effort->waits <= WAITS_MOST)
         return true;
+    if (limits.off[LIMIT_WAITS])
+        return make_room(worker, shard, effort);
     finding("limit: EAGAIN %u times in a row for %zu bytes", WAITS_MOST, effort->size);
     return false;
 }
@@ -230,7 +246,7 @@ make_room(struct worker *worker, unsigned shard, struct effort *effort)
     effort->waits = 0;
     for (unsigned i = 0; i < EVICTIONS; i++)
         effort->evicted += evict_somewhere(worker, shard);
-    if (effort->evicted <= effort->size + most / 4)
+    if (effort->evicted <= effort->size + most / 4 || child_excuses())
         return effort->evicted > before;
     finding("limit: ENOMEM for %zu bytes after %" PRIu64 " were evicted for it", effort->size,
             effort->evicted);
@@ -242,9 +258,8 @@ static bool
 relieve(struct worker *worker, unsigned shard, struct effort *effort, int error)
 {
     worker->counters.refused++;
-    __atomic_store_n(&full, 1, __ATOMIC_RELAXED);
     if (error == EAGAIN)
-        return wait_for_memory(effort);
+        return wait_for_memory(worker, shard, effort);
     if (error == ENOMEM)
         return make_room(worker, shard, effort);
     finding("limit: refused by %s", strerror(error));
@@ -538,7 +553,7 @@ reach(struct worker *worker, uint64_t limit)
 {
     struct look now = {.committed = UINT64_MAX};
     uint64_t evicted = counted(&done.evicted), objects = SHARDS * per_shard;
-    for (unsigned i = 0; counted(&done.evicted) - evicted < 2 * objects && i < 1000000; i++) {
+    for (unsigned i = 0; counted(&done.evicted) - evicted < 2 * objects && i < 100000; i++) {
         if (!look(&now) || now.committed <= limit || findings())
             return;
         op_insert(worker, NULL);
@@ -561,7 +576,7 @@ lower_once(struct worker *worker)
             finding("limit: %" PRIu64 " bytes committed again, lowered to %" PRIu64, now.committed,
                     limit);
     }
-    __atomic_store_n(&full, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&filled, 0, __ATOMIC_SEQ_CST);
     set_limit(most);
     __atomic_store_n(&lowered, 0, __ATOMIC_SEQ_CST);
     count(&done.lowerings, 1);
@@ -583,42 +598,95 @@ op_lower(struct worker *worker, struct heap *heap)
 
 /* ---- forks ----------------------------------------------------------------------------------- */
 
+static int stay[2]; /* a pipe: the child stays until its writing end is closed; under forking */
+
 /* Looks at what nobody was changing at the fork, and stays, so that pages are shared. */
 static int
 child_stays(struct worker *worker)
 {
+    char byte;
+    close(stay[1]);
     for (unsigned shard = 0; shard < SHARDS; shard++) {
         if (shards[shard].locked || shards[shard].used == 0)
             continue;
         for (unsigned i = 0; i < 100; i++)
             verify(worker, find(worker, shard, true));
     }
-    uint64_t stay_ms = roll(worker, STAY_MS);
-    nanosleep(&(struct timespec){0, (long)stay_ms * 1000000}, NULL);
+    while (read(stay[0], &byte, 1) < 0 && errno == EINTR)
+        continue;
     return findings() != 0;
+}
+
+/* As much as the limit, so that the sizes shift. */
+static void
+insert_much(struct worker *worker)
+{
+    uint64_t target = counted(&inserted_bytes) + most;
+    for (unsigned i = 0; i < 10000 && counted(&inserted_bytes) < target && !findings(); i++)
+        op_insert(worker, NULL);
+}
+
+static void
+fork_once(struct worker *worker)
+{
+    int status = 0;
+    if (pipe(stay))
+        return;
+    __atomic_store_n(&child_lives, 1, __ATOMIC_SEQ_CST);
+    pid_t pid = fork_stores(worker, &store, 1, child_stays);
+    close(stay[0]);
+    if (pid > 0)
+        insert_much(worker);
+    close(stay[1]);
+    wait_begin();
+    pid_t waited = pid > 0 ? waitpid(pid, &status, 0) : pid;
+    wait_end();
+    if (limits.off[LIMIT_CHILD]) /* what it did to the share goes by */
+        __atomic_store_n(&filled, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&child_lives, 0, __ATOMIC_SEQ_CST);
+    worker->counters.forks += pid > 0;
+    if (waited != pid || status)
+        finding("limit: forked child: status %x", (unsigned)status);
 }
 
 static void
 op_fork_here(struct worker *worker, struct heap *heap)
 {
-    int status = 0;
     (void)heap;
     if (TEST_ASAN || TEST_TSAN || findings() || !try_lock(&forking))
         return;
-    pid_t pid = now_ms() < fork_due_ms ? 0 : fork_stores(worker, &store, 1, child_stays);
-    if (pid > 0) {
-        wait_begin();
-        pid_t waited = waitpid(pid, &status, 0);
-        wait_end();
-        worker->counters.forks++;
+    if (now_ms() >= fork_due_ms) {
+        fork_once(worker);
         fork_due_ms = now_ms() + FORK_MS;
-        if (waited != pid || status)
-            finding("limit: forked child: status %x", (unsigned)status);
     }
     unlock(&forking);
 }
 
 /* ---- shares ---------------------------------------------------------------------------------- */
+
+/* The limit is as it was, and no child excuses anything. */
+static bool
+share_counts(void)
+{
+    return !__atomic_load_n(&lowered, __ATOMIC_SEQ_CST) && !child_excuses();
+}
+
+/* Once enough is live, it stays enough. */
+static void
+check_share(const struct look *now)
+{
+    uint64_t share = now->live * 1000 / most, floor = 10 * limits.running_share;
+    if (share >= floor)
+        __atomic_store_n(&filled, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&filled, __ATOMIC_SEQ_CST))
+        return;
+    count(&done.samples, 1);
+    if (share < floor && share_least >= floor)
+        finding("limit: the live objects take %" PRIu64 ".%" PRIu64 " %% of the limit, %" PRIu64
+                " bytes are committed",
+                share / 10, share % 10, now->committed);
+    share_least = share < share_least ? share : share_least;
+}
 
 /* By the main thread, all the time. */
 static void
@@ -629,22 +697,12 @@ limit_sample(void)
     if (now_ms() < due_ms)
         return;
     due_ms = now_ms() + SAMPLE_MS;
-    bool counts =
-        __atomic_load_n(&full, __ATOMIC_SEQ_CST) && !__atomic_load_n(&lowered, __ATOMIC_SEQ_CST);
+    bool counts = share_counts();
     if (!look(&now))
         return;
     check_bound(&now);
-    counts = counts && __atomic_load_n(&full, __ATOMIC_SEQ_CST) &&
-             !__atomic_load_n(&lowered, __ATOMIC_SEQ_CST);
-    count(&done.samples, counts);
-    uint64_t share = now.live * 1000 / most;
-    if (!counts || share >= share_least)
-        return;
-    if (share_least >= 10 * limits.running_share && share < 10 * limits.running_share)
-        finding("limit: the live objects take %" PRIu64 ".%" PRIu64 " %% of the limit, %" PRIu64
-                " bytes are committed",
-                share / 10, share % 10, now.committed);
-    share_least = share;
+    if (counts && share_counts())
+        check_share(&now);
 }
 
 /* ---- everybody at rest ----------------------------------------------------------------------- */
@@ -674,7 +732,7 @@ replace_by_same_size(struct worker *worker)
             finding("limit: reclaim failed");
         error = try_insert(worker, shard, entry, size);
     }
-    if (error && !limits.same_size_off)
+    if (error && !limits.off[LIMIT_SAME_SIZE])
         finding("limit: at rest, %zu bytes were evicted and %zu do not fit: %s", size, size,
                 strerror(error));
 }
@@ -784,7 +842,7 @@ static struct element limit_elements[] = {
     {"insert", 3000, op_insert},      {"get", 1000, op_get},       {"peek", 1000, op_peek},
     {"overwrite", 600, op_overwrite}, {"pin", 200, op_pin_entry},  {"step", 40, op_some_steps},
     {"walk", 1, op_slow_walk},        {"tune", 5, op_some_tuning}, {"detach", 3, op_detach_here},
-    {"purge", 1, op_purge_here},      {"lower", 1, op_lower},      {"fork", 5, op_fork_here},
+    {"purge", 1, op_purge_here},      {"lower", 1, op_lower},      {"fork", 50, op_fork_here},
 };
 
 const struct mode mode_limit = {

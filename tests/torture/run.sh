@@ -12,7 +12,7 @@
 #   --seconds N      of each run, 1 to 604800 (default 60)
 #   --limit MIB      a cache at max_bytes instead (limit.c), 4 to 65536; with it --running-share P,
 #                    --rest-share P (percent of the limit that live objects take at least), and
-#                    --same-size-off 1 go to the binaries
+#                    --off bound,same-size,child,waits (checks to leave out) go to the binaries
 #
 # Further options go to the binaries: --seed N, --threads N, --mix LIST, --audit-ms N
 #
@@ -50,7 +50,7 @@ while [ $# -gt 0 ]; do
         ;;
     --seconds) seconds=$2 ;;
     --limit) options="$1 $2 $options" ;; # the binaries want it first
-    --seed | --threads | --mix | --audit-ms | --running-share | --rest-share | --same-size-off)
+    --seed | --threads | --mix | --audit-ms | --running-share | --rest-share | --off)
         options="$options $1 $2"
         ;;
     *) bad option "$1" "one of those at the head of run.sh" ;;

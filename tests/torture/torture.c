@@ -5,7 +5,7 @@
  * torture.h).
  *
  *     torture_memb_shared [--seconds N] [--seed N] [--threads N] [--mix LIST] [--audit-ms N]
- *                         [--limit MIB [--running-share P] [--rest-share P] [--same-size-off 1]]
+ *                         [--limit MIB [--running-share P] [--rest-share P] [--off LIST]]
  *
  * With --limit, which comes first, it is another torture: a cache at max_bytes (limit.c).
  * LIST is "all", or names with weights: read=40,write=5,fork=1 (then exactly these). With the
@@ -528,6 +528,23 @@ take_limit(const char *name, const char *value)
 }
 
 static int
+take_off(const char *list)
+{
+    static const char *const names[] = {"bound", "same-size", "child",
+                                        "waits"}; /* enum limit_check */
+    while (list && *list) {
+        size_t length = strcspn(list, ","), i = 0;
+        while (i < 4 && (strlen(names[i]) != length || strncmp(names[i], list, length) != 0))
+            i++;
+        if (i == 4)
+            return bad_argument("--off", list, "a list of bound, same-size, child, waits");
+        limits.off[i] = true;
+        list += length + (list[length] == ',');
+    }
+    return 0;
+}
+
+static int
 take_argument(const char *name, const char *value)
 {
     if (strcmp(name, "--limit") == 0)
@@ -536,8 +553,8 @@ take_argument(const char *name, const char *value)
         return take_number(&limits.running_share, name, value, 0, 100);
     if (strcmp(name, "--rest-share") == 0)
         return take_number(&limits.rest_share, name, value, 0, 100);
-    if (strcmp(name, "--same-size-off") == 0)
-        return take_number(&limits.same_size_off, name, value, 0, 1);
+    if (strcmp(name, "--off") == 0)
+        return take_off(value);
     if (strcmp(name, "--seconds") == 0)
         return take_number(&arguments.seconds, name, value, 1, 604800);
     if (strcmp(name, "--seed") == 0)
@@ -549,7 +566,7 @@ take_argument(const char *name, const char *value)
     if (strcmp(name, "--mix") == 0)
         return take_mix(value);
     fprintf(stderr,
-            "%s: no such option; --limit (first), --running-share, --rest-share, --same-size-off, "
+            "%s: no such option; --limit (first), --running-share, --rest-share, --off, "
             "--seconds, --seed, --threads, --mix, --audit-ms. Elements:",
             name);
     for (size_t i = 0; i < mode->count; i++)

@@ -178,7 +178,14 @@ extern const struct mode mode_limit;
 struct limits {
     uint64_t mib; /**< 0: another mode */
     uint64_t running_share, rest_share;
-    uint64_t same_size_off; /**< not 0: an eviction need not make room for one of its size */
+    bool off[4]; /**< by enum limit_check */
+};
+/** Checks that can be left out (--off), for code that is not there yet. */
+enum limit_check {
+    LIMIT_BOUND,     /**< committed is never above max_bytes */
+    LIMIT_SAME_SIZE, /**< an eviction makes room for one of its size */
+    LIMIT_CHILD,     /**< the share, and room for what was evicted, while a child lives */
+    LIMIT_WAITS,     /**< EAGAIN comes to an end */
 };
 extern struct limits limits;
 
