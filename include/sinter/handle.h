@@ -101,6 +101,20 @@
  *     EDEADLK  a call that waits for a GP was made inside a section
  *     ENOTSUP  the kernel or the platform cannot do it, or this is a forked child
  *
+ *   A cache at its limit waits on EAGAIN, evicts on ENOMEM, and tries again (outside of sections;
+ *   examples/at_limit.c; `oldest` to `newest` are its entries in `ring`):
+ *
+ *       handle_t entry;
+ *       while ((entry = handle_alloc(store, size)) == HANDLE_NULL) {
+ *           if (errno == EAGAIN)
+ *               handle_store_reclaim(store, size); // it is on its way: wait for it
+ *           else if (errno == ENOMEM && oldest < newest)
+ *               handle_free(store, ring[oldest++ % RING]); // it is not: evict
+ *           else
+ *               return HANDLE_NULL;
+ *       }
+ *       return entry;
+ *
  * MISUSE, AND THE OPTION hardened
  *
  *   Errors above stay errors everywhere. What they do not cover is undefined, or reported through
