@@ -74,8 +74,8 @@ format_locked(struct sn_table *table, uint32_t number)
         uint64_t link = place + 1 < SN_TABLE_PAGE_ENTRIES ? place + 2 : 0;
         sn_store_relaxed(&words[place], (generation << SN_TAG_SHIFT) | (link << 3));
     }
-    page->free_head = (uint16_t)(first + 1);
-    page->used = (uint16_t)(first & 1023);
+    page->free_head = (first + 1) & 1023;
+    page->used = first & 1023;
     page->state = SN_PAGE_IN_USE;
 }
 
@@ -145,16 +145,22 @@ extend_locked(struct sn_table *table)
     return true;
 }
 
+/* An EMPTY page serves again, before it is released. */
+static void
+reuse_empty_locked(struct sn_table *table, uint32_t number)
+{
+    remove_locked(table, &table->empty, number);
+    sn_owner_sub(&table->empty_pages, 1);
+    table->page[number].state = SN_PAGE_IN_USE;
+    enlist_locked(table, number);
+}
+
 /* Makes some page with a free entry available in the lists. */
 static bool
 provide_locked(struct sn_table *table)
 {
     if (table->empty) {
-        uint32_t number = table->empty - 1;
-        remove_locked(table, &table->empty, number);
-        sn_owner_sub(&table->empty_pages, 1);
-        table->page[number].state = SN_PAGE_IN_USE;
-        enlist_locked(table, number);
+        reuse_empty_locked(table, table->empty - 1);
         return true;
     }
     if (table->fresh) {
@@ -177,8 +183,8 @@ take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uin
     while (taken < want && page->free_head != 0) {
         uint64_t entry = page_at(number) + (uint64_t)(page->free_head - 1) * 8;
         uint64_t word = sn_load_relaxed(sn_table_word(table, entry));
-        page->free_head = (uint16_t)(word >> 3 & 1023);
-        page->used = (uint16_t)((page->used + 1) & 1023);
+        page->free_head = word >> 3 & 1023;
+        page->used = (page->used + 1) & 1023;
         sn_store_relaxed(sn_table_word(table, entry), word & (SN_TAG_MASK << SN_TAG_SHIFT));
         at[taken++] = entry;
     }
@@ -220,8 +226,8 @@ put_one_locked(struct sn_table *table, uint64_t at)
     uint64_t free_word = sn_load_relaxed(word) & (SN_TAG_MASK << SN_TAG_SHIFT);
     delist_locked(table, number);
     sn_store_relaxed(word, free_word | (uint64_t)page->free_head << 3);
-    page->free_head = (uint16_t)((at & (SN_PAGE_BYTES - 1)) / 8 + 1);
-    page->used = (uint16_t)((page->used - 1) & 1023);
+    page->free_head = ((at & (SN_PAGE_BYTES - 1)) / 8 + 1) & 1023;
+    page->used = (page->used - 1u) & 1023;
     if (page->used == 0) {
         page->state = SN_PAGE_EMPTY;
         push_locked(table, &table->empty, number);
@@ -249,38 +255,71 @@ sn_table_note_dead(struct sn_table *table)
 
 /* ---- release --------------------------------------------------------------------------------- */
 
-/* The highest distance that the next generation of any entry of the page has reached. */
-static uint32_t
-floor_of_locked(const struct sn_table *table, uint32_t number)
+/* How far the entries of a page have come since it was formatted. */
+struct wear {
+    uint64_t sum; /* generations used, that is frees */
+    uint64_t highest;
+};
+
+static struct wear
+wear_of_locked(const struct sn_table *table, uint32_t number)
 {
     const uint64_t *words = sn_table_word(table, page_at(number));
-    uint64_t highest = 0;
+    uint64_t begin = table->first_generation + table->page[number].floor;
+    struct wear wear = {0, 0};
     for (uint32_t place = 0; place < SN_TABLE_PAGE_ENTRIES; place++) {
-        uint64_t distance =
-            (sn_word_tag(sn_load_relaxed(&words[place])) - table->first_generation) & SN_TAG_MASK;
-        highest = sn_max(highest, distance);
+        uint64_t used = (sn_word_tag(sn_load_relaxed(&words[place])) - begin) & SN_TAG_MASK;
+        wear.sum += used;
+        wear.highest = sn_max(wear.highest, used);
     }
-    return (uint32_t)highest;
+    return wear;
 }
 
-/* Releases one EMPTY page. False: none, or the kernel refused. */
-static bool
-release_one_locked(struct sn_table *table)
+/* What a release takes from the page's account; 0: its entries were used evenly, the farthest not
+ * more than twice as often as the mean. */
+static uint32_t
+price_of(const struct wear *wear)
 {
-    uint32_t number = table->empty - 1;
+    uint64_t mean = wear->sum / SN_TABLE_PAGE_ENTRIES;
+    if (wear->highest * SN_TABLE_PAGE_ENTRIES <= wear->sum * 2)
+        return 0;
+    return (uint32_t)((wear->highest - mean + SN_TABLE_WEAR_UNIT - 1) / SN_TABLE_WEAR_UNIT);
+}
+
+/* Releases the first EMPTY page. False: the kernel refused. */
+static bool
+release_locked(struct sn_table *table, uint32_t number, uint64_t highest, uint32_t price)
+{
     struct sn_table_page *page = &table->page[number];
-    uint32_t floor = floor_of_locked(table, number);
     /* Under the lock: nobody may take an entry of a page that is just becoming zero. */
     if (!sn_os_discard(sn_table_word(table, page_at(number)), SN_PAGE_BYTES))
         return false;
     remove_locked(table, &table->empty, number);
-    page->floor = floor;
+    page->floor = (page->floor + highest) & SN_TAG_MASK;
+    page->given_up = (page->given_up + price) & SN_TABLE_GIVEN_UP_MAX;
     page->state = SN_PAGE_FRESH;
     page->free_head = 0;
     push_locked(table, &table->fresh, number);
     sn_owner_sub(&table->empty_pages, 1);
     sn_owner_sub(&table->committed_bytes, SN_PAGE_BYTES);
     sn_owner_add(&table->released_bytes, SN_PAGE_BYTES);
+    /* At once: who compares the two accounts finds them in step. */
+    sn_budget_refund(table->budget, SN_PAGE_BYTES);
+    return true;
+}
+
+/* Releases one EMPTY page, or decides to keep it. False: there is none, or the kernel refused. */
+static bool
+look_at_empty_locked(struct sn_table *table)
+{
+    if (!table->empty)
+        return false;
+    uint32_t number = table->empty - 1;
+    struct wear wear = wear_of_locked(table, number);
+    uint32_t price = price_of(&wear);
+    if (table->page[number].given_up + price <= SN_TABLE_GIVEN_UP_MAX)
+        return release_locked(table, number, wear.highest, price);
+    reuse_empty_locked(table, number);
     return true;
 }
 
@@ -291,11 +330,10 @@ sn_table_purge(struct sn_table *table, uint32_t max_pages)
     bool more = true;
     for (uint32_t pages = 0; more && pages < max_pages; pages++) {
         sn_lock(&table->lock); /* page by page: allocations come between */
-        more = table->empty && release_one_locked(table);
-        if (more) /* at once: who compares the two accounts finds them in step */
-            sn_budget_refund(table->budget, SN_PAGE_BYTES);
+        uint64_t before = table->released_bytes;
+        more = look_at_empty_locked(table);
+        released += table->released_bytes - before;
         sn_unlock(&table->lock);
-        released += more ? SN_PAGE_BYTES : 0;
     }
     return released;
 }

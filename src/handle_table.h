@@ -7,6 +7,9 @@
  *   - generations start at a random value per store and count up from there ("distance");
  *   - a page without a live entry goes back to the kernel and reads as zero; its floor keeps the
  *     highest distance any of its entries had reached, and all start there when it is used again.
+ *     That gives up generations of the others: a page whose few entries did most of the work stays,
+ *     once it has given up an eighth of all. So 2^24 frees cost at most 2.3
+ *     indexes, and one where no page goes back.
  *
  * Entries are named by their byte offset in the table ("at"); a handle's index field is 2 * index +
  * 1. A FREE word: next generation in the top 24 bits, below them the place in its page of the next
@@ -21,18 +24,21 @@
 
 enum sn_table_page_state {
     SN_PAGE_FRESH = 0, /* reads as zero, entries start at `floor` */
-    SN_PAGE_IN_USE,    /* formatted, some entry issued */
-    SN_PAGE_EMPTY,     /* formatted, no entry issued: to be released */
+    SN_PAGE_IN_USE, /* formatted, some entry issued; or none, and it is too worn to be released */
+    SN_PAGE_EMPTY,  /* formatted, no entry issued: to be released */
 };
 
 struct sn_table_page {
     uint32_t next, prev; /* page number + 1; list by occupancy, or of FRESH pages to reuse */
-    uint32_t floor;      /* distance at which entries of a FRESH page start */
-    uint16_t free_head;  /* place + 1 of the first free entry; 0: none */
-    uint16_t used : 10;  /* entries issued or cached by threads */
-    uint16_t list : 4;
-    uint16_t state : 2;
+    uint32_t floor : 24; /* distance at which entries start when the page is formatted */
+    uint32_t list : 4;
+    uint32_t state : 2;
+    uint32_t free_head : 10; /* place + 1 of the first free entry; 0: none */
+    uint32_t used : 10;      /* entries issued or cached by threads */
+    uint32_t given_up : 12;  /* by releases of the page: SN_TABLE_WEAR_UNIT generations of each */
 };
+#define SN_TABLE_WEAR_UNIT    512
+#define SN_TABLE_GIVEN_UP_MAX 4095 /* an eighth of all generations */
 _Static_assert(sizeof(struct sn_table_page) == 16, "256 to a page");
 
 struct sn_table {

@@ -252,6 +252,53 @@ test_released_page_keeps_its_floor(void **state)
     }
 }
 
+/* As so many allocations and frees. False: the entry is dead now. */
+static bool
+use_often(struct setup *setup, uint64_t at, uint64_t times)
+{
+    uint64_t *word = sn_table_word(&setup->table, at);
+    uint64_t left = (setup->table.last_generation - sn_word_tag(*word)) & SN_TAG_MASK;
+    *word = (sn_word_tag(*word) + sn_min(times - 1, left)) << SN_TAG_SHIFT;
+    return use_once(setup, at);
+}
+
+/* Bursts of one handle, and a purge after each: 64 * 2^24 frees. */
+static void
+test_bursts_do_not_use_up_pages(void **state)
+{
+    enum { LIVE = SN_TABLE_PAGE_ENTRIES - 1, CACHED = 64, BURSTS = 1024, FREES = 1 << 20 };
+    struct setup *setup = *state;
+    uint32_t dead = 0;
+    assert_int_equal(take_many(setup, setup->at, LIVE), LIVE); /* page 0 is full */
+    for (unsigned burst = 0; burst < BURSTS; burst++) {
+        uint32_t count = sn_table_take(&setup->table, setup->at, CACHED);
+        assert_int_equal(count, CACHED);
+        bool lives = use_often(setup, setup->at[count - 1], FREES);
+        dead += !lives;
+        sn_table_put(&setup->table, setup->at, lives ? count : count - 1);
+        sn_table_purge(&setup->table, UINT32_MAX);
+    }
+    assert_true(dead <= 64 * 3);
+    assert_true(setup->table.high <= 2);
+}
+
+/* A page whose entries are used evenly goes back each time. */
+static void
+test_even_pages_go_back(void **state)
+{
+    enum { ROUNDS = 3000 };
+    struct setup *setup = *state;
+    uint32_t count = take_many(setup, setup->at, 2 * SN_TABLE_PAGE_ENTRIES - 1);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < count; i++)
+            (void)use_often(setup, setup->at[i], 1000 + i % 500);
+        sn_table_put(&setup->table, setup->at, count);
+        assert_int_equal(sn_table_purge(&setup->table, UINT32_MAX), SN_PAGE_BYTES);
+        count = take_many(setup, setup->at, 2 * SN_TABLE_PAGE_ENTRIES - 1);
+    }
+    assert_int_equal(setup->table.page[1].given_up, 0);
+}
+
 static void
 test_purge_is_bounded(void **state)
 {
@@ -397,6 +444,8 @@ main(void)
         cmocka_unit_test(test_generations_are_used_up_once),
         TABLE_TEST(test_dead_entry_keeps_its_page),
         TABLE_TEST(test_released_page_keeps_its_floor),
+        TABLE_TEST(test_bursts_do_not_use_up_pages),
+        TABLE_TEST(test_even_pages_go_back),
         TABLE_TEST(test_purge_is_bounded),
         TABLE_TEST(test_failing_madvise),
         TABLE_TEST(test_at_the_limit),
