@@ -21,6 +21,45 @@
 
 static bool membarrier_works; /* atomic */
 
+/* Whether the process locks whatever it maps (mlockall with MCL_FUTURE): a fresh page is resident
+ * before it is touched then. */
+static bool
+locks_what_it_maps(void)
+{
+    unsigned char resident = 0;
+    void *page =
+        mmap(NULL, SN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return false;
+    bool locks = mincore(page, SN_PAGE_BYTES, &resident) == 0 && (resident & 1);
+    munmap(page, SN_PAGE_BYTES);
+    return locks;
+}
+
+/*
+ * Address space without pages. A process that locks whatever it maps would get all of them at once:
+ * there it is mapped without access, locked as pages are touched, and only then made accessible.
+ * Huge pages only where the store asks for them: elsewhere one write would take 2 MiB, and count as
+ * 4 KiB. NULL: it could not be had.
+ */
+static char *
+map_empty(void *at, size_t bytes, int flags)
+{
+    const int access = PROT_READ | PROT_WRITE;
+    bool locks = locks_what_it_maps();
+    char *raw = mmap(at, bytes, locks ? PROT_NONE : access,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    if (locks && (mlock2(raw, bytes, MLOCK_ONFAULT) != 0 || mprotect(raw, bytes, access) != 0)) {
+        munmap(raw, bytes);
+        errno = ENOMEM;
+        return NULL;
+    }
+    sn_os_hugepages(raw, bytes, false);
+    return raw;
+}
+
 void *
 sn_os_reserve(size_t bytes, size_t align)
 {
@@ -33,9 +72,8 @@ sn_os_reserve(size_t bytes, size_t align)
         return NULL;
     }
     size_t with_slack = bytes + align;
-    char *raw = mmap(NULL, with_slack, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (raw == MAP_FAILED) {
+    char *raw = map_empty(NULL, with_slack, 0);
+    if (!raw) {
         errno = ENOMEM; /* whatever the kernel calls it: there is no such address space */
         return NULL;
     }
@@ -55,11 +93,10 @@ sn_os_reserve_at(void *address, size_t bytes)
         errno = ENOMEM;
         return false;
     }
-    void *got = mmap(address, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *got = map_empty(address, bytes, MAP_FIXED_NOREPLACE);
     if (got == address)
         return true;
-    if (got != MAP_FAILED) { /* a kernel, or a tool, that takes it as a hint */
+    if (got) { /* a kernel, or a tool, that takes it as a hint */
         munmap(got, bytes);
         errno = EEXIST;
     }
@@ -87,6 +124,7 @@ sn_os_extend(void *end, size_t least, size_t most, size_t *step)
 static uint64_t
 read_number(const char *path, const char *key)
 {
+    SN_NO_CANCELLATION;
     char text[4096];
     int fd = sn_fault(SN_FAULT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -119,6 +157,21 @@ sn_os_release(void *address, size_t bytes)
     munmap(address, bytes);
 }
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+
+/* Locked pages go back all the same, where the kernel can do it; they stay locked when they are
+ * touched again. Result and errno as madvise. */
+static int
+discard_one(void *address, size_t bytes)
+{
+    int result = madvise(address, bytes, MADV_DONTNEED);
+    if (sn_unlikely(result != 0) && errno == EINVAL)
+        result = madvise(address, bytes, MADV_DONTNEED_LOCKED);
+    return result;
+}
+
 bool
 sn_os_discard(void *address, size_t bytes)
 {
@@ -126,7 +179,7 @@ sn_os_discard(void *address, size_t bytes)
         errno = ENOMEM;
         return false;
     }
-    return madvise(address, bytes, MADV_DONTNEED) == 0;
+    return discard_one(address, bytes) == 0;
 }
 
 /* Stands for the calling process where a system call wants a descriptor of one (PIDFD_SELF_THREAD).
@@ -164,8 +217,7 @@ sn_os_discard_many(const struct iovec *ranges, size_t count)
     size_t bytes = allowed > 1 ? discard_at_once(ranges, allowed) : 0;
     for (; done < allowed && bytes >= ranges[done].iov_len; done++)
         bytes -= ranges[done].iov_len;
-    while (done < allowed &&
-           madvise(ranges[done].iov_base, ranges[done].iov_len, MADV_DONTNEED) == 0)
+    while (done < allowed && discard_one(ranges[done].iov_base, ranges[done].iov_len) == 0)
         done++;
     if (done == allowed && allowed < count)
         errno = ENOMEM;

@@ -13,7 +13,8 @@
 #include "config.h"
 
 /** Address space, readable and writable, zero, not committed, aligned to `align` (a power of two,
- * at least a page). NULL with errno ENOMEM. */
+ * at least a page); without huge pages until sn_os_hugepages says otherwise, and not resident even
+ * where the process locks all it maps. NULL with errno ENOMEM. */
 void *sn_os_reserve(size_t bytes, size_t align);
 void sn_os_release(void *address, size_t bytes);
 
@@ -32,7 +33,8 @@ size_t sn_os_extend(void *end, size_t least, size_t most, size_t *step);
  * nothing, what it commits to. UINT64_MAX: no limit is known. */
 uint64_t sn_os_address_limit(void);
 
-/** Gives whole pages back; they read as zero afterwards. False (errno set): nothing changed. */
+/** Gives whole pages back, locked ones too (Linux 5.18); they read as zero afterwards. False (errno
+ * set): nothing changed. */
 bool sn_os_discard(void *address, size_t bytes);
 
 /**
