@@ -455,8 +455,7 @@ sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
     stats->moved_objects = totals.moved_objects;
     stats->moved_bytes = totals.moved_bytes;
     stats->compaction_released = totals.released_bytes;
-    stats->moved_per_released_permille =
-        totals.released_bytes ? totals.moved_bytes * 1000 / totals.released_bytes : 0;
+    stats->moved_per_released_permille = sn_permille(totals.moved_bytes, totals.released_bytes);
     stats->compaction_cpu_ns = totals.cpu_ns;
     stats->passes = sn_load_relaxed(&d->passes);
     memcpy(stats->refused, totals.refused, sizeof(stats->refused));

@@ -389,7 +389,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         return SN_ADVANCE_NOTHING;
     }
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
-    sn_add_relaxed(&d->store->caches.workers, 1);
+    sn_caches_begin_work(&d->store->caches);
     follow_waste_locked(d);
     settle_lingering_locked(d);
     unsigned steps = 0;
@@ -398,7 +398,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         advance = one_step_locked(d, deadline_ns, ticket);
         steps++;
     } while (advance == SN_ADVANCE_MORE && sn_os_now_ns() < deadline_ns);
-    (void)__atomic_fetch_sub(&d->store->caches.workers, 1, __ATOMIC_RELEASE);
+    sn_caches_end_work(&d->store->caches);
     if (advance == SN_ADVANCE_WAIT)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
     sn_owner_add(&d->evacuation.totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);

@@ -86,6 +86,15 @@ sn_at_least_zero(uint64_t difference)
     return difference >> 63 ? 0 : difference;
 }
 
+/** part * 1000 / whole, also where the product would not fit; 0 of nothing. */
+static inline uint64_t
+sn_permille(uint64_t part, uint64_t whole)
+{
+    if (whole == 0)
+        return 0;
+    return part <= UINT64_MAX / 1000 ? part * 1000 / whole : part / sn_max(whole / 1000, 1);
+}
+
 /** x rounded up to a multiple of `to`, a power of two. */
 static inline uint64_t
 sn_round_up(uint64_t x, uint64_t to)

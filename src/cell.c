@@ -120,7 +120,7 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
 const void *
 handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *tag)
 {
-    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_check_call_in_signal(store, cell);
     uint64_t word = sn_load_acquire(&cell->word);
     bool live = sn_word_has_object(word);
     if (tag)
@@ -143,7 +143,7 @@ size_t
 handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, const void **objects,
                        size_t n)
 {
-    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
+    sn_check_call_in_signal(store, NULL);
     enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!cells || !objects)))

@@ -28,7 +28,7 @@ size_t
 handle_deref_many(const handle_store *store, const handle_t *handles, const void **objects,
                   size_t n)
 {
-    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
+    sn_check_call_in_signal(store, NULL);
     enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!handles || !objects)))
@@ -154,7 +154,10 @@ check_alloc(const handle_store *store, unsigned flags, void **object)
 static SN_NOINLINE handle_t
 alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    check_alloc(store, flags, object);
+    if (object || flags != 0)
+        sn_check_call_named(store, "handle_alloc_object", SN_IN_SECTION, HANDLE_NULL, NULL);
+    else
+        sn_check_call_named(store, "handle_alloc", SN_REGISTERED, HANDLE_NULL, NULL);
     if (object)
         *object = NULL;
     if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {

@@ -38,7 +38,8 @@ enum sn_hook_point {
     SN_HOOK_CHECK_HEADER, /* checker: before it looks at a header (object: the word) */
     SN_HOOK_CHECK_SUMS,   /* checker: it has looked who is inside (object: the caches), then
                                counted free slots (object: the pool) */
-    SN_HOOK_WALK_HEADER,  /* walk: it has read a header, not yet the word (object: the word) */
+    SN_HOOK_STATS_SUMS, /* statistics: caches are summed up, classes not yet (object: the caches) */
+    SN_HOOK_WALK_HEADER, /* walk: it has read a header, not yet the word (object: the word) */
     SN_HOOK_POINTS
 };
 
@@ -85,6 +86,13 @@ sn_fault(enum sn_fault_point point)
 }
 
 static inline bool
+sn_hooks_are_set(void)
+{
+    return __atomic_load_n(&sn_hook_fn, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&sn_fault_fn, __ATOMIC_RELAXED);
+}
+
+static inline bool
 sn_force_moves(void)
 {
     return __atomic_load_n(&sn_debug_force_moves, __ATOMIC_RELAXED);
@@ -101,6 +109,12 @@ static inline bool
 sn_fault(enum sn_fault_point point)
 {
     (void)point;
+    return false;
+}
+
+static inline bool
+sn_hooks_are_set(void)
+{
     return false;
 }
 

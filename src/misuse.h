@@ -39,6 +39,14 @@ sn_checks_entries(const handle_store *store)
             sn_check_entry(store, function, place, handle, cell);                                  \
     } while (0)
 
+/** The same for those that signal handlers may call: what the interrupted call is about stays
+ * known. */
+#define sn_check_call_in_signal(store, cell)                                                       \
+    do {                                                                                           \
+        if (sn_unlikely((store) && sn_checks_entries(store)))                                      \
+            sn_check_entry_in_signal(store, __func__, cell);                                       \
+    } while (0)
+
 /** The same for functions with a fast path that hardened stores do not take: the ways that these
  * take instead check for them, this for debug builds. */
 #define sn_check_call_debug(store, place, handle, cell)                                            \
@@ -63,7 +71,7 @@ SN_NOINLINE _Noreturn void sn_misuse_wrong_store(const handle_store *store);
 /* The thread is outside a section, not registered, or offline: the same. */
 SN_NOINLINE _Noreturn void sn_misuse_wrong_place(const handle_store *store);
 
-/** sn_check_entry for short ways. */
+/** sn_check_entry for short ways; does not look whether the thread is registered. */
 static inline void
 sn_check_entry_inline(const handle_store *store, const char *function, enum sn_place place,
                       handle_t handle, const handle_cell *cell)
@@ -80,6 +88,8 @@ sn_check_entry_inline(const handle_store *store, const char *function, enum sn_p
 
 void sn_check_entry(const handle_store *store, const char *function, enum sn_place place,
                     handle_t handle, const handle_cell *cell);
+void
+sn_check_entry_in_signal(const handle_store *store, const char *function, const handle_cell *cell);
 
 /** A cell that is about to name an object: it must not lie inside any store's arena (G6). */
 void sn_check_cell_place(const handle_store *store, const handle_cell *cell);

@@ -115,8 +115,8 @@ find(const char *name)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static int
-refuse(const struct handle_store_options *values, const char *format, ...)
+int
+sn_options_refuse(const struct handle_store_options *values, const char *format, ...)
 {
     char line[SN_ERROR_LINE_BYTES];
     va_list arguments;
@@ -141,8 +141,9 @@ check_number(const struct handle_store_options *values, const struct option *opt
         fits = value == 8 || value == 16 || value == 64;
     if (fits)
         return 0;
-    return refuse(values, "option %s: %" PRId64 " is out of range: %" PRId64 " to %" PRId64 "%s",
-                  option->name, value, option->low, option->high, option->unit);
+    return sn_options_refuse(values,
+                             "option %s: %" PRId64 " is out of range: %" PRId64 " to %" PRId64 "%s",
+                             option->name, value, option->low, option->high, option->unit);
 }
 
 /* Two percentages out of order. set: the one that was set, which is blamed; NULL: both were. */
@@ -152,12 +153,12 @@ refuse_pair(const struct handle_store_options *values, const struct option *set,
 {
     int64_t low = get_number(values, lower), high = get_number(values, upper);
     if (set == upper)
-        return refuse(values,
-                      "option %s: %" PRId64 " is out of range: %s (%" PRId64 ") to %" PRId64 "%s",
-                      upper->name, high, lower->name, low, upper->high, upper->unit);
-    return refuse(values,
-                  "option %s: %" PRId64 " is out of range: %" PRId64 " to %s (%" PRId64 ")%s",
-                  lower->name, low, lower->low, upper->name, high, lower->unit);
+        return sn_options_refuse(
+            values, "option %s: %" PRId64 " is out of range: %s (%" PRId64 ") to %" PRId64 "%s",
+            upper->name, high, lower->name, low, upper->high, upper->unit);
+    return sn_options_refuse(
+        values, "option %s: %" PRId64 " is out of range: %" PRId64 " to %s (%" PRId64 ")%s",
+        lower->name, low, lower->low, upper->name, high, lower->unit);
 }
 
 static int
@@ -179,8 +180,8 @@ sn_options_check(const struct handle_store_options *values)
         const struct option *option = &options[i];
         if (option->kind == NAME) {
             if (values->name && strnlen(values->name, 32) > 31)
-                return refuse(values, "option name: '%.40s' is out of range: 0 to 31 bytes",
-                              values->name);
+                return sn_options_refuse(
+                    values, "option name: '%.40s' is out of range: 0 to 31 bytes", values->name);
             continue;
         }
         int error = check_number(values, option, get_number(values, option));
@@ -251,10 +252,37 @@ sn_options_begin_child(void)
     pthread_mutex_init(&set_lock, NULL);
 }
 
-/* One at a time, so that pairs of options stay in order. The old value comes back on refusal. */
-static int
-set_checked(struct handle_store_options *values, const struct option *option, int64_t number)
+/* Makes the present value take effect where it is kept in another form, too. Under the lock: what is
+ * in force is what is shown. */
+static void
+apply_locked(handle_store *store, const struct option *option)
 {
+    const struct handle_store_options *values = &store->options;
+    enum handle_hugepages mode = sn_load_relaxed(&values->hugepages);
+    switch (option->at) {
+    case AT(max_bytes):
+    case AT(thread_cache_bytes):
+    case AT(thread_cache_total_bytes):
+        sn_store_relaxed(&store->budget.max_bytes, sn_load_relaxed(&values->max_bytes));
+        sn_caches_set_bounds(&store->caches, sn_load_relaxed(&values->thread_cache_bytes),
+                             sn_load_relaxed(&values->thread_cache_total_bytes),
+                             sn_load_relaxed(&values->max_bytes));
+        break;
+    case AT(hugepages):
+        sn_pool_set_hugepages(&store->pool, mode != HANDLE_HUGEPAGES_NEVER);
+        sn_table_set_hugepages(&store->table, mode == HANDLE_HUGEPAGES_ALWAYS);
+        break;
+    default: /* looked at where it is used */
+        break;
+    }
+}
+
+/* One at a time, so that pairs of options stay in order, and each is applied as it is set. The old
+ * value comes back on refusal. */
+static int
+set_checked(handle_store *store, const struct option *option, int64_t number)
+{
+    struct handle_store_options *values = &store->options;
     pthread_mutex_lock(&set_lock);
     int64_t before = get_number(values, option);
     set_number(values, option, number);
@@ -265,7 +293,9 @@ set_checked(struct handle_store_options *values, const struct option *option, in
     }
     bool in_order = pairs.defrag.threshold_lower_percent <= pairs.defrag.threshold_upper_percent &&
                     pairs.defrag.cpu_min_percent <= pairs.defrag.cpu_max_percent;
-    if (!in_order)
+    if (in_order)
+        apply_locked(store, option);
+    else
         set_number(values, option, before);
     pthread_mutex_unlock(&set_lock);
     return in_order ? 0 : check_pairs(&pairs, option);
@@ -278,9 +308,18 @@ enable(handle_store *store)
     int error = sn_defrag_configure(store);
     if (error) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
-        (void)refuse(&store->options, "option defrag.enabled: yes: no thread could be started");
+        (void)sn_options_refuse(&store->options,
+                                "option defrag.enabled: yes: no thread could be started");
     }
     return error;
+}
+
+static void
+tell_threads(handle_store *store)
+{
+    sn_rcu_nudge(store->rcu, true);
+    if (store->defrag)
+        sn_defrag_wake(store);
 }
 
 int
@@ -293,18 +332,19 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     const struct option *option = find(name);
     int64_t number;
     if (!option)
-        return refuse(values, "option %s: unknown; '%s' was not set", name, value);
+        return sn_options_refuse(values, "option %s: unknown; '%s' was not set", name, value);
     if (option->at_creation)
-        return refuse(values, "option %s: '%s': only at creation", name, value);
+        return sn_options_refuse(values, "option %s: '%s': only at creation", name, value);
     if (!parse(option, value, &number))
-        return refuse(values, "option %s: '%s' is not %s; range: %" PRId64 " to %" PRId64 "%s",
-                      name, value, expected(option), option->low, option->high, option->unit);
+        return sn_options_refuse(
+            values, "option %s: '%s' is not %s; range: %" PRId64 " to %" PRId64 "%s", name, value,
+            expected(option), option->low, option->high, option->unit);
     int error = check_number(values, option, number);
     if (!error)
-        error = set_checked(values, option, number);
+        error = set_checked(store, option, number);
     if (error)
         return error;
-    sn_options_apply(store);
+    tell_threads(store);
     if (option->at == AT(thread_cache_bytes) || option->at == AT(thread_cache_total_bytes) ||
         option->at == AT(max_bytes))
         sn_caches_take_slots(&store->caches, false, false, NULL);
@@ -338,15 +378,7 @@ handle_store_get(handle_store *store, const char *name, char *value, size_t size
 void
 sn_options_apply(handle_store *store)
 {
-    const struct handle_store_options *values = &store->options;
-    sn_store_relaxed(&store->budget.max_bytes, sn_load_relaxed(&values->max_bytes));
-    sn_caches_set_bounds(&store->caches, sn_load_relaxed(&values->thread_cache_bytes),
-                         sn_load_relaxed(&values->thread_cache_total_bytes),
-                         sn_load_relaxed(&values->max_bytes));
-    enum handle_hugepages mode = sn_load_relaxed(&values->hugepages);
-    sn_pool_set_hugepages(&store->pool, mode != HANDLE_HUGEPAGES_NEVER);
-    sn_table_set_hugepages(&store->table, mode == HANDLE_HUGEPAGES_ALWAYS);
-    sn_rcu_nudge(store->rcu, true);
-    if (store->defrag)
-        sn_defrag_wake(store);
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        apply_locked(store, &options[i]); /* nobody else knows the store yet */
+    tell_threads(store);
 }

@@ -554,6 +554,13 @@ sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns)
     return sn_rcu_is_done(rcu, ticket);
 }
 
+bool
+sn_rcu_ignores_section(struct sn_rcu *rcu)
+{
+    enum { MOMENT_NS = 1000000 };
+    return !rcu->dead && sn_rcu_wait(rcu, sn_rcu_request(rcu), sn_os_now_ns() + MOMENT_NS);
+}
+
 void
 sn_rcu_wait_cycle(struct sn_rcu *rcu)
 {

@@ -86,6 +86,10 @@ bool sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket);
 /** Waits until it is over, at most until deadline_ns. The caller is offline and holds no lock. */
 bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
 
+/** Whether a grace period begins and ends, in a millisecond, while the calling thread stays in its
+ * section: then the flavour does not know the thread. */
+bool sn_rcu_ignores_section(struct sn_rcu *rcu);
+
 /** Waits for one whole round of gather, GP and reclaim that begins after this call. The caller is
  * offline and holds no lock. */
 void sn_rcu_wait_cycle(struct sn_rcu *rcu);

@@ -123,7 +123,7 @@ sn_reclaim_give_back(handle_store *store)
     struct sn_reclaim *reclaim = &store->reclaim;
     uint32_t count = 0;
     bool more = true;
-    sn_add_relaxed(&store->caches.workers, 1);
+    sn_caches_begin_work(&store->caches);
     while (more) {
         more = false;
         for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
@@ -139,5 +139,5 @@ sn_reclaim_give_back(handle_store *store)
             count = 0;
         }
     }
-    (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
+    sn_caches_end_work(&store->caches);
 }

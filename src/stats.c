@@ -57,14 +57,16 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
         objects += c->live;
         stats->thread_cache += c->cached * c->slot_bytes;
     }
+    sn_lock(&store->pool.lock); /* of one moment: else a purge shows as free slots */
     uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
+    stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
+    sn_unlock(&store->pool.lock);
     stats->requested = sums->requested;
     stats->large = sn_load_relaxed(&store->heap.large_requested);
     stats->rounding = sn_at_least_zero(payload + sn_load_relaxed(&store->heap.large_live_bytes) -
                                        sums->requested);
     stats->header = objects * SN_HEADER_BYTES;
     stats->limbo = sums->limbo_bytes;
-    stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
     stats->free_slot =
         sn_at_least_zero(arena - stats->empty_span - stats->requested - stats->rounding -
                          stats->header - stats->thread_cache - stats->limbo);
@@ -154,6 +156,7 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats)
     memset(stats, 0, sizeof(*stats));
     stats->struct_size = struct_size;
     sn_caches_sum(&store->caches, &sums);
+    sn_hook(SN_HOOK_STATS_SUMS, &store->caches);
     stats->classes = store->classes.count;
     for (unsigned i = 0; i < store->classes.count; i++)
         fill_class(store, i, &sums, &stats->class_stats[i]);
@@ -166,13 +169,28 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats)
     return sums.busy;
 }
 
+/* The library's own threads keep house in a store that nobody uses: whoever asks then gets sums of
+ * one moment. Beside a mover that works on and on there is none. */
+static void
+fill_whole(handle_store *store, struct handle_stats *stats)
+{
+    enum { TRIES = 4 };
+    uint32_t works = 0;
+    bool quiet = false;
+    (void)sn_caches_are_quiet(&store->caches, &works);
+    for (int i = 0; i < TRIES && !quiet; i++) {
+        (void)sn_stats_fill(store, stats);
+        quiet = sn_caches_are_quiet(&store->caches, &works);
+    }
+}
+
 int
 handle_store_stats(handle_store *store, struct handle_stats *stats)
 {
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !stats || stats->struct_size < sizeof(*stats))
         return -EINVAL;
-    (void)sn_stats_fill(store, stats);
+    fill_whole(store, stats);
     return 0;
 }
 

@@ -157,11 +157,11 @@ trim_some(handle_store *store)
     enum { LOOKS = 4096 };
     uint32_t high = sn_load_relaxed(&store->pool.high);
     size_t bytes = 0;
-    sn_add_relaxed(&store->caches.workers, 1);
+    sn_caches_begin_work(&store->caches);
     for (unsigned looks = 0; store->trim_at < high && looks < LOOKS && bytes < SN_PURGE_PIECE_BYTES;
          looks++)
         bytes += trim_span(store, store->trim_at++);
-    (void)__atomic_fetch_sub(&store->caches.workers, 1, __ATOMIC_RELEASE);
+    sn_caches_end_work(&store->caches);
     if (store->trim_at >= high)
         store->trim_at = 0;
 }
@@ -245,12 +245,15 @@ read_options(struct handle_store_options *to, const struct handle_store_options 
     *to = (struct handle_store_options)HANDLE_STORE_OPTIONS_INIT;
     if (!from)
         return 0;
-    if (from->struct_size < sizeof(*to))
-        return -EINVAL; /* no older version exists */
+    if (from->struct_size < sizeof(*to)) /* no older version exists; where is its callback? */
+        return sn_options_refuse(to,
+                                 "options: struct_size is %zu, too small: they begin as "
+                                 "HANDLE_STORE_OPTIONS_INIT",
+                                 from->struct_size);
     const char *beyond = (const char *)from + sizeof(*to);
     for (size_t i = 0; i < from->struct_size - sizeof(*to); i++) {
         if (beyond[i] != 0)
-            return -EINVAL; /* a newer option is set that this library does not know */
+            return sn_options_refuse(from, "options: one is set that this version does not know");
     }
     *to = *from;
     to->struct_size = sizeof(*to);
@@ -379,7 +382,9 @@ handle_store_create_flavor(const struct handle_store_options *options,
     struct handle_store_options checked;
     handle_store *store = NULL;
     bool was_online = false;
-    int error = flavor ? read_options(&checked, options) : -EINVAL;
+    int error = read_options(&checked, options);
+    if (!error && !flavor)
+        error = sn_options_refuse(&checked, "flavor: NULL, and not a flavour of liburcu");
     if (!error)
         error = sn_fork_watch_error();
     if (!error && !sn_os_page_size_fits())

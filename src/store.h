@@ -174,6 +174,9 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
 
 /** Checks an options struct; errors go to its own callback. */
 int sn_options_check(const struct handle_store_options *options);
+/** One line to the callback of options, or to stderr. Result: -EINVAL. */
+__attribute__((format(printf, 2, 3))) int
+sn_options_refuse(const struct handle_store_options *options, const char *format, ...);
 /** Makes the current values take effect. */
 void sn_options_apply(handle_store *store);
 /** In every forked child: other threads may have been setting options. */

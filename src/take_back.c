@@ -119,7 +119,7 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 {
     unsigned skipped = 0;
     bool active = false;
-    sn_add_relaxed(&caches->workers, 1);
+    sn_caches_begin_work(caches);
     sn_lock(&caches->lock);
     bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
@@ -138,7 +138,7 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
-    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+    sn_caches_end_work(caches);
     if (any_active)
         *any_active = active || skipped > 0;
     return skipped;

@@ -173,10 +173,15 @@ free_orphans_locked(void)
     }
 }
 
+/* Destructors of the application's may still use stores, in this round or a later one, and there
+ * may be no later one for a cache that they get: they work with the spares. */
+static _Thread_local bool thread_is_ending;
+
 static void
 thread_exit(void *unused)
 {
     (void)unused;
+    thread_is_ending = true;
     sn_lock(&registry);
     free_orphans_locked();
     for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
@@ -262,7 +267,7 @@ sn_cache_self_slow(struct sn_caches *caches)
 {
     int saved = errno;
     struct sn_thread_cache *cache = find_mine(caches);
-    if (!cache && sn_calls_on_spares == 0)
+    if (!cache && sn_calls_on_spares == 0 && !thread_is_ending)
         cache = join(caches);
     errno = saved;
     return cache ? cache : caches->spare; /* not remembered: tried again next time */

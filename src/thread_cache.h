@@ -133,6 +133,7 @@ struct sn_caches {
     uint64_t
         held_bytes;   /* atomic; freed and pinned, or versions under way: no GP brings them back */
     uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, takers */
+    uint32_t works;   /* atomic; how often one of them has ended */
     uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
 
     struct sn_lock lock; /* guards the list, and taking */
@@ -450,6 +451,32 @@ bool sn_caches_stirred(struct sn_caches *caches);
 
 /** The calling thread's cache goes back to the store. */
 void sn_caches_detach(struct sn_caches *caches);
+
+/** Around what changes counters in a thread that is not the owner of a cache: sums that are taken
+ * meanwhile are torn. */
+static inline void
+sn_caches_begin_work(struct sn_caches *caches)
+{
+    sn_add_relaxed(&caches->workers, 1);
+}
+
+static inline void
+sn_caches_end_work(struct sn_caches *caches)
+{
+    sn_add_relaxed(&caches->works, 1);
+    /* Release: who sees that the work is over sees what it has counted, and that it was. */
+    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+}
+
+/** Whether nobody works now, nor did since *works was asked for; gives the number anew. */
+static inline bool
+sn_caches_are_quiet(const struct sn_caches *caches, uint32_t *works)
+{
+    bool quiet = sn_load_acquire(&caches->workers) == 0;
+    uint32_t before = *works;
+    *works = sn_load_acquire(&caches->works);
+    return quiet && *works == before;
+}
 
 /** Sums over all threads, their noted frees finished; exact when none is at work. */
 struct sn_cache_sums {

@@ -153,7 +153,10 @@
  *   call outside a section where one is required  at once, by column R of the table above; inline
  *                                                 deref is not looked at. QSBR shows no sections
  *   thread not registered                         at once under QSBR, where an offline one is found
- *                                                 too; else as outside a section
+ *                                                 too; else as outside a section. Inside one (which
+ *                                                 nobody waits for) by its first call that takes no
+ *                                                 short way, or a later one: it gives a grace period
+ *                                                 a millisecond to end, 1st, 16th, 256th ... time
  *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
  *                                                 gives NULL, cell_deref an address that faults
  *   cell inside an object of any store            cell_alloc, cell_relocate
@@ -173,6 +176,11 @@
  *   asymmetric fence of liburcu's memb flavour.
  *
  * PLATFORM
+ *
+ *   Locked memory. After mlockall(MCL_FUTURE) a store makes resident, and locks, what it uses, and
+ *   gives it back as ever (Linux 5.18; before, shrink_reason is PURGE_FAILED). Its address range
+ *   counts against RLIMIT_MEMLOCK all the same: without CAP_IPC_LOCK set arena_bytes. MCL_CURRENT
+ *   fills the ranges of the stores that there are: add MCL_ONFAULT, or make stores after it.
  *
  *   64-bit Linux, user addresses below 2^47. Words shared with the application are plain uint64_t
  *   used through __atomic builtins, so that C and C++ see one type.
@@ -287,7 +295,8 @@ enum handle_shrink_reason {
     HANDLE_SHRINK_LIMBO,  /**< freed bytes wait for a grace period: see grace_period_age_ns */
     HANDLE_SHRINK_THREAD_CACHES, /**< free slots cached by threads */
     HANDLE_SHRINK_PURGE_DELAY,   /**< empty spans wait for purge_delay_ms, or purging is off (-1) */
-    HANDLE_SHRINK_PURGE_FAILED,  /**< the kernel refused madvise; tried again later */
+    HANDLE_SHRINK_PURGE_FAILED,  /**< the kernel refused madvise; tried again later. Linux before
+                                    5.18 does so while memory is locked (mlockall) */
     HANDLE_SHRINK_TABLE,         /**< handle table pages pinned by surviving handles */
     HANDLE_SHRINK_REASONS
 };

@@ -6,6 +6,8 @@
  */
 #include "support.h"
 
+#include <unistd.h>
+
 static void
 version_is_the_header_s(void **state)
 {
@@ -73,6 +75,55 @@ options_struct_size(void **state)
     handle_store *store = handle_store_create(&later.options);
     assert_non_null(store);
     assert_int_equal(handle_store_destroy(store), 0);
+    errors_reset(fixture);
+}
+
+/* Standard error while `create` runs; the caller frees it. */
+static char *
+line_on_stderr(const struct handle_store_options *options)
+{
+    char *text = calloc(1, 512);
+    int ends[2], kept = dup(STDERR_FILENO);
+    assert_non_null(text);
+    assert_int_equal(pipe(ends), 0);
+    fflush(stderr);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    handle_store *store = handle_store_create(options);
+    int error = errno;
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_true(read(ends[0], text, 511) >= 0);
+    close(ends[0]);
+    assert_null(store);
+    assert_int_equal(error, EINVAL);
+    return text;
+}
+
+/* Whatever create refuses as EINVAL, it says why: to the callback, or where none is known, to
+ * standard error. */
+static void
+refused_options_say_why(void **state)
+{
+    struct fixture *fixture = *state;
+    struct handle_store_options zeroed;
+    memset(&zeroed, 0, sizeof(zeroed));
+    char *text = line_on_stderr(&zeroed);
+    assert_non_null(strstr(text, "struct_size is 0"));
+    free(text);
+    struct {
+        struct handle_store_options options;
+        uint64_t later;
+    } newer = {.later = 1};
+    fixture_options(fixture, &newer.options);
+    newer.options.struct_size = sizeof(newer);
+    assert_null(handle_store_create(&newer.options));
+    assert_int_equal(errors_count(fixture), 1);
+    newer.options.struct_size = sizeof(newer.options);
+    assert_null(handle_store_create_flavor(&newer.options, NULL));
+    assert_int_equal(errors_count(fixture), 2);
+    assert_true(errors_contain(fixture, "flavor: NULL"));
     errors_reset(fixture);
 }
 
@@ -345,6 +396,7 @@ group_create(void)
         cmocka_unit_test(create_with_defaults),
         cmocka_unit_test(create_through_the_flavour),
         STORE_TEST(options_struct_size),
+        STORE_TEST(refused_options_say_why),
         STORE_TEST(report_and_stats_struct_size),
         STORE_TEST(destroy_while_pinned),
         STORE_TEST(destroy_during_update),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -129,10 +130,33 @@ inside_a_section_of_the_other(void **state)
     assert_int_equal(reports, 1);
 }
 
+static int
+wait_for_the_other(void *opaque, const struct handle_object *object)
+{
+    (void)opaque, (void)object;
+    assert_int_equal(handle_store_reclaim(qsbr, SIZE_MAX), -EDEADLK);
+    assert_int_equal(handle_store_purge(qsbr, NULL), -EDEADLK);
+    assert_int_equal(handle_store_compact(qsbr, NULL), -EDEADLK);
+    assert_int_equal(handle_defrag_stop(qsbr), -EDEADLK);
+    return 1;
+}
+
+/* A visitor keeps the mover and other walks waiting, and who waits for those may be who it waits
+ * for. Fails when only the flavour of the walk's store is looked at. */
+static void
+visitors_wait_in_no_flavour(void **state)
+{
+    (void)state;
+    assert_true(handle_alloc(memb, 100) != HANDLE_NULL);
+    assert_int_equal(handle_store_each(memb, wait_for_the_other, NULL), 1);
+    assert_int_equal(handle_store_reclaim(qsbr, SIZE_MAX), 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(visitors_wait_in_no_flavour, make_stores, destroy_stores),
         cmocka_unit_test_setup_teardown(online_in_the_other_flavour, make_stores, destroy_stores),
         cmocka_unit_test_setup_teardown(inside_a_section_of_the_other, make_stores, destroy_stores),
     };

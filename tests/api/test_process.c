@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_process.c - stores in processes as they are: threads that are cancelled, tied to a core or
- * ended in rounds, descriptors that are closed, memory that is locked, huge pages, options set from
- * several threads.
+ * ended in rounds, descriptors that are closed, memory that is locked, huge pages.
  */
 #include "support.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,17 +359,242 @@ visitors_do_not_wait_for_walks(void **state)
     assert_int_equal(handle_store_destroy(c.stores[1]), 0);
 }
 
+/* ---- errno ----------------------------------------------------------------------------------- */
+
+static void
+report_and_set_errno(void *opaque, const char *message)
+{
+    fixture_error(opaque, message);
+    errno = EBADF;
+}
+
+/* Frees of damaged objects are reported by an allocation that fails: it still says why. */
+static void
+a_report_leaves_errno(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.error = report_and_set_errno;
+    fixture->options.max_bytes = 4 * MIB;
+    fixture->options.defrag.enabled = false;
+    fixture->errors_expected = true;
+    fixture_reopen(fixture);
+    for (unsigned round = 0; round < 20; round++) {
+        handle_t first = handle_alloc(fixture->store, 24),
+                 second = handle_alloc(fixture->store, 24);
+        section_enter();
+        memset(handle_deref_mut(fixture->store, first), 0x55, 64);
+        assert_int_equal(handle_free(fixture->store, second), 0);
+        section_leave();
+        errno = 0;
+        assert_true(handle_alloc(fixture->store, 16 * MIB) == HANDLE_NULL);
+        assert_true(errno == ENOMEM || errno == EAGAIN);
+    }
+    assert_true(errors_count(fixture) > 0);
+}
+
+/* ---- the end of a thread --------------------------------------------------------------------- */
+
+struct ending {
+    handle_store *store;
+    pthread_key_t key;
+    unsigned rounds;
+};
+
+/* As C libraries' own do: comes again for as many rounds as there are. */
+static void
+use_once_more(void *opaque)
+{
+    struct ending *e = opaque;
+    thread_enter(); /* run_threads has left */
+    handle_t handle = handle_alloc(e->store, 100);
+    thread_check(handle != HANDLE_NULL && handle_free(e->store, handle) == 0);
+    thread_leave();
+    e->rounds++;
+    pthread_setspecific(e->key, e);
+}
+
+static void
+end_in_rounds(void *arg, unsigned index)
+{
+    struct ending *e = arg;
+    (void)index;
+    handle_t handle = handle_alloc(e->store, 100); /* the library's destructor is made first */
+    thread_check(handle != HANDLE_NULL && handle_free(e->store, handle) == 0);
+    pthread_setspecific(e->key, e);
+}
+
+static void
+destructors_leave_no_cache(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct ending ending;
+    memset(&ending, 0, sizeof(ending));
+    ending.store = fixture->store;
+    handle_t handle = make_object(fixture->store, 100, 1);
+    assert_int_equal(pthread_key_create(&ending.key, use_once_more), 0);
+    struct handle_stats *before = take_stats(fixture->store);
+    run_threads(1, end_in_rounds, &ending);
+    struct handle_stats *after = take_stats(fixture->store);
+    assert_true(ending.rounds > 1);
+    assert_true(after->threads <= before->threads);
+    free(before);
+    free(after);
+    pthread_key_delete(ending.key);
+    assert_int_equal(handle_free(fixture->store, handle), 0);
+}
+
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+/* Whether the kernel has this flag for the mapping of an address; it skips where there is none. */
+static bool
+has_flag(const void *address, const char *flag)
+{
+    bool here = false, found = false, has = false;
+    char line[512];
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    if (!smaps)
+        skip(); /* no /proc */
+    while (fgets(line, sizeof(line), smaps)) {
+        unsigned long long begin, end;
+        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2) {
+            here = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        } else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+            found = true;
+            has = strstr(line, flag) != NULL;
+        }
+    }
+    fclose(smaps);
+    if (!found)
+        skip();
+    return has;
+}
+
+/* Where the kernel uses huge pages always, one write into a table would take 2 MiB. */
+static void
+no_huge_page_unasked(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *store = (const char *)fixture->store;
+    section_enter();
+    handle_t handle = make_object(fixture->store, 100, 1);
+    const void *object = handle_deref(fixture->store, handle);
+    section_leave();
+    set_option(fixture->store, "hugepages", "always");
+    if (!has_flag(object, " hg"))
+        skip(); /* a kernel without huge pages */
+    assert_true(has_flag(store + HANDLE_TABLE_OFFSET, " hg"));
+    assert_true(has_flag(store, " nh"));
+    set_option(fixture->store, "hugepages", "never");
+    assert_true(has_flag(object, " nh"));
+    assert_true(has_flag(store + HANDLE_TABLE_OFFSET, " nh"));
+}
+
+/* ---- locked memory --------------------------------------------------------------------------- */
+
+enum { LOCKED_OK = 0, LOCKED_CANNOT = 77 };
+
+static uint64_t
+resident_bytes(void)
+{
+    unsigned long long size = 0, pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (!statm || fscanf(statm, "%llu %llu", &size, &pages) != 2)
+        _exit(LOCKED_CANNOT);
+    fclose(statm);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+#define locked_check(condition)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            print_error("not so: %s\n", #condition);                                               \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* Fills 32 MiB and gives them back: resident follows, locked or not. */
+static void
+fill_and_purge(handle_store *store, uint64_t before)
+{
+    enum { OBJECTS = 2048, BYTES = 16000 };
+    static handle_t handles[OBJECTS];
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        handles[i] = handle_alloc(store, BYTES);
+        section_enter();
+        void *object = handle_deref_mut(store, handles[i]);
+        locked_check(object != NULL);
+        memset(object, 1, BYTES);
+        section_leave();
+    }
+    uint64_t full = resident_bytes();
+    locked_check(full >= before + (uint64_t)OBJECTS * BYTES);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        locked_check(handle_free(store, handles[i]) == 0);
+    locked_check(handle_store_purge(store, NULL) == 0);
+    locked_check(handle_store_stats(store, &stats) == 0);
+    if (stats.purge_failures > 0)
+        _exit(LOCKED_CANNOT); /* Linux before 5.18 */
+    locked_check(resident_bytes() <= before + stats.committed + 8 * MIB);
+}
+
+/* In a process of its own, since locking is for good and for all. */
+static _Noreturn void
+locked_process(void)
+{
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    options.arena_bytes = 256 * MIB;
+    options.defrag.enabled = false;
+    if (mlockall(MCL_FUTURE) != 0)
+        _exit(LOCKED_CANNOT);
+    uint64_t before = resident_bytes();
+    handle_store *store = handle_store_create(&options);
+    if (!store && errno == ENOMEM)
+        _exit(LOCKED_CANNOT); /* RLIMIT_MEMLOCK counts addresses */
+    locked_check(store != NULL);
+    locked_check(handle_alloc(store, 100) != HANDLE_NULL);
+    locked_check(handle_store_stats(store, &stats) == 0);
+    locked_check(resident_bytes() <= before + stats.committed + 8 * MIB); /* and two stacks */
+    fill_and_purge(store, before);
+    locked_check(handle_store_destroy(store) == 0);
+    _exit(LOCKED_OK);
+}
+
+static void
+locked_memory_is_what_is_used(void **state)
+{
+    (void)state;
+    int status = -1;
+    if (slow_run())
+        skip(); /* what the tool maps would be locked, too */
+    fflush(NULL);
+    pid_t pid = fork(); /* no store of this process is used there */
+    if (pid == 0)
+        locked_process();
+    wait_begin();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_end();
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == LOCKED_CANNOT) {
+        print_message("memory can not be locked here, or not be given back when it is\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), LOCKED_OK);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 int
 group_process(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_do_not_inherit),
-        STORE_TEST(no_call_is_a_cancellation_point),
-        STORE_TEST(visitors_do_not_wait_for_walks),
+        cmocka_unit_test(threads_do_not_inherit),   STORE_TEST(no_call_is_a_cancellation_point),
+        STORE_TEST(visitors_do_not_wait_for_walks), STORE_TEST(a_report_leaves_errno),
+        STORE_TEST(destructors_leave_no_cache),     STORE_TEST(no_huge_page_unasked),
     };
     const struct CMUnitTest forking[] = {
+        cmocka_unit_test(locked_memory_is_what_is_used),
         STORE_TEST(a_child_may_close_all_descriptors),
         STORE_TEST(a_parent_may_close_all_descriptors),
     };

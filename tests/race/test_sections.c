@@ -6,6 +6,10 @@
  */
 #include "race.h"
 
+#include <signal.h>
+
+#include "misuse.h"
+
 /* Steps until it is told to stop; says after how many. */
 static void
 body_step(struct actor *actor)
@@ -314,14 +318,172 @@ test_waiting_calls_refuse_a_section(void **state)
     ground_settle(race);
 }
 
+/* ---- what the library's threads do between -------------------------------------------------- */
+
+static handle_store *housekept;
+
+/* What housekeeping does when a cache is idle, just when its slots are summed up, once. */
+static void
+keep_house_between(enum sn_hook_point point, const void *object)
+{
+    if (point != SN_HOOK_STATS_SUMS || object != &housekept->caches)
+        return;
+    sn_hook_fn = NULL;
+    (void)sn_caches_take_slots(&housekept->caches, false, false, NULL);
+}
+
+/* Statistics of a store that nobody uses are of one moment. Fails when they are taken once. */
+static void
+test_housekeeping_tears_no_sums(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    set_option(race->store, "thread_cache_bytes", "256K");
+    handle_t handles[20];
+    for (unsigned i = 0; i < 20; i++) /* refills leave slots with the thread */
+        handles[i] = handle_alloc(race->store, THING_BYTES);
+    void (*before)(enum sn_hook_point, const void *) = sn_hook_fn;
+    housekept = race->store;
+    sn_hook_fn = keep_house_between;
+    struct handle_stats *stats = take_stats(race->store);
+    sn_hook_fn = before;
+    for (unsigned i = 0; i < stats->classes; i++) {
+        const struct handle_class_stats *c = &stats->class_stats[i];
+        assert_int_equal(c->live + c->free + c->cached + c->limbo, c->spans * c->span_slots);
+    }
+    free(stats);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(handle_free(race->store, handles[i]), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static struct {
+    handle_store *store;
+    pthread_t first, second;
+    bool over; /* atomic */
+} setting;
+
+static void *
+set_second(void *unused)
+{
+    (void)unused;
+    thread_check(handle_store_set(setting.store, "hugepages", "never") == 0);
+    __atomic_store_n(&setting.over, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* The first setter is about to tell the kernel; another one comes by. It is over by then, or waits
+ * for the first: that is not to be seen, so it gets a while. */
+static int
+come_by(enum sn_fault_point point)
+{
+    if (point != SN_FAULT_MADVISE || !pthread_equal(pthread_self(), setting.first))
+        return 0;
+    sn_fault_fn = NULL;
+    thread_check(pthread_create(&setting.second, NULL, set_second, NULL) == 0);
+    for (int i = 0; i < 100 && !__atomic_load_n(&setting.over, __ATOMIC_ACQUIRE); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return 0;
+}
+
+/* Whether the kernel was told to use huge pages for the mapping of an address. */
+static bool
+wants_huge_pages(const void *address)
+{
+    bool here = false, wants = false;
+    char line[512];
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    if (!smaps)
+        skip();
+    while (fgets(line, sizeof(line), smaps)) {
+        unsigned long long begin, end;
+        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2)
+            here = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            wants = strstr(line, " hg") != NULL;
+    }
+    fclose(smaps);
+    return wants;
+}
+
+/* Of two threads that set an option, the value that is shown is the one in force. Fails when a value
+ * takes effect outside of the lock under which it was set. */
+static void
+test_option_in_force_is_shown(void **state)
+{
+    struct race *race = *state;
+    char shown[16];
+    ground_make(race, false);
+    setting.store = race->store;
+    setting.first = pthread_self();
+    setting.over = false;
+    sn_fault_fn = come_by;
+    set_option(race->store, "hugepages", "advise");
+    assert_int_equal(pthread_join(setting.second, NULL), 0);
+    assert_int_equal(handle_store_get(race->store, "hugepages", shown, sizeof(shown)), 0);
+    assert_string_equal(shown, "never"); /* the second was the later one */
+    assert_false(wants_huge_pages(race->store->pool.arena));
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* ---- signal handlers ------------------------------------------------------------------------- */
+
+static handle_store *signalled;
+static handle_t seen_by_handler;
+static handle_cell empty_cell;
+
+static void
+resolve_in_handler(int number)
+{
+    const void *object;
+    handle_cell *cell = &empty_cell;
+    (void)number;
+    (void)handle_deref_many(signalled, &seen_by_handler, &object, 1);
+    (void)handle_cell_read(signalled, &empty_cell, NULL);
+    (void)handle_cell_deref_many(signalled, &cell, &object, 1);
+}
+
+/* What the interrupted call is about is still known when the handler returns: a line about misuse
+ * names that one. */
+static void
+test_handlers_leave_the_name(void **state)
+{
+    struct race *race = *state;
+    ground_make(race, false);
+    signalled = race->store;
+    seen_by_handler = race->target->handle;
+    struct sigaction action = {.sa_handler = resolve_in_handler}, before;
+    sigaction(SIGUSR1, &action, &before);
+    section_enter();
+    assert_int_equal(handle_size(race->store, race->target->handle), THING_BYTES);
+    raise(SIGUSR1);
+    section_leave();
+    sigaction(SIGUSR1, &before, NULL);
+    assert_string_equal(sn_call.function, "handle_size");
+    assert_true(sn_call.handle == race->target->handle);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RACE_TEST(test_old_slot_stays),           RACE_TEST(test_old_slot_stays_cells),
-        RACE_TEST(test_freed_slot_stays),         RACE_TEST(test_visitor_frees_now),
-        RACE_TEST(test_second_batch_waits),       RACE_TEST(test_nobody_waits_for_a_waiting_mover),
-        RACE_TEST(test_step_beside_a_busy_mover), RACE_TEST(test_waiting_calls_refuse_a_section),
+        RACE_TEST(test_old_slot_stays),
+        RACE_TEST(test_old_slot_stays_cells),
+        RACE_TEST(test_freed_slot_stays),
+        RACE_TEST(test_visitor_frees_now),
+        RACE_TEST(test_second_batch_waits),
+        RACE_TEST(test_nobody_waits_for_a_waiting_mover),
+        RACE_TEST(test_step_beside_a_busy_mover),
+        RACE_TEST(test_waiting_calls_refuse_a_section),
+        RACE_TEST(test_housekeeping_tears_no_sums),
+        RACE_TEST(test_option_in_force_is_shown),
+        RACE_TEST(test_handlers_leave_the_name),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("sections " FLAVOUR_NAME, tests, NULL, NULL);

@@ -33,6 +33,19 @@ test_excess(void **state)
     }
 }
 
+static void
+test_permille(void **state)
+{
+    (void)state;
+    const uint64_t most = UINT64_MAX, petabyte = UINT64_C(1) << 50;
+    assert_int_equal(sn_permille(5, 0), 0);
+    assert_int_equal(sn_permille(0, 5), 0);
+    assert_int_equal(sn_permille(1, 3), 333);
+    assert_int_equal(sn_permille(30 * petabyte, 20 * petabyte), 1500); /* 1000 times does not fit */
+    assert_int_equal(sn_permille(most, most), 1000);
+    assert_true(sn_permille(most, 1) >= most / 1000);
+}
+
 /* With every span alike an average finds nothing; the plan still empties what is too many. */
 static void
 test_excess_when_all_are_alike(void **state)
@@ -430,6 +443,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_excess),
+        cmocka_unit_test(test_permille),
         cmocka_unit_test(test_excess_when_all_are_alike),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_recoverable_is_what_is_committed),
