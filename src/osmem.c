@@ -387,7 +387,9 @@ create_thread(pthread_t *thread, void *(*run)(void *argument), void *argument)
     (void)pthread_attr_setstacksize(&attributes, SN_STACK_BYTES);
     int error = pthread_create(thread, &attributes, run, argument);
     pthread_attr_destroy(&attributes);
-    return error == EINVAL ? pthread_create(thread, NULL, run, argument) : error;
+    if (error == EINVAL)
+        error = pthread_create(thread, NULL, run, argument);
+    return error ? EAGAIN : 0; /* whichever call of its own the C library was refused */
 }
 
 int

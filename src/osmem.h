@@ -72,7 +72,7 @@ uint64_t sn_os_thread_cpu_ns(void);
 uint64_t sn_os_random(void);
 
 /** Starts a thread of the library: all signals are blocked in it; it runs as SCHED_OTHER on all
- * cores of the process, whatever the caller does. The name is cut to fit. Result: 0 or an errno. */
+ * cores of the process, whatever the caller does. The name is cut to fit. Result: 0 or EAGAIN. */
 int sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argument,
                        const char *name);
 
