@@ -338,6 +338,21 @@ sn_table_purge(struct sn_table *table, uint32_t max_pages)
     return released;
 }
 
+bool
+sn_table_discard_unused(struct sn_table *table)
+{
+    sn_lock(&table->lock); /* no page is used for the first time meanwhile */
+    char *words = (char *)table->words, *end = words + table->bytes;
+    bool filled = page_at(table->high) < table->bytes && sn_os_is_resident(end - SN_PAGE_BYTES);
+    if (filled) {
+        sn_os_discard_between(words + page_at(table->high), end);
+        sn_os_discard_between(&table->page[table->high],
+                              (char *)table->page + sn_table_metadata_bytes(table->bytes_max));
+    }
+    sn_unlock(&table->lock);
+    return filled;
+}
+
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 size_t

@@ -87,6 +87,12 @@ void sn_table_note_dead(struct sn_table *table);
 /** Releases at most max_pages pages without an issued entry. Result: bytes. */
 size_t sn_table_purge(struct sn_table *table, uint32_t max_pages);
 
+/**
+ * What was never used goes back, where it is resident all the same: a process that locks what it has
+ * mapped (mlockall, MCL_CURRENT) gets every page of it. False: it is not so.
+ */
+bool sn_table_discard_unused(struct sn_table *table);
+
 static inline uint64_t *
 sn_table_word(const struct sn_table *table, uint64_t at)
 {

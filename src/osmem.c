@@ -21,17 +21,23 @@
 
 static bool membarrier_works; /* atomic */
 
+bool
+sn_os_is_resident(void *page)
+{
+    unsigned char resident = 0;
+    return mincore(page, SN_PAGE_BYTES, &resident) == 0 && (resident & 1);
+}
+
 /* Whether the process locks whatever it maps (mlockall with MCL_FUTURE): a fresh page is resident
  * before it is touched then. */
 static bool
 locks_what_it_maps(void)
 {
-    unsigned char resident = 0;
     void *page =
         mmap(NULL, SN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return false;
-    bool locks = mincore(page, SN_PAGE_BYTES, &resident) == 0 && (resident & 1);
+    bool locks = sn_os_is_resident(page);
     munmap(page, SN_PAGE_BYTES);
     return locks;
 }
@@ -180,6 +186,15 @@ sn_os_discard(void *address, size_t bytes)
         return false;
     }
     return discard_one(address, bytes) == 0;
+}
+
+void
+sn_os_discard_between(void *from, void *to)
+{
+    uintptr_t begin = sn_round_up((uintptr_t)from, SN_PAGE_BYTES);
+    uintptr_t end = (uintptr_t)to & ~(SN_PAGE_BYTES - 1);
+    if (begin < end)
+        (void)sn_os_discard((char *)from + (begin - (uintptr_t)from), end - begin);
 }
 
 /* Stands for the calling process where a system call wants a descriptor of one (PIDFD_SELF_THREAD).

@@ -37,6 +37,11 @@ uint64_t sn_os_address_limit(void);
  * set): nothing changed. */
 bool sn_os_discard(void *address, size_t bytes);
 
+/** The same for the whole pages between two addresses, as far as the kernel lets us. */
+void sn_os_discard_between(void *from, void *to);
+/** Whether a page is in memory; false where the kernel does not say. */
+bool sn_os_is_resident(void *page);
+
 /**
  * The same for several ranges: in one system call where the kernel takes that, which also spares
  * the TLB flush, and with other threads the interrupt, per range. Result: how many were given back,

@@ -637,6 +637,31 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
     return (released < bytes && sn_pool_await_purges(pool)) || released > 0;
 }
 
+/* Of an array with so many bytes for each block. */
+static void
+discard_array_end(const struct sn_pool *pool, void *array, size_t bytes)
+{
+    char *begin = array;
+    sn_os_discard_between(begin + pool->limit * bytes, begin + pool->blocks * bytes);
+}
+
+void
+sn_pool_discard_unused(struct sn_pool *pool)
+{
+    sn_lock(&pool->lock); /* no run is taken, and the arena does not grow meanwhile */
+    for (uint32_t number = 1; number < pool->limit; number++) {
+        char *run = pool->arena + sn_span_offset(number);
+        if (sn_span_state(&pool->spans[number]) == SN_SPAN_CLEAN)
+            sn_os_discard_between(run, run + sn_span_offset(pool->spans[number].blocks));
+    }
+    discard_array_end(pool, pool->spans, sizeof(pool->spans[0]));
+    for (uint32_t line = 0; line < SN_BITMAP_LINES; line++)
+        discard_array_end(pool, sn_span_bits(pool, 0, line * SN_LINE_WORDS), SN_LINE_WORDS * 8);
+    discard_array_end(pool, pool->class_of, 1);
+    discard_array_end(pool, pool->bin_class, 1);
+    sn_unlock(&pool->lock);
+}
+
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 /* What the free run of all blocks uses: the descriptors of its ends. Of a block, the bytes. */

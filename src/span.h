@@ -213,6 +213,10 @@ sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t p
     return pool->spans[first + page / SN_BLOCK_PAGES].dirty >> page % SN_BLOCK_PAGES & 1;
 }
 
+/** For processes that lock what they have mapped: pages of clean runs, and of descriptors and bitmaps
+ * beyond the last run, go back. See sn_table_discard_unused, which says whether it is so. */
+void sn_pool_discard_unused(struct sn_pool *pool);
+
 /** Pages of a block that are committed. */
 static inline uint32_t
 sn_block_dirty_pages(const struct sn_span *block)

@@ -455,6 +455,8 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     sn_table_purge(&store->table, UINT32_MAX);
     (void)sn_pool_await_purges(&store->pool);
+    if (sn_table_discard_unused(&store->table))
+        sn_pool_discard_unused(&store->pool);
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;
     sn_rcu_return(store->rcu->flavor, was_online);

@@ -180,7 +180,8 @@
  *   Locked memory. After mlockall(MCL_FUTURE) a store makes resident, and locks, what it uses, and
  *   gives it back as ever (Linux 5.18; before, shrink_reason is PURGE_FAILED). Its address range
  *   counts against RLIMIT_MEMLOCK all the same: without CAP_IPC_LOCK set arena_bytes. MCL_CURRENT
- *   fills the ranges of the stores that there are: add MCL_ONFAULT, or make stores after it.
+ *   fills what the stores that there are have reserved, about a hundredth of their largest arena and
+ *   more: add MCL_ONFAULT, or make stores after it, or call handle_store_purge, which gives it back.
  *
  *   64-bit Linux, user addresses below 2^47. Words shared with the application are plain uint64_t
  *   used through __atomic builtins, so that C and C++ see one type.

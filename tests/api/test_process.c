@@ -561,17 +561,46 @@ locked_process(void)
     _exit(LOCKED_OK);
 }
 
-static void
-locked_memory_is_what_is_used(void **state)
+/* The same, but it locks what it has when there is a store. */
+static _Noreturn void
+late_locked_process(void)
 {
-    (void)state;
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    options.arena_bytes = 64 * MIB;
+    options.defrag.enabled = false;
+    if (mlockall(MCL_CURRENT) != 0 || munlockall() != 0)
+        _exit(LOCKED_CANNOT);
+    uint64_t before = resident_bytes(); /* all of the program's own */
+    handle_store *store = handle_store_create(&options);
+    locked_check(store != NULL);
+    handle_t handle = make_object(store, 5000, 5);
+    if (mlockall(MCL_CURRENT) != 0)
+        _exit(LOCKED_CANNOT);
+    locked_check(resident_bytes() > before + options.arena_bytes); /* what is being mended */
+    locked_check(handle_store_purge(store, NULL) == 0);
+    locked_check(handle_store_stats(store, &stats) == 0);
+    locked_check(resident_bytes() <= before + stats.committed + 8 * MIB);
+    section_enter();
+    const void *object = handle_deref(store, handle);
+    locked_check(object && mismatch(object, 5000, 5) == 5000);
+    section_leave();
+    fill_and_purge(store, before);
+    locked_check(handle_store_check(store, print_violation, NULL) == 0);
+    locked_check(handle_store_destroy(store) == 0);
+    _exit(LOCKED_OK);
+}
+
+static void
+in_a_process_of_its_own(void (*body)(void))
+{
     int status = -1;
     if (slow_run())
         skip(); /* what the tool maps would be locked, too */
     fflush(NULL);
     pid_t pid = fork(); /* no store of this process is used there */
     if (pid == 0)
-        locked_process();
+        body();
     wait_begin();
     assert_int_equal(waitpid(pid, &status, 0), pid);
     wait_end();
@@ -581,6 +610,20 @@ locked_memory_is_what_is_used(void **state)
         skip();
     }
     assert_int_equal(WEXITSTATUS(status), LOCKED_OK);
+}
+
+static void
+locked_memory_is_what_is_used(void **state)
+{
+    (void)state;
+    in_a_process_of_its_own(locked_process);
+}
+
+static void
+purge_gives_back_what_was_locked_later(void **state)
+{
+    (void)state;
+    in_a_process_of_its_own(late_locked_process);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -595,6 +638,7 @@ group_process(void)
     };
     const struct CMUnitTest forking[] = {
         cmocka_unit_test(locked_memory_is_what_is_used),
+        cmocka_unit_test(purge_gives_back_what_was_locked_later),
         STORE_TEST(a_child_may_close_all_descriptors),
         STORE_TEST(a_parent_may_close_all_descriptors),
     };
