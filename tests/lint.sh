@@ -126,7 +126,8 @@ src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
 src/lock src/budget.h src/osmem src/os/place src/rcu
 src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
 src/guard src/heap src/trim.c src/reference src/thread_cache src/take_back.c
-src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats src/stats_print.h src/stats_fields
+src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats
+src/stats_print.h src/stats_fields
 src/stats_print.c
 src/options src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c
 src/walk src/check src/fork src/reclaim src/store.c

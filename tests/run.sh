@@ -393,8 +393,8 @@ wanted()
     return 1
 }
 
-# take_cpu: sets cpu to the seconds that all that was run has taken so far. Not for a subshell, which
-# would count its own.
+# take_cpu: sets cpu to the seconds that all that was run has taken so far. Not for a subshell,
+# which would count its own.
 take_cpu()
 {
     times >"$work/times"

@@ -41,7 +41,7 @@
 #define FORK_MS    500  /* from the end of a child to the next fork */
 #define LOWER_MS   5000 /* between two lowerings */
 
-/** An object of the cache, or room for one. Even entries are named by handles, odd ones by cells. */
+/** An object of the cache, or room for one. Even entries have handles, odd ones have cells. */
 struct entry {
     handle_cell cell;
     handle_t handle; /* atomic: readers without the lock */

@@ -221,7 +221,7 @@ void op_limit(struct worker *worker, struct heap *heap);
 void op_detach(struct worker *worker, struct heap *heap);
 void op_fork(struct worker *worker, struct heap *heap);
 
-/** Forks with the stores held, as handle.h says; the child's exit status is what `child` returns. */
+/** Forks with the stores held, as handle.h says; the child exits with what `child` returns. */
 pid_t fork_stores(struct worker *worker, handle_store *const *stores, unsigned number,
                   int (*child)(struct worker *worker));
 

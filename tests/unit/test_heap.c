@@ -497,7 +497,7 @@ test_trim(void **state)
     free(slots);
 }
 
-/* A slot is charged the pages that it lies on, when it is first taken, and no others of its span. */
+/* A slot is charged the pages that it lies on, when it is first taken, and no others of its span */
 static void
 test_pages_are_charged_as_slots_are_taken(void **state)
 {
@@ -518,7 +518,7 @@ test_pages_are_charged_as_slots_are_taken(void **state)
     assert_pool_sound(world);
 }
 
-/* A page that was given back in the middle of a span is not used again while the span has others. */
+/* A page given back in the middle of a span is not used again while the span has others. */
 static void
 test_committed_slots_come_first(void **state)
 {
@@ -538,7 +538,7 @@ test_committed_slots_come_first(void **state)
     free(slots);
 }
 
-/* As many slots as the limit has pages for, not all that were asked for, and no empty span stays. */
+/* As many slots as the limit has pages for, not all that were asked for; no empty span stays. */
 static void
 test_fewer_at_the_limit(void **state)
 {
