@@ -107,10 +107,23 @@ sn_defrag_purge(handle_store *store, size_t max_bytes)
 }
 
 bool
+sn_defrag_may_copy(const struct sn_defrag *d, uint64_t bytes)
+{
+    int64_t option = sn_load_relaxed(&d->store->options.defrag.fork_copy_bytes);
+    uint64_t most =
+        option < 0 ? sn_load_relaxed(&d->store->budget.max_bytes) / 10 : (uint64_t)option;
+    return sn_load_relaxed(&d->evacuation.fork_copied_bytes) + bytes <= most;
+}
+
+bool
 sn_defrag_is_forked_away(struct sn_defrag *d)
 {
-    if (!sn_load_relaxed(&d->store->options.defrag.pause_while_forked) ||
-        !sn_fork_child_lives(d->store))
+    bool shared = sn_load_relaxed(&d->store->options.defrag.pause_while_forked) &&
+                  sn_fork_child_lives(d->store);
+    sn_store_relaxed(&d->shared, shared);
+    if (!shared)
+        sn_store_relaxed(&d->evacuation.fork_copied_bytes, 0);
+    if (!shared || (sn_load_relaxed(&d->pressure) && sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
         return false;
     sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_FORKED);
     return true;
@@ -308,6 +321,7 @@ sn_defrag_create(handle_store *store)
         return -ENOMEM;
     d->store = store;
     d->evacuation.store = store;
+    d->evacuation.pagemap = -1;
     d->evacuation.bytes_max = sn_min(sn_os_l2_bytes(), SN_BATCH_BYTES_MAX);
     d->effort_percent = 1;
     d->idle_reason = HANDLE_IDLE_DISABLED;
@@ -377,26 +391,30 @@ sn_defrag_watch(handle_store *store)
     sn_unlock(&d->wake_lock);
 }
 
-bool
-sn_defrag_press(handle_store *store)
+uint64_t
+sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes)
 {
     struct sn_defrag *d = store->defrag;
-    if (!d || store->forked || !sn_defrag_is_enabled(d) || !sn_defrag_is_running(d))
-        return false;
-    uint64_t recoverable = 0;
-    for (unsigned i = 0; i < store->classes.count; i++)
-        recoverable += sn_heap_recoverable_bytes(&store->heap, i);
-    uint32_t reason = sn_load_relaxed(&d->idle_reason);
-    bool works = recoverable > 0 && reason != HANDLE_IDLE_BACKOFF && reason != HANDLE_IDLE_FORKED;
-    if (works && !sn_load_relaxed(&d->pressure)) {
-        sn_store_relaxed(&d->pressure, 1);
-        sn_defrag_wake(store);
-    }
-    return works;
+    if (!d || store->forked || !sn_defrag_is_enabled(d) || !sn_defrag_is_running(d) ||
+        (sn_load_relaxed(&d->shared) && !sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
+        return 0;
+    bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed);
+    uint64_t stuck = judged ? sn_load_relaxed(&d->stuck_bytes) : 0;
+    return sn_at_least_zero(recoverable_bytes - stuck);
 }
 
 void
-sn_defrag_wait_relief(handle_store *store, uint64_t bytes)
+sn_defrag_press(handle_store *store)
+{
+    struct sn_defrag *d = store->defrag;
+    if (sn_load_relaxed(&d->pressure))
+        return;
+    sn_store_relaxed(&d->pressure, 1);
+    sn_defrag_wake(store);
+}
+
+bool
+sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns)
 {
     enum { PASSES = 2 }; /* the one under way may have been planned before */
     struct sn_defrag *d = store->defrag;
@@ -405,8 +423,71 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes)
     while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_running(d) &&
            sn_load_relaxed(&d->evacuation.totals.released_bytes) - released < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
+        if (sn_os_now_ns() >= deadline_ns)
+            return false;
         sn_os_sleep_ns(200000);
     }
+    return true;
+}
+
+bool
+sn_defrag_open_class(handle_store *store, unsigned class_id)
+{
+    struct sn_defrag *d = store->defrag;
+    if (!d || store->forked)
+        return false;
+    sn_store_relaxed(&d->wanted[class_id], 1);
+    /* Release: whoever takes the wish down finds the class. */
+    sn_store_release(&d->any_wanted, 1);
+    if (!sn_try_lock(&d->lock))
+        return false;
+    bool walked = d->paused > 0;
+    sn_defrag_open_wanted_locked(d);
+    sn_unlock(&d->lock);
+    return !walked;
+}
+
+/* One slice of finishing what is under way. */
+static enum sn_advance
+settle_once(struct sn_defrag *d, uint64_t *ticket)
+{
+    enum sn_advance advance = SN_ADVANCE_NOTHING;
+    sn_defrag_enter(d, SN_OFFLINE);
+    sn_defrag_open_wanted_locked(d);
+    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    if (!forced && !sn_defrag_is_running(d)) { /* else others carry it on */
+        d->winding_down = true;
+        memset(d->quota, 0, sizeof(d->quota));
+        d->in_pass = false;
+        advance = sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, ticket);
+        d->winding_down = false;
+    }
+    sn_defrag_leave(d, SN_OFFLINE);
+    return advance;
+}
+
+bool
+sn_defrag_settle(handle_store *store, uint64_t deadline_ns)
+{
+    struct sn_defrag *d = store->defrag;
+    enum sn_advance advance;
+    if (store->forked)
+        return true;
+    do {
+        uint64_t ticket = 0;
+        advance = settle_once(d, &ticket);
+        if (advance == SN_ADVANCE_WAIT)
+            (void)sn_rcu_wait(store->rcu, ticket, deadline_ns);
+    } while (advance != SN_ADVANCE_NOTHING && sn_os_now_ns() < deadline_ns);
+    return advance == SN_ADVANCE_NOTHING;
+}
+
+void
+sn_defrag_unpinned(handle_store *store)
+{
+    struct sn_defrag *d = store->defrag;
+    if (d && sn_unlikely(sn_load_relaxed(&d->stuck_bytes) > 0))
+        sn_store_relaxed(&d->stuck_bytes, 0);
 }
 
 void
@@ -458,6 +539,8 @@ sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
     stats->moved_per_released_permille = sn_permille(totals.moved_bytes, totals.released_bytes);
     stats->compaction_cpu_ns = totals.cpu_ns;
     stats->passes = sn_load_relaxed(&d->passes);
+    stats->fork_copied_bytes = totals.fork_copied_bytes;
+    stats->fork_refused_bytes = totals.fork_refused_bytes;
     memcpy(stats->refused, totals.refused, sizeof(stats->refused));
     stats->idle_reason = sn_load_relaxed(&d->idle_reason);
     for (size_t i = 0; i < sizeof(d->slices) / sizeof(uint64_t); i++)

@@ -13,6 +13,9 @@
  *   Beside it one batch may drain: step 6, then its slots are reclaimed. Its grace period is the
  *   next batch's first, so that no more than one ever drains, and each batch costs one.
  *
+ * An allocation that needs a slot of a class gets the class's spans out of either batch: its moves
+ * are given up, the spans are open at once, and only what was moved already waits for step 6.
+ *
  * A pass is one plan: per class a quota of spans to evacuate. It ends when the quotas are used up
  * or nothing sparse is left; then the policy is asked again.
  */
@@ -46,10 +49,11 @@ struct sn_defrag {
     bool only_forced;  /* a compact drives: no pass but the forced one is begun */
     bool in_pass;
     bool forced_pass; /* whatever the thresholds say */
+    bool pass_let_go; /* spans of its plan were opened for allocations */
     uint32_t effort_percent;
     uint64_t pass_moved, pass_released; /* totals when the pass began */
+    uint64_t pass_recoverable;          /* bytes, then */
     uint64_t pause_ns, pause_until_ns;  /* after passes without gain */
-    uint64_t pause_freed;               /* freed bytes that end the pause */
     uint64_t surveyed_freed;            /* freed bytes when the policy was last asked */
     bool at_rest;                       /* nothing was freed for a while: thresholds are lower */
     uint32_t paused;                    /* walks under way */
@@ -64,7 +68,12 @@ struct sn_defrag {
     uint64_t forced_wanted; /* forced passes asked for ... */
     uint64_t forced_done;   /* ... and ended */
     uint32_t idle_reason;
-    uint32_t pressure; /* max_bytes was reached: work at full effort */
+    uint32_t pressure;    /* max_bytes was reached: work at full effort */
+    uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
+    uint64_t stuck_bytes; /* recoverable, but the last pass has tried them in vain */
+    uint32_t shared;      /* a forked child shares the pages: no work without pressure */
+    uint32_t any_wanted;  /* a class is wanted ... */
+    uint8_t wanted[SN_CLASSES_MAX]; /* ... this: an allocation needs a slot of its closed spans */
     uint32_t watching; /* a grace period may be long: the mover purges in the GP thread's stead */
 
     /* guarded by wake_lock */
@@ -92,8 +101,11 @@ enum sn_advance {
 enum sn_advance
 sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket);
 
-/** Gives up the batch under way; what drains goes on. */
+/** Gives up the batch under way and opens its spans; what drains goes on. */
 void sn_defrag_call_off_locked(struct sn_defrag *d);
+
+/** Opens the closed spans of the classes that are wanted, unless a walk relies on them. */
+void sn_defrag_open_wanted_locked(struct sn_defrag *d);
 
 /** Adds up what compacting the store fully would mean. */
 void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
@@ -125,8 +137,12 @@ void sn_defrag_rest_batches(struct sn_defrag *d);
 /** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
 size_t sn_defrag_purge(handle_store *store, size_t max_bytes);
 
-/** A child that shares our pages makes every move cost a copied page: nothing is to be moved. */
+/** A child that shares our pages makes moves cost copied pages: nothing is to be moved, but under
+ * pressure, and within defrag.fork_copy_bytes. */
 bool sn_defrag_is_forked_away(struct sn_defrag *d);
+
+/** Whether so many bytes more may be copied for children. */
+bool sn_defrag_may_copy(const struct sn_defrag *d, uint64_t bytes);
 
 static inline bool
 sn_defrag_is_enabled(const struct sn_defrag *d)

@@ -87,6 +87,7 @@ sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span)
     batch->spans[batch->span_count++] =
         (struct sn_evacuee){.span = span, .moves = batch->move_count};
     batch->slot_at = 0;
+    batch->span_bytes += (uint64_t)class_of(e, span)->pages << SN_PAGE_SHIFT;
     sn_heap_copy_bits(&e->store->heap, span, batch->bits);
     uint32_t slots = class_of(e, span)->slots;
     if (slots % 64 != 0) /* slots that do not exist are never free */
@@ -96,9 +97,26 @@ sn_batch_add(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span)
 bool
 sn_batch_span_is_marked(const struct sn_evacuation *e, const struct sn_batch *batch)
 {
-    if (batch->span_count == 0)
+    if (batch->span_count == 0 || batch->spans[batch->span_count - 1].let_go)
         return true;
     return batch->slot_at >= class_of(e, batch->spans[batch->span_count - 1].span)->slots;
+}
+
+void
+sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes)
+{
+    uint64_t copied = sn_os_shared_bytes(e->pagemap, address, bytes);
+    sn_owner_add(&e->fork_copied_bytes, copied);
+    sn_owner_add(&e->totals.fork_copied_bytes, copied);
+}
+
+/* The word that a slot's header names will be written to. */
+static void
+count_word_copy(struct sn_evacuation *e, uint64_t slot)
+{
+    uint64_t header = sn_load_relaxed(sn_object_header(e->store, slot));
+    if (!sn_header_is_clear(header))
+        sn_evacuation_count_copies(e, sn_header_reference(header), sizeof(uint64_t));
 }
 
 static void
@@ -175,6 +193,8 @@ mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *e
             evacuee->refused = true; /* it is another batch's */
             break;
         }
+        if (sn_unlikely(e->shared))
+            count_word_copy(e, group->slot[i]);
         enum sn_outcome outcome =
             sn_migrate_mark(e->store, span, group->slot[i], &batch->moves[batch->move_count]);
         if (sn_likely(outcome == SN_MOVED))
@@ -270,12 +290,16 @@ struct flight {
 static void
 plan_flight(struct sn_evacuation *e, struct sn_batch *batch, uint32_t at, struct flight *flight)
 {
+    for (; batch->span_at < batch->span_count; batch->span_at++) {
+        const struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
+        if (evacuee->moves > at && !evacuee->let_go)
+            break;
+        at = (uint32_t)sn_max(at, evacuee->moves);
+    }
     flight->begin = at;
     flight->count = 0;
     if (at >= batch->move_count)
         return;
-    while (batch->spans[batch->span_at].moves <= at)
-        batch->span_at++;
     flight->evacuee = &batch->spans[batch->span_at];
     flight->class_id = span_of(e, flight->evacuee->span)->class_id;
     flight->slot_bytes = e->store->classes.of[flight->class_id].slot_bytes;
@@ -351,6 +375,9 @@ copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flig
         enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
         if (i < next->count)
             prefetch_move(e, batch, next, i);
+        if (sn_unlikely(e->shared) && flight->of[i].to)
+            sn_evacuation_count_copies(e, sn_object_header(e->store, flight->of[i].to),
+                                       flight->slot_bytes);
         if (flight->of[i].to)
             outcome = sn_migrate_copy(e->store, span, move, flight->of[i].to, &flight->of[i].word);
         else
@@ -440,6 +467,51 @@ sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch)
     give_back_destinations(e, batch);
 }
 
+/* Ends the closed state of a span of a batch: to the pool, if it is empty. */
+static void
+open_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, unsigned flags)
+{
+    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
+    flags |= evacuee->damaged ? SN_SPAN_DAMAGED : 0u;
+    evacuee->let_go = true;
+    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint8_t)flags, e->pass)) {
+        sn_owner_add(&e->totals.spans_emptied, 1);
+        sn_owner_add(&e->totals.released_bytes, bytes);
+    }
+}
+
+static uint32_t
+first_move(const struct sn_batch *batch, uint32_t span_at)
+{
+    return span_at == 0 ? 0 : batch->spans[span_at - 1].moves;
+}
+
+static void
+let_go(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span_at)
+{
+    struct sn_evacuee *evacuee = &batch->spans[span_at];
+    uint32_t begin = (uint32_t)sn_max(first_move(batch, span_at), batch->move_at);
+    sn_rcu_read_lock(e->store->rcu);
+    for (uint32_t at = begin; at < evacuee->moves; at++) {
+        if (batch->moves[at].slot != 0)
+            sn_migrate_call_off(e->store, &batch->moves[at]);
+        batch->moves[at].slot = 0;
+    }
+    sn_rcu_read_unlock(e->store->rcu);
+    open_span(e, evacuee, SN_SPAN_TRIED);
+}
+
+void
+sn_batch_let_go(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id)
+{
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        const struct sn_evacuee *evacuee = &batch->spans[i];
+        if (!evacuee->let_go &&
+            (class_id == SN_CLASS_NONE || span_of(e, evacuee->span)->class_id == class_id))
+            let_go(e, batch, i);
+    }
+}
+
 /* ---- step 6 ---------------------------------------------------------------------------------- */
 
 /* Gives a span's moved slots back to its bitmap, one by one. */
@@ -473,29 +545,23 @@ reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, const struct sn_e
     if (evacuee->moved == 0)
         return;
     if (sn_unlikely(e->store->hardened) || /* each slot is poisoned */
-        !sn_heap_put_rest(&e->store->heap, evacuee->span, evacuee->moved))
+        evacuee->let_go || !sn_heap_put_rest(&e->store->heap, evacuee->span, evacuee->moved))
         put_moves(e, batch, begin, evacuee->moves, class_id);
     sn_sub_relaxed(&e->store->caches.limbo_bytes,
                    (uint64_t)evacuee->moved * e->store->classes.of[class_id].slot_bytes);
 }
 
 static void
-settle_span(struct sn_evacuation *e, const struct sn_evacuee *evacuee, uint32_t *linger,
+settle_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint32_t *linger,
             uint32_t *linger_count, uint32_t linger_max)
 {
-    struct sn_heap *heap = &e->store->heap;
-    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
-    bool waits = !evacuee->refused && !sn_heap_is_empty(heap, evacuee->span);
-    if (waits && *linger_count < linger_max) {
-        linger[(*linger_count)++] = evacuee->span;
+    bool waits = !evacuee->refused && !sn_heap_is_empty(&e->store->heap, evacuee->span);
+    if (!waits || *linger_count == linger_max) {
+        open_span(e, evacuee, evacuee->refused ? SN_SPAN_TRIED : 0u);
         return;
     }
-    uint8_t flags = (uint8_t)((evacuee->refused ? SN_SPAN_TRIED : 0) |
-                              (evacuee->damaged ? SN_SPAN_DAMAGED : 0));
-    if (sn_heap_reopen(heap, evacuee->span, flags, e->pass)) {
-        sn_owner_add(&e->totals.spans_emptied, 1);
-        sn_owner_add(&e->totals.released_bytes, bytes);
-    }
+    linger[(*linger_count)++] = evacuee->span;
+    evacuee->let_go = true;
 }
 
 bool
@@ -503,11 +569,12 @@ sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadl
                  uint32_t *linger, uint32_t *linger_count, uint32_t linger_max)
 {
     for (bool in_time = true; batch->span_at < batch->span_count && in_time; batch->span_at++) {
-        const struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
-        uint32_t begin = batch->span_at == 0 ? 0 : batch->spans[batch->span_at - 1].moves;
+        struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
+        uint32_t begin = first_move(batch, batch->span_at);
         sn_hook(SN_HOOK_BEFORE_RECLAIM, sn_store_address(e->store, sn_span_offset(evacuee->span)));
         reclaim_moves(e, batch, evacuee, begin);
-        settle_span(e, evacuee, linger, linger_count, linger_max);
+        if (!evacuee->let_go)
+            settle_span(e, evacuee, linger, linger_count, linger_max);
         in_time = sn_os_now_ns() < deadline_ns;
     }
     return batch->span_at == batch->span_count;

@@ -17,6 +17,7 @@ struct sn_evacuee {
     uint32_t moved; /* so many of them were published */
     bool refused;   /* an object stayed for a reason that will last a while */
     bool damaged;
+    bool let_go; /* open again: what was moved out of it still waits for its grace period */
 };
 
 #define SN_DESTINATIONS  80 /* at hand at most */
@@ -32,6 +33,7 @@ struct sn_batch {
     uint32_t slot_at;               /* marking: next slot of the last span */
     uint64_t bits[SN_BITMAP_WORDS]; /* marking: its bitmap when it was closed */
     uint64_t bytes;                 /* of marked slots */
+    uint64_t span_bytes;            /* of its spans */
     uint64_t ticket;                /* grace period it waits for */
     /* free slots of the class being moved */
     uint64_t to[SN_DESTINATIONS];
@@ -42,7 +44,7 @@ struct sn_batch {
 /** Counters since the store was made. */
 struct sn_defrag_totals {
     uint64_t moved_objects, moved_bytes, released_bytes, spans_emptied, grace_periods, cpu_ns,
-        purged_bytes, refused[8];
+        purged_bytes, fork_copied_bytes, fork_refused_bytes, refused[8];
 };
 
 #define SN_DAMAGED_NOTES 8
@@ -59,7 +61,14 @@ struct sn_evacuation {
     struct sn_damage damage;
     uint32_t pass;
     uint64_t bytes_max; /* of a batch */
+    /* While a forked child shares the pages: what writing to them copies is counted. */
+    bool shared;
+    int pagemap;                /* of this slice; see sn_os_open_pagemap */
+    uint64_t fork_copied_bytes; /* atomic; since there were children */
 };
+
+/** The mover is about to write there: counts the pages that it copies. */
+void sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes);
 
 bool sn_batch_init(struct sn_batch *batch);
 void sn_batch_fini(struct sn_batch *batch);
@@ -67,10 +76,10 @@ void sn_batch_fini(struct sn_batch *batch);
 void sn_batch_rest(handle_store *store, struct sn_batch *batch);
 
 static inline bool
-sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max)
+sn_batch_is_full(const struct sn_batch *batch, uint64_t bytes_max, uint64_t span_bytes_max)
 {
-    return batch->bytes >= bytes_max || batch->span_count == SN_BATCH_SPANS ||
-           batch->move_count == batch->moves_max ||
+    return batch->bytes >= bytes_max || batch->span_bytes >= span_bytes_max ||
+           batch->span_count == SN_BATCH_SPANS || batch->move_count == batch->moves_max ||
            batch->move_count > SN_BATCH_OBJECTS - SN_BITMAP_WORDS * 64; /* a span's fit */
 }
 
@@ -87,6 +96,13 @@ bool sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t dea
 
 /** Gives up the moves not yet made. */
 void sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch);
+
+/**
+ * Gives up the moves out of the batch's spans of one class (SN_CLASS_NONE: of all) and opens these
+ * spans at once: their free slots serve allocations, while what was moved already still waits for
+ * step 6. The batch goes on with the others.
+ */
+void sn_batch_let_go(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id);
 
 /**
  * Step 6 is over: reclaims the moved slots, span by span, until the deadline. Spans that are empty

@@ -3,6 +3,7 @@
 #include "defrag.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static struct sn_batch *
 current_batch(struct sn_defrag *d)
@@ -17,7 +18,7 @@ reset_batch(struct sn_batch *batch)
     batch->moves_max = SN_BATCH_OBJECTS;
     batch->move_count = batch->move_at = 0;
     batch->span_count = batch->span_at = 0;
-    batch->bytes = 0;
+    batch->bytes = batch->span_bytes = 0;
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
@@ -68,15 +69,18 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
 {
     struct sn_policy_limits limits = limits_of(d);
     bool pressed = sn_load_relaxed(&d->pressure) != 0;
+    bool helps = pressed && sn_defrag_gain(d->store, sum->recoverable_bytes) > 0;
     enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
     d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
     if (forced || sn_force_moves())
         return true;
-    if (pressed && sum->recoverable_bytes > 0)
+    if (helps)
         reason = HANDLE_IDLE_RUNNING;
-    if (reason == HANDLE_IDLE_RUNNING && sn_os_now_ns() < d->pause_until_ns &&
-        sn_load_relaxed(&d->store->heap.freed_bytes) < d->pause_freed)
+    else if (reason == HANDLE_IDLE_RUNNING && sn_os_now_ns() < d->pause_until_ns &&
+             sn_load_relaxed(&d->store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed))
         reason = HANDLE_IDLE_BACKOFF;
+    if (!helps && sn_load_relaxed(&d->shared))
+        reason = HANDLE_IDLE_FORKED;
     sn_store_relaxed(&d->idle_reason, reason);
     if (reason != HANDLE_IDLE_RUNNING) /* nobody must wait for what will not come */
         sn_store_relaxed(&d->pressure, 0);
@@ -102,11 +106,28 @@ begin_pass_locked(struct sn_defrag *d)
     }
     d->in_pass = true;
     d->forced_pass = forced;
+    d->pass_let_go = false;
+    d->pass_recoverable = sum.recoverable_bytes;
     d->evacuation.pass++;
     d->pass_moved = d->evacuation.totals.moved_bytes;
     d->pass_released = d->evacuation.totals.released_bytes;
     sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_RUNNING);
     return true;
+}
+
+/* What a pass without gain has left will not be gained by another, until pins end or much was
+ * freed. */
+static void
+judge_pass_locked(struct sn_defrag *d, uint64_t released)
+{
+    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_policy_sum sum;
+    uint64_t stuck = 0;
+    if (released == 0 && !d->pass_let_go) {
+        sn_defrag_survey(d->store, &sum, classes);
+        stuck = sn_min(sum.recoverable_bytes, d->pass_recoverable);
+    }
+    sn_store_relaxed(&d->stuck_bytes, stuck);
 }
 
 /* After the last batch of a pass has drained. */
@@ -119,7 +140,8 @@ end_pass_locked(struct sn_defrag *d)
     d->pause_ns = d->forced_pass ? 0 : sn_policy_pause_ns(d->pause_ns, moved, released);
     d->pause_until_ns = d->pause_ns ? sn_os_now_ns() + d->pause_ns : 0;
     uint64_t live = sn_load_relaxed(&d->store->pool.arena_committed);
-    d->pause_freed = sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100;
+    sn_store_relaxed(&d->pause_freed, sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
+    judge_pass_locked(d, released);
     d->in_pass = false;
     d->at_rest = false; /* once: then the rest is looked for again */
     sn_owner_add(&d->passes, 1);
@@ -164,13 +186,95 @@ settle_lingering_locked(struct sn_defrag *d)
         d->linger_ticket = sn_rcu_request(d->store->rcu);
 }
 
+/* Opens those of one class (SN_CLASS_NONE: of all). */
+static void
+open_lingering_locked(struct sn_defrag *d, unsigned class_id)
+{
+    for (uint32_t i = d->linger_count; i-- > 0;) {
+        uint32_t number = d->linger[i];
+        if (class_id != SN_CLASS_NONE && d->store->pool.spans[number].class_id != class_id)
+            continue;
+        sn_heap_reopen(&d->store->heap, number, SN_SPAN_TRIED, d->evacuation.pass);
+        uint32_t last = --d->linger_count;
+        d->linger[i] = d->linger[last];
+        d->linger_tries[i] = d->linger_tries[last];
+        d->linger_tries[last] = 0;
+    }
+}
+
+/* ---- what allocations need ------------------------------------------------------------------- */
+
+static void
+open_class_locked(struct sn_defrag *d, unsigned class_id)
+{
+    sn_batch_let_go(&d->evacuation, &d->batch[0], class_id);
+    sn_batch_let_go(&d->evacuation, &d->batch[1], class_id);
+    open_lingering_locked(d, class_id);
+    d->quota[class_id] = 0;
+    d->pass_let_go = true;
+}
+
+void
+sn_defrag_open_wanted_locked(struct sn_defrag *d)
+{
+    sn_assert_locked(&d->lock);
+    if (sn_likely(sn_load_relaxed(&d->any_wanted) == 0) || d->paused > 0)
+        return;
+    /* Acquire: pairs with the release in sn_defrag_open_class; the class is seen marked. */
+    (void)sn_swap_acq_rel(&d->any_wanted, 0);
+    for (unsigned i = 0; i < d->store->classes.count; i++) {
+        if (sn_load_relaxed(&d->wanted[i]) == 0)
+            continue;
+        sn_store_relaxed(&d->wanted[i], 0);
+        open_class_locked(d, i);
+    }
+}
+
 /* ---- states ---------------------------------------------------------------------------------- */
+
+/* While a child shares the pages nothing is moved but for what allocations lack now. */
+static bool
+is_relieved(struct sn_defrag *d)
+{
+    const struct sn_budget *budget = &d->store->budget;
+    uint64_t room = sn_budget_reserve(sn_load_relaxed(&budget->max_bytes));
+    if (!d->evacuation.shared || d->forced_pass ||
+        sn_budget_lacks(budget, room, SN_CHARGE_APPLICATION) > 0)
+        return false;
+    sn_store_relaxed(&d->pressure, 0);
+    return true;
+}
+
+/* Whether the pages of a span that was just closed may be copied for a child; else it is opened. */
+static bool
+may_evacuate_locked(struct sn_defrag *d, uint32_t span)
+{
+    struct sn_evacuation *e = &d->evacuation;
+    size_t bytes =
+        (size_t)sn_heap_class_of_span(&d->store->heap, &d->store->pool.spans[span])->pages
+        << SN_PAGE_SHIFT;
+    const void *pages = sn_store_address(d->store, sn_span_offset(span));
+    if (sn_likely(!e->shared))
+        return true;
+    uint64_t shared = sn_os_shared_bytes(e->pagemap, pages, bytes);
+    if (d->forced_pass || sn_defrag_may_copy(d, shared)) {
+        sn_evacuation_count_copies(e, pages, bytes);
+        return true;
+    }
+    sn_owner_add(&e->totals.fork_refused_bytes, shared);
+    sn_heap_reopen(&d->store->heap, span, SN_SPAN_TRIED, e->pass);
+    return false;
+}
 
 static uint32_t
 close_next_locked(struct sn_defrag *d)
 {
+    enum { REFUSALS = 8 }; /* the sparsest have the fewest pages that are still shared */
     struct sn_policy_class classes[SN_CLASSES_MAX];
     handle_store *store = d->store;
+    unsigned refusals = 0;
+    if (is_relieved(d))
+        return 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
         if (d->quota[i] == 0)
             continue;
@@ -185,10 +289,14 @@ close_next_locked(struct sn_defrag *d)
             return 0;
         uint32_t span = sn_heap_close_sparsest(&store->heap, (unsigned)class_id, d->evacuation.pass,
                                                SN_FULL - 1);
-        if (span) {
+        if (span && may_evacuate_locked(d, span)) {
             d->quota[class_id]--;
             return span;
         }
+        if (span && ++refusals == REFUSALS)
+            return 0;
+        if (span)
+            continue;
         d->quota[class_id] = 0; /* all that is left was tried, or damaged */
     }
 }
@@ -233,6 +341,14 @@ batch_bytes_max(const struct sn_defrag *d)
     return max ? sn_min(d->evacuation.bytes_max, sn_budget_reserve(max)) : d->evacuation.bytes_max;
 }
 
+/* What a batch may close: at a limit, where every free slot may be needed, a sixteenth of it. */
+static uint64_t
+span_bytes_max(const struct sn_defrag *d)
+{
+    uint64_t max = sn_load_relaxed(&d->store->budget.max_bytes);
+    return max == 0 ? UINT64_MAX : sn_max(max / 16, SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX);
+}
+
 /* Closes spans and marks their objects, at least some groups whatever the deadline. True: no more
  * spans are wanted, or there are none. */
 static bool
@@ -240,7 +356,7 @@ fill_batch_locked(struct sn_defrag *d, struct sn_batch *batch, uint64_t deadline
 {
     do {
         if (sn_batch_span_is_marked(&d->evacuation, batch)) {
-            bool full = sn_batch_is_full(batch, batch_bytes_max(d));
+            bool full = sn_batch_is_full(batch, batch_bytes_max(d), span_bytes_max(d));
             uint32_t span = full ? 0 : close_next_locked(d);
             if (!span)
                 return true;
@@ -379,6 +495,14 @@ follow_waste_locked(struct sn_defrag *d)
     d->effort_percent = pressed ? 100 : sn_policy_effort(&sum, &limits);
 }
 
+/* Before a slice: no fork comes while it lasts, since that takes the mover's lock. */
+static void
+look_for_children_locked(struct sn_defrag *d)
+{
+    d->evacuation.shared = sn_load_relaxed(&d->shared) != 0;
+    d->evacuation.pagemap = d->evacuation.shared ? sn_os_open_pagemap() : -1;
+}
+
 enum sn_advance
 sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
 {
@@ -389,16 +513,21 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         return SN_ADVANCE_NOTHING;
     }
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
+    look_for_children_locked(d);
     sn_caches_begin_work(&d->store->caches);
     follow_waste_locked(d);
     settle_lingering_locked(d);
     unsigned steps = 0;
     do {
+        sn_defrag_open_wanted_locked(d);
         reclaim_locked(d, deadline_ns);
         advance = one_step_locked(d, deadline_ns, ticket);
         steps++;
     } while (advance == SN_ADVANCE_MORE && sn_os_now_ns() < deadline_ns);
     sn_caches_end_work(&d->store->caches);
+    if (d->evacuation.pagemap >= 0)
+        close(d->evacuation.pagemap);
+    d->evacuation.pagemap = -1;
     if (advance == SN_ADVANCE_WAIT)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
     sn_owner_add(&d->evacuation.totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);
@@ -413,6 +542,7 @@ sn_defrag_call_off_locked(struct sn_defrag *d)
     struct sn_batch *batch = current_batch(d);
     if (batch->span_count > 0) {
         sn_batch_call_off(&d->evacuation, batch);
+        sn_batch_let_go(&d->evacuation, batch, SN_CLASS_NONE);
         if (!d->draining) {
             drain_current_locked(d);
         } else {

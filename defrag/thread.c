@@ -145,7 +145,8 @@ must_rest(struct sn_defrag *d)
     bool enabled = sn_defrag_is_enabled(d);
     if (enabled && !sn_defrag_is_forked_away(d))
         return false;
-    sn_store_relaxed(&d->pressure, 0);
+    if (!enabled || !sn_defrag_may_copy(d, SN_BLOCK_BYTES))
+        sn_store_relaxed(&d->pressure, 0); /* nobody must wait for what will not come */
     wind_down(d);
     sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
     rest_until(d, enabled ? sn_os_now_ns() + POLL_NS : SN_NEVER);

@@ -4,6 +4,7 @@
  * below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
 #include "hardened_object.h"
+#include "object/shortage.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
@@ -88,7 +89,11 @@ static SN_NOINLINE uint64_t
 take_index(handle_store *store)
 {
     uint64_t at = try_take_index(store, NULL);
-    return sn_likely(at != 0) ? at : sn_object_insist(store, SN_PAGE_BYTES, try_take_index, NULL);
+    static const struct sn_need need = {.bytes = SN_PAGE_BYTES,
+                                        .page_bytes = SN_PAGE_BYTES,
+                                        .class_id = SN_CLASS_NONE,
+                                        .index = true};
+    return sn_likely(at != 0) ? at : sn_shortage_resolve(store, &need, try_take_index, NULL);
 }
 
 static SN_NOINLINE void

@@ -603,6 +603,15 @@ copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_B
         bits[word] = *sn_span_bits(heap->pool, number, word);
 }
 
+/* Takes an OPEN span out of the lists. */
+static void
+detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span, uint8_t state)
+{
+    list_remove_locked(heap, hc, span);
+    sn_owner_add(&hc->detached, 1);
+    sn_span_set_state(span, state);
+}
+
 uint32_t
 sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                        unsigned max_occupancy)
@@ -616,8 +625,7 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
             bool tried = (span->flags & SN_SPAN_TRIED) && span->v.use.pass == pass;
             if (!tried && !(span->flags & SN_SPAN_DAMAGED)) {
                 found = at;
-                list_remove_locked(heap, hc, span);
-                sn_span_set_state(span, SN_SPAN_CLOSED);
+                detach_locked(heap, hc, span, SN_SPAN_CLOSED);
                 set_bin_class_locked(heap, span, false);
                 break;
             }
@@ -647,8 +655,7 @@ lock_if_open(struct sn_heap *heap, uint32_t number)
 static void
 hold_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
-    list_remove_locked(heap, hc, span);
-    sn_span_set_state(span, SN_SPAN_HELD);
+    detach_locked(heap, hc, span, SN_SPAN_HELD);
 }
 
 bool
@@ -702,6 +709,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
     sn_lock(&hc->lock);
     count_pages_locked(heap, hc, span);
     bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
+    sn_owner_sub(&hc->detached, 1);
     if (empty) {
         release_span_locked(heap, hc, span);
     } else {

@@ -30,9 +30,12 @@ struct sn_heap_class {
     /* written under lock, read by anybody */
     uint32_t spans_in[2][SN_OCCUPANCIES]; /* lengths of the lists */
     uint32_t spans[2];                    /* OPEN and CLOSED */
+    uint32_t detached;                    /* CLOSED and HELD: in no list */
     uint64_t used[2];                     /* slots whose bit is set */
     uint64_t pages[2];                    /* committed, of those spans; while one is HELD for a
                                              trim, what it loses is still among them */
+    /* atomic; slots whose object has ended but is pinned, or of versions under way */
+    uint64_t unreclaimable;
     /* written by the mover, read by anybody */
     uint64_t moved;
     uint64_t refused[8];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hardened.h"
+#include "object/shortage.h"
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -118,53 +119,18 @@ try_take(handle_store *store, void *opaque)
     return sn_cache_refill(&store->caches, sn_cache_self(&store->caches), class_id);
 }
 
-/* Memory that is free, but in the wrong place: idle threads' caches, empty spans and table
- * pages. */
-static void
-gather_free_memory(handle_store *store)
+static struct sn_need
+need_of(const handle_store *store, const struct wish *wish)
 {
-    sn_caches_take_slots(&store->caches, false, false, NULL);
-    sn_table_purge(&store->table, UINT32_MAX);
-    sn_pool_make_room(&store->pool, UINT64_MAX);
-}
-
-/* Whether memory below the limit is on its way: from limbo, or from spans being emptied. */
-static bool
-memory_comes(handle_store *store, size_t size)
-{
-    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
-    bool compacting = max != 0 && sn_defrag_press(store);
-    return max != 0 && size < max && !store->forked &&
-           (compacting || sn_store_limbo(store) > size + SN_PAGE_BYTES);
-}
-
-uint64_t
-sn_object_insist(handle_store *store, size_t size, uint64_t (*attempt)(handle_store *, void *),
-                 void *opaque)
-{
-    uint64_t small = sn_store_small(store);
-    gather_free_memory(store);
-    uint64_t found = attempt(store, opaque);
-    if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
-        SN_NO_CANCELLATION;
-        store->options.pressure(store->options.opaque, store, size);
-        found = attempt(store, opaque);
+    struct sn_need need = {.bytes = wish->size, .class_id = SN_CLASS_NONE};
+    if (wish->size > sn_classes_max_size(&store->classes)) {
+        need.page_bytes = sn_round_up(wish->size + store->classes.extra, SN_PAGE_BYTES);
+        return need;
     }
-    if (!found && memory_comes(store, size)) {
-        sn_rcu_nudge(store->rcu, true);
-        sn_add_relaxed(&store->alloc_retries, 1);
-        errno = EAGAIN;
-        return 0;
-    }
-    if (!found) { /* what was on its way may have come since the attempt */
-        gather_free_memory(store);
-        found = attempt(store, opaque);
-    }
-    if (!found) {
-        sn_store_note_failure(store, small);
-        errno = ENOMEM;
-    }
-    return found;
+    need.class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
+    need.page_bytes = sn_round_up(store->classes.of[need.class_id].slot_bytes, SN_PAGE_BYTES);
+    need.unmovable = (wish->flags & HANDLE_UNMOVABLE) != 0;
+    return need;
 }
 
 uint64_t
@@ -177,7 +143,8 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
     }
     uint64_t slot = try_take(store, &wish);
     if (sn_unlikely(!slot)) {
-        slot = sn_object_insist(store, size, try_take, &wish);
+        struct sn_need need = need_of(store, &wish);
+        slot = sn_shortage_resolve(store, &need, try_take, &wish);
         if (!slot)
             return 0;
     }
@@ -189,15 +156,35 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
     return slot;
 }
 
+/* No grace period brings the slot back. */
+static void
+count_unreclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    sn_add_relaxed(&store->caches.held_bytes, bytes);
+    if (class_id < SN_CLASSES_MAX)
+        sn_add_relaxed(&store->heap.of[class_id].unreclaimable, 1);
+}
+
+/* Before it may come back. */
+static void
+count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    sn_sub_relaxed(&store->caches.held_bytes, bytes);
+    if (class_id < SN_CLASSES_MAX)
+        sn_sub_relaxed(&store->heap.of[class_id].unreclaimable, 1);
+}
+
 void
 sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside)
 {
     uint64_t bytes = sn_object_slot_bytes(store, slot);
     if (aside) {
         count_free(store, slot, size);
-        sn_add_relaxed(&store->caches.held_bytes, bytes);
+        count_unreclaimable(store, slot, bytes);
     } else {
-        sn_sub_relaxed(&store->caches.held_bytes, bytes);
+        count_reclaimable(store, slot, bytes);
         count_alloc(store, slot, size);
     }
 }
@@ -493,7 +480,7 @@ end_for_pinners(handle_store *store, uint64_t slot)
     uint32_t *pin = sn_pin_word(&store->heap, slot);
     if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
         return true;
-    sn_add_relaxed(&store->caches.held_bytes, sn_object_slot_bytes(store, slot));
+    count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
     return false;
 }
 
@@ -504,7 +491,7 @@ sn_object_is_unpinned(handle_store *store, uint64_t slot)
     if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
         return true;
     uint64_t bytes = sn_object_slot_bytes(store, slot);
-    sn_add_relaxed(&store->caches.held_bytes, bytes);
+    count_unreclaimable(store, slot, bytes);
     sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
     return false;
 }
@@ -568,10 +555,11 @@ sn_object_unpin(handle_store *store, uint64_t slot)
         return false;
     if (last) {
         uint64_t bytes = sn_object_slot_bytes(store, slot);
+        count_reclaimable(store, slot, bytes);
         put_in_limbo(store, slot, bytes);
-        sn_sub_relaxed(&store->caches.held_bytes, bytes);
     }
     sn_sub_relaxed(&store->pins, 1);
+    sn_defrag_unpinned(store);
     return true;
 }
 

@@ -37,15 +37,6 @@ sn_object_class(const handle_store *store, uint64_t slot)
  */
 SN_NOINLINE uint64_t sn_object_take(handle_store *store, size_t size, unsigned flags);
 
-/**
- * The last resort of an allocation, when an attempt had no success: memory that is free in the
- * wrong place is gathered, then the pressure callback is asked, each followed by another attempt.
- * size: what is missing. 0: errno says what the caller can do, EAGAIN or ENOMEM. No lock is held.
- */
-SN_NOINLINE uint64_t sn_object_insist(handle_store *store, size_t size,
-                                      uint64_t (*attempt)(handle_store *store, void *opaque),
-                                      void *opaque);
-
 /** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
 SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
 

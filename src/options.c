@@ -11,7 +11,7 @@
 
 #include "misuse.h"
 
-enum kind { SWITCH, U32, U64, I64, HUGEPAGES, NAME };
+enum kind { SWITCH, U32, U64, I64, BYTES_OR_MINUS, HUGEPAGES, NAME };
 
 struct option {
     const char *name;
@@ -46,6 +46,8 @@ static const struct option options[] = {
     {"defrag.cpu_max_percent", " %", U32, false, false, AT(defrag.cpu_max_percent), 1, 100},
     {"defrag.slice_us", " us", U32, false, false, AT(defrag.slice_us), 50, 100000},
     {"defrag.pause_while_forked", "", SWITCH, false, false, AT(defrag.pause_while_forked), 0, 1},
+    {"defrag.fork_copy_bytes", " bytes, or -1", BYTES_OR_MINUS, false, false,
+     AT(defrag.fork_copy_bytes), -1, TIB},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
@@ -212,7 +214,8 @@ parse_integer(const struct option *option, const char *text, int64_t *value)
     long long number = strtoll(text, &end, 10);
     if (errno != 0 || end == text || (text[0] != '-' && (text[0] < '0' || text[0] > '9')))
         return false;
-    int shift = option->kind == U64 ? suffix_shift(end) : (*end == 0 ? 0 : -1);
+    bool bytes = option->kind == U64 || option->kind == BYTES_OR_MINUS;
+    int shift = bytes ? suffix_shift(end) : (*end == 0 ? 0 : -1);
     if (shift < 0 || number > INT64_MAX >> shift || (shift > 0 && number < 0))
         return false;
     *value = (int64_t)((uint64_t)number << shift); /* a negative number has no suffix */

@@ -311,6 +311,37 @@ sn_os_resident_bytes(void)
     return second ? strtoull(second + 1, NULL, 10) << SN_PAGE_SHIFT : 0;
 }
 
+int
+sn_os_open_pagemap(void)
+{
+    return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* An entry of pagemap: the page is there, and no other process has it (Linux 4.2). */
+#define PAGE_PRESENT   (UINT64_C(1) << 63)
+#define PAGE_EXCLUSIVE (UINT64_C(1) << 56)
+
+uint64_t
+sn_os_shared_bytes(int pagemap, const void *address, size_t bytes)
+{
+    enum { AT_ONCE = 64 };
+    uint64_t entry[AT_ONCE];
+    uint64_t page = (uintptr_t)address >> SN_PAGE_SHIFT, shared = 0;
+    uint64_t end = ((uintptr_t)address + bytes + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT;
+    while (page < end) {
+        size_t count = sn_min(end - page, AT_ONCE);
+        size_t wanted = count * sizeof(entry[0]);
+        if (pagemap < 0 ||
+            pread(pagemap, entry, wanted, (off_t)(page * sizeof(entry[0]))) != (ssize_t)wanted)
+            return shared + ((end - page) << SN_PAGE_SHIFT);
+        for (size_t i = 0; i < count; i++)
+            shared +=
+                (entry[i] & (PAGE_PRESENT | PAGE_EXCLUSIVE)) == PAGE_PRESENT ? SN_PAGE_BYTES : 0;
+        page += count;
+    }
+    return shared;
+}
+
 size_t
 sn_os_l2_bytes(void)
 {

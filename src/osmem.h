@@ -65,6 +65,11 @@ void sn_os_free(void *address);
 uint64_t sn_os_physical_bytes(void);
 /** Resident bytes of the process; 0 when the kernel does not say. */
 uint64_t sn_os_resident_bytes(void);
+/** For sn_os_shared_bytes, until closed with close(). -1: the kernel does not say. */
+int sn_os_open_pagemap(void);
+/** Bytes of the range's pages that another process shares, so that writing to them copies them; all
+ * of them, when the kernel does not say. */
+uint64_t sn_os_shared_bytes(int pagemap, const void *address, size_t bytes);
 size_t sn_os_l2_bytes(void);
 bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);

@@ -538,18 +538,24 @@ sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket)
     return sn_load_acquire(&rcu->completed) >= ticket;
 }
 
+/* Sleeps until something is done, or until the time. False: it has come. */
+static bool
+await_done_locked(struct sn_rcu *rcu, uint64_t deadline_ns)
+{
+    struct timespec until = sn_os_timespec(deadline_ns);
+    if (deadline_ns != SN_NEVER)
+        return sn_wait_until(&rcu->done, &rcu->lock, &until);
+    sn_wait(&rcu->done, &rcu->lock);
+    return true;
+}
+
 bool
 sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns)
 {
-    struct timespec until = sn_os_timespec(deadline_ns);
-    sn_lock(&rcu->lock);
     bool in_time = true;
-    while (!sn_rcu_is_done(rcu, ticket) && in_time) {
-        if (deadline_ns == SN_NEVER)
-            sn_wait(&rcu->done, &rcu->lock);
-        else
-            in_time = sn_wait_until(&rcu->done, &rcu->lock, &until);
-    }
+    sn_lock(&rcu->lock);
+    while (!sn_rcu_is_done(rcu, ticket) && in_time)
+        in_time = await_done_locked(rcu, deadline_ns);
     sn_unlock(&rcu->lock);
     return sn_rcu_is_done(rcu, ticket);
 }
@@ -561,17 +567,26 @@ sn_rcu_ignores_section(struct sn_rcu *rcu)
     return !rcu->dead && sn_rcu_wait(rcu, sn_rcu_request(rcu), sn_os_now_ns() + MOMENT_NS);
 }
 
+bool
+sn_rcu_wait_cycle_until(struct sn_rcu *rcu, uint64_t deadline_ns)
+{
+    bool in_time = true;
+    sn_lock(&rcu->lock);
+    uint64_t wanted = rcu->cycle_begun + 1;
+    while (rcu->cycle_over < wanted && in_time) {
+        rcu->urgent = true;
+        pthread_cond_signal(&rcu->wake);
+        in_time = await_done_locked(rcu, deadline_ns);
+    }
+    bool over = rcu->cycle_over >= wanted;
+    sn_unlock(&rcu->lock);
+    return over;
+}
+
 void
 sn_rcu_wait_cycle(struct sn_rcu *rcu)
 {
-    sn_lock(&rcu->lock);
-    uint64_t wanted = rcu->cycle_begun + 1;
-    while (rcu->cycle_over < wanted) {
-        rcu->urgent = true;
-        pthread_cond_signal(&rcu->wake);
-        sn_wait(&rcu->done, &rcu->lock);
-    }
-    sn_unlock(&rcu->lock);
+    (void)sn_rcu_wait_cycle_until(rcu, SN_NEVER);
 }
 
 void

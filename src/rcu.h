@@ -93,6 +93,8 @@ bool sn_rcu_ignores_section(struct sn_rcu *rcu);
 /** Waits for one whole round of gather, GP and reclaim that begins after this call. The caller is
  * offline and holds no lock. */
 void sn_rcu_wait_cycle(struct sn_rcu *rcu);
+/** The same, at most until deadline_ns. False: the time came first. */
+bool sn_rcu_wait_cycle_until(struct sn_rcu *rcu, uint64_t deadline_ns);
 
 /** There is limbo to reclaim soon (urgent: now). Cheap when the thread is awake anyway. */
 void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);

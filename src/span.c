@@ -626,6 +626,8 @@ bool
 sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
 {
     uint64_t released = 0;
+    if (bytes != UINT64_MAX && bytes > sn_load_relaxed(&pool->empty_bytes))
+        return false; /* purged in vain, they would only be touched again */
     struct piece piece = {0};
     do {
         uint64_t most = (uint64_t)PIECE_BLOCKS << SN_BLOCK_SHIFT; /* bytes may be all there are */

@@ -184,7 +184,7 @@ uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const str
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
  * there are, so that clean runs grow together), and waits for those that others are giving back
  * just now: they stand against the limit and are nobody's. The caller holds no lock of a class.
- * False: nothing was to be had.
+ * False: nothing was to be had, or not so much: then nothing was given back.
  */
 bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 /** After so many of these without success others are faster. */

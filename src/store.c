@@ -12,6 +12,7 @@
 
 #include "guard.h"
 #include "hardened.h"
+#include "object/shortage.h"
 #include "reclaim.h"
 
 _Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
@@ -238,6 +239,9 @@ on_freed(struct sn_heap *heap)
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
+/* The first version ended here. What came later was appended, by members of eight bytes. */
+#define OLDEST_OPTIONS_BYTES offsetof(struct handle_store_options, defrag.fork_copy_bytes)
+
 /* The caller's options, whatever the version of the struct it was built with. */
 static int
 read_options(struct handle_store_options *to, const struct handle_store_options *from)
@@ -245,17 +249,18 @@ read_options(struct handle_store_options *to, const struct handle_store_options 
     *to = (struct handle_store_options)HANDLE_STORE_OPTIONS_INIT;
     if (!from)
         return 0;
-    if (from->struct_size < sizeof(*to)) /* no older version exists; where is its callback? */
+    size_t size = from->struct_size;
+    if (size < OLDEST_OPTIONS_BYTES || size % sizeof(uint64_t) != 0) /* where is its callback? */
         return sn_options_refuse(to,
-                                 "options: struct_size is %zu, too small: they begin as "
+                                 "options: struct_size is %zu, no version's: they begin as "
                                  "HANDLE_STORE_OPTIONS_INIT",
-                                 from->struct_size);
-    const char *beyond = (const char *)from + sizeof(*to);
-    for (size_t i = 0; i < from->struct_size - sizeof(*to); i++) {
-        if (beyond[i] != 0)
+                                 size);
+    const char *all = (const char *)from;
+    for (size_t at = sizeof(*to); at < size; at++) {
+        if (all[at] != 0)
             return sn_options_refuse(from, "options: one is set that this version does not know");
     }
-    *to = *from;
+    memcpy(to, from, sn_min(size, sizeof(*to)));
     to->struct_size = sizeof(*to);
     return sn_options_check(to);
 }
@@ -451,6 +456,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     uint64_t before = released_so_far(store);
     if (!store->forked)
         sn_rcu_wait_cycle(store->rcu);
+    (void)sn_defrag_settle(store, SN_NEVER);
     sn_caches_take_slots(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     sn_table_purge(&store->table, UINT32_MAX);
@@ -472,29 +478,65 @@ sn_store_limbo(handle_store *store)
     return sums.limbo_bytes - sums.held_bytes;
 }
 
-int
-handle_store_reclaim(handle_store *store, size_t bytes)
+/* Limbo, as far as a grace period brings it back. False: the time came first. */
+static bool
+reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
+    uint64_t before = sn_store_limbo(store);
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!sn_rcu_wait_cycle_until(store->rcu, deadline_ns))
+            return false;
+        uint64_t left = sn_store_limbo(store);
+        if (left == 0 || (before > left && before - left >= bytes))
+            break;
+    }
+    return true;
+}
+
+/* What else an allocation may have been told to wait for: idle caches, the mover. */
+static bool
+reclaim_rest(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
+    uint64_t lacked = sn_swap_acq_rel(&store->shortage.bytes, 0);
+    bool cached = sn_swap_acq_rel(&store->shortage.cached, 0) != 0;
+    if (lacked > 0 || cached)
+        sn_caches_take_slots(&store->caches, false, false, NULL);
+    if (lacked > 0)
+        sn_shortage_press(store, lacked);
+    return sn_defrag_settle(store, deadline_ns) &&
+           (lacked == 0 || sn_defrag_wait_relief(store, sn_max(bytes, lacked), deadline_ns));
+}
+
+static int
+reclaim_memory(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
     bool was_online;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
-    if (!store->forked) {
-        uint64_t before = sn_store_limbo(store);
-        for (int round = 0; round < ROUNDS; round++) {
-            sn_rcu_wait_cycle(store->rcu);
-            uint64_t left = sn_store_limbo(store);
-            if (left == 0 || (before > left && before - left >= bytes))
-                break;
-        }
-        sn_defrag_wait_relief(store, bytes);
-    }
+    bool in_time = store->forked || (reclaim_limbo(store, bytes, deadline_ns) &&
+                                     reclaim_rest(store, bytes, deadline_ns));
     sn_rcu_return(store->rcu->flavor, was_online);
     sn_store_report_noted(store);
-    return 0;
+    return in_time ? 0 : -ETIMEDOUT;
+}
+
+int
+handle_store_reclaim(handle_store *store, size_t bytes)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    return reclaim_memory(store, bytes, SN_NEVER);
+}
+
+int
+handle_store_reclaim_until(handle_store *store, size_t bytes, uint64_t timeout_us)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    uint64_t now = sn_os_now_ns();
+    uint64_t timeout_ns = sn_min(timeout_us, (SN_NEVER - now) / 1000) * 1000;
+    return reclaim_memory(store, bytes, now + timeout_ns);
 }
 
 size_t

@@ -53,6 +53,12 @@ struct handle_store {
     uint32_t alloc_failure_reason; /* enum handle_alloc_failure */
     uint32_t small_reported;       /* that the arena could not be extended */
     uint32_t forked;               /* this is a forked child (G10) */
+    struct {
+        uint64_t bytes;          /* pages that the last request which was told to wait lacked */
+        uint32_t cached;         /* one was told to wait for what threads cache */
+        uint32_t pass_over;      /* refusals for which caches will not be emptied */
+        uint32_t last_pass_over; /* what pass_over began with */
+    } shortage;                  /* see object/shortage.c */
 
     /* atomic; slots whose headers were found damaged, not yet reported */
     uint64_t damaged[8];
@@ -195,10 +201,23 @@ int sn_defrag_configure(handle_store *store);
 void sn_defrag_wake(handle_store *store);
 /** A grace period begins, which may be long: until it ends the mover purges. */
 void sn_defrag_watch(handle_store *store);
-/** An allocation found max_bytes reached. True: compaction will bring memory. */
-bool sn_defrag_press(handle_store *store);
-/** Waits until compaction under pressure has released `bytes` or has come to an end. */
-void sn_defrag_wait_relief(handle_store *store, uint64_t bytes);
+/** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or has
+ * tried them all in vain. */
+uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
+/** An allocation found max_bytes reached, and compaction can help: work at full effort. */
+void sn_defrag_press(handle_store *store);
+/** Waits until compaction under pressure has released `bytes` or has come to an end. False: the
+ * time came first. */
+bool sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns);
+/** Opens the spans of a class that the mover has closed: a slot of them is needed. False: not at
+ * once, but by the next who holds the mover's lock. */
+bool sn_defrag_open_class(handle_store *store, unsigned class_id);
+/** What moving under way has closed is opened, by wish or because nobody carries it on: its batch is
+ * finished, no other begins. Waits for its grace periods; the caller is offline. False: the time
+ * came first. */
+bool sn_defrag_settle(handle_store *store, uint64_t deadline_ns);
+/** Something was unpinned: what could not be moved may be moved now. */
+void sn_defrag_unpinned(handle_store *store);
 /** Keeps the mover from moving (walks); nests. The mover's lock is not held on return. */
 void sn_defrag_pause(handle_store *store);
 void sn_defrag_resume(handle_store *store);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "thread_cache.h"
+#include <sinter/handle.h>
 
 #define BACK_BATCH 64 /* slots given to the heap at once, at most */
 
@@ -144,6 +145,36 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     return skipped;
 }
 
+static uint64_t
+take_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    uint32_t count;
+    sn_cache_settle(caches, cache);
+    count = bin->count;
+    if (count > 0)
+        sn_heap_put(caches->heap, class_id, bin->slots, count);
+    sn_bin_set_count(bin, 0);
+    return count;
+}
+
+uint64_t
+sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
+{
+    uint64_t taken = 0;
+    sn_add_relaxed(&caches->workers, 1);
+    sn_lock(&caches->lock);
+    bool known = hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (is_takers(caches, cache, known))
+            taken += take_bin(caches, cache, class_id);
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+    return taken;
+}
+
 bool
 sn_caches_hold(struct sn_caches *caches)
 {
@@ -220,6 +251,51 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
     /* A free may be seen whose allocation, by another thread, was looked for too early. */
     sums->requested = sn_at_least_zero(sums->requested);
+}
+
+/* A note may be out of date: it is counted, or not, one look later. */
+static void
+glance_at_notes(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+                struct sn_cache_glance *glance)
+{
+    const struct sn_pool *pool = caches->heap->pool;
+    uint32_t count = sn_cache_freed_count(cache);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
+        unsigned class_id = sn_load_relaxed(&pool->class_of[sn_block_of(slot)]);
+        if (class_id >= SN_CLASSES_MAX)
+            continue;
+        glance->live[class_id]--;
+        glance->limbo_bytes += caches->heap->classes->of[class_id].slot_bytes;
+    }
+}
+
+static void
+glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+          struct sn_cache_glance *glance)
+{
+    bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
+    glance->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    glance->indexes += sn_load_relaxed(&cache->index_count);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        uint32_t cached = sn_load_relaxed(&cache->bin[i].count);
+        glance->live[i] += sn_cache_live(cache, i);
+        glance->cached[i] += cached;
+        glance->idle[i] += idle ? cached : 0;
+    }
+    glance_at_notes(caches, cache, glance);
+}
+
+void
+sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
+{
+    memset(glance, 0, sizeof(*glance));
+    glance->limbo_bytes = sn_load_relaxed(&caches->limbo_bytes);
+    sn_lock(&caches->lock);
+    glance_at(caches, caches->spare, glance);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        glance_at(caches, cache, glance);
+    sn_unlock(&caches->lock);
 }
 
 uint64_t

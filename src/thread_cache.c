@@ -423,6 +423,17 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
     return slot ? slot : take_one(caches, class_id);
 }
 
+void
+sn_cache_settle_own(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_cache_self(caches);
+    if (cache->shared)
+        return;
+    if (sn_cache_enter(cache))
+        sn_cache_settle(caches, cache);
+    sn_cache_leave(cache);
+}
+
 /* The older part of a full bin goes back: what was pushed last is warm. */
 static void
 flush_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)

@@ -441,6 +441,23 @@ bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LIST
 unsigned
 sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
 
+/** Takes the free slots of one class back from threads that are not inside their cache. Result: how
+ * many. */
+uint64_t sn_caches_take_class(struct sn_caches *caches, unsigned class_id);
+
+/** Finishes the frees that the calling thread has noted. */
+void sn_cache_settle_own(struct sn_caches *caches);
+
+/** What the caches hold and count: read beside their owners, so an estimate while those work. */
+struct sn_cache_glance {
+    uint64_t limbo_bytes; /* what a grace period brings back, frees that were noted included */
+    uint64_t indexes;
+    uint64_t live[SN_CLASSES_MAX]; /* less those whose free was noted */
+    uint64_t cached[SN_CLASSES_MAX];
+    uint64_t idle[SN_CLASSES_MAX]; /* of those, by threads without a call since the last tick */
+};
+void sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance);
+
 /** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no
  * membarrier could be had, nobody is kept out. */
 bool sn_caches_hold(struct sn_caches *caches);

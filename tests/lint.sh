@@ -123,13 +123,13 @@ check_lines()
 layers='
 include/sinter/handle.h
 src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
-src/lock src/budget.h src/osmem src/os/place src/rcu
+src/lock src/budget.h src/memory/answer src/osmem src/os/place src/rcu
 src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
 src/guard src/heap src/trim.c src/reference src/thread_cache src/take_back.c
 src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats
 src/stats_print.h src/stats_fields
 src/stats_print.c
-src/options src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c
+src/options src/object/shortage src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c
 src/walk src/check src/fork src/reclaim src/store.c
 defrag/policy defrag/migrate defrag/evacuate defrag/defrag.h defrag/machine.c defrag/defrag.c
 defrag/thread.c
@@ -138,7 +138,7 @@ layers_exception='src/store.c defrag/defrag.h'
 
 check_order()
 {
-    files 'src/*.c' 'src/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
+    files 'src/*.c' 'src/*.h' 'src/*/*.c' 'src/*/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
     (
         cd "$root"
         # An include in quotes names a file of src or defrag; public headers are in brackets.
@@ -245,7 +245,7 @@ check_tidy()
     has clang-tidy || return 0
     compile_database || return 1
     status=0
-    files 'src/*.c' 'defrag/*.c' |
+    files 'src/*.c' 'src/*/*.c' 'defrag/*.c' |
         (cd "$root" && xargs -n 1 -P "$jobs" clang-tidy --quiet -p "$build") \
             >"$work/tidy" 2>"$work/tidy.err" || status=$?
     # One line for each finding; a header's findings come once for each file that includes it.

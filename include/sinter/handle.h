@@ -56,7 +56,8 @@
  *   call                                              section  registered  call_rcu  signal  blocks
  *   ------------------------------------------------  -------  ----------  --------  ------  ------
  *   create, create_flavor, destroy                    F        R           no        no      G
- *   compact, purge, reclaim, defrag_stop, before_fork F        R           no        no      G
+ *   compact, purge, reclaim, reclaim_until,
+ *     defrag_stop, before_fork                        F        R           no        no      G
  *   deref, deref_many, cell_deref, cell_read,
  *     cell_deref_many                                 R        R           S         yes     -
  *   deref_mut, cell_deref_mut                         R        R           S         no      -
@@ -91,10 +92,11 @@
  *
  *     EINVAL   an argument is out of range; for options the error callback gets a text with option,
  *              value and range
- *     ENOMEM   no memory: max_bytes reached and nothing in limbo would help, or the kernel refused
- *     EAGAIN   max_bytes reached, but memory is on its way (limbo, compaction): call
- *              handle_store_reclaim, then try again; from update_commit: another version was
- *              committed first
+ *     ENOMEM   no memory: max_bytes reached and waiting would not help, or the kernel refused. To
+ *              be answered by freeing something
+ *     EAGAIN   max_bytes reached, but what comes by itself is enough (limbo, spans that compaction
+ *              empties, idle threads' caches): call handle_store_reclaim, then try again; from
+ *              update_commit: another version was committed first
  *     ENOENT   the handle is stale (or the cell empty), or the object was freed meanwhile
  *     EEXIST   the cell already names an object
  *     EBUSY    pinned (resize, destroy); a walk was asked for by a visitor, and one is under way
@@ -383,14 +385,20 @@ struct handle_store_options {
             slice_us; /**< length of one slice of work: 50 to 100000 microseconds. Default 500 */
         bool pause_while_forked; /**< no compaction while a forked child shares the pages: until it
                                     exits, executes or destroys its store; the first 8 children at
-                                    once are watched. Default yes */
+                                    once are watched. Default yes. Except at max_bytes, see next */
+        int64_t fork_copy_bytes; /**< while compaction pauses for a child, an allocation that
+                                    max_bytes refuses makes it work all the same, until it has
+                                    written to so many bytes of pages shared with children: each
+                                    such page is copied by the kernel. Counted anew when no child
+                                    lives. 0: it pauses then, too; to 1 TiB; -1 (default): a tenth
+                                    of max_bytes */
     } defrag;
 };
 /* clang-format off */
 #define HANDLE_STORE_OPTIONS_INIT \
     {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
-     {true, 1u << 20, 1, 1, 5, 50, 500, true}}
+     {true, 1u << 20, 1, 1, 5, 50, 500, true, -1}}
 /* clang-format on */
 
 /** What a compaction did, or (estimate) would do. Sums over the call, not over the store's life. */
@@ -517,10 +525,12 @@ struct handle_stats {
                                              the first release */
     uint64_t compaction_cpu_ns;
     uint64_t passes;
-    uint64_t refused[8];      /**< by enum handle_refusal */
-    uint64_t errors_reported; /**< lines given to the error callback */
-    uint32_t idle_reason;     /**< enum handle_idle_reason */
-    uint32_t shrink_reason;   /**< enum handle_shrink_reason */
+    uint64_t fork_copied_bytes;  /**< pages shared with a forked child that compaction wrote to */
+    uint64_t fork_refused_bytes; /**< pages that it would have, beyond defrag.fork_copy_bytes */
+    uint64_t refused[8];         /**< by enum handle_refusal */
+    uint64_t errors_reported;    /**< lines given to the error callback */
+    uint32_t idle_reason;        /**< enum handle_idle_reason */
+    uint32_t shrink_reason;      /**< enum handle_shrink_reason */
     /* time */
     struct handle_histogram slice; /**< of the mover */
     struct handle_histogram
@@ -575,7 +585,8 @@ enum handle_stats_format {
  * that the process's first thread had when the library was loaded, whatever the thread that makes
  * the store does; its nice value they inherit.
  *
- *   options  NULL: all defaults. Read during the call only; `name` is copied
+ *   options  NULL: all defaults. Read during the call only; `name` is copied. The struct of a
+ *            program built with an older version is shorter: what it lacks has its default
  *   flavor   not NULL; stays valid for the life of the process
  *   result   the store, until handle_store_destroy; NULL on error
  *   errors   EINVAL: flavor is NULL, struct_size is too small, or an option is out of range (the
@@ -973,14 +984,29 @@ HANDLE_API int handle_store_purge(handle_store *store, size_t *released_bytes);
 
 /**
  * What to call after EAGAIN: waits until limbo has become reusable, and, when max_bytes is what is
- * short, until compaction has got as far or has ended. Makes no promise that the next allocation
- * fits: others allocate meanwhile.
+ * short, until compaction has got as far or has ended; finishes what a step has begun and nobody
+ * carries on. Makes no promise that the next allocation fits: others allocate meanwhile. Without
+ * others, after one object was freed one reclaim is enough for an object of its size.
  *
  *   bytes    how much is enough, counted from the call's begin; SIZE_MAX: all that was in limbo
  *   result   0, however much it was
  *   errors   EDEADLK: inside a section
  */
 HANDLE_API int handle_store_reclaim(handle_store *store, size_t bytes);
+
+/**
+ * handle_store_reclaim that waits no longer than a given time: for callers that another thread's
+ * long section, or a long walk, must not hold up. What is under way when the time is over goes on
+ * by itself.
+ *
+ *   bytes       as in handle_store_reclaim
+ *   timeout_us  microseconds from the call's begin; 0: asks for a grace period and does not wait;
+ *               UINT64_MAX: no bound, as handle_store_reclaim
+ *   result      0: as much was reclaimed, or nothing is left that waiting would bring
+ *   errors      EDEADLK: inside a section; ETIMEDOUT: the time came first. What had become reusable
+ *               by then is so
+ */
+HANDLE_API int handle_store_reclaim_until(handle_store *store, size_t bytes, uint64_t timeout_us);
 
 /* ---- insight --------------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ static const struct group groups[] = {
     {"pins", group_pins},
     {"cells", group_cells},
     {"limits", group_limits},
+    {"shortage", group_shortage},
     {"compaction", group_compaction},
     {"stats", group_stats},
     {"print", group_print},

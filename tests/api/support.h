@@ -132,6 +132,7 @@ int group_pins_threads(void);
 int group_cells(void);
 int group_cells_threads(void);
 int group_limits(void);
+int group_shortage(void);
 int group_compaction(void);
 int group_compaction_threads(void);
 int group_stats(void);

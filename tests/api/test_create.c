@@ -127,6 +127,32 @@ refused_options_say_why(void **state)
     errors_reset(fixture);
 }
 
+/* A program built before an option was appended has a shorter struct: the option has its default,
+ * the others are the program's. What stands behind the struct is not looked at. */
+static void
+options_of_an_older_version(void **state)
+{
+    struct fixture *fixture = *state;
+    char value[32];
+    struct handle_store_options options;
+    fixture_options(fixture, &options);
+    options.purge_delay_ms = 17;
+    options.defrag.fork_copy_bytes = -99;
+    options.struct_size = offsetof(struct handle_store_options, defrag.fork_copy_bytes);
+    handle_store *store = handle_store_create(&options);
+    assert_non_null(store);
+    assert_int_equal(handle_store_get(store, "defrag.fork_copy_bytes", value, sizeof(value)), 0);
+    assert_string_equal(value, "-1");
+    assert_int_equal(handle_store_get(store, "purge_delay_ms", value, sizeof(value)), 0);
+    assert_string_equal(value, "17");
+    assert_int_equal(handle_store_destroy(store), 0);
+    options.struct_size--;
+    assert_null(handle_store_create(&options));
+    options.struct_size = sizeof(options); /* the same member, now in it */
+    assert_null(handle_store_create(&options));
+    errors_reset(fixture);
+}
+
 static void
 report_and_stats_struct_size(void **state)
 {
@@ -397,6 +423,7 @@ group_create(void)
         cmocka_unit_test(create_through_the_flavour),
         STORE_TEST(options_struct_size),
         STORE_TEST(refused_options_say_why),
+        STORE_TEST(options_of_an_older_version),
         STORE_TEST(report_and_stats_struct_size),
         STORE_TEST(destroy_while_pinned),
         STORE_TEST(destroy_during_update),

@@ -35,6 +35,10 @@ static const struct option_row rows[] = {
      {"0", "1T", "16M"},
      {"1099511627777", "2T", "-1", "", "99999999999999999999"},
      {"1T", "1099511627776", "1 TiB"}},
+    {"defrag.fork_copy_bytes",
+     {"0", "-1", "1T", "25M", "1000"},
+     {"-2", "1099511627777", "2T", "", "-1K", "99999999999999999999"},
+     {"1T", "1099511627776", "1 TiB"}},
     {"defrag.enabled", {"no", "yes"}, {"", "maybe", "2", "-1"}, {"yes"}},
     {"defrag.ignore_bytes",
      {"0", "1T", "1M"},
@@ -224,6 +228,7 @@ struct_values_are_read_by_name(void **state)
         {"defrag.cpu_max_percent", "77"},
         {"defrag.slice_us", "333"},
         {"defrag.pause_while_forked", "no"},
+        {"defrag.fork_copy_bytes", "5000011"},
     };
     char name[] = "from a struct", value[64];
     struct handle_store_options *options = &fixture->options;
@@ -240,7 +245,7 @@ struct_values_are_read_by_name(void **state)
                                              HANDLE_HUGEPAGES_ADVISE,
                                              70001,
                                              800003,
-                                             {false, 900007, 21, 43, 11, 77, 333, false}};
+                                             {false, 900007, 21, 43, 11, 77, 333, false, 5000011}};
     fixture_reopen(fixture);
     memset(name, 'x', sizeof(name) - 1); /* it was copied */
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {

@@ -41,6 +41,7 @@ static const struct option defaults[] = {
     {"defrag.cpu_max_percent", COUNT, 1, 100, 50, NULL},
     {"defrag.slice_us", COUNT, 50, 100000, 500, NULL},
     {"defrag.pause_while_forked", SWITCH, 0, 1, 1, NULL},
+    {"defrag.fork_copy_bytes", BYTES, -1, 1024 * GIB, -1, NULL},
 };
 #define OPTIONS (sizeof(defaults) / sizeof(defaults[0]))
 enum { MAX_BYTES = 4, LOWER = 11, UPPER = 12, CPU_MIN = 13, CPU_MAX = 14 };

@@ -627,11 +627,8 @@ test_limbo_comes_back_beside_an_allocation(void **state)
     struct stage *limbo = limbo_stands(race);
     handles[count] = handle_alloc(race->store, THING_BYTES); /* what the first free gave back */
     assert_int_not_equal(handles[count++], HANDLE_NULL);
-    struct stage *gathers = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
+    struct stage *asks = stage_arm(race, SN_HOOK_SHORTAGE, race->store); /* what is in limbo */
     struct actor *allocator = actor_start(race, body_alloc);
-    stage_wait(gathers);
-    struct stage *asks = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL); /* how much is in limbo */
-    stage_go(gathers);
     stage_wait(asks);
     stage_go(limbo);
     while (sn_load_relaxed(&race->store->caches.limbo_bytes) > 0)

@@ -57,6 +57,7 @@ static const struct {
     {"defrag.cpu_min_percent", &values.defrag.cpu_min_percent, U32, 1, 50, false},
     {"defrag.cpu_max_percent", &values.defrag.cpu_max_percent, U32, 5, 100, false},
     {"defrag.slice_us", &values.defrag.slice_us, U32, 50, 100000, false},
+    {"defrag.fork_copy_bytes", &values.defrag.fork_copy_bytes, I64, -1, INT64_C(1) << 40, false},
 };
 
 static void

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* answer.c - see answer.h. */
+#include "memory/answer.h"
+
+#define PAGE_BYTES 4096
+#define FULL       (SN_ANSWER_OCCUPANCIES - 1)
+
+static uint64_t
+lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t
+emptied_spans(const struct sn_answer_class *c, uint64_t slots)
+{
+    uint64_t emptied = lesser(c->detached, slots);
+    uint64_t left = slots - emptied;
+    for (uint64_t eighths = 0; eighths <= FULL; eighths++) {
+        uint64_t least = (eighths * c->slots + FULL - 1) / FULL;
+        least = least > 0 ? least : 1;
+        uint64_t spans = lesser(c->spans_in[eighths], left / least);
+        emptied += spans;
+        left -= spans * least;
+    }
+    return emptied;
+}
+
+uint64_t
+sn_answer_loose(const struct sn_answer_class *c)
+{
+    uint64_t used = c->used * c->slot_bytes;
+    return c->committed > used ? c->committed - used : 0;
+}
+
+uint64_t
+sn_answer_emptied(const struct sn_answer_class *c, uint64_t slots)
+{
+    uint64_t spans = emptied_spans(c, slots) * c->span_bytes;
+    uint64_t touched = slots * (c->slot_bytes / PAGE_BYTES + 2) * PAGE_BYTES;
+    uint64_t pages = slots > 0 ? lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes) : 0;
+    return lesser(spans > pages ? spans : pages, c->committed);
+}
+
+uint64_t
+sn_answer_excess(const struct sn_answer_class *c, uint64_t slots)
+{
+    uint64_t used = c->used > slots ? c->used - slots : 0;
+    uint64_t stay = (used + c->slots - 1) / c->slots;
+    uint64_t least = stay * c->span_bytes;
+    return c->spans > stay && c->committed > least ? c->committed - least : 0;
+}
+
+enum sn_answer
+sn_answer(uint64_t lacks_bytes, const struct sn_coming *coming)
+{
+    uint64_t most =
+        coming->emptied_bytes > coming->gained_bytes ? coming->emptied_bytes : coming->gained_bytes;
+    bool enough = most > 0 && most >= lacks_bytes && coming->all_bytes >= lacks_bytes;
+    return coming->own_slots > 0 || enough ? SN_ANSWER_EAGAIN : SN_ANSWER_ENOMEM;
+}

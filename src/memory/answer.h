@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * answer.h - what an allocation is told that max_bytes has refused: EAGAIN if waiting helps, ENOMEM
+ * if it does not. The rule stands here and nowhere else; pure functions of numbers, no lock, no
+ * clock, no memory.
+ *
+ * Waiting helps when what comes by itself is enough for the request:
+ *
+ *   a slot of its class      that waits for its grace period, is cached by a thread, or is free in a
+ *                            span that the mover or a walk has detached: one is enough
+ *   pages of other classes   of spans that become empty: by slots that come back, or when the mover
+ *                            evacuates others; they must make up for what the limit lacks
+ *
+ * What is pinned, or belongs to an update under way, comes by nobody's waiting. Numbers that only
+ * bound what comes are taken at their best: a request may then be told EAGAIN once too often, but
+ * never twice for the same, since what it waited for has come or gone by then.
+ */
+#ifndef SN_ANSWER_H
+#define SN_ANSWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SN_ANSWER_OCCUPANCIES 9 /* eighths, sparsest first; the last: full */
+
+/** A size class's spans. */
+struct sn_answer_class {
+    uint32_t slots; /* per span */
+    uint32_t slot_bytes;
+    uint64_t span_bytes;
+    uint64_t committed; /* bytes of the spans' pages */
+    uint64_t used;      /* slots not free */
+    uint32_t spans;
+    uint32_t spans_in[SN_ANSWER_OCCUPANCIES]; /* by occupancy */
+    uint32_t detached;                        /* in no list; of unknown occupancy */
+};
+
+/** Bytes of pages that lie under free slots alone, at most. */
+uint64_t sn_answer_loose(const struct sn_answer_class *c);
+
+/** Bytes of pages that come to do so, at most, when so many used slots become free and nothing is
+ * moved: whole spans, or pages of spans that stay. */
+uint64_t sn_answer_emptied(const struct sn_answer_class *c, uint64_t slots);
+
+/** Bytes of spans that are too many once so many used slots are free: the mover can empty them. */
+uint64_t sn_answer_excess(const struct sn_answer_class *c, uint64_t slots);
+
+/** What comes to a request that was refused. */
+struct sn_coming {
+    uint64_t own_slots;     /* of its class */
+    uint64_t all_bytes;     /* pages that could be given back if nothing lived */
+    uint64_t emptied_bytes; /* of these, without the mover; at most */
+    uint64_t gained_bytes;  /* with it: 0 when it does not work, or has found nothing to gain */
+};
+
+enum sn_answer { SN_ANSWER_ENOMEM, SN_ANSWER_EAGAIN };
+
+/** lacks_bytes: what must be given back before the request's pages pass the limit. */
+enum sn_answer sn_answer(uint64_t lacks_bytes, const struct sn_coming *coming);
+
+#endif

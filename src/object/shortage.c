@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* shortage.c - see shortage.h. */
+#include "object/shortage.h"
+
+#include "base/cancel.h"
+#include "memory/answer.h"
+
+/* Refusals between two times that all caches are emptied, when the last times gained nothing. */
+#define PASSED_OVER_MAX 1024
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+static struct sn_answer_class
+class_facts(const handle_store *store, unsigned class_id)
+{
+    const struct sn_heap_class *hc = &store->heap.of[class_id];
+    const struct sn_class *of = &store->classes.of[class_id];
+    struct sn_answer_class c = {.slots = of->slots,
+                                .slot_bytes = of->slot_bytes,
+                                .span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT,
+                                .committed = sn_load_relaxed(&hc->pages[SN_MOVABLE])
+                                             << SN_PAGE_SHIFT,
+                                .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
+                                .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
+                                .detached = sn_load_relaxed(&hc->detached)};
+    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
+        c.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
+    return c;
+}
+_Static_assert(SN_OCCUPANCIES == SN_ANSWER_OCCUPANCIES, "the lists' lengths are handed over");
+
+/* Slots of a class that a grace period brings back. */
+static uint64_t
+limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, unsigned class_id)
+{
+    const struct sn_heap_class *hc = &store->heap.of[class_id];
+    uint64_t used =
+        sn_load_relaxed(&hc->used[SN_MOVABLE]) + sn_load_relaxed(&hc->used[SN_UNMOVABLE]);
+    if (glance->limbo_bytes == 0)
+        return 0;
+    return sn_at_least_zero(used - glance->live[class_id] - glance->cached[class_id] -
+                            sn_load_relaxed(&hc->unreclaimable));
+}
+
+/* Free slots of the class in spans that the mover or a walk has detached: at most. */
+static uint64_t
+detached_slots(const handle_store *store, unsigned class_id)
+{
+    struct sn_answer_class c = class_facts(store, class_id);
+    return c.detached > 0 ? sn_at_least_zero((uint64_t)c.spans * c.slots - c.used) : 0;
+}
+
+static uint64_t
+own_slots(const handle_store *store, const struct sn_need *need,
+          const struct sn_cache_glance *glance)
+{
+    uint64_t slots = need->index ? glance->indexes : 0;
+    if (need->class_id == SN_CLASS_NONE)
+        return slots;
+    slots += limbo_slots(store, glance, need->class_id);
+    if (!need->unmovable)
+        slots += glance->cached[need->class_id] + detached_slots(store, need->class_id);
+    return slots;
+}
+
+/* Pages that come back with limbo and what idle threads cache, with the mover's help or without. */
+static void
+add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_coming *coming)
+{
+    uint64_t gain = 0, small = 0, emptied = 0;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        struct sn_answer_class c = class_facts(store, i);
+        uint64_t limbo = limbo_slots(store, glance, i);
+        uint64_t back = limbo + glance->idle[i];
+        small += limbo * store->classes.of[i].slot_bytes;
+        emptied += sn_answer_emptied(&c, back);
+        gain += sn_answer_excess(&c, back);
+    }
+    uint64_t large = sn_at_least_zero(glance->limbo_bytes - small);
+    gain = sn_defrag_gain(store, gain);
+    coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
+                        sn_load_relaxed(&store->table.committed_bytes);
+    coming->emptied_bytes = emptied + large;
+    coming->gained_bytes = gain > 0 ? gain + large : 0;
+}
+
+/* What must be given back before the pages pass the limit; or, if that is not what lacks, all. */
+static uint64_t
+lacks_of(const handle_store *store, const struct sn_need *need)
+{
+    uint64_t lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
+    return lacks > 0 ? lacks : need->page_bytes;
+}
+
+/* ---- gathering ------------------------------------------------------------------------------- */
+
+static bool
+gather_own(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
+{
+    if (need->class_id == SN_CLASS_NONE || need->unmovable)
+        return false;
+    if (glance->cached[need->class_id] > 0 &&
+        sn_caches_take_class(&store->caches, need->class_id) > 0)
+        return true;
+    return detached_slots(store, need->class_id) > 0 && sn_defrag_open_class(store, need->class_id);
+}
+
+/* Pages that emptying all caches gives back at most; *loose: those that lie under free slots. */
+static uint64_t
+cached_page_bytes(const handle_store *store, const struct sn_cache_glance *glance, uint64_t *loose)
+{
+    uint64_t bytes = 0;
+    *loose = 0;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        struct sn_answer_class c = class_facts(store, i);
+        bytes += sn_answer_emptied(&c, glance->cached[i]);
+        *loose += sn_answer_loose(&c);
+    }
+    return bytes;
+}
+
+/* Caches are emptied again and again beside threads that fill them: after times without gain it is
+ * done for one refusal of 2, 4, 8... */
+static bool
+is_passed_over(handle_store *store)
+{
+    uint32_t left = sn_load_relaxed(&store->shortage.pass_over);
+    if (left > 0)
+        sn_store_relaxed(&store->shortage.pass_over, left - 1);
+    return left > 0;
+}
+
+static void
+note_gain(handle_store *store, bool gained)
+{
+    uint32_t last = sn_load_relaxed(&store->shortage.last_pass_over);
+    uint32_t next = gained ? 0 : (uint32_t)sn_min(last * 2 + 1, PASSED_OVER_MAX);
+    sn_store_relaxed(&store->shortage.last_pass_over, next);
+    sn_store_relaxed(&store->shortage.pass_over, next);
+}
+
+/* False: the pages do not pass the limit, whatever was given back. */
+static bool
+make_room(handle_store *store, const struct sn_need *need)
+{
+    enum { ROUNDS = 4 }; /* others take what was given back */
+    uint64_t lacks = 1;
+    for (int round = 0; lacks > 0 && round < ROUNDS; round++) {
+        lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
+        if (lacks > 0 && !sn_heap_make_room(&store->heap, lacks))
+            break;
+    }
+    return lacks == 0;
+}
+
+/* Empty spans and table pages, pages under free slots, and what caches keep from being such. False:
+ * it is not enough. */
+static bool
+gather_pages(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
+{
+    uint64_t lacks = lacks_of(store, need), loose;
+    uint64_t cached = cached_page_bytes(store, glance, &loose);
+    uint64_t tables = (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
+    uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
+    if (cached + loose + empty < lacks || (empty < lacks && is_passed_over(store)))
+        return false;
+    if (empty < lacks && cached > 0)
+        sn_caches_take_slots(&store->caches, false, false, NULL);
+    if (tables > 0)
+        sn_table_purge(&store->table, UINT32_MAX);
+    bool gained = make_room(store, need);
+    if (empty < lacks)
+        note_gain(store, gained);
+    return gained;
+}
+
+/* Whether memory was gathered that may serve the request. */
+static bool
+gather(handle_store *store, const struct sn_need *need)
+{
+    struct sn_cache_glance glance;
+    sn_cache_settle_own(&store->caches);
+    sn_caches_glance(&store->caches, &glance);
+    if (need->index && glance.indexes > 0) {
+        sn_caches_take_slots(&store->caches, false, false, NULL);
+        return true;
+    }
+    return gather_own(store, need, &glance) || gather_pages(store, need, &glance);
+}
+
+/* ---- answering ------------------------------------------------------------------------------- */
+
+/* Asks for what comes. False: nothing that helps. */
+static bool
+ask_for_more(handle_store *store, const struct sn_need *need)
+{
+    struct sn_cache_glance glance;
+    struct sn_coming coming = {0};
+    uint64_t lacks = lacks_of(store, need);
+    if (store->forked)
+        return false; /* G10: nothing leaves limbo, and nobody moves */
+    sn_hook(SN_HOOK_SHORTAGE, store);
+    sn_caches_glance(&store->caches, &glance);
+    coming.own_slots = own_slots(store, need, &glance);
+    if (coming.own_slots == 0)
+        add_pages(store, &glance, &coming);
+    if (sn_answer(lacks, &coming) == SN_ANSWER_ENOMEM)
+        return false;
+    if (coming.gained_bytes >= lacks)
+        sn_defrag_press(store);
+    if (coming.own_slots == 0)
+        sn_store_relaxed(&store->shortage.bytes, lacks);
+    if (need->class_id != SN_CLASS_NONE && glance.cached[need->class_id] > 0)
+        sn_store_relaxed(&store->shortage.cached, 1);
+    if (glance.limbo_bytes > 0)
+        sn_rcu_nudge(store->rcu, true);
+    return true;
+}
+
+void
+sn_shortage_press(handle_store *store, uint64_t lacks_bytes)
+{
+    uint64_t recoverable = 0;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        recoverable += (uint64_t)sn_heap_recoverable(&store->heap, i) * store->classes.of[i].pages *
+                       SN_PAGE_BYTES;
+    if (sn_defrag_gain(store, recoverable) >= lacks_bytes)
+        sn_defrag_press(store);
+}
+
+static uint64_t
+gather_and_try(handle_store *store, const struct sn_need *need,
+               uint64_t (*attempt)(handle_store *, void *), void *opaque)
+{
+    enum { ROUNDS = 3 }; /* others may take what was gathered; each round looks elsewhere, too */
+    uint64_t found = 0;
+    for (int round = 0; !found && round < ROUNDS && gather(store, need); round++)
+        found = attempt(store, opaque);
+    return found;
+}
+
+uint64_t
+sn_shortage_resolve(handle_store *store, const struct sn_need *need,
+                    uint64_t (*attempt)(handle_store *, void *), void *opaque)
+{
+    uint64_t small = sn_store_small(store);
+    uint64_t found = gather_and_try(store, need, attempt, opaque);
+    if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
+        SN_NO_CANCELLATION;
+        store->options.pressure(store->options.opaque, store, need->bytes);
+        found = attempt(store, opaque);
+        if (!found)
+            found = gather_and_try(store, need, attempt, opaque);
+    }
+    bool comes = !found && ask_for_more(store, need);
+    if (!found && !comes) /* what was on its way may have come since the last attempt */
+        found = attempt(store, opaque);
+    if (comes)
+        sn_add_relaxed(&store->alloc_retries, 1);
+    else if (!found)
+        sn_store_note_failure(store, small);
+    if (!found)
+        errno = comes ? EAGAIN : ENOMEM;
+    return found;
+}

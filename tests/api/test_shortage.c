@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_shortage.c - what an allocation is told at max_bytes, and that it is true: EAGAIN if one
+ * reclaim helps, ENOMEM if none does; that what the mover has closed is never the reason; that
+ * refusals leave others' caches alone.
+ */
+#include <sched.h>
+
+#include "support.h"
+
+#define MOST 700000
+
+struct full {
+    handle_t *handles;
+    unsigned n;
+};
+
+/* A full store: the next allocation of this size would not fit, whatever waits. */
+static struct full
+fill_store(handle_store *store, size_t size)
+{
+    struct full full = {calloc(MOST, sizeof(handle_t)), 0};
+    unsigned waits = 0;
+    assert_non_null(full.handles);
+    for (;;) {
+        assert_true(full.n < MOST && waits < MOST);
+        errno = 0;
+        handle_t handle = handle_alloc(store, size);
+        if (handle != HANDLE_NULL)
+            full.handles[full.n++] = handle;
+        else if (errno == ENOMEM)
+            return full;
+        else
+            assert_int_equal(handle_store_reclaim(store, size), 0);
+        waits += handle == HANDLE_NULL;
+    }
+}
+
+static void
+limited(struct fixture *fixture, uint64_t max_bytes, bool mover)
+{
+    fixture->options.max_bytes = max_bytes;
+    fixture->options.defrag.enabled = mover;
+    fixture_reopen(fixture);
+}
+
+static void
+done(handle_store *store, struct full *full)
+{
+    for (unsigned i = 0; i < full->n; i++)
+        if (full->handles[i] != HANDLE_NULL)
+            assert_int_equal(handle_free(store, full->handles[i]), 0);
+    free(full->handles);
+}
+
+/* What comes of one allocation: 0, or errno. */
+static int
+try_one(handle_store *store, size_t size, handle_t *handle)
+{
+    errno = 0;
+    *handle = handle_alloc(store, size);
+    return *handle != HANDLE_NULL ? 0 : errno;
+}
+
+/* A thread in a section. */
+struct reader {
+    pthread_t thread;
+    int started, leave;
+};
+
+static void *
+read_on(void *opaque)
+{
+    struct reader *reader = opaque;
+    thread_enter();
+    section_enter();
+    __atomic_store_n(&reader->started, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&reader->leave, __ATOMIC_ACQUIRE))
+        sched_yield();
+    section_leave();
+    thread_leave();
+    return NULL;
+}
+
+static void
+reader_start(struct reader *reader)
+{
+    *reader = (struct reader){.started = 0};
+    assert_int_equal(pthread_create(&reader->thread, NULL, read_on, reader), 0);
+    while (!__atomic_load_n(&reader->started, __ATOMIC_ACQUIRE))
+        sched_yield();
+}
+
+static void
+reader_end(struct reader *reader)
+{
+    __atomic_store_n(&reader->leave, 1, __ATOMIC_RELEASE);
+    pthread_join(reader->thread, NULL);
+}
+
+/* ---- the same class -------------------------------------------------------------------------- */
+
+/* A cache that evicts the oldest for each new object: one eviction, one reclaim, and it fits. */
+static void
+evict_one_by_one(struct fixture *fixture, size_t size)
+{
+    limited(fixture, 16 * MIB, true);
+    struct full full = fill_store(fixture->store, size);
+    handle_t handle;
+    for (unsigned i = 0; i < 200 && i < full.n; i++) {
+        assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
+        int error = try_one(fixture->store, size, &handle);
+        assert_true(error == 0 || error == EAGAIN);
+        if (error == EAGAIN) {
+            assert_int_equal(handle_store_reclaim(fixture->store, size), 0);
+            assert_int_equal(try_one(fixture->store, size, &handle), 0);
+        }
+        full.handles[i] = handle;
+    }
+    done(fixture->store, &full);
+}
+
+/* Fails when limbo is compared with the request and a page: seen, ENOMEM at the first. */
+static void
+one_eviction_is_enough(void **state)
+{
+    static const size_t sizes[] = {24, 240, 1000, 5000, 30000, 100000, MIB};
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        evict_one_by_one(*state, sizes[i]);
+}
+
+static void
+evict_oldest(void *opaque, handle_store *store, size_t bytes)
+{
+    struct full *full = ((struct fixture *)opaque)->pressure_context;
+    (void)bytes;
+    if (full && full->n > 0 && full->handles[full->n - 1] != HANDLE_NULL) {
+        assert_int_equal(handle_free(store, full->handles[--full->n]), 0);
+        full->handles[full->n] = HANDLE_NULL;
+    }
+}
+
+/* The same by the pressure callback: what it has freed is what comes. */
+static void
+one_eviction_by_the_callback(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.pressure = evict_oldest;
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, 1000);
+    fixture->pressure_context = &full;
+    handle_t handle;
+    for (unsigned i = 0; i < 50; i++) {
+        int error = try_one(fixture->store, 1000, &handle);
+        assert_int_equal(error, EAGAIN);
+        assert_int_equal(handle_store_reclaim(fixture->store, 1000), 0);
+        fixture->pressure_context = NULL;
+        assert_int_equal(try_one(fixture->store, 1000, &handle), 0);
+        fixture->pressure_context = &full;
+    }
+    fixture->pressure_context = NULL;
+    done(fixture->store, &full);
+}
+
+/* ---- what does not help ---------------------------------------------------------------------- */
+
+/* Limbo is less than what lacks, and no mover: waiting for it is in vain. */
+static void
+too_little_in_limbo_is_enomem(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, MIB);
+    struct full small = fill_store(fixture->store, 1000);
+    handle_t handle;
+    section_enter(); /* it stays in limbo */
+    assert_true(small.n > 0);
+    assert_int_equal(handle_free(fixture->store, small.handles[0]), 0);
+    small.handles[0] = HANDLE_NULL;
+    assert_int_equal(try_one(fixture->store, 2 * MIB, &handle), ENOMEM);
+    assert_int_equal(try_one(fixture->store, 32 * MIB, &handle), ENOMEM);
+    section_leave();
+    done(fixture->store, &small);
+    done(fixture->store, &full);
+}
+
+/* What is pinned comes back by no waiting; what is no longer pinned does. */
+static void
+pinned_is_enomem_until_the_unpin(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, 3000);
+    handle_t handle;
+    section_enter();
+    const void *pin = handle_pin(fixture->store, full.handles[0]);
+    section_leave();
+    assert_non_null(pin);
+    assert_int_equal(handle_free(fixture->store, full.handles[0]), 0);
+    full.handles[0] = HANDLE_NULL;
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    assert_int_equal(try_one(fixture->store, 3000, &handle), ENOMEM);
+    handle_unpin(fixture->store, pin);
+    int error = try_one(fixture->store, 3000, &handle);
+    assert_true(error == 0 || error == EAGAIN);
+    if (error) {
+        assert_int_equal(handle_store_reclaim(fixture->store, 3000), 0);
+        assert_int_equal(try_one(fixture->store, 3000, &full.handles[0]), 0);
+    } else {
+        full.handles[0] = handle;
+    }
+    done(fixture->store, &full);
+}
+
+/* Everything that is left is pinned, so that no span can be emptied, though the mover would like
+ * to: whoever answers EAGAIN by reclaim is told ENOMEM in the end. */
+static void
+in_vain_is_enomem(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, true);
+    struct full full = fill_store(fixture->store, 1000);
+    static const void *pins[MOST];
+    handle_t handle;
+    unsigned waits = 0;
+    section_enter();
+    for (unsigned i = 0; i < full.n; i += 32)
+        assert_non_null(pins[i] = handle_pin(fixture->store, full.handles[i]));
+    section_leave();
+    for (unsigned i = 0; i < full.n; i++) {
+        if (i % 32 == 0)
+            continue;
+        assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
+        full.handles[i] = HANDLE_NULL;
+    }
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    while (try_one(fixture->store, 8 * MIB, &handle) == EAGAIN) {
+        assert_true(++waits < 100);
+        assert_int_equal(handle_store_reclaim(fixture->store, 8 * MIB), 0);
+    }
+    assert_int_equal(try_one(fixture->store, 8 * MIB, &handle), ENOMEM);
+    for (unsigned i = 0; i < full.n; i += 32)
+        handle_unpin(fixture->store, pins[i]);
+    /* Unpinned, they can be moved: now it comes. */
+    waits = 0;
+    while (try_one(fixture->store, 8 * MIB, &handle) == EAGAIN) {
+        assert_true(++waits < 1000);
+        assert_int_equal(handle_store_reclaim(fixture->store, 8 * MIB), 0);
+    }
+    assert_int_not_equal(handle, HANDLE_NULL);
+    done(fixture->store, &full);
+}
+
+/* ---- what the mover has closed --------------------------------------------------------------- */
+
+/* Every span is sparse, and a step has begun to evacuate them: what is free there serves. */
+static void
+closed_by_a_step(void **state)
+{
+    static const uint32_t budgets[] = {50, 500, 5000, 100000};
+    struct fixture *fixture = *state;
+    for (unsigned b = 0; b < sizeof(budgets) / sizeof(budgets[0]); b++) {
+        limited(fixture, 16 * MIB, false);
+        struct full full = fill_store(fixture->store, 1000);
+        unsigned freed = 0;
+        for (unsigned i = 0; i < full.n; i++) {
+            if (i % 64 == 0)
+                continue;
+            assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
+            full.handles[i] = HANDLE_NULL;
+            freed++;
+        }
+        assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+        assert_int_equal(handle_defrag_step(fixture->store, budgets[b], NULL), 0);
+        struct full more = fill_store(fixture->store, 1000);
+        assert_true(more.n >= freed);
+        assert_clean(fixture->store);
+        done(fixture->store, &more);
+        done(fixture->store, &full);
+    }
+}
+
+/* The same with a reader that keeps the batch's grace period from ending: no reclaim is needed. */
+static void
+closed_while_a_reader_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, 1000);
+    unsigned freed = 0;
+    for (unsigned i = 0; i < full.n; i++) {
+        if (i % 64 == 0)
+            continue;
+        assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
+        full.handles[i] = HANDLE_NULL;
+        freed++;
+    }
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    section_enter();
+    assert_int_equal(handle_defrag_step(fixture->store, 1000000, NULL), 0);
+    for (unsigned i = 0, at = 0; i < freed; i++) {
+        while (full.handles[at] != HANDLE_NULL)
+            at++;
+        assert_int_equal(try_one(fixture->store, 1000, &full.handles[at]), 0);
+    }
+    section_leave();
+    assert_clean(fixture->store);
+    done(fixture->store, &full);
+}
+
+/* Nothing lives, and no step comes any more: purge and reclaim get at what a step has closed. */
+static void
+step_then_idle(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.purge_delay_ms = -1;
+    limited(fixture, 0, false);
+    static handle_t handles[40000];
+    for (unsigned i = 0; i < 40000; i++)
+        handles[i] = make_object(fixture->store, 1000, i);
+    for (unsigned i = 0; i < 40000; i++)
+        if (i % 64 != 0)
+            assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    assert_int_equal(handle_defrag_step(fixture->store, 2000, NULL), 0);
+    for (unsigned i = 0; i < 40000; i += 64)
+        assert_int_equal(handle_free(fixture->store, handles[i]), 0);
+    assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_true(stats->committed < 4 * MIB);
+    assert_int_equal(stats->free_slot, 0);
+    free(stats);
+}
+
+/* ---- reclaim with a time --------------------------------------------------------------------- */
+
+/* A reader keeps limbo from coming back: the call returns all the same, and says so. */
+static void
+reclaim_until_ends_beside_a_reader(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 0, false);
+    handle_t handle = make_object(fixture->store, 1000, 1);
+    struct reader reader;
+    reader_start(&reader);
+    assert_int_equal(handle_free(fixture->store, handle), 0);
+    assert_int_equal(handle_store_reclaim_until(fixture->store, 1000, 0), -ETIMEDOUT);
+    assert_int_equal(handle_store_reclaim_until(fixture->store, 1000, 2000), -ETIMEDOUT);
+    reader_end(&reader);
+    assert_int_equal(handle_store_reclaim_until(fixture->store, 1000, UINT64_MAX), 0);
+    struct handle_stats *stats = take_stats(fixture->store);
+    assert_int_equal(stats->limbo, 0);
+    free(stats);
+    assert_int_equal(handle_store_reclaim_until(NULL, 1000, 0), -EINVAL);
+}
+
+int
+group_shortage(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(one_eviction_is_enough),
+        STORE_TEST(one_eviction_by_the_callback),
+        STORE_TEST(too_little_in_limbo_is_enomem),
+        STORE_TEST(pinned_is_enomem_until_the_unpin),
+        STORE_TEST(in_vain_is_enomem),
+        STORE_TEST(closed_by_a_step),
+        STORE_TEST(closed_while_a_reader_stays),
+        STORE_TEST(step_then_idle),
+        STORE_TEST(reclaim_until_ends_beside_a_reader),
+    };
+    return cmocka_run_group_tests_name("shortage", tests, NULL, NULL);
+}
