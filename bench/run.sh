@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=tests/packages.sh
 . "$root/tests/packages.sh"
 
-questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 L1 L2 L3'
+questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 L1 L2 L3'
 
 usage()
 {
@@ -69,6 +69,7 @@ T9 t9_waves all 1 no --order sequential
 T10 t10_threads all 3 yes
 T10 t10_threads all 1 no --sizes uniform
 B1 b1_limits own 1 yes
+B2 b2_refused own 1 yes
 S1 s1_pair all 5 yes
 S1b s1b_lifo all 5 yes
 S2 s2_grace all 5 yes

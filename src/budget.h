@@ -10,7 +10,8 @@
 #include "config.h"
 
 struct sn_budget {
-    uint64_t committed; /* atomic */
+    uint64_t committed; /* atomic; what is prepared included */
+    uint64_t prepared;  /* atomic; charged by threads for allocations to come */
     uint64_t peak;      /* atomic; highest value of committed */
     uint64_t max_bytes; /* option; 0: none */
 };
@@ -32,6 +33,13 @@ sn_budget_kept_back(uint64_t max_bytes, enum sn_charge who)
     return who == SN_CHARGE_APPLICATION ? sn_budget_reserve(max_bytes) : 0;
 }
 
+/** What the calling thread may charge beyond the limit, since it has done so before; not 0 only
+ * around an attempt to allocate (object/shortage.c). */
+extern _Thread_local uint64_t sn_budget_credit;
+
+/** Pays a charge that the limit has refused. False: there is not so much credit. */
+bool sn_budget_pay_by_credit(struct sn_budget *budget, uint64_t bytes);
+
 /**
  * False: the limit does not allow it, nothing was charged. A charge that is refused is never seen
  * by others: small ones beside it are not refused for its sake, and it is no peak.
@@ -45,7 +53,7 @@ sn_budget_charge(struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
     /* Relaxed throughout: an account, it orders nothing. */
     do {
         if (sn_unlikely(before + bytes + sn_budget_kept_back(max, who) > room))
-            return false;
+            return who == SN_CHARGE_APPLICATION && sn_budget_pay_by_credit(budget, bytes);
     } while (!__atomic_compare_exchange_n(&budget->committed, &before, before + bytes, true,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     uint64_t peak = sn_load_relaxed(&budget->peak);

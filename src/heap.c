@@ -445,7 +445,9 @@ sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn
     struct taking taking = {.who = who, .want = want, .slots = slots};
     sn_lock(&hc->lock);
     uint32_t taken = take_locked(heap, class_id, kind, &taking);
-    for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS; round++) {
+    /* Nobody needs a thread's cache to be full: for that no room is made. */
+    int rounds = who == SN_CHARGE_APPLICATION && want > 1 ? 0 : SN_POOL_ROUNDS;
+    for (int round = 0; taken == 0 && round < rounds; round++) {
         if (who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
             taking.lacks = sn_min(taking.lacks, SN_RESERVE_MAX_BYTES);
         sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */

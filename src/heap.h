@@ -63,10 +63,19 @@ void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_cl
 /**
  * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'
  * arena offsets, so that taking from its end goes up in address. Result: how many; 0: max_bytes
- * or the arena does not allow a new span.
+ * or the arena does not allow a new span. (For more than one slot for the application no room is
+ * made below the limit: who needs one asks for one.)
  */
 uint32_t sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind,
                       enum sn_charge who, uint32_t want, uint64_t *slots);
+
+/** A slot for a movable object, for the application; 0: there is none. */
+static inline uint64_t
+sn_heap_take_one(struct sn_heap *heap, unsigned class_id)
+{
+    uint64_t slot;
+    return sn_heap_take(heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot) ? slot : 0;
+}
 
 /** Gives slots of one class back; their headers are clear. Neighbours of one span should follow one
  * another. */

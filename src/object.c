@@ -116,6 +116,8 @@ try_take(handle_store *store, void *opaque)
                    ? slot
                    : 0;
     }
+    if (sn_unlikely(sn_budget_credit > 0)) /* for this object alone */
+        return sn_heap_take_one(&store->heap, class_id);
     return sn_cache_refill(&store->caches, sn_cache_self(&store->caches), class_id);
 }
 

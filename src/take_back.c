@@ -299,6 +299,19 @@ sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
 }
 
 uint64_t
+sn_caches_reclaimable_max(struct sn_caches *caches)
+{
+    uint64_t bytes =
+        sn_load_relaxed(&caches->limbo_bytes) + sn_load_relaxed(&caches->total_cap_bytes);
+    sn_lock(&caches->lock);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        bytes += sn_load_relaxed(&cache->limbo_bytes) +
+                 sn_cache_freed_count(cache) * (uint64_t)SN_FREED_SLOT_MAX_BYTES;
+    sn_unlock(&caches->lock);
+    return bytes;
+}
+
+uint64_t
 sn_caches_requested(struct sn_caches *caches)
 {
     if (sn_caches_hardened(caches)) {

@@ -124,6 +124,15 @@ fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
         sn_add_relaxed(&to->live_by_long_way[i], sn_cache_live(from, i));
 }
 
+void
+sn_cache_end_prepared(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    struct sn_budget *budget = caches->heap->pool->budget;
+    sn_sub_relaxed(&budget->prepared, cache->prepared);
+    sn_budget_refund(budget, cache->prepared);
+    cache->prepared = 0;
+}
+
 /* The owner gives its cache up; under the registry's lock, so that the store is there. */
 static void
 end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
@@ -131,6 +140,7 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_assert_locked(&registry);
     sn_lock(&caches->lock); /* keeps takers out; the owner itself is here */
     sn_cache_empty(caches, cache);
+    sn_cache_end_prepared(caches, cache);
     bool had_limbo = cache->limbo_head != 0;
     sn_cache_hand_over(caches, cache);
     fold_counters(caches, cache);
@@ -281,6 +291,7 @@ sn_caches_detach(struct sn_caches *caches)
     if (cache && cache->pending > 0) { /* from a callback: the call goes on with it */
         sn_lock(&caches->lock);
         sn_cache_empty(caches, cache);
+        sn_cache_end_prepared(caches, cache);
         sn_cache_hand_over(caches, cache);
         sn_unlock(&caches->lock);
     } else if (cache) {
@@ -362,14 +373,6 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
     bin->cap = cap;
 }
 
-static uint64_t
-take_one(struct sn_caches *caches, unsigned class_id)
-{
-    uint64_t slot;
-    return sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, 1, &slot) ? slot
-                                                                                             : 0;
-}
-
 /*
  * For the owner, inside: puts more into its bin, below what is warm. Also when a little is left: as
  * many frees may be noted as the next allocations need slots.
@@ -420,7 +423,7 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
         if (first)
             caches->retired(caches, false); /* there is a cache to watch */
     }
-    return slot ? slot : take_one(caches, class_id);
+    return slot ? slot : sn_heap_take_one(caches->heap, class_id);
 }
 
 void

@@ -93,7 +93,8 @@ struct sn_thread_cache {
     bool ran_dry[SN_CLASSES_MAX]; /* bins refilled since they last overflowed */
 
     /* owner, on slow paths; atomic in the spare */
-    uint32_t pending; /* calls under way outside of enter and leave: counters may be ahead */
+    uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */
+    uint64_t prepared; /* charged for this thread's allocations to come; the owner's alone */
     bool shared; /* the store's spare: used by threads that could not get a cache of their own */
     uint64_t requested_by_long_way;
     uint64_t frees_by_long_way;
@@ -458,6 +459,10 @@ struct sn_cache_glance {
 };
 void sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance);
 
+/** Bytes that threads cache, or that a grace period brings back, at most. Looks at next to nothing
+ * of the caches, so that their owners do not wait for it to come back from our processor. */
+uint64_t sn_caches_reclaimable_max(struct sn_caches *caches);
+
 /** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no
  * membarrier could be had, nobody is kept out. */
 bool sn_caches_hold(struct sn_caches *caches);
@@ -465,6 +470,9 @@ void sn_caches_let_go(struct sn_caches *caches);
 
 /** Whether any owner used its cache since the last housekeeping, or has something in limbo. */
 bool sn_caches_stirred(struct sn_caches *caches);
+
+/** What the calling thread has prepared goes back. By the owner. */
+void sn_cache_end_prepared(struct sn_caches *caches, struct sn_thread_cache *cache);
 
 /** The calling thread's cache goes back to the store. */
 void sn_caches_detach(struct sn_caches *caches);

@@ -63,7 +63,7 @@
  *   deref_mut, cell_deref_mut                         R        R           S         no      -
  *   handle_size, cell_size, cell_set_tag              R        R           S         no      -
  *   handle_alloc_object, cell_alloc                   R        R           S         no      L
- *   handle_alloc                                      A        R           yes       no      L
+ *   handle_alloc, prepare                             A        R           yes       no      L
  *   handle_free                                       A        R           yes       no      L
  *   free_now, cell_free, cell_free_now                R        R           S         no      L
  *   handle_resize, clear                              A        R           yes       no      L
@@ -1007,6 +1007,23 @@ HANDLE_API int handle_store_reclaim(handle_store *store, size_t bytes);
  *               by then is so
  */
 HANDLE_API int handle_store_reclaim_until(handle_store *store, size_t bytes, uint64_t timeout_us);
+
+/**
+ * Sets memory aside for the calling thread's next allocations in this store: what is answered here,
+ * where the caller can evict and wait, does not fail in a place where it cannot, say under a lock.
+ * Allocations draw on it when max_bytes would refuse them, until it is used up. It stands against
+ * max_bytes meanwhile (it is no part of `committed`, which counts pages), until it is used, given
+ * back by a call with 0, or the thread ends or detaches. A further call does not add to what is
+ * left: it replaces it. Without max_bytes there is nothing to set aside.
+ *
+ *   bytes    sizes of the objects to come, each with 64 bytes more; for each further size among
+ *            them that the store has no objects of, 64 KiB more. 0: gives back what is left; at
+ *            most 1 TiB. (A large object also needs a run of the arena, which is not set aside.)
+ *   result   0
+ *   errors   EINVAL: bytes is out of range; ENOMEM, EAGAIN: as handle_alloc, nothing is set aside
+ *            any more
+ */
+HANDLE_API int handle_store_prepare(handle_store *store, size_t bytes);
 
 /* ---- insight --------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "base/cancel.h"
 #include "memory/answer.h"
+#include "misuse.h"
 
 /* Refusals between two times that all caches are emptied, when the last times gained nothing. */
 #define PASSED_OVER_MAX 1024
@@ -90,6 +91,24 @@ lacks_of(const handle_store *store, const struct sn_need *need)
 {
     uint64_t lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
     return lacks > 0 ? lacks : need->page_bytes;
+}
+
+/* Whether all that is not live is less than what pages lack: nothing is to be gathered, and nothing
+ * comes. The mover, too, gains no more than what is free. */
+static bool
+is_hopeless(handle_store *store, const struct sn_need *need)
+{
+    uint64_t lacks = lacks_of(store, need);
+    if (need->class_id != SN_CLASS_NONE || need->index)
+        return false; /* a single slot or entry would do */
+    uint64_t most = sn_load_relaxed(&store->pool.empty_bytes) +
+                    ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT) +
+                    sn_caches_reclaimable_max(&store->caches);
+    for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
+        struct sn_answer_class c = class_facts(store, i);
+        most += sn_answer_loose(&c);
+    }
+    return most < lacks;
 }
 
 /* ---- gathering ------------------------------------------------------------------------------- */
@@ -179,6 +198,8 @@ static bool
 gather(handle_store *store, const struct sn_need *need)
 {
     struct sn_cache_glance glance;
+    if (is_hopeless(store, need))
+        return false;
     sn_cache_settle_own(&store->caches);
     sn_caches_glance(&store->caches, &glance);
     if (need->index && glance.indexes > 0) {
@@ -200,6 +221,8 @@ ask_for_more(handle_store *store, const struct sn_need *need)
     if (store->forked)
         return false; /* G10: nothing leaves limbo, and nobody moves */
     sn_hook(SN_HOOK_SHORTAGE, store);
+    if (is_hopeless(store, need))
+        return false;
     sn_caches_glance(&store->caches, &glance);
     coming.own_slots = own_slots(store, need, &glance);
     if (coming.own_slots == 0)
@@ -239,12 +262,28 @@ gather_and_try(handle_store *store, const struct sn_need *need,
     return found;
 }
 
+/* What the thread has prepared is for this. */
+static uint64_t
+try_prepared(handle_store *store, uint64_t (*attempt)(handle_store *, void *), void *opaque)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (sn_likely(cache->prepared == 0))
+        return 0;
+    sn_budget_credit = cache->prepared;
+    uint64_t found = attempt(store, opaque);
+    cache->prepared = sn_budget_credit;
+    sn_budget_credit = 0;
+    return found;
+}
+
 uint64_t
 sn_shortage_resolve(handle_store *store, const struct sn_need *need,
                     uint64_t (*attempt)(handle_store *, void *), void *opaque)
 {
     uint64_t small = sn_store_small(store);
-    uint64_t found = gather_and_try(store, need, attempt, opaque);
+    uint64_t found = try_prepared(store, attempt, opaque);
+    if (!found)
+        found = gather_and_try(store, need, attempt, opaque);
     if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
         SN_NO_CANCELLATION;
         store->options.pressure(store->options.opaque, store, need->bytes);
@@ -262,4 +301,36 @@ sn_shortage_resolve(handle_store *store, const struct sn_need *need,
     if (!found)
         errno = comes ? EAGAIN : ENOMEM;
     return found;
+}
+
+/* ---- memory asked for ahead ------------------------------------------------------------------ */
+
+static uint64_t
+try_charge(handle_store *store, void *bytes)
+{
+    return sn_budget_charge(&store->budget, *(uint64_t *)bytes, SN_CHARGE_APPLICATION);
+}
+
+int
+handle_store_prepare(handle_store *store, size_t bytes)
+{
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (cache->shared)
+        return -ENOMEM;
+    sn_cache_end_prepared(&store->caches, cache);
+    if (bytes == 0 || sn_load_relaxed(&store->budget.max_bytes) == 0)
+        return 0;
+    if (bytes > SN_ARENA_MAX_BYTES)
+        return -EINVAL;
+    /* Pages that the first object of a size touches, and metadata of its span and its handle. */
+    uint64_t charge = sn_round_up(bytes + bytes / 16, SN_PAGE_BYTES) + SN_BLOCK_BYTES;
+    struct sn_need need = {.bytes = bytes, .page_bytes = charge, .class_id = SN_CLASS_NONE};
+    if (!try_charge(store, &charge) && !sn_shortage_resolve(store, &need, try_charge, &charge))
+        return -errno;
+    sn_cache_self(&store->caches)->prepared = charge; /* a callback may have detached the thread */
+    sn_add_relaxed(&store->budget.prepared, charge);
+    return 0;
 }

@@ -53,6 +53,14 @@ done(handle_store *store, struct full *full)
     free(full->handles);
 }
 
+static void
+assert_within(handle_store *store, uint64_t limit)
+{
+    struct handle_stats *stats = take_stats(store);
+    assert_true(stats->committed_peak <= limit);
+    free(stats);
+}
+
 /* What comes of one allocation: 0, or errno. */
 static int
 try_one(handle_store *store, size_t size, handle_t *handle)
@@ -251,6 +259,31 @@ in_vain_is_enomem(void **state)
     done(fixture->store, &full);
 }
 
+/* A refusal leaves what threads cache where it is, if that could not serve it. (A thread that is
+ * held up may lose its cache as idle: then once more.) Seen failing: with all caches emptied at each
+ * refusal. */
+static void
+refusals_leave_caches_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, 240);
+    handle_t handle;
+    uint64_t cached = 0;
+    for (unsigned turn = 0; turn < 100 && cached == 0; turn++) {
+        section_enter();
+        assert_int_equal(handle_free_now(fixture->store, full.handles[turn]), 0);
+        section_leave();
+        full.handles[turn] = HANDLE_NULL;
+        assert_int_equal(try_one(fixture->store, 8 * MIB, &handle), ENOMEM);
+        struct handle_stats *stats = take_stats(fixture->store);
+        cached = stats->thread_cache;
+        free(stats);
+    }
+    assert_true(cached > 0);
+    done(fixture->store, &full);
+}
+
 /* ---- what the mover has closed --------------------------------------------------------------- */
 
 /* Every span is sparse, and a step has begun to evacuate them: what is free there serves. */
@@ -354,6 +387,73 @@ reclaim_until_ends_beside_a_reader(void **state)
     assert_int_equal(handle_store_reclaim_until(NULL, 1000, 0), -EINVAL);
 }
 
+/* ---- memory asked for ahead ------------------------------------------------------------------ */
+
+/* Takes all that others may have. */
+static void
+use_up(void *arg, unsigned index)
+{
+    handle_store *store = arg;
+    static const size_t sizes[] = {1000, 300, 24};
+    unsigned waits = 0;
+    (void)index;
+    for (unsigned i = 0; i < 3;) {
+        if (handle_alloc(store, sizes[i]) != HANDLE_NULL)
+            continue;
+        if (errno == ENOMEM)
+            i++;
+        else
+            thread_check(handle_store_reclaim(store, sizes[i]) == 0 && ++waits < MOST);
+    }
+}
+
+/* What one thread has set aside is there for it when others have taken the rest, inside a section,
+ * whatever the sizes are; and no more. Seen failing: nothing set aside, the first is refused. */
+static void
+prepared_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    static const size_t sizes[] = {700, 5000, 200};
+    uint64_t prepared = 3 * 65536, used = 0;
+    limited(fixture, 16 * MIB, false);
+    assert_int_equal(handle_store_prepare(fixture->store, 100000 + prepared), 0);
+    run_threads(1, use_up, fixture->store);
+    section_enter();
+    for (unsigned i = 0; used + sizes[i % 3] + 64 <= 100000; i++) {
+        handle_t handle = handle_alloc(fixture->store, sizes[i % 3]);
+        assert_int_not_equal(handle, HANDLE_NULL);
+        used += sizes[i % 3] + 64;
+    }
+    section_leave();
+    assert_clean(fixture->store);
+    assert_within(fixture->store, 16 * MIB);
+    handle_t handle;
+    unsigned more = 0;
+    while (try_one(fixture->store, 30000, &handle) == 0)
+        assert_true(++more < 100);
+    assert_int_equal(handle_store_prepare(fixture->store, MIB), -ENOMEM);
+}
+
+/* It stands against the limit until it is given back. */
+static void
+prepared_is_given_back(void **state)
+{
+    struct fixture *fixture = *state;
+    limited(fixture, 16 * MIB, false);
+    assert_int_equal(handle_store_prepare(fixture->store, 4 * MIB), 0);
+    assert_int_equal(handle_store_prepare(fixture->store, 13 * MIB), 0); /* instead of the 4 */
+    assert_int_equal(handle_store_prepare(fixture->store, 16 * MIB), -ENOMEM);
+    assert_int_equal(handle_store_prepare(fixture->store, 13 * MIB), 0);
+    handle_thread_detach(fixture->store);
+    assert_int_equal(handle_store_prepare(fixture->store, 13 * MIB), 0);
+    assert_int_equal(handle_store_prepare(fixture->store, 0), 0);
+    assert_int_equal(handle_store_prepare(fixture->store, SIZE_MAX), -EINVAL);
+    assert_int_equal(handle_store_prepare(NULL, 1), -EINVAL);
+    struct full full = fill_store(fixture->store, 1000);
+    assert_true(full.n > 13000);
+    done(fixture->store, &full);
+}
+
 int
 group_shortage(void)
 {
@@ -363,10 +463,13 @@ group_shortage(void)
         STORE_TEST(too_little_in_limbo_is_enomem),
         STORE_TEST(pinned_is_enomem_until_the_unpin),
         STORE_TEST(in_vain_is_enomem),
+        STORE_TEST(refusals_leave_caches_alone),
         STORE_TEST(closed_by_a_step),
         STORE_TEST(closed_while_a_reader_stays),
         STORE_TEST(step_then_idle),
         STORE_TEST(reclaim_until_ends_beside_a_reader),
+        STORE_TEST(prepared_is_there),
+        STORE_TEST(prepared_is_given_back),
     };
     return cmocka_run_group_tests_name("shortage", tests, NULL, NULL);
 }
