@@ -486,8 +486,10 @@ void
 sn_defrag_unpinned(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
-    if (d && sn_unlikely(sn_load_relaxed(&d->stuck_bytes) > 0))
-        sn_store_relaxed(&d->stuck_bytes, 0);
+    if (!d || sn_likely(sn_load_relaxed(&d->unpinned)))
+        return;
+    sn_store_relaxed(&d->unpinned, 1);
+    sn_store_relaxed(&d->stuck_bytes, 0);
 }
 
 void

@@ -71,6 +71,7 @@ struct sn_defrag {
     uint32_t pressure;    /* max_bytes was reached: work at full effort */
     uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
     uint64_t stuck_bytes; /* recoverable, but the last pass has tried them in vain */
+    uint32_t unpinned;    /* something was, since the pass began */
     uint32_t shared;      /* a forked child shares the pages: no work without pressure */
     uint32_t any_wanted;  /* a class is wanted ... */
     uint8_t wanted[SN_CLASSES_MAX]; /* ... this: an allocation needs a slot of its closed spans */

@@ -107,6 +107,7 @@ begin_pass_locked(struct sn_defrag *d)
     d->in_pass = true;
     d->forced_pass = forced;
     d->pass_let_go = false;
+    sn_store_relaxed(&d->unpinned, 0);
     d->pass_recoverable = sum.recoverable_bytes;
     d->evacuation.pass++;
     d->pass_moved = d->evacuation.totals.moved_bytes;
@@ -123,11 +124,13 @@ judge_pass_locked(struct sn_defrag *d, uint64_t released)
     struct sn_policy_class classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     uint64_t stuck = 0;
-    if (released == 0 && !d->pass_let_go) {
+    if (released == 0 && !d->pass_let_go && !sn_load_relaxed(&d->unpinned)) {
         sn_defrag_survey(d->store, &sum, classes);
         stuck = sn_min(sum.recoverable_bytes, d->pass_recoverable);
     }
     sn_store_relaxed(&d->stuck_bytes, stuck);
+    if (sn_swap_acq_rel(&d->unpinned, 0) != 0) /* meanwhile */
+        sn_store_relaxed(&d->stuck_bytes, 0);
 }
 
 /* After the last batch of a pass has drained. */

@@ -29,7 +29,8 @@ emptied_spans(const struct sn_answer_class *c, uint64_t slots)
 uint64_t
 sn_answer_loose(const struct sn_answer_class *c)
 {
-    uint64_t used = c->used * c->slot_bytes;
+    uint64_t tails = c->spans * (c->span_bytes - (uint64_t)c->slots * c->slot_bytes);
+    uint64_t used = c->used * c->slot_bytes + tails;
     return c->committed > used ? c->committed - used : 0;
 }
 

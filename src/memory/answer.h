@@ -35,7 +35,7 @@ struct sn_answer_class {
     uint32_t detached;                        /* in no list; of unknown occupancy */
 };
 
-/** Bytes of pages that lie under free slots alone, at most. */
+/** Committed bytes of free slots, without the spans' tails. */
 uint64_t sn_answer_loose(const struct sn_answer_class *c);
 
 /** Bytes of pages that come to do so, at most, when so many used slots become free and nothing is

@@ -43,12 +43,13 @@ limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, uns
                             sn_load_relaxed(&hc->unreclaimable));
 }
 
-/* Free slots of the class in spans that the mover or a walk has detached: at most. */
+/* Free slots of the class, with their pages, in spans that the mover or a walk has detached: those
+ * there are, since the others give theirs to who asks. */
 static uint64_t
 detached_slots(const handle_store *store, unsigned class_id)
 {
     struct sn_answer_class c = class_facts(store, class_id);
-    return c.detached > 0 ? sn_at_least_zero((uint64_t)c.spans * c.slots - c.used) : 0;
+    return c.detached > 0 ? sn_answer_loose(&c) / c.slot_bytes : 0;
 }
 
 static uint64_t
@@ -162,9 +163,9 @@ note_gain(handle_store *store, bool gained)
 static bool
 make_room(handle_store *store, const struct sn_need *need)
 {
-    enum { ROUNDS = 4 }; /* others take what was given back */
-    uint64_t lacks = 1;
-    for (int round = 0; lacks > 0 && round < ROUNDS; round++) {
+    /* A round gives back what it finds in so much; and others take some of it. */
+    uint64_t lacks = 1, rounds = 4 + lacks_of(store, need) / SN_BLOCK_BYTES;
+    for (; lacks > 0 && rounds > 0; rounds--) {
         lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
         if (lacks > 0 && !sn_heap_make_room(&store->heap, lacks))
             break;
