@@ -162,7 +162,7 @@ uint64_t
 sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
 {
     uint64_t taken = 0;
-    sn_add_relaxed(&caches->workers, 1);
+    sn_caches_begin_work(caches);
     sn_lock(&caches->lock);
     bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
@@ -171,7 +171,7 @@ sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
-    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+    sn_caches_end_work(caches);
     return taken;
 }
 
