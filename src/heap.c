@@ -268,13 +268,14 @@ committed_slots(const struct sn_pool *pool, uint32_t number, const struct sn_cla
     return mask;
 }
 
-/* Whether a free slot may lie on committed pages alone: there are more bytes than slots in use
- * cover. */
-static bool
-may_have_committed(const struct sn_class *c, const struct sn_span *span)
+/* How many free slots may lie on committed pages alone: so many more have room there than are in
+ * use. */
+static uint32_t
+committed_at_most(const struct sn_class *c, const struct sn_span *span)
 {
-    uint64_t used = c->slots - span->free;
-    return (uint64_t)span->pages << SN_PAGE_SHIFT >= (used + 1) * c->slot_bytes;
+    uint32_t used = c->slots - span->free;
+    uint32_t room = ((uint32_t)span->pages << SN_PAGE_SHIFT) / c->slot_bytes;
+    return room > used ? room - used : 0;
 }
 
 /* Takes those of one span, in rising address. */
@@ -284,14 +285,14 @@ take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking 
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     uint32_t number = sn_span_number(pool, span), words = (c->slots + 63) / 64;
-    if (!may_have_committed(c, span))
-        return;
-    for (uint32_t word = span->hint; word < words && taking->taken < taking->want; word++) {
+    uint32_t most = (uint32_t)sn_min(taking->want - taking->taken, committed_at_most(c, span));
+    uint32_t end = taking->taken + most;
+    for (uint32_t word = span->hint; word < words && taking->taken < end; word++) {
         uint64_t *bits = sn_span_bits(pool, number, word);
         uint64_t vacant = ~*bits;
         if (vacant)
             vacant &= committed_slots(pool, number, c, word);
-        for (; vacant && taking->taken < taking->want; vacant &= vacant - 1) {
+        for (; vacant && taking->taken < end; vacant &= vacant - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
             taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
             *bits |= vacant & -vacant;
@@ -300,14 +301,14 @@ take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking 
     }
 }
 
-/* Commits the pages of one slot. */
+/* Commits the pages of the slot at these bytes of a span. */
 static bool
-commit_slot_locked(struct sn_heap *heap, struct sn_span *span, const struct sn_class *c,
-                   uint32_t slot, struct taking *taking)
+commit_slot_locked(struct sn_heap *heap, struct sn_span *span, uint32_t begin, uint32_t end,
+                   struct taking *taking)
 {
     struct sn_pool *pool = heap->pool;
-    uint32_t number = sn_span_number(pool, span), at = c->lead + slot * c->slot_bytes;
-    uint32_t from = at >> SN_PAGE_SHIFT, to = ((at + c->slot_bytes - 1) >> SN_PAGE_SHIFT) + 1;
+    uint32_t number = sn_span_number(pool, span);
+    uint32_t from = begin >> SN_PAGE_SHIFT, to = ((end - 1) >> SN_PAGE_SHIFT) + 1;
     uint32_t missing = sn_pool_missing_pages(pool, number, from, to);
     if (sn_likely(missing == 0))
         return true;
@@ -328,15 +329,20 @@ take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *ta
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     uint32_t number = sn_span_number(pool, span);
-    bool whole = span->pages == c->pages;
+    /* Up to here the pages are known to be committed: slots are taken in rising address. */
+    uint32_t ready = span->pages == c->pages ? UINT32_MAX : 0;
     uint32_t end = taking->taken + (uint32_t)sn_min(taking->want - taking->taken, span->free);
     for (uint32_t word = span->hint; taking->taken < end && taking->lacks == 0; word++) {
         uint64_t *bits = sn_span_bits(pool, number, word);
         uint64_t vacant = ~*bits;
         while (vacant && taking->taken < end) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
-            if (!whole && !commit_slot_locked(heap, span, c, slot, taking))
-                break;
+            uint32_t begin = c->lead + slot * c->slot_bytes, behind = begin + c->slot_bytes;
+            if (behind > ready) {
+                if (!commit_slot_locked(heap, span, begin, behind, taking))
+                    break;
+                ready = (uint32_t)sn_round_up(behind, SN_PAGE_BYTES);
+            }
             taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
             vacant &= vacant - 1;
             sn_owner_sub(&span->free, 1);
