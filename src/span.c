@@ -283,17 +283,21 @@ grow_locked(struct sn_pool *pool, uint32_t blocks)
     struct wish none = {0};
     char *end = pool->arena + sn_span_offset(limit);
     size_t most = (size_t)(pool->blocks - limit) << SN_BLOCK_SHIFT;
+    /* For the descriptor of what will be the last block: within the limit, or not at all. */
+    if (!sn_budget_charge(pool->budget, SN_PAGE_BYTES, SN_CHARGE_MOVER))
+        return false;
     size_t bytes = sn_os_extend(end, (size_t)blocks << SN_BLOCK_SHIFT, most, &pool->grow_step);
     if (bytes == 0) {
+        sn_budget_refund(pool->budget, SN_PAGE_BYTES);
         sn_owner_add(&pool->small, 1);
         return false;
     }
     sn_os_hugepages(end, bytes, pool->hugepages);
     sn_store_relaxed(&pool->limit, limit + (uint32_t)(bytes >> SN_BLOCK_SHIFT));
-    if (descriptor_page(pool->limit - 1) != descriptor_page(limit - 1)) { /* the last one's */
-        sn_budget_charge(pool->budget, SN_PAGE_BYTES, SN_CHARGE_ALWAYS);
+    if (descriptor_page(pool->limit - 1) != descriptor_page(limit - 1))
         note_metadata_locked(pool, 0, &none, SN_PAGE_BYTES);
-    }
+    else
+        sn_budget_refund(pool->budget, SN_PAGE_BYTES);
     add_clean_locked(pool, limit, (uint32_t)(bytes >> SN_BLOCK_SHIFT));
     return true;
 }

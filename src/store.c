@@ -122,14 +122,17 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
 /*
  * Pages under free slots go back, span by span: of a store at rest all of them, once for each rest;
  * of a busy one those of spans in which nothing has changed between two such looks. What the mover
- * can not empty, objects that are unmovable or pinned, then costs pages and not spans.
+ * can not empty, objects that are unmovable or pinned, then costs pages and not spans. A busy store
+ * that asked for huge pages is left alone: single pages would split them.
  */
 static void
 begin_trim(handle_store *store, bool busy)
 {
     enum { TICKS = 8 }; /* 1.6 s: in a second look after so long again they go back */
     uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
-    if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 || (busy && store->trim_at > 0))
+    bool huge = sn_load_relaxed(&store->options.hugepages) != HANDLE_HUGEPAGES_NEVER;
+    if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 ||
+        (busy && (huge || store->trim_at > 0)))
         return;
     if (busy ? ++store->trim_ticks % TICKS != 0 : freed == store->trimmed_freed)
         return;
