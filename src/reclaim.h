@@ -20,7 +20,7 @@ bool sn_reclaim_init(struct sn_reclaim *reclaim, uint64_t max_bytes);
 static inline size_t
 sn_reclaim_bytes(const struct sn_reclaim *reclaim)
 {
-    return reclaim->slots * 2 * sizeof(uint64_t);
+    return (size_t)reclaim->slots * 2 * sizeof(uint64_t);
 }
 void sn_reclaim_fini(struct sn_reclaim *reclaim);
 

@@ -170,6 +170,18 @@ trim_some(handle_store *store)
         store->trim_at = 0;
 }
 
+/* The same between two slices of the mover: a span that is just being trimmed would be left out of
+ * its plan. False: a slice is under way. */
+static bool
+try_trim_some(handle_store *store)
+{
+    if (!store->defrag || !sn_try_lock(sn_defrag_lock(store)))
+        return false;
+    trim_some(store);
+    sn_unlock(sn_defrag_lock(store));
+    return true;
+}
+
 static void
 purge_table_some(handle_store *store)
 {
@@ -203,8 +215,10 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
         store->next_tick_ns = tick(store, now_ns);
     if (store->table_due)
         purge_table_some(store);
-    if (store->trim_at > 0)
-        trim_some(store);
+    if (store->trim_at > 0 && !try_trim_some(store)) {
+        store->next_tick_ns = now_ns + 2 * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
+        return sn_min(due, store->next_tick_ns);
+    }
     if (store->table_due || store->trim_at > 0)
         return now_ns;
     return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
