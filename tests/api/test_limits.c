@@ -215,13 +215,21 @@ no_pressure_without_a_limit(void **state)
 
 /* A cache that evicts its oldest object when there is no memory. */
 struct queue {
-    struct {
+    struct queue_entry {
         handle_t handle;
         size_t size;
     } ring[1 << 16];
     unsigned begin, end;
     uint64_t live, evicted;
 };
+
+static void
+swap_entries(struct queue *queue, unsigned a, unsigned b)
+{
+    struct queue_entry entry = queue->ring[a];
+    queue->ring[a] = queue->ring[b];
+    queue->ring[b] = entry;
+}
 
 static void
 evict_oldest(handle_store *store, struct queue *queue)
@@ -338,6 +346,10 @@ lowered_limit_is_reached(void **state)
     fixture_reopen(fixture);
     for (unsigned i = 0; i < 50000; i++)
         insert(fixture->store, &queue, 400 + (size_t)random_below(&random, 200));
+    for (unsigned at = queue.begin; at < queue.end; at++) { /* it evicts at random */
+        unsigned other = at + (unsigned)random_below(&random, queue.end - at);
+        swap_entries(&queue, at % (1 << 16), other % (1 << 16));
+    }
     set_option(fixture->store, "max_bytes", "12M");
     uint64_t evicted = queue.evicted;
     for (unsigned i = 0; i < 2000; i++)
