@@ -201,8 +201,8 @@ int sn_defrag_configure(handle_store *store);
 void sn_defrag_wake(handle_store *store);
 /** A grace period begins, which may be long: until it ends the mover purges. */
 void sn_defrag_watch(handle_store *store);
-/** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or has
- * tried them all in vain. */
+/** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or
+ * has tried them all in vain. */
 uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
 /** An allocation found max_bytes reached, and compaction can help: work at full effort. */
 void sn_defrag_press(handle_store *store);
@@ -212,8 +212,8 @@ bool sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadlin
 /** Opens the spans of a class that the mover has closed: a slot of them is needed. False: not at
  * once, but by the next who holds the mover's lock. */
 bool sn_defrag_open_class(handle_store *store, unsigned class_id);
-/** What moving under way has closed is opened, by wish or because nobody carries it on: its batch is
- * finished, no other begins. Waits for its grace periods; the caller is offline. False: the time
+/** What moving under way has closed is opened, by wish or because nobody carries it on: its batch
+ * is finished, no other begins. Waits for its grace periods; the caller is offline. False: the time
  * came first. */
 bool sn_defrag_settle(handle_store *store, uint64_t deadline_ns);
 /** Something was unpinned: what could not be moved may be moved now. */

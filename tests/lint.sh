@@ -129,7 +129,8 @@ src/guard src/heap src/trim.c src/reference src/thread_cache src/take_back.c
 src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats
 src/stats_print.h src/stats_fields
 src/stats_print.c
-src/options src/object/shortage src/object src/hardened_object.h src/handle.c src/cell.c src/pin.c src/update.c
+src/options src/object/shortage src/object src/hardened_object.h src/handle.c
+src/cell.c src/pin.c src/update.c
 src/walk src/check src/fork src/reclaim src/store.c
 defrag/policy defrag/migrate defrag/evacuate defrag/defrag.h defrag/machine.c defrag/defrag.c
 defrag/thread.c

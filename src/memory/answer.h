@@ -6,8 +6,8 @@
  *
  * Waiting helps when what comes by itself is enough for the request:
  *
- *   a slot of its class      that waits for its grace period, is cached by a thread, or is free in a
- *                            span that the mover or a walk has detached: one is enough
+ *   a slot of its class      that waits for its grace period, is cached by a thread, or is free in
+ *                            a span that the mover or a walk has detached: one is enough
  *   pages of other classes   of spans that become empty: by slots that come back, or when the mover
  *                            evacuates others; they must make up for what the limit lacks
  *

@@ -220,8 +220,8 @@ pinned_is_enomem_until_the_unpin(void **state)
     done(fixture->store, &full);
 }
 
-/* Everything that is left is pinned, one object in each page, so that no span can be emptied, though the mover
- * would like to: whoever answers EAGAIN by reclaim is told ENOMEM in the end. */
+/* Everything that is left is pinned, one object in each page, so that no span can be emptied, though
+ * the mover would like to: whoever answers EAGAIN by reclaim is told ENOMEM in the end. */
 static void
 in_vain_is_enomem(void **state)
 {
@@ -260,8 +260,8 @@ in_vain_is_enomem(void **state)
 }
 
 /* A refusal leaves what threads cache where it is, if that could not serve it. (A thread that is
- * held up may lose its cache as idle: then once more.) Seen failing: with all caches emptied at each
- * refusal. */
+ * held up may lose its cache as idle: then once more.) Seen failing: with all caches emptied at
+ * each refusal. */
 static void
 refusals_leave_caches_alone(void **state)
 {
