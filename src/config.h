@@ -71,6 +71,9 @@
 /* What the grace-period thread gives back to the kernel between two looks whether a grace period is
  * wanted: 0.1 ms, or 1 ms where many processors have to forget the pages. */
 #define SN_PURGE_PIECE_BYTES ((size_t)4 << 20)
+/* Limbo of a store, if it is more than a twentieth of its memory too, above which those who free
+ * give way to others. */
+#define SN_LIMBO_MUCH_BYTES ((uint64_t)32 << 20)
 #define SN_GP_GATHER_NS      5000000   /* 5 ms */
 #define SN_HOUSEKEEPING_NS   200000000 /* 200 ms: idle caches are found in two of these */
 

@@ -281,6 +281,7 @@ handle_store_after_fork_child(handle_store *store)
     for_each_lock(store, pthread_mutex_unlock);
     reopen_spans(store);
     sn_pool_after_fork_child(&store->pool);
+    sn_large_after_fork_child(&store->large);
     sn_caches_after_fork_child(&store->caches);
     sn_rcu_after_fork();
     sn_defrag_after_fork_child(store);

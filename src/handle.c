@@ -406,6 +406,7 @@ handle_resize(handle_store *store, handle_t handle, size_t size)
     sn_rcu_read_lock(store->rcu);
     int result = sn_object_resize(store, reference, handle, HANDLE_MATCH_MASK, size);
     sn_rcu_read_unlock(store->rcu);
+    sn_object_give_way(store); /* now it may */
     return result;
 }
 

@@ -166,14 +166,29 @@ take_run(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct sn_
     return number;
 }
 
-/* A span's run goes back to the pool. */
-static void
-put_run(struct sn_pool *pool, uint32_t number)
+uint32_t
+sn_heap_take_run(struct sn_heap *heap, uint32_t blocks, uint32_t pages, bool *zero)
 {
+    uint8_t old_class;
+    return take_run(heap->pool, blocks, pages, NULL, SN_CHARGE_APPLICATION, zero, &old_class, NULL);
+}
+
+void
+sn_heap_put_run(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_pool *pool = heap->pool;
     if (sn_likely(sn_guard_lower(pool, number)))
         sn_pool_put(pool, number, sn_os_now_ns());
     else
         sn_pool_abandon(pool, number);
+}
+
+/* A run may hold more pages than slots will touch. */
+static bool
+has_excess(const struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+{
+    uint32_t end = c->blocks * (uint32_t)SN_BLOCK_PAGES;
+    return sn_pool_missing_pages(pool, number, c->pages, end) < end - c->pages;
 }
 
 static struct sn_span *
@@ -189,7 +204,9 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
-    set_flags_locked(span, span->flags | (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u));
+    unsigned flags = (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u) |
+                     (has_excess(heap->pool, number, c) ? SN_SPAN_EXCESS : 0u);
+    set_flags_locked(span, span->flags | flags);
     sn_span_set_state(span, SN_SPAN_OPEN);
     set_bin_class_locked(heap, span, false);
     sn_owner_add(&hc->spans[kind], 1);
@@ -198,21 +215,33 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     return span;
 }
 
+static uint32_t
+pins_of(const struct sn_heap *heap, const struct sn_span *span)
+{
+    return span->class_id == SN_CLASS_LARGE ? 1 : heap->classes->of[span->class_id].slots;
+}
+
+void
+sn_heap_drop_pins(struct sn_heap *heap, struct sn_span *span)
+{
+    uint32_t *pins = sn_load_relaxed(&span->pins);
+    if (sn_likely(!pins))
+        return;
+    sn_store_relaxed(&span->pins, NULL);
+    uint64_t bytes = pins_of(heap, span) * sizeof(*pins);
+    sn_sub_relaxed(&heap->pin_array_bytes, bytes);
+    sn_budget_refund(heap->pool->budget, bytes);
+    sn_os_free(pins);
+}
+
 /* An empty span leaves its class. It is in no list. */
 static void
 release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     sn_owner_sub(&hc->spans[kind_of(span)], 1);
     sn_owner_sub(&hc->pages[kind_of(span)], span->pages);
-    uint32_t *pins = sn_load_relaxed(&span->pins);
-    if (pins) {
-        sn_store_relaxed(&span->pins, NULL);
-        uint32_t slots = heap->classes->of[span->class_id].slots;
-        sn_sub_relaxed(&heap->pin_array_bytes, slots * sizeof(*pins));
-        sn_budget_refund(heap->pool->budget, slots * sizeof(*pins));
-        sn_os_free(pins);
-    }
-    put_run(heap->pool, sn_span_number(heap->pool, span));
+    sn_heap_drop_pins(heap, span);
+    sn_heap_put_run(heap, sn_span_number(heap->pool, span));
 }
 
 /* After slots of an OPEN span were given back, or taken: its place in the lists, or its end. */
@@ -550,56 +579,6 @@ sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
     return all;
 }
 
-/* ---- large objects --------------------------------------------------------------------------- */
-
-static uint32_t
-pages_for(size_t bytes)
-{
-    return (uint32_t)(sn_round_up(bytes, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
-}
-
-uint64_t
-sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero)
-{
-    uint8_t old_class;
-    if (size > ((uint64_t)heap->pool->blocks << SN_BLOCK_SHIFT) - extra)
-        return 0; /* before anything is added to it */
-    size_t bytes = size + extra;
-    uint64_t blocks = (bytes + SN_BLOCK_BYTES - 1) >> SN_BLOCK_SHIFT;
-    if (blocks >= heap->pool->blocks)
-        return 0;
-    uint32_t number = take_run(heap->pool, (uint32_t)blocks, pages_for(bytes), NULL,
-                               SN_CHARGE_APPLICATION, zero, &old_class, NULL);
-    if (!number)
-        return 0;
-    struct sn_span *span = &heap->pool->spans[number];
-    span->class_id = SN_CLASS_LARGE;
-    sn_store_relaxed(&span->free, pages_for(bytes));
-    sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
-    span->u.large_size = size;
-    for (uint32_t block = 0; block < span->blocks; block++) {
-        sn_store_release(&heap->pool->class_of[number + block], SN_CLASS_LARGE);
-        sn_store_relaxed(&heap->pool->bin_class[number + block], SN_CLASS_NONE);
-    }
-    /* Release: a walker that sees the state also sees the cleared header word. */
-    sn_span_set_state(span, SN_SPAN_LARGE);
-    return sn_span_offset(number);
-}
-
-void
-sn_heap_put_large(struct sn_heap *heap, uint64_t offset)
-{
-    struct sn_span *span = sn_span_at(heap->pool, offset);
-    uint32_t *pins = sn_load_relaxed(&span->pins);
-    if (pins) {
-        sn_store_relaxed(&span->pins, NULL);
-        sn_sub_relaxed(&heap->pin_array_bytes, sizeof(*pins));
-        sn_budget_refund(heap->pool->budget, sizeof(*pins));
-        sn_os_free(pins);
-    }
-    put_run(heap->pool, sn_span_number(heap->pool, span));
-}
-
 /* ---- closed and held spans ------------------------------------------------------------------- */
 
 static void
@@ -702,7 +681,8 @@ sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
     }
     if (loose) {
         hold_locked(heap, hc, span);
-        set_flags_locked(span, span->flags | SN_SPAN_TIGHT); /* a free from now on clears it */
+        /* A free from now on clears TIGHT. */
+        set_flags_locked(span, (span->flags | SN_SPAN_TIGHT) & ~(unsigned)SN_SPAN_EXCESS);
         copy_bits_locked(heap, number, bits);
     }
     sn_unlock(&hc->lock);
@@ -812,8 +792,7 @@ sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
     uint32_t *pins = sn_load_acquire(&span->pins);
     if (sn_likely(pins != NULL))
         return pins;
-    uint32_t slots =
-        sn_span_state(span) == SN_SPAN_LARGE ? 1 : heap->classes->of[span->class_id].slots;
+    uint32_t slots = pins_of(heap, span);
     uint32_t *made = sn_os_zalloc(slots * sizeof(*made));
     if (!made)
         return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.h - the slots of all size classes, and page runs for large objects. Gives out free slots
+ * heap.h - the slots of all size classes. Gives out free slots
  * from the fullest span first, so that churn itself compacts; takes slots back; hands emptied spans
  * to the pool at once. Knows spans and slots, not what lives in them: headers, reference words and
  * grace periods are the callers' business.
@@ -48,11 +48,6 @@ struct sn_heap {
     void (*freed)(struct sn_heap *heap);
     uint64_t wake_at;     /* atomic */
     uint64_t freed_bytes; /* atomic; slots that became free, since creation */
-    /* large objects; atomic */
-    uint64_t large_objects;
-    uint64_t large_requested;
-    uint64_t large_live_bytes; /* whole pages of those live */
-    uint64_t large_allocs, large_frees;
     uint64_t pin_array_bytes;
     uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
     struct sn_heap_class of[SN_CLASSES_MAX];
@@ -87,9 +82,13 @@ void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots,
  */
 bool sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count);
 
-/** A run for a large object of `size` bytes; 0 when there is none. *zero: its bytes are zero. */
-uint64_t sn_heap_take_large(struct sn_heap *heap, size_t size, size_t extra, bool *zero);
-void sn_heap_put_large(struct sn_heap *heap, uint64_t offset);
+/** A run for an application's span that uses its first `pages` pages, with a guard behind them
+ * where there are such; 0 when there is none. *zero: its pages read as zero. */
+uint32_t sn_heap_take_run(struct sn_heap *heap, uint32_t blocks, uint32_t pages, bool *zero);
+/** A span's run goes back to the pool. */
+void sn_heap_put_run(struct sn_heap *heap, uint32_t number);
+/** A span that ends has pin counts no more. */
+void sn_heap_drop_pins(struct sn_heap *heap, struct sn_span *span);
 
 /**
  * Closes the sparsest OPEN span of movable objects that was not tried in this pass: no refill takes
@@ -108,8 +107,8 @@ bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
 /**
- * Gives pages that lie under free slots of a span alone back to the kernel: a sparse class then
- * costs pages and not spans. Result: bytes.
+ * Gives pages that lie under free slots of a span alone, or behind its last slot, back to the
+ * kernel: a sparse class then costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
 /** The same for a span that two such calls find without a slot taken or freed in between: in a
@@ -145,7 +144,7 @@ sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)
     return &heap->classes->of[span->class_id];
 }
 
-/** Whether committed pages may lie under free slots of a span alone: an estimate from its
+/** Whether committed pages may lie under no slot in use of a span: an estimate from its
  * descriptor, also without its class's lock. */
 static inline bool
 sn_span_is_loose(const struct sn_class *c, const struct sn_span *span)
@@ -153,8 +152,9 @@ sn_span_is_loose(const struct sn_class *c, const struct sn_span *span)
     uint64_t free_bytes = (uint64_t)sn_load_relaxed(&span->free) * c->slot_bytes;
     uint64_t all = (uint64_t)c->slots * c->slot_bytes;
     uint64_t committed = (uint64_t)sn_load_relaxed(&span->pages) << SN_PAGE_SHIFT;
-    return !(sn_load_relaxed(&span->flags) & SN_SPAN_TIGHT) &&
-           committed + free_bytes >= all + SN_PAGE_BYTES;
+    uint8_t flags = sn_load_relaxed(&span->flags);
+    return !(flags & SN_SPAN_TIGHT) &&
+           ((flags & SN_SPAN_EXCESS) || committed + free_bytes >= all + SN_PAGE_BYTES);
 }
 
 /** The header word of the object at an offset: in front of it, or in a large span's descriptor. */

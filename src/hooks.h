@@ -34,6 +34,7 @@ enum sn_hook_point {
     SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */
     SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
+    SN_HOOK_GIVE_WAY,       /* after a free: much is in limbo (object: the store) */
     SN_HOOK_PURGE,        /* purger: runs are in no list, their pages still there (object: pool) */
     SN_HOOK_CHECK_HEADER, /* checker: before it looks at a header (object: the word) */
     SN_HOOK_CHECK_SUMS,   /* checker: it has looked who is inside (object: the caches), then

@@ -2,6 +2,7 @@
 /* object.c - see object.h. The protocol's guarantees stand in reference.h. */
 #include "object.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "hardened.h"
@@ -59,7 +60,7 @@ sn_object_slot_bytes(const handle_store *store, uint64_t slot)
     unsigned class_id = sn_object_class(store, slot);
     if (class_id < SN_CLASSES_MAX)
         return store->classes.of[class_id].slot_bytes;
-    return (size_t)store->pool.spans[sn_block_of(slot)].free << SN_PAGE_SHIFT;
+    return (size_t)sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].free) << SN_PAGE_SHIFT;
 }
 
 static void
@@ -70,10 +71,10 @@ count_alloc(handle_store *store, uint64_t slot, size_t size)
     if (class_id < SN_CLASSES_MAX) {
         sn_cache_count_alloc(cache, class_id, size);
     } else {
-        sn_add_relaxed(&store->heap.large_objects, 1);
-        sn_add_relaxed(&store->heap.large_requested, size);
-        sn_add_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
-        sn_add_relaxed(&store->heap.large_allocs, 1);
+        sn_add_relaxed(&store->large.objects, 1);
+        sn_add_relaxed(&store->large.requested, size);
+        sn_add_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->large.allocs, 1);
         sn_cache_add(cache, &cache->requested_by_long_way, size);
     }
 }
@@ -86,10 +87,10 @@ count_free(handle_store *store, uint64_t slot, size_t size)
     if (class_id < SN_CLASSES_MAX) {
         sn_cache_count_free(cache, class_id, size);
     } else {
-        sn_sub_relaxed(&store->heap.large_objects, 1);
-        sn_sub_relaxed(&store->heap.large_requested, size);
-        sn_sub_relaxed(&store->heap.large_live_bytes, sn_object_slot_bytes(store, slot));
-        sn_add_relaxed(&store->heap.large_frees, 1);
+        sn_sub_relaxed(&store->large.objects, 1);
+        sn_sub_relaxed(&store->large.requested, size);
+        sn_sub_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->large.frees, 1);
         sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
     }
 }
@@ -108,7 +109,7 @@ try_take(handle_store *store, void *opaque)
     struct wish *wish = opaque;
     wish->zero = false;
     if (wish->size > sn_classes_max_size(&store->classes))
-        return sn_heap_take_large(&store->heap, wish->size, store->classes.extra, &wish->zero);
+        return sn_large_take(&store->large, wish->size, wish->flags & SN_OBJECT_GROWS, &wish->zero);
     unsigned class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
     if (wish->flags & HANDLE_UNMOVABLE) {
         uint64_t slot;
@@ -201,7 +202,7 @@ give_slot_back(handle_store *store, uint64_t slot)
     else if (class_id < SN_CLASSES_MAX)
         sn_cache_flush(&store->caches, sn_cache_self(&store->caches), class_id, slot);
     else
-        sn_heap_put_large(&store->heap, slot);
+        sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, slot));
     if (class_id >= SN_CLASSES_MAX)
         sn_rcu_nudge(store->rcu, false); /* there is something to purge */
 }
@@ -241,7 +242,10 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     /* By exchange where a resize in place may race (G4): the size counted is the one that stood. A
      * cell's writers are serialised. */
     bool shared = sn_table_owns(&store->table, reference);
-    uint64_t seen = shared ? sn_swap_acq_rel(header, 0) : sn_load_relaxed(header);
+    bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
+    uint64_t seen = large    ? sn_large_end(&store->large, slot)
+                    : shared ? sn_swap_acq_rel(header, 0)
+                             : sn_load_relaxed(header);
     bool sound = sn_object_is_named(store, slot, seen, reference);
     size_t size = sound ? sn_object_size(store, slot, seen) : 0;
     if (sn_unlikely(store->hardened)) {
@@ -455,10 +459,12 @@ sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
     if (!first)
         sn_object_settle(&store->caches, cache);
     sn_cache_leave(cache);
-    if (first)
+    if (first) {
         sn_rcu_nudge(store->rcu, false);
-    else
+    } else {
         sn_store_report_noted(store);
+        sn_object_give_way(store);
+    }
     return 0;
 }
 
@@ -499,11 +505,25 @@ sn_object_is_unpinned(handle_store *store, uint64_t slot)
 }
 
 void
+sn_object_give_way(handle_store *store)
+{
+    uint64_t live = sn_load_relaxed(&store->pool.arena_committed);
+    if (sn_likely(sn_load_relaxed(&store->caches.limbo_bytes) <=
+                  sn_max(SN_LIMBO_MUCH_BYTES, live / 20)))
+        return;
+    sn_hook(SN_HOOK_GIVE_WAY, store);
+    sn_rcu_nudge(store->rcu, true);
+    if (!store->rcu->flavor->read_ongoing())
+        sched_yield();
+}
+
+void
 sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
     end_header(store, slot, reference);
     if (end_for_pinners(store, slot))
         put_in_limbo(store, slot, sn_object_slot_bytes(store, slot));
+    sn_object_give_way(store);
 }
 
 void
@@ -628,12 +648,77 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
     return 0;
 }
 
+/* What a resize of a large object in place asks for. */
+struct stretch {
+    struct sn_large_resize resize;
+    enum sn_resized result;
+};
+
+/* One attempt; 0: max_bytes refuses the pages. */
+static uint64_t
+try_stretch(handle_store *store, void *opaque)
+{
+    struct stretch *stretch = opaque;
+    stretch->result = sn_large_resize(&store->large, &stretch->resize);
+    for (int round = 0; stretch->result == SN_RESIZE_REFUSED && round < SN_POOL_ROUNDS; round++) {
+        if (!sn_heap_make_room(&store->heap, stretch->resize.lacks))
+            break;
+        stretch->result = sn_large_resize(&store->large, &stretch->resize);
+    }
+    return stretch->result == SN_RESIZE_REFUSED ? 0 : stretch->resize.offset;
+}
+
+static void
+count_stretch(handle_store *store, const struct sn_large_resize *resize)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    uint64_t more = sn_wrapping_sub(resize->size, resize->before);
+    sn_cache_add(cache, &cache->requested_by_long_way, more);
+    sn_add_relaxed(&store->large.requested, more);
+    sn_add_relaxed(&store->large.live_bytes, (uint64_t)(resize->pages * (int64_t)SN_PAGE_BYTES));
+    uint64_t tail = (uint64_t)resize->tail_bytes;
+    uint64_t limbo = __atomic_add_fetch(&store->caches.limbo_bytes, tail, __ATOMIC_RELAXED);
+    if (resize->tail_bytes > 0)
+        sn_rcu_nudge(store->rcu, limbo >= SN_LIMBO_URGENT_BYTES);
+}
+
+/* Large and stays large: where it lies, if there is room; else -E2BIG. The slack in a large
+ * object's header says nothing of its size, but counts its resizes, so that an update which knows
+ * the header sees them. */
+static int
+resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
+                      const uint64_t *reference, size_t size)
+{
+    uint64_t count = (sn_header_slack(header) + 1) & SN_HEADER_SLACK;
+    uint64_t want = sn_header_make(store->secret, reference, count, slot);
+    struct stretch stretch = {
+        .resize = {.offset = slot, .header = header, .want = want, .size = size}};
+    if (!try_stretch(store, &stretch)) { /* only what is added may be refused */
+        size_t more = size - sn_object_size(store, slot, header);
+        struct sn_need need = {.bytes = more,
+                               .page_bytes = sn_round_up(more, SN_PAGE_BYTES),
+                               .class_id = SN_CLASS_NONE};
+        if (!sn_shortage_resolve(store, &need, try_stretch, &stretch))
+            return -errno;
+    }
+    if (stretch.result == SN_RESIZED)
+        count_stretch(store, &stretch.resize);
+    return stretch.result == SN_RESIZED ? 0 : stretch.result == SN_RESIZE_LOST ? -ENOENT : -E2BIG;
+}
+
 static bool
 fits_in_place(const handle_store *store, uint64_t slot, size_t size)
 {
     unsigned class_id = sn_object_class(store, slot);
     return class_id < SN_CLASSES_MAX && size <= sn_classes_max_size(&store->classes) &&
            sn_class_for(&store->classes, size + store->classes.extra) == class_id;
+}
+
+static bool
+stays_large(const handle_store *store, uint64_t slot, size_t size)
+{
+    return sn_object_class(store, slot) == SN_CLASS_LARGE &&
+           size > sn_classes_max_size(&store->classes);
 }
 
 /* Another slot: filled in private, then R is turned to it by CAS. */
@@ -643,7 +728,8 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
 {
     uint64_t old_slot = sn_word_offset(word);
     size_t before = sn_object_size(store, old_slot, header);
-    uint64_t slot = sn_object_take(store, size, sn_object_flags(word));
+    unsigned grows = size > before ? SN_OBJECT_GROWS : 0;
+    uint64_t slot = sn_object_take(store, size, sn_object_flags(word) | grows);
     if (!slot)
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
@@ -680,9 +766,14 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
             bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
-            int result = !pinned && !store->hardened && fits_in_place(store, slot, size)
+            int result = pinned || store->hardened ? -E2BIG
+                         : fits_in_place(store, slot, size)
                              ? resize_in_place(store, slot, header, reference, size)
-                             : resize_by_copy(store, word, header, reference, size);
+                         : stays_large(store, slot, size)
+                             ? resize_large_in_place(store, slot, header, reference, size)
+                             : -E2BIG;
+            if (result == -E2BIG)
+                result = resize_by_copy(store, word, header, reference, size);
             bool lives = ((sn_load_acquire(reference) ^ want) & mask) == 0;
             if (result != -ENOENT || !lives)
                 return result;

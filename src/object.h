@@ -24,6 +24,9 @@ sn_object_flags(uint64_t word)
     return word & SN_WORD_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
 }
 
+/** A flag of the library's own for sn_object_take: the object has grown, and may grow on. */
+#define SN_OBJECT_GROWS (1u << 31)
+
 /** Class of the object at an offset, or SN_CLASS_LARGE. */
 static inline unsigned
 sn_object_class(const handle_store *store, uint64_t slot)
@@ -121,6 +124,12 @@ uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_
  * retires the slot; a pinned slot is left to its last unpin.
  */
 void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/**
+ * After retiring: where much is in limbo, a thread in no section lets others run first, above all
+ * the readers that the grace period waits for. It does not wait: what readers keep is not bounded.
+ */
+void sn_object_give_way(handle_store *store);
 
 /** As sn_object_retire, but the slot is reusable at once if nobody pins it. */
 SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference);

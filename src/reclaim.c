@@ -26,7 +26,8 @@ sn_reclaim_fini(struct sn_reclaim *reclaim)
 bool
 sn_reclaim_gather(handle_store *store)
 {
-    return sn_caches_take_limbo(&store->caches, store->reclaim.list);
+    bool tails = sn_large_gather(&store->large);
+    return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails;
 }
 
 /* ---- order ----------------------------------------------------------------------------------- */
@@ -78,7 +79,7 @@ put_class(handle_store *store, uint64_t *keys, uint32_t count)
     unsigned class_id = (unsigned)(keys[0] >> KEY_CLASS_AT);
     uint32_t same = 0;
     if (class_id >= SN_CLASSES_MAX) {
-        sn_heap_put_large(&store->heap, keys[0] & KEY_SLOT);
+        sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, keys[0] & KEY_SLOT));
         return 1;
     }
     for (; same < count && same < LOCKED && keys[same] >> KEY_CLASS_AT == class_id; same++)
@@ -116,6 +117,22 @@ take_next(const handle_store *store, uint64_t *list)
     return slot;
 }
 
+static bool
+is_pinned(void *opaque, uint64_t slot)
+{
+    handle_store *store = opaque;
+    uint32_t *pin = sn_pin_word(&store->heap, slot);
+    /* Acquire: what the pinner read of the object it has read before it is cut off. */
+    return pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+}
+
+void
+sn_reclaim_tails(handle_store *store)
+{
+    size_t bytes = sn_large_settle(&store->large, is_pinned, store);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
+
 /* The lists are followed side by side: in one alone, each slot would be a miss waited for. */
 void
 sn_reclaim_give_back(handle_store *store)
@@ -124,6 +141,7 @@ sn_reclaim_give_back(handle_store *store)
     uint32_t count = 0;
     bool more = true;
     sn_caches_begin_work(&store->caches);
+    sn_reclaim_tails(store);
     while (more) {
         more = false;
         for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {

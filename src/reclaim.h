@@ -28,5 +28,7 @@ void sn_reclaim_fini(struct sn_reclaim *reclaim);
 bool sn_reclaim_gather(handle_store *store);
 /** The GP is over: gives back what was gathered before it. */
 void sn_reclaim_give_back(handle_store *store);
+/** The same for what large objects were cut by, also later: what was pinned then. */
+void sn_reclaim_tails(handle_store *store);
 
 #endif

@@ -21,7 +21,8 @@
  *   the rest may link a limbo list; or the upper half 0, which no address leaves: a free has ended
  *   the object by a store to that half alone, and finishes by the lower half what it has to count
  *   and check; a free slot keeps what is left. A large object's header word lies in its span
- *   descriptor.
+ *   descriptor, beside its size; the slack there counts resizes in place, so that each changes the
+ *   word.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
@@ -58,7 +59,9 @@
  * G2.  What was resolved stays mapped and is not reused until the section ends. Two resolutions in
  *      one section may differ after a move; the older is then a frozen copy: resolve again after
  *      deref_mut. Headers are not covered: whoever reads a size checks that the header still names
- *      R, else loads R again (FREE or another generation: -ENOENT or 0).
+ *      R, else loads R again (FREE or another generation: -ENOENT or 0). What a resize in place cuts
+ *      off a large object is given back after a grace period that began later, and not while the
+ *      object is pinned: a pin may have been taken by its size before.
  * G3.  A writer never waits: finding MOVING it CASes to LIVE and goes on. No write is lost to a
  *      move, by whichever cell the object was found. resize and update replace the object: the
  *      caller serialises them with deref_mut and pin_mut of the same object.
@@ -66,7 +69,8 @@
  *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
  *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
  *      slot is retired, never reused at once. The header of an object that others may free is
- *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. A
+ *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. (A
+ *      large object's header, size and run of blocks change together, under the pool's lock.) A
  *      free clears the header after it has ended the word and before its call returns; it may do so
  *      by the upper half alone and note the slot: whoever finishes the free later (the thread
  *      itself, or who takes back from it) executes a fence and reads the lower half, which no CAS

@@ -202,7 +202,6 @@ committed_bytes(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
 struct wish {
     uint32_t blocks;
     uint32_t pages; /* the first so many are committed at once */
-    uint32_t keep;  /* pages behind the first so many are given back */
     uint32_t lines; /* of the bitmap, that will be used */
     enum sn_charge who;
 };
@@ -396,6 +395,110 @@ sn_pool_commit(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to,
     return charged;
 }
 
+/* ---- large spans: longer and shorter --------------------------------------------------------- */
+
+/* Whether `blocks` blocks behind a run are free, as one run. */
+static bool
+is_free_behind_locked(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    uint32_t after = first + pool->spans[first].blocks;
+    if (blocks > pool->limit - after)
+        return false;
+    enum sn_span_state state = sn_span_state(&pool->spans[after]);
+    return (state == SN_SPAN_CLEAN || state == SN_SPAN_DIRTY) &&
+           pool->spans[after].blocks >= blocks;
+}
+
+/* Makes them part of the run. */
+static void
+annex_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint32_t after = first + run->blocks;
+    split_off_locked(pool, after, blocks);
+    sn_span_set_state(&pool->spans[after], SN_SPAN_NONE);
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes - committed_bytes(pool, after, blocks));
+    for (uint32_t i = after; i < after + blocks; i++) {
+        sn_span_set_head(&pool->spans[i], first);
+        sn_store_release(&pool->class_of[i], run->class_id);
+        sn_store_relaxed(&pool->bin_class[i], SN_CLASS_NONE);
+    }
+    run->blocks += blocks;
+}
+
+enum sn_extended
+sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint32_t pages,
+                      uint64_t *lacks)
+{
+    uint32_t have = pool->spans[first].blocks;
+    if (blocks > have && !is_free_behind_locked(pool, first, blocks - have))
+        return SN_EXTEND_BLOCKED;
+    struct wish wish = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
+    uint64_t missing = (uint64_t)sn_pool_missing_pages(pool, first, 0, pages) << SN_PAGE_SHIFT;
+    uint64_t metadata = metadata_growth(pool, first, &wish);
+    if (missing + metadata > 0 && !sn_budget_charge(pool->budget, missing + metadata, wish.who)) {
+        *lacks = sn_max(sn_budget_lacks(pool->budget, missing + metadata, wish.who), 1);
+        return SN_EXTEND_REFUSED;
+    }
+    if (blocks > have)
+        annex_locked(pool, first, blocks - have);
+    commit_locked(pool, first, 0, pages, missing);
+    note_metadata_locked(pool, first, &wish, metadata);
+    return SN_EXTENDED;
+}
+
+/* Blocks of a span of a class belong to none any more. */
+static void
+forget_blocks(struct sn_pool *pool, uint32_t from, uint32_t end)
+{
+    for (uint32_t i = from; i < end; i++) {
+        sn_store_release(&pool->class_of[i], SN_CLASS_NONE);
+        sn_store_relaxed(&pool->bin_class[i], SN_CLASS_NONE);
+    }
+}
+
+void
+sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64_t now_ns)
+{
+    struct sn_span *run = &pool->spans[first];
+    uint32_t from = first + blocks;
+    struct sn_span *rest = &pool->spans[from];
+    forget_blocks(pool, from, first + run->blocks);
+    rest->blocks = run->blocks - blocks;
+    rest->class_id = SN_CLASS_NONE;
+    rest->flags = 0;
+    run->blocks = blocks;
+    uint64_t bytes = committed_bytes(pool, from, rest->blocks);
+    sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
+    sn_owner_add(&pool->puts, bytes > 0);
+    sn_span_set_state(rest, bytes > 0 ? SN_SPAN_DIRTY : SN_SPAN_CLEAN);
+    insert_run_locked(pool, from, now_ns);
+}
+
+/* Blocks that large spans have only for growing become free. False: there were none. */
+static bool
+cut_rooms(struct sn_pool *pool)
+{
+    bool any = false;
+    sn_lock(&pool->lock);
+    for (uint32_t number = 1; pool->has_rooms && number < pool->high; number++) {
+        struct sn_span *span = &pool->spans[number];
+        if (sn_span_state(span) != SN_SPAN_LARGE || (span->flags & SN_SPAN_CLAIMED))
+            continue;
+        uint32_t blocks =
+            (span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
+        if (blocks < span->blocks) {
+            sn_pool_cut_locked(pool, number, blocks, sn_os_now_ns());
+            any = true;
+        }
+    }
+    pool->has_rooms = false;
+    sn_unlock(&pool->lock);
+    return any;
+}
+
+/* ---- taking and giving back ------------------------------------------------------------------ */
+
 static uint32_t
 try_take(struct sn_pool *pool, const struct wish *wish, bool *zero, uint8_t *old_class,
          uint64_t *lacks)
@@ -408,8 +511,6 @@ try_take(struct sn_pool *pool, const struct wish *wish, bool *zero, uint8_t *old
     struct sn_span *run = &pool->spans[first];
     *zero = run->v.use.zeroed;
     *old_class = run->class_id;
-    /* A run that was dirty to its end may hold more pages than are needed: a handful. */
-    sn_pool_trim(pool, first, wish->keep, wish->blocks * (uint32_t)SN_BLOCK_PAGES);
     return first;
 }
 
@@ -417,18 +518,29 @@ uint32_t
 sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                  bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    struct wish wish = {.blocks = blocks, .pages = pages, .keep = pages, .who = who};
+    struct wish wish = {.blocks = blocks, .pages = pages, .who = who};
     return try_take(pool, &wish, zero, old_class, lacks);
+}
+
+uint32_t
+sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero)
+{
+    struct wish wish = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
+    uint64_t lacks;
+    sn_lock(&pool->lock);
+    uint32_t first = take_free_locked(pool, &wish, &lacks);
+    sn_unlock(&pool->lock);
+    if (first)
+        *zero = pool->spans[first].v.use.zeroed;
+    return first;
 }
 
 uint32_t
 sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
                        enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    struct wish wish = {.blocks = blocks,
-                        .keep = c->pages,
-                        .lines = (c->slots + SN_LINE_SLOTS - 1) / SN_LINE_SLOTS,
-                        .who = who};
+    struct wish wish = {
+        .blocks = blocks, .lines = (c->slots + SN_LINE_SLOTS - 1) / SN_LINE_SLOTS, .who = who};
     return try_take(pool, &wish, zero, old_class, lacks);
 }
 
@@ -450,10 +562,7 @@ static void
 forget_class(struct sn_pool *pool, uint32_t first)
 {
     struct sn_span *run = &pool->spans[first];
-    for (uint32_t i = 0; i < run->blocks; i++) {
-        sn_store_release(&pool->class_of[first + i], SN_CLASS_NONE);
-        sn_store_relaxed(&pool->bin_class[first + i], SN_CLASS_NONE);
-    }
+    forget_blocks(pool, first, first + run->blocks);
     sn_span_set_state(run, SN_SPAN_TAKEN);
 }
 
@@ -633,6 +742,7 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
     if (bytes != UINT64_MAX && bytes > sn_load_relaxed(&pool->empty_bytes))
         return false; /* purged in vain, they would only be touched again */
     struct piece piece = {0};
+    bool cut = bytes == UINT64_MAX && cut_rooms(pool);
     do {
         uint64_t most = (uint64_t)PIECE_BLOCKS << SN_BLOCK_SHIFT; /* bytes may be all there are */
         uint64_t wanted = sn_max(sn_min(bytes - released, most), 1);
@@ -640,7 +750,7 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
                             (uint32_t)(sn_round_up(wanted, SN_BLOCK_BYTES) >> SN_BLOCK_SHIFT));
         released += piece.bytes;
     } while (piece.blocks > 0 && !piece.refused && released < bytes);
-    return (released < bytes && sn_pool_await_purges(pool)) || released > 0;
+    return (released < bytes && sn_pool_await_purges(pool)) || released > 0 || cut;
 }
 
 /* Of an array with so many bytes for each block. */

@@ -48,6 +48,9 @@ enum {                        /* flags of a span */
        SN_SPAN_TIGHT = 8,    /* no committed page lies under free slots alone, until one is freed */
        SN_SPAN_GUARDED = 16, /* its last pages are inaccessible: see guard.h */
        SN_SPAN_QUIET = 32,   /* no slot was taken or freed since a trim looked */
+       SN_SPAN_EXCESS = 64,  /* slots: pages behind the last one may be committed */
+       SN_SPAN_CLAIMED = 64, /* LARGE: somebody works on it without the lock, see memory/large.h */
+       SN_SPAN_PUT = 128,    /* the same: its object is gone, who has claimed it gives it back */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
@@ -57,7 +60,7 @@ struct sn_span {
     uint32_t blocks;
     uint8_t state; /* atomic */
     uint8_t class_id;
-    uint8_t list;   /* occupancy list it is in */
+    uint8_t list;   /* occupancy list it is in; LARGE: enum sn_large_list */
     uint8_t flags;  /* enum above */
     uint16_t dirty; /* of this very block: which of its 16 pages are committed. Written by the
                        run's owner (above) under the pool's lock, too; so either may read */
@@ -83,6 +86,10 @@ struct sn_span {
         struct {
             uint32_t next, prev; /* DIRTY: list by age */
         } age;
+        struct {
+            uint32_t held;  /* LARGE: pages in use, or seen by readers */
+            uint32_t floor; /* the same when the grace period began */
+        } large;
     } v;
 };
 _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
@@ -130,6 +137,7 @@ struct sn_pool {
     uint64_t small; /* runs refused because the arena can not be extended so far */
     uint64_t puts;  /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
+    bool has_rooms; /* perhaps large spans have blocks that they do not use */
 };
 
 /* The state is read without the lock that guards it where a wrong guess does no harm. */
@@ -163,7 +171,7 @@ sn_pool_reserved_bytes(const struct sn_pool *pool)
 
 /**
  * Takes a run of `blocks` blocks whose first `pages` pages will be used; dirty runs first, lowest
- * waste. Result: its first block, 0 when max_bytes or the arena does not allow it. *zero: its pages
+ * waste. Others of its pages may be committed: they stay so until a trim. Result: its first block, 0 when max_bytes or the arena does not allow it. *zero: its pages
  * read as zero. *old_class: class whose cleared slots fill the whole run, or SN_CLASS_NONE.
  */
 uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
@@ -174,6 +182,9 @@ uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enu
 uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                           bool *zero, uint8_t *old_class, uint64_t *lacks);
 
+/** The same for a run that the caller can do without: the arena is not extended for it. */
+uint32_t sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero);
+
 /** The same for slots of a class: metadata is charged, pages are when slots on them are taken
  * (sn_pool_commit). Those there are already stay. */
 uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
@@ -182,13 +193,25 @@ uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const str
 
 /**
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
- * there are, so that clean runs grow together), and waits for those that others are giving back
+ * there are, so that clean runs grow together, and blocks that large spans do not use), and waits for those that others are giving back
  * just now: they stand against the limit and are nobody's. The caller holds no lock of a class.
  * False: nothing was to be had, or not so much: then nothing was given back.
  */
 bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 /** After so many of these without success others are faster. */
 #define SN_POOL_ROUNDS 4
+
+enum sn_extended {
+    SN_EXTENDED,
+    SN_EXTEND_REFUSED, /* by max_bytes: *lacks bytes must become free first */
+    SN_EXTEND_BLOCKED, /* what is behind it is not free */
+};
+/** Makes a large span's run at least `blocks` blocks long, by free ones behind it, and charges its
+ * first `pages` pages. */
+enum sn_extended sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks,
+                                       uint32_t pages, uint64_t *lacks);
+/** The span's run keeps its first `blocks` blocks; the rest is free. */
+void sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64_t now_ns);
 
 /** Gives a span's run back: dirty, waiting for reuse or purge. */
 void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);

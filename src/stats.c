@@ -62,9 +62,9 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
     stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
     sn_unlock(&store->pool.lock);
     stats->requested = sums->requested;
-    stats->large = sn_load_relaxed(&store->heap.large_requested);
-    stats->rounding = sn_at_least_zero(payload + sn_load_relaxed(&store->heap.large_live_bytes) -
-                                       sums->requested);
+    stats->large = sn_load_relaxed(&store->large.requested);
+    stats->rounding =
+        sn_at_least_zero(payload + sn_load_relaxed(&store->large.live_bytes) - sums->requested);
     stats->header = objects * SN_HEADER_BYTES;
     stats->limbo = sums->limbo_bytes;
     stats->free_slot =
@@ -73,7 +73,7 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
     stats->table = sn_load_relaxed(&store->table.committed_bytes);
     stats->metadata = metadata_bytes(store, sums->threads);
     stats->committed = arena + stats->table + stats->metadata;
-    stats->objects_large = sn_load_relaxed(&store->heap.large_objects);
+    stats->objects_large = sn_load_relaxed(&store->large.objects);
     stats->objects = objects + stats->objects_large;
 }
 
@@ -92,8 +92,8 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
         sn_at_least_zero(sn_load_relaxed(&store->table.used_entries) - sums->indexes -
                          sn_load_relaxed(&store->table.dead_entries));
     stats->objects_by_cell = sn_at_least_zero(stats->objects - stats->objects_by_handle);
-    stats->allocs = sn_load_relaxed(&store->heap.large_allocs);
-    stats->frees = sn_load_relaxed(&store->heap.large_frees) + sums->frees;
+    stats->allocs = sn_load_relaxed(&store->large.allocs);
+    stats->frees = sn_load_relaxed(&store->large.frees) + sums->frees;
     stats->allocs += sums->frees;
     for (unsigned i = 0; i < store->classes.count; i++)
         stats->allocs += sums->live[i];
@@ -230,7 +230,7 @@ sn_stats_count_free(handle_store *store)
         if (class_id < SN_CLASSES_MAX || class_id == SN_CLASS_LARGE)
             pages += sn_block_dirty_pages(span);
         if (sn_span_state(span) == SN_SPAN_LARGE)
-            pages -= span->free; /* the object's; what is left is a tail the kernel did not take */
+            pages -= span->v.large.held; /* the object's and limbo; what is left waits for a trim */
         pages += lost_pages(span);
     }
     sn_unlock(&pool->lock);

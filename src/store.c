@@ -195,12 +195,14 @@ purge_table_some(handle_store *store)
 static uint64_t
 tick(handle_store *store, uint64_t now_ns)
 {
-    bool active;
+    bool active, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     sn_caches_take_slots(&store->caches, false, true, &active);
-    store->table_due = sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
-                       sn_load_relaxed(&store->table.empty_pages) > 0;
+    sn_reclaim_tails(store);
+    if (purges)
+        (void)sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES);
+    store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;
     begin_trim(store, active);
-    bool more = store->table_due || store->trim_at > 0;
+    bool more = store->table_due || store->trim_at > 0 || sn_large_has_work(&store->large);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 
@@ -228,7 +230,7 @@ static bool
 stirred(struct sn_rcu_client *client)
 {
     handle_store *store = store_of(client);
-    return sn_caches_stirred(&store->caches) ||
+    return sn_caches_stirred(&store->caches) || sn_large_has_tails(&store->large) ||
            sn_load_relaxed(&store->pool.puts) != store->seen_puts;
 }
 
@@ -312,6 +314,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
     store->pool.has_guards = options->hardened;
     sn_heap_init(&store->heap, &store->pool, &store->classes);
+    sn_large_init(&store->large, &store->heap, store->classes.extra);
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
@@ -476,6 +479,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     (void)sn_defrag_settle(store, SN_NEVER);
     sn_caches_take_slots(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
+    (void)sn_large_trim(&store->large, SIZE_MAX);
     sn_table_purge(&store->table, UINT32_MAX);
     (void)sn_pool_await_purges(&store->pool);
     if (sn_table_discard_unused(&store->table))

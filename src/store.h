@@ -7,6 +7,7 @@
 #define SN_STORE_H
 
 #include "handle_table.h"
+#include "memory/large.h"
 #include "rcu.h"
 #include "reference.h"
 #include "store/reservation.h"
@@ -84,6 +85,7 @@ struct handle_store {
 
     struct sn_defrag *defrag; /* see defrag/defrag.h; NULL while the store is being made */
     struct sn_fork *fork;     /* see fork.c */
+    struct sn_large large;
     struct sn_heap heap;
 };
 

@@ -47,11 +47,11 @@ static size_t
 trim(struct sn_heap *heap, uint32_t number, bool quiet)
 {
     uint64_t bits[SN_BITMAP_WORDS];
-    size_t bytes = 0;
     /* Held: no refill takes what is being given back. */
     if (!sn_heap_hold_loose(heap, number, quiet, bits))
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
+    size_t bytes = sn_pool_trim(heap->pool, number, c->pages, c->blocks * (uint32_t)SN_BLOCK_PAGES);
     for (uint32_t slot = 0; slot < c->slots;) {
         uint32_t begin = slot;
         while (slot < c->slots && slot_is_free(bits, slot))

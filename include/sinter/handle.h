@@ -762,6 +762,10 @@ HANDLE_API int handle_free_now(handle_store *store, handle_t handle);
  *   size     as handle_alloc
  *   result   0. Addresses resolved before may be of the old object, a frozen copy until their
  *            sections end or they are unpinned: resolve again
+ *   cost     above 64 KiB an object grows and shrinks where it lies while memory behind it is free
+ *            (never in a hardened store); one that moves because it grows gets address space for
+ *            as much again, so that appending n bytes piece by piece copies O(n). What is cut off
+ *            counts as limbo for a grace period
  *   errors   ENOENT: stale, or freed meanwhile; EBUSY: pinned for writing; ENOMEM, EAGAIN: as
  *            handle_alloc; EINVAL: larger than the arena, or the header is damaged
  */

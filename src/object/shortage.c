@@ -178,12 +178,13 @@ make_room(handle_store *store, const struct sn_need *need)
 static bool
 gather_pages(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
 {
+    bool trimmed = sn_large_trim(&store->large, SIZE_MAX) > 0;
     uint64_t lacks = lacks_of(store, need), loose;
     uint64_t cached = cached_page_bytes(store, glance, &loose);
     uint64_t tables = (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
     if (cached + loose + empty < lacks || (empty < lacks && is_passed_over(store)))
-        return false;
+        return trimmed;
     if (empty < lacks && cached > 0)
         sn_caches_take_slots(&store->caches, false, false, NULL);
     if (tables > 0)
@@ -191,7 +192,7 @@ gather_pages(handle_store *store, const struct sn_need *need, const struct sn_ca
     bool gained = make_room(store, need);
     if (empty < lacks)
         note_gain(store, gained);
-    return gained;
+    return gained || trimmed;
 }
 
 /* Whether memory was gathered that may serve the request. */

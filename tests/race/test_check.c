@@ -129,7 +129,7 @@ test_tables_and_sums(void **state)
     table_page->used--;
     BREAK(pool->arena_committed, pool->arena_committed + SN_PAGE_BYTES, "the counter says");
     BREAK(race->store->budget.committed, race->store->budget.committed + 1, "the budget says");
-    uint64_t *large = &race->store->heap.large_objects;
+    uint64_t *large = &race->store->large.objects;
     BREAK(*large, *large + 1, "a walk finds");
     ground_settle(race);
 }

@@ -382,8 +382,8 @@ test_fork_during_a_purge(void **state)
     ground_settle(race);
 }
 
-/* What another thread is giving back has gone when handle_store_purge returns. Seen failing with one
- * that looks for free runs alone: the purger's are in no list. */
+/* What another thread is giving back has gone when handle_store_purge returns. Seen failing with
+ * one that looks for free runs alone: the purger's are in no list. */
 static void
 body_purge_all(struct actor *actor)
 {

@@ -80,6 +80,7 @@ world_make(uint32_t blocks, uint32_t alignment)
     sn_classes_init(&world->classes, alignment, 0);
     sn_pool_init(&world->pool, world->arena, blocks, blocks, world->metadata, &world->budget);
     sn_heap_init(&world->heap, &world->pool, &world->classes);
+    sn_large_init(&world->large, &world->heap, 0);
     world->heap.freed = nobody_wakes;
     return world;
 }

@@ -11,6 +11,7 @@
 
 #include "handle_table.h"
 #include "hooks.h"
+#include "memory/large.h"
 #include "osmem.h"
 #include "thread_cache.h"
 
@@ -21,6 +22,7 @@ struct world {
     struct sn_pool pool;
     struct sn_classes classes;
     struct sn_heap heap;
+    struct sn_large large;
     struct sn_caches caches;
     bool has_caches;
     char *arena;

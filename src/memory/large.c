@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/* large.c - see memory/large.h. */
+#include "memory/large.h"
+
+#include "osmem.h"
+
+#define NONE SN_LARGE_LISTS
+
+static uint32_t
+pages_for(const struct sn_large *large, size_t size)
+{
+    return (uint32_t)(sn_round_up(size + large->extra, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
+}
+
+static uint32_t
+blocks_for(uint32_t pages)
+{
+    return (pages + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
+}
+
+static size_t
+tail_bytes(const struct sn_span *span)
+{
+    return (size_t)(span->v.large.held - span->free) << SN_PAGE_SHIFT;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static void
+list_remove_locked(struct sn_large *large, struct sn_span *span)
+{
+    struct sn_span *spans = large->heap->pool->spans;
+    if (span->list == NONE)
+        return;
+    if (span->next)
+        spans[span->next].prev = span->prev;
+    if (span->prev)
+        spans[span->prev].next = span->next;
+    else
+        large->list[span->list] = span->next;
+    span->list = NONE;
+}
+
+static void
+list_insert_locked(struct sn_large *large, struct sn_span *span, enum sn_large_list list)
+{
+    struct sn_span *spans = large->heap->pool->spans;
+    uint32_t number = sn_span_number(large->heap->pool, span);
+    span->list = (uint8_t)list;
+    span->prev = 0;
+    span->next = large->list[list];
+    if (span->next)
+        spans[span->next].prev = number;
+    large->list[list] = number;
+}
+
+/* Committed pages behind those held: nobody's. */
+static bool
+has_excess(const struct sn_span *span)
+{
+    uint32_t held = span->v.large.held;
+    for (uint32_t block = held / (uint32_t)SN_BLOCK_PAGES; block < span->blocks; block++) {
+        uint32_t begin = block * (uint32_t)SN_BLOCK_PAGES;
+        uint32_t kept = held > begin ? held - begin : 0;
+        if (span[block].dirty >> kept != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Into the list that it belongs in by what it has, if it is in none. */
+static void
+list_anew_locked(struct sn_large *large, struct sn_span *span)
+{
+    if (span->list != NONE)
+        return;
+    if (span->free < span->v.large.held)
+        list_insert_locked(large, span, SN_LARGE_SHRUNK);
+    else if (has_excess(span))
+        list_insert_locked(large, span, SN_LARGE_EXCESS);
+}
+
+/*
+ * Who works on a span without the lock claims it first, and takes it out of its list: it is not
+ * given back meanwhile, nor does its object grow into what is behind the pages held.
+ */
+static struct sn_span *
+claim_first(struct sn_large *large, enum sn_large_list list, uint32_t *held)
+{
+    struct sn_pool *pool = large->heap->pool;
+    struct sn_span *span = NULL;
+    sn_lock(&pool->lock);
+    if (large->list[list]) {
+        span = &pool->spans[large->list[list]];
+        list_remove_locked(large, span);
+        span->flags |= SN_SPAN_CLAIMED;
+        *held = span->v.large.held;
+    }
+    sn_unlock(&pool->lock);
+    return span;
+}
+
+/* Ends a claim. True: the span was to be given back meanwhile, the caller does it. */
+static bool
+let_go_locked(struct sn_span *span)
+{
+    bool was_put = (span->flags & SN_SPAN_PUT) != 0;
+    span->flags &= (uint8_t) ~(SN_SPAN_CLAIMED | SN_SPAN_PUT);
+    return was_put;
+}
+
+/* ---- taking and giving back ------------------------------------------------------------------ */
+
+static uint32_t
+take_run(struct sn_large *large, uint32_t pages, bool room, bool *zero)
+{
+    struct sn_pool *pool = large->heap->pool;
+    uint32_t blocks = blocks_for(pages);
+    uint32_t number = 0;
+    if (room && !pool->has_guards && blocks < pool->blocks / 2)
+        number = sn_pool_try_take_there(pool, 2 * blocks, pages, zero);
+    if (number) {
+        pool->spans[number].flags = 0;
+        sn_store_relaxed(&pool->has_rooms, true);
+        return number;
+    }
+    return sn_heap_take_run(large->heap, blocks, pages, zero);
+}
+
+uint64_t
+sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
+{
+    struct sn_pool *pool = large->heap->pool;
+    if (size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
+        return 0; /* before anything is added to it */
+    uint32_t pages = pages_for(large, size);
+    if (blocks_for(pages) >= pool->blocks)
+        return 0;
+    uint32_t number = take_run(large, pages, room, zero);
+    if (!number)
+        return 0;
+    struct sn_span *span = &pool->spans[number];
+    span->class_id = SN_CLASS_LARGE;
+    span->list = NONE;
+    span->free = pages;
+    span->v.large.held = pages;
+    sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
+    sn_store_relaxed(&span->u.large_size, size);
+    for (uint32_t block = 0; block < span->blocks; block++) {
+        sn_store_release(&pool->class_of[number + block], SN_CLASS_LARGE);
+        sn_store_relaxed(&pool->bin_class[number + block], SN_CLASS_NONE);
+    }
+    /* Release: a walker that sees the state also sees the cleared header word. */
+    sn_span_set_state(span, SN_SPAN_LARGE);
+    if (sn_unlikely(has_excess(span))) {
+        sn_lock(&pool->lock);
+        list_anew_locked(large, span);
+        sn_unlock(&pool->lock);
+    }
+    return sn_span_offset(number);
+}
+
+size_t
+sn_large_put(struct sn_large *large, uint64_t offset)
+{
+    struct sn_pool *pool = large->heap->pool;
+    struct sn_span *span = sn_span_at(pool, offset);
+    sn_heap_drop_pins(large->heap, span);
+    sn_lock(&pool->lock);
+    size_t bytes = tail_bytes(span);
+    list_remove_locked(large, span);
+    span->v.large.held = span->free;
+    bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
+    span->flags |= claimed ? SN_SPAN_PUT : 0;
+    sn_unlock(&pool->lock);
+    if (!claimed)
+        sn_heap_put_run(large->heap, sn_span_number(pool, span));
+    return bytes;
+}
+
+uint64_t
+sn_large_end(struct sn_large *large, uint64_t offset)
+{
+    struct sn_pool *pool = large->heap->pool;
+    sn_lock(&pool->lock);
+    /* Acquire-release: as in end_header (object.c). */
+    uint64_t header = sn_swap_acq_rel(&sn_span_at(pool, offset)->large_header, 0);
+    sn_unlock(&pool->lock);
+    return header;
+}
+
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+/* Makes the pages usable. Of a claimed span those held are, and no more. */
+static enum sn_resized
+grow_locked(struct sn_large *large, struct sn_span *span, uint32_t pages, uint64_t *lacks)
+{
+    if (pages <= span->v.large.held)
+        return SN_RESIZED;
+    if (span->flags & SN_SPAN_CLAIMED)
+        return SN_RESIZE_NO_ROOM;
+    switch (sn_pool_extend_locked(large->heap->pool, sn_span_number(large->heap->pool, span),
+                                  blocks_for(pages), pages, lacks)) {
+    case SN_EXTENDED:
+        return SN_RESIZED;
+    case SN_EXTEND_REFUSED:
+        return SN_RESIZE_REFUSED;
+    default:
+        return SN_RESIZE_NO_ROOM;
+    }
+}
+
+static enum sn_resized
+resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resize *resize)
+{
+    uint32_t pages = pages_for(large, resize->size);
+    if (sn_load_relaxed(&span->large_header) != resize->header)
+        return SN_RESIZE_LOST;
+    enum sn_resized grown = grow_locked(large, span, pages, &resize->lacks);
+    if (grown != SN_RESIZED)
+        return grown;
+    size_t tail_before = tail_bytes(span);
+    resize->before = span->u.large_size;
+    resize->pages = (int64_t)pages - (int64_t)span->free;
+    sn_store_relaxed(&span->u.large_size, resize->size);
+    sn_store_relaxed(&span->free, pages);
+    span->v.large.held = (uint32_t)sn_max(span->v.large.held, pages);
+    resize->tail_bytes = (int64_t)tail_bytes(span) - (int64_t)tail_before;
+    /* Release: as in sn_object_name. */
+    sn_store_release(&span->large_header, resize->want);
+    if (span->list == SN_LARGE_EXCESS)
+        list_remove_locked(large, span);
+    if (!(span->flags & SN_SPAN_CLAIMED))
+        list_anew_locked(large, span);
+    return SN_RESIZED;
+}
+
+enum sn_resized
+sn_large_resize(struct sn_large *large, struct sn_large_resize *resize)
+{
+    struct sn_pool *pool = large->heap->pool;
+    if (resize->size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
+        return SN_RESIZE_NO_ROOM; /* before anything is added to it */
+    sn_lock(&pool->lock);
+    enum sn_resized result = resize_locked(large, sn_span_at(pool, resize->offset), resize);
+    sn_unlock(&pool->lock);
+    return result;
+}
+
+/* ---- tails ----------------------------------------------------------------------------------- */
+
+/* All of one list go to another. */
+static bool
+move_all_locked(struct sn_large *large, enum sn_large_list from, enum sn_large_list to)
+{
+    bool any = large->list[from] != 0;
+    while (large->list[from]) {
+        struct sn_span *span = &large->heap->pool->spans[large->list[from]];
+        list_remove_locked(large, span);
+        list_insert_locked(large, span, to);
+        if (from == SN_LARGE_SHRUNK)
+            span->v.large.floor = span->free; /* what is cut off later waits for the next one */
+    }
+    return any;
+}
+
+bool
+sn_large_gather(struct sn_large *large)
+{
+    struct sn_pool *pool = large->heap->pool;
+    sn_lock(&pool->lock);
+    bool any = move_all_locked(large, SN_LARGE_SHRUNK, SN_LARGE_WAITING);
+    sn_unlock(&pool->lock);
+    return any;
+}
+
+static bool
+has_any(struct sn_large *large, enum sn_large_list one, enum sn_large_list other)
+{
+    struct sn_pool *pool = large->heap->pool;
+    sn_lock(&pool->lock);
+    bool any = large->list[one] || large->list[other];
+    sn_unlock(&pool->lock);
+    return any;
+}
+
+bool
+sn_large_has_tails(struct sn_large *large)
+{
+    return has_any(large, SN_LARGE_SHRUNK, SN_LARGE_PINNED);
+}
+
+bool
+sn_large_has_work(struct sn_large *large)
+{
+    return has_any(large, SN_LARGE_PINNED, SN_LARGE_EXCESS);
+}
+
+/* Readers of what is behind floor are gone. Whole blocks become free, pages wait for a trim. */
+static size_t
+settle_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns)
+{
+    struct sn_pool *pool = large->heap->pool;
+    size_t before = tail_bytes(span);
+    uint32_t seen = (uint32_t)sn_max(span->free, span->v.large.floor);
+    span->v.large.held = (uint32_t)sn_min(span->v.large.held, seen);
+    uint32_t blocks = blocks_for(span->v.large.held);
+    if (blocks < span->blocks && !(span->flags & SN_SPAN_PUT))
+        sn_pool_cut_locked(pool, sn_span_number(pool, span), blocks, now_ns);
+    return before - tail_bytes(span);
+}
+
+/* Ends a claim. Result: bytes that are tail no more. */
+static size_t
+settle_claimed(struct sn_large *large, struct sn_span *span, bool pinned)
+{
+    struct sn_pool *pool = large->heap->pool;
+    size_t bytes = 0;
+    uint64_t now_ns = sn_os_now_ns();
+    sn_lock(&pool->lock);
+    if (!pinned)
+        bytes = settle_locked(large, span, now_ns);
+    bool was_put = let_go_locked(span);
+    if (!was_put && pinned)
+        list_insert_locked(large, span, SN_LARGE_PINNED);
+    else if (!was_put)
+        list_anew_locked(large, span);
+    sn_unlock(&pool->lock);
+    if (was_put)
+        sn_heap_put_run(large->heap, sn_span_number(pool, span));
+    return bytes;
+}
+
+size_t
+sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, uint64_t offset),
+                void *opaque)
+{
+    struct sn_pool *pool = large->heap->pool;
+    struct sn_span *span;
+    size_t bytes = 0;
+    uint32_t held;
+    sn_lock(&pool->lock);
+    (void)move_all_locked(large, SN_LARGE_PINNED, SN_LARGE_WAITING);
+    sn_unlock(&pool->lock);
+    while ((span = claim_first(large, SN_LARGE_WAITING, &held)) != NULL) {
+        uint64_t offset = sn_span_offset(sn_span_number(pool, span));
+        bytes += settle_claimed(large, span, is_pinned(opaque, offset));
+    }
+    return bytes;
+}
+
+/* ---- trim ------------------------------------------------------------------------------------ */
+
+/* Ends a claim. False: the kernel refused some pages, which stay. */
+static bool
+end_trim(struct sn_large *large, struct sn_span *span)
+{
+    struct sn_pool *pool = large->heap->pool;
+    sn_lock(&pool->lock);
+    bool refused = has_excess(span);
+    bool was_put = let_go_locked(span);
+    if (!was_put)
+        list_anew_locked(large, span);
+    sn_unlock(&pool->lock);
+    if (was_put)
+        sn_heap_put_run(large->heap, sn_span_number(pool, span));
+    return !refused;
+}
+
+size_t
+sn_large_trim(struct sn_large *large, size_t max_bytes)
+{
+    struct sn_pool *pool = large->heap->pool;
+    size_t bytes = 0;
+    bool trimmed = true;
+    while (trimmed && bytes < max_bytes) {
+        uint32_t held;
+        struct sn_span *span = claim_first(large, SN_LARGE_EXCESS, &held);
+        if (!span)
+            break;
+        bytes += sn_pool_trim(pool, sn_span_number(pool, span), held,
+                              span->blocks * (uint32_t)SN_BLOCK_PAGES);
+        trimmed = end_trim(large, span);
+    }
+    return bytes;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+void
+sn_large_init(struct sn_large *large, struct sn_heap *heap, size_t extra)
+{
+    large->heap = heap;
+    large->extra = extra;
+}
+
+void
+sn_large_after_fork_child(struct sn_large *large)
+{
+    struct sn_pool *pool = large->heap->pool;
+    for (uint32_t number = 1; number < pool->high; number++) {
+        struct sn_span *span = &pool->spans[number];
+        if (sn_span_state(span) != SN_SPAN_LARGE || !(span->flags & SN_SPAN_CLAIMED))
+            continue;
+        if (let_go_locked(span))
+            sn_heap_put_run(large->heap, number);
+        else
+            list_anew_locked(large, span);
+    }
+}
