@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=tests/packages.sh
 . "$root/tests/packages.sh"
 
-questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 L1 L2 L3'
+questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S11 L1 L2 L3'
 
 usage()
 {
@@ -70,6 +70,7 @@ T10 t10_threads all 3 yes
 T10 t10_threads all 1 no --sizes uniform
 B1 b1_limits own 1 yes
 B2 b2_refused own 1 yes
+B3 b3_neighbour own 1 yes
 S1 s1_pair all 5 yes
 S1b s1b_lifo all 5 yes
 S2 s2_grace all 5 yes
@@ -81,6 +82,7 @@ S7 s7_many_threads all 1 yes
 S8 s8_compaction own 5 yes
 S9 s9_scale all 5 yes
 S9 s9_stores own 3 yes
+S11 s11_resize all 5 yes
 L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes
 L3 l3_step own 5 yes
