@@ -88,7 +88,7 @@ struct sn_span {
         } age;
         struct {
             uint32_t held;  /* LARGE: pages in use, or seen by readers */
-            uint32_t floor; /* the same when the grace period began */
+            uint32_t floor; /* most pages in use since the grace period began */
         } large;
     } v;
 };

@@ -143,7 +143,7 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     span->class_id = SN_CLASS_LARGE;
     span->list = NONE;
     span->free = pages;
-    span->v.large.held = pages;
+    span->v.large.held = span->v.large.floor = pages;
     sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     sn_store_relaxed(&span->u.large_size, size);
     for (uint32_t block = 0; block < span->blocks; block++) {
@@ -225,6 +225,8 @@ resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resi
     sn_store_relaxed(&span->u.large_size, resize->size);
     sn_store_relaxed(&span->free, pages);
     span->v.large.held = (uint32_t)sn_max(span->v.large.held, pages);
+    /* Readers from now on see so many, also if they are cut off again at once. */
+    span->v.large.floor = (uint32_t)sn_max(span->v.large.floor, pages);
     resize->tail_bytes = (int64_t)tail_bytes(span) - (int64_t)tail_before;
     /* Release: as in sn_object_name. */
     sn_store_release(&span->large_header, resize->want);

@@ -14,7 +14,8 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk (default: all)
+  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail
+                (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
   --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
@@ -65,6 +66,8 @@ short  walk      -DHARDENED -DOPS=3 -DWALKS=2
 short  walk      -DOWNERS=2 -DLARGE
 short  walk      -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
 short  walk      -DHARDENED -DNO_MEMBARRIER
+short  tail      -DREADERS=1 -DPINNERS=1
+short  tail      -DREADERS=2 -DPINNERS=0 -DRESIZES=3
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCALL_OFF
 full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
@@ -89,6 +92,7 @@ full   fence     -DPINNERS=3
 full   noted     -DFREERS=2 -DTAKERS=1
 full   noted     -DRESIZERS=2 -DTAKERS=1
 full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
+full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
 full   walk      -DOWNERS=2 -DOPS=3
 full   walk      -DOWNERS=2 -DHARDENED -DWALKS=2
 full   walk      -DOWNERS=2 -DLARGE -DOPS=3 -DWALKS=2
@@ -170,6 +174,12 @@ walk      85  -DOWNERS=1
 walk      86  -DOWNERS=2 -DLARGE
 walk      87  -DOWNERS=2 -DLARGE
 walk      88  -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
+tail      100 -DPINNERS=0
+tail      101 -DREADERS=0
+tail      102 -DPINNERS=0
+tail      103 -DREADERS=0 -DPINNERS=0
+tail      104 -DREADERS=0
+tail      105 -DPINNERS=0 -DRESIZES=3
 END
 }
 
@@ -243,8 +253,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | noted | walk) ;;
-*) die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk is needed" ;;
+'' | move | pin | update | cell | takeback | fence | noted | walk | tail) ;;
+*) die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail is needed" ;;
 esac
 case $memory in
 '') if [ $form = full ]; then memory=8000; else memory=3000; fi ;;
