@@ -766,6 +766,7 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
             bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+            sn_hook(SN_HOOK_RESIZE_LOOKED, sn_store_address(store, slot));
             int result = pinned || store->hardened ? -E2BIG
                          : fits_in_place(store, slot, size)
                              ? resize_in_place(store, slot, header, reference, size)

@@ -474,6 +474,84 @@ test_resize_copied_then_freed(void **state)
     ground_settle(race);
 }
 
+static void
+body_shrink_large(struct actor *actor)
+{
+    actor->result = handle_resize(store_of(actor), actor->handle, 100000);
+}
+
+/* A pin that comes when the resize has found none keeps what is cut off, for longer than the grace
+ * period that would bring it back. Fails when the pins are not looked at again: seen, the pages
+ * read as zero. */
+static void
+test_large_resize_looked_then_pinned(void **state)
+{
+    struct race *race = *state;
+    const size_t size = 300000;
+    set_option(race->store, "purge_delay_ms", "0");
+    ground_make(race, false);
+    handle_t large = make_object(race->store, size, 7);
+    section_enter();
+    const void *object = handle_deref(race->store, large);
+    section_leave();
+    struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOOKED, object);
+    struct actor *resizer = actor_new(race, body_shrink_large);
+    resizer->handle = large;
+    actor_run(resizer);
+    stage_wait(stage);
+    section_enter();
+    assert_int_equal(handle_size(race->store, large), size);
+    const void *pinned = handle_pin(race->store, large);
+    section_leave();
+    assert_ptr_equal(pinned, object);
+    release(stage, resizer);
+    assert_int_equal(resizer->result, 0);
+    assert_int_equal(handle_store_purge(race->store, NULL), 0);
+    assert_filled(pinned, size, 7);
+    handle_unpin(race->store, pinned);
+    while (sn_large_has_tails(&race->store->large)) /* a later look finds it unpinned */
+        assert_int_equal(handle_store_purge(race->store, NULL), 0);
+    assert_int_equal(handle_store_purge(race->store, NULL), 0);
+    assert_int_equal(((const char *)pinned)[size - 1], 0);
+    assert_object(race->store, large, 100000, 7);
+    assert_int_equal(handle_free(race->store, large), 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
+#define MUCH 11 /* objects of 3 MiB: more than may be in limbo before frees give way */
+
+static void
+body_free_much(struct actor *actor)
+{
+    const handle_t *handles = actor->object;
+    for (unsigned i = 0; i < MUCH && actor->result == 0; i++)
+        actor->result = handle_free(store_of(actor), handles[i]);
+}
+
+/* A thread that goes on freeing while a reader keeps everything in limbo lets others run first. */
+static void
+test_frees_give_way(void **state)
+{
+    struct race *race = *state;
+    handle_t handles[MUCH];
+    ground_make(race, false);
+    for (unsigned i = 0; i < MUCH; i++)
+        assert_int_not_equal(handles[i] = handle_alloc(race->store, 3 * MIB), HANDLE_NULL);
+    section_enter();
+    struct stage *stage = stage_arm(race, SN_HOOK_GIVE_WAY, race->store);
+    struct actor *freer = actor_new(race, body_free_much);
+    freer->object = handles;
+    actor_run(freer);
+    stage_wait(stage);
+    assert_true(sn_load_relaxed(&race->store->caches.limbo_bytes) > SN_LIMBO_MUCH_BYTES);
+    section_leave();
+    release(stage, freer);
+    assert_int_equal(freer->result, 0);
+    ground_verify(race);
+    ground_settle(race);
+}
+
 /* Fails when resize compares slots only: the stranger would get the old object's bytes. */
 static void
 test_resize_copied_then_reissued(void **state)
@@ -631,17 +709,30 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RACE_TEST(test_free_loaded_then_moved),      RACE_TEST(test_free_loaded_then_freed),
-        RACE_TEST(test_free_loaded_then_reissued),   RACE_TEST(test_free_now_loaded_then_marked),
-        RACE_TEST(test_mut_loaded_then_marked),      RACE_TEST(test_mut_loaded_then_published),
-        RACE_TEST(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
-        RACE_TEST(test_pin_counted_then_marking),    RACE_TEST(test_pin_counted_then_freed),
-        RACE_TEST(test_pin_counted_then_reissued),   RACE_TEST(test_pinned_then_freed),
-        RACE_TEST(test_resize_copied_then_marked),   RACE_TEST(test_resize_copied_then_freed),
-        RACE_TEST(test_resize_copied_then_reissued), RACE_TEST(test_commit_header_then_walk),
-        RACE_TEST(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
-        RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
-        RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
+        RACE_TEST(test_free_loaded_then_moved),
+        RACE_TEST(test_free_loaded_then_freed),
+        RACE_TEST(test_free_loaded_then_reissued),
+        RACE_TEST(test_free_now_loaded_then_marked),
+        RACE_TEST(test_mut_loaded_then_marked),
+        RACE_TEST(test_mut_loaded_then_published),
+        RACE_TEST(test_mut_loaded_then_reissued),
+        RACE_TEST(test_pin_loaded_then_marked),
+        RACE_TEST(test_pin_counted_then_marking),
+        RACE_TEST(test_pin_counted_then_freed),
+        RACE_TEST(test_pin_counted_then_reissued),
+        RACE_TEST(test_pinned_then_freed),
+        RACE_TEST(test_resize_copied_then_marked),
+        RACE_TEST(test_resize_copied_then_freed),
+        RACE_TEST(test_large_resize_looked_then_pinned),
+        RACE_TEST(test_frees_give_way),
+        RACE_TEST(test_resize_copied_then_reissued),
+        RACE_TEST(test_commit_header_then_walk),
+        RACE_TEST(test_commit_header_then_marking),
+        RACE_TEST(test_commit_header_then_freed),
+        RACE_TEST(test_commit_header_then_reissued),
+        RACE_TEST(test_commit_header_then_updated),
+        RACE_TEST(test_commit_header_then_grown),
+        RACE_TEST(test_commit_header_then_shrunk),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("mutator " FLAVOUR_NAME, tests, NULL, NULL);
