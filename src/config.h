@@ -74,8 +74,8 @@
 /* Limbo of a store, if it is more than a twentieth of its memory too, above which those who free
  * give way to others. */
 #define SN_LIMBO_MUCH_BYTES ((uint64_t)32 << 20)
-#define SN_GP_GATHER_NS      5000000   /* 5 ms */
-#define SN_HOUSEKEEPING_NS   200000000 /* 200 ms: idle caches are found in two of these */
+#define SN_GP_GATHER_NS     5000000   /* 5 ms */
+#define SN_HOUSEKEEPING_NS  200000000 /* 200 ms: idle caches are found in two of these */
 
 /* One batch of moves: as much as the second-level cache holds, and bounded: its slots wait for a
  * grace period. Marking touches one line of a small slot, and its word; the copy finds them in the

@@ -678,8 +678,11 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
     sn_add_relaxed(&store->large.live_bytes, (uint64_t)(resize->pages * (int64_t)SN_PAGE_BYTES));
     uint64_t tail = (uint64_t)resize->tail_bytes;
     uint64_t limbo = __atomic_add_fetch(&store->caches.limbo_bytes, tail, __ATOMIC_RELAXED);
+    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
+    uint64_t much =
+        max ? sn_min(SN_LIMBO_URGENT_BYTES, max / SN_LIMBO_URGENT_SHARE) : SN_LIMBO_URGENT_BYTES;
     if (resize->tail_bytes > 0)
-        sn_rcu_nudge(store->rcu, limbo >= SN_LIMBO_URGENT_BYTES);
+        sn_rcu_nudge(store->rcu, limbo >= much);
 }
 
 /* Large and stays large: where it lies, if there is room; else -E2BIG. The slack in a large

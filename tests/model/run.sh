@@ -254,7 +254,10 @@ while [ $# -gt 0 ]; do
 done
 case $only in
 '' | move | pin | update | cell | takeback | fence | noted | walk | tail) ;;
-*) die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail is needed" ;;
+*)
+    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail is" \
+        needed
+    ;;
 esac
 case $memory in
 '') if [ $form = full ]; then memory=8000; else memory=3000; fi ;;
