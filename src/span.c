@@ -529,6 +529,7 @@ sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bo
     uint64_t lacks;
     sn_lock(&pool->lock);
     uint32_t first = take_free_locked(pool, &wish, &lacks);
+    pool->has_rooms |= first != 0;
     sn_unlock(&pool->lock);
     if (first)
         *zero = pool->spans[first].v.use.zeroed;

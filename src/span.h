@@ -137,7 +137,7 @@ struct sn_pool {
     uint64_t small; /* runs refused because the arena can not be extended so far */
     uint64_t puts;  /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
-    bool has_rooms; /* perhaps large spans have blocks that they do not use */
+    bool has_rooms; /* perhaps large spans have blocks that they do not use; guarded by lock */
 };
 
 /* The state is read without the lock that guards it where a wrong guess does no harm. */
@@ -182,7 +182,8 @@ uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enu
 uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                           bool *zero, uint8_t *old_class, uint64_t *lacks);
 
-/** The same for a run that the caller can do without: the arena is not extended for it. */
+/** The same for a run of more blocks than are needed, for growing: the arena is not extended for it.
+ * It becomes a large span. */
 uint32_t sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero);
 
 /** The same for slots of a class: metadata is charged, pages are when slots on them are taken

@@ -121,7 +121,6 @@ take_run(struct sn_large *large, uint32_t pages, bool room, bool *zero)
         number = sn_pool_try_take_there(pool, 2 * blocks, pages, zero);
     if (number) {
         pool->spans[number].flags = 0;
-        sn_store_relaxed(&pool->has_rooms, true);
         return number;
     }
     return sn_heap_take_run(large->heap, blocks, pages, zero);
