@@ -478,7 +478,7 @@ open_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, unsigned flags)
     uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
     flags |= evacuee->damaged ? SN_SPAN_DAMAGED : 0u;
     evacuee->let_go = true;
-    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint8_t)flags, e->pass)) {
+    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint16_t)flags, e->pass)) {
         sn_owner_add(&e->totals.spans_emptied, 1);
         sn_owner_add(&e->totals.released_bytes, bytes);
     }

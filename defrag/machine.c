@@ -34,6 +34,7 @@ survey_class(const handle_store *store, unsigned class_id, struct sn_policy_clas
     to->committed_bytes = sn_load_relaxed(&hc->pages[SN_MOVABLE]) << SN_PAGE_SHIFT;
     to->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
     to->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
+    to->aside = sn_load_relaxed(&hc->aside);
     for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
         to->spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
 }
@@ -300,7 +301,7 @@ close_next_locked(struct sn_defrag *d)
             return 0;
         if (span)
             continue;
-        d->quota[class_id] = 0; /* all that is left was tried, or damaged */
+        d->quota[class_id] = 0; /* all that is left was tried, pinned, or damaged */
     }
 }
 

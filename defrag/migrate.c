@@ -35,16 +35,11 @@ still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint6
     return sn_object_is_named(store, slot, *header, reference);
 }
 
-/* Whether the slot is pinned. Nothing in most spans ever was. */
+/* Whether the slot is pinned. Nothing in most spans is. */
 static bool
-is_pinned(const handle_store *store, const struct sn_span *span, uint64_t slot)
+is_pinned(handle_store *store, const struct sn_span *span, uint64_t slot)
 {
-    /* Acquire: as in sn_pin_word. */
-    if (sn_likely(sn_load_acquire(&span->pins) == NULL))
-        return false;
-    const uint32_t *pin = sn_pin_word(&store->heap, slot);
-    /* Acquire: pairs with the raise in sn_object_pin. */
-    return pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+    return sn_unlikely(sn_pins_any(span)) && sn_object_pins(store, slot) != 0;
 }
 
 enum sn_outcome

@@ -11,6 +11,8 @@ uint32_t
 sn_policy_excess(const struct sn_policy_class *c)
 {
     uint64_t least = (c->used + c->slots - 1) / c->slots;
+    if (least < c->aside)
+        least = c->aside;
     return c->spans > least ? (uint32_t)(c->spans - least) : 0;
 }
 

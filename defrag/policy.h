@@ -4,8 +4,8 @@
  * lock, no clock, no memory, nothing of the mechanism.
  *
  * The plan. A class with L occupied slots at n per span needs ceil(L / n) spans. Keep the fullest,
- * evacuate the rest, emptiest first. Comparing with an average instead finds nothing when every
- * span is half full, and then runs for ever.
+ * evacuate the rest, emptiest first; those that cannot be emptied are kept anyway. Comparing with
+ * an average instead finds nothing when every span is half full, and then runs for ever.
  */
 #ifndef SN_POLICY_H
 #define SN_POLICY_H
@@ -25,7 +25,8 @@ struct sn_policy_class {
     uint64_t committed_bytes; /* of all spans */
     uint64_t used;            /* slots not free */
     uint32_t spans;
-    uint32_t spans_in[SN_POLICY_OCCUPANCIES]; /* by occupancy; closed spans are in none */
+    uint32_t aside; /* of them, that cannot be emptied: pinned, or damaged */
+    uint32_t spans_in[SN_POLICY_OCCUPANCIES]; /* by occupancy; closed ones and those are in none */
 };
 
 /** What a full compaction of some classes amounts to. */

@@ -350,6 +350,7 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
         sn_object_report_damage(store, slot, "relocate");
         return -EINVAL;
     }
+    sn_object_note_relocation(store, slot);
     /* At any moment the header names a cell that names the slot (G6). Release: as alloc's, what was
      * written into the object comes before it. */
     sn_store_release(&to->word, word);

@@ -187,6 +187,7 @@ for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *))
     operation(&store->caches.lock.mutex);
     for (unsigned i = 0; i < store->classes.count; i++)
         operation(&store->heap.of[i].lock.mutex);
+    sn_pins_for_each_lock(&store->heap.pins, operation);
     operation(&store->pool.lock.mutex);
     operation(&store->table.lock.mutex);
     if (store->fork)

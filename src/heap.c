@@ -26,36 +26,52 @@ kind_of(const struct sn_span *span)
 static void
 set_flags_locked(struct sn_span *span, unsigned flags)
 {
-    sn_store_relaxed(&span->flags, (uint8_t)flags);
+    sn_store_relaxed(&span->flags, (uint16_t)flags);
 }
 
+/* Which lists it is in, when it is in one. */
+static unsigned
+lists_of(const struct sn_span *span)
+{
+    return span->flags & SN_SPAN_ASIDE ? SN_ASIDE : (unsigned)kind_of(span);
+}
+
+/* First in its list, or last when the mover has tried it: it looks at the first ones only. */
 static void
 list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
-    struct sn_pool *pool = heap->pool;
-    uint32_t number = sn_span_number(pool, span);
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t number = sn_span_number(heap->pool, span);
     unsigned list = occupancy_of(sn_heap_class_of_span(heap, span), span);
-    uint32_t *head = &hc->list[kind_of(span)][list];
+    uint32_t *head = &hc->list[lists_of(span)][list];
+    uint32_t first = *head, last = first ? spans[first].prev : number;
+    bool behind = first && (span->flags & SN_SPAN_TRIED);
     span->list = (uint8_t)list;
-    span->prev = 0;
-    span->next = *head;
-    if (*head)
-        pool->spans[*head].prev = number;
-    *head = number;
-    sn_owner_add(&hc->spans_in[kind_of(span)][list], 1);
+    span->next = behind ? 0 : first;
+    span->prev = last;
+    if (first)
+        spans[first].prev = number;
+    if (behind)
+        spans[last].next = number;
+    else
+        *head = number;
+    sn_owner_add(&hc->spans_in[lists_of(span)][list], 1);
 }
 
 static void
 list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
-    struct sn_pool *pool = heap->pool;
-    if (span->next)
-        pool->spans[span->next].prev = span->prev;
-    if (span->prev)
-        pool->spans[span->prev].next = span->next;
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t *head = &hc->list[lists_of(span)][span->list];
+    if (*head == sn_span_number(heap->pool, span))
+        *head = span->next;
     else
-        hc->list[kind_of(span)][span->list] = span->next;
-    sn_owner_sub(&hc->spans_in[kind_of(span)][span->list], 1);
+        spans[span->prev].next = span->next;
+    if (span->next)
+        spans[span->next].prev = span->prev;
+    else if (*head)
+        spans[*head].prev = span->prev;
+    sn_owner_sub(&hc->spans_in[lists_of(span)][span->list], 1);
 }
 
 /* After its free slots have changed. */
@@ -82,17 +98,14 @@ prefetch_span(const struct sn_pool *pool, uint32_t number)
 
 /*
  * Slots freed in a span may go to a thread's cache while it is OPEN, holds movable objects, and
- * nothing in it was ever pinned: a cache mixes no kinds, and a free must look for pins (G5).
+ * nothing in it is pinned: a cache mixes no kinds, and a free must look for pins (G5).
  */
 static void
-set_bin_class_locked(struct sn_heap *heap, const struct sn_span *span, bool pinned)
+set_bins_locked(struct sn_heap *heap, const struct sn_span *span)
 {
-    bool fast = heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
-                sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE && !pinned;
-    uint32_t number = sn_span_number(heap->pool, span);
-    for (uint32_t block = 0; block < span->blocks; block++)
-        sn_store_relaxed(&heap->pool->bin_class[number + block],
-                         fast ? span->class_id : SN_CLASS_NONE);
+    bool bins = heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
+                sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE;
+    sn_pins_set_bins(&heap->pins, sn_span_number(heap->pool, span), bins);
 }
 
 /* No slot is in use. */
@@ -208,30 +221,11 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
                      (has_excess(heap->pool, number, c) ? SN_SPAN_EXCESS : 0u);
     set_flags_locked(span, span->flags | flags);
     sn_span_set_state(span, SN_SPAN_OPEN);
-    set_bin_class_locked(heap, span, false);
+    set_bins_locked(heap, span);
     sn_owner_add(&hc->spans[kind], 1);
     sn_owner_add(&hc->pages[kind], span->pages);
     list_insert_locked(heap, hc, span);
     return span;
-}
-
-static uint32_t
-pins_of(const struct sn_heap *heap, const struct sn_span *span)
-{
-    return span->class_id == SN_CLASS_LARGE ? 1 : heap->classes->of[span->class_id].slots;
-}
-
-void
-sn_heap_drop_pins(struct sn_heap *heap, struct sn_span *span)
-{
-    uint32_t *pins = sn_load_relaxed(&span->pins);
-    if (sn_likely(!pins))
-        return;
-    sn_store_relaxed(&span->pins, NULL);
-    uint64_t bytes = pins_of(heap, span) * sizeof(*pins);
-    sn_sub_relaxed(&heap->pin_array_bytes, bytes);
-    sn_budget_refund(heap->pool->budget, bytes);
-    sn_os_free(pins);
 }
 
 /* An empty span leaves its class. It is in no list. */
@@ -240,7 +234,9 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
 {
     sn_owner_sub(&hc->spans[kind_of(span)], 1);
     sn_owner_sub(&hc->pages[kind_of(span)], span->pages);
-    sn_heap_drop_pins(heap, span);
+    if (span->flags & SN_SPAN_ASIDE)
+        sn_owner_sub(&hc->aside, 1);
+    set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_ASIDE);
     sn_heap_put_run(heap, sn_span_number(heap->pool, span));
 }
 
@@ -381,12 +377,16 @@ take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *ta
     }
 }
 
+/* Of equally full ones first those that no compaction empties. */
 static struct sn_span *
 fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind)
 {
     for (unsigned list = SN_FULL; list-- > 0;) {
-        if (hc->list[kind][list])
-            return &heap->pool->spans[hc->list[kind][list]];
+        uint32_t at = kind == SN_MOVABLE ? hc->list[SN_ASIDE][list] : 0;
+        if (at == 0)
+            at = hc->list[kind][list];
+        if (at != 0)
+            return &heap->pool->spans[at];
     }
     return NULL;
 }
@@ -420,21 +420,29 @@ take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind
     }
 }
 
+/* From at most *looks spans of a list. */
+static void
+take_list_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint32_t at,
+                           struct taking *taking, unsigned *looks)
+{
+    for (uint32_t next; at && *looks > 0 && taking->taken < taking->want; at = next, --*looks) {
+        struct sn_span *span = &heap->pool->spans[at];
+        next = span->next;
+        take_committed_locked(heap, span, taking);
+        relist_locked(heap, hc, span);
+    }
+}
+
 /* The limit has refused pages: what spans have committed, the fullest first. */
 static void
 take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
                           struct taking *taking)
 {
-    enum { SPANS = 64 }; /* looked at under the lock, at most */
-    uint32_t looks = 0, next;
+    unsigned looks = 64; /* spans looked at under the lock, at most */
     for (unsigned list = SN_FULL; list-- > 0;) {
-        for (uint32_t at = hc->list[kind][list];
-             at && looks < SPANS && taking->taken < taking->want; at = next, looks++) {
-            struct sn_span *span = &heap->pool->spans[at];
-            next = span->next;
-            take_committed_locked(heap, span, taking);
-            relist_locked(heap, hc, span);
-        }
+        if (kind == SN_MOVABLE)
+            take_list_committed_locked(heap, hc, hc->list[SN_ASIDE][list], taking, &looks);
+        take_list_committed_locked(heap, hc, hc->list[kind][list], taking, &looks);
     }
 }
 
@@ -515,12 +523,9 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
     sn_owner_add(&span->free, 1);
     if (span->flags & (SN_SPAN_TIGHT | SN_SPAN_QUIET))
         set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));
-    uint32_t *pins = sn_load_relaxed(&span->pins);
-    if (sn_unlikely(pins != NULL))
-        sn_store_relaxed(&pins[slot], 0);
 }
 
-/* After locks are given up. */
+/* Slots have become free, or their span can be emptied again. After locks are given up. */
 static void
 note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
 {
@@ -566,7 +571,7 @@ sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
     sn_assert(sn_span_state(span) == SN_SPAN_CLOSED);
     sn_lock(&hc->lock);
     sn_assert(span->free + count <= c->slots);
-    bool all = span->free + count == c->slots && sn_load_relaxed(&span->pins) == NULL;
+    bool all = span->free + count == c->slots;
     if (all) {
         format_bits(heap->pool, number, c);
         sn_store_relaxed(&span->free, c->slots);
@@ -599,27 +604,104 @@ detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
     sn_span_set_state(span, state);
 }
 
+/* To the lists that the mover does not look at, when the span is damaged, or pinned and what could
+ * be moved has been. */
+static bool
+set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    bool damaged = (span->flags & SN_SPAN_DAMAGED) != 0;
+    bool pinned = (span->flags & SN_SPAN_TRIED) && sn_pins_any(span);
+    if (sn_likely(!damaged && !pinned))
+        return false;
+    list_remove_locked(heap, hc, span);
+    if (damaged)
+        set_flags_locked(span, span->flags | SN_SPAN_ASIDE);
+    bool aside = damaged || sn_pins_set_aside(&heap->pins, sn_span_number(heap->pool, span));
+    sn_owner_add(&hc->aside, aside);
+    list_insert_locked(heap, hc, span);
+    return aside;
+}
+
+/* Looks at spans of one list, *looks at most. Result: the first that may be closed, 0: none. */
+static uint32_t
+find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned list, uint32_t pass,
+                     unsigned *looks)
+{
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t next;
+    for (uint32_t at = hc->list[SN_MOVABLE][list]; at && *looks > 0; at = next, --*looks) {
+        next = spans[at].next;
+        bool tried = (spans[at].flags & SN_SPAN_TRIED) && spans[at].v.use.pass == pass;
+        if (!tried && !set_aside_locked(heap, hc, &spans[at]))
+            return at;
+    }
+    return 0;
+}
+
+static void
+close_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    detach_locked(heap, hc, span, SN_SPAN_CLOSED);
+    set_bins_locked(heap, span);
+}
+
 uint32_t
 sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                        unsigned max_occupancy)
 {
+    enum { LOOKS = 64 }; /* spans, for each hold of the lock: allocations wait for it */
     struct sn_heap_class *hc = &heap->of[class_id];
-    uint32_t found = 0;
+    uint32_t found = 0, aside;
+    unsigned looks;
+    do {
+        looks = LOOKS;
+        sn_lock(&hc->lock);
+        aside = hc->aside;
+        for (unsigned list = 0; list <= max_occupancy && looks > 0 && !found; list++)
+            found = find_to_close_locked(heap, hc, list, pass, &looks);
+        if (found)
+            close_locked(heap, hc, &heap->pool->spans[found]);
+        aside = hc->aside - aside;
+        sn_unlock(&hc->lock);
+    } while (!found && looks == 0 && aside > 0); /* fewer are left: others may stand behind them */
+    return found;
+}
+
+/* Whether a block begins a span that may be looked at, under its class's lock; the class was read
+ * before the lock was taken. */
+static bool
+is_span_locked(const struct sn_heap *heap, uint32_t number, uint8_t class_id)
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    return sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
+           sn_span_head(span) == number;
+}
+
+void
+sn_heap_come_back(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
+    if (class_id >= SN_CLASSES_MAX)
+        return;
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t slots = 0;
     sn_lock(&hc->lock);
-    for (unsigned list = 0; list <= max_occupancy && !found; list++) {
-        for (uint32_t at = hc->list[SN_MOVABLE][list]; at; at = heap->pool->spans[at].next) {
-            struct sn_span *span = &heap->pool->spans[at];
-            bool tried = (span->flags & SN_SPAN_TRIED) && span->v.use.pass == pass;
-            if (!tried && !(span->flags & SN_SPAN_DAMAGED)) {
-                found = at;
-                detach_locked(heap, hc, span, SN_SPAN_CLOSED);
-                set_bin_class_locked(heap, span, false);
-                break;
-            }
-        }
+    /* It may have ended meanwhile, and be another's. */
+    if (is_span_locked(heap, number, class_id) &&
+        (span->flags & (SN_SPAN_ASIDE | SN_SPAN_DAMAGED)) == SN_SPAN_ASIDE) {
+        bool listed = sn_span_state(span) == SN_SPAN_OPEN;
+        if (listed)
+            list_remove_locked(heap, hc, span);
+        set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_ASIDE | SN_SPAN_TRIED));
+        if (listed)
+            list_insert_locked(heap, hc, span);
+        sn_owner_sub(&hc->aside, 1);
+        slots = span->free;
     }
     sn_unlock(&hc->lock);
-    return found;
+    if (slots > 0)
+        note_freed(heap, class_id, slots);
 }
 
 /* The class of a span that is OPEN, locked; NULL: it is not. */
@@ -632,8 +714,7 @@ lock_if_open(struct sn_heap *heap, uint32_t number)
         return NULL;
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
-    if (sn_span_state(span) == SN_SPAN_OPEN &&
-        sn_load_relaxed(&heap->pool->class_of[number]) == class_id && sn_span_head(span) == number)
+    if (sn_span_state(span) == SN_SPAN_OPEN && is_span_locked(heap, number, class_id))
         return hc;
     sn_unlock(&hc->lock);
     return NULL;
@@ -690,7 +771,7 @@ sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
 }
 
 bool
-sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass)
+sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass)
 {
     struct sn_span *span = &heap->pool->spans[number];
     struct sn_heap_class *hc = &heap->of[span->class_id];
@@ -705,7 +786,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pa
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
         sn_span_set_state(span, SN_SPAN_OPEN);
-        set_bin_class_locked(heap, span, sn_load_relaxed(&span->pins) != NULL);
+        set_bins_locked(heap, span);
         list_insert_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
@@ -751,7 +832,7 @@ sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
     uint32_t slots = heap->classes->of[class_id].slots;
     uint64_t used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
     uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
-    uint64_t least = (used + slots - 1) / slots;
+    uint64_t least = sn_max((used + slots - 1) / slots, sn_load_relaxed(&hc->aside));
     return spans > least ? (uint32_t)(spans - least) : 0;
 }
 
@@ -764,46 +845,6 @@ sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id)
     uint64_t pages = sn_load_relaxed(&hc->pages[SN_MOVABLE]);
     uint64_t least = stay * heap->classes->of[class_id].pages;
     return excess > 0 && pages > least ? (pages - least) << SN_PAGE_SHIFT : 0;
-}
-
-/* ---- pins ------------------------------------------------------------------------------------ */
-
-/* Publishes the counts of a span, unless another pinner was faster: the result is whose stand. */
-static uint32_t *
-publish_pins(struct sn_heap *heap, struct sn_span *span, uint32_t *made)
-{
-    uint32_t *there = NULL;
-    if (sn_span_state(span) == SN_SPAN_LARGE)
-        return sn_cas_acq_rel(&span->pins, &there, made) ? made : there;
-    struct sn_heap_class *hc = &heap->of[span->class_id];
-    sn_lock(&hc->lock);
-    /* First: whoever learns of a pin from its pinner must not free past it. */
-    set_bin_class_locked(heap, span, true);
-    /* Release: pairs with the acquire in sn_heap_pins; the counts are seen as zeroed. */
-    bool first = sn_cas_acq_rel(&span->pins, &there, made);
-    sn_unlock(&hc->lock);
-    return first ? made : there;
-}
-
-uint32_t *
-sn_heap_pins(struct sn_heap *heap, struct sn_span *span)
-{
-    /* Acquire: pairs with the publishing CAS; the counts are seen as zeroed. */
-    uint32_t *pins = sn_load_acquire(&span->pins);
-    if (sn_likely(pins != NULL))
-        return pins;
-    uint32_t slots = pins_of(heap, span);
-    uint32_t *made = sn_os_zalloc(slots * sizeof(*made));
-    if (!made)
-        return NULL;
-    pins = publish_pins(heap, span, made);
-    if (pins != made) {
-        sn_os_free(made);
-        return pins;
-    }
-    sn_add_relaxed(&heap->pin_array_bytes, slots * sizeof(*made));
-    sn_budget_charge(heap->pool->budget, slots * sizeof(*made), SN_CHARGE_ALWAYS);
-    return made;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

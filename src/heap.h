@@ -16,24 +16,28 @@
 #ifndef SN_HEAP_H
 #define SN_HEAP_H
 
-#include "span.h"
+#include "memory/pins.h"
 
 #define SN_OCCUPANCIES 9 /* eighths of occupancy, sparsest first; the last: full */
 #define SN_FULL        8
 
 enum sn_kind { SN_MOVABLE = 0, SN_UNMOVABLE = 1 };
+/* Lists of spans: one for each kind, and one for spans of movable objects that the mover has set
+ * aside, because something in them is pinned, or damaged. */
+enum { SN_ASIDE = 2, SN_SPAN_LISTS };
 
 struct sn_heap_class {
     struct sn_lock lock;
     /* guarded by lock */
-    uint32_t list[2][SN_OCCUPANCIES]; /* [kind][occupancy]: OPEN spans */
+    uint32_t list[SN_SPAN_LISTS][SN_OCCUPANCIES]; /* OPEN spans; the first one's prev: the last */
     /* written under lock, read by anybody */
-    uint32_t spans_in[2][SN_OCCUPANCIES]; /* lengths of the lists */
-    uint32_t spans[2];                    /* OPEN and CLOSED */
-    uint32_t detached;                    /* CLOSED and HELD: in no list */
-    uint64_t used[2];                     /* slots whose bit is set */
-    uint64_t pages[2];                    /* committed, of those spans; while one is HELD for a
-                                             trim, what it loses is still among them */
+    uint32_t spans_in[SN_SPAN_LISTS][SN_OCCUPANCIES]; /* lengths of the lists */
+    uint32_t spans[2];                                /* OPEN and CLOSED */
+    uint32_t aside;                                   /* of the movable ones, set aside */
+    uint32_t detached;                                /* CLOSED and HELD: in no list */
+    uint64_t used[2];                                 /* slots whose bit is set */
+    uint64_t pages[2]; /* committed, of those spans; while one is HELD for a trim, what it loses is
+                          still among them */
     /* atomic; slots whose object has ended but is pinned, or of versions under way */
     uint64_t unreclaimable;
     /* written by the mover, read by anybody */
@@ -46,13 +50,16 @@ struct sn_heap {
     const struct sn_classes *classes;
     /* Called when freed_bytes passes wake_at: compaction may have become worth while. */
     void (*freed)(struct sn_heap *heap);
-    uint64_t wake_at;     /* atomic */
-    uint64_t freed_bytes; /* atomic; slots that became free, since creation */
-    uint64_t pin_array_bytes;
+    uint64_t wake_at; /* atomic */
+    /* atomic; slots that became free, since creation, and those free in spans that came back from
+     * being set aside: what a mover that sleeps may gain by */
+    uint64_t freed_bytes;
+    struct sn_pins pins;
     uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
+/** Pins are the caller's to initialise. */
 void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
 
 /**
@@ -78,7 +85,7 @@ void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots,
 
 /**
  * Gives `count` slots of a CLOSED span back, if they are all that is left in it; their headers are
- * clear. False: others are, or it has pin words: nothing was done.
+ * clear. False: others are: nothing was done.
  */
 bool sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count);
 
@@ -87,12 +94,12 @@ bool sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count);
 uint32_t sn_heap_take_run(struct sn_heap *heap, uint32_t blocks, uint32_t pages, bool *zero);
 /** A span's run goes back to the pool. */
 void sn_heap_put_run(struct sn_heap *heap, uint32_t number);
-/** A span that ends has pin counts no more. */
-void sn_heap_drop_pins(struct sn_heap *heap, struct sn_span *span);
 
 /**
  * Closes the sparsest OPEN span of movable objects that was not tried in this pass: no refill takes
- * from it, and only sn_heap_reopen lets it go. Result: its number, 0: none.
+ * from it, and only sn_heap_reopen lets it go. Damaged spans, and pinned ones that were tried once,
+ * are set aside when they are met, so that none is looked at for ever. Result: its number, 0: none
+ * among the first few.
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
@@ -105,7 +112,7 @@ bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
                         uint64_t bits[SN_BITMAP_WORDS]);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
-bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint8_t flags, uint32_t pass);
+bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);
 /**
  * Gives pages that lie under free slots of a span alone, or behind its last slot, back to the
  * kernel: a sparse class then costs pages and not spans. Result: bytes.
@@ -121,6 +128,9 @@ size_t sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes);
  * no lock of a class. False: nothing was to be had. */
 bool sn_heap_make_room(struct sn_heap *heap, uint64_t bytes);
 
+/** The last pin of a span that was set aside has ended: the mover may have it again. */
+void sn_heap_come_back(struct sn_heap *heap, uint32_t number);
+
 /** A header in a slot's span failed its check: the span is never evacuated any more. */
 void sn_heap_note_damage(struct sn_heap *heap, uint64_t offset);
 
@@ -134,9 +144,6 @@ void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_B
 uint32_t sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id);
 /** What that would release, the spans that stay being whole afterwards. */
 uint64_t sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id);
-
-/** The span's pin counts, made at the first call; NULL without memory. */
-uint32_t *sn_heap_pins(struct sn_heap *heap, struct sn_span *span);
 
 static inline const struct sn_class *
 sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)
@@ -152,7 +159,7 @@ sn_span_is_loose(const struct sn_class *c, const struct sn_span *span)
     uint64_t free_bytes = (uint64_t)sn_load_relaxed(&span->free) * c->slot_bytes;
     uint64_t all = (uint64_t)c->slots * c->slot_bytes;
     uint64_t committed = (uint64_t)sn_load_relaxed(&span->pages) << SN_PAGE_SHIFT;
-    uint8_t flags = sn_load_relaxed(&span->flags);
+    uint16_t flags = sn_load_relaxed(&span->flags);
     return !(flags & SN_SPAN_TIGHT) &&
            ((flags & SN_SPAN_EXCESS) || committed + free_bytes >= all + SN_PAGE_BYTES);
 }

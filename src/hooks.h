@@ -24,7 +24,7 @@ enum sn_hook_point {
     SN_HOOK_FREE_LOADED,    /* a free has loaded the word, before its CAS or store */
     SN_HOOK_MUT_LOADED,     /* deref_mut has loaded the word, before a call-off */
     SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
-    SN_HOOK_RESIZE_LOOKED,  /* resize has found no pin, before it changes the object in place */
+    SN_HOOK_RESIZE_LOADED,  /* resize has found the object, not yet looked whether it is pinned */
     SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
     SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
     SN_HOOK_RELOCATE_TO,    /* relocate: `to` is filled, `from` still is */

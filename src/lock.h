@@ -17,18 +17,20 @@
 
 /* The lock order, outermost first. */
 enum sn_lock_rank {
-    SN_RANK_WALK = 1, /* one walk over a store at a time; held around visitors */
-    SN_RANK_REGISTRY, /* thread registry: thread exit against store destroy */
-    SN_RANK_CLIENTS,  /* a flavour's list of stores; held while one is gathered or reclaimed */
-    SN_RANK_MOVER,    /* a store's mover: state machine, one batch at a time */
-    SN_RANK_CACHES,   /* a store's list of thread caches; takers */
-    SN_RANK_CLASS,    /* a size class: its spans' bitmaps and lists */
-    SN_RANK_POOL,     /* a store's blocks */
-    SN_RANK_TABLE,    /* a store's handle table pages */
-    SN_RANK_RCU,      /* a flavour's grace-period thread */
-    SN_RANK_WAKE,     /* a defragmenter's sleep */
-    SN_RANK_FORK,     /* fork watchers of a store */
-    SN_RANK_PLACE,    /* where stores lie in the address space */
+    SN_RANK_WALK = 1,  /* one walk over a store at a time; held around visitors */
+    SN_RANK_REGISTRY,  /* thread registry: thread exit against store destroy */
+    SN_RANK_CLIENTS,   /* a flavour's list of stores; held while one is gathered or reclaimed */
+    SN_RANK_MOVER,     /* a store's mover: state machine, one batch at a time */
+    SN_RANK_CACHES,    /* a store's list of thread caches; takers */
+    SN_RANK_CLASS,     /* a size class: its spans' bitmaps and lists */
+    SN_RANK_PINS,      /* a stripe of a store's pins */
+    SN_RANK_PIN_PAGES, /* the pages that they lie in */
+    SN_RANK_POOL,      /* a store's blocks */
+    SN_RANK_TABLE,     /* a store's handle table pages */
+    SN_RANK_RCU,       /* a flavour's grace-period thread */
+    SN_RANK_WAKE,      /* a defragmenter's sleep */
+    SN_RANK_FORK,      /* fork watchers of a store */
+    SN_RANK_PLACE,     /* where stores lie in the address space */
     SN_RANK_MAX
 };
 

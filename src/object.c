@@ -136,8 +136,9 @@ need_of(const handle_store *store, const struct wish *wish)
     return need;
 }
 
-uint64_t
-sn_object_take(handle_store *store, size_t size, unsigned flags)
+/* A slot, not yet counted. 0: errno is set. */
+static uint64_t
+take(handle_store *store, size_t size, unsigned flags)
 {
     struct wish wish = {.size = size, .flags = flags};
     if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
@@ -151,7 +152,6 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
         if (!slot)
             return 0;
     }
-    count_alloc(store, slot, size);
     if (sn_unlikely(store->hardened))
         sn_poison_check(store, slot);
     if ((flags & HANDLE_ZERO) && !wish.zero)
@@ -179,17 +179,29 @@ count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
         sn_sub_relaxed(&store->heap.of[class_id].unreclaimable, 1);
 }
 
-void
-sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside)
+uint64_t
+sn_object_take(handle_store *store, size_t size, unsigned flags)
 {
-    uint64_t bytes = sn_object_slot_bytes(store, slot);
-    if (aside) {
-        count_free(store, slot, size);
-        count_unreclaimable(store, slot, bytes);
-    } else {
-        count_reclaimable(store, slot, bytes);
+    uint64_t slot = take(store, size, flags);
+    if (sn_likely(slot != 0))
         count_alloc(store, slot, size);
-    }
+    return slot;
+}
+
+uint64_t
+sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags)
+{
+    uint64_t slot = take(store, size, flags);
+    if (slot)
+        count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
+    return slot;
+}
+
+void
+sn_object_count_committed(handle_store *store, uint64_t slot, size_t size)
+{
+    count_alloc(store, slot, size);
+    count_reclaimable(store, slot, sn_object_slot_bytes(store, slot));
 }
 
 /* Makes a slot whose header is clear free. */
@@ -207,14 +219,28 @@ give_slot_back(handle_store *store, uint64_t slot)
         sn_rcu_nudge(store->rcu, false); /* there is something to purge */
 }
 
-void
-sn_object_untake(handle_store *store, uint64_t slot, size_t size)
+/* A slot that nobody has seen goes back. */
+static void
+drop(handle_store *store, uint64_t slot)
 {
     sn_store_release(sn_header_of(&store->pool, slot), 0);
-    count_free(store, slot, size);
     if (store->hardened)
         sn_poison_write(store, slot);
     give_slot_back(store, slot);
+}
+
+void
+sn_object_untake(handle_store *store, uint64_t slot, size_t size)
+{
+    count_free(store, slot, size);
+    drop(store, slot);
+}
+
+void
+sn_object_drop_uncommitted(handle_store *store, uint64_t slot)
+{
+    count_reclaimable(store, slot, sn_object_slot_bytes(store, slot));
+    drop(store, slot);
 }
 
 void
@@ -481,12 +507,37 @@ put_in_limbo(handle_store *store, uint64_t slot, uint64_t bytes)
         sn_cache_leave(cache);
 }
 
+/* A slot as pins know it: its span, and its number there. */
+struct place {
+    uint32_t number, slot;
+};
+
+static struct place
+place_of(const handle_store *store, uint64_t slot)
+{
+    const struct sn_span *span = sn_span_at(&store->pool, slot);
+    uint32_t number = sn_span_number(&store->pool, span);
+    if (sn_span_state(span) == SN_SPAN_LARGE)
+        return (struct place){number, 0};
+    return (struct place){number,
+                          sn_slot_of(sn_heap_class_of_span(&store->heap, span), number, slot)};
+}
+
 /* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */
 static bool
 end_for_pinners(handle_store *store, uint64_t slot)
 {
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
+    if (sn_likely(!sn_pins_any(sn_span_at(&store->pool, slot))))
+        return true;
+    struct place at = place_of(store, slot);
+    return sn_pins_end_object(&store->heap.pins, at.number, at.slot);
+}
+
+/* The same, and counts the slot that waits for an unpin. */
+static bool
+end_or_leave_to_pinners(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(end_for_pinners(store, slot)))
         return true;
     count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
     return false;
@@ -495,12 +546,9 @@ end_for_pinners(handle_store *store, uint64_t slot)
 bool
 sn_object_is_unpinned(handle_store *store, uint64_t slot)
 {
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    if (sn_likely(pin == NULL) || sn_pin_end_object(pin))
+    if (sn_likely(end_or_leave_to_pinners(store, slot)))
         return true;
-    uint64_t bytes = sn_object_slot_bytes(store, slot);
-    count_unreclaimable(store, slot, bytes);
-    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+    sn_sub_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
     return false;
 }
 
@@ -521,7 +569,7 @@ void
 sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
     end_header(store, slot, reference);
-    if (end_for_pinners(store, slot))
+    if (end_or_leave_to_pinners(store, slot))
         put_in_limbo(store, slot, sn_object_slot_bytes(store, slot));
     sn_object_give_way(store);
 }
@@ -529,8 +577,7 @@ sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
 void
 sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+    bool pinned = sn_object_pins(store, slot) != 0;
     /* The word has ended before we look for walkers; one that found it live has counted itself
      * before. Its membarrier stands for our fence, where the kernel has that. Acquire: pairs with
      * the release of a walk's end; what it read it has read before the slot is used again. */
@@ -550,39 +597,67 @@ sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
 
 /* ---- pins ------------------------------------------------------------------------------------ */
 
-uint32_t *
-sn_object_pin(handle_store *store, uint64_t slot)
+/* What try_raise is asked for, and its answer. */
+struct pin_request {
+    uint64_t slot, flags;
+    uint32_t changes;
+};
+
+static uint64_t
+try_raise(handle_store *store, void *opaque)
 {
-    struct sn_span *span = sn_span_at(&store->pool, slot);
-    if (!sn_heap_pins(&store->heap, span)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    sn_add_relaxed(&store->pins, 1);
-    /* Acquire-release: orders the count before the second look at R, and pairs with the mover's
-     * look at the count after its grace period. */
-    (void)__atomic_fetch_add(pin, 1, __ATOMIC_ACQ_REL);
+    struct pin_request *request = opaque;
+    struct place at = place_of(store, request->slot);
+    return sn_pins_raise(&store->heap.pins, at.number, at.slot, request->flags, &request->changes);
+}
+
+bool
+sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *changes)
+{
+    const struct sn_need need = {
+        .bytes = SN_PAGE_BYTES, .page_bytes = SN_PAGE_BYTES, .class_id = SN_CLASS_NONE};
+    struct pin_request request = {.slot = slot, .flags = flags};
+    if (sn_unlikely(!try_raise(store, &request)) &&
+        !sn_shortage_resolve(store, &need, try_raise, &request))
+        return false;
+    *changes = request.changes;
     sn_hook(SN_HOOK_PIN_COUNTED, sn_store_address(store, slot));
-    return pin;
+    return true;
 }
 
 bool
 sn_object_unpin(handle_store *store, uint64_t slot)
 {
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    /* The span may end with this unpin: nothing of it is looked at afterwards. */
-    int last = pin ? sn_pin_lower(pin) : -EINVAL;
-    if (last < 0)
+    struct place at = place_of(store, slot);
+    unsigned last = sn_pins_lower(&store->heap.pins, at.number, at.slot);
+    /* The span may end with this unpin, unless the slot is ours to retire. */
+    if (last == SN_UNPIN_NOTHING)
         return false;
-    if (last) {
+    if (last & SN_UNPIN_RETIRE) {
         uint64_t bytes = sn_object_slot_bytes(store, slot);
         count_reclaimable(store, slot, bytes);
         put_in_limbo(store, slot, bytes);
     }
-    sn_sub_relaxed(&store->pins, 1);
+    if (last & SN_UNPIN_COME_BACK)
+        sn_heap_come_back(&store->heap, at.number);
     sn_defrag_unpinned(store);
     return true;
+}
+
+uint64_t
+sn_object_pins(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(!sn_pins_any(sn_span_at(&store->pool, slot))))
+        return 0;
+    struct place at = place_of(store, slot);
+    return sn_pins_look(&store->heap.pins, at.number, at.slot);
+}
+
+void
+sn_object_note_relocation(handle_store *store, uint64_t slot)
+{
+    struct place at = place_of(store, slot);
+    sn_pins_note_change(&store->heap.pins, at.number, at.slot);
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
@@ -648,22 +723,53 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
     return 0;
 }
 
+/*
+ * The same, if nobody pins the slot. Kept from being pinned meanwhile: an update that begins sees
+ * the size that we set, or has begun, and its commit will find the object in another slot (G5).
+ * -E2BIG: it is pinned.
+ */
+static int
+resize_unpinned(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
+                size_t size)
+{
+    int result = -E2BIG;
+    struct place at = place_of(store, slot);
+    struct sn_lock *lock = sn_pins_lock(&store->heap.pins, at.number);
+    if (sn_pins_look_locked(&store->heap.pins, at.number, at.slot) == 0)
+        result = resize_in_place(store, slot, header, reference, size);
+    sn_unlock(lock);
+    return result;
+}
+
 /* What a resize of a large object in place asks for. */
 struct stretch {
     struct sn_large_resize resize;
     enum sn_resized result;
 };
 
-/* One attempt; 0: max_bytes refuses the pages. */
+/* If nobody pins the object, as in resize_unpinned. */
+static void
+stretch_unpinned(handle_store *store, struct stretch *stretch)
+{
+    uint32_t number = sn_block_of(stretch->resize.offset);
+    struct sn_lock *lock = sn_pins_lock(&store->heap.pins, number);
+    stretch->result = sn_pins_look_locked(&store->heap.pins, number, 0) == 0
+                          ? sn_large_resize(&store->large, &stretch->resize)
+                          : SN_RESIZE_NO_ROOM;
+    sn_unlock(lock);
+}
+
+/* One attempt, again while room can be made, which is done without the lock; 0: max_bytes refuses
+ * the pages. */
 static uint64_t
 try_stretch(handle_store *store, void *opaque)
 {
     struct stretch *stretch = opaque;
-    stretch->result = sn_large_resize(&store->large, &stretch->resize);
+    stretch_unpinned(store, stretch);
     for (int round = 0; stretch->result == SN_RESIZE_REFUSED && round < SN_POOL_ROUNDS; round++) {
         if (!sn_heap_make_room(&store->heap, stretch->resize.lacks))
             break;
-        stretch->result = sn_large_resize(&store->large, &stretch->resize);
+        stretch_unpinned(store, stretch);
     }
     return stretch->result == SN_RESIZE_REFUSED ? 0 : stretch->resize.offset;
 }
@@ -685,9 +791,9 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
         sn_rcu_nudge(store->rcu, limbo >= much);
 }
 
-/* Large and stays large: where it lies, if there is room; else -E2BIG. The slack in a large
- * object's header says nothing of its size, but counts its resizes, so that an update which knows
- * the header sees them. */
+/* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. The slack
+ * in a large object's header says nothing of its size, but counts its resizes, so that each changes
+ * the header. */
 static int
 resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
                       const uint64_t *reference, size_t size)
@@ -764,18 +870,15 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
         uint64_t slot = sn_word_offset(word);
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
         if (sn_object_is_named(store, slot, header, reference)) {
-            uint32_t *pin = sn_pin_word(&store->heap, slot);
-            if (pin && (sn_load_acquire(pin) & SN_PIN_WRITTEN))
+            if (sn_object_pins(store, slot) & SN_PIN_WRITTEN)
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
-            bool pinned = pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
-            sn_hook(SN_HOOK_RESIZE_LOOKED, sn_store_address(store, slot));
-            int result = pinned || store->hardened ? -E2BIG
-                         : fits_in_place(store, slot, size)
-                             ? resize_in_place(store, slot, header, reference, size)
-                         : stays_large(store, slot, size)
-                             ? resize_large_in_place(store, slot, header, reference, size)
-                             : -E2BIG;
+            sn_hook(SN_HOOK_RESIZE_LOADED, sn_store_address(store, slot));
+            int result = -E2BIG;
+            if (!store->hardened && fits_in_place(store, slot, size))
+                result = resize_unpinned(store, slot, header, reference, size);
+            else if (!store->hardened && stays_large(store, slot, size))
+                result = resize_large_in_place(store, slot, header, reference, size);
             if (result == -E2BIG)
                 result = resize_by_copy(store, word, header, reference, size);
             bool lives = ((sn_load_acquire(reference) ^ want) & mask) == 0;

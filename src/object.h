@@ -144,17 +144,27 @@ bool sn_object_is_unpinned(handle_store *store, uint64_t slot);
 /** Ends one pin of a slot; the last one of an ended object retires it. False: was not pinned. */
 bool sn_object_unpin(handle_store *store, uint64_t slot);
 
-/** Raises the slot's pin count. NULL, ENOMEM: no memory for the counts. */
-uint32_t *sn_object_pin(handle_store *store, uint64_t slot);
+/**
+ * Raises the slot's pin count. flags: SN_PIN_WRITTEN or 0. *changes: relocations since it was first
+ * pinned. False: no memory for it, errno as of an allocation.
+ */
+bool sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *changes);
+
+/** The slot's pin word; 0: it is not pinned. */
+uint64_t sn_object_pins(handle_store *store, uint64_t slot);
+
+/** Another cell is about to name the slot's object: updates that are under way will see it. */
+void sn_object_note_relocation(handle_store *store, uint64_t slot);
 
 /** Slot bytes of an object, header included. */
 size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
 
-/**
- * A slot that was taken for a version under way is not an object yet: set aside, it counts with the
- * limbo; not aside, as live.
- */
-void sn_object_set_aside(handle_store *store, uint64_t slot, size_t size, bool aside);
+/** sn_object_take for a version under way: no object yet, it counts with the limbo. */
+uint64_t sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags);
+/** It is an object now. */
+void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
+/** It will be none; clears the header. */
+void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
 
 /**
  * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match

@@ -3,7 +3,7 @@
 #include "misuse.h"
 #include "object.h"
 
-/* Pins what R names, in a section. NULL with errno ENOENT or ENOMEM. */
+/* Pins what R names, in a section. NULL with errno ENOENT, or as of an allocation. */
 static void *
 pin_reference(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, bool write)
 {
@@ -14,11 +14,9 @@ pin_reference(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
             return NULL;
         }
         uint64_t slot = sn_word_offset(word);
-        uint32_t *pin = sn_object_pin(store, slot);
-        if (!pin)
+        uint32_t changes;
+        if (!sn_object_pin(store, slot, write ? SN_PIN_WRITTEN : 0, &changes))
             return NULL;
-        if (write)
-            (void)__atomic_fetch_or(pin, SN_PIN_WRITTEN, __ATOMIC_ACQ_REL);
         /* The second look: a free that came first may have retired the slot; a mark after the count
          * was raised is harmless, the mover sees the count after its grace period. */
         uint64_t now = sn_load_acquire(reference);

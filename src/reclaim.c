@@ -120,10 +120,7 @@ take_next(const handle_store *store, uint64_t *list)
 static bool
 is_pinned(void *opaque, uint64_t slot)
 {
-    handle_store *store = opaque;
-    uint32_t *pin = sn_pin_word(&store->heap, slot);
-    /* Acquire: what the pinner read of the object it has read before it is cut off. */
-    return pin && (sn_load_acquire(pin) & SN_PIN_COUNT) != 0;
+    return sn_object_pins(opaque, slot) != 0;
 }
 
 void

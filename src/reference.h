@@ -59,9 +59,9 @@
  * G2.  What was resolved stays mapped and is not reused until the section ends. Two resolutions in
  *      one section may differ after a move; the older is then a frozen copy: resolve again after
  *      deref_mut. Headers are not covered: whoever reads a size checks that the header still names
- *      R, else loads R again (FREE or another generation: -ENOENT or 0). What a resize in place cuts
- *      off a large object is given back after a grace period that began later, and not while the
- *      object is pinned: a pin may have been taken by its size before.
+ *      R, else loads R again (FREE or another generation: -ENOENT or 0). What a resize in place
+ *      cuts off a large object is given back after a grace period that began later, and not while
+ *      the object is pinned: a pin may have been taken by its size before.
  * G3.  A writer never waits: finding MOVING it CASes to LIVE and goes on. No write is lost to a
  *      move, by whichever cell the object was found. resize and update replace the object: the
  *      caller serialises them with deref_mut and pin_mut of the same object.
@@ -78,16 +78,20 @@
  *      are never changed in place: there it clears the check byte alone, and the rest is read. The
  *      slot may be written from the free on if no walk is under way, its canary and what follows
  *      when the free is finished.
- * G5.  Pins are counted in a per-span array made at the first pin there; count, FREED, GONE and
- *      WRITTEN share one atomic word. A slot counts as pinned for writing from its first pin_mut to
- *      its last unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending
- *      move, raise the count, look again that R still names the slot. A pinned slot is neither
- *      moved nor reclaimed; freed meanwhile, the last unpin retires it. Whoever brings the word to
- *      "FREED and count 0" first sets GONE with the same CAS, and that one retires the slot;
- *      late pinners that raise the count of a GONE slot lower it and nothing else.
- *      A free by plain store and the first pin of a span may miss each other; so the count is
- *      looked at again after the grace period, before the slot is reclaimed. update_begin
- *      pins the version it saw until commit or abort, so a mere move is never a conflict.
+ * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
+ *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
+ *      (memory/pins.h). A slot counts as pinned for writing from its first pin_mut to its last
+ *      unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending move,
+ *      raise the count, look again that R still names the slot. A pinned slot is neither moved nor
+ *      reclaimed. Whoever ends an object looks for the word after R and the header: there is none,
+ *      and he retires the slot; or he sets FREED, and the last unpin retires it. A late pinner of a
+ *      slot that is retired already makes a word without FREED, and takes it away again.
+ *      Whether a span has any word is looked at without the lock: an end and the first pin of a
+ *      span may miss each other; so the word is looked for again after the grace period, before
+ *      the slot is reclaimed, and whoever is found then is no late pinner. update_begin pins the
+ *      version it saw until commit or abort, so a mere move is never a conflict. A resize in place
+ *      makes sure by the lock that nobody pins the slot until it is done, so a commit sees every
+ *      resize since begin; a relocation is noted in the word before `to` is filled.
  * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
  *      `to` LIVE, `from` GOING, the header, `from` FREE: the header always names a cell that names
  *      the slot, LIVE, MOVING or GOING, and who follows it finds another only if the cell has
@@ -299,20 +303,5 @@ sn_header_slack(uint64_t header)
 {
     return header >> SN_HEADER_SLACK_AT & SN_HEADER_SLACK;
 }
-
-/* ---- pin words (G5) -------------------------------------------------------------------------- */
-
-#define SN_PIN_COUNT   UINT32_C(0x1fffffff)
-#define SN_PIN_WRITTEN UINT32_C(0x20000000) /* pinned for writing since the count was last 0 */
-#define SN_PIN_FREED   UINT32_C(0x40000000) /* the object has ended */
-#define SN_PIN_GONE    UINT32_C(0x80000000) /* somebody retires the slot, or has */
-
-/** The span's pin word of a slot, NULL when nothing there was ever pinned. */
-uint32_t *sn_pin_word(const struct sn_heap *heap, uint64_t offset);
-/** The object has ended: true when the caller is the one to retire the slot. */
-bool sn_pin_end_object(uint32_t *pin);
-/** Lowers the count: 1 when the caller is the one to retire the slot, 0 when not, -EINVAL when the
- * count was 0. */
-int sn_pin_lower(uint32_t *pin);
 
 #endif

@@ -51,6 +51,7 @@ enum {                        /* flags of a span */
        SN_SPAN_EXCESS = 64,  /* slots: pages behind the last one may be committed */
        SN_SPAN_CLAIMED = 64, /* LARGE: somebody works on it without the lock, see memory/large.h */
        SN_SPAN_PUT = 128,    /* the same: its object is gone, who has claimed it gives it back */
+       SN_SPAN_ASIDE = 256,  /* pinned, or damaged: in lists that the mover does not look at */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
@@ -61,7 +62,7 @@ struct sn_span {
     uint8_t state; /* atomic */
     uint8_t class_id;
     uint8_t list;   /* occupancy list it is in; LARGE: enum sn_large_list */
-    uint8_t flags;  /* enum above */
+    uint8_t bins;   /* slots freed here may go to threads' bins; guarded as pins are */
     uint16_t dirty; /* of this very block: which of its 16 pages are committed. Written by the
                        run's owner (above) under the pool's lock, too; so either may read */
     uint16_t hint;  /* no free slot in bitmap words before this one */
@@ -72,7 +73,9 @@ struct sn_span {
         };
         uint32_t child[2]; /* free runs: see memory/runs.h */
     };
-    uint32_t *pins;        /* atomic pointer: a count per slot, or NULL: nothing was ever pinned */
+    uint32_t pins;  /* atomic; first line of its pinned slots, 0: none; see memory/pins.h */
+    uint16_t flags; /* enum above */
+    uint16_t unused;
     uint64_t large_header; /* LARGE: the object's header word (its slot has none); atomic */
     union {
         uint64_t large_size; /* LARGE: bytes requested */

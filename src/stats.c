@@ -12,7 +12,7 @@ metadata_bytes(handle_store *store, uint64_t threads)
     return store->base_metadata_bytes + sn_load_relaxed(&store->batch_bytes) +
            sn_load_relaxed(&store->pool.metadata_bytes) +
            sn_load_relaxed(&store->table.metadata_bytes) +
-           sn_load_relaxed(&store->heap.pin_array_bytes) + sn_caches_bytes(&store->caches, threads);
+           sn_load_relaxed(&store->heap.pins.bytes) + sn_caches_bytes(&store->caches, threads);
 }
 
 static void
@@ -25,9 +25,11 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
     for (unsigned kind = 0; kind < 2; kind++) {
         used += sn_load_relaxed(&hc->used[kind]);
         spans += sn_load_relaxed(&hc->spans[kind]);
-        to->spans_full += sn_load_relaxed(&hc->spans_in[kind][SN_FULL]);
+    }
+    for (unsigned lists = 0; lists < SN_SPAN_LISTS; lists++) {
+        to->spans_full += sn_load_relaxed(&hc->spans_in[lists][SN_FULL]);
         for (unsigned k = 0; k < SN_FULL; k++)
-            to->occupancy[k] += sn_load_relaxed(&hc->spans_in[kind][k]);
+            to->occupancy[k] += sn_load_relaxed(&hc->spans_in[lists][k]);
     }
     to->object_bytes = sn_class_payload(c) - store->classes.extra;
     to->slot_bytes = c->slot_bytes;
@@ -100,7 +102,7 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
     stats->alloc_failures = sn_load_relaxed(&store->alloc_failures);
     stats->alloc_failure_reason = sn_load_relaxed(&store->alloc_failure_reason);
     stats->alloc_retries = sn_load_relaxed(&store->alloc_retries);
-    stats->pins = sn_load_relaxed(&store->pins);
+    stats->pins = sn_pins_held(&store->heap.pins);
     stats->table_entries_dead = sn_load_relaxed(&store->table.dead_entries);
     stats->errors_reported = sn_load_relaxed(&store->errors_reported);
     stats->purge_failures = sn_load_relaxed(&store->pool.purge_failures);

@@ -202,6 +202,8 @@ tick(handle_store *store, uint64_t now_ns)
         (void)sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES);
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;
     begin_trim(store, active);
+    if (!active)
+        sn_pins_purge(&store->heap.pins);
     bool more = store->table_due || store->trim_at > 0 || sn_large_has_work(&store->large);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
@@ -314,6 +316,8 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
     store->pool.has_guards = options->hardened;
     sn_heap_init(&store->heap, &store->pool, &store->classes);
+    sn_pins_init(&store->heap.pins, &store->pool, sn_reservation_pins(reservation),
+                 reservation->pins_bytes);
     sn_large_init(&store->large, &store->heap, store->classes.extra);
     store->heap.freed = on_freed;
     store->caches.put_indexes = on_indexes;
@@ -347,16 +351,6 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     return error;
 }
 
-/* Pin counts of spans that still hold objects. */
-static void
-free_pin_arrays(handle_store *store)
-{
-    for (uint32_t number = 1; number < store->pool.high; number++) {
-        if (sn_load_relaxed(&store->pool.class_of[number]) != SN_CLASS_NONE)
-            sn_os_free(store->pool.spans[number].pins);
-    }
-}
-
 /* Frees what start made. Threads that are just exiting let go under the registry's lock, and may
  * free slots and wake the mover until then. */
 static void
@@ -368,7 +362,6 @@ tear_down(handle_store *store)
     if (store->defrag)
         sn_defrag_destroy(store);
     sn_fork_destroy(store);
-    free_pin_arrays(store);
     sn_reclaim_fini(&store->reclaim);
     sn_guard_end(&store->pool);
     if (store->magic == SN_STORE_LIVE && sn_checks_entries(store)) {
@@ -438,7 +431,7 @@ handle_store_destroy(handle_store *store)
         return -EDEADLK;
     const struct rcu_flavor_struct *flavor = store->rcu->flavor;
     int result = 0;
-    if (sn_load_acquire(&store->pins) != 0) {
+    if (sn_pins_held(&store->heap.pins) != 0) {
         result = -EBUSY;
     } else {
         sn_defrag_end(store);
@@ -460,7 +453,8 @@ static uint64_t
 released_so_far(handle_store *store)
 {
     return sn_load_relaxed(&store->pool.released_bytes) +
-           sn_load_relaxed(&store->table.released_bytes);
+           sn_load_relaxed(&store->table.released_bytes) +
+           sn_load_relaxed(&store->heap.pins.released_bytes);
 }
 
 int
@@ -484,6 +478,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     (void)sn_pool_await_purges(&store->pool);
     if (sn_table_discard_unused(&store->table))
         sn_pool_discard_unused(&store->pool);
+    sn_pins_purge(&store->heap.pins);
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;
     sn_rcu_return(store->rcu->flavor, was_online);

@@ -48,7 +48,6 @@ struct handle_store {
     uintptr_t walker; /* atomic; the thread that holds walk_lock, 0: none */
 
     /* atomic */
-    uint64_t pins;        /* held, updates included */
     uint64_t batch_bytes; /* pages of the mover's lists that are charged */
     uint64_t alloc_failures, alloc_retries, errors_reported;
     uint32_t alloc_failure_reason; /* enum handle_alloc_failure */

@@ -14,8 +14,9 @@ struct update {
     uint64_t old_slot;
     uint64_t slot;
     uint64_t size;
-    uint64_t want, mask; /* what R must match */
-    uint64_t active;     /* the store's address while under way */
+    uint64_t want;    /* what R must match, as far as mask_of says */
+    uint64_t changes; /* relocations of the object when it was pinned */
+    uint64_t active;  /* the store's address while under way */
 };
 _Static_assert(sizeof(struct update) == sizeof(struct handle_update), "same layout");
 
@@ -26,6 +27,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
     struct update *update = (struct update *)(void *)public_update;
     *update = (struct update){0};
     uint64_t word, old_slot;
+    uint32_t changes;
     for (;;) {
         word = sn_reference_call_off(reference, want, mask);
         if (((word ^ want) & mask) != 0) {
@@ -33,21 +35,20 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
             return NULL;
         }
         old_slot = sn_word_offset(word);
-        if (!sn_object_pin(store, old_slot))
+        if (!sn_object_pin(store, old_slot, 0, &changes))
             return NULL;
         uint64_t now = sn_load_acquire(reference);
         if (((now ^ want) & mask) == 0 && sn_word_offset(now) == old_slot)
             break;
         (void)sn_object_unpin(store, old_slot); /* freed, or replaced: look again */
     }
-    uint64_t slot = sn_object_take(store, size, sn_object_flags(word));
+    uint64_t slot = sn_object_take_uncommitted(store, size, sn_object_flags(word));
     if (!slot) {
         int error = errno;
         (void)sn_object_unpin(store, old_slot);
         errno = error;
         return NULL;
     }
-    sn_object_set_aside(store, slot, size, true);
     if (store->hardened)
         sn_canary_write(store, slot, size);
     *update = (struct update){.object = sn_store_address(store, slot),
@@ -56,7 +57,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
                               .slot = slot,
                               .size = size,
                               .want = want,
-                              .mask = mask,
+                              .changes = changes,
                               .active = (uintptr_t)store};
     return update->object;
 }
@@ -111,7 +112,7 @@ active(const handle_store *store, struct handle_update *public_update)
     return store && update && update->active == (uintptr_t)store ? update : NULL;
 }
 
-/* The version is an object now, or about to be none. */
+/* The version is about to be an object, or nothing. */
 static void
 end_version(handle_store *store, struct update *update)
 {
@@ -119,7 +120,23 @@ end_version(handle_store *store, struct update *update)
     if (store->hardened)
         sn_canary_require(store, update->slot, update->size,
                           (const uint64_t *)(uintptr_t)update->reference);
-    sn_object_set_aside(store, update->slot, update->size, false);
+}
+
+/* What R must match: a handle's word with generation, a cell's in having an object. */
+static uint64_t
+mask_of(const handle_store *store, const struct update *update)
+{
+    return sn_table_owns(&store->table, (const uint64_t *)(uintptr_t)update->reference)
+               ? HANDLE_MATCH_MASK
+               : SN_WORD_LIVE;
+}
+
+/* Whether the object has gone to another cell since begin, and may have come back. Commits and
+ * relocations of a cell are serialised. */
+static bool
+was_relocated(handle_store *store, const struct update *update)
+{
+    return sn_object_pins(store, update->old_slot) >> SN_PIN_CHANGES_AT != update->changes;
 }
 
 static int
@@ -127,22 +144,25 @@ commit(handle_store *store, struct update *update)
 {
     uint64_t *reference = (uint64_t *)(uintptr_t)update->reference;
     uint64_t old_slot = update->old_slot;
+    uint64_t mask = mask_of(store, update);
+    bool freed = was_relocated(store, update);
     end_version(store, update);
     sn_object_name_any(store, update->slot, update->size, reference);
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
 
     uint64_t word = sn_load_acquire(reference);
     /* A mark or a tag change meanwhile is no conflict: try again with what is seen. */
-    while (((word ^ update->want) & update->mask) == 0 && sn_word_offset(word) == old_slot) {
+    while (!freed && ((word ^ update->want) & mask) == 0 && sn_word_offset(word) == old_slot) {
         /* Release: orders the new version's contents and header before the word (G2). */
         if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot))) {
+            sn_object_count_committed(store, update->slot, update->size);
             sn_object_retire(store, old_slot, reference);
             (void)sn_object_unpin(store, old_slot);
             return 0;
         }
     }
-    bool freed = ((word ^ update->want) & update->mask) != 0;
-    sn_object_untake(store, update->slot, update->size);
+    freed |= ((word ^ update->want) & mask) != 0;
+    sn_object_drop_uncommitted(store, update->slot);
     (void)sn_object_unpin(store, old_slot);
     return freed ? -ENOENT : -EAGAIN;
 }
@@ -169,7 +189,7 @@ handle_update_abort(handle_store *store, struct handle_update *public_update)
         return;
     sn_cache_begin(&store->caches);
     end_version(store, update);
-    sn_object_untake(store, update->slot, update->size);
+    sn_object_drop_uncommitted(store, update->slot);
     (void)sn_object_unpin(store, update->old_slot);
     sn_cache_end(&store->caches);
 }

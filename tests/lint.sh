@@ -125,7 +125,8 @@ include/sinter/handle.h
 src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
 src/lock src/budget.h src/memory/budget.c src/memory/answer src/osmem src/os/place src/rcu
 src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
-src/guard src/heap src/memory/large src/trim.c src/reference src/thread_cache src/take_back.c
+src/guard src/memory/pins src/heap src/memory/large src/trim.c src/reference src/thread_cache
+src/take_back.c
 src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats
 src/stats_print.h src/stats_fields
 src/stats_print.c

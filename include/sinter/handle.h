@@ -779,8 +779,8 @@ HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
  *   update   the caller's; is written in every case, and must be one that is not under way
  *   result   the new version for filling, contents undefined; until commit or abort, sections
  *            aside; NULL on error: there is nothing to abort
- *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, or no memory for the span's pin
- *            counts; EINVAL: update is NULL, or larger than the arena
+ *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, also for the pin; EINVAL: update is
+ *            NULL, or larger than the arena
  */
 HANDLE_API void *handle_update_begin(handle_store *store, handle_t handle, size_t size,
                                      struct handle_update *update);
@@ -811,7 +811,8 @@ HANDLE_API void handle_update_abort(handle_store *store, struct handle_update *u
  * I/O, not for convenience.
  *
  *   result   the address, until the matching handle_unpin, by whichever thread
- *   errors   ENOENT: stale; ENOMEM: no memory for the span's pin counts
+ *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, for the few bytes that a pinned object
+ *            takes until its last unpin (a page, now and then)
  */
 HANDLE_API const void *handle_pin(handle_store *store, handle_t handle);
 

@@ -54,6 +54,13 @@ list_insert_locked(struct sn_large *large, struct sn_span *span, enum sn_large_l
     large->list[list] = number;
 }
 
+/* Relaxed: an unpin reads them without the lock, for a flag that large spans do not have. */
+static void
+set_flags_locked(struct sn_span *span, unsigned flags)
+{
+    sn_store_relaxed(&span->flags, (uint16_t)flags);
+}
+
 /* Committed pages behind those held: nobody's. */
 static bool
 has_excess(const struct sn_span *span)
@@ -93,7 +100,7 @@ claim_first(struct sn_large *large, enum sn_large_list list, uint32_t *held)
     if (large->list[list]) {
         span = &pool->spans[large->list[list]];
         list_remove_locked(large, span);
-        span->flags |= SN_SPAN_CLAIMED;
+        set_flags_locked(span, span->flags | SN_SPAN_CLAIMED);
         *held = span->v.large.held;
     }
     sn_unlock(&pool->lock);
@@ -105,7 +112,7 @@ static bool
 let_go_locked(struct sn_span *span)
 {
     bool was_put = (span->flags & SN_SPAN_PUT) != 0;
-    span->flags &= (uint8_t) ~(SN_SPAN_CLAIMED | SN_SPAN_PUT);
+    set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_CLAIMED | SN_SPAN_PUT));
     return was_put;
 }
 
@@ -145,10 +152,9 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     span->v.large.held = span->v.large.floor = pages;
     sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     sn_store_relaxed(&span->u.large_size, size);
-    for (uint32_t block = 0; block < span->blocks; block++) {
+    for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_release(&pool->class_of[number + block], SN_CLASS_LARGE);
-        sn_store_relaxed(&pool->bin_class[number + block], SN_CLASS_NONE);
-    }
+    sn_pins_set_bins(&large->heap->pins, number, false);
     /* Release: a walker that sees the state also sees the cleared header word. */
     sn_span_set_state(span, SN_SPAN_LARGE);
     if (sn_unlikely(has_excess(span))) {
@@ -164,13 +170,12 @@ sn_large_put(struct sn_large *large, uint64_t offset)
 {
     struct sn_pool *pool = large->heap->pool;
     struct sn_span *span = sn_span_at(pool, offset);
-    sn_heap_drop_pins(large->heap, span);
     sn_lock(&pool->lock);
     size_t bytes = tail_bytes(span);
     list_remove_locked(large, span);
     span->v.large.held = span->free;
     bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
-    span->flags |= claimed ? SN_SPAN_PUT : 0;
+    set_flags_locked(span, span->flags | (claimed ? SN_SPAN_PUT : 0u));
     sn_unlock(&pool->lock);
     if (!claimed)
         sn_heap_put_run(large->heap, sn_span_number(pool, span));

@@ -23,7 +23,7 @@ static uint64_t
 arena_within(uint64_t bytes)
 {
     const uint64_t fixed = 4 * HUGE_PAGE_BYTES; /* the struct, and what alignment loses */
-    uint64_t arena = bytes > fixed ? (bytes - fixed) / 8 * 5 : 0; /* 1 + 1/2 + 1/100 of it */
+    uint64_t arena = bytes > fixed ? (bytes - fixed) / 8 * 5 : 0; /* 1 + 1/2 + 1/50 of it */
     return sn_max(arena & ~(uint64_t)(SN_BLOCK_BYTES - 1), SN_ARENA_LEAST_BYTES);
 }
 
@@ -38,8 +38,9 @@ plan(struct sn_reservation *r, uint64_t arena_max, uint64_t arena_bytes)
     r->table_bytes = r->arena_bytes < r->arena_max ? table_for(r->arena_bytes) : r->table_max;
     r->table_metadata_bytes = sn_table_metadata_bytes(r->table_max);
     r->pool_metadata_bytes = sn_pool_metadata_bytes((uint32_t)(r->arena_max >> SN_BLOCK_SHIFT));
-    r->metadata_bytes =
-        sn_round_up(r->table_metadata_bytes + r->pool_metadata_bytes, HUGE_PAGE_BYTES);
+    r->pins_bytes = sn_pins_bytes(r->arena_max);
+    r->metadata_bytes = sn_round_up(
+        r->table_metadata_bytes + r->pool_metadata_bytes + r->pins_bytes, HUGE_PAGE_BYTES);
     r->place = SN_PLACE_NONE;
 }
 

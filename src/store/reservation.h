@@ -2,9 +2,9 @@
 /*
  * reservation.h - the address space of a store: two ranges, both of which can grow upwards.
  *
- *   [metadata of table and pool | the store, 1 MiB | handle table ...      ] [arena ...      ]
+ *   [metadata of table and pool, pins | the store, 1 MiB | handle table ...    ] [arena ...    ]
  *
- * Metadata is reserved for the largest arena planned, about 1 % of it; table and arena begin small
+ * Metadata is reserved for the largest arena planned, about 2 % of it; table and arena begin small
  * and are extended in place by their owners, so that no address ever changes. With arena_bytes
  * given, or where no place with room above it is to be had, everything is reserved at once, as one
  * range.
@@ -13,13 +13,15 @@
 #define SN_RESERVATION_H
 
 #include "handle_table.h"
+#include "memory/pins.h"
 #include "os/place.h"
 
 struct sn_reservation {
     char *lower; /* begin of the first range */
     char *arena;
     size_t table_metadata_bytes, pool_metadata_bytes;
-    size_t metadata_bytes; /* of both, up to the store */
+    size_t pins_bytes;
+    size_t metadata_bytes; /* of all three, up to the store */
     uint64_t table_bytes, table_max;
     uint64_t arena_bytes, arena_max;
     uint32_t place;
@@ -33,6 +35,13 @@ static inline char *
 sn_reservation_store(const struct sn_reservation *r)
 {
     return r->lower + r->metadata_bytes;
+}
+
+/** Where the pins lie. */
+static inline char *
+sn_reservation_pins(const struct sn_reservation *r)
+{
+    return sn_reservation_store(r) - r->pins_bytes;
 }
 
 /** Gives all of it back but the first `keep` bytes of the store; table and arena have grown to

@@ -43,6 +43,35 @@ pins_nest(void **state)
     assert_int_equal(pins_held(fixture->store), 0);
 }
 
+/* The memory of pins is in the figures, and gone with the pins. Seen failing with counts that stay
+ * until their span is empty. */
+static void
+pins_leave_nothing_behind(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { OBJECTS = 20000 };
+    static const void *pinned[OBJECTS];
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        handle_t handle = make_object(fixture->store, 60, i);
+        if (i % 50 == 0)
+            pinned[i] = pin(fixture->store, handle);
+    }
+    struct handle_stats *held = take_stats(fixture->store);
+    for (unsigned i = 0; i < OBJECTS; i += 50)
+        handle_unpin(fixture->store, pinned[i]);
+    assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
+    struct handle_stats *after = take_stats(fixture->store);
+    assert_true(after->metadata + OBJECTS / 50 * sizeof(uint64_t) <= held->metadata);
+    for (unsigned i = 0; i < OBJECTS; i += 50)
+        handle_unpin(fixture->store, pin(fixture->store, make_object(fixture->store, 60, i)));
+    assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
+    struct handle_stats *again = take_stats(fixture->store);
+    assert_true(again->metadata <= after->metadata + 8192);
+    free(held);
+    free(after);
+    free(again);
+}
+
 /* Every size, large objects included. */
 static void
 pins_of_every_size(void **state)
@@ -294,10 +323,11 @@ int
 group_pins(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(pins_nest),          STORE_TEST(pins_of_every_size),
-        STORE_TEST(pin_for_writing),    STORE_TEST(pinned_objects_do_not_move),
-        STORE_TEST(freed_while_pinned), STORE_TEST(freed_now_while_pinned),
-        STORE_TEST(cell_pins),          STORE_TEST(unpin_of_what_is_not_pinned),
+        STORE_TEST(pins_leave_nothing_behind),   STORE_TEST(pins_nest),
+        STORE_TEST(pins_of_every_size),          STORE_TEST(pin_for_writing),
+        STORE_TEST(pinned_objects_do_not_move),  STORE_TEST(freed_while_pinned),
+        STORE_TEST(freed_now_while_pinned),      STORE_TEST(cell_pins),
+        STORE_TEST(unpin_of_what_is_not_pinned),
     };
     return cmocka_run_group_tests_name("pins", tests, NULL, NULL);
 }

@@ -19,7 +19,8 @@
  * its last unpin; BUG_46 a failed commit clears the header in a later section; BUG_47 cell memory
  * goes without a grace period; BUG_48 relocate writes the header before `to`; BUG_49 a walker looks
  * only once; BUG_90 `from` stays LIVE until relocate empties it; BUG_91 it is GOING only after the
- * header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty.
+ * header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty; BUG_94 a
+ * commit does not look whether the object has left the cell and come back.
  */
 #ifndef OPS
 #define OPS 2
@@ -173,6 +174,13 @@ inline relocate(from, to, w, s, ok)
     make_live(from, w, ok);
 #endif
     s = SLOT(w);
+    d_step { /* under the lock of the slot's pins */
+        if
+        :: PINNED(s) -> pins[s] = pins[s] + CHANGE
+        :: else
+        fi
+    }
+    gone = gone | (uo != 0 && from == uc);
 #ifdef BUG_48
     hdr[s] = HEADER(to, 0);
 #endif
@@ -203,6 +211,8 @@ proctype holder()
 {
     byte c, w, s, n, objects;
     byte uc, us, uv, uo; /* a pending update: cell, slot seen, its version, object; uo 0: none */
+    byte changes;        /* relocations when it began */
+    bool gone;           /* the object has left the cell since (ghost) */
     bool ok;
     objects = 1;
     do
@@ -269,8 +279,10 @@ proctype holder()
             mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 && !mutex -> mutex = 1
             } /* update_begin */
             pin(c, 0, 0, w, us, uo, ok);
+            changes = pins[us] / CHANGE; /* of the step that raised the count: we relocate */
             take_slot(uv, uo);
             uc = c;
+            gone = 0;
             if
             :: uv == NONE -> unpin(us, uo, ok); uo = 0; mutex = 0
             :: else
@@ -281,9 +293,14 @@ proctype holder()
             load(uc, w);
             ok = 0;
             do
+#ifdef BUG_94
             :: !ok && STATE(w) != FREE && SLOT(w) == us ->
+#else
+            :: !ok && STATE(w) != FREE && SLOT(w) == us && pins[us] / CHANGE == changes ->
+#endif
                 d_step {
                     cas(uc, w, WORD(GEN(w), LIVE, uv), ok);
+                    assert(!ok || !gone);
                     if
                     :: ok -> content[uc] = 64
                     :: else
@@ -322,7 +339,7 @@ proctype holder()
         fi;
         atomic {
             if
-            :: uo == 0 -> uc = 0; us = 0; uv = 0
+            :: uo == 0 -> uc = 0; us = 0; uv = 0; changes = 0; gone = 0
             :: else
             fi;
             c = 0; w = 0; s = 0; ok = 0;

@@ -2,8 +2,8 @@
 /*
  * pin.pml - pins (G5): objects named by one handle index are pinned, some of them for writing,
  * held outside of any section, freed meanwhile, moved, resized into another slot; slot and index
- * are used again. Not here: update_begin's pin (update.pml), pins of cells (cell.pml), the very
- * first pin of a span against a plain store (fence.pml).
+ * are used again. Not here: update_begin's pin (update.pml), pins of cells (cell.pml), the first
+ * pin of a span against a plain store (fence.pml).
  *
  * Checked: a pinned slot is neither moved nor reclaimed, and what is written through it is not
  * lost; a slot is retired exactly once, whoever is the last, and readers keep it until their
@@ -187,7 +187,7 @@ proctype resizer()
     if
     :: !MATCH(w, gen) -> v = NONE
 #ifndef BUG_26
-    :: MATCH(w, gen) && pin_words && (pins[s] & WRITTEN) != 0 -> v = NONE /* -EBUSY */
+    :: MATCH(w, gen) && (pins[s] & WRITTEN) != 0 -> v = NONE /* -EBUSY */
 #endif
     :: else -> take_slot(v, OBJECT(0, gen))
     fi;

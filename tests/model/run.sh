@@ -46,6 +46,8 @@ short  pin       -DPINNERS=1 -DSOLE_FREERS=1 -DREUSE=1
 short  update    -DUPDATERS=1 -DREADERS=1 -DCALL_OFF
 short  update    -DUPDATERS=1 -DFREERS=1
 short  update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
+short  update    -DUPDATERS=2 -DRESIZERS=1 -DBATCHES=0
+short  update    -DUPDATERS=1 -DRESIZERS=1
 short  cell      -DOPS=3
 short  cell      -DOPS=1 -DBATCHES=2 -DCALL_OFF
 short  cell      -DOPS=1 -DREADERS=1
@@ -77,6 +79,7 @@ full   pin       -DPINNERS=1 -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=2 -DCALL_O
 full   pin       -DPINNERS=2 -DSOLE_FREERS=1 -DREUSE=1 -DBATCHES=2
 full   pin       -DPINNERS=1 -DREADERS=1 -DFREERS=1 -DREUSE=1
 full   update    -DUPDATERS=2
+full   update    -DUPDATERS=1 -DRESIZERS=2 -DFREERS=1
 full   update    -DUPDATERS=1 -DREADERS=1 -DFREERS=1 -DBATCHES=2
 full   update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3
 full   cell      -DOPS=4
@@ -121,7 +124,7 @@ pin       21  -DPINNERS=1 -DFREERS=1 -DBATCHES=0
 pin       22  -DPINNERS=2 -DFREERS=1 -DBATCHES=0
 pin       23  -DPINNERS=1 -DFREERS=1 -DBATCHES=0
 pin       24  -DPINNERS=2 -DFREERS=1 -DBATCHES=0
-pin       25  -DPINNERS=1 -DFREERS=2 -DREUSE=1 -DROUNDS=2 -DBATCHES=0
+pin       25  -DWRITE_PINNERS=1 -DBATCHES=0
 pin       26  -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=0
 pin       27  -DPINNERS=1 -DSOLE_FREERS=1 -DBATCHES=0
 pin       28  -DPINNERS=1 -DFREERS=1 -DREADERS=1 -DBATCHES=0
@@ -129,6 +132,7 @@ update    30  -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
 update    31  -DUPDATERS=1 -DFREERS=1 -DBATCHES=0
 update    32  -DUPDATERS=2 -DBATCHES=0
 update    33  -DUPDATERS=1 -DFREERS=1 -DBATCHES=0
+update    34  -DUPDATERS=1 -DRESIZERS=1 -DBATCHES=0
 cell      4   -DOPS=1
 cell      8   -DOPS=1 -DWALKERS=1
 cell      9   -DOPS=1
@@ -146,6 +150,7 @@ cell      90  -DOPS=1 -DWRITERS=1
 cell      91  -DOPS=1 -DWRITERS=1
 cell      92  -DOPS=1 -DWALKERS=1
 cell      93  -DOPS=1 -DWALKERS=1
+cell      94  -DOPS=4 -DBATCHES=0
 takeback  50  -DOPS=3
 takeback  51  -DOPS=3
 takeback  52  -DOPS=3
@@ -155,8 +160,7 @@ takeback  55  -DOPS=3
 takeback  56  -DOPS=3
 fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
-fence     62  -DPINNERS=1 -DPREMADE
-fence     63  -DPINNERS=1 -DPREMADE
+fence     63  -DPINNERS=2 -DPREMADE
 noted     70  -DRESIZERS=1
 noted     71  -DRESIZERS=1
 noted     72  -DRESIZERS=1

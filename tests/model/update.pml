@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * update.pml - new versions of an object named by a handle: begun, filled in private, committed or
- * aborted, while other versions are committed, the object is moved, read and freed, and the slots
- * of dead versions are used again. Not here: updates of cells (cell.pml).
+ * aborted, while other versions are committed, the object is resized in place, moved, read and
+ * freed, and the slots of dead versions are used again. Not here: updates of cells (cell.pml),
+ * resizes into another slot (pin.pml).
  *
- * Checked: a commit replaces exactly the version that its begin saw, so of the commits that saw
- * one version at most one succeeds, and a move is never a conflict; readers see one whole version,
- * none older than the current one when they looked; every slot is reclaimed once, or named.
+ * Checked: a commit replaces exactly the version that its begin saw, resizes included, so of the
+ * commits that saw one version at most one succeeds, and a move is never a conflict; readers see
+ * one whole version, none older than the current one when they looked; every slot is reclaimed
+ * once, or named.
  *
  * Seeded bugs, beside mover.inc's and pin.inc's: BUG_30 begin does not pin; BUG_31 a failed commit
  * leaves the header; BUG_32 commit does not compare with the version seen; BUG_33 commit names the
- * slot only after it published it.
+ * slot only after it published it; BUG_34 a resize in place looks for pins, then lets go the lock.
  */
 #ifndef UPDATERS
 #define UPDATERS 2
@@ -20,6 +22,9 @@
 #endif
 #ifndef FREERS
 #define FREERS 0
+#endif
+#ifndef RESIZERS
+#define RESIZERS 0
 #endif
 #ifndef ROUNDS /* updates of each updater */
 #define ROUNDS 1
@@ -163,6 +168,43 @@ proctype freer()
     atomic { w = 0; s = 0; ok = 0; section_leave() }
 }
 
+/* handle_resize in place: the size is in the header, and part of what a version is. A pinned object
+ * would get another slot, which is another commit for all that is checked here. */
+proctype resizer()
+{
+    byte w, s, h;
+    bool ok, pinned;
+    section_enter();
+    load(0, w);
+    if
+    :: MATCH(w, 1) && STATE(w) == MOVING -> cas(0, w, WITH(w, LIVE), ok)
+    :: else -> ok = MATCH(w, 1)
+    fi;
+    s = SLOT(w);
+    h = hdr[s];
+    if
+    :: ok && NAMES(h, 0) ->
+#ifdef BUG_34
+        pinned = PINNED(s);
+#endif
+        d_step { /* under the lock of the slot's pins; it waits for nobody */
+#ifndef BUG_34
+            pinned = PINNED(s);
+#endif
+            if
+            :: !pinned && hdr[s] == h && SIZE(h) < 3 ->
+                hdr[s] = HEADER(0, SIZE(h) + 1);
+                versions++;
+                data[s] = versions;
+                version = versions
+            :: else
+            fi
+        }
+    :: else
+    fi;
+    atomic { w = 0; s = 0; h = 0; ok = 0; pinned = 0; section_leave() }
+}
+
 init
 {
     byte i, s;
@@ -175,7 +217,8 @@ init
         SPAWN(i, MOVERS, mover(i));
         SPAWN(i, UPDATERS, updater());
         SPAWN(i, READERS, reader());
-        SPAWN(i, FREERS, freer())
+        SPAWN(i, FREERS, freer());
+        SPAWN(i, RESIZERS, resizer())
     }
     atomic { /* the end: what is used is named, nothing is pinned */
         _nr_pr == 1 ->

@@ -438,6 +438,37 @@ assert_resized(struct race *race, size_t size)
     thing_write(race, target, 9400);
 }
 
+/*
+ * A resize that fits in place has found the object; then an update begins. Its commit is told of
+ * the resize. Fails when the resize changes the size in the slot that the update has pinned: the
+ * commit succeeds, and the size that was set is lost.
+ */
+static void
+test_resize_in_place_then_update(void **state)
+{
+    struct race *race = *state;
+    struct handle_update update;
+    ground_make(race, false);
+    struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOADED, race->from);
+    struct actor *resizer = actor_new(race, body_resize);
+    resizer->size = THING_BYTES - 1;
+    actor_run(resizer);
+    stage_wait(stage);
+    section_enter();
+    assert_non_null(handle_update_begin(race->store, race->target->handle, THING_BYTES, &update));
+    section_leave();
+    release(stage, resizer);
+    assert_int_equal(resizer->result, 0);
+    section_enter();
+    assert_int_equal(handle_size(race->store, race->target->handle), THING_BYTES - 1);
+    assert_int_equal(handle_update_commit(race->store, &update), -EAGAIN);
+    assert_int_equal(handle_size(race->store, race->target->handle), THING_BYTES - 1);
+    section_leave();
+    race->target->size = THING_BYTES - 1;
+    ground_verify(race);
+    ground_settle(race);
+}
+
 /* A mark is no conflict. Fails when resize gives up, or lets the mover publish the old size. */
 static void
 test_resize_copied_then_marked(void **state)
@@ -475,16 +506,51 @@ test_resize_copied_then_freed(void **state)
 }
 
 static void
-body_shrink_large(struct actor *actor)
+body_resize_large(struct actor *actor)
 {
-    actor->result = handle_resize(store_of(actor), actor->handle, 100000);
+    actor->result = handle_resize(store_of(actor), actor->handle, actor->size);
 }
 
-/* A pin that comes when the resize has found none keeps what is cut off, for longer than the grace
- * period that would bring it back. Fails when the pins are not looked at again: seen, the pages
- * read as zero. */
+/* A resize of a large object has found it; then an update begins, which is told. Fails when the
+ * pins are not looked at in the same step with the change of size: the commit succeeds. */
 static void
-test_large_resize_looked_then_pinned(void **state)
+test_large_resize_then_update(void **state)
+{
+    struct race *race = *state;
+    static const size_t sizes[] = {100000, 300001};
+    struct handle_update update;
+    ground_make(race, false);
+    for (unsigned i = 0; i < 2; i++) {
+        handle_t large = make_object(race->store, 300000, 7);
+        section_enter();
+        const void *object = handle_deref(race->store, large);
+        section_leave();
+        struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOADED, object);
+        struct actor *resizer = actor_new(race, body_resize_large);
+        resizer->handle = large;
+        resizer->size = sizes[i];
+        actor_run(resizer);
+        stage_wait(stage);
+        section_enter();
+        assert_non_null(handle_update_begin(race->store, large, 300000, &update));
+        section_leave();
+        release(stage, resizer);
+        assert_int_equal(resizer->result, 0);
+        section_enter();
+        assert_int_equal(handle_update_commit(race->store, &update), -EAGAIN);
+        assert_int_equal(handle_size(race->store, large), sizes[i]);
+        section_leave();
+        assert_int_equal(handle_free(race->store, large), 0);
+    }
+    ground_verify(race);
+    ground_settle(race);
+}
+
+/* A pin that comes after the resize, by a reader who knows the size from before, keeps what is cut
+ * off for longer than the grace period that would bring it back. Fails when the pins are not looked
+ * at after it: seen, the pages read as zero. */
+static void
+test_large_resize_then_pinned(void **state)
 {
     struct race *race = *state;
     const size_t size = 300000;
@@ -492,20 +558,10 @@ test_large_resize_looked_then_pinned(void **state)
     ground_make(race, false);
     handle_t large = make_object(race->store, size, 7);
     section_enter();
-    const void *object = handle_deref(race->store, large);
-    section_leave();
-    struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOOKED, object);
-    struct actor *resizer = actor_new(race, body_shrink_large);
-    resizer->handle = large;
-    actor_run(resizer);
-    stage_wait(stage);
-    section_enter();
     assert_int_equal(handle_size(race->store, large), size);
+    assert_int_equal(handle_resize(race->store, large, 100000), 0);
     const void *pinned = handle_pin(race->store, large);
     section_leave();
-    assert_ptr_equal(pinned, object);
-    release(stage, resizer);
-    assert_int_equal(resizer->result, 0);
     assert_int_equal(handle_store_purge(race->store, NULL), 0);
     assert_filled(pinned, size, 7);
     handle_unpin(race->store, pinned);
@@ -709,30 +765,19 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RACE_TEST(test_free_loaded_then_moved),
-        RACE_TEST(test_free_loaded_then_freed),
-        RACE_TEST(test_free_loaded_then_reissued),
-        RACE_TEST(test_free_now_loaded_then_marked),
-        RACE_TEST(test_mut_loaded_then_marked),
-        RACE_TEST(test_mut_loaded_then_published),
-        RACE_TEST(test_mut_loaded_then_reissued),
-        RACE_TEST(test_pin_loaded_then_marked),
-        RACE_TEST(test_pin_counted_then_marking),
-        RACE_TEST(test_pin_counted_then_freed),
-        RACE_TEST(test_pin_counted_then_reissued),
-        RACE_TEST(test_pinned_then_freed),
-        RACE_TEST(test_resize_copied_then_marked),
-        RACE_TEST(test_resize_copied_then_freed),
-        RACE_TEST(test_large_resize_looked_then_pinned),
-        RACE_TEST(test_frees_give_way),
-        RACE_TEST(test_resize_copied_then_reissued),
-        RACE_TEST(test_commit_header_then_walk),
-        RACE_TEST(test_commit_header_then_marking),
-        RACE_TEST(test_commit_header_then_freed),
-        RACE_TEST(test_commit_header_then_reissued),
-        RACE_TEST(test_commit_header_then_updated),
-        RACE_TEST(test_commit_header_then_grown),
-        RACE_TEST(test_commit_header_then_shrunk),
+        RACE_TEST(test_free_loaded_then_moved),      RACE_TEST(test_free_loaded_then_freed),
+        RACE_TEST(test_free_loaded_then_reissued),   RACE_TEST(test_free_now_loaded_then_marked),
+        RACE_TEST(test_mut_loaded_then_marked),      RACE_TEST(test_mut_loaded_then_published),
+        RACE_TEST(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
+        RACE_TEST(test_pin_counted_then_marking),    RACE_TEST(test_pin_counted_then_freed),
+        RACE_TEST(test_pin_counted_then_reissued),   RACE_TEST(test_pinned_then_freed),
+        RACE_TEST(test_resize_in_place_then_update), RACE_TEST(test_resize_copied_then_marked),
+        RACE_TEST(test_resize_copied_then_freed),    RACE_TEST(test_large_resize_then_update),
+        RACE_TEST(test_large_resize_then_pinned),    RACE_TEST(test_frees_give_way),
+        RACE_TEST(test_resize_copied_then_reissued), RACE_TEST(test_commit_header_then_walk),
+        RACE_TEST(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
+        RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
+        RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("mutator " FLAVOUR_NAME, tests, NULL, NULL);

@@ -38,15 +38,32 @@ test_pinned(void **state)
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_PINNED, 1);
     assert_int_equal(report.moved_objects, KEPT - 1);
-    handle_unpin(race->store, once);
-    compact(race, &report); /* pins nest: the other one still holds it */
-    assert_refused(&report, HANDLE_REFUSED_PINNED, 1);
-    assert_ptr_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
+    handle_unpin(race->store, once); /* pins nest: the other one still holds it */
     handle_unpin(race->store, twice);
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_PINNED, 0);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    ground_settle(race);
+}
+
+/* A span that pins keep is tried once, then set aside: other spans are emptied in its place. */
+static void
+test_pinned_and_set_aside(void **state)
+{
+    struct race *race = *state;
+    struct handle_defrag_report report;
+    ground_make(race, false);
+    section_enter();
+    const void *object = handle_pin(race->store, race->target->handle);
+    section_leave();
+    compact(race, &report);
+    assert_refused(&report, HANDLE_REFUSED_PINNED, 1);
+    compact(race, &report);
+    assert_refused(&report, HANDLE_REFUSED_PINNED, 0);
+    assert_true(report.released_bytes > 0);
+    assert_ptr_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    handle_unpin(race->store, object);
     ground_settle(race);
 }
 
@@ -332,6 +349,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         RACE_TEST(test_pinned),
+        RACE_TEST(test_pinned_and_set_aside),
         RACE_TEST(test_no_room),
         RACE_TEST(test_unmovable_flag),
         RACE_TEST(test_unmovable_spans),

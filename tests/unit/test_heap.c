@@ -317,9 +317,8 @@ test_closed_span_gives_nothing(void **state)
 }
 
 /*
- * The rest of a closed span by its number: only when nothing else is left in it, and nothing in it
- * was ever pinned. Seen failing with either left unasked, with bits that stay set, and with slots
- * that still count as used.
+ * The rest of a closed span by its number: only when nothing else is left in it. Seen failing with
+ * that left unasked, with bits that stay set, and with slots that still count as used.
  */
 static void
 test_put_rest_of_a_closed_span(void **state)
@@ -344,14 +343,6 @@ test_put_rest_of_a_closed_span(void **state)
     assert_int_equal(bits[0], 0);
     assert_int_equal(bits[1], ~UINT64_C(0) << (n - 64)); /* none is free that does not exist */
     assert_true(sn_heap_reopen(&world->heap, number, 0, 1));
-    assert_class_sound(world, class_id);
-
-    uint32_t pinned = number_of(world, slots[n]);
-    assert_non_null(sn_heap_pins(&world->heap, &world->pool.spans[pinned]));
-    assert_int_equal(close_one(world, class_id), pinned);
-    assert_false(sn_heap_put_rest(&world->heap, pinned, n));
-    sn_heap_put(&world->heap, class_id, slots + n, n);
-    assert_true(sn_heap_reopen(&world->heap, pinned, 0, 1));
     assert_class_sound(world, class_id);
     free(slots);
 }
@@ -730,38 +721,6 @@ test_trimmed_span_in_the_pool(void **state)
     free(slots);
 }
 
-/* ---- pins ------------------------------------------------------------------------------------ */
-
-static void
-test_pin_counts(void **state)
-{
-    struct world *world = *state;
-    unsigned class_id = class_for(world, CLASS_OF);
-    uint32_t n = world->classes.of[class_id].slots;
-    uint64_t *slots = take_spans(world, class_id, 1);
-    struct sn_span *span = sn_span_at(&world->pool, slots[0]);
-    assert_null(sn_pin_word(&world->heap, slots[0]));
-    fail_next(SN_FAULT_MALLOC, 0, 1);
-    assert_null(sn_heap_pins(&world->heap, span));
-    fail_none();
-    uint64_t committed = world->budget.committed;
-    uint32_t *pins = sn_heap_pins(&world->heap, span);
-    assert_non_null(pins);
-    assert_ptr_equal(sn_heap_pins(&world->heap, span), pins); /* made once */
-    assert_int_equal(world->heap.pin_array_bytes, n * sizeof(*pins));
-    assert_int_equal(world->budget.committed, committed + n * sizeof(*pins));
-    uint32_t *word = sn_pin_word(&world->heap, slots[3]);
-    *word = SN_PIN_FREED | SN_PIN_GONE;
-    put_one(world, class_id, slots[3]);
-    assert_int_equal(*word, 0); /* the slot's next object begins unpinned */
-    assert_int_equal(take_one(world, class_id), slots[3]);
-    sn_heap_put(&world->heap, class_id, slots, n);
-    assert_null(span->pins);
-    assert_int_equal(world->heap.pin_array_bytes, 0);
-    assert_int_equal(world->budget.committed, committed);
-    free(slots);
-}
-
 /* A run may come with more pages than slots touch: a trim finds them, the span full or not. */
 static void
 test_excess_is_trimmed(void **state)
@@ -793,7 +752,6 @@ static void
 test_large_objects(void **state)
 {
     struct world *world = *state;
-    struct sn_heap *heap = &world->heap;
     struct sn_large *large = &world->large;
     bool zero = false;
     uint64_t slot = sn_large_take(large, 100000, false, &zero);
@@ -807,11 +765,8 @@ test_large_objects(void **state)
     assert_int_equal(span->large_header, 0);
     assert_int_equal(span->u.large_size, 100000);
     assert_int_equal(world->pool.arena_committed, 25 * SN_PAGE_BYTES);
-    assert_non_null(sn_heap_pins(heap, span));
-    assert_ptr_equal(sn_pin_word(heap, slot), span->pins);
     memset(world->arena + slot, 1, 100000);
     sn_large_put(large, slot);
-    assert_int_equal(heap->pin_array_bytes, 0);
     assert_int_equal(world->pool.empty_bytes, 25 * SN_PAGE_BYTES);
     assert_int_equal(sn_large_take(large, 100000, false, &zero), slot);
     assert_false(zero);
@@ -1103,7 +1058,6 @@ main(void)
         HEAP_TEST(test_trimmed_span_at_the_limit),
         HEAP_TEST(test_past_a_trimmed_span_at_the_limit),
         HEAP_TEST(test_trimmed_span_in_the_pool),
-        HEAP_TEST(test_pin_counts),
         HEAP_TEST(test_excess_is_trimmed),
         HEAP_TEST(test_large_objects),
         HEAP_TEST(test_large_objects_that_do_not_fit),

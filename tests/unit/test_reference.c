@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_reference.c - the words of the protocol: what a reference word, a header word and a pin word
- * encode, which changes the check bits notice, and that of all who meet at the end of a pinned
- * object exactly one retires its slot.
+ * test_reference.c - the words of the protocol: what a reference word and a header word encode, and
+ * which changes the check bits notice.
  */
 #include "unit.h"
 
@@ -186,106 +185,6 @@ test_limbo_links(void **state)
     assert_int_equal(sn_limbo_next(0), 0);
 }
 
-/* ---- pin words ------------------------------------------------------------------------------- */
-
-static void
-test_pin_transitions(void **state)
-{
-    (void)state;
-    static const struct {
-        uint32_t before, after_end;
-        bool ends;
-        uint32_t after_lower;
-        int lowers;
-    } table[] = {
-        {0, SN_PIN_FREED | SN_PIN_GONE, true, 0, -EINVAL},
-        {1, SN_PIN_FREED | 1, false, 0, 0},
-        {2, SN_PIN_FREED | 2, false, 1, 0},
-        {SN_PIN_WRITTEN | 2, SN_PIN_FREED | SN_PIN_WRITTEN | 2, false, SN_PIN_WRITTEN | 1, 0},
-        {SN_PIN_WRITTEN | 1, SN_PIN_FREED | SN_PIN_WRITTEN | 1, false, 0, 0},
-        {SN_PIN_FREED | 1, 0, false, SN_PIN_FREED | SN_PIN_GONE, 1},
-        {SN_PIN_FREED | SN_PIN_WRITTEN | 1, 0, false, SN_PIN_FREED | SN_PIN_GONE, 1},
-        {SN_PIN_FREED | 3, 0, false, SN_PIN_FREED | 2, 0},
-        /* late pinners of a slot that is somebody's to retire already */
-        {SN_PIN_FREED | SN_PIN_GONE | 1, 0, false, SN_PIN_FREED | SN_PIN_GONE, 0},
-        {SN_PIN_FREED | SN_PIN_GONE | 2, 0, false, SN_PIN_FREED | SN_PIN_GONE | 1, 0},
-        {SN_PIN_FREED | SN_PIN_GONE, 0, false, SN_PIN_FREED | SN_PIN_GONE, -EINVAL},
-        {SN_PIN_COUNT, SN_PIN_FREED | SN_PIN_COUNT, false, SN_PIN_COUNT - 1, 0},
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        uint32_t pin = table[i].before;
-        if (!(table[i].before & SN_PIN_FREED)) { /* an object ends once */
-            assert_int_equal(sn_pin_end_object(&pin), table[i].ends);
-            assert_int_equal(pin, table[i].after_end);
-        }
-        pin = table[i].before;
-        assert_int_equal(sn_pin_lower(&pin), table[i].lowers);
-        assert_int_equal(pin, table[i].after_lower);
-    }
-}
-
-static void
-test_pin_fields_do_not_overlap(void **state)
-{
-    (void)state;
-    assert_int_equal(SN_PIN_COUNT & (SN_PIN_WRITTEN | SN_PIN_FREED | SN_PIN_GONE), 0);
-    assert_int_equal(SN_PIN_COUNT | SN_PIN_WRITTEN | SN_PIN_FREED | SN_PIN_GONE, UINT32_MAX);
-}
-
-#define PINNERS 3
-
-struct crowd {
-    uint32_t pin;
-    unsigned retired; /* how many thought that it was theirs */
-    unsigned rounds;
-    pthread_barrier_t barrier;
-    uint64_t seed;
-};
-
-/* Each round: pinners raise and lower as they like, one thread ends the object. */
-static void
-crowd_member(void *arg, unsigned index)
-{
-    struct crowd *crowd = arg;
-    uint64_t random = crowd->seed + index;
-    for (unsigned round = 0; round < crowd->rounds; round++) {
-        if (index == 0) {
-            thread_check(round == 0 || crowd->retired == 1);
-            crowd->pin = 0;
-            crowd->retired = 0;
-        }
-        wait_begin();
-        pthread_barrier_wait(&crowd->barrier);
-        wait_end();
-        unsigned turns = (unsigned)random_below(&random, 8);
-        unsigned mine = 0;
-        for (unsigned i = 0; index > 0 && i < turns; i++) {
-            (void)__atomic_fetch_add(&crowd->pin, 1, __ATOMIC_ACQ_REL);
-            int last = sn_pin_lower(&crowd->pin);
-            thread_check(last >= 0);
-            mine += last == 1;
-        }
-        if (index == 0)
-            mine += sn_pin_end_object(&crowd->pin);
-        (void)__atomic_fetch_add(&crowd->retired, mine, __ATOMIC_RELAXED);
-        wait_begin();
-        pthread_barrier_wait(&crowd->barrier);
-        wait_end();
-    }
-}
-
-static void
-test_exactly_one_retires(void **state)
-{
-    (void)state;
-    struct crowd crowd = {.rounds = scaled(20000), .seed = seed};
-    pthread_barrier_init(&crowd.barrier, NULL, PINNERS + 1);
-    run_threads(PINNERS + 1, crowd_member, &crowd);
-    assert_int_equal(crowd.retired, 1);
-    assert_int_equal(crowd.pin, SN_PIN_FREED | SN_PIN_GONE);
-    pthread_barrier_destroy(&crowd.barrier);
-}
-
 /* ---- calling off ----------------------------------------------------------------------------- */
 
 static void
@@ -314,17 +213,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_word_fields),
-        cmocka_unit_test(test_word_at_another_slot),
-        cmocka_unit_test(test_words_against_handles),
-        cmocka_unit_test(test_header_fields),
-        cmocka_unit_test(test_every_flipped_bit),
-        cmocka_unit_test(test_what_is_no_header),
-        cmocka_unit_test(test_limbo_links),
-        cmocka_unit_test(test_pin_transitions),
-        cmocka_unit_test(test_pin_fields_do_not_overlap),
-        cmocka_unit_test(test_exactly_one_retires),
-        cmocka_unit_test(test_call_off),
+        cmocka_unit_test(test_word_fields),           cmocka_unit_test(test_word_at_another_slot),
+        cmocka_unit_test(test_words_against_handles), cmocka_unit_test(test_header_fields),
+        cmocka_unit_test(test_every_flipped_bit),     cmocka_unit_test(test_what_is_no_header),
+        cmocka_unit_test(test_limbo_links),           cmocka_unit_test(test_call_off),
     };
     return cmocka_run_group_tests_name("reference", tests, pick_seed, NULL);
 }

@@ -77,9 +77,13 @@ world_make(uint32_t blocks, uint32_t alignment)
     world->metadata = sn_os_reserve(world->metadata_bytes, SN_PAGE_BYTES);
     assert_non_null(world->arena);
     assert_non_null(world->metadata);
+    world->pins_bytes = sn_pins_bytes(world->arena_bytes);
+    world->pins = sn_os_reserve(world->pins_bytes, SN_PAGE_BYTES);
+    assert_non_null(world->pins);
     sn_classes_init(&world->classes, alignment, 0);
     sn_pool_init(&world->pool, world->arena, blocks, blocks, world->metadata, &world->budget);
     sn_heap_init(&world->heap, &world->pool, &world->classes);
+    sn_pins_init(&world->heap.pins, &world->pool, world->pins, world->pins_bytes);
     sn_large_init(&world->large, &world->heap, 0);
     world->heap.freed = nobody_wakes;
     return world;
@@ -148,8 +152,7 @@ world_free(struct world *world)
 {
     if (world->has_caches)
         sn_caches_destroy(&world->caches);
-    for (uint32_t block = 0; block < world->pool.blocks; block++)
-        free(world->pool.spans[block].pins);
+    sn_os_release(world->pins, world->pins_bytes);
     sn_os_release(world->arena, world->arena_bytes);
     sn_os_release(world->metadata, world->metadata_bytes);
     free(world);
@@ -319,22 +322,25 @@ assert_span_sound(const struct world *world, const struct sn_class *c, uint32_t 
 }
 
 static void
-assert_lists_sound(const struct world *world, unsigned class_id, const uint32_t open[2])
+assert_lists_sound(const struct world *world, unsigned class_id, const uint32_t open[SN_SPAN_LISTS])
 {
     const struct sn_heap_class *hc = &world->heap.of[class_id];
-    for (unsigned kind = 0; kind < 2; kind++) {
+    for (unsigned lists = 0; lists < SN_SPAN_LISTS; lists++) {
         uint32_t listed = 0;
         for (unsigned list = 0; list < SN_OCCUPANCIES; list++) {
-            uint32_t length = 0;
-            for (uint32_t at = hc->list[kind][list]; at; at = world->pool.spans[at].next) {
+            uint32_t length = 0, last = 0, first = hc->list[lists][list];
+            for (uint32_t at = first; at; at = world->pool.spans[at].next) {
                 assert_int_equal(world->pool.spans[at].state, SN_SPAN_OPEN);
                 assert_int_equal(world->pool.spans[at].list, list);
+                assert_true(at == first || world->pool.spans[at].prev == last);
+                last = at;
                 length++;
             }
-            assert_int_equal(length, hc->spans_in[kind][list]);
+            assert_true(first == 0 || world->pool.spans[first].prev == last);
+            assert_int_equal(length, hc->spans_in[lists][list]);
             listed += length;
         }
-        assert_int_equal(listed, open[kind]);
+        assert_int_equal(listed, open[lists]);
     }
 }
 
@@ -343,15 +349,17 @@ assert_class_sound(const struct world *world, unsigned class_id)
 {
     const struct sn_class *c = &world->classes.of[class_id];
     const struct sn_heap_class *hc = &world->heap.of[class_id];
-    uint32_t spans[2] = {0, 0}, open[2] = {0, 0};
+    uint32_t spans[2] = {0, 0}, open[SN_SPAN_LISTS] = {0, 0, 0}, aside = 0;
     uint64_t used[2] = {0, 0}, pages[2] = {0, 0};
     for (uint32_t at = 1; at < world->pool.blocks; at += world->pool.spans[at].blocks) {
         const struct sn_span *span = &world->pool.spans[at];
         if (world->pool.class_of[at] != class_id || is_free_state(span->state))
             continue;
         unsigned kind = span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
+        bool is_aside = (span->flags & SN_SPAN_ASIDE) != 0;
         spans[kind]++;
-        open[kind] += span->state == SN_SPAN_OPEN;
+        aside += is_aside;
+        open[is_aside ? SN_ASIDE : kind] += span->state == SN_SPAN_OPEN;
         used[kind] += assert_span_sound(world, c, at);
         pages[kind] += span->pages;
     }
@@ -360,5 +368,6 @@ assert_class_sound(const struct world *world, unsigned class_id)
         assert_int_equal(hc->used[kind], used[kind]);
         assert_int_equal(hc->pages[kind], pages[kind]);
     }
+    assert_int_equal(hc->aside, aside);
     assert_lists_sound(world, class_id, open);
 }

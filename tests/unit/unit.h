@@ -29,6 +29,8 @@ struct world {
     size_t arena_bytes;
     char *metadata;
     size_t metadata_bytes;
+    char *pins;
+    size_t pins_bytes;
 };
 
 /** An arena of so many blocks (block 0 is never used); alignment 8, 16 or 64. */
