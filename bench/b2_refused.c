@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * b2_refused.c - B2: what do allocations that are refused cost the other threads? A store is full
- * to max_bytes. One thread allocates and frees what it has room for; beside it another one only spins,
- * or asks again and again for what does not fit: large objects, or small ones of a class that has
- * no free slot. Its rate beside the second, over its rate beside the first, in alternating rounds.
+ * to max_bytes. One thread allocates and frees what it has room for; beside it another one only
+ * spins, or asks again and again for what does not fit: large objects, or small ones of a class
+ * that has no free slot. Its rate beside the second, over its rate beside the first, in
+ * alternating rounds.
  */
 #include "report.h"
 #include "subject.h"

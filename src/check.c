@@ -331,8 +331,8 @@ check_ladder(struct check *check)
     sn_hook(SN_HOOK_CHECK_SUMS, &store->caches);
     uint64_t free_bytes = sn_stats_count_free(store);
     sn_hook(SN_HOOK_CHECK_SUMS, &store->pool);
-    uint64_t budget = sn_load_relaxed(&store->budget.committed) -
-                      sn_load_relaxed(&store->budget.prepared);
+    uint64_t budget =
+        sn_load_relaxed(&store->budget.committed) - sn_load_relaxed(&store->budget.prepared);
     if (sn_walk(store, count_visit, &count) != 0)
         count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */
     if (rest && sn_stats_fill(store, &stats[1]) == 0 && sn_stats_at_rest(store) &&

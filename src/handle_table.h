@@ -88,8 +88,8 @@ void sn_table_note_dead(struct sn_table *table);
 size_t sn_table_purge(struct sn_table *table, uint32_t max_pages);
 
 /**
- * What was never used goes back, where it is resident all the same: a process that locks what it has
- * mapped (mlockall, MCL_CURRENT) gets every page of it. False: it is not so.
+ * What was never used goes back, where it is resident all the same: a process that locks what it
+ * has mapped (mlockall, MCL_CURRENT) gets every page of it. False: it is not so.
  */
 bool sn_table_discard_unused(struct sn_table *table);
 

@@ -108,9 +108,9 @@ sn_misuse_wrong_place(const handle_store *store)
 }
 
 /* A flavour that sees sections does not say whether it knows the thread. But no grace period that
- * begins in a section of a registered thread ends before the section does: so now and then, at first
- * at the thread's first call, one is asked for, and given a moment to end. Where a test stages
- * something nobody is to ask for grace periods. */
+ * begins in a section of a registered thread ends before the section does: so now and then, at
+ * first at the thread's first call, one is asked for, and given a moment to end. Where a test
+ * stages something nobody is to ask for grace periods. */
 static void
 doubt_registration(const handle_store *store)
 {

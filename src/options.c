@@ -255,8 +255,8 @@ sn_options_begin_child(void)
     pthread_mutex_init(&set_lock, NULL);
 }
 
-/* Makes the present value take effect where it is kept in another form, too. Under the lock: what is
- * in force is what is shown. */
+/* Makes the present value take effect where it is kept in another form, too. Under the lock: what
+ * is in force is what is shown. */
 static void
 apply_locked(handle_store *store, const struct option *option)
 {

@@ -18,19 +18,19 @@
 void *sn_os_reserve(size_t bytes, size_t align);
 void sn_os_release(void *address, size_t bytes);
 
-/** The same at an address of the caller's, in whole pages. False: errno is ENOMEM, or something else
- * if other addresses may do, since something lies there. */
+/** The same at an address of the caller's, in whole pages. False: errno is ENOMEM, or something
+ * else if other addresses may do, since something lies there. */
 bool sn_os_reserve_at(void *address, size_t bytes);
 
 /**
  * More of a range that ends at `end`, in place: *step bytes at most, and halved down to `least`
- * where others lie above; `most` is the bound of all. *step: what to try next time. Result: how many
- * bytes more, 0: not even the least.
+ * where others lie above; `most` is the bound of all. *step: what to try next time. Result: how
+ * many bytes more, 0: not even the least.
  */
 size_t sn_os_extend(void *end, size_t least, size_t most, size_t *step);
 
-/** Address space that the process may have: the lowest of RLIMIT_AS, RLIMIT_DATA and, where the kernel overcommits
- * nothing, what it commits to. UINT64_MAX: no limit is known. */
+/** Address space that the process may have: the lowest of RLIMIT_AS, RLIMIT_DATA and, where the
+ * kernel overcommits nothing, what it commits to. UINT64_MAX: no limit is known. */
 uint64_t sn_os_address_limit(void);
 
 /** Gives whole pages back, locked ones too (Linux 5.18); they read as zero afterwards. False (errno

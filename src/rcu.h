@@ -33,8 +33,8 @@ struct sn_rcu_client {
     /** A GP has passed since gather: makes what it took over reusable. */
     void (*reclaim)(struct sn_rcu_client *client);
     /** Idle caches, pages whose purge delay is over; no more at once than takes about a
-     * millisecond, since grace periods wait meanwhile. Result: when to call again: now_ns or before,
-     * there is more to be done; SN_NEVER: only after something happens that nudges. */
+     * millisecond, since grace periods wait meanwhile. Result: when to call again: now_ns or
+     * before, there is more to be done; SN_NEVER: only after something happens that nudges. */
     uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
     /** Whether anything was done since the last housekeep, asked after a membarrier. */
     bool (*stirred)(struct sn_rcu_client *client);

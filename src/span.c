@@ -773,7 +773,8 @@ sn_pool_discard_unused(struct sn_pool *pool)
     }
     discard_array_end(pool, pool->spans, sizeof(pool->spans[0]));
     for (uint32_t line = 0; line < SN_BITMAP_LINES; line++)
-        discard_array_end(pool, sn_span_bits(pool, 0, line * SN_LINE_WORDS), SN_LINE_WORDS * 8);
+        discard_array_end(pool, sn_span_bits(pool, 0, line * SN_LINE_WORDS),
+                          SN_LINE_WORDS * sizeof(uint64_t));
     discard_array_end(pool, pool->class_of, 1);
     discard_array_end(pool, pool->bin_class, 1);
     sn_unlock(&pool->lock);

@@ -174,8 +174,9 @@ sn_pool_reserved_bytes(const struct sn_pool *pool)
 
 /**
  * Takes a run of `blocks` blocks whose first `pages` pages will be used; dirty runs first, lowest
- * waste. Others of its pages may be committed: they stay so until a trim. Result: its first block, 0 when max_bytes or the arena does not allow it. *zero: its pages
- * read as zero. *old_class: class whose cleared slots fill the whole run, or SN_CLASS_NONE.
+ * waste. Others of its pages may be committed: they stay so until a trim. Result: its first block,
+ * 0 when max_bytes or the arena does not allow it. *zero: its pages read as zero. *old_class:
+ * class whose cleared slots fill the whole run, or SN_CLASS_NONE.
  */
 uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                       bool *zero, uint8_t *old_class);
@@ -185,8 +186,8 @@ uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enu
 uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                           bool *zero, uint8_t *old_class, uint64_t *lacks);
 
-/** The same for a run of more blocks than are needed, for growing: the arena is not extended for it.
- * It becomes a large span. */
+/** The same for a run of more blocks than are needed, for growing: the arena is not extended for
+ * it. It becomes a large span. */
 uint32_t sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero);
 
 /** The same for slots of a class: metadata is charged, pages are when slots on them are taken
@@ -197,9 +198,10 @@ uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const str
 
 /**
  * Gives pages of dirty runs back to the kernel until `bytes` bytes are released (UINT64_MAX: all
- * there are, so that clean runs grow together, and blocks that large spans do not use), and waits for those that others are giving back
- * just now: they stand against the limit and are nobody's. The caller holds no lock of a class.
- * False: nothing was to be had, or not so much: then nothing was given back.
+ * there are, so that clean runs grow together, and blocks that large spans do not use), and waits
+ * for those that others are giving back just now: they stand against the limit and are nobody's.
+ * The caller holds no lock of a class. False: nothing was to be had, or not so much: then nothing
+ * was given back.
  */
 bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
 /** After so many of these without success others are faster. */
@@ -240,8 +242,8 @@ sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t p
     return pool->spans[first + page / SN_BLOCK_PAGES].dirty >> page % SN_BLOCK_PAGES & 1;
 }
 
-/** For processes that lock what they have mapped: pages of clean runs, and of descriptors and bitmaps
- * beyond the last run, go back. See sn_table_discard_unused, which says whether it is so. */
+/** For processes that lock what they have mapped: pages of clean runs, and of descriptors and
+ * bitmaps beyond the last run, go back. See sn_table_discard_unused, which says if it is so. */
 void sn_pool_discard_unused(struct sn_pool *pool);
 
 /** Pages of a block that are committed. */

@@ -220,7 +220,8 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
     if (store->table_due)
         purge_table_some(store);
     if (store->trim_at > 0 && !try_trim_some(store)) {
-        store->next_tick_ns = now_ns + 2 * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
+        store->next_tick_ns =
+            now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
         return sn_min(due, store->next_tick_ns);
     }
     if (store->table_due || store->trim_at > 0)

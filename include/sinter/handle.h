@@ -157,8 +157,9 @@
  *   thread not registered                         at once under QSBR, where an offline one is found
  *                                                 too; else as outside a section. Inside one (which
  *                                                 nobody waits for) by its first call that takes no
- *                                                 short way, or a later one: it gives a grace period
- *                                                 a millisecond to end, 1st, 16th, 256th ... time
+ *                                                 short way, or a later one: it gives a grace
+ *                                                 period a millisecond to end, 1st, 16th, 256th
+ *                                                 ... time
  *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
  *                                                 gives NULL, cell_deref an address that faults
  *   cell inside an object of any store            cell_alloc, cell_relocate
@@ -182,8 +183,9 @@
  *   Locked memory. After mlockall(MCL_FUTURE) a store makes resident, and locks, what it uses, and
  *   gives it back as ever (Linux 5.18; before, shrink_reason is PURGE_FAILED). Its address range
  *   counts against RLIMIT_MEMLOCK all the same: without CAP_IPC_LOCK set arena_bytes. MCL_CURRENT
- *   fills what the stores that there are have reserved, about a hundredth of their largest arena and
- *   more: add MCL_ONFAULT, or make stores after it, or call handle_store_purge, which gives it back.
+ *   fills what the stores that there are have reserved, about a hundredth of their largest arena
+ *   and more: add MCL_ONFAULT, or make stores after it, or call handle_store_purge, which gives it
+ *   back.
  *
  *   64-bit Linux, user addresses below 2^47. Words shared with the application are plain uint64_t
  *   used through __atomic builtins, so that C and C++ see one type.
@@ -309,7 +311,8 @@ enum handle_alloc_failure {
     HANDLE_ALLOC_FAILURE_NONE = 0,    /**< there was none */
     HANDLE_ALLOC_FAILURE_MEMORY,      /**< max_bytes is reached, or the kernel has no memory */
     HANDLE_ALLOC_FAILURE_ARENA_SMALL, /**< address space: the arena has no run of pages that is long
-                                         enough, and is as large as planned, or cannot be extended */
+                                         enough, and is as large as planned, or cannot be
+                                         extended */
     HANDLE_ALLOC_FAILURES
 };
 
@@ -332,10 +335,10 @@ struct handle_store_options {
                              four times the physical memory (at least 64 GiB, at most 1 TiB), or
                              its share of 64 TiB where a process has hundreds of stores (4 GiB for
                              each of 10,000). Reservations of one store stay within a quarter of
-                             RLIMIT_AS and RLIMIT_DATA, and of what a kernel that overcommits nothing
-                             (vm.overcommit_memory 2) commits to. Where others lie above, the store
-                             goes on with what it has: see HANDLE_ALLOC_FAILURE_ARENA_SMALL. Get
-                             tells how far it may grow */
+                             RLIMIT_AS and RLIMIT_DATA, and of what a kernel that overcommits
+                             nothing (vm.overcommit_memory 2) commits to. Where others lie above,
+                             the store goes on with what it has: see
+                             HANDLE_ALLOC_FAILURE_ARENA_SMALL. Get tells how far it may grow */
     uint32_t alignment;   /**< of every object: 8 (default), 16 or 64 bytes */
     /** Called when an allocation finds max_bytes reached, before it fails, in the allocating
        thread, with no lock of the library held; may free objects. The caller's own locks are held,
@@ -1163,8 +1166,8 @@ struct handle_store_head {
 
 /*
  * It only grows, and in one piece; whoever has a handle sees an end beyond it (the library executes
- * a barrier in all threads before it issues the first handle of a new part). So a plain load serves:
- * an atomic one costs an instruction, since compilers do not compare with memory then.
+ * a barrier in all threads before it issues the first handle of a new part). So a plain load
+ * serves: an atomic one costs an instruction, since compilers do not compare with memory then.
  */
 #if defined(__SANITIZE_THREAD__)
 #define HANDLE_TABLE_END(head) __atomic_load_n(&(head)->table_end, __ATOMIC_RELAXED)

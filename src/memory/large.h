@@ -9,8 +9,8 @@
  *   held               of the object, or of a longer one that readers may still see: a tail. What a
  *                      resize cuts off is held for a grace period (G2), counts as limbo meanwhile,
  *                      and may be grown into again
- *   blocks             of the run. What is beyond is room to grow, not committed; or pages that were
- *                      committed when the run was taken, until a trim
+ *   blocks             of the run. What is beyond is room to grow, not committed; or pages that
+ *                      were committed when the run was taken, until a trim
  *
  * Growing takes free blocks behind the run, too. An object that has to move because it grows gets
  * as many blocks of room as it has itself, so that n appends copy O(n) bytes; room is address space

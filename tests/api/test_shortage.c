@@ -217,8 +217,8 @@ pinned_is_enomem_until_the_unpin(void **state)
     done(fixture->store, &full);
 }
 
-/* Everything that is left is pinned, one object in each page, so that no span can be emptied, though
- * the mover would like to: whoever answers EAGAIN by reclaim is told ENOMEM in the end. */
+/* Everything that is left is pinned, one object in each page, so that no span can be emptied,
+ * though the mover would like to: whoever answers EAGAIN by reclaim is told ENOMEM in the end. */
 static void
 in_vain_is_enomem(void **state)
 {

@@ -8,8 +8,8 @@
  *
  * Exit status: 0; 1 with a finding (said on stderr); 2 for bad arguments; 77 when skipped.
  *
- * Seen failing: an arena that takes half of the limit, hugepages "never" that asks for huge pages all the
- * same, a budget that allows three times max_bytes.
+ * Seen failing: an arena that takes half of the limit, hugepages "never" that asks for huge pages
+ * all the same, a budget that allows three times max_bytes.
  */
 #include "model_store.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* unregistered_in_section.c - a thread that liburcu does not know, in what it takes for a section. */
+/* unregistered_in_section.c - a thread unknown to liburcu, in what it takes for a section. */
 #include "support.h"
 
 #define CALLS (1 << 24) /* those in which a grace period is asked for: seven of them */

@@ -409,8 +409,8 @@ wants_huge_pages(const void *address)
     return wants;
 }
 
-/* Of two threads that set an option, the value that is shown is the one in force. Fails when a value
- * takes effect outside of the lock under which it was set. */
+/* Of two threads that set an option, the value that is shown is the one in force. Fails when a
+ * value takes effect outside of the lock under which it was set. */
 static void
 test_option_in_force_is_shown(void **state)
 {
