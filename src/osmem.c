@@ -46,15 +46,15 @@ locks_what_it_maps(void)
  * Address space without pages. A process that locks whatever it maps would get all of them at once:
  * there it is mapped without access, locked as pages are touched, and only then made accessible.
  * Huge pages only where the store asks for them: elsewhere one write would take 2 MiB, and count as
- * 4 KiB. NULL: it could not be had.
+ * 4 KiB. at: where it should lie, if nothing else lies there. NULL: it could not be had.
  */
 static char *
-map_empty(void *at, size_t bytes, int flags)
+map_empty(void *at, size_t bytes)
 {
     const int access = PROT_READ | PROT_WRITE;
     bool locks = locks_what_it_maps();
     char *raw = mmap(at, bytes, locks ? PROT_NONE : access,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw == MAP_FAILED)
         return NULL;
     if (locks && (mlock2(raw, bytes, MLOCK_ONFAULT) != 0 || mprotect(raw, bytes, access) != 0)) {
@@ -78,7 +78,7 @@ sn_os_reserve(size_t bytes, size_t align)
         return NULL;
     }
     size_t with_slack = bytes + align;
-    char *raw = map_empty(NULL, with_slack, 0);
+    char *raw = map_empty(NULL, with_slack);
     if (!raw) {
         errno = ENOMEM; /* whatever the kernel calls it: there is no such address space */
         return NULL;
@@ -99,10 +99,12 @@ sn_os_reserve_at(void *address, size_t bytes)
         errno = ENOMEM;
         return false;
     }
-    void *got = map_empty(address, bytes, MAP_FIXED_NOREPLACE);
+    /* A hint, not MAP_FIXED_NOREPLACE: ThreadSanitizer makes an address that it does not allow a
+     * NULL, and would map the first page. */
+    void *got = map_empty(address, bytes);
     if (got == address)
         return true;
-    if (got) { /* a kernel, or a tool, that takes it as a hint */
+    if (got) {
         munmap(got, bytes);
         errno = EEXIST;
     }

@@ -466,7 +466,7 @@ sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64
     forget_blocks(pool, from, first + run->blocks);
     rest->blocks = run->blocks - blocks;
     rest->class_id = SN_CLASS_NONE;
-    rest->flags = 0;
+    sn_store_relaxed(&rest->flags, 0);
     run->blocks = blocks;
     uint64_t bytes = committed_bytes(pool, from, rest->blocks);
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
@@ -581,7 +581,7 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
     forget_class(pool, first);
     sn_lock(&pool->lock);
     uint64_t bytes = committed_bytes(pool, first, run->blocks);
-    run->flags = 0;
+    sn_store_relaxed(&run->flags, 0); /* the trimmer may look at it */
     sn_span_set_state(run, bytes > 0 ? SN_SPAN_DIRTY : SN_SPAN_CLEAN);
     if (bytes == 0)
         run->class_id = SN_CLASS_NONE;

@@ -127,7 +127,7 @@ take_run(struct sn_large *large, uint32_t pages, bool room, bool *zero)
     if (room && !pool->has_guards && blocks < pool->blocks / 2)
         number = sn_pool_try_take_there(pool, 2 * blocks, pages, zero);
     if (number) {
-        pool->spans[number].flags = 0;
+        sn_store_relaxed(&pool->spans[number].flags, 0);
         return number;
     }
     return sn_heap_take_run(large->heap, blocks, pages, zero);

@@ -17,7 +17,7 @@ static struct {
 static int
 fault(enum sn_fault_point point)
 {
-    if (point != __atomic_load_n(&plan.point, __ATOMIC_RELAXED))
+    if (point != __atomic_load_n(&plan.point, __ATOMIC_ACQUIRE))
         return 0;
     if (plan.after > 0) {
         plan.after--;
@@ -33,10 +33,11 @@ fault(enum sn_fault_point point)
 void
 fail_next(enum sn_fault_point point, unsigned after, unsigned times)
 {
-    plan.point = point;
     plan.after = after;
     plan.times = times;
     plan.failed = 0;
+    /* Release: a thread of the library that finds its point there finds the rest, too. */
+    __atomic_store_n(&plan.point, point, __ATOMIC_RELEASE);
     __atomic_store_n(&sn_fault_fn, fault, __ATOMIC_RELEASE);
 }
 
