@@ -428,6 +428,10 @@ end_in_rounds(void *arg, unsigned index)
 static void
 destructors_leave_no_cache(void **state)
 {
+    if (TEST_TSAN) { /* it has left the thread by the last round of destructors */
+        print_message("left out: ThreadSanitizer does not follow the last destructors\n");
+        skip();
+    }
     struct fixture *fixture = *state;
     static struct ending ending;
     memset(&ending, 0, sizeof(ending));
