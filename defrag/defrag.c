@@ -479,6 +479,8 @@ sn_defrag_settle(handle_store *store, uint64_t deadline_ns)
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(store->rcu, ticket, deadline_ns);
     } while (advance != SN_ADVANCE_NOTHING && sn_os_now_ns() < deadline_ns);
+    if (!sn_defrag_is_running(d))
+        sn_defrag_rest_batches(d); /* their lists count against max_bytes, too */
     return advance == SN_ADVANCE_NOTHING;
 }
 
