@@ -545,9 +545,9 @@ static void
 reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, const struct sn_evacuee *evacuee,
               uint32_t begin)
 {
-    unsigned class_id = span_of(e, evacuee->span)->class_id;
     if (evacuee->moved == 0)
-        return;
+        return; /* one that was let go may be another's span by now */
+    unsigned class_id = span_of(e, evacuee->span)->class_id;
     if (sn_unlikely(e->store->hardened) || /* each slot is poisoned */
         evacuee->let_go || !sn_heap_put_rest(&e->store->heap, evacuee->span, evacuee->moved))
         put_moves(e, batch, begin, evacuee->moves, class_id);
