@@ -461,7 +461,8 @@ sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch)
 {
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t at = batch->move_at; at < batch->move_count; at++) {
-        sn_migrate_call_off(e->store, &batch->moves[at]);
+        if (batch->moves[at].slot != 0) /* else its span was let go */
+            sn_migrate_call_off(e->store, &batch->moves[at]);
         batch->moves[at].slot = 0;
     }
     sn_rcu_read_unlock(e->store->rcu);
