@@ -47,7 +47,8 @@ uint64_t
 sn_answer_excess(const struct sn_answer_class *c, uint64_t slots)
 {
     uint64_t used = c->used > slots ? c->used - slots : 0;
-    uint64_t stay = (used + c->slots - 1) / c->slots;
+    uint64_t dense = (used + c->slots - 1) / c->slots;
+    uint64_t stay = dense > c->aside ? dense : c->aside;
     uint64_t least = stay * c->span_bytes;
     return c->spans > stay && c->committed > least ? c->committed - least : 0;
 }

@@ -31,6 +31,7 @@ struct sn_answer_class {
     uint64_t committed; /* bytes of the spans' pages */
     uint64_t used;      /* slots not free */
     uint32_t spans;
+    uint32_t aside; /* of them, that the mover cannot empty: pinned, or damaged */
     uint32_t spans_in[SN_ANSWER_OCCUPANCIES]; /* by occupancy */
     uint32_t detached;                        /* in no list; of unknown occupancy */
 };

@@ -23,6 +23,7 @@ class_facts(const handle_store *store, unsigned class_id)
                                              << SN_PAGE_SHIFT,
                                 .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
                                 .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
+                                .aside = sn_load_relaxed(&hc->aside),
                                 .detached = sn_load_relaxed(&hc->detached)};
     for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
         c.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);

@@ -99,7 +99,10 @@ test_excess(void **state)
     assert_int_equal(sn_answer_excess(&c, 64), 65536);
     assert_int_equal(sn_answer_excess(&c, 640), 10 * 65536);
     assert_int_equal(sn_answer_excess(&c, 10000), 10 * 65536); /* read beside frees */
-    c.committed = UINT64_C(9) * 65536 + 4096;                  /* the rest has no pages any more */
+    c.aside = 8;                                               /* pinned: the mover leaves them */
+    assert_int_equal(sn_answer_excess(&c, 640), 2 * 65536);
+    c.aside = 0;
+    c.committed = UINT64_C(9) * 65536 + 4096; /* the rest has no pages any more */
     assert_int_equal(sn_answer_excess(&c, 64), 4096);
     c.committed = UINT64_C(9) * 65536;
     assert_int_equal(sn_answer_excess(&c, 64), 0);
