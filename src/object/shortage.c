@@ -83,8 +83,11 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
     gain = sn_defrag_gain(store, gain);
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);
-    coming->emptied_bytes = emptied + large;
-    coming->gained_bytes = gain > 0 ? gain + large : 0;
+    /* With what comes goes what is empty already, and was not enough to be given back for this. */
+    uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) +
+                     ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT);
+    coming->emptied_bytes = emptied + large > 0 ? emptied + large + empty : 0;
+    coming->gained_bytes = gain > 0 ? gain + large + empty : 0;
 }
 
 /* What must be given back before the pages pass the limit; or, if that is not what lacks, all. */
