@@ -162,7 +162,7 @@ static void
 fill_report(struct sn_defrag *d, struct handle_defrag_report *report,
             const struct sn_defrag_totals *before, uint64_t purged)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     const struct sn_defrag_totals *now = &d->evacuation.totals;
     if (!report)
@@ -267,7 +267,7 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
 int
 handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store || !report || !check_report(report))
@@ -530,7 +530,7 @@ sn_defrag_after_fork_child(handle_store *store)
 void
 sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     struct sn_defrag_totals totals;
     struct sn_defrag *d = store->defrag;

@@ -110,7 +110,7 @@ void sn_defrag_open_wanted_locked(struct sn_defrag *d);
 
 /** Adds up what compacting the store fully would mean. */
 void sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
-                      struct sn_policy_class classes[SN_CLASSES_MAX]);
+                      struct sn_class_use classes[SN_CLASSES_MAX]);
 
 /* ---- shared by thread.c and defrag.c ---- */
 

@@ -23,29 +23,13 @@ reset_batch(struct sn_batch *batch)
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-static void
-survey_class(const handle_store *store, unsigned class_id, struct sn_policy_class *to)
-{
-    const struct sn_class *c = &store->classes.of[class_id];
-    const struct sn_heap_class *hc = &store->heap.of[class_id];
-    to->slots = c->slots;
-    to->slot_bytes = c->slot_bytes;
-    to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
-    to->committed_bytes = sn_load_relaxed(&hc->pages[SN_MOVABLE]) << SN_PAGE_SHIFT;
-    to->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
-    to->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
-    to->aside = sn_load_relaxed(&hc->aside);
-    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
-        to->spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
-}
-
 void
 sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
-                 struct sn_policy_class classes[SN_CLASSES_MAX])
+                 struct sn_class_use classes[SN_CLASSES_MAX])
 {
     memset(sum, 0, sizeof(*sum));
     for (unsigned i = 0; i < store->classes.count; i++) {
-        survey_class(store, i, &classes[i]);
+        classes[i] = sn_heap_class_use(&store->heap, i);
         sn_policy_add(sum, &classes[i]);
     }
 }
@@ -91,7 +75,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
 static bool
 begin_pass_locked(struct sn_defrag *d)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX] = {0};
+    struct sn_class_use classes[SN_CLASSES_MAX] = {0};
     struct sn_policy_sum sum;
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
@@ -101,7 +85,7 @@ begin_pass_locked(struct sn_defrag *d)
     if (!decide_locked(d, &sum, forced))
         return false;
     for (unsigned i = 0; i < d->store->classes.count; i++) {
-        d->quota[i] = sn_policy_excess(&classes[i]);
+        d->quota[i] = sn_excess_spans(&classes[i], 0);
         if (sn_force_moves() && classes[i].used > 0 && d->quota[i] == 0)
             d->quota[i] = 1;
     }
@@ -122,7 +106,7 @@ begin_pass_locked(struct sn_defrag *d)
 static void
 judge_pass_locked(struct sn_defrag *d, uint64_t released)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     uint64_t stuck = 0;
     if (released == 0 && !d->pass_let_go && !sn_load_relaxed(&d->unpinned)) {
@@ -274,7 +258,7 @@ static uint32_t
 close_next_locked(struct sn_defrag *d)
 {
     enum { REFUSALS = 8 }; /* the sparsest have the fewest pages that are still shared */
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     handle_store *store = d->store;
     unsigned refusals = 0;
     if (is_relieved(d))
@@ -282,10 +266,10 @@ close_next_locked(struct sn_defrag *d)
     for (unsigned i = 0; i < store->classes.count; i++) {
         if (d->quota[i] == 0)
             continue;
-        survey_class(store, i, &classes[i]);
+        classes[i] = sn_heap_class_use(&store->heap, i);
         /* The plan is from the pass's begin: what has mended itself since is left alone. */
         if (!sn_force_moves())
-            d->quota[i] = (uint32_t)sn_min(d->quota[i], sn_policy_excess(&classes[i]));
+            d->quota[i] = (uint32_t)sn_min(d->quota[i], sn_excess_spans(&classes[i], 0));
     }
     for (;;) {
         int class_id = sn_policy_pick(classes, d->quota, store->classes.count);
@@ -489,7 +473,7 @@ one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
 static void
 follow_waste_locked(struct sn_defrag *d)
 {
-    struct sn_policy_class classes[SN_CLASSES_MAX];
+    struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     if (!d->in_pass || d->forced_pass)
         return;

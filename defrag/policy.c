@@ -5,46 +5,28 @@
 #define PAUSE_FIRST_NS UINT64_C(100000000)
 #define PAUSE_LAST_NS  UINT64_C(60000000000)
 #define CREDIT_NS      UINT64_C(20000000)
-#define FULL           (SN_POLICY_OCCUPANCIES - 1)
-
-uint32_t
-sn_policy_excess(const struct sn_policy_class *c)
-{
-    uint64_t least = (c->used + c->slots - 1) / c->slots;
-    if (least < c->aside)
-        least = c->aside;
-    return c->spans > least ? (uint32_t)(c->spans - least) : 0;
-}
-
-/* What spans have committed beyond those that stay. */
-static uint64_t
-recoverable_bytes(const struct sn_policy_class *c, uint32_t excess)
-{
-    uint64_t least = (c->spans - excess) * c->span_bytes;
-    return excess > 0 && c->committed_bytes > least ? c->committed_bytes - least : 0;
-}
 
 /* Objects in the `excess` emptiest spans, taking each occupancy's middle. */
 static uint64_t
-objects_to_move(const struct sn_policy_class *c, uint32_t excess)
+objects_to_move(const struct sn_class_use *c, uint32_t excess)
 {
     uint64_t objects = 0;
-    for (unsigned i = 0; i < FULL && excess > 0; i++) {
+    for (unsigned i = 0; i < SN_FULL && excess > 0; i++) {
         uint32_t spans = c->spans_in[i] < excess ? c->spans_in[i] : excess;
-        objects += (uint64_t)spans * c->slots * (UINT64_C(2) * i + 1) / (UINT64_C(2) * FULL);
+        objects += (uint64_t)spans * c->slots * (UINT64_C(2) * i + 1) / (UINT64_C(2) * SN_FULL);
         excess -= spans;
     }
     return objects;
 }
 
 void
-sn_policy_add(struct sn_policy_sum *sum, const struct sn_policy_class *c)
+sn_policy_add(struct sn_policy_sum *sum, const struct sn_class_use *c)
 {
-    uint32_t excess = sn_policy_excess(c);
+    uint32_t excess = sn_excess_spans(c, 0);
     uint64_t objects = objects_to_move(c, excess);
     sum->live_bytes += c->used * c->slot_bytes;
-    sum->span_bytes += c->committed_bytes;
-    sum->recoverable_bytes += recoverable_bytes(c, excess);
+    sum->span_bytes += c->committed;
+    sum->recoverable_bytes += sn_excess_bytes(c, 0);
     sum->recoverable_spans += excess;
     sum->move_objects += objects;
     sum->move_bytes += objects * c->slot_bytes;
@@ -90,7 +72,7 @@ sn_policy_due_ns(uint64_t due_ns, uint64_t begin_ns, uint64_t work_ns, uint32_t 
 }
 
 int
-sn_policy_pick(const struct sn_policy_class *classes, const uint32_t *quota, uint32_t count)
+sn_policy_pick(const struct sn_class_use *classes, const uint32_t *quota, uint32_t count)
 {
     int best = -1;
     uint64_t best_cost = UINT64_MAX;
@@ -98,9 +80,9 @@ sn_policy_pick(const struct sn_policy_class *classes, const uint32_t *quota, uin
         if (quota[i] == 0)
             continue;
         unsigned sparsest = 0;
-        while (sparsest < FULL && classes[i].spans_in[sparsest] == 0)
+        while (sparsest < SN_FULL && classes[i].spans_in[sparsest] == 0)
             sparsest++;
-        if (sparsest == FULL)
+        if (sparsest == SN_FULL)
             continue;
         /* Bytes moved per span released, weighed by the span's size: with equal occupancy the
          * larger object costs less per byte. */

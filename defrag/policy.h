@@ -13,21 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "memory/class_use.h"
 #include <sinter/handle.h>
-
-#define SN_POLICY_OCCUPANCIES 9 /* eighths, sparsest first; the last: full */
-
-/** A size class as the policy sees it: spans of movable objects. */
-struct sn_policy_class {
-    uint32_t slots; /* per span */
-    uint32_t slot_bytes;
-    uint64_t span_bytes;      /* resident, when all of it is in use */
-    uint64_t committed_bytes; /* of all spans */
-    uint64_t used;            /* slots not free */
-    uint32_t spans;
-    uint32_t aside; /* of them, that cannot be emptied: pinned, or damaged */
-    uint32_t spans_in[SN_POLICY_OCCUPANCIES]; /* by occupancy; closed ones and those are in none */
-};
 
 /** What a full compaction of some classes amounts to. */
 struct sn_policy_sum {
@@ -39,11 +26,8 @@ struct sn_policy_sum {
     uint64_t move_bytes;
 };
 
-/** Spans that are too many. */
-uint32_t sn_policy_excess(const struct sn_policy_class *c);
-
 /** Adds a class to the sum. */
-void sn_policy_add(struct sn_policy_sum *sum, const struct sn_policy_class *c);
+void sn_policy_add(struct sn_policy_sum *sum, const struct sn_class_use *c);
 
 /** The thresholds of the options. */
 struct sn_policy_limits {
@@ -75,7 +59,7 @@ sn_policy_due_ns(uint64_t due_ns, uint64_t begin_ns, uint64_t work_ns, uint32_t 
  * Which class gives its sparsest span next: the one that releases most per byte moved. -1: none has
  * both a quota and a sparse span.
  */
-int sn_policy_pick(const struct sn_policy_class *classes, const uint32_t *quota, uint32_t count);
+int sn_policy_pick(const struct sn_class_use *classes, const uint32_t *quota, uint32_t count);
 
 /** Pause after a pass that moved and released so much: 0, or twice the last (100 ms to 60 s). */
 uint64_t sn_policy_pause_ns(uint64_t last_pause_ns, uint64_t moved_bytes, uint64_t released_bytes);

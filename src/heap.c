@@ -825,26 +825,23 @@ sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP
     sn_unlock(&hc->lock);
 }
 
-uint32_t
-sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id)
+struct sn_class_use
+sn_heap_class_use(const struct sn_heap *heap, unsigned class_id)
 {
     const struct sn_heap_class *hc = &heap->of[class_id];
-    uint32_t slots = heap->classes->of[class_id].slots;
-    uint64_t used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
-    uint64_t spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
-    uint64_t least = sn_max((used + slots - 1) / slots, sn_load_relaxed(&hc->aside));
-    return spans > least ? (uint32_t)(spans - least) : 0;
-}
-
-uint64_t
-sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id)
-{
-    const struct sn_heap_class *hc = &heap->of[class_id];
-    uint64_t excess = sn_heap_recoverable(heap, class_id);
-    uint64_t stay = sn_load_relaxed(&hc->spans[SN_MOVABLE]) - excess;
-    uint64_t pages = sn_load_relaxed(&hc->pages[SN_MOVABLE]);
-    uint64_t least = stay * heap->classes->of[class_id].pages;
-    return excess > 0 && pages > least ? (pages - least) << SN_PAGE_SHIFT : 0;
+    const struct sn_class *of = &heap->classes->of[class_id];
+    struct sn_class_use use = {.slots = of->slots,
+                               .slot_bytes = of->slot_bytes,
+                               .span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT,
+                               .committed = sn_load_relaxed(&hc->pages[SN_MOVABLE])
+                                            << SN_PAGE_SHIFT,
+                               .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
+                               .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
+                               .aside = sn_load_relaxed(&hc->aside),
+                               .detached = sn_load_relaxed(&hc->detached)};
+    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
+        use.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
+    return use;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

@@ -16,10 +16,8 @@
 #ifndef SN_HEAP_H
 #define SN_HEAP_H
 
+#include "memory/class_use.h"
 #include "memory/pins.h"
-
-#define SN_OCCUPANCIES 9 /* eighths of occupancy, sparsest first; the last: full */
-#define SN_FULL        8
 
 enum sn_kind { SN_MOVABLE = 0, SN_UNMOVABLE = 1 };
 /* Lists of spans: one for each kind, and one for spans of movable objects that the mover has set
@@ -140,10 +138,8 @@ bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
 /** Copies a closed span's bitmap: from here on its bits only become 0. */
 void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
 
-/** Spans of movable objects that a perfect compaction of the class would empty. */
-uint32_t sn_heap_recoverable(const struct sn_heap *heap, unsigned class_id);
-/** What that would release, the spans that stay being whole afterwards. */
-uint64_t sn_heap_recoverable_bytes(const struct sn_heap *heap, unsigned class_id);
+/** The class's spans of movable objects, as numbers; beside others at work an estimate. */
+struct sn_class_use sn_heap_class_use(const struct sn_heap *heap, unsigned class_id);
 
 static inline const struct sn_class *
 sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)

@@ -41,7 +41,8 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
     to->free = sn_at_least_zero(spans * c->slots - used);
     uint64_t other = to->live + to->cached;
     to->limbo = used > other ? used - other : 0;
-    to->recoverable_bytes = sn_heap_recoverable_bytes(&store->heap, i);
+    struct sn_class_use use = sn_heap_class_use(&store->heap, i);
+    to->recoverable_bytes = sn_excess_bytes(&use, 0);
     to->moved = sn_load_relaxed(&hc->moved);
     for (unsigned k = 0; k < HANDLE_REFUSED_REASONS; k++)
         to->refused[k] = sn_load_relaxed(&hc->refused[k]);

@@ -3,7 +3,6 @@
 #include "memory/answer.h"
 
 #define PAGE_BYTES 4096
-#define FULL       (SN_ANSWER_OCCUPANCIES - 1)
 
 static uint64_t
 lesser(uint64_t a, uint64_t b)
@@ -12,12 +11,12 @@ lesser(uint64_t a, uint64_t b)
 }
 
 static uint64_t
-emptied_spans(const struct sn_answer_class *c, uint64_t slots)
+emptied_spans(const struct sn_class_use *c, uint64_t slots)
 {
     uint64_t emptied = lesser(c->detached, slots);
     uint64_t left = slots - emptied;
-    for (uint64_t eighths = 0; eighths <= FULL; eighths++) {
-        uint64_t least = (eighths * c->slots + FULL - 1) / FULL;
+    for (uint64_t eighths = 0; eighths <= SN_FULL; eighths++) {
+        uint64_t least = (eighths * c->slots + SN_FULL - 1) / SN_FULL;
         least = least > 0 ? least : 1;
         uint64_t spans = lesser(c->spans_in[eighths], left / least);
         emptied += spans;
@@ -27,7 +26,7 @@ emptied_spans(const struct sn_answer_class *c, uint64_t slots)
 }
 
 uint64_t
-sn_answer_loose(const struct sn_answer_class *c)
+sn_answer_loose(const struct sn_class_use *c)
 {
     uint64_t tails = c->spans * (c->span_bytes - (uint64_t)c->slots * c->slot_bytes);
     uint64_t used = c->used * c->slot_bytes + tails;
@@ -35,22 +34,12 @@ sn_answer_loose(const struct sn_answer_class *c)
 }
 
 uint64_t
-sn_answer_emptied(const struct sn_answer_class *c, uint64_t slots)
+sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
 {
     uint64_t spans = emptied_spans(c, slots) * c->span_bytes;
     uint64_t touched = slots * (c->slot_bytes / PAGE_BYTES + 2) * PAGE_BYTES;
     uint64_t pages = slots > 0 ? lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes) : 0;
     return lesser(spans > pages ? spans : pages, c->committed);
-}
-
-uint64_t
-sn_answer_excess(const struct sn_answer_class *c, uint64_t slots)
-{
-    uint64_t used = c->used > slots ? c->used - slots : 0;
-    uint64_t dense = (used + c->slots - 1) / c->slots;
-    uint64_t stay = dense > c->aside ? dense : c->aside;
-    uint64_t least = stay * c->span_bytes;
-    return c->spans > stay && c->committed > least ? c->committed - least : 0;
 }
 
 enum sn_answer

@@ -18,33 +18,17 @@
 #ifndef SN_ANSWER_H
 #define SN_ANSWER_H
 
+#include "memory/class_use.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SN_ANSWER_OCCUPANCIES 9 /* eighths, sparsest first; the last: full */
-
-/** A size class's spans. */
-struct sn_answer_class {
-    uint32_t slots; /* per span */
-    uint32_t slot_bytes;
-    uint64_t span_bytes;
-    uint64_t committed; /* bytes of the spans' pages */
-    uint64_t used;      /* slots not free */
-    uint32_t spans;
-    uint32_t aside; /* of them, that the mover cannot empty: pinned, or damaged */
-    uint32_t spans_in[SN_ANSWER_OCCUPANCIES]; /* by occupancy */
-    uint32_t detached;                        /* in no list; of unknown occupancy */
-};
-
 /** Committed bytes of free slots, without the spans' tails. */
-uint64_t sn_answer_loose(const struct sn_answer_class *c);
+uint64_t sn_answer_loose(const struct sn_class_use *c);
 
 /** Bytes of pages that come to do so, at most, when so many used slots become free and nothing is
  * moved: whole spans, or pages of spans that stay. */
-uint64_t sn_answer_emptied(const struct sn_answer_class *c, uint64_t slots);
-
-/** Bytes of spans that are too many once so many used slots are free: the mover can empty them. */
-uint64_t sn_answer_excess(const struct sn_answer_class *c, uint64_t slots);
+uint64_t sn_answer_emptied(const struct sn_class_use *c, uint64_t slots);
 
 /** What comes to a request that was refused. */
 struct sn_coming {

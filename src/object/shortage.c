@@ -11,26 +11,6 @@
 
 /* ---- what there is --------------------------------------------------------------------------- */
 
-static struct sn_answer_class
-class_facts(const handle_store *store, unsigned class_id)
-{
-    const struct sn_heap_class *hc = &store->heap.of[class_id];
-    const struct sn_class *of = &store->classes.of[class_id];
-    struct sn_answer_class c = {.slots = of->slots,
-                                .slot_bytes = of->slot_bytes,
-                                .span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT,
-                                .committed = sn_load_relaxed(&hc->pages[SN_MOVABLE])
-                                             << SN_PAGE_SHIFT,
-                                .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
-                                .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
-                                .aside = sn_load_relaxed(&hc->aside),
-                                .detached = sn_load_relaxed(&hc->detached)};
-    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
-        c.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
-    return c;
-}
-_Static_assert(SN_OCCUPANCIES == SN_ANSWER_OCCUPANCIES, "the lists' lengths are handed over");
-
 /* Slots of a class that a grace period brings back. */
 static uint64_t
 limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, unsigned class_id)
@@ -49,7 +29,7 @@ limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, uns
 static uint64_t
 detached_slots(const handle_store *store, unsigned class_id)
 {
-    struct sn_answer_class c = class_facts(store, class_id);
+    struct sn_class_use c = sn_heap_class_use(&store->heap, class_id);
     return c.detached > 0 ? sn_answer_loose(&c) / c.slot_bytes : 0;
 }
 
@@ -72,12 +52,12 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
 {
     uint64_t gain = 0, small = 0, emptied = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
-        struct sn_answer_class c = class_facts(store, i);
+        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
         uint64_t limbo = limbo_slots(store, glance, i);
         uint64_t back = limbo + glance->idle[i];
         small += limbo * store->classes.of[i].slot_bytes;
         emptied += sn_answer_emptied(&c, back);
-        gain += sn_answer_excess(&c, back);
+        gain += sn_excess_bytes(&c, back);
     }
     uint64_t large = sn_at_least_zero(glance->limbo_bytes - small);
     gain = sn_defrag_gain(store, gain);
@@ -110,7 +90,7 @@ is_hopeless(handle_store *store, const struct sn_need *need)
                     ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT) +
                     sn_caches_reclaimable_max(&store->caches);
     for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
-        struct sn_answer_class c = class_facts(store, i);
+        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
         most += sn_answer_loose(&c);
     }
     return most < lacks;
@@ -136,7 +116,7 @@ cached_page_bytes(const handle_store *store, const struct sn_cache_glance *glanc
     uint64_t bytes = 0;
     *loose = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
-        struct sn_answer_class c = class_facts(store, i);
+        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
         bytes += sn_answer_emptied(&c, glance->cached[i]);
         *loose += sn_answer_loose(&c);
     }
@@ -250,9 +230,10 @@ void
 sn_shortage_press(handle_store *store, uint64_t lacks_bytes)
 {
     uint64_t recoverable = 0;
-    for (unsigned i = 0; i < store->classes.count; i++)
-        recoverable += (uint64_t)sn_heap_recoverable(&store->heap, i) * store->classes.of[i].pages *
-                       SN_PAGE_BYTES;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
+        recoverable += sn_excess_bytes(&c, 0);
+    }
     if (sn_defrag_gain(store, recoverable) >= lacks_bytes)
         sn_defrag_press(store);
 }

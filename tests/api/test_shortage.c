@@ -61,6 +61,22 @@ assert_within(handle_store *store, uint64_t limit)
     free(stats);
 }
 
+/* All but every n-th go, and come back from limbo. Result: how many. */
+static unsigned
+keep_every(handle_store *store, struct full *full, unsigned n)
+{
+    unsigned freed = 0;
+    for (unsigned i = 0; i < full->n; i++) {
+        if (i % n == 0)
+            continue;
+        assert_int_equal(handle_free(store, full->handles[i]), 0);
+        full->handles[i] = HANDLE_NULL;
+        freed++;
+    }
+    assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
+    return freed;
+}
+
 /* What comes of one allocation: 0, or errno. */
 static int
 try_one(handle_store *store, size_t size, handle_t *handle)
@@ -68,6 +84,18 @@ try_one(handle_store *store, size_t size, handle_t *handle)
     errno = 0;
     *handle = handle_alloc(store, size);
     return *handle != HANDLE_NULL ? 0 : errno;
+}
+
+/* Answers EAGAIN by reclaim, `most` times at most. Result: what comes in the end: 0, or errno. */
+static int
+wait_for_one(handle_store *store, size_t size, unsigned most, handle_t *handle)
+{
+    int error;
+    for (unsigned waits = 0; (error = try_one(store, size, handle)) == EAGAIN; waits++) {
+        assert_true(waits < most);
+        assert_int_equal(handle_store_reclaim(store, size), 0);
+    }
+    return error;
 }
 
 /* A thread in a section. */
@@ -229,7 +257,6 @@ in_vain_is_enomem(void **state)
     struct full full = fill_store(fixture->store, 1000);
     static const void *pins[MOST];
     handle_t handle;
-    unsigned waits = 0;
     for (unsigned room = full.n / 8; room > 0; room--) /* for the pins */
         assert_int_equal(handle_free(fixture->store, full.handles[--full.n]), 0);
     assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
@@ -237,27 +264,13 @@ in_vain_is_enomem(void **state)
     for (unsigned i = 0; i < full.n; i += 4)
         assert_non_null(pins[i] = handle_pin(fixture->store, full.handles[i]));
     section_leave();
-    for (unsigned i = 0; i < full.n; i++) {
-        if (i % 4 == 0)
-            continue;
-        assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
-        full.handles[i] = HANDLE_NULL;
-    }
-    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
-    while (try_one(fixture->store, 8 * MIB, &handle) == EAGAIN) {
-        assert_true(++waits < 100);
-        assert_int_equal(handle_store_reclaim(fixture->store, 8 * MIB), 0);
-    }
+    (void)keep_every(fixture->store, &full, 4);
+    assert_int_equal(wait_for_one(fixture->store, 8 * MIB, 100, &handle), ENOMEM);
     assert_int_equal(try_one(fixture->store, 8 * MIB, &handle), ENOMEM);
     for (unsigned i = 0; i < full.n; i += 4)
         handle_unpin(fixture->store, pins[i]);
     /* Unpinned, they can be moved: now it comes. */
-    waits = 0;
-    while (try_one(fixture->store, 8 * MIB, &handle) == EAGAIN) {
-        assert_true(++waits < 1000);
-        assert_int_equal(handle_store_reclaim(fixture->store, 8 * MIB), 0);
-    }
-    assert_int_not_equal(handle, HANDLE_NULL);
+    assert_int_equal(wait_for_one(fixture->store, 8 * MIB, 1000, &handle), 0);
     done(fixture->store, &full);
 }
 
@@ -297,15 +310,7 @@ closed_by_a_step(void **state)
     for (unsigned b = 0; b < sizeof(budgets) / sizeof(budgets[0]); b++) {
         limited(fixture, 16 * MIB, false);
         struct full full = fill_store(fixture->store, 1000);
-        unsigned freed = 0;
-        for (unsigned i = 0; i < full.n; i++) {
-            if (i % 64 == 0)
-                continue;
-            assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
-            full.handles[i] = HANDLE_NULL;
-            freed++;
-        }
-        assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+        unsigned freed = keep_every(fixture->store, &full, 64);
         assert_int_equal(handle_defrag_step(fixture->store, budgets[b], NULL), 0);
         struct full more = fill_store(fixture->store, 1000);
         assert_true(more.n >= freed);
@@ -322,15 +327,7 @@ closed_while_a_reader_stays(void **state)
     struct fixture *fixture = *state;
     limited(fixture, 16 * MIB, false);
     struct full full = fill_store(fixture->store, 1000);
-    unsigned freed = 0;
-    for (unsigned i = 0; i < full.n; i++) {
-        if (i % 64 == 0)
-            continue;
-        assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
-        full.handles[i] = HANDLE_NULL;
-        freed++;
-    }
-    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    unsigned freed = keep_every(fixture->store, &full, 64);
     section_enter();
     assert_int_equal(handle_defrag_step(fixture->store, 1000000, NULL), 0);
     for (unsigned i = 0, at = 0; i < freed; i++) {

@@ -37,12 +37,12 @@ test_rule(void **state)
     }
 }
 
-static const struct sn_answer_class dense = {.slots = 64,
-                                             .slot_bytes = 1024,
-                                             .span_bytes = 65536,
-                                             .committed = UINT64_C(10) * 65536,
-                                             .used = 10 * 64,
-                                             .spans = 10};
+static const struct sn_class_use dense = {.slots = 64,
+                                          .slot_bytes = 1024,
+                                          .span_bytes = 65536,
+                                          .committed = UINT64_C(10) * 65536,
+                                          .used = 10 * 64,
+                                          .spans = 10};
 
 static void
 test_emptied(void **state)
@@ -50,7 +50,7 @@ test_emptied(void **state)
     (void)state;
     static const struct {
         uint64_t returned, spans; /* emptied */
-        uint32_t spans_in[SN_ANSWER_OCCUPANCIES];
+        uint32_t spans_in[SN_OCCUPANCIES];
         uint32_t detached;
     } table[] = {
         {0, 0, {5, 0, 0, 0, 0, 0, 0, 0, 5}, 0},  {1, 1, {5, 0, 0, 0, 0, 0, 0, 0, 5}, 0},
@@ -60,7 +60,7 @@ test_emptied(void **state)
         {66, 3, {0, 0, 0, 0, 0, 0, 0, 0, 8}, 2},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        struct sn_answer_class c = dense;
+        struct sn_class_use c = dense;
         c.detached = table[i].detached;
         memcpy(c.spans_in, table[i].spans_in, sizeof(c.spans_in));
         if (sn_answer_emptied(&c, table[i].returned) != table[i].spans * 65536)
@@ -74,8 +74,8 @@ static void
 test_emptied_pages(void **state)
 {
     (void)state;
-    struct sn_answer_class c = dense;
-    c.spans_in[SN_ANSWER_OCCUPANCIES - 1] = 10;
+    struct sn_class_use c = dense;
+    c.spans_in[SN_OCCUPANCIES - 1] = 10;
     assert_int_equal(sn_answer_loose(&c), 0);
     assert_int_equal(sn_answer_emptied(&c, 1), 1024);
     assert_int_equal(sn_answer_emptied(&c, 4), 4096);
@@ -89,25 +89,6 @@ test_emptied_pages(void **state)
     assert_int_equal(sn_answer_emptied(&c, 1), 20000);
 }
 
-static void
-test_excess(void **state)
-{
-    (void)state;
-    struct sn_answer_class c = dense;
-    assert_int_equal(sn_answer_excess(&c, 0), 0);
-    assert_int_equal(sn_answer_excess(&c, 63), 0);
-    assert_int_equal(sn_answer_excess(&c, 64), 65536);
-    assert_int_equal(sn_answer_excess(&c, 640), 10 * 65536);
-    assert_int_equal(sn_answer_excess(&c, 10000), 10 * 65536); /* read beside frees */
-    c.aside = 8;                                               /* pinned: the mover leaves them */
-    assert_int_equal(sn_answer_excess(&c, 640), 2 * 65536);
-    c.aside = 0;
-    c.committed = UINT64_C(9) * 65536 + 4096; /* the rest has no pages any more */
-    assert_int_equal(sn_answer_excess(&c, 64), 4096);
-    c.committed = UINT64_C(9) * 65536;
-    assert_int_equal(sn_answer_excess(&c, 64), 0);
-}
-
 int
 main(void)
 {
@@ -115,7 +96,6 @@ main(void)
         cmocka_unit_test(test_rule),
         cmocka_unit_test(test_emptied),
         cmocka_unit_test(test_emptied_pages),
-        cmocka_unit_test(test_excess),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

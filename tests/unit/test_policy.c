@@ -7,31 +7,7 @@
 
 #include "policy.h"
 
-#define FULL (SN_POLICY_OCCUPANCIES - 1)
-
-/* ---- excess and sums ------------------------------------------------------------------------- */
-
-static void
-test_excess(void **state)
-{
-    (void)state;
-    static const struct {
-        uint32_t slots, spans;
-        uint64_t used;
-        uint32_t excess;
-    } table[] = {
-        {64, 0, 0, 0},      {64, 1, 1, 0},    {64, 1, 64, 0},   {64, 2, 64, 1},
-        {64, 2, 65, 0},     {64, 10, 0, 10},  {64, 10, 1, 9},   {64, 10, 320, 5},
-        {64, 10, 640, 0},   {64, 10, 577, 0}, {64, 10, 576, 1}, {8, 1000, 4000, 500},
-        {4096, 3, 4097, 1}, {1, 5, 5, 0},     {1, 6, 5, 1},
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        struct sn_policy_class c = {
-            .slots = table[i].slots, .spans = table[i].spans, .used = table[i].used};
-        if (sn_policy_excess(&c) != table[i].excess)
-            fail_msg("row %zu: %u, wanted %u", i, sn_policy_excess(&c), table[i].excess);
-    }
-}
+/* ---- sums ----------------------------------------------------------------------------------- */
 
 static void
 test_permille(void **state)
@@ -46,35 +22,24 @@ test_permille(void **state)
     assert_true(sn_permille(most, 1) >= most / 1000);
 }
 
-/* With every span alike an average finds nothing; the plan still empties what is too many. */
-static void
-test_excess_when_all_are_alike(void **state)
-{
-    (void)state;
-    for (uint32_t eighths = 1; eighths < 8; eighths++) {
-        struct sn_policy_class c = {.slots = 64, .spans = 800, .used = 800 * 8 * eighths};
-        assert_int_equal(sn_policy_excess(&c), 800 - 100 * eighths);
-    }
-}
-
 static void
 test_sums(void **state)
 {
     (void)state;
-    const struct sn_policy_class a = {.slots = 64,
-                                      .slot_bytes = 1024,
-                                      .span_bytes = 65536,
-                                      .committed_bytes = 10 * 65536,
-                                      .used = 6 * 64,
-                                      .spans = 10,
-                                      .spans_in = {2, 0, 0, 0, 4, 0, 0, 0, 4}};
-    const struct sn_policy_class dense = {.slots = 8,
-                                          .slot_bytes = 8192,
-                                          .span_bytes = 65536,
-                                          .committed_bytes = 2 * 65536,
-                                          .used = 16,
-                                          .spans = 2,
-                                          .spans_in = {0, 0, 0, 0, 0, 0, 0, 0, 2}};
+    const struct sn_class_use a = {.slots = 64,
+                                   .slot_bytes = 1024,
+                                   .span_bytes = 65536,
+                                   .committed = 10 * 65536,
+                                   .used = 6 * 64,
+                                   .spans = 10,
+                                   .spans_in = {2, 0, 0, 0, 4, 0, 0, 0, 4}};
+    const struct sn_class_use dense = {.slots = 8,
+                                       .slot_bytes = 8192,
+                                       .span_bytes = 65536,
+                                       .committed = 2 * 65536,
+                                       .used = 16,
+                                       .spans = 2,
+                                       .spans_in = {0, 0, 0, 0, 0, 0, 0, 0, 2}};
     struct sn_policy_sum sum = {0};
     sn_policy_add(&sum, &a);
     assert_int_equal(sum.live_bytes, 6 * 65536);
@@ -101,12 +66,12 @@ test_recoverable_is_what_is_committed(void **state)
         uint64_t committed_pages, recoverable_pages;
     } table[] = {{160, 64}, {140, 44}, {97, 1}, {96, 0}, {40, 0}};
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        const struct sn_policy_class c = {.slots = 64,
-                                          .slot_bytes = 1024,
-                                          .span_bytes = 65536,
-                                          .committed_bytes = table[i].committed_pages * 4096,
-                                          .used = 6 * 64,
-                                          .spans = 10};
+        const struct sn_class_use c = {.slots = 64,
+                                       .slot_bytes = 1024,
+                                       .span_bytes = 65536,
+                                       .committed = table[i].committed_pages * 4096,
+                                       .used = 6 * 64,
+                                       .spans = 10};
         struct sn_policy_sum sum = {0};
         sn_policy_add(&sum, &c);
         assert_int_equal(sum.span_bytes, table[i].committed_pages * 4096);
@@ -237,11 +202,11 @@ static void
 test_pick(void **state)
 {
     (void)state;
-    struct sn_policy_class c[4] = {
+    struct sn_class_use c[4] = {
         {.slot_bytes = 64, .spans_in = {[3] = 5}},
         {.slot_bytes = 128, .spans_in = {[1] = 1, [7] = 9}},
         {.slot_bytes = 4096, .spans_in = {[1] = 2}},
-        {.slot_bytes = 65536, .spans_in = {[FULL] = 100}},
+        {.slot_bytes = 65536, .spans_in = {[SN_FULL] = 100}},
     };
     uint32_t quota[4] = {1, 1, 1, 1};
     assert_int_equal(sn_policy_pick(c, quota, 4), 2); /* as sparse as 1, and larger objects */
@@ -302,18 +267,18 @@ struct model {
     uint64_t moves;
 };
 
-static struct sn_policy_class
+static struct sn_class_use
 as_policy_sees(const struct model *model, unsigned k)
 {
-    struct sn_policy_class c = {
+    struct sn_class_use c = {
         .slots = model->slots[k], .slot_bytes = 65536 / model->slots[k], .span_bytes = 65536};
     for (unsigned i = 0; i < MODEL_SPANS; i++) {
         if (model->used[k][i] == 0)
             continue;
         c.spans++;
-        c.committed_bytes += c.span_bytes;
+        c.committed += c.span_bytes;
         c.used += model->used[k][i];
-        c.spans_in[model->used[k][i] * FULL / c.slots]++;
+        c.spans_in[model->used[k][i] * SN_FULL / c.slots]++;
     }
     return c;
 }
@@ -353,13 +318,13 @@ static unsigned
 compact(struct model *model)
 {
     for (unsigned passes = 0;; passes++) {
-        struct sn_policy_class c[MODEL_CLASSES];
+        struct sn_class_use c[MODEL_CLASSES];
         struct sn_policy_sum sum = {0};
         uint32_t quota[MODEL_CLASSES];
         const struct sn_policy_limits limits = {.upper_percent = 12, .lower_percent = 2};
         for (unsigned k = 0; k < MODEL_CLASSES; k++) {
             c[k] = as_policy_sees(model, k);
-            quota[k] = sn_policy_excess(&c[k]);
+            quota[k] = sn_excess_spans(&c[k], 0);
             sn_policy_add(&sum, &c[k]);
         }
         if (sn_policy_decide(&sum, &limits) != HANDLE_IDLE_RUNNING)
@@ -378,7 +343,7 @@ assert_packed(const struct model *model, uint64_t live, uint64_t most_moves)
 {
     uint64_t used = 0, room = 0;
     for (unsigned k = 0; k < MODEL_CLASSES; k++) {
-        struct sn_policy_class c = as_policy_sees(model, k);
+        struct sn_class_use c = as_policy_sees(model, k);
         used += c.used * c.slot_bytes;
         room += c.spans * (uint64_t)c.slots * c.slot_bytes;
     }
@@ -442,9 +407,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_excess),
         cmocka_unit_test(test_permille),
-        cmocka_unit_test(test_excess_when_all_are_alike),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_recoverable_is_what_is_committed),
         cmocka_unit_test(test_decide),

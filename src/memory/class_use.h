@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * class_use.h - a size class's spans of movable objects as numbers, and how many of them it needs:
+ * the one formula that the mover plans by, that statistics show and that refused allocations are
+ * answered by. Pure functions.
+ */
+#ifndef SN_CLASS_USE_H
+#define SN_CLASS_USE_H
+
+#include <stdint.h>
+
+#define SN_OCCUPANCIES 9 /* eighths of occupancy, sparsest first; the last: full */
+#define SN_FULL        8
+
+struct sn_class_use {
+    uint32_t slots; /* per span */
+    uint32_t slot_bytes;
+    uint64_t span_bytes; /* resident, when all of it is in use */
+    uint64_t committed;  /* bytes of the spans' pages */
+    uint64_t used;       /* slots not free */
+    uint32_t spans;
+    uint32_t aside;                    /* of them, that cannot be emptied: pinned, or damaged */
+    uint32_t detached;                 /* of them, in no list: of unknown occupancy */
+    uint32_t spans_in[SN_OCCUPANCIES]; /* by occupancy; those set aside are in none */
+};
+
+/**
+ * Spans that are too many once so many used slots more are free. L occupied slots at n per span
+ * need ceil(L / n) spans; what was set aside stays anyway, and serves.
+ */
+uint32_t sn_excess_spans(const struct sn_class_use *c, uint64_t freed);
+
+/** What emptying them gives back, the spans that stay being whole afterwards. */
+uint64_t sn_excess_bytes(const struct sn_class_use *c, uint64_t freed);
+
+#endif
