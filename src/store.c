@@ -5,6 +5,7 @@
  */
 #include "store.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -394,14 +395,33 @@ create(const struct handle_store_options *options, const struct rcu_flavor_struc
     return store;
 }
 
+/* Whether the program's inline functions read the words that this library writes. */
+static int
+check_version(uint32_t header_major, uint32_t header_minor)
+{
+    static const struct handle_store_options unknown = HANDLE_STORE_OPTIONS_INIT;
+    if (header_major == HANDLE_VERSION_MAJOR && header_minor == HANDLE_VERSION_MINOR)
+        return 0;
+    return sn_options_refuse(&unknown,
+                             "version: the program was compiled with sinter/handle.h %" PRIu32
+                             ".%" PRIu32 " and is linked with the library %s: compile it anew",
+                             header_major, header_minor, handle_version());
+}
+
 handle_store *
-handle_store_create_flavor(const struct handle_store_options *options,
-                           const struct rcu_flavor_struct *flavor)
+handle_store_create_version(const struct handle_store_options *options,
+                            const struct rcu_flavor_struct *flavor, uint32_t header_major,
+                            uint32_t header_minor)
 {
     struct handle_store_options checked;
     handle_store *store = NULL;
     bool was_online = false;
-    int error = read_options(&checked, options);
+    int error = check_version(header_major, header_minor);
+    if (error) {
+        errno = -error;
+        return NULL;
+    }
+    error = read_options(&checked, options);
     if (!error && !flavor)
         error = sn_options_refuse(&checked, "flavor: NULL, and not a flavour of liburcu");
     if (!error)

@@ -55,7 +55,7 @@
  *
  *   call                                              section  registered  call_rcu  signal  blocks
  *   ------------------------------------------------  -------  ----------  --------  ------  ------
- *   create, create_flavor, destroy                    F        R           no        no      G
+ *   create, create_flavor, create_version, destroy    F        R           no        no      G
  *   compact, purge, reclaim, reclaim_until,
  *     defrag_stop, before_fork                        F        R           no        no      G
  *   deref, deref_many, cell_deref, cell_read,
@@ -202,7 +202,7 @@ extern "C" {
 #endif
 
 #define HANDLE_VERSION_MAJOR 0
-#define HANDLE_VERSION_MINOR 1
+#define HANDLE_VERSION_MINOR 2
 #define HANDLE_VERSION_PATCH 0
 
 #if defined(__GNUC__)
@@ -596,9 +596,25 @@ enum handle_stats_format {
  *            error callback names option, value and range); ENOMEM: address space or memory;
  *            EAGAIN: a thread could not be started; EDEADLK: inside a section; ENOTSUP: the
  *            kernel's pages are not 4 KiB
+ *
+ * Programs carry the inline functions of this header, which know words of the store: so they say
+ * which version of it they were compiled with. Until 1.0 major and minor version have to be the
+ * library's; else EINVAL, with a line on standard error (another version's options may have the
+ * callback elsewhere). The loader refuses such a program before it runs, since the library's soname
+ * has both numbers; this is for what is linked statically. Languages that cannot inline C call this
+ * function with the version that they were written for.
  */
-HANDLE_API handle_store *handle_store_create_flavor(const struct handle_store_options *options,
-                                                    const struct rcu_flavor_struct *flavor);
+HANDLE_API handle_store *handle_store_create_version(const struct handle_store_options *options,
+                                                     const struct rcu_flavor_struct *flavor,
+                                                     uint32_t header_major, uint32_t header_minor);
+
+/** handle_store_create_version with the version of this header. */
+static inline handle_store *
+handle_store_create_flavor(const struct handle_store_options *options,
+                           const struct rcu_flavor_struct *flavor)
+{
+    return handle_store_create_version(options, flavor, HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR);
+}
 
 /*
  * The flavour whose header was included before this one. <urcu.h>, <urcu-qsbr.h> and <urcu-bp.h>

@@ -19,8 +19,12 @@
 #
 #     cmake --build build/release --target abi_update
 #
-# After a release its files stay as they are: raise HANDLE_VERSION_MINOR in sinter/handle.h first
-# (and HANDLE_VERSION_MAJOR, which is in the soname, when an old program would no longer run).
+# After a release its files stay as they are: raise HANDLE_VERSION_MINOR in sinter/handle.h first.
+# Until 1.0 that is in the soname, and names the node of src/sinter.map; from then on only
+# HANDLE_VERSION_MAJOR is, which is raised when an old program would no longer run.
+#
+# Of 0.1, whose soname was libsinter.so.0, the .interface is left: the step "refused" builds a
+# program with it.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -42,7 +46,8 @@ step_exports()
     "$SINTER_READELF" --dyn-syms -W "$SINTER_SHARED" |
         awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $NF }' |
         LC_ALL=C sort >"$SINTER_WORK/exported.txt"
-    grep -q '^SINTER_[0-9.]*$' "$SINTER_WORK/exported.txt" || fail "there is no version node"
+    grep -qxF "SINTER_$SINTER_SOVERSION" "$SINTER_WORK/exported.txt" ||
+        fail "the soname's version is no node of src/sinter.map"
     if grep -v -e '^SINTER_[0-9.]*$' -e '^handle_[a-z_]*@@SINTER_[0-9.]*$' \
         "$SINTER_WORK/exported.txt"; then
         fail "the names above are exported, and are not public"
@@ -318,8 +323,79 @@ step_manual()
         fail "the manual's lines about the limit (>) differ from examples/at_limit.c (<)"
 }
 
+# ---- programs of other versions ------------------------------------------------------------------
+
+# expect_refused TEXT COMMAND...: it fails, and says so.
+expect_refused()
+{
+    text=$1
+    shift
+    if "$@" >"$SINTER_WORK/refused.txt" 2>&1; then
+        fail "not refused: $*"
+    fi
+    grep -qF -e "$text" "$SINTER_WORK/refused.txt" || {
+        cat "$SINTER_WORK/refused.txt"
+        fail "refused for another reason than '$text': $*"
+    }
+    grep -F -e "$text" "$SINTER_WORK/refused.txt"
+}
+
+# build_program NAME HEADER ARGUMENT...: program.c with that header.
+build_program()
+{
+    name=$1 header=$2
+    shift 2
+    "$SINTER_CC" -std=c11 -Wall -Werror "-DHEADER=\"$header\"" "$here/program.c" -o \
+        "$SINTER_WORK/$name" "$@"
+}
+
+# A program built with the header of 0.1, against a library that has no more than its names: it runs
+# with that one.
+old_program()
+{
+    old=$SINTER_WORK/old
+    mkdir -p "$old"
+    printf 'void *handle_store_create_flavor(void);\n%s\n' \
+        'void *handle_store_create_flavor(void) { return 0; }' >"$old/library.c"
+    printf 'SINTER_0.1 { global: handle_*; local: *; };\n' >"$old/library.map"
+    "$SINTER_CC" -shared -fPIC -Wl,-soname,libsinter.so.0 -Wl,--version-script="$old/library.map" \
+        "$old/library.c" -o "$old/libsinter.so.0"
+    build_program old_program "$here/sinter-0.1.interface" "$old/libsinter.so.0"
+    LD_LIBRARY_PATH=$old "$SINTER_WORK/old_program" >/dev/null 2>&1 ||
+        fail "the old program does not run with the old library"
+}
+
+# The loader refuses a program that was built with an older header, even where somebody gives the
+# new library the old one's name; the linker or create refuses to mix them statically.
+# Seen failing: soname libsinter.so.0; node SINTER_0.1; create without a look at the version.
+step_refused()
+{
+    LC_ALL=C
+    export LC_ALL
+    old_program
+    new=$SINTER_WORK/new
+    rm -rf "$new"
+    mkdir -p "$new"
+    ln -s "$SINTER_SHARED" "$new/libsinter.so.$SINTER_SOVERSION"
+    expect_refused 'libsinter.so.0: cannot open shared object file' \
+        env LD_LIBRARY_PATH="$new" "$SINTER_WORK/old_program"
+    ln -s "$SINTER_SHARED" "$new/libsinter.so.0"
+    expect_refused "version \`SINTER_0.1' not found" \
+        env LD_LIBRARY_PATH="$new" "$SINTER_WORK/old_program"
+    expect_refused handle_store_create_flavor \
+        build_program old_static "$here/sinter-0.1.interface" "$SINTER_STATIC" -lpthread
+
+    sed -E 's/^(#define HANDLE_VERSION_MINOR).*/\1 255/' "$SINTER_INCLUDE/sinter/handle.h" \
+        >"$SINTER_WORK/other_version.h"
+    build_program other_version "$SINTER_WORK/other_version.h" "$SINTER_STATIC" -lpthread
+    expect_refused ".255 and is linked with the library $SINTER_VERSION" \
+        "$SINTER_WORK/other_version"
+    build_program same_version "$SINTER_INCLUDE/sinter/handle.h" "$SINTER_STATIC" -lpthread
+    expect_refused 'flavor: NULL' "$SINTER_WORK/same_version"
+}
+
 mkdir -p "$SINTER_WORK"
-steps='exports archive prefetches interface description breakages header manual update'
+steps='exports archive prefetches interface description breakages header manual refused update'
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;

@@ -41,7 +41,7 @@ use_create(void)
 #if defined(URCU_BEFORE) || defined(WITHOUT_FLAVOUR)
     return handle_store_create(&options);
 #else
-    return handle_store_create_flavor(&options, NOTHING);
+    return handle_store_create_flavor(&options, NOTHING); /* inline, as handle_store_create */
 #endif
 }
 

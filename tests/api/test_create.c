@@ -78,9 +78,9 @@ options_struct_size(void **state)
     errors_reset(fixture);
 }
 
-/* Standard error while `create` runs; the caller frees it. */
+/* Standard error while a program of that version gets no store; the caller frees it. */
 static char *
-line_on_stderr(const struct handle_store_options *options)
+line_on_stderr(const struct handle_store_options *options, uint32_t major, uint32_t minor)
 {
     char *text = calloc(1, 512);
     int ends[2], kept = dup(STDERR_FILENO);
@@ -89,7 +89,7 @@ line_on_stderr(const struct handle_store_options *options)
     fflush(stderr);
     dup2(ends[1], STDERR_FILENO);
     close(ends[1]);
-    handle_store *store = handle_store_create(options);
+    handle_store *store = handle_store_create_version(options, &rcu_flavor, major, minor);
     int error = errno;
     fflush(stderr);
     dup2(kept, STDERR_FILENO);
@@ -109,7 +109,7 @@ refused_options_say_why(void **state)
     struct fixture *fixture = *state;
     struct handle_store_options zeroed;
     memset(&zeroed, 0, sizeof(zeroed));
-    char *text = line_on_stderr(&zeroed);
+    char *text = line_on_stderr(&zeroed, HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR);
     assert_non_null(strstr(text, "struct_size is 0"));
     free(text);
     struct {
@@ -125,6 +125,29 @@ refused_options_say_why(void **state)
     assert_int_equal(errors_count(fixture), 2);
     assert_true(errors_contain(fixture, "flavor: NULL"));
     errors_reset(fixture);
+}
+
+/* A program that was compiled with another header: where its options' callback is, nobody knows. */
+static void
+another_version_is_refused(void **state)
+{
+    static const uint32_t others[][2] = {{HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR + 1},
+                                         {HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR - 1},
+                                         {HANDLE_VERSION_MAJOR + 1, HANDLE_VERSION_MINOR},
+                                         {UINT32_MAX, UINT32_MAX}};
+    struct fixture *fixture = *state;
+    struct handle_store_options options;
+    fixture_options(fixture, &options);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        char *text = line_on_stderr(&options, others[i][0], others[i][1]);
+        assert_non_null(strstr(text, "compile it anew"));
+        free(text);
+    }
+    assert_int_equal(errors_count(fixture), 0);
+    handle_store *store = handle_store_create_version(&options, &rcu_flavor, HANDLE_VERSION_MAJOR,
+                                                      HANDLE_VERSION_MINOR);
+    assert_non_null(store);
+    assert_int_equal(handle_store_destroy(store), 0);
 }
 
 /* A program built before an option was appended has a shorter struct: the option has its default,
@@ -423,6 +446,7 @@ group_create(void)
         cmocka_unit_test(create_through_the_flavour),
         STORE_TEST(options_struct_size),
         STORE_TEST(refused_options_say_why),
+        STORE_TEST(another_version_is_refused),
         STORE_TEST(options_of_an_older_version),
         STORE_TEST(report_and_stats_struct_size),
         STORE_TEST(destroy_while_pinned),

@@ -97,7 +97,7 @@ step_find_package()
     grep -q "^sinter_DIR:PATH=$prefix/" "$SINTER_WORK/find_package/CMakeCache.txt" ||
         fail "find_package took another sinter than the one just installed"
     refuses_version 99.0
-    refuses_version 0.0
+    refuses_version 0.1
 }
 
 # As part of another project's source tree: its targets have the same names, and neither its tests
