@@ -92,6 +92,13 @@ bench_now_ns(void)
     return bench_clock_ns(CLOCK_MONOTONIC);
 }
 
+/** Processor time of the calling thread: what a busy machine does not add to. */
+static inline uint64_t
+bench_cpu_ns(void)
+{
+    return bench_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 /** Sleeps; the caller is offline meanwhile if it is a registered thread. */
 void bench_sleep_ms(uint64_t ms);
 

@@ -62,14 +62,12 @@ shard_insert(struct cache *cache, struct shard *shard, size_t size)
 {
     if (shard_objects(shard) == shard->capacity)
         bench_fatal("a shard's %u places are too few", shard->capacity);
-    uint32_t *empty = &shard->order[shard->live + shard->victims];
-    uint32_t place = *empty;
+    uint32_t place = shard->order[shard->live];
     void *object = subject_alloc(&shard->refs[place], size, cache->mode);
     if (__builtin_expect(!object, 0))
         return false;
     object_fill(object, shard->first_place + place, size);
-    *empty = shard->order[shard->live];
-    shard->order[shard->live++] = place;
+    shard->live++;
     set_bytes(shard, shard->bytes + size);
     return true;
 }
@@ -83,55 +81,23 @@ check_place(const struct shard *shard, uint32_t place)
         bench_fatal("the object of place %llu is gone",
                     (unsigned long long)(shard->first_place + place));
     size_t size = object_size(object);
-    if (__builtin_expect(!object_intact(object, shard->first_place + place, size), 0))
+    bool intact = object_intact(object, shard->first_place + place, size);
+    if (__builtin_expect(!subject_verdict(intact), 0))
         bench_fatal("the object of place %llu has wrong contents",
                     (unsigned long long)(shard->first_place + place));
     return size;
 }
 
-/* A hint only: the object may move before it is evicted, and is then read where it is. */
-static void
-prefetch_object(const ref_t *ref, uint32_t bytes)
-{
-    const char *object = subject_read(ref);
-    for (uint32_t at = 0; object && at < bytes; at += 64)
-        __builtin_prefetch(object + at);
-}
-
-/* Each loop starts the cache misses that the next one needs. */
-static void
-choose_victims(struct shard *shard, struct rng *rng)
-{
-    uint32_t at[SHARD_VICTIMS];
-    uint32_t wanted = shard->live < SHARD_VICTIMS ? shard->live : SHARD_VICTIMS;
-    uint32_t usual_size = (uint32_t)(shard->bytes / shard_objects(shard));
-    for (uint32_t i = 0; i < wanted; i++) {
-        at[i] = rng_below(rng, shard->live - i);
-        __builtin_prefetch(&shard->order[at[i]]);
-    }
-    for (uint32_t i = 0; i < wanted; i++) {
-        uint32_t *chosen = &shard->order[at[i]], *last = &shard->order[--shard->live];
-        uint32_t place = *chosen;
-        *chosen = *last;
-        *last = place;
-        __builtin_prefetch(&shard->refs[place]);
-    }
-    shard->victims = wanted;
-    for (uint32_t i = 0; i < wanted; i++)
-        prefetch_object(&shard->refs[shard->order[shard->live + i]], usual_size);
-}
-
 bool
 shard_evict(struct cache *cache, struct shard *shard, struct rng *rng)
 {
-    if (shard->victims == 0) {
-        if (shard->live == 0)
-            return false;
-        choose_victims(shard, rng);
-    }
-    uint32_t place = shard->order[shard->live + shard->victims - 1];
+    if (shard->live == 0)
+        return false;
+    uint32_t *chosen = &shard->order[rng_below(rng, shard->live)];
+    uint32_t place = *chosen;
     size_t size = check_place(shard, place);
-    shard->victims--;
+    *chosen = shard->order[--shard->live];
+    shard->order[shard->live] = place;
     set_bytes(shard, shard->bytes - size);
     subject_free(&shard->refs[place], cache->mode);
     return true;
@@ -147,7 +113,7 @@ shard_put(struct cache *cache, struct shard *shard, struct rng *rng, size_t size
         subject_failed("allocation", errno);
 }
 
-/* From the first part to the beginning of the last, over the empty places; without victims. */
+/* From the first part to the beginning of the last, over the empty places. */
 static void
 keep_one(struct shard *shard, uint32_t at)
 {
@@ -165,8 +131,6 @@ cache_keep(struct cache *cache, struct rng *rng, unsigned percent)
 {
     for (unsigned s = 0; s < cache->shards; s++) {
         struct shard *shard = &cache->shard[s];
-        shard->live += shard->victims;
-        shard->victims = 0;
         for (uint32_t count = (uint32_t)((uint64_t)shard->live * percent / 100); count > 0; count--)
             keep_one(shard, rng_below(rng, shard->live));
     }
@@ -188,7 +152,7 @@ cache_verify(struct cache *cache)
     for (unsigned s = 0; s < cache->shards; s++) {
         const struct shard *shard = &cache->shard[s];
         uint64_t bytes = 0;
-        verify_part(shard, 0, shard->live + shard->victims, &bytes);
+        verify_part(shard, 0, shard->live, &bytes);
         verify_part(shard, shard->capacity - shard->kept, shard->capacity, &bytes);
         if (bytes != shard->bytes)
             bench_fatal("shard %u holds %llu bytes instead of %llu", s, (unsigned long long)bytes,
@@ -203,8 +167,8 @@ cache_verify(struct cache *cache)
 static uint32_t
 place_of(const struct shard *shard, uint32_t at)
 {
-    uint32_t first = shard->live + shard->victims;
-    return at < first ? shard->order[at] : shard->order[shard->capacity - shard->kept + at - first];
+    uint32_t live = shard->live;
+    return shard->order[at < live ? at : shard->capacity - shard->kept + at - live];
 }
 
 void

@@ -2,22 +2,19 @@
 /*
  * cache.h - a table of objects in shards, with random eviction and a limit on payload bytes: the
  * load that most of the memory questions share. It keeps references at fixed places, allocates
- * nothing but the objects, and checks every object it gives up.
+ * nothing but the objects, and checks every object it gives up. It works as a cache does: a victim
+ * is chosen at random when its room is needed, one at a time, and nothing is fetched ahead.
  */
 #ifndef BENCH_CACHE_H
 #define BENCH_CACHE_H
 
 #include "subject.h"
 
-/** Victims are chosen this many at a time, so that their cache misses overlap. */
-#define SHARD_VICTIMS 16
-
 /**
- * order[] is a permutation of the places 0 .. capacity - 1 in four parts:
- *   [0, live)                         places of objects that may be chosen as victims
- *   [live, live + victims)            places of objects that are evicted next
- *   [live + victims, capacity - kept) empty places
- *   [capacity - kept, capacity)       places of objects that are kept for ever
+ * order[] is a permutation of the places 0 .. capacity - 1 in three parts:
+ *   [0, live)                   places of objects that may be chosen as victims
+ *   [live, capacity - kept)     empty places
+ *   [capacity - kept, capacity) places of objects that are kept for ever
  * An empty place is reused last in, first out, so a replacement reuses the victim's place.
  */
 struct shard {
@@ -31,7 +28,6 @@ struct shard {
     pthread_mutex_t lock __attribute__((aligned(64)));
     uint64_t bytes; /* payload of all objects; read by the sampler */
     uint32_t live;
-    uint32_t victims;
     uint32_t kept;
 };
 
@@ -39,7 +35,7 @@ struct shard {
 static inline uint32_t
 shard_objects(const struct shard *shard)
 {
-    return shard->live + shard->victims + shard->kept;
+    return shard->live + shard->kept;
 }
 
 struct cache {

@@ -4,7 +4,9 @@
 # run.sh - measures the questions of bench/ for Sinter and its peers and prints a table for each. It
 # installs what is missing, builds in build/bench (Release), and runs the programs of one question
 # in turn, so that all subjects see the same machine. What each question asks stands at the head of
-# its program; the tables are made by table.awk.
+# its program; the tables are made by table.awk. Where a benchmark does much beside allocating, it
+# also runs over no allocator ("driver alone"): the column "driver" has the share of each subject's
+# time that is the benchmark's own.
 #
 # Status: 0 all ran (targets met or not; a peer that was killed is shown as such), 1 a program
 # failed, 2 it could not run.
@@ -164,6 +166,7 @@ measure()
     case $subject in
     handles) kind=handle ;;
     cells) kind=cell ;;
+    'driver alone') kind=none ;;
     glibc | 'glibc arenas=2') ;;
     *) preload=$(peer_library "$subject") ;;
     esac
@@ -194,6 +197,10 @@ subjects_of()
             echo 'glibc arenas=2'
         fi
     done
+    # What part of the time is the benchmark's own? Where there is much beside the allocator's.
+    if [ -x "$programs/$1_none" ] && [ -z "$pictures" ]; then
+        echo 'driver alone'
+    fi
 }
 
 # run_job PROGRAM WHOSE RUNS ARGUMENT...: all subjects once, then again.

@@ -57,9 +57,9 @@ main(int argc, char **argv)
     rcu_register_thread();
     uint64_t pairs = opt_pairs * 1000;
     report_begin("S1", "pair", subject_label());
-    report_case("alloc and free at once, in a section");
+    report_case("alloc and free at once, %d pairs a section", PAIRS_PER_SECTION);
     subject_open();
-    double ratio = subject_pick(1.0, 1.5);
+    double ratio = subject_pick(1.0, 1.25);
     report_pair("64 B", loop_median_ns(pairs_64, NULL, pairs), ratio, NULL);
     report_pair("256 B", loop_median_ns(pairs_256, NULL, pairs), ratio, NULL);
 #if BENCH_SUBJECT != SUBJECT_MALLOC

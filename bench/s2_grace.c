@@ -35,7 +35,7 @@ report_pair(const char *name, double ns)
     struct report_metric metric = metric_of(name, "ns", REPORT_LOWER, ns);
     if (BENCH_SUBJECT != SUBJECT_MALLOC) {
         metric.ratio_to = "jemalloc";
-        metric.ratio_target = 0.5;
+        metric.ratio_target = 0.25;
     }
     report_add(metric);
 }
@@ -48,7 +48,8 @@ main(int argc, char **argv)
     rcu_register_thread();
     uint64_t pairs = opt_pairs * 1000;
     report_begin("S2", "pair with grace period", subject_label());
-    report_case("free after a grace period (malloc: by call_rcu)");
+    report_case("free after a grace period (malloc: by call_rcu), %d pairs a section",
+                PAIRS_PER_SECTION);
     subject_open();
     report_pair("64 B", loop_median_ns(pairs_64, NULL, pairs));
     report_pair("256 B", loop_median_ns(pairs_256, NULL, pairs));

@@ -51,7 +51,7 @@ main(int argc, char **argv)
     rcu_register_thread();
     uint64_t reads = opt_reads * 1000;
     report_begin("S5", "hot read", subject_label());
-    report_case("%d objects", HOT);
+    report_case("%d objects, in one section", HOT);
     subject_open();
     loop_fill(refs, HOT, 64); /* object i holds the number i */
     subject_enter();

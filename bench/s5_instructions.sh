@@ -91,5 +91,5 @@ done
 command -v valgrind >/dev/null 2>&1 || die 'valgrind is not installed'
 
 pointer=$(per_read malloc)
-line cell cells 6
-line handle handles 9
+line cell cells 3
+line handle handles 10

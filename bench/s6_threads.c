@@ -103,7 +103,9 @@ main(int argc, char **argv)
         run.own[t].rng = rng_stream(t);
     }
     report_begin("S6", "threads", subject_label());
-    report_case("%u threads, %u000 objects each", (unsigned)opt_threads, (unsigned)opt_objects);
+    report_case("%u threads, %u000 objects each; %d pairs, %d replaced a section",
+                (unsigned)opt_threads, (unsigned)opt_objects, PAIRS_PER_SECTION,
+                REPLACES_PER_SECTION);
     subject_open();
     struct team *one = team_start(1, true), *many = team_start((unsigned)opt_threads, true);
     compare(&run, one, many, pair_name, round_pairs, opt_pairs * 1000);

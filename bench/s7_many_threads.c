@@ -117,8 +117,8 @@ main(int argc, char **argv)
     run.count = (uint32_t)(opt_objects * 1000);
     run.refs = memory_map((size_t)run.count * sizeof(ref_t));
     report_begin("S7", "many threads", subject_label());
-    report_case("%u threads, %u000 objects of %d bytes", (unsigned)opt_threads,
-                (unsigned)opt_objects, OBJECT_BYTES);
+    report_case("%u threads, %u000 objects of %d bytes, 3 reads and a replacement a section",
+                (unsigned)opt_threads, (unsigned)opt_objects, OBJECT_BYTES);
     subject_open();
     for (uint32_t i = 0; i < run.count; i++) {
         subject_enter();

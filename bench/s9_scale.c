@@ -43,7 +43,7 @@ main(int argc, char **argv)
                 BENCH_COUNTOF(options));
     rcu_register_thread();
     report_begin("S9", "scale", subject_label());
-    report_case("objects of %d bytes", OBJECT_BYTES);
+    report_case("objects of %d bytes, %d replaced a section", OBJECT_BYTES, REPLACES_PER_SECTION);
     uint32_t most = 100000, filled = 0, count = 100000;
     for (uint64_t power = SMALLEST; power < opt_largest; power++)
         most *= 10;

@@ -141,7 +141,8 @@ main(int argc, char **argv)
     bench_parse(argc, argv, "what stores cost, by size and by number (S9)", options,
                 BENCH_COUNTOF(options));
     report_begin("S9", "stores", subject_label());
-    report_case("objects of %d bytes, in all stores together", OBJECT_BYTES);
+    report_case("objects of %d bytes, in all stores together, %d replaced a section", OBJECT_BYTES,
+                REPLACES_PER_SECTION);
     for (unsigned which = 0; which < LAYOUTS; which++) {
         bench_in_child(run_layout, which, &result, sizeof(result));
         report_one(which, &result);

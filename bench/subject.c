@@ -105,6 +105,52 @@ subject_reference_bytes(void)
     return 0;
 }
 
+#elif BENCH_SUBJECT == SUBJECT_NONE
+
+#include "memory.h"
+
+char *subject_ground;
+uint64_t subject_ground_mask;
+
+const char *
+subject_label(void)
+{
+    return "driver alone";
+}
+
+void
+subject_open(void)
+{
+    uint64_t bytes = (bench.smoke ? 16 : 512) * BENCH_MIB;
+    if (bench.sets > 0)
+        bench_fatal("option --set: there is no store to set %s in", bench.set[0]);
+    subject_ground = memory_map(bytes + 16 * BENCH_MIB); /* the largest object, at the end */
+    subject_ground_mask = bytes - 1;
+}
+
+void
+subject_settle(void)
+{
+}
+
+void
+subject_close(void)
+{
+}
+
+uint64_t
+subject_unit(size_t size, enum free_mode mode)
+{
+    (void)mode;
+    return size;
+}
+
+uint64_t
+subject_reference_bytes(void)
+{
+    return 0;
+}
+
 #else
 
 #include <errno.h>

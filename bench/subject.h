@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * subject.h - the one place where the allocators under test differ. A benchmark is compiled once
- * per subject: BENCH_SUBJECT is 0 for malloc (each peer by LD_PRELOAD), 1 for handles, 2 for cells.
- * The operations are inline and mean the same for all three, so that only the allocator differs.
+ * per subject: BENCH_SUBJECT is 0 for malloc (each peer by LD_PRELOAD), 1 for handles, 2 for cells;
+ * 3 is no allocator at all: the time that remains is the benchmark's own.
+ * The operations are inline and mean the same for all, so that only the allocator differs.
  *
  * A ref is what the application keeps of an object: a pointer, a handle or a cell. Refs lie in
  * tables of the benchmark's own and stay at their place; all zero bits is empty.
@@ -13,17 +14,21 @@
 #define SUBJECT_MALLOC 0
 #define SUBJECT_HANDLE 1
 #define SUBJECT_CELL   2
+#define SUBJECT_NONE   3
 
 #ifndef BENCH_SUBJECT
-#error "BENCH_SUBJECT must be 0 (malloc), 1 (handles) or 2 (cells)"
+#error "BENCH_SUBJECT must be 0 (malloc), 1 (handles), 2 (cells) or 3 (none)"
 #endif
+
+/* A subject with a store. */
+#define SUBJECT_IS_STORE (BENCH_SUBJECT == SUBJECT_HANDLE || BENCH_SUBJECT == SUBJECT_CELL)
 
 #include "bench.h"
 #include "section.h"
 
 #include <stdlib.h>
 
-#if BENCH_SUBJECT != SUBJECT_MALLOC
+#if SUBJECT_IS_STORE
 #include <sinter/handle.h>
 extern handle_store *subject_store;
 #endif
@@ -35,7 +40,10 @@ enum free_mode { FREE_NOW, FREE_AFTER_GP };
 /* ---- life cycle, out of line
  */
 
-/** "cells", "handles", or the malloc in use: glibc, jemalloc, tcmalloc, mimalloc, a file name. */
+/**
+ * "cells", "handles", "driver alone" for no allocator, or the malloc in use: glibc, jemalloc,
+ * tcmalloc, mimalloc, a file name.
+ */
 const char *subject_label(void);
 
 /** Makes the store, with --set applied; for malloc nothing. The caller is registered. */
@@ -105,6 +113,58 @@ subject_free(ref_t *ref, enum free_mode mode)
     else
         call_rcu((struct rcu_head *)(void *)block, subject_free_rcu);
 }
+
+#elif BENCH_SUBJECT == SUBJECT_NONE
+
+/*
+ * The reference is the size. The object lies where the reference's own place says, over others: as
+ * much memory is touched, as much at random, as with an allocator that reuses what was freed last.
+ */
+typedef uint64_t ref_t;
+#define SUBJECT_NONE_STEP UINT64_C(640) /* between the objects of neighbouring references */
+extern char *subject_ground;
+extern uint64_t subject_ground_mask; /* of offsets: a power of two less one */
+
+static inline void *
+subject_object(const ref_t *ref)
+{
+    uint64_t at = (uint64_t)(uintptr_t)ref / sizeof(*ref) * SUBJECT_NONE_STEP;
+    return subject_ground + (at & subject_ground_mask);
+}
+
+static inline void *
+subject_alloc(ref_t *ref, size_t size, enum free_mode mode)
+{
+    (void)mode;
+    *ref = size;
+    return subject_object(ref);
+}
+
+/* The first word tells the size to who wrote one there (object.h). */
+static inline const void *
+subject_read(const ref_t *ref)
+{
+    uint64_t *object = subject_object(ref);
+    *object = *ref << 40 | (*object & ((UINT64_C(1) << 40) - 1));
+    return *ref ? object : NULL;
+}
+
+static inline void *
+subject_write(ref_t *ref)
+{
+    return subject_object(ref);
+}
+
+static inline void
+subject_free(ref_t *ref, enum free_mode mode)
+{
+    (void)mode;
+    *ref = 0;
+}
+
+#endif
+
+#if !SUBJECT_IS_STORE
 
 /* Nobody else reads: malloc's callers need no section. */
 static inline void
@@ -201,7 +261,20 @@ subject_free(ref_t *ref, enum free_mode mode)
 #endif
 #endif
 
-/** Picks the value that belongs to this subject: of targets, say. malloc has no targets. */
+/** What a look at an object's contents said. Without an allocator they are not kept, and nothing is
+ * judged; the look was taken all the same. */
+static inline bool
+subject_verdict(bool intact)
+{
+#if BENCH_SUBJECT == SUBJECT_NONE
+    __asm__ volatile("" : : "r"(intact));
+    return true;
+#else
+    return intact;
+#endif
+}
+
+/** Picks the value that belongs to this subject: of targets, say. Others have no targets. */
 static inline double
 subject_pick(double if_cells, double if_handles)
 {

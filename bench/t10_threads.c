@@ -27,6 +27,7 @@ struct run {
     struct cache cache;
     uint64_t deadline_ns;
     uint64_t operations; /* added up by the members, atomically */
+    uint64_t cpu_ns;     /* likewise */
 };
 
 static uint32_t
@@ -44,7 +45,7 @@ work(void *arg, unsigned member)
     struct run *run = arg;
     struct shard *shard = &run->cache.shard[member];
     struct rng rng = rng_stream(member);
-    uint64_t operations = 0;
+    uint64_t operations = 0, start = bench_cpu_ns();
     while (operations % 64 != 0 || bench_now_ns() < run->deadline_ns) {
         uint32_t size = string_size(&rng);
         subject_enter();
@@ -53,6 +54,7 @@ work(void *arg, unsigned member)
         operations++;
     }
     __atomic_fetch_add(&run->operations, operations, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&run->cpu_ns, bench_cpu_ns() - start, __ATOMIC_RELAXED);
 }
 
 static double
@@ -100,7 +102,14 @@ main(int argc, char **argv)
     report_value("RSS - live at the end of work", "MiB", busy);
     report_at_most("RSS - live after the wait", "MiB", idle, NAN, target(4));
     report_value("live", "MiB", (double)cache_bytes(&run.cache) / (1 << 20));
-    report_value("rate", "Mop/s", (double)run.operations / (double)opt_ms * 1e-3);
+    struct report_metric rate =
+        metric_of("rate", "Mop/s", REPORT_HIGHER, (double)run.operations / (double)opt_ms * 1e-3);
+    if (SUBJECT_IS_STORE) {
+        rate.ratio_to = "jemalloc";
+        rate.ratio_target = 0.9;
+    }
+    report_add(rate);
+    report_value("CPU of an operation", "ns", (double)run.cpu_ns / (double)run.operations);
     cache_verify(&run.cache);
     report_end();
     team_stop(team);

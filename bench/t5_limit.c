@@ -172,8 +172,8 @@ main(int argc, char **argv)
     cache_init(&run.cache, 1, run.max_bytes / FIRST_BYTES + 64, run.max_bytes,
                opt_free == FREE_NOW ? FREE_NOW : FREE_AFTER_GP);
     report_begin("T5", "at the limit", subject_label());
-    report_case("max_bytes %u MiB, frees %s", (unsigned)opt_mib,
-                opt_free == FREE_NOW ? "at once" : "after a grace period");
+    report_case("max_bytes %u MiB, frees %s, %u objects evicted at an ENOMEM", (unsigned)opt_mib,
+                opt_free == FREE_NOW ? "at once" : "after a grace period", (unsigned)opt_batch);
     run.baseline = memory_resident();
     subject_open();
     snprintf(text, sizeof(text), "%llu", (unsigned long long)run.max_bytes);

@@ -3,7 +3,9 @@
 # table.awk - turns the JSON lines of benchmark runs (report.c) into tables: for each question and
 # case the median and spread of every metric and subject, the ratio to the best peer and to
 # jemalloc, and the target with its verdict; and how many runs failed, of which run.sh writes a line
-# without metrics. It reads that format only, and is no JSON parser. Targets that are ratios are
+# without metrics. Where a run without an allocator ("driver alone") is among them, only its rate
+# counts: the column "driver" has the share of each subject's time that is the benchmark's own. It
+# reads that format only, and is no JSON parser. Targets that are ratios are
 # judged here: only here are both runs at hand.
 
 # The text or number behind "key": in a flat object; "" if it is not there.
@@ -40,6 +42,21 @@ function is_own(subject)
     return subject == "cells" || subject == "handles"
 }
 
+function is_peer(subject)
+{
+    return !is_own(subject) && subject != driver
+}
+
+# The time of the run without an allocator over this one's, in percent; "" where there is none.
+function driver_share(group, metric, value,    key, alone)
+{
+    key = group SUBSEP metric SUBSEP driver
+    if (!(key in count) || value == 0)
+        return ""
+    alone = median(key)
+    return sprintf("%.0f%%", 100 * (better[group, metric] == "higher" ? value / alone : alone / value))
+}
+
 function median(key,    n, i, j, kept, value)
 {
     n = count[key]
@@ -62,7 +79,7 @@ function best_peer(group, metric,    i, subject, value, best)
     best = ""
     for (i = 1; i <= subjects[0]; i++) {
         subject = subjects[i]
-        if (is_own(subject) || !((group, metric, subject) in count))
+        if (!is_peer(subject) || !((group, metric, subject) in count))
             continue
         value = median(group SUBSEP metric SUBSEP subject)
         if (best == "" || (better[group, metric] == "lower" ? value < best : value > best)) {
@@ -131,9 +148,10 @@ function print_line(group, metric, subject,    key, value, spread, best)
     spread = value ? 100 * (high - low) / (value < 0 ? -value : value) : 0
     best = is_own(subject) ? best_peer(group, metric) : ""
     judge_line(group, metric, key, value)
-    printf "  %-36s %-14s %9s %-12s %7s %8s %9s %9s  %-22s %s\n", (shown == metric ? "" : metric),
-        subject, number(value), unit[group, metric],
-        (count[key] > 1 ? sprintf("%.1f%%", spread) : ""), number(floor[key]), ratio(value, best),
+    printf "  %-36s %-14s %9s %-12s %7s %8s %7s %9s %9s  %-22s %s\n",
+        (shown == metric ? "" : metric), subject, number(value), unit[group, metric],
+        (count[key] > 1 ? sprintf("%.1f%%", spread) : ""), number(floor[key]),
+        (subject == driver ? "" : driver_share(group, metric, value)), ratio(value, best),
         (is_own(subject) ? ratio(value, peer(group, metric, "jemalloc")) : ""), aim, verdict
     shown = metric
 }
@@ -151,8 +169,8 @@ function print_group(group,    i, j, part)
 {
     split(group, part, SUBSEP)
     printf "\n%s %s: %s\n", part[1], title[group in title ? group : part[1]], part[2]
-    printf "  %-36s %-14s %9s %-12s %7s %8s %9s %9s  %-22s %s\n", "metric", "subject", "median",
-        "unit", "spread", "floor", "/best", "/jemalloc", "target", "verdict"
+    printf "  %-36s %-14s %9s %-12s %7s %8s %7s %9s %9s  %-22s %s\n", "metric", "subject",
+        "median", "unit", "spread", "floor", "driver", "/best", "/jemalloc", "target", "verdict"
     shown = ""
     for (i = 1; i <= metrics[0]; i++)
         for (j = 1; j <= subjects[0]; j++)
@@ -168,6 +186,8 @@ function print_group(group,    i, j, part)
 function take_metric(group, subject, object,    metric, key)
 {
     metric = text_of(object, "name")
+    if (subject == driver && text_of(object, "unit") !~ /\/s$|^ns$/)
+        return
     key = group SUBSEP metric SUBSEP subject
     remember(metrics, metric_seen, metric)
     sample[key, ++count[key]] = number_of(object, "value")
@@ -181,6 +201,7 @@ function take_metric(group, subject, object,    metric, key)
 }
 
 BEGIN {
+    driver = "driver alone"
     groups[0] = metrics[0] = subjects[0] = reasons[0] = notes[0] = 0
     own[1] = "cells"
     own[2] = "handles"
