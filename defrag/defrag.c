@@ -90,7 +90,7 @@ void
 sn_defrag_rest_batches(struct sn_defrag *d)
 {
     sn_lock(&d->lock);
-    if (d->state == SN_DEFRAG_IDLE && !d->draining) {
+    if (d->state == SN_DEFRAG_IDLE && !d->in_pass && !d->draining) {
         sn_batch_rest(d->store, &d->batch[0]);
         sn_batch_rest(d->store, &d->batch[1]);
     }
@@ -130,10 +130,19 @@ sn_defrag_is_forked_away(struct sn_defrag *d)
 }
 
 bool
-sn_defrag_is_running(struct sn_defrag *d)
+sn_defrag_is_available(struct sn_defrag *d)
 {
     sn_lock(&d->wake_lock);
-    bool running = d->running && !d->stopping;
+    bool available = !d->ended && !d->failed;
+    sn_unlock(&d->wake_lock);
+    return available;
+}
+
+bool
+sn_defrag_has_thread(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool running = d->running && !d->exiting;
     sn_unlock(&d->wake_lock);
     return running;
 }
@@ -210,6 +219,8 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
         if (!away)
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
         sn_defrag_leave(d, SN_ONLINE);
+        if (advance == SN_ADVANCE_NOTHING && !sn_defrag_has_thread(d))
+            sn_defrag_rest_batches(d);
     }
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);
@@ -238,7 +249,7 @@ run_forced_pass(struct sn_defrag *d)
         else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
             sn_os_sleep_ns(POLL_NS / 100);
     }
-    if (!sn_defrag_is_running(d))
+    if (!sn_defrag_has_thread(d))
         sn_defrag_rest_batches(d); /* else the thread does, when it rests */
 }
 
@@ -285,17 +296,11 @@ handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
 
 /* ---- what the rest of the library asks ------------------------------------------------------- */
 
-static bool
-init_batches(struct sn_defrag *d)
-{
-    return sn_batch_init(&d->batch[0]) && sn_batch_init(&d->batch[1]);
-}
-
 static void
 free_defrag(struct sn_defrag *d)
 {
-    sn_batch_fini(&d->batch[0]);
-    sn_batch_fini(&d->batch[1]);
+    sn_batch_rest(d->store, &d->batch[0]);
+    sn_batch_rest(d->store, &d->batch[1]);
     sn_lock_destroy(&d->lock);
     sn_lock_destroy(&d->wake_lock);
     pthread_cond_destroy(&d->wake);
@@ -313,6 +318,14 @@ init_wake(struct sn_defrag *d)
     sn_lock_init(&d->wake_lock, SN_RANK_WAKE);
 }
 
+/* Before anything was freed: the mark at which frees wake the mover. */
+static void
+arm(struct sn_defrag *d)
+{
+    uint64_t ignore = sn_load_relaxed(&d->store->options.defrag.ignore_bytes);
+    sn_store_relaxed(&d->store->heap.wake_at, sn_policy_notice_bytes(0, ignore));
+}
+
 int
 sn_defrag_create(handle_store *store)
 {
@@ -324,26 +337,43 @@ sn_defrag_create(handle_store *store)
     d->evacuation.pagemap = -1;
     d->evacuation.bytes_max = sn_min(sn_os_l2_bytes(), SN_BATCH_BYTES_MAX);
     d->effort_percent = 1;
-    d->idle_reason = HANDLE_IDLE_DISABLED;
+    d->idle_reason =
+        store->options.defrag.enabled ? HANDLE_IDLE_BELOW_IGNORE : HANDLE_IDLE_DISABLED;
     sn_lock_init(&d->lock, SN_RANK_MOVER);
     init_wake(d);
-    int error = init_batches(d) ? 0 : -ENOMEM;
     store->defrag = d;
-    if (!error && store->options.defrag.enabled)
-        error = sn_defrag_ensure_thread(d);
-    if (error) {
-        store->defrag = NULL;
-        free_defrag(d);
-    }
-    return error;
+    d->woken = sn_force_moves(); /* else the first frees wake it */
+    arm(d);
+    return 0;
 }
 
 int
 sn_defrag_configure(handle_store *store)
 {
-    return !store->forked && sn_defrag_is_enabled(store->defrag)
-               ? sn_defrag_ensure_thread(store->defrag)
-               : 0;
+    struct sn_defrag *d = store->defrag;
+    int error = 0;
+    if (store->forked)
+        return 0;
+    bool enabled = sn_defrag_is_enabled(d);
+    sn_lock(&d->wake_lock);
+    if (enabled)
+        error = sn_defrag_allow_thread_locked(d);
+    else if (!d->running)
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+    sn_unlock(&d->wake_lock);
+    return error;
+}
+
+uint64_t
+sn_defrag_tend(handle_store *store, uint64_t now_ns)
+{
+    enum { TRY_AGAIN_NS = 1000000000 };
+    struct sn_defrag *d = store->defrag;
+    sn_lock(&d->wake_lock);
+    sn_defrag_tend_locked(d);
+    bool failed = d->failed;
+    sn_unlock(&d->wake_lock);
+    return failed ? now_ns + TRY_AGAIN_NS : SN_NEVER;
 }
 
 void
@@ -365,29 +395,49 @@ sn_defrag_destroy(handle_store *store)
     store->defrag = NULL;
 }
 
+/* Wakes the thread. True: there is none. */
+static bool
+wake(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    d->woken = true;
+    pthread_cond_broadcast(&d->wake);
+    bool none = !d->running || d->exiting;
+    sn_unlock(&d->wake_lock);
+    return none;
+}
+
 void
 sn_defrag_wake(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
     if (!d || store->forked)
         return;
+    if (sn_load_relaxed(&store->heap.freed_bytes) == 0 && !sn_force_moves() &&
+        !sn_defrag_has_thread(d)) {
+        arm(d);             /* by the option as it is now; there is nothing to gain yet */
+        sn_fence_seq_cst(); /* as in arm_wake_up */
+        if (sn_load_relaxed(&store->heap.freed_bytes) == 0)
+            return;
+    }
     /* Once is enough until the mover has looked. */
     sn_store_relaxed(&store->heap.wake_at, UINT64_MAX);
-    sn_lock(&d->wake_lock);
-    d->woken = true;
-    pthread_cond_broadcast(&d->wake);
-    sn_unlock(&d->wake_lock);
+    if (wake(d) && sn_defrag_is_enabled(d))
+        sn_rcu_nudge(store->rcu, true);
 }
 
 void
 sn_defrag_watch(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
-    if (!d || sn_load_relaxed(&d->watching))
+    bool purgeable = sn_load_relaxed(&store->pool.empty_bytes) > 0;
+    if (sn_load_relaxed(&d->watching) && sn_defrag_has_thread(d))
         return;
     sn_lock(&d->wake_lock);
     sn_store_relaxed(&d->watching, 1);
+    d->woken |= purgeable && !d->running;
     pthread_cond_broadcast(&d->wake);
+    sn_defrag_tend_locked(d);
     sn_unlock(&d->wake_lock);
 }
 
@@ -395,7 +445,7 @@ uint64_t
 sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes)
 {
     struct sn_defrag *d = store->defrag;
-    if (!d || store->forked || !sn_defrag_is_enabled(d) || !sn_defrag_is_running(d) ||
+    if (!d || store->forked || !sn_defrag_is_enabled(d) || !sn_defrag_is_available(d) ||
         (sn_load_relaxed(&d->shared) && !sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
         return 0;
     bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed);
@@ -420,7 +470,7 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns)
     struct sn_defrag *d = store->defrag;
     uint64_t released = sn_load_relaxed(&d->evacuation.totals.released_bytes);
     uint64_t passes = sn_load_relaxed(&d->passes);
-    while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_running(d) &&
+    while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_available(d) &&
            sn_load_relaxed(&d->evacuation.totals.released_bytes) - released < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
         if (sn_os_now_ns() >= deadline_ns)
@@ -455,7 +505,7 @@ settle_once(struct sn_defrag *d, uint64_t *ticket)
     sn_defrag_enter(d, SN_OFFLINE);
     sn_defrag_open_wanted_locked(d);
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
-    if (!forced && !sn_defrag_is_running(d)) { /* else others carry it on */
+    if (!forced && !sn_defrag_has_thread(d)) { /* else others carry it on */
         d->winding_down = true;
         memset(d->quota, 0, sizeof(d->quota));
         d->in_pass = false;
@@ -479,7 +529,7 @@ sn_defrag_settle(handle_store *store, uint64_t deadline_ns)
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(store->rcu, ticket, deadline_ns);
     } while (advance != SN_ADVANCE_NOTHING && sn_os_now_ns() < deadline_ns);
-    if (!sn_defrag_is_running(d))
+    if (!sn_defrag_has_thread(d))
         sn_defrag_rest_batches(d); /* their lists count against max_bytes, too */
     return advance == SN_ADVANCE_NOTHING;
 }
@@ -508,7 +558,8 @@ sn_defrag_resume(handle_store *store)
     sn_lock(&store->defrag->lock);
     store->defrag->paused--;
     sn_unlock(&store->defrag->lock);
-    sn_defrag_wake(store);
+    if (!store->forked && sn_defrag_has_thread(store->defrag))
+        sn_defrag_wake(store);
 }
 
 struct sn_lock *
@@ -522,7 +573,7 @@ sn_defrag_after_fork_child(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
     init_wake(d); /* another thread may have held it */
-    d->running = d->stopping = d->restarted = d->exiting = d->joined = false;
+    d->running = d->stopping = d->restarted = d->exiting = d->joined = d->idle_end = false;
     d->paused = 0; /* a walk of another thread ended with the fork */
     d->idle_reason = HANDLE_IDLE_FORKED;
 }

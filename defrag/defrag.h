@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * defrag.h - a store's defragmenter: the state machine that carries batches through the protocol,
- * the pacing, and the thread. The thread is a loop around sn_defrag_advance; handle_defrag_step and
- * handle_store_compact call the same.
+ * the pacing, and the thread. The thread is a loop around sn_defrag_advance_locked;
+ * handle_defrag_step and handle_store_compact call the same. It is there while something can be
+ * gained: who notices that (often a free) asks the grace-period thread to start it, and it ends
+ * when it has had nothing to do for a while.
  *
  *   state      what it waits for or does                             next
  *   IDLE       nothing under way; may begin a pass                   MARKING
@@ -80,13 +82,15 @@ struct sn_defrag {
     /* guarded by wake_lock */
     struct sn_lock wake_lock;
     pthread_cond_t wake;
-    bool woken;
+    bool woken;     /* there may be something to do; without a thread: one is to be started */
     bool running;   /* there is a thread that nobody has joined */
     bool stopping;  /* it is asked to wind down, or does */
     bool restarted; /* start was called since: it goes on afterwards */
     bool exiting;   /* it has wound down and ends: the first of those who stop it joins */
     bool joined;    /* that one has been found */
+    bool idle_end;  /* it stops by itself, having had nothing to do for a while */
     bool ended;     /* the store is being destroyed: no thread is started any more */
+    bool failed;    /* no thread could be started when one was wanted; tried again */
     uint64_t stops; /* how often it has wound down or been joined */
     pthread_t thread;
 };
@@ -132,7 +136,7 @@ void sn_defrag_enter(struct sn_defrag *d, enum sn_presence presence);
  * to read. A fork waits for them. */
 void sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence);
 
-/** Gives the pages of the batches' lists back, if the mover is between two passes. */
+/** Gives the batches' lists back, if the mover is between two passes. */
 void sn_defrag_rest_batches(struct sn_defrag *d);
 
 /** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
@@ -151,11 +155,15 @@ sn_defrag_is_enabled(const struct sn_defrag *d)
     return sn_load_relaxed(&d->store->options.defrag.enabled);
 }
 
-/** Whether the background thread runs and is not being stopped. */
-bool sn_defrag_is_running(struct sn_defrag *d);
+/** Whether the background thread runs, or will when it is woken (if enabled). */
+bool sn_defrag_is_available(struct sn_defrag *d);
+/** Whether it is there now. */
+bool sn_defrag_has_thread(struct sn_defrag *d);
 
-/** Starts the thread unless it runs. 0 or a negative errno. */
-int sn_defrag_ensure_thread(struct sn_defrag *d);
+/** It may run from now on: one that is being stopped goes on. 0 or a negative errno. */
+int sn_defrag_allow_thread_locked(struct sn_defrag *d);
+/** Starts it if it is wanted, joins it if it has ended; see sn_defrag_tend. Under wake_lock. */
+void sn_defrag_tend_locked(struct sn_defrag *d);
 
 /** Returns when the thread has wound down, by whomever it was asked; it has then ended, unless it
  * was started again. Under wake_lock; the caller is offline. */

@@ -16,7 +16,7 @@
 #define PUT_SLOTS 64
 /* Destinations taken at once. */
 #define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
-/* A batch's list of moves: pages of its own, which go back while the mover rests. */
+/* A batch's list of moves: a mapping of its own, which is there while somebody moves. */
 #define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
 _Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0 && SN_PAGE_BYTES % sizeof(struct sn_move) == 0,
                "the lists are whole pages");
@@ -27,26 +27,23 @@ _Static_assert(MOVES_BYTES % SN_PAGE_BYTES == 0 && SN_PAGE_BYTES % sizeof(struct
  */
 
 bool
-sn_batch_init(struct sn_batch *batch)
+sn_batch_begin(struct sn_batch *batch)
 {
+    if (batch->moves)
+        return true;
     batch->moves_max = SN_BATCH_OBJECTS;
     batch->moves = sn_os_reserve(MOVES_BYTES, SN_PAGE_BYTES);
     return batch->moves != NULL;
 }
 
 void
-sn_batch_fini(struct sn_batch *batch)
-{
-    if (batch->moves)
-        sn_os_release(batch->moves, MOVES_BYTES);
-}
-
-void
 sn_batch_rest(handle_store *store, struct sn_batch *batch)
 {
     uint64_t bytes = batch->moves_room * sizeof(*batch->moves);
-    if (bytes == 0 || !sn_os_discard(batch->moves, bytes))
+    if (!batch->moves)
         return;
+    sn_os_release(batch->moves, MOVES_BYTES);
+    batch->moves = NULL;
     batch->moves_room = 0;
     sn_sub_relaxed(&store->batch_bytes, bytes);
     sn_budget_refund(&store->budget, bytes);

@@ -70,9 +70,9 @@ struct sn_evacuation {
 /** The mover is about to write there: counts the pages that it copies. */
 void sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes);
 
-bool sn_batch_init(struct sn_batch *batch);
-void sn_batch_fini(struct sn_batch *batch);
-/** Gives the pages back that a batch, in no use now, was listed in. */
+/** Makes the batch's list, if there is none. False: no memory. */
+bool sn_batch_begin(struct sn_batch *batch);
+/** Gives the list of a batch back that is in no use now. */
 void sn_batch_rest(handle_store *store, struct sn_batch *batch);
 
 static inline bool

@@ -72,6 +72,17 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
     return reason == HANDLE_IDLE_RUNNING;
 }
 
+/* No memory for the lists: nobody must wait for it. */
+static void
+give_pass_up_locked(struct sn_defrag *d, bool forced)
+{
+    sn_store_relaxed(&d->pressure, 0);
+    if (forced)
+        sn_owner_add(&d->forced_done, 1);
+    else
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_BACKOFF);
+}
+
 static bool
 begin_pass_locked(struct sn_defrag *d)
 {
@@ -88,6 +99,10 @@ begin_pass_locked(struct sn_defrag *d)
         d->quota[i] = sn_excess_spans(&classes[i], 0);
         if (sn_force_moves() && classes[i].used > 0 && d->quota[i] == 0)
             d->quota[i] = 1;
+    }
+    if (!sn_batch_begin(&d->batch[0]) || !sn_batch_begin(&d->batch[1])) {
+        give_pass_up_locked(d, forced);
+        return false;
     }
     d->in_pass = true;
     d->forced_pass = forced;

@@ -14,6 +14,8 @@
 /* Looks again at what nobody announces: forked children. */
 #define POLL_NS            UINT64_C(100000000)
 #define WIND_DOWN_SLICE_NS 5000000
+/* With nothing to do for so long the thread ends: longer than the pauses of bursts of frees. */
+#define LINGER_NS UINT64_C(1000000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
@@ -31,9 +33,9 @@ sleep_locked(struct sn_defrag *d, uint64_t until_ns)
 /*
  * Sleeps until woken or until the time; offline, so that it holds up no grace period. While one is
  * under way the thread that purges otherwise waits for it, for as long as some reader stays in its
- * section: we look after it.
+ * section: we look after it. Result: whether it was woken.
  */
-static void
+static bool
 rest_until(struct sn_defrag *d, uint64_t until_ns)
 {
     sn_lock(&d->wake_lock);
@@ -49,8 +51,10 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
         sn_defrag_purge(d->store, 0);
         sn_lock(&d->wake_lock);
     }
+    bool woken = d->woken;
     d->woken = false;
     sn_unlock(&d->wake_lock);
+    return woken;
 }
 
 static bool
@@ -84,6 +88,16 @@ arm_wake_up(struct sn_defrag *d)
     return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
 }
 
+/* Nobody has woken it: the mark at which frees do is set, or it is not to work. */
+static void
+end_by_itself(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    if (!d->woken && !d->stopping && !sn_load_relaxed(&d->watching))
+        d->idle_end = d->stopping = true;
+    sn_unlock(&d->wake_lock);
+}
+
 /* Nothing to do: sleeps. When something was freed since the last rest, it looks after a while
  * whether this is one: then what is left of waste is compacted by lower thresholds. */
 static void
@@ -94,7 +108,10 @@ idle(struct sn_defrag *d)
     bool look = until_ns == SN_NEVER && freed != d->rest_freed;
     if (until_ns == SN_NEVER && !look)
         sn_defrag_rest_batches(d);
-    rest_until(d, look ? sn_os_now_ns() + REST_NS : until_ns);
+    uint64_t linger_ns = sn_os_now_ns() + (look ? REST_NS : LINGER_NS);
+    bool woken = rest_until(d, sn_min(until_ns, linger_ns));
+    if (until_ns == SN_NEVER && !look && !woken)
+        end_by_itself(d);
     bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
     sn_lock(&d->lock);
     d->at_rest = at_rest;
@@ -149,7 +166,9 @@ must_rest(struct sn_defrag *d)
         sn_store_relaxed(&d->pressure, 0); /* nobody must wait for what will not come */
     wind_down(d);
     sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
-    rest_until(d, enabled ? sn_os_now_ns() + POLL_NS : SN_NEVER);
+    if (!enabled)
+        end_by_itself(d);
+    (void)rest_until(d, sn_os_now_ns() + POLL_NS);
     return true;
 }
 
@@ -175,7 +194,7 @@ work_once(struct sn_defrag *d)
         await_ticket(d, ticket);
     d->due_ns = sn_policy_due_ns(d->due_ns, begin, work_ns, effort);
     if (advance != SN_ADVANCE_NOTHING && d->due_ns > sn_os_now_ns())
-        rest_until(d, d->due_ns);
+        (void)rest_until(d, d->due_ns);
 }
 
 /* The thread has wound down. True: it was started again meanwhile, and goes on. */
@@ -183,8 +202,9 @@ static bool
 goes_on(struct sn_defrag *d)
 {
     sn_lock(&d->wake_lock);
-    bool again = d->restarted && !d->ended;
-    d->restarted = false;
+    bool woken = d->idle_end && d->woken && sn_defrag_is_enabled(d);
+    bool again = (d->restarted || woken) && !d->ended;
+    d->restarted = d->idle_end = false;
     d->exiting = !again;
     d->stopping = !again;
     d->stops++;
@@ -201,8 +221,9 @@ defrag_thread(void *argument)
         while (!is_stopping(d))
             work_once(d);
         wind_down(d);
+        sn_caches_detach(&d->store->caches);
     } while (goes_on(d));
-    sn_caches_detach(&d->store->caches);
+    sn_rcu_nudge(d->store->rcu, true); /* whose thread joins this one */
     return NULL;
 }
 
@@ -212,32 +233,6 @@ start_thread(struct sn_defrag *d)
     char name[sizeof("sn-") + sizeof(d->store->name)];
     snprintf(name, sizeof(name), "sn-%s", d->store->name);
     return -sn_os_start_thread(&d->thread, defrag_thread, d, name);
-}
-
-/* Waits for no grace period: only for the last steps of a thread that has wound down. */
-static int
-ensure_thread_locked(struct sn_defrag *d)
-{
-    while (d->exiting)
-        sn_wait(&d->wake, &d->wake_lock);
-    if (d->ended)
-        return -EBUSY;
-    if (d->running) {
-        d->restarted = d->stopping;
-        return 0;
-    }
-    int error = start_thread(d);
-    d->running = error == 0;
-    return error;
-}
-
-int
-sn_defrag_ensure_thread(struct sn_defrag *d)
-{
-    sn_lock(&d->wake_lock);
-    int error = ensure_thread_locked(d);
-    sn_unlock(&d->wake_lock);
-    return error;
 }
 
 static void
@@ -253,11 +248,39 @@ join_thread_locked(struct sn_defrag *d)
     pthread_cond_broadcast(&d->wake);
 }
 
+int
+sn_defrag_allow_thread_locked(struct sn_defrag *d)
+{
+    if (d->ended)
+        return -EBUSY;
+    d->restarted = d->running && d->stopping && !d->exiting;
+    if (!d->running || d->exiting)
+        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_BELOW_IGNORE);
+    return 0;
+}
+
+void
+sn_defrag_tend_locked(struct sn_defrag *d)
+{
+    if (d->running && d->exiting && !d->joined)
+        join_thread_locked(d); /* it takes its last steps */
+    if (d->running || d->ended || !d->woken || !sn_defrag_is_enabled(d))
+        return;
+    d->running = start_thread(d) == 0;
+    d->woken = !d->running;
+    if (!d->running) {
+        sn_store_relaxed(&d->pressure, 0); /* nobody must wait for what does not come */
+        if (!d->failed)
+            sn_store_relaxed(&d->store->thread_failed, 1);
+    }
+    d->failed = !d->running;
+}
+
 void
 sn_defrag_stop_locked(struct sn_defrag *d)
 {
     uint64_t before = d->stops;
-    d->restarted = false;
+    d->restarted = d->idle_end = false;
     d->stopping = d->running;
     pthread_cond_broadcast(&d->wake);
     while (d->running && (d->joined || (d->stops == before && !d->exiting)))
@@ -279,7 +302,7 @@ handle_defrag_start(handle_store *store)
         return -ENOTSUP;
     struct sn_defrag *d = store->defrag;
     sn_lock(&d->wake_lock);
-    int error = ensure_thread_locked(d);
+    int error = sn_defrag_allow_thread_locked(d);
     if (!error)
         sn_store_relaxed(&store->options.defrag.enabled, true);
     sn_unlock(&d->wake_lock);

@@ -44,6 +44,9 @@ note_damage(handle_store *store, uint64_t slot)
 void
 sn_store_report_noted(handle_store *store)
 {
+    if (sn_unlikely(sn_load_relaxed(&store->thread_failed)) &&
+        sn_swap_acq_rel(&store->thread_failed, 0))
+        sn_store_error(store, "compaction: no thread could be started; it is tried again");
     if (sn_likely(sn_load_relaxed(&store->damage_noted) == 0) ||
         sn_swap_acq_rel(&store->damage_noted, 0) == 0)
         return;

@@ -312,7 +312,7 @@ enable(handle_store *store)
     if (error) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
         (void)sn_options_refuse(&store->options,
-                                "option defrag.enabled: yes: no thread could be started");
+                                "option defrag.enabled: yes: the store is being destroyed");
     }
     return error;
 }

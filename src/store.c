@@ -214,8 +214,9 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
 {
     handle_store *store = store_of(client);
     store->seen_puts = sn_load_relaxed(&store->pool.puts);
-    uint64_t due;
+    uint64_t due, tend = sn_defrag_tend(store, now_ns);
     (void)sn_store_purge_due(store, now_ns, SN_PURGE_PIECE_BYTES, &due);
+    due = sn_min(due, tend);
     if (now_ns >= store->next_tick_ns)
         store->next_tick_ns = tick(store, now_ns);
     if (store->table_due)
@@ -343,14 +344,13 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
                                  sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
-    sn_rcu_add_client(store->rcu, &store->client);
-    sn_options_apply(store);
     int error = sn_defrag_create(store);
     if (error)
-        sn_rcu_remove_client(store->rcu, &store->client);
-    else
-        sn_misuse_enroll(store);
-    return error;
+        return error;
+    sn_rcu_add_client(store->rcu, &store->client);
+    sn_options_apply(store);
+    sn_misuse_enroll(store);
+    return 0;
 }
 
 /* Frees what start made. Threads that are just exiting let go under the registry's lock, and may

@@ -51,6 +51,7 @@ struct handle_store {
     uint64_t batch_bytes; /* pages of the mover's lists that are charged */
     uint64_t alloc_failures, alloc_retries, errors_reported;
     uint32_t alloc_failure_reason; /* enum handle_alloc_failure */
+    uint32_t thread_failed;        /* the mover's, not yet reported */
     uint32_t small_reported;       /* that the arena could not be extended */
     uint32_t forked;               /* this is a forked child (G10) */
     struct {
@@ -196,10 +197,13 @@ int sn_defrag_create(handle_store *store);
 void sn_defrag_end(handle_store *store);
 /** Frees it; nobody calls any more. */
 void sn_defrag_destroy(handle_store *store);
-/** Starts the thread if the option says so and it does not run. 0 or a negative errno. */
+/** The option has changed. 0 or a negative errno. */
 int sn_defrag_configure(handle_store *store);
 /** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
 void sn_defrag_wake(handle_store *store);
+/** The grace-period thread: starts the mover's thread if it is wanted, and joins one that has ended.
+ * Result: when to look again. */
+uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
 /** A grace period begins, which may be long: until it ends the mover purges. */
 void sn_defrag_watch(handle_store *store);
 /** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or

@@ -583,7 +583,10 @@ enum handle_stats_format {
 
 /**
  * Makes a store for one RCU flavour. The library links no flavour: the caller's is passed in.
- * Starts the flavour's grace-period thread (once in a process) and the store's defragmenter. The
+ * Starts the flavour's grace-period thread (once in a process). A thread that compacts is there while
+ * something can be gained: the grace-period thread starts it when enough was freed, and it ends
+ * after a second without work. Where none can be started then, the error callback is told, once, and
+ * it is tried again. The
  * library's threads block all signals, have stacks of 512 KiB, and run as SCHED_OTHER on the cores
  * that the process's first thread had when the library was loaded, whatever the thread that makes
  * the store does; its nice value they inherit.
@@ -678,8 +681,8 @@ HANDLE_API int handle_store_clear(handle_store *store);
  *            and no; hugepages is never, advise or always
  *   result   0
  *   errors   EINVAL: NULL, an unknown name, an option that is for creation only, or a value out of
- *            range (the error callback gets name, value and range); EAGAIN: defrag.enabled could
- *            not start its thread, and stays no
+ *            range (the error callback gets name, value and range); EBUSY: defrag.enabled is set
+ *            while the store is being destroyed
  */
 HANDLE_API int handle_store_set(handle_store *store, const char *name, const char *value);
 
@@ -944,12 +947,12 @@ HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 /* ---- compaction ------------------------------------------------------------------------------ */
 
 /**
- * Starts the background thread, as setting defrag.enabled to yes. While it is just being stopped it
- * goes on once it has wound down.
+ * Allows compaction in the background, as setting defrag.enabled to yes: its thread starts as soon
+ * as something can be gained (see handle_store_create_flavor). One that is just being stopped goes
+ * on once it has wound down.
  *
- *   result   0, also when it runs already
- *   errors   EAGAIN: no thread can be had; ENOTSUP: in a forked child; EBUSY: the store is being
- *            destroyed (from a callback)
+ *   result   0, also when it is allowed already
+ *   errors   ENOTSUP: in a forked child; EBUSY: the store is being destroyed (from a callback)
  */
 HANDLE_API int handle_defrag_start(handle_store *store);
 

@@ -116,7 +116,8 @@ test_stop_after_a_start_during_a_stop(void **state)
     assert_true(thread_is(d, false));
     assert_false(d->running);
     assert_int_equal(handle_defrag_start(race->store), 0); /* and on again */
-    assert_true(thread_is(d, true));
+    while (!thread_is(d, true))
+        nap();
     assert_int_equal(handle_defrag_stop(race->store), 0);
     steps_end(race);
     ground_settle(race);
@@ -149,6 +150,8 @@ stop_beside(struct race *race, struct actor *driver, struct stage *stage)
 {
     stage_wait(stage);
     assert_int_equal(handle_defrag_start(race->store), 0);
+    while (!thread_is(race->store->defrag, true)) /* it is started by another thread */
+        nap();
     struct actor *stopper = actor_start(race, body_stop);
     while (!is_stopping(race->store->defrag))
         nap();
