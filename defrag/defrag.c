@@ -267,7 +267,8 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     copy_totals(&before, &store->defrag->evacuation.totals);
-    sn_rcu_wait_cycle(store->rcu); /* what is in limbo now need not be moved around */
+    sn_rcu_wait_cycle(store->rcu,
+                      &store->client); /* what is in limbo now need not be moved around */
     run_forced_pass(store->defrag);
     int error = handle_store_purge(store, &purged);
     fill_report(store->defrag, report, &before, purged);
@@ -423,7 +424,7 @@ sn_defrag_wake(handle_store *store)
     /* Once is enough until the mover has looked. */
     sn_store_relaxed(&store->heap.wake_at, UINT64_MAX);
     if (wake(d) && sn_defrag_is_enabled(d))
-        sn_rcu_nudge(store->rcu, true);
+        sn_store_nudge(store, true);
 }
 
 void

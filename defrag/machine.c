@@ -401,7 +401,7 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
                          SN_LINGER_MAX)) {
         d->draining = false;
         reset_batch(batch);
-        sn_rcu_nudge(d->store->rcu, false); /* there may be something to purge */
+        sn_store_nudge(d->store, false); /* there may be something to purge */
     }
 }
 

@@ -223,7 +223,7 @@ defrag_thread(void *argument)
         wind_down(d);
         sn_caches_detach(&d->store->caches);
     } while (goes_on(d));
-    sn_rcu_nudge(d->store->rcu, true); /* whose thread joins this one */
+    sn_store_nudge(d->store, true); /* whose thread joins this one */
     return NULL;
 }
 

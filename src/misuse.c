@@ -193,6 +193,9 @@ sn_misuse_enroll(handle_store *store)
     pthread_mutex_lock(&lock);
     store->born = mark_process_locked();
     store->next_store = stores;
+    store->store_link = &stores;
+    if (stores)
+        stores->store_link = &store->next_store;
     stores = store;
     sn_store_relaxed(&arenas_begin, sn_min(arenas_begin, store->head.arena));
     sn_store_relaxed(&arenas_end, sn_max(arenas_end, end));
@@ -204,11 +207,11 @@ void
 sn_misuse_withdraw(handle_store *store)
 {
     pthread_mutex_lock(&lock);
-    handle_store **link = &stores;
-    while (*link && *link != store)
-        link = &(*link)->next_store;
-    if (*link)
-        *link = store->next_store;
+    if (store->store_link) {
+        *store->store_link = store->next_store;
+        if (store->next_store)
+            store->next_store->store_link = store->store_link;
+    }
     pthread_mutex_unlock(&lock);
 }
 

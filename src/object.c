@@ -219,7 +219,7 @@ give_slot_back(handle_store *store, uint64_t slot)
     else
         sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, slot));
     if (class_id >= SN_CLASSES_MAX)
-        sn_rcu_nudge(store->rcu, false); /* there is something to purge */
+        sn_store_nudge(store, false); /* there is something to purge */
 }
 
 /* A slot that nobody has seen goes back. */
@@ -489,7 +489,7 @@ sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
         sn_object_settle(&store->caches, cache);
     sn_cache_leave(cache);
     if (first) {
-        sn_rcu_nudge(store->rcu, false);
+        sn_store_nudge(store, false);
     } else {
         sn_store_report_noted(store);
         sn_object_give_way(store);
@@ -563,7 +563,7 @@ sn_object_give_way(handle_store *store)
                   sn_max(SN_LIMBO_MUCH_BYTES, live / 20)))
         return;
     sn_hook(SN_HOOK_GIVE_WAY, store);
-    sn_rcu_nudge(store->rcu, true);
+    sn_store_nudge(store, true);
     if (!store->rcu->flavor->read_ongoing())
         sched_yield();
 }
@@ -791,7 +791,7 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
     uint64_t much =
         max ? sn_min(SN_LIMBO_URGENT_BYTES, max / SN_LIMBO_URGENT_SHARE) : SN_LIMBO_URGENT_BYTES;
     if (resize->tail_bytes > 0)
-        sn_rcu_nudge(store->rcu, limbo >= much);
+        sn_store_nudge(store, limbo >= much);
 }
 
 /* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. The slack

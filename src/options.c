@@ -320,7 +320,7 @@ enable(handle_store *store)
 static void
 tell_threads(handle_store *store)
 {
-    sn_rcu_nudge(store->rcu, true);
+    sn_store_nudge(store, true);
     if (store->defrag)
         sn_defrag_wake(store);
 }

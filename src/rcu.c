@@ -53,13 +53,38 @@ gp_annotate_end(const struct sn_rcu *rcu)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+static void
+insert_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
+{
+    client->next = rcu->clients;
+    rcu->clients = client;
+    if (!rcu->last)
+        rcu->last = client;
+}
+
+static void
+take_woken_locked(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    struct sn_rcu_client *woken = rcu->woken;
+    rcu->woken = NULL;
+    sn_unlock(&rcu->lock);
+    for (; woken; woken = woken->next_woken)
+        insert_locked(rcu, woken);
+}
+
 static bool
 gather_all(struct sn_rcu *rcu)
 {
     bool any = false;
     sn_lock(&rcu->clients_lock);
-    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
+    take_woken_locked(rcu);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next) {
+        c->due_ns = 0;
+        /* Acquire: what it was nudged for is seen in this round; else the mark stands for another. */
+        (void)sn_swap_acq_rel(&c->nudged, 0);
         any |= c->gather(c);
+    }
     sn_unlock(&rcu->clients_lock);
     return any;
 }
@@ -107,7 +132,8 @@ housekeep_some(struct sn_rcu *rcu)
     bool all = end == NULL, wanted = false;
     while (!all && !wanted) {
         struct sn_rcu_client *client = rcu->clients;
-        due = sn_min(due, client->housekeep(client, now));
+        client->due_ns = client->housekeep(client, now);
+        due = sn_min(due, client->due_ns);
         rotate_locked(rcu);
         all = client == end;
         wanted = !all && is_wanted(rcu);
@@ -129,10 +155,56 @@ keep_house(struct sn_rcu *rcu, uint64_t until_ns)
     return sn_min(due, until_ns);
 }
 
+/* Those that stay awake, and those that somebody has woken meanwhile: they are in the other list. */
+static void
+drop_sleepers_locked(struct sn_rcu *rcu)
+{
+    struct sn_rcu_client **link = &rcu->clients;
+    rcu->last = NULL;
+    sn_lock(&rcu->lock);
+    for (struct sn_rcu_client *c = *link; c; c = c->next) {
+        bool woken = c->due_ns == SN_NEVER && !sn_load_relaxed(&c->asleep);
+        if (woken || !c->keep)
+            continue;
+        sn_store_relaxed(&c->asleep, 0);
+        *link = c;
+        link = &c->next;
+        rcu->last = c;
+    }
+    *link = NULL;
+    sn_unlock(&rcu->lock);
+}
+
+/*
+ * Clients that wait for nothing go to sleep: they say so first, and look once more then. Whoever
+ * makes work stores that first and looks whether the client sleeps then; the membarrier stands for
+ * the fence on their side, as in prepare_deep_sleep.
+ */
+static void
+let_sleep(struct sn_rcu *rcu)
+{
+    bool any = false;
+    sn_lock(&rcu->clients_lock);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next) {
+        c->keep = c->due_ns != SN_NEVER;
+        any |= !c->keep;
+        if (!c->keep)
+            sn_store_relaxed(&c->asleep, 1);
+    }
+    bool known = any && sn_os_membarrier();
+    for (struct sn_rcu_client *c = rcu->clients; any && c; c = c->next)
+        c->keep = c->keep || !known || sn_load_relaxed(&c->nudged) || c->stirred(c);
+    if (any)
+        drop_sleepers_locked(rcu);
+    sn_unlock(&rcu->clients_lock);
+}
+
 static bool
 anything_stirred(struct sn_rcu *rcu)
 {
-    bool any = false;
+    sn_lock(&rcu->lock);
+    bool any = rcu->woken != NULL;
+    sn_unlock(&rcu->lock);
     sn_lock(&rcu->clients_lock);
     for (struct sn_rcu_client *c = rcu->clients; c && !any; c = c->next)
         any = c->stirred(c);
@@ -248,6 +320,7 @@ gp_thread(void *argument)
             reclaim_all(rcu);
         end_cycle(rcu);
         due = keep_house(rcu, gathered ? sn_os_now_ns() + SN_GP_GATHER_NS : SN_NEVER);
+        let_sleep(rcu);
         if (due > sn_os_now_ns() + SN_HOUSEKEEPING_NS)
             due = prepare_deep_sleep(rcu, due);
     }
@@ -422,7 +495,9 @@ sn_rcu_begin_child(void)
         rcu->dead = true;
         rcu->joined = joined_to == rcu;
         rcu->clients = NULL; /* nobody asks them any more, and they end without being removed */
+        rcu->woken = NULL;
         rcu->last = NULL;
+        rcu->woken = NULL;
         sn_store_relaxed(&rcu->started_ns, 0);
         if (!prepared) {
             sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
@@ -492,17 +567,29 @@ void
 sn_rcu_add_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
     sn_lock(&rcu->clients_lock);
-    client->next = rcu->clients;
-    rcu->clients = client;
-    if (!rcu->last)
-        rcu->last = client;
+    insert_locked(rcu, client);
     sn_unlock(&rcu->clients_lock);
+}
+
+/* It is not woken any more, nor will be. */
+static void
+unwake_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
+{
+    sn_lock(&rcu->lock);
+    sn_store_relaxed(&client->asleep, 0);
+    struct sn_rcu_client **link = &rcu->woken;
+    while (*link && *link != client)
+        link = &(*link)->next_woken;
+    if (*link)
+        *link = client->next_woken;
+    sn_unlock(&rcu->lock);
 }
 
 void
 sn_rcu_remove_client(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
     sn_lock(&rcu->clients_lock);
+    unwake_locked(rcu, client);
     struct sn_rcu_client *before = NULL;
     struct sn_rcu_client **link = &rcu->clients;
     while (*link && *link != client) {
@@ -567,11 +654,23 @@ sn_rcu_ignores_section(struct sn_rcu *rcu)
     return !rcu->dead && sn_rcu_wait(rcu, sn_rcu_request(rcu), sn_os_now_ns() + MOMENT_NS);
 }
 
+static void
+wake_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
+{
+    if (!sn_load_relaxed(&client->asleep))
+        return;
+    sn_store_relaxed(&client->asleep, 0);
+    client->next_woken = rcu->woken;
+    rcu->woken = client;
+}
+
 bool
-sn_rcu_wait_cycle_until(struct sn_rcu *rcu, uint64_t deadline_ns)
+sn_rcu_wait_cycle_until(struct sn_rcu *rcu, struct sn_rcu_client *client, uint64_t deadline_ns)
 {
     bool in_time = true;
     sn_lock(&rcu->lock);
+    if (client)
+        wake_locked(rcu, client);
     uint64_t wanted = rcu->cycle_begun + 1;
     while (rcu->cycle_over < wanted && in_time) {
         rcu->urgent = true;
@@ -584,20 +683,26 @@ sn_rcu_wait_cycle_until(struct sn_rcu *rcu, uint64_t deadline_ns)
 }
 
 void
-sn_rcu_wait_cycle(struct sn_rcu *rcu)
+sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
-    (void)sn_rcu_wait_cycle_until(rcu, SN_NEVER);
+    (void)sn_rcu_wait_cycle_until(rcu, client, SN_NEVER);
+}
+
+/* Before a look whether somebody sleeps, after the caller's store of the work: see
+ * prepare_deep_sleep. Where membarrier is missing the fence must be here. */
+static inline void
+order_work(void)
+{
+    if (sn_unlikely(!sn_os_membarrier_init()))
+        sn_fence_seq_cst();
+    else
+        sn_fence_compiler();
 }
 
 void
 sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
 {
-    /* Relaxed load after the caller's store of the work: see prepare_deep_sleep. Where membarrier
-     * is missing the fence must be here. */
-    if (sn_unlikely(!sn_os_membarrier_init()))
-        sn_fence_seq_cst();
-    else
-        sn_fence_compiler();
+    order_work();
     if (!urgent && !sn_load_relaxed(&rcu->deep_sleep))
         return;
     sn_lock(&rcu->lock);
@@ -606,6 +711,20 @@ sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
         pthread_cond_signal(&rcu->wake);
     }
     sn_unlock(&rcu->lock);
+}
+
+void
+sn_rcu_nudge_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent)
+{
+    /* Release: orders the work before it; pairs with the swap in gather_all. */
+    sn_store_release(&client->nudged, 1);
+    order_work();
+    if (sn_unlikely(sn_load_relaxed(&client->asleep))) {
+        sn_lock(&rcu->lock);
+        wake_locked(rcu, client);
+        sn_unlock(&rcu->lock);
+    }
+    sn_rcu_nudge(rcu, urgent);
 }
 
 uint64_t

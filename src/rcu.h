@@ -23,7 +23,8 @@
 #define SN_NEVER UINT64_MAX
 
 /**
- * What a store offers the grace-period thread. All four are called by that thread only, under the
+ * What a store offers the grace-period thread. One that has nothing to do is asleep, and not even
+ * looked at, however many there are. All four are called by that thread only, under the
  * clients' lock and no other.
  */
 struct sn_rcu_client {
@@ -38,6 +39,14 @@ struct sn_rcu_client {
     uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
     /** Whether anything was done since the last housekeep, asked after a membarrier. */
     bool (*stirred)(struct sn_rcu_client *client);
+    /* the thread's */
+    uint64_t due_ns; /* housekeep's answer in this round; 0: it was not asked */
+    bool keep;       /* it does not go to sleep */
+    /* In no list: whoever makes work for it wakes it, and so puts it among the woken. Atomic; 1 is
+     * stored by the thread, 0 by anybody under the flavour's lock. */
+    uint32_t asleep;
+    uint32_t nudged;                  /* atomic; since the round began: it does not go to sleep */
+    struct sn_rcu_client *next_woken; /* guarded by the flavour's lock */
 };
 
 struct sn_rcu {
@@ -53,9 +62,10 @@ struct sn_rcu {
 
     /* guarded by lock */
     struct sn_lock lock;
-    pthread_cond_t wake; /* to the thread: there is work */
-    pthread_cond_t done; /* a GP, a fork is over; the thread is aside; one has parted */
-    uint64_t requested;  /* highest ticket handed out */
+    struct sn_rcu_client *woken; /* they go back into the list of clients */
+    pthread_cond_t wake;         /* to the thread: there is work */
+    pthread_cond_t done;         /* a GP, a fork is over; the thread is aside; one has parted */
+    uint64_t requested;          /* highest ticket handed out */
     uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
     bool urgent;
     uint32_t forks;  /* being prepared or under way: no round begins, nobody joins */
@@ -90,14 +100,17 @@ bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
  * section: then the flavour does not know the thread. */
 bool sn_rcu_ignores_section(struct sn_rcu *rcu);
 
-/** Waits for one whole round of gather, GP and reclaim that begins after this call. The caller is
- * offline and holds no lock. */
-void sn_rcu_wait_cycle(struct sn_rcu *rcu);
+/** Waits for one whole round of gather, GP and reclaim that begins after this call, and looks at this
+ * client (NULL: at those that are awake). The caller is offline and holds no lock. */
+void sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client);
 /** The same, at most until deadline_ns. False: the time came first. */
-bool sn_rcu_wait_cycle_until(struct sn_rcu *rcu, uint64_t deadline_ns);
+bool
+sn_rcu_wait_cycle_until(struct sn_rcu *rcu, struct sn_rcu_client *client, uint64_t deadline_ns);
 
 /** There is limbo to reclaim soon (urgent: now). Cheap when the thread is awake anyway. */
 void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
+/** The same of one client, which may be asleep. */
+void sn_rcu_nudge_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent);
 
 /** Age of the GP under way, 0 when there is none. */
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);

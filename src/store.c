@@ -244,7 +244,7 @@ on_retired(struct sn_caches *caches, bool urgent)
 {
     handle_store *store =
         (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
-    sn_rcu_nudge(store->rcu, urgent);
+    sn_store_nudge(store, urgent);
 }
 
 static void
@@ -457,7 +457,7 @@ handle_store_destroy(handle_store *store)
     } else {
         sn_defrag_end(store);
         if (!store->forked) {
-            sn_rcu_wait_cycle(store->rcu);
+            sn_rcu_wait_cycle(store->rcu, &store->client);
             sn_rcu_remove_client(store->rcu, &store->client);
         }
         (void)sn_store_limbo(store); /* finishes frees that threads have noted */
@@ -490,7 +490,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
         return -EDEADLK;
     uint64_t before = released_so_far(store);
     if (!store->forked)
-        sn_rcu_wait_cycle(store->rcu);
+        sn_rcu_wait_cycle(store->rcu, &store->client);
     (void)sn_defrag_settle(store, SN_NEVER);
     sn_caches_take_slots(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
@@ -522,7 +522,7 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
     uint64_t before = sn_store_limbo(store);
     for (int round = 0; round < ROUNDS; round++) {
-        if (!sn_rcu_wait_cycle_until(store->rcu, deadline_ns))
+        if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
             return false;
         uint64_t left = sn_store_limbo(store);
         if (left == 0 || (before > left && before - left >= bytes))

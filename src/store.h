@@ -35,8 +35,9 @@ struct handle_store {
     uint32_t alignment;
     struct sn_rcu *rcu;
     char name[32];
-    uint64_t born;            /* mark of the process that made or adopted it */
-    handle_store *next_store; /* all of the process; guarded by misuse.c's lock */
+    uint64_t born;             /* mark of the process that made or adopted it */
+    handle_store **store_link; /* the link to it; NULL: not in the list; by the same lock */
+    handle_store *next_store;  /* all of the process; guarded by misuse.c's lock */
 
     struct sn_caches caches;
     struct sn_table table;
@@ -168,6 +169,13 @@ sn_store_small(const handle_store *store)
 /** Counts an allocation that gets ENOMEM, and says why. small: sn_store_small() when it began. The
  * caller holds no lock. */
 void sn_store_note_failure(handle_store *store, uint64_t small);
+
+/** There is work for the grace-period thread, see sn_rcu_nudge. */
+static inline void
+sn_store_nudge(handle_store *store, bool urgent)
+{
+    sn_rcu_nudge_client(store->rcu, &store->client, urgent);
+}
 
 /** Bytes in limbo, wherever they are. */
 uint64_t sn_store_limbo(handle_store *store);

@@ -14,6 +14,8 @@ static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static bool exit_key_made;
 
+static uint64_t stores_ended; /* guarded by the registry's lock */
+
 static struct sn_thread_cache no_cache; /* of no store */
 #define NONE4  &no_cache, &no_cache, &no_cache, &no_cache
 #define NONE16 NONE4, NONE4, NONE4, NONE4
@@ -164,11 +166,15 @@ free_orphan(struct sn_thread_cache *cache)
     sn_os_free(cache);
 }
 
-/* The calling thread's. */
+/* The calling thread's; only stores that have ended since it last looked leave any. */
 static void
 free_orphans_locked(void)
 {
+    static _Thread_local uint64_t seen;
     sn_assert_locked(&registry);
+    if (seen == stores_ended)
+        return;
+    seen = stores_ended;
     for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
         struct sn_thread_cache **link = &sn_tls_cache[i];
         while (*link != &no_cache) {
@@ -579,6 +585,7 @@ void
 sn_caches_destroy(struct sn_caches *caches)
 {
     sn_lock(&registry);
+    stores_ended++;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_store_relaxed(&cache->caches, NULL);
     sn_unlock(&registry);

@@ -222,7 +222,7 @@ ask_for_more(handle_store *store, const struct sn_need *need)
     if (need->class_id != SN_CLASS_NONE && glance.cached[need->class_id] > 0)
         sn_store_relaxed(&store->shortage.cached, 1);
     if (glance.limbo_bytes > 0)
-        sn_rcu_nudge(store->rcu, true);
+        sn_store_nudge(store, true);
     return true;
 }
 

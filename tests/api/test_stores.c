@@ -70,7 +70,7 @@ begins_small(handle_store *store)
 
 /* ---- many stores ----------------------------------------------------------------------------- */
 
-#define MANY 1000
+#define MANY 10000
 
 static void
 many_default_stores(void **state)

@@ -441,7 +441,7 @@ test_purge_lets_grace_periods_pass(void **state)
     section_leave();
     struct stage *stage = stage_arm(race, SN_HOOK_PURGE, pool);
     set_option(race->store, "purge_delay_ms", "0");
-    sn_rcu_nudge(race->store->rcu, true);
+    sn_store_nudge(race->store, true);
     stage_wait(stage);
     uint64_t before = sn_load_relaxed(&pool->released_bytes);
     (void)sn_rcu_request(race->store->rcu);
