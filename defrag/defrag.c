@@ -267,8 +267,8 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     copy_totals(&before, &store->defrag->evacuation.totals);
-    sn_rcu_wait_cycle(store->rcu,
-                      &store->client); /* what is in limbo now need not be moved around */
+    /* What is in limbo now need not be moved around. */
+    sn_rcu_wait_cycle(store->rcu, &store->client);
     run_forced_pass(store->defrag);
     int error = handle_store_purge(store, &purged);
     fill_report(store->defrag, report, &before, purged);
@@ -414,8 +414,8 @@ sn_defrag_wake(handle_store *store)
     struct sn_defrag *d = store->defrag;
     if (!d || store->forked)
         return;
-    if (sn_load_relaxed(&store->heap.freed_bytes) == 0 && !sn_force_moves() &&
-        !sn_defrag_has_thread(d)) {
+    if (sn_load_relaxed(&store->heap.freed_bytes) == 0 && !sn_load_relaxed(&d->pressure) &&
+        !sn_force_moves() && !sn_defrag_has_thread(d)) {
         arm(d);             /* by the option as it is now; there is nothing to gain yet */
         sn_fence_seq_cst(); /* as in arm_wake_up */
         if (sn_load_relaxed(&store->heap.freed_bytes) == 0)
@@ -436,7 +436,7 @@ sn_defrag_watch(handle_store *store)
         return;
     sn_lock(&d->wake_lock);
     sn_store_relaxed(&d->watching, 1);
-    d->woken |= purgeable && !d->running;
+    d->woken |= purgeable && (!d->running || d->exiting);
     pthread_cond_broadcast(&d->wake);
     sn_defrag_tend_locked(d);
     sn_unlock(&d->wake_lock);

@@ -169,6 +169,7 @@ settle_lingering_locked(struct sn_defrag *d)
     if (d->linger_count == 0 || !sn_rcu_is_done(d->store->rcu, d->linger_ticket))
         return;
     sn_caches_take_slots(&d->store->caches, true, false, NULL);
+    uint64_t before = totals->spans_emptied;
     for (uint32_t i = 0; i < d->linger_count;) {
         uint32_t number = d->linger[i];
         uint64_t bytes = (uint64_t)d->store->pool.spans[number].pages << SN_PAGE_SHIFT;
@@ -185,6 +186,8 @@ settle_lingering_locked(struct sn_defrag *d)
         d->linger_tries[i] = d->linger_tries[last];
         d->linger_tries[last] = 0;
     }
+    if (totals->spans_emptied != before)
+        sn_store_nudge(d->store, false); /* there is something to purge */
     if (d->linger_count > 0)
         d->linger_ticket = sn_rcu_request(d->store->rcu);
 }

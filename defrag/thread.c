@@ -52,7 +52,7 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
         sn_lock(&d->wake_lock);
     }
     bool woken = d->woken;
-    d->woken = false;
+    d->woken = woken && d->stopping; /* one that ends by itself looks at it once more */
     sn_unlock(&d->wake_lock);
     return woken;
 }
@@ -95,7 +95,10 @@ end_by_itself(struct sn_defrag *d)
     sn_lock(&d->wake_lock);
     if (!d->woken && !d->stopping && !sn_load_relaxed(&d->watching))
         d->idle_end = d->stopping = true;
+    bool ends = d->idle_end;
     sn_unlock(&d->wake_lock);
+    if (ends)
+        sn_hook(SN_HOOK_MOVER_ENDS, d->store);
 }
 
 /* Nothing to do: sleeps. When something was freed since the last rest, it looks after a while
@@ -264,6 +267,7 @@ sn_defrag_tend_locked(struct sn_defrag *d)
 {
     if (d->running && d->exiting && !d->joined)
         join_thread_locked(d); /* it takes its last steps */
+    d->failed = d->failed && sn_defrag_is_enabled(d);
     if (d->running || d->ended || !d->woken || !sn_defrag_is_enabled(d))
         return;
     d->running = start_thread(d) == 0;
@@ -330,12 +334,15 @@ handle_defrag_stop(handle_store *store)
     struct sn_defrag *d = store->defrag;
     sn_lock(&d->wake_lock);
     int result = is_own_thread_locked(d) ? -EDEADLK : 0;
+    bool alone = !d->running;
     if (!result) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
         sn_defrag_stop_locked(d);
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
     }
     sn_unlock(&d->wake_lock);
+    if (!result && alone) /* what steps have begun no thread has wound down */
+        (void)sn_defrag_settle(store, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
     return result;
 }

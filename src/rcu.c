@@ -81,7 +81,7 @@ gather_all(struct sn_rcu *rcu)
     take_woken_locked(rcu);
     for (struct sn_rcu_client *c = rcu->clients; c; c = c->next) {
         c->due_ns = 0;
-        /* Acquire: what it was nudged for is seen in this round; else the mark stands for another. */
+        /* Acquire: what it was nudged for is seen now; else the mark stands for another round. */
         (void)sn_swap_acq_rel(&c->nudged, 0);
         any |= c->gather(c);
     }
@@ -155,7 +155,7 @@ keep_house(struct sn_rcu *rcu, uint64_t until_ns)
     return sn_min(due, until_ns);
 }
 
-/* Those that stay awake, and those that somebody has woken meanwhile: they are in the other list. */
+/* Those that stay awake stay; who was woken meanwhile is in the other list. */
 static void
 drop_sleepers_locked(struct sn_rcu *rcu)
 {
@@ -497,7 +497,6 @@ sn_rcu_begin_child(void)
         rcu->clients = NULL; /* nobody asks them any more, and they end without being removed */
         rcu->woken = NULL;
         rcu->last = NULL;
-        rcu->woken = NULL;
         sn_store_relaxed(&rcu->started_ns, 0);
         if (!prepared) {
             sn_lock_init(&rcu->clients_lock, SN_RANK_CLIENTS);
@@ -654,9 +653,24 @@ sn_rcu_ignores_section(struct sn_rcu *rcu)
     return !rcu->dead && sn_rcu_wait(rcu, sn_rcu_request(rcu), sn_os_now_ns() + MOMENT_NS);
 }
 
+/* Before a look whether somebody sleeps, after the caller's store of the work: see
+ * prepare_deep_sleep. Where membarrier is missing the fence must be here. */
+static inline void
+order_work(void)
+{
+    if (sn_unlikely(!sn_os_membarrier_init()))
+        sn_fence_seq_cst();
+    else
+        sn_fence_compiler();
+}
+
+/* Or keeps it from falling asleep before the next round. */
 static void
 wake_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
+    /* Release: orders the work before it; pairs with the swap in gather_all. */
+    sn_store_release(&client->nudged, 1);
+    order_work();
     if (!sn_load_relaxed(&client->asleep))
         return;
     sn_store_relaxed(&client->asleep, 0);
@@ -686,17 +700,6 @@ void
 sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
     (void)sn_rcu_wait_cycle_until(rcu, client, SN_NEVER);
-}
-
-/* Before a look whether somebody sleeps, after the caller's store of the work: see
- * prepare_deep_sleep. Where membarrier is missing the fence must be here. */
-static inline void
-order_work(void)
-{
-    if (sn_unlikely(!sn_os_membarrier_init()))
-        sn_fence_seq_cst();
-    else
-        sn_fence_compiler();
 }
 
 void

@@ -209,7 +209,7 @@ void sn_defrag_destroy(handle_store *store);
 int sn_defrag_configure(handle_store *store);
 /** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
 void sn_defrag_wake(handle_store *store);
-/** The grace-period thread: starts the mover's thread if it is wanted, and joins one that has ended.
+/** The grace-period thread: starts the mover's thread if it is wanted, joins one that has ended.
  * Result: when to look again. */
 uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
 /** A grace period begins, which may be long: until it ends the mover purges. */

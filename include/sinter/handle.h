@@ -583,13 +583,14 @@ enum handle_stats_format {
 
 /**
  * Makes a store for one RCU flavour. The library links no flavour: the caller's is passed in.
- * Starts the flavour's grace-period thread (once in a process). A thread that compacts is there while
- * something can be gained: the grace-period thread starts it when enough was freed, and it ends
- * after a second without work. Where none can be started then, the error callback is told, once, and
- * it is tried again. The
+ * Starts the flavour's grace-period thread (once in a process). A thread that compacts is there
+ * while something can be gained: the grace-period thread starts it when enough was freed, and it
+ * ends after a second without work. Where none can be started then, the error callback is told,
+ * once, and it is tried again. So a store at rest has no thread, and two mappings: its tables, and
+ * its arena; a program with many stores raises vm.max_map_count, not its number of threads. The
  * library's threads block all signals, have stacks of 512 KiB, and run as SCHED_OTHER on the cores
  * that the process's first thread had when the library was loaded, whatever the thread that makes
- * the store does; its nice value they inherit.
+ * the store does; their nice value is that of the thread that makes the flavour's first store.
  *
  *   options  NULL: all defaults. Read during the call only; `name` is copied. The struct of a
  *            program built with an older version is shorter: what it lacks has its default
@@ -958,7 +959,7 @@ HANDLE_API int handle_defrag_start(handle_store *store);
 
 /**
  * Stops the background thread, as setting defrag.enabled to no, and waits until it has ended; a
- * batch under way is called off. Stops at once all wait. A start at the same time wins if it is the
+ * batch under way is called off. What steps have begun is finished, too. Stops at once all wait. A start at the same time wins if it is the
  * later of the two. A walk under way delays it to its end, walks that follow one another without a
  * pause for seconds.
  *

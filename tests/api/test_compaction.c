@@ -233,7 +233,7 @@ background_thread(void **state)
         stats = take_stats(fixture->store);
         passes = stats->passes;
         free(stats);
-        assert_int_equal(errors_count(fixture), 0); /* no thread could be started */
+        assert_int_equal(errors_count(fixture), 0);
     } while (report.recoverable_bytes >= 2 * MIB || passes == 0); /* 0: the first ends just now */
     assert_true(store_digest(fixture->store) == digest);
     assert_contents(fixture->store);

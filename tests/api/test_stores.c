@@ -4,8 +4,9 @@
  * that a store takes, beside a program that wants its own; extension in place while readers read,
  * and what happens where it is not possible; limits of the process.
  *
- * Seen failing: reservations of six times the physical memory (nothing is left for malloc after
- * 900 stores); a table end that is not raised with the table; a blocked extension without a line.
+ * Seen failing: reservations of six times the physical memory (after some 900 stores nothing is
+ * left of the address space); a table end that is not raised with the table; a blocked extension
+ * without a line.
  */
 #include "support.h"
 
@@ -115,8 +116,10 @@ count_threads(void)
 static void
 await_threads(unsigned threads)
 {
-    while (count_threads() > threads)
+    for (unsigned turns = 0; count_threads() > threads; turns++) {
+        assert_in_range(turns, 0, 1000000); /* would go on for ever */
         grace_period();
+    }
 }
 
 /* A store has a thread while it has something to compact, and none before or after. */

@@ -12,7 +12,8 @@
 
 /* ---- a client -------------------------------------------------------------------------------- */
 
-#define IN_PIECES (SN_NEVER - 1)
+#define IN_PIECES  (SN_NEVER - 1)
+#define FOR_WAITER (SN_NEVER - 2)
 
 struct client {
     struct sn_rcu_client link; /* first */
@@ -23,7 +24,7 @@ struct client {
     unsigned gathers;  /* atomic */
     uint64_t gp_at_gather;
     bool too_early;  /* atomic: reclaim without a grace period since gather */
-    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES */
+    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES; FOR_WAITER */
 };
 
 static bool
@@ -67,13 +68,33 @@ housekeep_in_pieces(const struct client *client, uint64_t now_ns)
     return now_ns;
 }
 
+/* Nothing is left to be done, and meanwhile somebody waits for the next round. */
+static unsigned keeping_house; /* atomic */
+
+static uint64_t
+housekeep_for_waiter(struct client *client)
+{
+    bool waits = false;
+    __atomic_store_n(&client->due_ns, SN_NEVER, __ATOMIC_RELAXED);
+    __atomic_store_n(&keeping_house, 1, __ATOMIC_RELEASE);
+    while (!waits) {
+        nap();
+        sn_lock(&client->rcu->lock);
+        waits = client->rcu->urgent;
+        sn_unlock(&client->rcu->lock);
+    }
+    return SN_NEVER;
+}
+
 static uint64_t
 housekeep(struct sn_rcu_client *link, uint64_t now_ns)
 {
-    const struct client *client = (const struct client *)(void *)link;
+    struct client *client = (struct client *)(void *)link;
     uint64_t due = __atomic_load_n(&client->due_ns, __ATOMIC_RELAXED);
     if (due == IN_PIECES)
         return housekeep_in_pieces(client, now_ns);
+    if (due == FOR_WAITER)
+        return housekeep_for_waiter(client);
     return due == SN_NEVER ? SN_NEVER : now_ns + due;
 }
 
@@ -295,6 +316,22 @@ test_reclaim_waits_for_sections(void **state)
     }
     reader_end(&reader);
     await(done_by(client) == 1);
+}
+
+/* Seen failing with a wait that only wakes who sleeps: the client fell asleep just then, and the
+ * round went by without it. */
+static void
+test_round_looks_at_a_client_that_falls_asleep(void **state)
+{
+    (void)state;
+    __atomic_store_n(&keeping_house, 0, __ATOMIC_RELAXED);
+    struct client *client = client_add(get(), 0);
+    __atomic_store_n(&client->due_ns, FOR_WAITER, __ATOMIC_RELAXED);
+    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    await(__atomic_load_n(&keeping_house, __ATOMIC_ACQUIRE));
+    unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
+    wait_cycle(client);
+    assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers + 1);
 }
 
 static void
@@ -528,6 +565,7 @@ main(void)
         cmocka_unit_test(test_ticket_waits_for_an_open_section),
         CLIENT_TEST(test_cycle_takes_what_was_there),
         CLIENT_TEST(test_reclaim_waits_for_sections),
+        CLIENT_TEST(test_round_looks_at_a_client_that_falls_asleep),
         CLIENT_TEST(test_clients_come_and_go),
         CLIENT_TEST(test_nudge_is_not_lost),
         CLIENT_TEST(test_nudge_before_a_distant_date),
