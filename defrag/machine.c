@@ -514,6 +514,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 {
     sn_assert_locked(&d->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
+    SN_NO_CANCELLATION; /* files are read, beside a child */
     if (d->paused > 0) {
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
         return SN_ADVANCE_NOTHING;
