@@ -37,6 +37,7 @@ enum sn_hook_point {
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
     SN_HOOK_GIVE_WAY,       /* after a free: much is in limbo (object: the store) */
     SN_HOOK_PURGE,        /* purger: runs are in no list, their pages still there (object: pool) */
+    SN_HOOK_RUN_FORGET,   /* its blocks are about to be no span's any more (object: pool) */
     SN_HOOK_CHECK_HEADER, /* checker: before it looks at a header (object: the word) */
     SN_HOOK_CHECK_SUMS,   /* checker: it has looked who is inside (object: the caches), then
                                counted free slots (object: the pool) */

@@ -451,6 +451,7 @@ sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uin
 static void
 forget_blocks(struct sn_pool *pool, uint32_t from, uint32_t end)
 {
+    sn_hook(SN_HOOK_RUN_FORGET, pool);
     for (uint32_t i = from; i < end; i++) {
         sn_store_release(&pool->class_of[i], SN_CLASS_NONE);
         sn_store_relaxed(&pool->bin_class[i], SN_CLASS_NONE);
@@ -475,24 +476,36 @@ sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64
     insert_run_locked(pool, from, now_ns);
 }
 
-/* Blocks that large spans have only for growing become free. False: there were none. */
+/* Room that a large span has for growing becomes free. False: it has none. */
+static bool
+cut_room_locked(struct sn_pool *pool, uint32_t number)
+{
+    const struct sn_span *span = &pool->spans[number];
+    uint32_t blocks =
+        (span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
+    if (blocks == span->blocks)
+        return false;
+    sn_pool_cut_locked(pool, number, blocks, sn_os_now_ns());
+    return true;
+}
+
+/* The same for all, but those that somebody works on: they are looked at the next time. False:
+ * there was none. */
 static bool
 cut_rooms(struct sn_pool *pool)
 {
-    bool any = false;
+    bool any = false, busy = false;
     sn_lock(&pool->lock);
-    for (uint32_t number = 1; pool->has_rooms && number < pool->high; number++) {
-        struct sn_span *span = &pool->spans[number];
-        if (sn_span_state(span) != SN_SPAN_LARGE || (span->flags & SN_SPAN_CLAIMED))
-            continue;
-        uint32_t blocks =
-            (span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
-        if (blocks < span->blocks) {
-            sn_pool_cut_locked(pool, number, blocks, sn_os_now_ns());
-            any = true;
-        }
+    for (uint32_t number = 1; pool->has_rooms && number < pool->high;
+         number += pool->spans[number].blocks) {
+        const struct sn_span *span = &pool->spans[number];
+        uint8_t state = sn_span_state(span);
+        if (state == SN_SPAN_TAKEN || (state == SN_SPAN_LARGE && span->flags & SN_SPAN_CLAIMED))
+            busy = true;
+        else if (state == SN_SPAN_LARGE)
+            any |= cut_room_locked(pool, number);
     }
-    pool->has_rooms = false;
+    pool->has_rooms = busy;
     sn_unlock(&pool->lock);
     return any;
 }

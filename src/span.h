@@ -13,7 +13,7 @@
  *                         no refills, not pooled
  *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state: who
  *                                                                    holds it
- *   SN_SPAN_TAKEN         just taken from the pool                   the taker
+ *   SN_SPAN_TAKEN         just taken from the pool, or going back    who takes it, or gives it
  *   SN_SPAN_LARGE         one large object                           its owner
  *   SN_SPAN_LOST          never used again                           nobody
  *

@@ -113,6 +113,8 @@ let_go_locked(struct sn_span *span)
 {
     bool was_put = (span->flags & SN_SPAN_PUT) != 0;
     set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_CLAIMED | SN_SPAN_PUT));
+    if (was_put)
+        sn_span_set_state(span, SN_SPAN_TAKEN); /* from here on its run is the caller's alone */
     return was_put;
 }
 
@@ -155,9 +157,11 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_release(&pool->class_of[number + block], SN_CLASS_LARGE);
     sn_pins_set_bins(&large->heap->pins, number, false);
-    /* Release: a walker that sees the state also sees the cleared header word. */
+    bool excess = has_excess(span);
+    /* Release: a walker that sees the state also sees the cleared header word. Others may cut room
+     * off its run from here on. */
     sn_span_set_state(span, SN_SPAN_LARGE);
-    if (sn_unlikely(has_excess(span))) {
+    if (sn_unlikely(excess)) {
         sn_lock(&pool->lock);
         list_anew_locked(large, span);
         sn_unlock(&pool->lock);
@@ -175,7 +179,9 @@ sn_large_put(struct sn_large *large, uint64_t offset)
     list_remove_locked(large, span);
     span->v.large.held = span->free;
     bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
-    set_flags_locked(span, span->flags | (claimed ? SN_SPAN_PUT : 0u));
+    set_flags_locked(span, span->flags | SN_SPAN_PUT);
+    if (!claimed)
+        (void)let_go_locked(span);
     sn_unlock(&pool->lock);
     if (!claimed)
         sn_heap_put_run(large->heap, sn_span_number(pool, span));

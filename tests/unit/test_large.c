@@ -206,6 +206,74 @@ test_room_is_given_up(void **state)
     assert_pool_sound(world);
 }
 
+static struct world *hook_world; /* the hook's, once */
+static uint64_t hook_taken;      /* what it got */
+
+/* An allocation that finds no run takes room away, and what it gets becomes its own. */
+static void
+take_all_meanwhile(enum sn_hook_point point, const void *object)
+{
+    bool zero;
+    struct world *world = hook_world;
+    (void)object;
+    if (point != SN_HOOK_RUN_FORGET || !world)
+        return;
+    hook_world = NULL;
+    sn_pool_make_room(&world->pool, UINT64_MAX);
+    hook_taken = sn_large_take(&world->large, 180 * SN_BLOCK_BYTES, false, &zero);
+}
+
+/* Room of a run that just goes back to the pool is not cut off. Seen failing: it was, and became
+ * another's, whose blocks the one that put the run back then made nobody's. */
+static void
+test_room_of_a_run_that_goes(void **state)
+{
+    struct world *world = *state;
+    uint64_t offset = take(world, 60 * SN_BLOCK_BYTES, true);
+    hook_world = world;
+    hook_taken = 0;
+    __atomic_store_n(&sn_hook_fn, take_all_meanwhile, __ATOMIC_RELEASE);
+    sn_large_put(&world->large, offset);
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
+    assert_null(hook_world);
+    for (uint32_t block = 0; hook_taken && block < 180; block++)
+        assert_int_equal(world->pool.class_of[sn_block_of(hook_taken) + block], SN_CLASS_LARGE);
+    assert_pool_sound(world);
+    assert_int_not_equal(take(world, 180 * SN_BLOCK_BYTES, false), 0);
+}
+
+/* Whoever trims has claimed the span. */
+static int
+look_for_rooms(enum sn_fault_point point)
+{
+    struct world *world = hook_world;
+    if (point == SN_FAULT_MADVISE && world) {
+        hook_world = NULL;
+        sn_pool_make_room(&world->pool, UINT64_MAX);
+    }
+    return 0;
+}
+
+/* What somebody works on just then has its room cut off the next time. Seen failing: whoever passed
+ * over it took it that nobody has room any more. */
+static void
+test_room_of_a_claimed_run(void **state)
+{
+    struct world *world = *state;
+    sn_large_put(&world->large, take(world, 130 * SN_BLOCK_BYTES, false));
+    uint64_t offset = take(world, 60 * SN_BLOCK_BYTES, true);
+    assert_true(sn_large_has_work(&world->large));
+    hook_world = world;
+    __atomic_store_n(&sn_fault_fn, look_for_rooms, __ATOMIC_RELEASE);
+    assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 60 * SN_BLOCK_BYTES);
+    fail_none();
+    assert_null(hook_world);
+    assert_int_equal(span_of(world, offset)->blocks, 120);
+    assert_int_not_equal(take(world, 180 * SN_BLOCK_BYTES, false), 0);
+    assert_int_equal(span_of(world, offset)->blocks, 60);
+    assert_pool_sound(world);
+}
+
 /* ---- tails ----------------------------------------------------------------------------------- */
 
 /* What was cut off stays as it was until a grace period has passed that began afterwards; then
@@ -459,6 +527,8 @@ main(void)
         LARGE_TEST(test_header_of_another),
         LARGE_TEST(test_moves_are_few),
         LARGE_TEST(test_room_is_given_up),
+        LARGE_TEST(test_room_of_a_run_that_goes),
+        LARGE_TEST(test_room_of_a_claimed_run),
         LARGE_TEST(test_tail_waits_for_a_grace_period),
         LARGE_TEST(test_tail_is_grown_into),
         LARGE_TEST(test_tail_that_was_in_use_again),
