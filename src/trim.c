@@ -24,6 +24,22 @@ clear_cut_header(struct sn_pool *pool, uint32_t number, const struct sn_class *c
         sn_store_release((uint64_t *)(void *)(pool->arena + sn_span_offset(number) + header), 0);
 }
 
+/* Pages [from, to) of a span, which lie under free slots alone: block by block, as the kernel may
+ * take one and refuse another. */
+static size_t
+trim_pages(struct sn_heap *heap, uint32_t number, uint32_t from, uint32_t to)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
+    size_t bytes = 0;
+    for (uint32_t end; from < to; from = end) {
+        end = (uint32_t)sn_min(to, (from / SN_BLOCK_PAGES + 1) * SN_BLOCK_PAGES);
+        clear_cut_header(pool, number, c, from);
+        bytes += sn_pool_trim(pool, number, from, end);
+    }
+    return bytes;
+}
+
 /* Pages that lie wholly under slots [begin, end) of a span. */
 static size_t
 trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
@@ -39,8 +55,7 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
     if (first_page >= end_page ||
         sn_pool_missing_pages(pool, number, first_page, end_page) == end_page - first_page)
         return 0;
-    clear_cut_header(pool, number, c, first_page);
-    return sn_pool_trim(pool, number, first_page, end_page);
+    return trim_pages(heap, number, first_page, end_page);
 }
 
 static size_t
