@@ -767,12 +767,13 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
     return (released < bytes && sn_pool_await_purges(pool)) || released > 0 || cut;
 }
 
-/* Of an array with so many bytes for each block. */
+/* Entries [from, to) of an array with so many bytes for each block. */
 static void
-discard_array_end(const struct sn_pool *pool, void *array, size_t bytes)
+discard_entries(void *array, size_t bytes, size_t from, size_t to)
 {
     char *begin = array;
-    sn_os_discard_between(begin + pool->limit * bytes, begin + pool->blocks * bytes);
+    if (from < to)
+        sn_os_discard_between(begin + from * bytes, begin + to * bytes);
 }
 
 void
@@ -784,12 +785,14 @@ sn_pool_discard_unused(struct sn_pool *pool)
         if (sn_span_state(&pool->spans[number]) == SN_SPAN_CLEAN)
             sn_os_discard_between(run, run + sn_span_offset(pool->spans[number].blocks));
     }
-    discard_array_end(pool, pool->spans, sizeof(pool->spans[0]));
+    /* Of the free run behind all others the first block speaks, and the last one. */
+    discard_entries(pool->spans, sizeof(pool->spans[0]), pool->high + 1, pool->limit - 1);
+    discard_entries(pool->spans, sizeof(pool->spans[0]), pool->limit, pool->blocks);
     for (uint32_t line = 0; line < SN_BITMAP_LINES; line++)
-        discard_array_end(pool, sn_span_bits(pool, 0, line * SN_LINE_WORDS),
-                          SN_LINE_WORDS * sizeof(uint64_t));
-    discard_array_end(pool, pool->class_of, 1);
-    discard_array_end(pool, pool->bin_class, 1);
+        discard_entries(sn_span_bits(pool, 0, line * SN_LINE_WORDS),
+                        SN_LINE_WORDS * sizeof(uint64_t), pool->line_high[line], pool->blocks);
+    discard_entries(pool->class_of, 1, pool->high, pool->blocks);
+    discard_entries(pool->bin_class, 1, pool->high, pool->blocks);
     sn_unlock(&pool->lock);
 }
 

@@ -243,7 +243,7 @@ sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t p
 }
 
 /** For processes that lock what they have mapped: pages of clean runs, and of descriptors and
- * bitmaps beyond the last run, go back. See sn_table_discard_unused, which says if it is so. */
+ * bitmaps that were never used, go back. See sn_table_discard_unused, which says if it is so. */
 void sn_pool_discard_unused(struct sn_pool *pool);
 
 /** Pages of a block that are committed. */

@@ -497,8 +497,10 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     (void)sn_large_trim(&store->large, SIZE_MAX);
     sn_table_purge(&store->table, UINT32_MAX);
     (void)sn_pool_await_purges(&store->pool);
-    if (sn_table_discard_unused(&store->table))
+    if (sn_table_discard_unused(&store->table)) {
         sn_pool_discard_unused(&store->pool);
+        sn_pins_discard_unused(&store->heap.pins);
+    }
     sn_pins_purge(&store->heap.pins);
     if (released_bytes)
         *released_bytes = released_so_far(store) - before;

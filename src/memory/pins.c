@@ -64,6 +64,7 @@ take_page_locked(struct sn_pins *pins)
     if (bit >= pins->pages || !sn_budget_charge(pins->pool->budget, bytes, SN_CHARGE_APPLICATION))
         return 0;
     pins->bit_pages += (uint32_t)more;
+    pins->high = (uint32_t)sn_max(pins->high, bit + 1);
     pins->page_bits[word] |= UINT64_C(1) << (bit % 64);
     sn_add_relaxed(&pins->bytes, bytes);
     return pins->first_page + bit;
@@ -418,6 +419,17 @@ sn_pins_purge(struct sn_pins *pins)
             drop_page_locked(pins, stripe, page);
         sn_unlock(&stripe->lock);
     }
+}
+
+void
+sn_pins_discard_unused(struct sn_pins *pins)
+{
+    sn_lock(&pins->lock); /* no page is taken meanwhile */
+    char *lines = (char *)head_of(pins, pins->first_page);
+    sn_os_discard_between(pins->base + ((size_t)pins->bit_pages << SN_PAGE_SHIFT), lines);
+    sn_os_discard_between(lines + ((size_t)pins->high << SN_PAGE_SHIFT),
+                          lines + ((size_t)pins->pages << SN_PAGE_SHIFT));
+    sn_unlock(&pins->lock);
 }
 
 void

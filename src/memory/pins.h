@@ -54,6 +54,7 @@ struct sn_pins {
     uint64_t *page_bits;  /* of pages from first_page on; 1: in use */
     uint32_t lowest_word; /* no free page in words before this one */
     uint32_t bit_pages;   /* pages of page_bits that are charged */
+    uint32_t high;        /* of those that may hold lines, so many were used at some time */
     struct sn_pin_stripe stripes[SN_PIN_STRIPES];
 };
 
@@ -116,6 +117,10 @@ uint64_t sn_pins_held(const struct sn_pins *pins);
 
 /** Gives back the pages that are kept for the next pin. */
 void sn_pins_purge(struct sn_pins *pins);
+
+/** For processes that lock what they have mapped: pages that were never used go back. See
+ * sn_table_discard_unused, which says if it is so. */
+void sn_pins_discard_unused(struct sn_pins *pins);
 
 /** For fork: all locks, in their order. */
 void sn_pins_for_each_lock(struct sn_pins *pins, int (*operation)(pthread_mutex_t *));

@@ -573,7 +573,7 @@ late_locked_process(void)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     struct handle_stats stats = HANDLE_STATS_INIT;
-    options.arena_bytes = 64 * MIB;
+    options.arena_bytes = 256 * MIB;
     options.defrag.enabled = false;
     if (mlockall(MCL_CURRENT) != 0 || munlockall() != 0)
         _exit(LOCKED_CANNOT);
@@ -586,7 +586,9 @@ late_locked_process(void)
     locked_check(resident_bytes() > before + options.arena_bytes); /* what is being mended */
     locked_check(handle_store_purge(store, NULL) == 0);
     locked_check(handle_store_stats(store, &stats) == 0);
-    locked_check(resident_bytes() <= before + stats.committed + 8 * MIB);
+    /* The struct's range, a stack. Seen failing while descriptors of blocks that were never used,
+     * and the room for pins, stayed: 2 % of the arena. */
+    locked_check(resident_bytes() <= before + stats.committed + 3 * MIB);
     section_enter();
     const void *object = handle_deref(store, handle);
     locked_check(object && mismatch(object, 5000, 5) == 5000);
