@@ -121,13 +121,13 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     if (outcome != SN_MOVED)
         return outcome;
     sn_hook(SN_HOOK_BEFORE_COPY, source);
-    size_t room = sn_class_payload(&store->classes.of[span->class_id]);
-    size_t slack = sn_header_slack(header);
-    if (sn_unlikely(slack > room)) { /* damaged, and passed the check by chance */
+    size_t largest = sn_class_max_size(&store->classes, span->class_id);
+    size_t slack = sn_header_slack(header, largest);
+    if (sn_unlikely(slack > largest)) { /* damaged, and passed the check by chance */
         sn_migrate_call_off(store, move);
         return SN_REFUSED_DAMAGED;
     }
-    size_t size = room - slack;
+    size_t size = largest - slack;
     if (sn_unlikely(store->hardened)) {
         sn_canary_check(store, move->slot, size, move->reference);
         sn_poison_check(store, to);
@@ -137,7 +137,7 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
         sn_canary_write(store, to, size); /* each slot has its own */
     /* Release: as in sn_object_name; the checker may follow it. */
     sn_store_release(sn_object_header(store, to),
-                     sn_header_make(store->secret, move->reference, slack, to));
+                     sn_header_make(store->secret, move->reference, sn_header_size(header), to));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
 }

@@ -10,7 +10,7 @@
 #define WANT_OBJECT SN_WORD_LIVE
 #define MASK_OBJECT SN_WORD_LIVE
 
-/* Aligned, and from 2^16 to below 2^47. Rotated, what is not a multiple of 8 becomes large. */
+/* Aligned, and from 2^16 to below 2^48. Rotated, what is not a multiple of 8 becomes large. */
 static bool
 is_cell_number(const handle_cell *cell)
 {
@@ -75,13 +75,12 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
     sn_check_entry_inline(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
     sn_check_cell_place(store, cell);
     unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_slow(store, cell, size, 0);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    uint64_t slot = sn_hardened_take(store, cache, bin, size);
+    uint64_t slot = sn_hardened_take(store, cache, class_id, size);
     if (sn_likely(slot != 0)) {
-        sn_object_name(store, slot, bin->payload, size, &cell->word);
+        sn_object_name(store, slot, size, &cell->word);
         /* Release: as in the plain short way. */
         sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     }
@@ -99,20 +98,20 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
     unsigned class_id = sn_class_by_table(&store->classes, size);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, cell, size);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    uint64_t slot;
-    bool done = sn_cache_pop(bin, &slot);
-    if (sn_likely(done)) {
-        sn_owner_add(&cache->requested, size);
-        sn_object_name(store, slot, bin->payload, size, &cell->word);
-        /* Release: orders the header before the word; pairs with deref's acquire (G9). */
-        sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (sn_unlikely(slot == 0)) {
+        sn_cache_leave(cache);
+        return alloc_slow(store, cell, size, flags);
     }
+    sn_owner_add(&cache->requested, size);
+    sn_object_name(store, slot, size, &cell->word);
+    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
+    sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     sn_cache_leave(cache);
-    return sn_likely(done) ? sn_store_address(store, slot) : alloc_slow(store, cell, size, flags);
+    return sn_store_address(store, slot);
 }
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -267,7 +266,7 @@ handle_cell_free(handle_store *store, handle_cell *cell)
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
     if (sn_unlikely(!ends_short(store, word)))
         return free_slow(store, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_hardened(store, cell, sn_word_offset(word));
     return end_short(store, cache, cell, sn_word_offset(word), SN_FREED_RETIRE);
@@ -310,7 +309,7 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
     if (sn_unlikely(!ends_short(store, word)))
         return free_now_slow(store, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_now_hardened(store, cell, sn_word_offset(word));
     return end_short(store, cache, cell, sn_word_offset(word), 0);
@@ -361,7 +360,7 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
     /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
      * section after that finds the object by `from` no more (G3). */
     sn_store_release(header_word,
-                     sn_header_make(store->secret, &to->word, sn_header_slack(header), slot));
+                     sn_header_make(store->secret, &to->word, sn_header_size(header), slot));
     sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
     /* Release: a walk that finds `from` empty because of this finds `to` in the header. */
     sn_store_release(&from->word, 0);

@@ -71,11 +71,10 @@ try_take_index(handle_store *store, void *unused)
     uint64_t at = 0;
     (void)unused;
     if (!cache->shared && sn_cache_enter(cache)) {
-        if (cache->index_count == 0)
-            sn_store_relaxed(&cache->index_count,
-                             sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2));
-        if (cache->index_count > 0)
-            at = sn_cache_pop_index(cache);
+        if (sn_cache_index_count(cache) == 0)
+            sn_cache_set_index_count(
+                cache, sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2));
+        at = sn_cache_pop_index(cache);
         sn_cache_leave(cache);
         return at;
     }
@@ -103,8 +102,8 @@ put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
     bool kept = false;
     if (!cache->shared) {
         if (sn_cache_enter(cache)) {
-            if (cache->index_count == SN_CACHE_INDEXES) {
-                sn_store_relaxed(&cache->index_count, HALF);
+            if (!sn_cache_has_room_for_index(cache)) {
+                sn_cache_set_index_count(cache, HALF);
                 sn_table_put(&store->table, cache->indexes + HALF, SN_CACHE_INDEXES - HALF);
             }
             sn_cache_push_index(cache, at);
@@ -116,11 +115,24 @@ put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
         sn_table_put(&store->table, &at, 1);
 }
 
+/* sn_table_word, and its inverse: the table lies at a constant distance from the store. */
+static inline uint64_t *
+word_at(handle_store *store, uint64_t at)
+{
+    return (uint64_t *)(void *)((char *)store + HANDLE_TABLE_OFFSET + at);
+}
+
+static inline uint64_t
+offset_of(const handle_store *store, const uint64_t *reference)
+{
+    return (uint64_t)((const char *)reference - (const char *)store) - HANDLE_TABLE_OFFSET;
+}
+
 /* G9: the object is LIVE from here on. */
 SN_FORCE_INLINE handle_t
 publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
 {
-    uint64_t *reference = sn_table_word(&store->table, at);
+    uint64_t *reference = word_at(store, at);
     uint64_t tag = sn_word_tag(sn_load_relaxed(reference));
     /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
     sn_store_release(reference, sn_object_word(tag, slot, flags));
@@ -184,16 +196,15 @@ alloc_hardened(handle_store *store, size_t size, void **object)
         return alloc_slow(store, size, 0, object);
     check_alloc(store, 0, object);
     unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
-    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_slow(store, size, 0, object);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
     uint64_t slot;
     handle_t handle = HANDLE_NULL;
-    if (sn_likely(cache->index_count > 0) &&
-        sn_likely((slot = sn_hardened_take(store, cache, bin, size)) != 0)) {
+    if (sn_likely(sn_cache_index_count(cache) > 0) &&
+        sn_likely((slot = sn_hardened_take(store, cache, class_id, size)) != 0)) {
         uint64_t at = sn_cache_pop_index(cache);
-        sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
+        sn_object_name(store, slot, size, word_at(store, at));
         handle = publish(store, at, slot, 0, object);
     }
     sn_cache_leave(cache);
@@ -208,20 +219,23 @@ handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **obj
     if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)))
         return alloc_slow(store, size, flags, object);
     unsigned class_id = sn_class_by_table(&store->classes, size);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_hardened(store, size, object);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    uint64_t slot;
-    handle_t handle = HANDLE_NULL;
-    if (sn_likely(cache->index_count > 0) && sn_likely(sn_cache_pop(bin, &slot))) {
-        uint64_t at = sn_cache_pop_index(cache);
-        sn_owner_add(&cache->requested, size);
-        sn_object_name(store, slot, bin->payload, size, sn_table_word(&store->table, at));
-        handle = publish(store, at, slot, 0, object);
+    /* Both or none. */
+    uint64_t **top = sn_cache_top(cache, class_id), *slots = *top, *indexes = cache->index_top;
+    uint64_t slot = slots[-1], at = indexes[-1];
+    if (sn_unlikely(slot == 0) || sn_unlikely(at == 0)) {
+        sn_cache_leave(cache);
+        return alloc_slow(store, size, flags, object);
     }
+    sn_store_relaxed(top, slots - 1);
+    sn_store_relaxed(&cache->index_top, indexes - 1);
+    sn_owner_add(&cache->requested, size);
+    sn_object_name(store, slot, size, word_at(store, at));
+    handle_t handle = publish(store, at, slot, 0, object);
     sn_cache_leave(cache);
-    return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, flags, object);
+    return handle;
 }
 
 handle_t
@@ -288,12 +302,12 @@ free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_
     if (sn_unlikely(!cache))
         return free_slow(store, reference, handle);
     /* Acquire-release: G4, as in end_by_cas. */
-    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES ||
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
                     !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
-    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_push_index(cache, offset_of(store, reference));
     return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_RETIRE);
 }
 
@@ -311,17 +325,17 @@ handle_free(handle_store *store, handle_t handle)
                     sn_table_is_used_up(&store->table, word)))
         return free_slow(store, reference, handle);
 
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_hardened(store, reference, handle, word);
     /* Acquire-release: G4, as in end_by_cas. */
-    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES ||
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
                     !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
     sn_header_end(sn_object_header(store, slot));
-    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_push_index(cache, offset_of(store, reference));
     return sn_object_note_freed(store, cache, slot | SN_FREED_RETIRE, reference);
 }
 
@@ -354,12 +368,12 @@ free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uin
         sn_hardened_begin_free(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
     if (sn_unlikely(!cache))
         return free_now_slow(store, reference, handle);
-    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
         sn_cache_leave(cache);
         return free_now_slow(store, reference, handle);
     }
     sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
-    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_push_index(cache, offset_of(store, reference));
     return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_NOW);
 }
 
@@ -378,10 +392,10 @@ handle_free_now(handle_store *store, handle_t handle)
                     sn_table_is_used_up(&store->table, word)))
         return free_now_slow(store, reference, handle);
 
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_now_hardened(store, reference, handle, word);
-    if (sn_unlikely(cache->index_count == SN_CACHE_INDEXES)) {
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
         sn_cache_leave(cache);
         return free_now_slow(store, reference, handle);
     }
@@ -390,7 +404,7 @@ handle_free_now(handle_store *store, handle_t handle)
      * naming R. */
     sn_store_relaxed(reference, sn_table_free_word(word));
     sn_header_end(sn_object_header(store, slot));
-    sn_cache_push_index(cache, sn_table_offset(&store->table, reference));
+    sn_cache_push_index(cache, offset_of(store, reference));
     return sn_object_note_freed(store, cache, slot, reference);
 }
 

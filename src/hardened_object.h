@@ -44,7 +44,7 @@ sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place 
     if (sn_unlikely(!store->hardened))
         return NULL;
     sn_check_entry_inline(store, function, place, handle, cell);
-    return sn_cache_try_enter_hardened(&store->caches);
+    return sn_cache_try_enter_hardened(&store->caches, store);
 }
 
 /**
@@ -52,14 +52,15 @@ sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place 
  * named. 0: the bin is empty.
  */
 static inline uint64_t
-sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, struct sn_bin *bin,
-                 size_t size)
+sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned class_id, size_t size)
 {
-    uint64_t slot;
-    if (sn_unlikely(!sn_cache_pop(bin, &slot)))
+    const struct sn_bin *bin = &cache->bin[class_id];
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (sn_unlikely(slot == 0))
         return 0;
-    if (sn_likely(bin->count >= SN_FETCH_AHEAD))
-        sn_hardened_fetch(store, bin->slots[bin->count - SN_FETCH_AHEAD], bin->payload);
+    uint32_t count = sn_cache_count(cache, class_id);
+    if (sn_likely(count >= SN_FETCH_AHEAD))
+        sn_hardened_fetch(store, bin->slots[count - SN_FETCH_AHEAD], bin->payload);
     sn_poison_require(store, slot, bin->payload);
     /* A whole word: what of it is the object's is not filled yet. */
     ((uint64_t *)sn_store_address(store, slot))[size / 8] = sn_canary_of(store, slot);
@@ -91,7 +92,7 @@ sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint6
 {
     uint64_t slot = sn_word_offset(word);
     uint64_t tag = word & (SN_TAG_MASK << SN_TAG_SHIFT);
-    sn_hardened_fetch(store, slot, sn_cache_bin(cache, sn_object_class(store, slot))->payload);
+    sn_hardened_fetch(store, slot, cache->bin[sn_object_class(store, slot)].payload);
     sn_header_end_hardened(sn_object_header(store, slot));
     if (flag == SN_FREED_NOW && !sn_hardened_begin_reuse(store, cache, slot))
         flag |= SN_FREED_RETIRE;

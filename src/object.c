@@ -253,8 +253,7 @@ sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64
         sn_canary_write(store, slot, size);
     unsigned class_id = sn_object_class(store, slot);
     if (sn_likely(class_id < SN_CLASSES_MAX))
-        sn_object_name(store, slot, sn_class_payload(&store->classes.of[class_id]), size,
-                       reference);
+        sn_object_name(store, slot, size & SN_HEADER_SIZE, reference);
     else
         /* Release: as in sn_object_name; a walk follows it. */
         sn_store_release(sn_header_of(&store->pool, slot),
@@ -307,7 +306,7 @@ static inline bool
 is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left)
 {
     const uint64_t *name = (const uint64_t *)(uintptr_t)reference;
-    return (uint32_t)sn_header_make(secret, name, sn_header_slack(left), slot) == left;
+    return (uint32_t)sn_header_make(secret, name, sn_header_size(left), slot) == left;
 }
 
 /* Empties `freed`: its slots are in bins or in a list, `size` bytes were requested. */
@@ -328,11 +327,11 @@ finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn
 {
     uint64_t slot = freed->slot & SN_FREED_SLOT;
     unsigned class_id = sn_object_class(store, slot);
-    size_t size = sn_class_payload(&store->classes.of[class_id]);
+    size_t size = sn_class_max_size(&store->classes, class_id);
     const uint64_t *header = sn_object_header(store, slot);
     uint32_t left = sn_header_ended(header);
     if (is_ended_sound(store->secret, slot, freed->reference, left))
-        size -= sn_header_slack(left);
+        size -= sn_header_slack(left, size);
     else
         note_damage(store, slot);
     if (freed->slot & SN_FREED_RETIRE)
@@ -355,10 +354,10 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
     if (sn_unlikely(class_id == SN_CLASS_NONE) ||
         sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left)))
         return finish_freed(store, cache, freed);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
+    struct sn_bin *bin = &cache->bin[class_id];
     sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
     sn_owner_sub(&bin->inflow, 1);
-    return bin->payload - sn_header_slack(left);
+    return bin->payload - sn_header_slack(left, bin->payload);
 }
 
 /* Finishes one of a hardened store: header and canary are as they were made, or the process ends.
@@ -370,12 +369,12 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
     uint64_t slot = freed->slot & SN_FREED_SLOT;
     uint64_t *data = sn_store_address(store, slot);
     unsigned class_id = sn_object_class(store, slot);
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    size_t payload = bin->payload;
+    struct sn_bin *bin = &cache->bin[class_id];
+    size_t payload = bin->payload, largest = payload - SN_CANARY_MIN_BYTES;
     /* No other thread writes it: hardened stores do not resize in place (G4). */
     uint64_t left = sn_load_relaxed(&data[-1]);
     /* beyond payload, if that is damaged */
-    size_t size = sn_wrapping_sub(payload, sn_header_slack(left));
+    size_t size = sn_wrapping_sub(largest, sn_header_slack(left, largest));
     if (sn_unlikely(!sn_header_left_names(left, freed->reference)) ||
         sn_unlikely(!sn_canary_has(store, slot, size, payload)))
         sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
@@ -386,7 +385,7 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
     }
     sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
     if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
-        sn_unlikely(!sn_cache_push(bin, slot)))
+        sn_unlikely(!sn_cache_push(cache, class_id, slot)))
         sn_cache_finish_free(&store->caches, cache, class_id, slot);
     return size;
 }
@@ -434,13 +433,13 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
         }
         const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
         uint32_t left = sn_header_ended(header);
-        struct sn_bin *bin = sn_cache_bin(cache, class_id);
+        uint64_t payload = cache->bin[class_id].payload;
         if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
-            sn_unlikely(!sn_cache_push(bin, slot))) {
+            sn_unlikely(!sn_cache_push(cache, class_id, slot))) {
             size += finish_freed(store, cache, freed);
             continue;
         }
-        size += bin->payload - sn_header_slack(left);
+        size += payload - sn_header_slack(left, payload);
     }
     finish_settling(store, cache, &retired, size);
 }
@@ -472,11 +471,12 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
         unsigned class_id = sn_object_class(store, slot);
         if (class_id >= SN_CLASSES_MAX)
             continue;
-        bytes += sn_class_payload(&store->classes.of[class_id]);
+        size_t largest = sn_class_max_size(&store->classes, class_id);
+        bytes += largest;
         uint32_t left = glance_at_ended(sn_object_header(store, slot));
         uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
         if (is_ended_sound(store->secret, slot, reference, left))
-            bytes -= sn_header_slack(left);
+            bytes -= sn_header_slack(left, largest);
     }
     return bytes;
 }
@@ -710,15 +710,13 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
 
 /* ---- resize ---------------------------------------------------------------------------------- */
 
-/* Same slot: only the slack changes, by CAS from the value that named R (G4). */
+/* Same slot: only the size changes, by CAS from the value that named R (G4). */
 static int
 resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
                 size_t size)
 {
-    unsigned class_id = sn_object_class(store, slot);
     size_t before = sn_object_size(store, slot, header);
-    uint64_t slack = sn_class_payload(&store->classes.of[class_id]) - size;
-    uint64_t want = sn_header_make(store->secret, reference, slack, slot);
+    uint64_t want = sn_header_make(store->secret, reference, size & SN_HEADER_SIZE, slot);
     if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
         return -ENOENT;
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
@@ -794,14 +792,13 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
         sn_store_nudge(store, limbo >= much);
 }
 
-/* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. The slack
- * in a large object's header says nothing of its size, but counts its resizes, so that each changes
- * the header. */
+/* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. In the
+ * place of the size a large object's header counts its resizes, so that each changes the header. */
 static int
 resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
                       const uint64_t *reference, size_t size)
 {
-    uint64_t count = (sn_header_slack(header) + 1) & SN_HEADER_SLACK;
+    uint64_t count = (sn_header_size(header) + 1) & SN_HEADER_SIZE;
     uint64_t want = sn_header_make(store->secret, reference, count, slot);
     struct stretch stretch = {
         .resize = {.offset = slot, .header = header, .want = want, .size = size}};

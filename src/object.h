@@ -50,17 +50,16 @@ sn_object_header(const handle_store *store, uint64_t slot)
     return sn_store_address(store, slot - SN_HEADER_BYTES);
 }
 
-/** Writes the header of an object in a slot of a class with that payload: it names R (before R
- * names the slot). */
+/** Writes the header of an object in a slot of a class: it names R (before R names the slot). size:
+ * the low bits of the object's. */
 static inline void
-sn_object_name(handle_store *store, uint64_t slot, size_t payload, size_t size,
-               const uint64_t *reference)
+sn_object_name(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
 {
-    uint64_t slack = payload - size;
+    sn_assert(size <= SN_HEADER_SIZE);
     /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
      * structure, say, is seen as it was made. R's own release store orders the rest. */
     sn_store_release(sn_object_header(store, slot),
-                     sn_header_make(store->secret, reference, slack, slot));
+                     sn_header_make(store->secret, reference, size, slot));
 }
 
 /** sn_object_name for any slot, with what hardened mode writes. */
@@ -72,10 +71,10 @@ static inline size_t
 sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
 {
     unsigned class_id = sn_object_class(store, slot);
-    uint64_t slack = sn_header_slack(header);
     if (sn_likely(class_id < SN_CLASSES_MAX)) {
-        uint64_t payload = sn_class_payload(&store->classes.of[class_id]);
-        return slack <= payload ? payload - slack : payload;
+        uint64_t largest = sn_class_max_size(&store->classes, class_id);
+        uint64_t slack = sn_header_slack(header, largest);
+        return slack <= largest ? largest - slack : largest;
     }
     return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large_size);
 }

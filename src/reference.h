@@ -13,16 +13,16 @@
  *   U: the object is HANDLE_UNMOVABLE. Bit 0 says: names an object. GOING: a cell that relocate is
  *   emptying, empty to all but walks; the rest is as it was.
  *
- *   header word         63                         20 19        8 7    0
- *                       address of R / 8              slack         check
+ *   header word         63                         19 18        8 7 6   0
+ *                       address of R / 8              size        1 check
  *
- *   slack: slot's payload less the requested size. check: 8 bits over the rest, the slot's offset
- *   and a secret of the store, never 0. Clear, that is no live object in the slot: check 0, and
- *   the rest may link a limbo list; or the upper half 0, which no address leaves: a free has ended
- *   the object by a store to that half alone, and finishes by the lower half what it has to count
- *   and check; a free slot keeps what is left. A large object's header word lies in its span
- *   descriptor, beside its size; the slack there counts resizes in place, so that each changes the
- *   word.
+ *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
+ *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
+ *   Clear, that is no live object in the slot: bits 7 to 0 are 0, and the rest may link a limbo
+ *   list; or the upper half is 0, which no address leaves: a free has ended the object by a store
+ *   to that half alone, and finishes by the lower half what it has to count and check; a free slot
+ *   keeps what is left. A large object's header word lies in its span descriptor, beside its size;
+ *   what is the size here counts its resizes in place, so that each changes the word.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
@@ -192,11 +192,14 @@ sn_word_at(uint64_t word, uint64_t offset)
 /* ---- header words ---------------------------------------------------------------------------- */
 
 #define SN_HEADER_CHECK     UINT64_C(0xff)
-#define SN_HEADER_SLACK_AT  8
-#define SN_HEADER_SLACK     UINT64_C(0xfff)
-#define SN_HEADER_NAME_AT   20
+#define SN_HEADER_OBJECT    UINT64_C(0x80) /* 1 in the header of every object */
+#define SN_HEADER_SIZE_AT   8
+#define SN_HEADER_SIZE      UINT64_C(0x7ff)
+#define SN_HEADER_NAME_AT   19
 #define SN_CELL_ADDRESS_MIN (UINT64_C(1) << 16) /* so that no header's upper half is 0 */
-#define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 47)
+#define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 48)
+_Static_assert(SN_SIZES_OF_A_CLASS_MAX <= SN_HEADER_SIZE + 1, "class and header say the size");
+_Static_assert(SN_SMALL_MAX_BYTES <= SN_HEADER_SIZE, "small sizes are whole in the header");
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define SN_UPPER_HALF 1
@@ -206,38 +209,46 @@ sn_word_at(uint64_t word, uint64_t offset)
 #define SN_CHECK_BYTE 7
 #endif
 
-/** Fibonacci hashing (Knuth, TAOCP 3, 6.4): the factor spreads every bit into the upper ones. */
+/** A store's secret from a random number: a factor for sn_header_check, odd, and such that every
+ * single bit of a header that is changed changes its check bits. */
+uint64_t sn_header_secret(uint64_t random);
+
+/** Multiply-shift hashing (Dietzfelbinger et al. 1997): the secret is the factor. */
 static inline uint64_t
 sn_header_check(uint64_t secret, uint64_t body, uint64_t offset)
 {
-    uint64_t check = ((body ^ secret ^ offset) * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
-    __asm__("" : "+r"(check)); /* compare and add with carry, where gcc makes three instructions */
-    return check + (check < 1);
+    return ((body ^ offset) * secret) >> 57;
 }
 
-/** The header of a slot at `offset` whose object R names. */
+/** The header of a slot at `offset` whose object R names; of its size the low bits. */
 static inline uint64_t
-sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t slack, uint64_t offset)
+sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t size, uint64_t offset)
 {
-    /* The address is a multiple of 8. */
-    uint64_t body =
-        (uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3) | slack << SN_HEADER_SLACK_AT;
-    return body | sn_header_check(secret, body, offset);
+    /* The address is a multiple of 8. Sums: one instruction adds three. */
+    uint64_t body = ((uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3)) +
+                    (size << SN_HEADER_SIZE_AT) + SN_HEADER_OBJECT;
+    return body + sn_header_check(secret, body, offset);
 }
 
 static inline bool
 sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
 {
-    return (header & SN_HEADER_CHECK) == sn_header_check(secret, header & ~SN_HEADER_CHECK, offset);
+    uint64_t body = (header & ~SN_HEADER_CHECK) | SN_HEADER_OBJECT;
+    return header == (body | sn_header_check(secret, body, offset));
 }
 
-/** Whether a header is what sn_header_make makes of this name, whatever its slack. */
+/** What a header says of the size: its low bits. */
+static inline uint64_t
+sn_header_size(uint64_t header)
+{
+    return header >> SN_HEADER_SIZE_AT & SN_HEADER_SIZE;
+}
+
+/** Whether a header is what sn_header_make makes of this name, whatever its size. */
 static inline bool
 sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uint64_t offset)
 {
-    uint64_t body = (uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3) |
-                    (header & SN_HEADER_SLACK << SN_HEADER_SLACK_AT);
-    return header == (body | sn_header_check(secret, body, offset));
+    return header == sn_header_make(secret, reference, sn_header_size(header), offset);
 }
 
 static inline bool
@@ -288,8 +299,8 @@ sn_header_end_hardened(uint64_t *header)
 static inline bool
 sn_header_left_names(uint64_t left, uint64_t reference)
 {
-    return (left & ~(SN_HEADER_SLACK << SN_HEADER_SLACK_AT)) == reference
-                                                                    << (SN_HEADER_NAME_AT - 3);
+    uint64_t name = left & ~(SN_HEADER_SIZE << SN_HEADER_SIZE_AT);
+    return name == reference << (SN_HEADER_NAME_AT - 3);
 }
 
 static inline uint64_t *
@@ -298,10 +309,11 @@ sn_header_reference(uint64_t header)
     return (uint64_t *)(uintptr_t)(header >> SN_HEADER_NAME_AT << 3);
 }
 
+/** By how much the requested size is less than `largest`, the largest that the class serves. */
 static inline uint64_t
-sn_header_slack(uint64_t header)
+sn_header_slack(uint64_t header, uint64_t largest)
 {
-    return header >> SN_HEADER_SLACK_AT & SN_HEADER_SLACK;
+    return (largest - sn_header_size(header)) & SN_HEADER_SIZE;
 }
 
 #endif

@@ -39,6 +39,10 @@ struct sn_class {
 };
 _Static_assert(sizeof(struct sn_class) == 32, "indexed by a shift");
 
+/** Sizes that one class serves, at most: a slot larger than the next smaller one by a sixteenth of
+ * the power of two below it. Held by a unit test, whatever the alignment. */
+#define SN_SIZES_OF_A_CLASS_MAX (SN_SLOT_MAX_BYTES / 2 / 16)
+
 struct sn_classes {
     uint32_t count;
     uint32_t extra; /* bytes added to every request (hardened mode's canary, at least) */
@@ -79,6 +83,13 @@ sn_class_for(const struct sn_classes *classes, size_t size)
     if (sn_likely(size <= SN_SMALL_MAX_BYTES))
         return sn_class_by_table(classes, size);
     return classes->by_64[(size + SN_HEADER_BYTES + 63) / 64];
+}
+
+/** Largest request that a class serves. */
+static inline size_t
+sn_class_max_size(const struct sn_classes *classes, unsigned class_id)
+{
+    return classes->of[class_id].payload - classes->extra;
 }
 
 /** Bytes of payload that a slot of the class has room for (canary included). */

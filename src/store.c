@@ -311,7 +311,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     store->options = *options;
     snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
     store->options.name = store->name;
-    store->secret = sn_os_random();
+    store->secret = sn_header_secret(sn_os_random());
     store->hardened = options->hardened;
     store->alignment = options->alignment;
     set_up_ranges(store, reservation);
@@ -339,7 +339,7 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     if (!store->rcu)
         return -errno;
     if (!sn_reclaim_init(&store->reclaim, store->options.max_bytes) ||
-        !sn_caches_init(&store->caches, &store->heap, store->hardened))
+        !sn_caches_init(&store->caches, &store->heap, store, store->hardened))
         return -ENOMEM;
     store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
                                  sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
@@ -382,6 +382,12 @@ create(const struct handle_store_options *options, const struct rcu_flavor_struc
     struct sn_reservation reservation;
     if (!sn_reservation_make(&reservation, options->arena_bytes)) {
         errno = ENOMEM;
+        return NULL;
+    }
+    if (!sn_reservation_is_nameable(&reservation)) { /* x86-64 has such addresses on demand only */
+        sn_reservation_release(&reservation, 0, reservation.table_bytes, reservation.arena_bytes);
+        sn_place_put(reservation.place);
+        errno = ENOTSUP;
         return NULL;
     }
     handle_store *store = (handle_store *)(void *)sn_reservation_store(&reservation);

@@ -18,8 +18,8 @@ static bool
 hold_locked(struct sn_caches *caches)
 {
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_add_relaxed(&cache->held, 1);
-    /* Every owner that runs now has either shown itself busy or will see held. */
+        sn_store_relaxed(&cache->gate, SN_GATE_SHUT);
+    /* Every owner that runs now has either shown itself inside or will see its gate shut. */
     bool known = sn_os_membarrier();
     sn_hook(SN_HOOK_CACHE_TAKE, caches);
     return known;
@@ -28,9 +28,8 @@ hold_locked(struct sn_caches *caches)
 static void
 let_go_locked(struct sn_caches *caches)
 {
-    /* Release: pairs with the owner's acquire of held; it sees what the taker left. */
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        (void)__atomic_fetch_sub(&cache->held, 1, __ATOMIC_RELEASE);
+        sn_cache_open_gate(caches, cache);
 }
 
 /* An owner inside is soon out, unless it lost the processor: look a little longer, then skip it. */
@@ -84,9 +83,9 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
     const struct sn_pool *pool = caches->heap->pool;
     sn_cache_settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        struct sn_bin *bin = &cache->bin[i];
-        uint32_t kept = 0, gone = 0;
-        for (uint32_t k = 0; k < bin->count; k++) {
+        const struct sn_bin *bin = &cache->bin[i];
+        uint32_t kept = 0, gone = 0, count = sn_cache_count(cache, i);
+        for (uint32_t k = 0; k < count; k++) {
             uint64_t slot = bin->slots[k];
             /* Only OPEN spans have a bin: in the others the slot is looked at closer. */
             bool closed = sn_load_relaxed(&pool->bin_class[sn_block_of(slot)]) != i &&
@@ -100,7 +99,7 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
                 gone = 0;
             }
         }
-        sn_bin_set_count(bin, kept);
+        sn_cache_set_count(cache, i, kept);
         if (gone > 0)
             sn_heap_put(caches->heap, i, back, gone);
     }
@@ -148,13 +147,11 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 static uint64_t
 take_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t count;
     sn_cache_settle(caches, cache);
-    count = bin->count;
+    uint32_t count = sn_cache_count(cache, class_id);
     if (count > 0)
-        sn_heap_put(caches->heap, class_id, bin->slots, count);
-    sn_bin_set_count(bin, 0);
+        sn_heap_put(caches->heap, class_id, cache->bin[class_id].slots, count);
+    sn_cache_set_count(cache, class_id, 0);
     return count;
 }
 
@@ -192,9 +189,9 @@ sn_caches_let_go(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
     if (sn_load_relaxed(&caches->walkers) > 0) { /* 0: a callback forked, this is the child */
-        let_go_locked(caches);
         /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
         (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
+        let_go_locked(caches);
     }
     sn_unlock(&caches->lock);
 }
@@ -219,14 +216,14 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
         struct sn_cache_sums *sums)
 {
     sums->requested += sn_cache_requested(cache);
-    sums->indexes += sn_load_relaxed(&cache->index_count);
+    sums->indexes += sn_cache_index_count(cache);
     sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
     bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
     sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
     sums->frees += sn_cache_frees(cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         sums->live[i] += sn_cache_live(cache, i);
-        sums->cached[i] += sn_load_relaxed(&cache->bin[i].count);
+        sums->cached[i] += sn_cache_count(cache, i);
     }
 }
 
@@ -276,9 +273,9 @@ glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
 {
     bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
     glance->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
-    glance->indexes += sn_load_relaxed(&cache->index_count);
+    glance->indexes += sn_cache_index_count(cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        uint32_t cached = sn_load_relaxed(&cache->bin[i].count);
+        uint32_t cached = sn_cache_count(cache, i);
         glance->live[i] += sn_cache_live(cache, i);
         glance->cached[i] += cached;
         glance->idle[i] += idle ? cached : 0;

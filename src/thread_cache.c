@@ -16,12 +16,11 @@ static bool exit_key_made;
 
 static uint64_t stores_ended; /* guarded by the registry's lock */
 
-static struct sn_thread_cache no_cache; /* of no store */
+static struct sn_thread_cache no_cache; /* of no store: its gate is shut */
 #define NONE4  &no_cache, &no_cache, &no_cache, &no_cache
 #define NONE16 NONE4, NONE4, NONE4, NONE4
-_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1] = {
-    NONE16, NONE16, NONE16, NONE16, &no_cache,
-};
+_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE16, NONE16, NONE16,
+                                                                      NONE16};
 _Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
 _Thread_local unsigned sn_calls_on_spares;
 
@@ -35,22 +34,46 @@ sn_caches_bytes(const struct sn_caches *caches, uint64_t threads)
     return (threads + 1) * sizeof(struct sn_thread_cache) + sn_load_relaxed(&caches->arrays_bytes);
 }
 
-static uint32_t
-held_by_nobody(void)
+/* The bin has an array of `cap` slots, of which `count` are filled. */
+static void
+set_slots(struct sn_thread_cache *cache, unsigned class_id, uint64_t *slots, uint32_t count,
+          uint32_t cap)
 {
-    return sn_os_membarrier_init() ? 0 : SN_HELD_FENCED;
+    struct sn_bin *bin = &cache->bin[class_id];
+    bin->cap = cap;
+    sn_store_relaxed(&bin->slots, slots);
+    sn_store_relaxed(&cache->top[class_id], slots + count);
+    cache->end[class_id] = slots + cap;
 }
 
+static void
+set_no_slots(struct sn_thread_cache *cache, unsigned class_id)
+{
+    set_slots(cache, class_id, cache->no_slots + 1, 0, 0);
+}
+
+/* Its gate is shut. */
 static struct sn_thread_cache *
 make_cache(const struct sn_classes *classes)
 {
     struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
     if (!cache)
         return NULL;
-    cache->held = held_by_nobody();
+    sn_cache_set_index_count(cache, 0);
+    for (unsigned i = 0; i < SN_STACKS; i++)
+        cache->top[i] = cache->end[i] = cache->no_slots + 1;
+    for (unsigned i = 0; i < SN_CLASSES_MAX; i++)
+        set_no_slots(cache, i);
     for (unsigned i = 0; i < classes->count; i++)
         cache->bin[i].payload = classes->of[i].payload;
     return cache;
+}
+
+/* Bytes of a bin's array; that of none has none. */
+static uint64_t
+array_bytes(uint32_t cap)
+{
+    return cap == 0 ? 0 : (cap + UINT64_C(1)) * sizeof(uint64_t);
 }
 
 static void
@@ -58,11 +81,11 @@ free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < SN_CLASSES_MAX; i++) {
-        struct sn_bin *bin = &cache->bin[i];
-        bytes += bin->cap * sizeof(bin->slots[0]);
-        sn_os_free(bin->slots);
-        bin->slots = NULL;
-        bin->cap = 0; /* the next push takes the slow path, and is noticed */
+        const struct sn_bin *bin = &cache->bin[i];
+        bytes += array_bytes(bin->cap);
+        if (bin->cap > 0)
+            sn_os_free(bin->slots - 1);
+        set_no_slots(cache, i); /* the next push takes the slow path, and is noticed */
     }
     if (caches && bytes > 0) {
         sn_sub_relaxed(&caches->arrays_bytes, bytes);
@@ -75,17 +98,18 @@ sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     sn_cache_settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        struct sn_bin *bin = &cache->bin[i];
-        if (bin->count > 0)
-            sn_heap_put(caches->heap, i, bin->slots, bin->count);
-        sn_bin_set_count(bin, 0);
+        uint32_t count = sn_cache_count(cache, i);
+        if (count > 0)
+            sn_heap_put(caches->heap, i, cache->bin[i].slots, count);
+        sn_cache_set_count(cache, i, 0);
     }
     free_arrays(caches, cache);
     sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
     cache->cap_bytes = 0;
-    if (cache->index_count > 0)
-        caches->put_indexes(caches, cache->indexes, cache->index_count);
-    sn_store_relaxed(&cache->index_count, 0);
+    uint32_t indexes = sn_cache_index_count(cache);
+    if (indexes > 0)
+        caches->put_indexes(caches, cache->indexes, indexes);
+    sn_cache_set_index_count(cache, 0);
 }
 
 /* Pushes a list of retired slots on one of the store's stacks; which one, its newest slot says. */
@@ -255,7 +279,7 @@ join(struct sn_caches *caches)
     if (charged) {
         cache->next_of_entry = sn_tls_cache[caches->tls_entry];
         sn_tls_cache[caches->tls_entry] = cache;
-        cache->held += sn_load_relaxed(&caches->walkers);
+        sn_cache_open_gate(caches, cache);
         cache->next = caches->all;
         caches->all = cache;
         caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
@@ -266,16 +290,6 @@ join(struct sn_caches *caches)
         return cache;
     sn_os_free(cache);
     return NULL;
-}
-
-bool
-sn_cache_enter_slow(struct sn_thread_cache *cache)
-{
-    if (!(sn_load_relaxed(&cache->held) & SN_HELD_FENCED))
-        return false;
-    /* What the taker's membarrier is elsewhere: between the store to phase and the load of held. */
-    sn_fence_seq_cst();
-    return sn_load_acquire(&cache->held) == SN_HELD_FENCED;
 }
 
 struct sn_thread_cache *
@@ -329,18 +343,16 @@ may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
 static uint64_t *
 make_array(struct sn_caches *caches, const struct sn_bin *bin, uint32_t cap)
 {
-    uint64_t bytes = (cap - bin->cap) * sizeof(bin->slots[0]);
-    uint64_t *slots = sn_os_zalloc(cap * sizeof(slots[0]));
-    if (!slots)
+    uint64_t bytes = array_bytes(cap) - array_bytes(bin->cap);
+    uint64_t *array = sn_os_zalloc(array_bytes(cap));
+    if (!array)
         return NULL;
     if (!sn_budget_charge(caches->heap->pool->budget, bytes, SN_CHARGE_APPLICATION)) {
-        sn_os_free(slots);
+        sn_os_free(array);
         return NULL;
     }
     sn_add_relaxed(&caches->arrays_bytes, bytes);
-    if (bin->slots)
-        memcpy(slots, bin->slots, bin->count * sizeof(slots[0]));
-    return slots;
+    return array + 1;
 }
 
 /* What a bin may be doubled to. For bursts, as long as half of the thread's budget is left for the
@@ -374,9 +386,11 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
         cache->cap_bytes -= more;
         return;
     }
-    sn_os_free(bin->slots);
-    bin->slots = slots;
-    bin->cap = cap;
+    uint32_t count = sn_cache_count(cache, class_id);
+    memcpy(slots, bin->slots, count * sizeof(slots[0]));
+    if (bin->cap > 0)
+        sn_os_free(bin->slots - 1);
+    set_slots(cache, class_id, slots, count, cap);
 }
 
 /*
@@ -391,23 +405,23 @@ refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
     try_grow(caches, cache, class_id, false);
     cache->ran_dry[class_id] = true;
     uint32_t want = (uint32_t)sn_min((bin->cap + 1) / 2, HANDOVER_BATCH);
-    if (want < 2 || bin->count + want > bin->cap)
+    uint32_t count = sn_cache_count(cache, class_id);
+    if (want < 2 || count + want > bin->cap)
         return;
     uint32_t got =
         sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, slots);
-    memmove(bin->slots + got, bin->slots, bin->count * sizeof(slots[0]));
+    memmove(bin->slots + got, bin->slots, count * sizeof(slots[0]));
     memcpy(bin->slots, slots, got * sizeof(slots[0]));
-    sn_bin_set_count(bin, bin->count + got);
+    sn_cache_set_count(cache, class_id, count + got);
 }
 
 /* As a fast path would, but the caller counts the allocation. */
 static uint64_t
-pop_for_long_way(struct sn_bin *bin)
+pop_for_slow_path(struct sn_thread_cache *cache, unsigned class_id)
 {
-    if (bin->count == 0)
-        return 0;
-    uint64_t slot = bin->slots[bin->count - 1];
-    sn_bin_set_count(bin, bin->count - 1);
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (slot != 0)
+        sn_owner_sub(&cache->bin[class_id].inflow, 1);
     return slot;
 }
 
@@ -417,13 +431,12 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
     uint64_t slot = 0;
     if (!cache->shared) {
         bool entered = sn_cache_enter(cache);
-        struct sn_bin *bin = &cache->bin[class_id];
-        bool first = entered && bin->cap == 0;
+        bool first = entered && cache->bin[class_id].cap == 0;
         if (entered) {
             sn_cache_settle(caches, cache);
-            if (bin->count < SN_FREED)
+            if (sn_cache_count(cache, class_id) < SN_FREED)
                 refill_bin(caches, cache, class_id);
-            slot = pop_for_long_way(bin);
+            slot = pop_for_slow_path(cache, class_id);
         }
         sn_cache_leave(cache);
         if (first)
@@ -447,11 +460,12 @@ sn_cache_settle_own(struct sn_caches *caches)
 static void
 flush_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t count = (uint32_t)sn_min((bin->count + 1) / 2, HANDOVER_BATCH);
-    sn_heap_put(caches->heap, class_id, bin->slots, count);
-    memmove(bin->slots, bin->slots + count, (bin->count - count) * sizeof(bin->slots[0]));
-    sn_bin_set_count(bin, bin->count - count);
+    uint64_t *slots = cache->bin[class_id].slots;
+    uint32_t all = sn_cache_count(cache, class_id);
+    uint32_t count = (uint32_t)sn_min((all + 1) / 2, HANDOVER_BATCH);
+    sn_heap_put(caches->heap, class_id, slots, count);
+    memmove(slots, slots + count, (all - count) * sizeof(slots[0]));
+    sn_cache_set_count(cache, class_id, all - count);
 }
 
 /* By whoever may change the cache. False: its bin has no room, whatever is tried. */
@@ -460,15 +474,15 @@ put_in_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned cla
            uint64_t slot)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    if (sn_likely(sn_cache_push(bin, slot)))
+    if (sn_likely(sn_cache_push(cache, class_id, slot)))
         return true;
     if (bin->cap == 0)
         caches->retired(caches, false); /* there is a cache to watch */
     try_grow(caches, cache, class_id, cache->ran_dry[class_id]);
     cache->ran_dry[class_id] = false;
-    if (bin->count >= bin->cap && bin->count > 0)
+    if (bin->cap > 0 && sn_cache_count(cache, class_id) == bin->cap)
         flush_bin(caches, cache, class_id);
-    return sn_cache_push(bin, slot);
+    return sn_cache_push(cache, class_id, slot);
 }
 
 void
@@ -564,11 +578,14 @@ sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t t
 }
 
 bool
-sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened)
 {
     static size_t last_entry;
     caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
-    caches->plain_entry = hardened ? SN_TLS_NOBODYS : caches->tls_entry;
+    caches->open_gate = sn_os_membarrier_init()
+                            ? (uintptr_t)store + (hardened ? SN_GATE_HARDENED : 0)
+                            : SN_GATE_FENCED;
+    caches->hardened = hardened;
     caches->heap = heap;
     sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
@@ -576,8 +593,7 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened)
     if (!caches->spare)
         return false;
     sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
-    caches->spare->shared = true;
-    caches->spare->held = 1; /* never entered */
+    caches->spare->shared = true; /* never entered: its gate stays shut */
     return true;
 }
 
@@ -586,8 +602,10 @@ sn_caches_destroy(struct sn_caches *caches)
 {
     sn_lock(&registry);
     stores_ended++;
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         sn_store_relaxed(&cache->caches, NULL);
+        sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
+    }
     sn_unlock(&registry);
     sn_os_free(caches->spare);
     sn_lock_destroy(&caches->lock);
@@ -608,5 +626,5 @@ sn_caches_after_fork_child(struct sn_caches *caches)
     caches->walkers = 0;
     caches->workers = 0;
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        sn_store_relaxed(&cache->held, held_by_nobody());
+        sn_cache_open_gate(caches, cache);
 }

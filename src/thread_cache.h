@@ -6,16 +6,18 @@
  *
  * Taking back (an asymmetric lock):
  *
- *   owner: phase = INSIDE            taker: held++ in every cache
- *          look at held                     membarrier
- *          0: use the cache                 skip caches whose owner is INSIDE; empty the others
- *          else: go to the heap itself      held--
+ *   owner: phase = INSIDE            taker: gate = shut in every cache
+ *          look at gate                     membarrier
+ *          open: use the cache              skip caches whose owner is INSIDE; empty the others
+ *          shut: go to the heap itself      gate = open, unless a walk keeps owners out
  *          phase = USED
  *
  * The membarrier puts a fence into each running owner, between its store to phase and its load of
- * held or before or after both: so either the taker sees the owner inside, or the owner sees held.
- * Nobody waits. (A membarrier that fails leaves all skipped.) The owner pays two stores of
- * constants and a load. Without membarrier in the kernel it executes a fence itself.
+ * gate or before or after both: so either the taker sees the owner inside, or the owner sees the
+ * gate shut. Nobody waits. (A membarrier that fails leaves all skipped.) What opens a gate is the
+ * store's address, so that one comparison says, too, whether a cache that was found is of this
+ * store: the owner pays two stores of constants and a load. Without membarrier in the kernel no
+ * fast path finds a gate open, and on slow paths the owner executes a fence itself.
  *
  * Order of the fields follows who touches them: owner on every call; owner on slow paths; others.
  */
@@ -26,16 +28,22 @@
 #include "hooks.h"
 #include "osmem.h"
 
-/** A thread's free slots of one class. All members: between enter and leave, or by a taker. */
+/**
+ * A thread's free slots of one class are a stack between `slots` and the cache's `end`; its `top`
+ * is behind the slot that is taken next. The word below the first slot is 0: who takes it has found
+ * the stack empty. What is here is for slow paths. All members: between enter and leave, or by a
+ * taker.
+ */
 struct sn_bin {
-    uint64_t *slots; /* arena offsets; NULL while cap is 0 */
-    uint32_t count;
-    uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound; to
+    uint64_t *slots;  /* atomic; arena offsets */
+    uint32_t cap;     /* grows from 0 by doubling while the budgets allow, to the class's bound; to
                         that for bursts when it runs dry and overflows in turn */
+    uint32_t payload; /* of a slot */
     uint64_t inflow; /* slots put into the bin less those taken out, by other than alloc and free */
-    uint64_t payload; /* of a slot; the class's, where fast paths need no other line for it */
 };
-_Static_assert(sizeof(struct sn_bin) == 32, "indexed by a shift");
+/** Stacks by class; so many that SN_CLASS_NONE has one, too, which is always full and empty. */
+#define SN_STACKS 256
+_Static_assert(SN_CLASS_NONE < SN_STACKS && SN_CLASS_LARGE < SN_STACKS, "any class has a stack");
 
 /**
  * A free that its thread has noted. Its object has ended: the reference word does not name it any
@@ -64,29 +72,33 @@ enum sn_cache_phase {
  * Counting. The fast paths count bytes requested and, for all classes together, frees; nothing of
  * single objects: those follow from how the bin has changed.
  *
- *   live, of a class = bin.inflow - bin.count + live_by_long_way
+ *   live, of a class = bin.inflow - slots in the bin + live_by_long_way
  *
  * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
  * corrects by inflow. An object in `freed` still counts as live. Sums over all threads count: an
  * object may be freed by another thread than allocated it.
  */
 struct sn_thread_cache {
-    /* owner; caches is read by it, phase is read by takers, held written by them */
+    /* owner; gate and caches are read by it, phase is read by takers, gate written by them */
+    uintptr_t gate;           /* atomic; SN_GATE_SHUT, or the caches' open_gate */
+    uint32_t phase;           /* atomic; enum above */
+    uint32_t freed_bytes;     /* of `freed` in use; from here on: between enter and leave, or by a
+                             taker */
     struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
                                  frees this */
-    uint32_t phase;           /* atomic; enum above */
-    uint32_t held;            /* atomic; takers and walkers that keep the owner out, see below */
-    /* between enter and leave, or by a taker */
-    uint32_t index_count;
-    uint32_t freed_bytes; /* of `freed` in use */
-    uint64_t requested;   /* bytes, by allocs less frees; wraps, only the sum over threads counts */
-    uint64_t frees;       /* objects whose free was finished here */
-    uint64_t limbo_head;  /* offset of the newest retired slot; linked through header words */
-    uint64_t *limbo_end;  /* link word of the oldest */
+    uint64_t *index_top;      /* atomic; behind the index that is taken next */
+    uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
+    uint64_t frees;      /* objects whose free was finished here */
+    uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
+    uint64_t *limbo_end; /* link word of the oldest */
     /* owner: of its caches that share an entry below, the one used before this one */
     struct sn_thread_cache *next_of_entry;
     struct sn_freed freed[SN_FREED];
+    uint64_t below_indexes;             /* 0: as below a bin's slots */
     uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
+    uint64_t no_slots[1];               /* 0: below the slots of bins that have none */
+    uint64_t *top[SN_STACKS];           /* by class, see sn_bin; atomic */
+    uint64_t *end[SN_STACKS];
     struct sn_bin bin[SN_CLASSES_MAX];
     uint64_t limbo_slots, limbo_bytes;
     uint64_t cap_bytes;           /* sum over bins of cap * slot size */
@@ -104,15 +116,18 @@ struct sn_thread_cache {
     struct sn_thread_cache *next;
 };
 
-/* In `held`: the kernel has no membarrier, the owner executes a fence itself. Never taken away. */
-#define SN_HELD_FENCED (UINT32_C(1) << 31)
+/* Of gates. An open one: the store's address, of a hardened store SN_GATE_HARDENED more; or, where
+ * the kernel has no membarrier, what no fast path finds: the owner executes a fence itself. */
+#define SN_GATE_SHUT     ((uintptr_t)0)
+#define SN_GATE_HARDENED ((uintptr_t)1)
+#define SN_GATE_FENCED   ((uintptr_t)2)
 
 /** All thread caches of a store. */
 struct sn_caches {
     struct sn_heap *heap;
     size_t tls_entry;    /* where threads look for their cache */
-    size_t plain_entry;  /* the same for short ways that look for no misuse; of a hardened store an
-                            entry where there never is one */
+    uintptr_t open_gate; /* SN_GATE_... above */
+    bool hardened;
     size_t arrays_bytes; /* atomic; of all bins' arrays */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
@@ -149,10 +164,11 @@ struct sn_caches {
  * the long way each time; more entries would take more of the static TLS that the C library keeps
  * for libraries loaded late, 1.6 KiB for all of them. */
 #define SN_TLS_ENTRIES 64
-#define SN_TLS_NOBODYS SN_TLS_ENTRIES /* always so */
-extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES + 1];
+extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
 
-bool sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, bool hardened);
+/** store: what fast paths ask for their cache by. */
+bool
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened);
 /** What threads may keep: by the options, and not more than a share of max_bytes (0: no limit). */
 void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
                           uint64_t max_bytes);
@@ -163,7 +179,7 @@ void sn_caches_destroy(struct sn_caches *caches);
 static inline bool
 sn_caches_hardened(const struct sn_caches *caches)
 {
-    return caches->plain_entry != caches->tls_entry;
+    return caches->hardened;
 }
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
@@ -177,21 +193,32 @@ sn_cache_self(struct sn_caches *caches)
                                                                 : sn_cache_self_slow(caches);
 }
 
-SN_NOINLINE bool sn_cache_enter_slow(struct sn_thread_cache *cache);
-
-/** Owner: begins using the cache. False: it is being taken back, go to the heap. Then leave,
- * too. */
-static inline bool
-sn_cache_enter(struct sn_thread_cache *cache)
+/** Shows the owner inside. Result: the gate as it was after that. */
+static inline uintptr_t
+sn_cache_show(struct sn_thread_cache *cache)
 {
     sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
-    /* Orders the store to phase before the load of held; pairs with the taker's membarrier. Without
+    /* Orders the store to phase before the load of gate; pairs with the taker's membarrier. Without
      * it both could miss each other and use the arrays at once. */
     sn_fence_compiler();
     sn_hook(SN_HOOK_CACHE_BUSY, cache);
     /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are
      * seen. */
-    return sn_likely(sn_load_acquire(&cache->held) == 0) || sn_cache_enter_slow(cache);
+    return sn_load_acquire(&cache->gate);
+}
+
+/** Owner, on slow paths: begins using the cache. False: it is being taken back, go to the heap.
+ * Then leave, too. */
+static inline bool
+sn_cache_enter(struct sn_thread_cache *cache)
+{
+    uintptr_t gate = sn_cache_show(cache);
+    if (sn_unlikely(gate == SN_GATE_FENCED)) {
+        /* What the taker's membarrier is elsewhere. */
+        sn_fence_seq_cst();
+        gate = sn_load_acquire(&cache->gate);
+    }
+    return sn_likely(gate != SN_GATE_SHUT);
 }
 
 static inline void
@@ -208,18 +235,13 @@ sn_cache_leave(struct sn_thread_cache *cache)
  * instructions otherwise).
  */
 static inline struct sn_thread_cache *
-sn_cache_try_enter_at(struct sn_caches *caches, size_t entry)
+sn_cache_try_enter_by(const struct sn_caches *caches, uintptr_t open_gate)
 {
-    struct sn_thread_cache *cache = sn_tls_cache[entry];
+    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
     if (!cache)
         __builtin_unreachable(); /* the caller need not look whether it is the NULL below */
-    if (sn_unlikely(sn_load_relaxed(&cache->caches) != caches))
-        return NULL;
-    /* As in sn_cache_enter. */
-    sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
-    sn_fence_compiler();
-    sn_hook(SN_HOOK_CACHE_BUSY, cache);
-    if (sn_likely(sn_load_acquire(&cache->held) == 0))
+    /* It may be of another store: then its thread is not inside, it is here. */
+    if (sn_likely(sn_cache_show(cache) == open_gate))
         return cache;
     sn_cache_leave(cache);
     return NULL;
@@ -227,70 +249,101 @@ sn_cache_try_enter_at(struct sn_caches *caches, size_t entry)
 
 /** The same for those that look for no misuse: NULL, too, when the store is hardened. */
 static inline struct sn_thread_cache *
-sn_cache_try_enter(struct sn_caches *caches)
+sn_cache_try_enter(const struct sn_caches *caches, const void *store)
 {
-    return sn_cache_try_enter_at(caches, caches->plain_entry);
+    return sn_cache_try_enter_by(caches, (uintptr_t)store);
 }
 
 /** The same for those of hardened stores. */
 static inline struct sn_thread_cache *
-sn_cache_try_enter_hardened(struct sn_caches *caches)
+sn_cache_try_enter_hardened(const struct sn_caches *caches, const void *store)
 {
-    struct sn_thread_cache *cache = sn_cache_try_enter_at(caches, caches->tls_entry);
+    struct sn_thread_cache *cache =
+        sn_cache_try_enter_by(caches, (uintptr_t)store + SN_GATE_HARDENED);
     if (cache)
         sn_hook(SN_HOOK_CACHE_ENTERED, cache);
     return cache;
 }
 
-static inline struct sn_bin *
-sn_cache_bin(struct sn_thread_cache *cache, unsigned class_id)
+/** Free slots of a class. By others than the owner an estimate: that may just be growing the bin. */
+static inline uint32_t
+sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    __asm__("" : "+r"(bin)); /* one address in a register: compilers compute it anew per member */
-    return bin;
+    uintptr_t top = (uintptr_t)sn_load_relaxed(&cache->top[class_id]);
+    uintptr_t slots = (uintptr_t)sn_load_relaxed(&cache->bin[class_id].slots);
+    uintptr_t count = sn_wrapping_sub(top, slots) / sizeof(uint64_t);
+    return count <= SN_CACHE_BURST_SLOTS ? (uint32_t)count : 0;
 }
 
-/** Between enter (true) and leave. False: empty. */
-static inline bool
-sn_cache_pop(struct sn_bin *bin, uint64_t *slot)
+static inline uint64_t **
+sn_cache_top(struct sn_thread_cache *cache, unsigned class_id)
 {
-    uint32_t count = bin->count;
-    if (sn_unlikely(count == 0))
+    uint64_t **top = &cache->top[class_id];
+    __asm__("" : "+r"(top)); /* one address in a register: compilers compute it anew per use */
+    return top;
+}
+
+/** Between enter (true) and leave. 0: there is none. */
+static inline uint64_t
+sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t *at = *top;
+    uint64_t slot = at[-1];
+    if (sn_likely(slot != 0))
+        sn_store_relaxed(top, at - 1); /* statistics look at it */
+    return slot;
+}
+
+/** Between enter (true) and leave. False: no room. */
+static inline bool
+sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
+{
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t *at = *top;
+    if (sn_unlikely(at == cache->end[class_id]))
         return false;
-    *slot = bin->slots[count - 1];
-    sn_store_relaxed(&bin->count, count - 1); /* statistics look at it */
+    *at = slot;
+    sn_store_relaxed(top, at + 1);
     return true;
 }
 
-/** Between enter (true) and leave. False: full. */
-static inline bool
-sn_cache_push(struct sn_bin *bin, uint64_t slot)
+/** The same for free table entries. */
+static inline uint32_t
+sn_cache_index_count(const struct sn_thread_cache *cache)
 {
-    uint32_t count = bin->count;
-    if (sn_unlikely(count >= bin->cap))
-        return false;
-    bin->slots[count] = slot;
-    sn_store_relaxed(&bin->count, count + 1);
-    return true;
+    return (uint32_t)(sn_load_relaxed(&cache->index_top) - cache->indexes);
 }
 
-/** The same for free table entries; index_count says whether there is one, or room for one. */
+static inline void
+sn_cache_set_index_count(struct sn_thread_cache *cache, uint32_t count)
+{
+    sn_store_relaxed(&cache->index_top, cache->indexes + count);
+}
+
+static inline bool
+sn_cache_has_room_for_index(const struct sn_thread_cache *cache)
+{
+    return cache->index_top != cache->indexes + SN_CACHE_INDEXES;
+}
+
 static inline uint64_t
 sn_cache_pop_index(struct sn_thread_cache *cache)
 {
-    uint32_t count = cache->index_count;
-    sn_assert(count > 0);
-    sn_store_relaxed(&cache->index_count, count - 1); /* statistics look at it */
-    return cache->indexes[count - 1];
+    uint64_t *top = cache->index_top;
+    uint64_t at = top[-1];
+    if (sn_likely(at != 0))
+        sn_store_relaxed(&cache->index_top, top - 1);
+    return at;
 }
 
 static inline void
 sn_cache_push_index(struct sn_thread_cache *cache, uint64_t at)
 {
-    uint32_t count = cache->index_count;
-    sn_assert(count < SN_CACHE_INDEXES);
-    cache->indexes[count] = at;
-    sn_store_relaxed(&cache->index_count, count + 1);
+    uint64_t *top = cache->index_top;
+    sn_assert(sn_cache_has_room_for_index(cache));
+    *top = at;
+    sn_store_relaxed(&cache->index_top, top + 1);
 }
 
 /** Adds to one of the owner's counters (the spare cache has many owners). */
@@ -528,10 +581,20 @@ void sn_caches_after_fork_child(struct sn_caches *caches);
 
 /* Puts slots into a bin or takes them out, other than by its fast paths. */
 static inline void
-sn_bin_set_count(struct sn_bin *bin, uint32_t count)
+sn_cache_set_count(struct sn_thread_cache *cache, unsigned class_id, uint32_t count)
 {
-    sn_owner_add(&bin->inflow, sn_wrapping_sub(count, bin->count));
-    sn_store_relaxed(&bin->count, count);
+    struct sn_bin *bin = &cache->bin[class_id];
+    sn_owner_add(&bin->inflow, sn_wrapping_sub(count, sn_cache_count(cache, class_id)));
+    sn_store_relaxed(&cache->top[class_id], bin->slots + count);
+}
+
+/* Under the caches' lock: lets the owner in again, unless a walk keeps it out. */
+static inline void
+sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    bool walked = sn_load_relaxed(&caches->walkers) > 0;
+    /* Release: pairs with the owner's acquire of gate; it sees what the taker left. */
+    sn_store_release(&cache->gate, walked ? SN_GATE_SHUT : caches->open_gate);
 }
 
 /* Finishes what the thread noted. The owner is out or is the caller. */
@@ -559,7 +622,7 @@ static inline uint64_t
 sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
 {
     const struct sn_bin *bin = &cache->bin[class_id];
-    return sn_load_relaxed(&bin->inflow) - sn_load_relaxed(&bin->count) +
+    return sn_load_relaxed(&bin->inflow) - sn_cache_count(cache, class_id) +
            sn_load_relaxed(&cache->live_by_long_way[class_id]);
 }
 

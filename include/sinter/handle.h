@@ -187,7 +187,7 @@
  *   and more: add MCL_ONFAULT, or make stores after it, or call handle_store_purge, which gives it
  *   back.
  *
- *   64-bit Linux, user addresses below 2^47. Words shared with the application are plain uint64_t
+ *   64-bit Linux, user addresses below 2^48. Words shared with the application are plain uint64_t
  *   used through __atomic builtins, so that C and C++ see one type.
  */
 #ifndef SINTER_HANDLE_H
@@ -235,7 +235,7 @@ typedef uint64_t handle_t;
 typedef struct handle_store handle_store;
 
 /**
- * A reference in the application's own memory. All zero bits: empty. 8-byte aligned, below 2^47,
+ * A reference in the application's own memory. All zero bits: empty. 8-byte aligned, below 2^48,
  * not copied by memcpy (use handle_cell_relocate), not inside an object of a store. Its memory may
  * be freed a grace period after the cell was emptied: free the cell when its structure is unlinked,
  * then call_rcu the structure.
@@ -599,7 +599,7 @@ enum handle_stats_format {
  *   errors   EINVAL: flavor is NULL, struct_size is too small, or an option is out of range (the
  *            error callback names option, value and range); ENOMEM: address space or memory;
  *            EAGAIN: a thread could not be started; EDEADLK: inside a section; ENOTSUP: the
- *            kernel's pages are not 4 KiB
+ *            kernel's pages are not 4 KiB, or it gives no addresses below 2^48
  *
  * Programs carry the inline functions of this header, which know words of the store: so they say
  * which version of it they were compiled with. Until 1.0 major and minor version have to be the
@@ -872,7 +872,7 @@ HANDLE_API void handle_unpin(handle_store *store, const void *object);
 /**
  * Allocates an object named by an empty cell; its tag is 0.
  *
- *   cell     8-byte aligned, below 2^47, outside the store's memory; its memory stays readable
+ *   cell     8-byte aligned, below 2^48, outside the store's memory; its memory stays readable
  *            until a GP after it was emptied
  *   flags    as handle_alloc_object
  *   result   the object, for filling it until the section ends; NULL on error

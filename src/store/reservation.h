@@ -44,6 +44,14 @@ sn_reservation_pins(const struct sn_reservation *r)
     return sn_reservation_store(r) - r->pins_bytes;
 }
 
+/** Whether headers can hold the address of every word of the table, now and as it grows. */
+static inline bool
+sn_reservation_is_nameable(const struct sn_reservation *r)
+{
+    uint64_t begin = (uint64_t)(uintptr_t)r->lower + r->metadata_bytes + HANDLE_TABLE_OFFSET;
+    return begin <= SN_CELL_ADDRESS_MAX && r->table_max <= SN_CELL_ADDRESS_MAX - begin;
+}
+
 /** Gives all of it back but the first `keep` bytes of the store; table and arena have grown to
  * these lengths. The place stays taken. */
 void sn_reservation_release(const struct sn_reservation *r, size_t keep, uint64_t table_bytes,

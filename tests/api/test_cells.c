@@ -202,7 +202,7 @@ places_where_no_cell_may_be(void **state)
 {
     struct fixture *fixture = *state;
     static handle_cell good = HANDLE_CELL_INIT;
-    static const uintptr_t high[] = {(uintptr_t)1 << 47, (uintptr_t)1 << 63, UINTPTR_MAX - 7};
+    static const uintptr_t high[] = {(uintptr_t)1 << 48, (uintptr_t)1 << 63, UINTPTR_MAX - 7};
     _Alignas(8) char buffer[16] = {0};
     void *object = NULL;
     section_enter();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cell_above_limit.c - cells above 2^47. */
+/* cell_above_limit.c - cells above 2^48. */
 #include "support.h"
 
 static void
@@ -9,7 +9,7 @@ run(void)
     handle_cell cell = HANDLE_CELL_INIT;
     section_enter();
     expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
-    for (unsigned bit = 47; bit < 64; bit++) {
+    for (unsigned bit = 48; bit < 64; bit++) {
         handle_cell *far = (handle_cell *)(uintptr_t)(UINT64_C(1) << bit);
         expect_errno(handle_cell_alloc(store, far, 40, 0), EINVAL);
         expect(handle_cell_relocate(store, &cell, far) == -EINVAL);

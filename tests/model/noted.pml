@@ -63,7 +63,7 @@
 /* Of the cache of freer p: its lock; how many frees it has noted, and which. */
 #define NOTES       2
 #define BUSY(p)     (OBJECTS * 3 + (p) * (NOTES + 3))
-#define HELD(p)     (BUSY(p) + 1)
+#define SHUT(p)     (BUSY(p) + 1)
 #define NOTED(p)    (BUSY(p) + 2)
 #define NOTE(p, n)  (BUSY(p) + 3 + (n))
 #define ADDRESSES   (OBJECTS * 3 + FREERS * (NOTES + 3))
@@ -102,11 +102,6 @@ inline count_free(o, bytes)
     size[o] = 0
 }
 
-/* One more, or one less, who holds cache p; a locked instruction. */
-inline hold(p, by)
-{
-    d_step { FENCED -> memory[HELD(p)] = memory[HELD(p)] + by }
-}
 
 /* sn_object_settle: finishes what cache p has noted; by its owner inside, or a taker. */
 inline settle(p, n, c, o, left)
@@ -147,18 +142,18 @@ inline settle(p, n, c, o, left)
     atomic { n = 0; c = 0; o = 0 }
 #ifdef BUG_76
     if
-    :: me != p -> hold(p, -1)
+    :: me != p -> store(SHUT(p), 0)
     :: else
     fi;
 #endif
     store(NOTED(p), 0)
 }
 
-/* Enters with what held says in f; at 0 the cache is the owner's. */
+/* Enters with what its gate says in f; at 0 the cache is the owner's. */
 inline enter(f)
 {
     store(BUSY(me), 1);
-    load(HELD(me), f)
+    load(SHUT(me), f)
 }
 
 inline leave()
@@ -363,7 +358,7 @@ proctype taker(byte me)
     byte p, n, c, o, b, left;
     atomic { !takers_lock -> takers_lock = 1 }
     do
-    :: p < FREERS -> hold(p, 1); p++
+    :: p < FREERS -> store(SHUT(p), 1); p++
     :: else -> p = 0; break
     od;
     membarrier(p);
@@ -378,11 +373,11 @@ proctype taker(byte me)
         fi;
 #ifdef BUG_76
         if
-        :: b != 0 -> hold(p, -1)
+        :: b != 0 -> store(SHUT(p), 0)
         :: else
         fi;
 #else
-        hold(p, -1);
+        store(SHUT(p), 0);
 #endif
         atomic { b = 0; p++ }
     :: else -> p = 0; break

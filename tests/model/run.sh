@@ -56,6 +56,7 @@ short  cell      -DOPS=1 -DWALKERS=1
 short  cell      -DOPS=1 -DWRITERS=1
 short  takeback  -DOPS=4
 short  takeback  -DOPS=3 -DTAKERS=2
+short  takeback  -DOPS=2 -DWALKS=1
 short  takeback  -DOPS=3 -DNO_MEMBARRIER
 short  fence     -DPINNERS=2
 short  fence     -DPINNERS=2 -DPREMADE
@@ -89,6 +90,8 @@ full   cell      -DOPS=2 -DPINNERS=1
 full   cell      -DOPS=2 -DWALKERS=1
 full   cell      -DOPS=2 -DWRITERS=1
 full   takeback  -DOPS=2 -DOWNERS=2
+full   takeback  -DOPS=3 -DWALKS=1 -DTAKES=2
+full   takeback  -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
 full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
 full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
 full   fence     -DPINNERS=3
@@ -158,6 +161,7 @@ takeback  53  -DOPS=3 -DTAKERS=2
 takeback  54  -DOPS=3
 takeback  55  -DOPS=3
 takeback  56  -DOPS=3
+takeback  57  -DOPS=2 -DWALKS=1
 fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
 fence     63  -DPINNERS=2 -DPREMADE

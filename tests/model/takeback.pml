@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * takeback.pml - the asymmetric lock of a thread cache, over store buffers. An owner marks itself
- * busy by a plain store, then looks whether its cache is held; if it is, it leaves the cache alone
- * and goes to the heap. A taker holds the caches, does one membarrier, and empties those whose
- * owners are not busy; nobody waits for an owner. `held` counts, for takers and walks overlap.
- * Limbo lists that were not handed over are taken back by the same lock. Not here: what the slots
- * hold, when caches are taken back.
+ * busy by a plain store, then looks whether its cache's gate is open; if it is shut, it leaves the
+ * cache alone and goes to the heap. A taker shuts the gates, does one membarrier, and empties the
+ * caches whose owners are not busy; nobody waits for an owner. A walk keeps the gates shut over a
+ * while in which takers come and go. Limbo lists that were not handed over are taken back by the
+ * same lock. Not here: what the slots hold, when caches are taken back.
  *
- * Checked: a slot is in one place at a time, whoever asks; none is lost.
+ * Checked: a slot is in one place at a time, whoever asks; none is lost; nobody enters during a
+ * walk.
  *
  * Where membarrier is missing (NO_MEMBARRIER), an owner passes a full fence after it said busy.
  *
  * Seeded bugs: BUG_50 no membarrier; BUG_51 the taker does not look at busy; BUG_52 the compiler
- * moves the owner's look at held before its store; BUG_53 takers do not exclude each other; BUG_54
- * the taker lets go before it has emptied the cache; BUG_55 membarrier before held is raised;
- * BUG_56 the owner is not busy any more before its cache is stored.
+ * moves the owner's look at the gate before its store; BUG_53 takers do not exclude each other;
+ * BUG_54 the taker opens the gate before it has emptied the cache; BUG_55 membarrier before the
+ * gates are shut; BUG_56 the owner is not busy any more before its cache is stored; BUG_57 a taker
+ * opens gates during a walk.
  */
 #ifndef OWNERS
 #define OWNERS 1
@@ -28,11 +30,14 @@
 #ifndef TAKES /* by each taker */
 #define TAKES 1
 #endif
-#define THREADS      (OWNERS + TAKERS)
+#ifndef WALKS /* 0 or 1 */
+#define WALKS 0
+#endif
+#define THREADS      (OWNERS + TAKERS + WALKS)
 #define WROTE(at, v) skip
 /* One owner's cache: count and two entries. */
 #define BUSY(p)      ((p) * 5)
-#define HELD(p)      ((p) * 5 + 1)
+#define SHUT(p)      ((p) * 5 + 1)
 #define CACHED(p)    ((p) * 5 + 2)
 #define ENTRY(p, n)  ((p) * 5 + 3 + (n))
 #define CAPACITY     2
@@ -47,19 +52,26 @@
 #define IN_USE      9
 byte place[SLOTS];
 bool takers_lock;
+byte walkers; /* by the lock */
+bool walking; /* gates are known to be shut (ghost) */
 
-/* The owner's side: enters with what held says in f; at 0 the cache is the owner's. */
+/* The owner's side: enters with what its gate says in f; at 0 the cache is the owner's. */
 inline owner_enter(f)
 {
+    began = walking;
 #ifdef BUG_52
-    load(HELD(me), f);
+    load(SHUT(me), f);
     store(BUSY(me), 1);
 #else
     store(BUSY(me), 1);
 #ifdef NO_MEMBARRIER
     FENCED;
 #endif
-    load(HELD(me), f);
+    d_step {
+        load_here(SHUT(me), f);
+        assert(f != 0 || !began || !walking);
+        began = 0
+    }
 #endif
 }
 
@@ -125,6 +137,7 @@ proctype owner(byte me)
 {
     byte s, n, f, i;
     byte mine[SLOTS];
+    bool began; /* ghost */
     do
     :: i < OPS -> /* alloc */
         i++;
@@ -152,10 +165,70 @@ proctype owner(byte me)
     od
 }
 
-/* One more, or one less, who holds cache p; a locked instruction. */
-inline hold(p, by)
+/* sn_cache_open_gate. */
+inline open(p)
 {
-    d_step { FENCED -> memory[HELD(p)] = memory[HELD(p)] + by }
+    if
+#ifndef BUG_57
+    :: walkers > 0
+#endif
+    :: walkers == 0 -> store(SHUT(p), 0)
+#ifdef BUG_57
+    :: else -> store(SHUT(p), 0)
+#endif
+    fi
+}
+
+inline lock_takers()
+{
+#ifdef BUG_53
+    skip
+#else
+    atomic { !takers_lock -> takers_lock = 1 }
+#endif
+}
+
+inline unlock_takers()
+{
+#ifdef BUG_53
+    skip
+#else
+    atomic { FENCED -> takers_lock = 0 } /* an unlock is visible after what was stored before */
+#endif
+}
+
+inline shut_all(p)
+{
+#ifdef BUG_55
+    membarrier(p);
+#endif
+    do
+    :: p < OWNERS -> store(SHUT(p), 1); p++
+    :: else -> p = 0; break
+    od;
+#if defined(NO_MEMBARRIER) || defined(BUG_50) || defined(BUG_55)
+    FENCED;
+#else
+    membarrier(p);
+#endif
+}
+
+/* sn_caches_hold and sn_caches_let_go. */
+proctype walker(byte me)
+{
+    byte p;
+    lock_takers();
+    walkers++;
+    shut_all(p);
+    walking = 1;
+    unlock_takers();
+    lock_takers();
+    atomic { walking = 0; walkers-- }
+    do
+    :: p < OWNERS -> open(p); p++
+    :: else -> break
+    od;
+    unlock_takers()
 }
 
 proctype taker(byte me)
@@ -164,25 +237,12 @@ proctype taker(byte me)
     do
     :: i < TAKES ->
         i++;
-#ifndef BUG_53
-        atomic { !takers_lock -> takers_lock = 1 }
-#endif
-#ifdef BUG_55
-        membarrier(p);
-#endif
-        do
-        :: p < OWNERS -> hold(p, 1); p++
-        :: else -> p = 0; break
-        od;
-#if defined(NO_MEMBARRIER) || defined(BUG_50) || defined(BUG_55)
-        FENCED;
-#else
-        membarrier(p);
-#endif
+        lock_takers();
+        shut_all(p);
         do
         :: p < OWNERS ->
 #ifdef BUG_54
-            hold(p, -1);
+            open(p);
 #endif
 #ifndef BUG_51
             load(BUSY(p), b);
@@ -204,14 +264,12 @@ proctype taker(byte me)
             :: else /* skipped; looked at again another time */
             fi;
 #ifndef BUG_54
-            hold(p, -1);
+            open(p);
 #endif
             atomic { n = 0; s = 0; b = 0; p++ }
         :: else -> p = 0; break
         od;
-#ifndef BUG_53
-        atomic { FENCED -> takers_lock = 0 } /* an unlock is visible after what was stored before */
-#endif
+        unlock_takers()
     :: else -> break
     od
 }
@@ -223,12 +281,14 @@ init
         i = 0;
         do
         :: i < OWNERS -> run owner(i); i++
-        :: i >= OWNERS && i < THREADS -> run taker(i); i++
+        :: i >= OWNERS && i < OWNERS + TAKERS -> run taker(i); i++
+        :: i >= OWNERS + TAKERS && i < THREADS -> run walker(i); i++
         :: else -> i = 0; break
         od;
     }
     atomic { /* the end: each cache holds what the ghost says, twice nothing */
-        _nr_pr == 2 && sb_used[0] == 0 && sb_used[1] == 0 && sb_used[THREADS - 1] == 0 ->
+        _nr_pr == 2 && sb_used[0] == 0 && sb_used[1] == 0 && sb_used[THREADS - 2] == 0 &&
+            sb_used[THREADS - 1] == 0 ->
         do
         :: i < OWNERS ->
             n = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * walk.pml - frees whose slots are reusable at once (free_now) beside a walk, over store buffers. A
- * walk raises `walkers` and every cache's `held`, does one membarrier, and then looks, in a section
+ * walk raises `walkers` and shuts every cache's gate, does one membarrier, and then looks, in a section
  * and with the span held, at the objects that it finds by header and word. A free_now ends the word
  * by a plain store; what it does with the slot says the form:
  *
@@ -42,7 +42,7 @@
  * says whose word names it, plus 1. Its contents: the number of the object that was filled in. */
 #define WORD(p)   ((p) * 3)
 #define BUSY(p)   ((p) * 3 + 1)
-#define HELD(p)   ((p) * 3 + 2)
+#define SHUT(p)   ((p) * 3 + 2)
 #define A_HEADER  (OWNERS * 3)
 #define A_DATA    (OWNERS * 3 + 1)
 #define A_WALKERS (OWNERS * 3 + 2)
@@ -70,14 +70,14 @@ bool span_held; /* by the class lock */
     fi
 #include "tso.inc"
 
-/* Enters with what held says in f; at 0 the cache is the owner's. */
+/* Enters with what its gate says in f; at 0 the cache is the owner's. */
 inline enter(f)
 {
     store(BUSY(me), 1);
 #ifdef NO_MEMBARRIER
-    FENCED; /* sn_cache_enter_slow; try_enter goes the long way */
+    FENCED; /* sn_cache_enter; fast paths find no gate open */
 #endif
-    load(HELD(me), f)
+    load(SHUT(me), f)
 }
 
 inline leave()
@@ -250,7 +250,7 @@ proctype walker(byte me)
         add(A_WALKERS, 1);
 #ifndef BUG_85
         do
-        :: p < OWNERS -> add(HELD(p), 1); p++
+        :: p < OWNERS -> store(SHUT(p), 1); p++
         :: else -> p = 0; break
         od;
 #endif
@@ -281,13 +281,13 @@ proctype walker(byte me)
             place = (place == LIMBO -> IN_HEAP : place)
         }
         span_held = 0;
+        add(A_WALKERS, -1);
 #ifndef BUG_85
         do
-        :: p < OWNERS -> add(HELD(p), -1); p++
+        :: p < OWNERS -> store(SHUT(p), 0); p++
         :: else -> p = 0; break
-        od;
+        od
 #endif
-        add(A_WALKERS, -1)
     :: else -> break
     od
 }

@@ -38,7 +38,7 @@ own_slots(struct race *race)
     const struct sn_thread_cache *cache = sn_cache_self(&race->store->caches);
     unsigned count = 0;
     for (unsigned i = 0; i < race->store->classes.count; i++)
-        count += cache->bin[i].count;
+        count += sn_cache_count(cache, i);
     return count;
 }
 

@@ -72,12 +72,11 @@ take(struct world *world, unsigned class_id)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     uint32_t bytes = world->classes.of[class_id].slot_bytes;
-    uint64_t slot = 0;
-    bool done = sn_cache_enter(cache) && sn_cache_pop(sn_cache_bin(cache, class_id), &slot);
-    if (done)
+    uint64_t slot = sn_cache_enter(cache) ? sn_cache_pop(cache, class_id) : 0;
+    if (slot)
         sn_owner_add(&cache->requested, bytes);
     sn_cache_leave(cache);
-    if (done)
+    if (slot)
         return slot;
     slot = sn_cache_refill(&world->caches, cache, class_id);
     sn_cache_count_alloc(cache, class_id, bytes);
@@ -90,8 +89,7 @@ give(struct world *world, unsigned class_id, uint64_t slot)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     uint32_t bytes = world->classes.of[class_id].slot_bytes;
-    struct sn_bin *bin = sn_cache_bin(cache, class_id);
-    bool done = sn_cache_enter(cache) && sn_cache_push(bin, slot);
+    bool done = sn_cache_enter(cache) && sn_cache_push(cache, class_id, slot);
     if (done) {
         sn_owner_add(&cache->requested, (uint64_t)0 - bytes);
         sn_owner_add(&cache->frees, 1);
@@ -230,7 +228,7 @@ test_bins_grow_to_the_class_bound(void **state)
             uint64_t slot[SN_CACHE_CLASS_SLOTS + 1];
             do /* until the bin is refilled once more */
                 slot[taken++] = take(world, class_id);
-            while (bin->count > 0 && taken < SN_CACHE_CLASS_SLOTS);
+            while (sn_cache_count(cache, class_id) > 0 && taken < SN_CACHE_CLASS_SLOTS);
             assert_in_range(bin->cap, before, before == 0 ? 2 : before * 2);
             assert_in_range(bin->cap, 2, c->cache_slots);
             before = bin->cap;
@@ -256,10 +254,10 @@ test_flush_keeps_what_is_warm(void **state)
         slots[i] = take(world, class_id);
     for (unsigned i = 0; i < 200; i++) {
         give(world, class_id, slots[i]);
-        assert_in_range(cache->bin[class_id].count, 1, cap);
+        assert_in_range(sn_cache_count(cache, class_id), 1, cap);
     }
     assert_int_equal(cache->bin[class_id].cap, cap);
-    uint32_t kept = cache->bin[class_id].count;
+    uint32_t kept = sn_cache_count(cache, class_id);
     assert_int_equal(used_slots(world, class_id), kept);
     for (unsigned i = 0; i < kept; i++)
         assert_int_equal(take(world, class_id), slots[199 - i]);
@@ -332,7 +330,7 @@ test_no_budget_no_cache(void **state)
     assert_int_not_equal(slot, 0);
     assert_int_equal(used_slots(world, class_id), 1);
     give(world, class_id, slot);
-    assert_int_equal(cache->bin[class_id].count, 0);
+    assert_int_equal(sn_cache_count(cache, class_id), 0);
     assert_int_equal(used_slots(world, class_id), 0);
     assert_int_equal(world->caches.total_cap_bytes, 0);
 }
@@ -532,7 +530,7 @@ test_noted_free_in_a_closed_span(void **state)
     note(world, slot, 0);
     uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
     assert_int_equal(closed, slot >> SN_BLOCK_SHIFT);
-    assert_int_equal(used_slots(world, class_id), 1 + cache->bin[class_id].count);
+    assert_int_equal(used_slots(world, class_id), 1 + sn_cache_count(cache, class_id));
     sn_caches_take_slots(&world->caches, true, false, NULL);
     assert_int_equal(used_slots(world, class_id), 0);
     struct sn_cache_sums sums = sums_of(world);
@@ -568,20 +566,20 @@ test_idle_means_no_call_since_the_last_look(void **state)
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     bool active = false;
     give(world, class_id, take(world, class_id));
-    uint32_t cached = cache->bin[class_id].count;
+    uint32_t cached = sn_cache_count(cache, class_id);
     assert_int_not_equal(cached, 0);
     assert_true(sn_caches_stirred(&world->caches));
     assert_int_equal(sn_caches_take_slots(&world->caches, false, true, &active), 0);
     assert_true(active);
     assert_false(sn_caches_stirred(&world->caches));
-    assert_int_equal(cache->bin[class_id].count, cached); /* it was at work before the look */
+    assert_int_equal(sn_cache_count(cache, class_id), cached); /* it was at work before the look */
     give(world, class_id, take(world, class_id));
     sn_caches_take_slots(&world->caches, false, true, &active);
     assert_true(active);
-    assert_int_equal(cache->bin[class_id].count, cached);
+    assert_int_equal(sn_cache_count(cache, class_id), cached);
     sn_caches_take_slots(&world->caches, false, true, &active);
     assert_false(active);
-    assert_int_equal(cache->bin[class_id].count, 0);
+    assert_int_equal(sn_cache_count(cache, class_id), 0);
     assert_int_equal(cache->bin[class_id].cap, 0);
     assert_int_equal(used_slots(world, class_id), 0);
     assert_int_equal(world->caches.total_cap_bytes, 0);
@@ -595,9 +593,9 @@ test_indexes_go_back_too(void **state)
     struct setup *setup = *state;
     struct sn_thread_cache *cache = sn_cache_self(&setup->world->caches);
     for (unsigned i = 0; i < 10; i++)
-        cache->indexes[cache->index_count++] = 8 * (i + 1);
+        sn_cache_push_index(cache, UINT64_C(8) * (i + 1));
     sn_caches_take_slots(&setup->world->caches, false, false, NULL);
-    assert_int_equal(cache->index_count, 0);
+    assert_int_equal(sn_cache_index_count(cache), 0);
     assert_int_equal(setup->index_count, 10);
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(setup->indexes[i], 8 * (i + 1));
@@ -651,6 +649,42 @@ enter_while_taking(enum sn_hook_point point, const void *object)
     sn_cache_leave(cache);
 }
 
+static bool
+finds(const struct world *world)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter(&world->caches, world);
+    if (cache)
+        sn_cache_leave(cache);
+    return cache != NULL;
+}
+
+/* A fast path finds its own store's cache, with its gate open, and nothing else: not before there is
+ * one, not while a walk keeps owners out, whoever else comes and goes meanwhile, not that of another
+ * store of the same entry. */
+static void
+test_gates(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world, *other = world_make(4, 8);
+    world_add_caches(other);
+    other->caches.tls_entry = world->caches.tls_entry;
+    assert_false(finds(world));
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    assert_true(finds(world));
+    assert_true(sn_caches_hold(&world->caches));
+    assert_false(finds(world));
+    sn_caches_take_slots(&world->caches, false, false, NULL);
+    assert_false(finds(world));
+    sn_caches_let_go(&world->caches);
+    assert_true(finds(world));
+    assert_false(finds(other));
+    sn_cache_self(&other->caches); /* comes first in the entry */
+    assert_true(finds(other));
+    assert_false(finds(world));
+    assert_ptr_equal(sn_cache_self(&world->caches), cache);
+    assert_true(finds(world));
+    world_free(other);
+}
+
 /* The taker runs in the owner's own thread here: what matters is the order of the two flags. */
 static void
 test_taker_keeps_the_owner_out(void **state)
@@ -684,12 +718,12 @@ test_only_slots_of_closed_spans(void **state)
         give(world, class_id, slots[i]);
         give(world, class_id, slots[129 - i]);
     }
-    assert_int_equal(cache->bin[class_id].count, 8);
+    assert_int_equal(sn_cache_count(cache, class_id), 8);
     uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
     assert_int_not_equal(closed, 0);
     uint64_t used = used_slots(world, class_id);
     sn_caches_take_slots(&world->caches, true, false, NULL);
-    assert_int_equal(cache->bin[class_id].count, 4);
+    assert_int_equal(sn_cache_count(cache, class_id), 4);
     assert_int_equal(used_slots(world, class_id), used - 4);
     for (unsigned i = 0; i < 4; i++)
         assert_int_not_equal(take(world, class_id) >> SN_BLOCK_SHIFT, closed);
@@ -842,7 +876,7 @@ test_stores_share_an_entry(void **state)
     world_add_caches(last);
     sn_cache_self(&last->caches);
     assert_ptr_equal(sn_tls_cache[setup->world->caches.tls_entry], cache[0]);
-    assert_ptr_equal(cache[0]->next_of_entry, sn_tls_cache[SN_TLS_NOBODYS]);
+    assert_null(cache[0]->next_of_entry->caches); /* the end of the list */
     assert_ptr_equal(sn_cache_self(&setup->world->caches), cache[0]);
     world_free(last);
 }
@@ -878,7 +912,7 @@ test_store_ends_beside_others_of_its_entry(void **state)
     for (unsigned i = 0; i < 3; i++) {
         sharing[i] = world_make(64, 8);
         world_add_caches(sharing[i]);
-        sharing[i]->caches.tls_entry = sharing[i]->caches.plain_entry = 5;
+        sharing[i]->caches.tls_entry = 5;
     }
     other_start(&other, sharing[0], go_past_one_that_ends);
     world_free(sharing[1]);
@@ -1079,6 +1113,7 @@ main(void)
         CACHE_TEST(test_idle_means_no_call_since_the_last_look),
         CACHE_TEST(test_indexes_go_back_too),
         CACHE_TEST(test_busy_thread_is_skipped),
+        CACHE_TEST(test_gates),
         CACHE_TEST(test_taker_keeps_the_owner_out),
         CACHE_TEST(test_only_slots_of_closed_spans),
         CACHE_TEST(test_hold_nests_and_covers_newcomers),
