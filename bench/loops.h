@@ -68,6 +68,60 @@ loop_replace(ref_t *refs, uint32_t count, size_t size, struct rng *rng, uint64_t
     }
 }
 
+/** Allocates `depth` objects, then frees them, the last first, in one section. */
+LOOP_INLINE void
+loop_burst(ref_t *refs, unsigned depth, size_t size)
+{
+    subject_enter();
+    for (unsigned i = 0; i < depth; i++)
+        loop_alloc(&refs[i], size, FREE_NOW);
+    for (unsigned i = depth; i-- > 0;)
+        subject_free(&refs[i], FREE_NOW);
+    subject_leave();
+}
+
+/** Allocates `held` objects, then frees them, the first first, until `pairs` are done; a section
+ * each time. Each object is written to. */
+LOOP_INLINE void
+loop_held(ref_t *refs, unsigned held, size_t size, uint64_t pairs)
+{
+    for (uint64_t done = 0; done < pairs; done += held) {
+        subject_enter();
+        for (unsigned i = 0; i < held; i++)
+            *(uint64_t *)loop_alloc(&refs[i], size, FREE_NOW) = done;
+        for (unsigned i = 0; i < held; i++)
+            subject_free(&refs[i], FREE_NOW);
+        subject_leave();
+    }
+}
+
+/** Sizes of one object after the other, for loop_mixed. */
+#define LOOP_SIZES 4096 /* a power of two */
+
+/** Replaces random ones of `held` objects by such of the sizes, in turn from number *next on. */
+LOOP_INLINE void
+loop_mixed(ref_t *refs, unsigned held, const uint32_t *sizes, uint32_t *next, struct rng *rng,
+           uint64_t replaces)
+{
+    for (uint64_t done = 0; done < replaces; done += REPLACES_PER_SECTION) {
+        subject_enter();
+        for (unsigned i = 0; i < REPLACES_PER_SECTION; i++)
+            loop_replace_one(&refs[rng_below(rng, held)], sizes[(*next)++ % LOOP_SIZES], done);
+        subject_leave();
+    }
+}
+
+/** Frees what a table of references has. */
+static inline void
+loop_drop(ref_t *refs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        subject_enter();
+        subject_free(&refs[i], FREE_NOW);
+        subject_leave();
+    }
+}
+
 /** Fills a table of references, for loop_replace. */
 static inline void
 loop_fill(ref_t *refs, uint32_t count, size_t size)

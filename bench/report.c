@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define METRICS_MAX 96
+#define METRICS_MAX 160
 #define NOTES_MAX   12
 #define TEXT_MAX    400
 

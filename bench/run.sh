@@ -16,7 +16,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=tests/packages.sh
 . "$root/tests/packages.sh"
 
-questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S11 L1 L2 L3'
+questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3'
+questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3"
 
 usage()
 {
@@ -38,13 +39,14 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --help           this text
 
 Questions: $questions
+P compares with each peer inside one process, in turns: for a machine that others use, too.
 END
 }
 
 # ---- what is asked -------------------------------------------------------------------------------
 
-# A line each: question, program, whose (all: peers too; own: handles and cells), runs, whether it
-# is part of --smoke, arguments.
+# A line each: question, program, whose (all: peers too; own: handles and cells; peers: only those,
+# each with Sinter in one process), runs, whether it is part of --smoke, arguments.
 jobs_table()
 {
     [ -z "$pictures" ] || {
@@ -84,7 +86,9 @@ S7 s7_many_threads all 1 yes
 S8 s8_compaction own 5 yes
 S9 s9_scale all 5 yes
 S9 s9_stores own 3 yes
+S10 s10_medium all 5 yes
 S11 s11_resize all 5 yes
+P paired peers 1 yes
 L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes
 L3 l3_step own 5 yes
@@ -189,8 +193,8 @@ measure()
 # subjects_of PROGRAM WHOSE: a line each.
 subjects_of()
 {
-    printf '%s\n' cells handles
-    [ "$2" = all ] || return 0
+    [ "$2" = peers ] || printf '%s\n' cells handles
+    [ "$2" != own ] || return 0
     for peer in $peers; do
         printf '%s\n' "$peer"
         if [ "$1$peer" = t10_threadsglibc ]; then

@@ -21,14 +21,8 @@ static void
 bursts(void *arg, uint64_t pairs)
 {
     (void)arg;
-    for (uint64_t done = 0; done < pairs; done += DEPTH) {
-        subject_enter();
-        for (unsigned i = 0; i < DEPTH; i++)
-            loop_alloc(&ref[i], opt_size, FREE_NOW);
-        for (unsigned i = DEPTH; i-- > 0;)
-            subject_free(&ref[i], FREE_NOW);
-        subject_leave();
-    }
+    for (uint64_t done = 0; done < pairs; done += DEPTH)
+        loop_burst(ref, DEPTH, opt_size);
 }
 
 int

@@ -81,7 +81,11 @@ subject_head(enum free_mode mode)
     return mode == FREE_AFTER_GP ? sizeof(struct rcu_head) : 0;
 }
 
-void subject_free_rcu(struct rcu_head *head);
+static inline void
+subject_free_rcu(struct rcu_head *head)
+{
+    free(head);
+}
 
 static inline void *
 subject_alloc(ref_t *ref, size_t size, enum free_mode mode)

@@ -7,9 +7,9 @@
  * yet kept is kept for ever. Every object is written once and checked when it is evicted. RSS/live:
  * resident bytes less a baseline read before the store is made, over the payload bytes requested.
  *
- * Rates are those of a cache: a victim is chosen when its room is needed, one at a time, and nothing
- * is fetched ahead. The run without an allocator ("driver alone") tells what part of the time is the
- * benchmark's own: choosing, filling, checking, and the misses of the objects.
+ * Rates are those of a cache: a victim is chosen when its room is needed, one at a time, and
+ * nothing is fetched ahead. The run without an allocator ("driver alone") tells what part of the
+ * time is the benchmark's own: choosing, filling, checking, and the misses of the objects.
  */
 #include "cache.h"
 #include "memory.h"

@@ -54,7 +54,8 @@ function driver_share(group, metric, value,    key, alone)
     if (!(key in count) || value == 0)
         return ""
     alone = median(key)
-    return sprintf("%.0f%%", 100 * (better[group, metric] == "higher" ? value / alone : alone / value))
+    return sprintf("%.0f%%",
+        100 * (better[group, metric] == "higher" ? value / alone : alone / value))
 }
 
 function median(key,    n, i, j, kept, value)
