@@ -620,8 +620,14 @@ sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *chan
     const struct sn_need need = {
         .bytes = SN_PAGE_BYTES, .page_bytes = SN_PAGE_BYTES, .class_id = SN_CLASS_NONE};
     struct pin_request request = {.slot = slot, .flags = flags};
-    if (sn_unlikely(!try_raise(store, &request)) &&
-        !sn_shortage_resolve(store, &need, try_raise, &request))
+    uint64_t small = sn_load_relaxed(&store->heap.pins.small);
+    bool raised = try_raise(store, &request);
+    if (sn_unlikely(!raised) && sn_load_relaxed(&store->heap.pins.small) != small) {
+        sn_store_count_failure(store, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
+        errno = ENOMEM; /* whatever comes back: only an unpin helps */
+        return false;
+    }
+    if (sn_unlikely(!raised) && !sn_shortage_resolve(store, &need, try_raise, &request))
         return false;
     *changes = request.changes;
     sn_hook(SN_HOOK_PIN_COUNTED, sn_store_address(store, slot));

@@ -63,12 +63,18 @@ report_small(handle_store *store)
 }
 
 void
+sn_store_count_failure(handle_store *store, enum handle_alloc_failure reason)
+{
+    sn_add_relaxed(&store->alloc_failures, 1);
+    sn_store_relaxed(&store->alloc_failure_reason, reason);
+}
+
+void
 sn_store_note_failure(handle_store *store, uint64_t small)
 {
     bool arena = sn_store_small(store) != small;
-    sn_add_relaxed(&store->alloc_failures, 1);
-    sn_store_relaxed(&store->alloc_failure_reason,
-                     arena ? HANDLE_ALLOC_FAILURE_ARENA_SMALL : HANDLE_ALLOC_FAILURE_MEMORY);
+    sn_store_count_failure(store,
+                           arena ? HANDLE_ALLOC_FAILURE_ARENA_SMALL : HANDLE_ALLOC_FAILURE_MEMORY);
     if (arena)
         report_small(store);
 }
@@ -529,7 +535,7 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
     uint64_t before = sn_store_limbo(store);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && before > 0; round++) {
         if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
             return false;
         uint64_t left = sn_store_limbo(store);

@@ -166,6 +166,9 @@ sn_store_small(const handle_store *store)
     return sn_load_relaxed(&store->pool.small) + sn_load_relaxed(&store->table.small);
 }
 
+/** Counts an allocation that gets ENOMEM. */
+void sn_store_count_failure(handle_store *store, enum handle_alloc_failure reason);
+
 /** Counts an allocation that gets ENOMEM, and says why. small: sn_store_small() when it began. The
  * caller holds no lock. */
 void sn_store_note_failure(handle_store *store, uint64_t small);

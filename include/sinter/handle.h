@@ -312,7 +312,7 @@ enum handle_alloc_failure {
     HANDLE_ALLOC_FAILURE_MEMORY,      /**< max_bytes is reached, or the kernel has no memory */
     HANDLE_ALLOC_FAILURE_ARENA_SMALL, /**< address space: the arena has no run of pages that is long
                                          enough, and is as large as planned, or cannot be
-                                         extended */
+                                         extended; or it has no room for another pin */
     HANDLE_ALLOC_FAILURES
 };
 
@@ -835,7 +835,9 @@ HANDLE_API void handle_update_abort(handle_store *store, struct handle_update *u
  *
  *   result   the address, until the matching handle_unpin, by whichever thread
  *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, for the few bytes that a pinned object
- *            takes until its last unpin (a page, now and then)
+ *            takes until its last unpin (a page, now and then). ENOMEM too when as many objects are
+ *            pinned as there is room for beside the arena: 3,000 and one for each 8.3 KiB of it,
+ *            five times as many where the pinned lie next to one another
  */
 HANDLE_API const void *handle_pin(handle_store *store, handle_t handle);
 

@@ -47,25 +47,37 @@ stripe_of(struct sn_pins *pins, uint32_t number)
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* Takes the lowest page that is not in use; 0: there is none, or the limit refuses it. */
+/* The lowest page that is not in use, counted from first_page; pins->pages or more: there is
+ * none. */
 static uint32_t
-take_page_locked(struct sn_pins *pins)
+find_page_locked(struct sn_pins *pins)
 {
     uint32_t word = pins->lowest_word;
     while (word * 64 < pins->pages && ~pins->page_bits[word] == 0)
         word++;
     pins->lowest_word = word;
     if (word * 64 >= pins->pages)
+        return pins->pages;
+    return word * 64 + (uint32_t)__builtin_ctzll(~pins->page_bits[word]);
+}
+
+/* Takes it; 0: there is none, or the limit refuses it. */
+static uint32_t
+take_page_locked(struct sn_pins *pins)
+{
+    uint32_t bit = find_page_locked(pins);
+    if (bit >= pins->pages) {
+        sn_owner_add(&pins->small, 1);
         return 0;
-    uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(~pins->page_bits[word]);
+    }
     uint32_t bit_pages = bit / (8 * SN_PAGE_BYTES) + 1;
     uint64_t more = bit_pages > pins->bit_pages ? bit_pages - pins->bit_pages : 0;
     uint64_t bytes = (1 + more) << SN_PAGE_SHIFT;
-    if (bit >= pins->pages || !sn_budget_charge(pins->pool->budget, bytes, SN_CHARGE_APPLICATION))
+    if (!sn_budget_charge(pins->pool->budget, bytes, SN_CHARGE_APPLICATION))
         return 0;
     pins->bit_pages += (uint32_t)more;
     pins->high = (uint32_t)sn_max(pins->high, bit + 1);
-    pins->page_bits[word] |= UINT64_C(1) << (bit % 64);
+    pins->page_bits[bit / 64] |= UINT64_C(1) << (bit % 64);
     sn_add_relaxed(&pins->bytes, bytes);
     return pins->first_page + bit;
 }

@@ -49,6 +49,7 @@ struct sn_pins {
     uint32_t pages;          /* that hold lines, or may */
     uint64_t bytes;          /* atomic; committed */
     uint64_t released_bytes; /* atomic; since creation */
+    uint64_t small;          /* atomic; pins refused since all pages are in use */
     /* guarded by lock */
     struct sn_lock lock;
     uint64_t *page_bits;  /* of pages from first_page on; 1: in use */
@@ -65,7 +66,8 @@ void sn_pins_init(struct sn_pins *pins, struct sn_pool *pool, char *base, size_t
 
 /**
  * One pin more on a slot of the span that begins at block `number`. flags: SN_PIN_WRITTEN or 0.
- * *changes: relocations of the slot so far. False: the limit refused a page, or there is none.
+ * *changes: relocations of the slot so far. False: the limit refused a page, or there is none (then
+ * `small` has grown).
  */
 bool sn_pins_raise(struct sn_pins *pins, uint32_t number, uint32_t slot, uint64_t flags,
                    uint32_t *changes);

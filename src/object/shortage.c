@@ -304,14 +304,14 @@ handle_store_prepare(handle_store *store, size_t bytes)
     sn_check_call(store, SN_REGISTERED, 0, NULL);
     if (!store)
         return -EINVAL;
+    if (bytes > SN_ARENA_MAX_BYTES)
+        return -EINVAL;
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     if (cache->shared)
         return -ENOMEM;
     sn_cache_end_prepared(&store->caches, cache);
     if (bytes == 0 || sn_load_relaxed(&store->budget.max_bytes) == 0)
         return 0;
-    if (bytes > SN_ARENA_MAX_BYTES)
-        return -EINVAL;
     /* Pages that the first object of a size touches, and metadata of its span and its handle. */
     uint64_t charge = sn_round_up(bytes + bytes / 16, SN_PAGE_BYTES) + SN_BLOCK_BYTES;
     struct sn_need need = {.bytes = bytes, .page_bytes = charge, .class_id = SN_CLASS_NONE};
