@@ -12,12 +12,22 @@
 __thread unsigned section_depth;
 enum mode mode;
 
+/* The tables: CMake knows the files of this flavour. */
+#define X(subject) extern const struct misuse misuse_##subject[];
+MISUSE_SUBJECTS
+#undef X
+#define X(subject) {#subject, misuse_##subject},
+static const struct subject {
+    const char *name;
+    const struct misuse *cases;
+} subjects[] = {MISUSE_SUBJECTS};
+
 /* What the process under test leaves for its judge. */
 struct seen {
     unsigned lines;
     char line[512]; /* the callback's first */
     uint64_t name;
-    bool finished; /* run() returned */
+    bool finished; /* the case returned */
 };
 static struct seen *seen;
 
@@ -41,7 +51,7 @@ __tsan_default_options(void)
 }
 #endif
 
-/* ---- for the programs ------------------------------------------------------------------------ */
+/* ---- for the cases --------------------------------------------------------------------------- */
 
 void
 expect_failed(const char *condition, const char *file, int line)
@@ -138,13 +148,6 @@ close_sound(handle_store *store)
 }
 
 void
-free_and_reclaim(handle_store *store, handle_t handle)
-{
-    expect(handle_free(store, handle) == 0);
-    expect(handle_store_reclaim(store, SIZE_MAX) == 0);
-}
-
-void
 about(uint64_t name)
 {
     seen->name = name;
@@ -167,14 +170,24 @@ go_on_in_child(void)
 
 /* ---- the judge ------------------------------------------------------------------------------- */
 
+static void
+run_with_store(const struct misuse *misuse)
+{
+    enum answer_kind kind = misuse->answer[mode].kind;
+    handle_store *store = misuse->care == NO_STORE ? NULL : open_store();
+    misuse->run(store);
+    if (misuse->care == OPENED_SOUND && (kind == RETURN || kind == REPORT))
+        close_sound(store);
+}
+
 static _Noreturn void
-be_tested(int error_pipe)
+be_tested(const struct misuse *misuse, int error_pipe)
 {
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     dup2(error_pipe, STDERR_FILENO);
     thread_enter();
-    misuse.run();
+    run_with_store(misuse);
     seen->finished = true;
     fflush(NULL);
     _exit(0);
@@ -182,7 +195,7 @@ be_tested(int error_pipe)
 
 /* The child's standard error, and how it ended. */
 static int
-run_child(char *text, size_t size)
+run_child(const struct misuse *misuse, char *text, size_t size)
 {
     int ends[2], status;
     size_t length = 0;
@@ -192,7 +205,7 @@ run_child(char *text, size_t size)
     pid_t child = fork();
     expect(child >= 0);
     if (child == 0)
-        be_tested(ends[1]);
+        be_tested(misuse, ends[1]);
     close(ends[1]);
     while (length + 1 < size && (got = read(ends[0], text + length, size - 1 - length)) > 0)
         length += (size_t)got;
@@ -262,35 +275,58 @@ wrong_text(const struct answer *answer, char *text)
     return fnmatch(pattern, line, 0) == 0 ? NULL : "another line";
 }
 
+static void
+tell(const struct misuse *misuse, const char *wrong, int status, const char *text)
+{
+    const char *line = misuse->answer[mode].line;
+    printf("%s, %s: %s\n", misuse->name, mode_names[mode], wrong ? wrong : "as promised");
+    if (wrong)
+        printf("  expected: %s\n  reported (%u): %s\n  status %#x, standard error:\n%s\n",
+               line ? line : "-", seen->lines, seen->line, (unsigned)status, text);
+}
+
 static bool
-judge(void)
+judge(const struct misuse *misuse)
 {
     static char text[65536];
-    const struct answer *answer = &misuse.answer[mode];
+    const struct answer *answer = &misuse->answer[mode];
     if (answer->kind == NOT_PROMISED)
         return true;
     memset(seen, 0, sizeof(*seen));
-    int status = run_child(text, sizeof(text));
+    int status = run_child(misuse, text, sizeof(text));
     const char *wrong = wrong_end(answer, status);
     if (!wrong)
         wrong = wrong_text(answer, text);
-    printf("%s: %s\n", mode_names[mode], wrong ? wrong : "as promised");
-    if (wrong)
-        printf("  expected: %s\n  reported (%u): %s\n  status %#x, standard error:\n%s\n",
-               answer->line ? answer->line : "-", seen->lines, seen->line, (unsigned)status, text);
+    tell(misuse, wrong, status, text);
     return !wrong;
 }
 
-/* Argument: "shared" or "debug", the library this is linked with. */
+/* Counts the cases that were run, and those that failed. */
+static void
+judge_subject(const struct subject *subject, const char *wanted, bool debug, unsigned count[2])
+{
+    bool all = strcmp(wanted, subject->name) == 0;
+    for (const struct misuse *misuse = subject->cases; misuse->name; misuse++) {
+        if (!all && strcmp(wanted, misuse->name) != 0)
+            continue;
+        bool good = true;
+        for (mode = debug ? DEBUG : PLAIN; mode <= (debug ? DEBUG : HARDENED); mode++)
+            good &= judge(misuse);
+        count[0]++;
+        count[1] += !good;
+    }
+}
+
+/* Arguments: "shared" or "debug", the library this is linked with; then a subject or a case. */
 int
 main(int argc, char **argv)
 {
-    bool debug = argc == 2 && strcmp(argv[1], "debug") == 0;
+    unsigned count[2] = {0, 0};
     seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (seen == MAP_FAILED || argc != 2)
+    if (seen == MAP_FAILED || argc != 3)
         return 2;
-    bool good = true;
-    for (mode = debug ? DEBUG : PLAIN; mode <= (debug ? DEBUG : HARDENED); mode++)
-        good &= judge();
-    return good ? 0 : 1;
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+        judge_subject(&subjects[i], argv[2], strcmp(argv[1], "debug") == 0, count);
+    printf("%u of %u cases failed\n", count[1], count[0]);
+    return count[0] > 0 && count[1] == 0 ? 0 : 1;
 }
