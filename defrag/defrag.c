@@ -246,8 +246,6 @@ run_forced_pass(struct sn_defrag *d)
         sn_defrag_leave(d, SN_OFFLINE);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
-        else if (advance == SN_ADVANCE_NOTHING) /* a walk holds the objects in place */
-            sn_os_sleep_ns(POLL_NS / 100);
     }
     if (!sn_defrag_has_thread(d))
         sn_defrag_rest_batches(d); /* else the thread does, when it rests */
@@ -492,10 +490,9 @@ sn_defrag_open_class(handle_store *store, unsigned class_id)
     sn_store_release(&d->any_wanted, 1);
     if (!sn_try_lock(&d->lock))
         return false;
-    bool walked = d->paused > 0;
     sn_defrag_open_wanted_locked(d);
     sn_unlock(&d->lock);
-    return !walked;
+    return true;
 }
 
 /* One slice of finishing what is under way. */
@@ -546,19 +543,9 @@ sn_defrag_unpinned(handle_store *store)
 }
 
 void
-sn_defrag_pause(handle_store *store)
+sn_defrag_walked(handle_store *store)
 {
-    sn_lock(&store->defrag->lock);
-    store->defrag->paused++;
-    sn_unlock(&store->defrag->lock);
-}
-
-void
-sn_defrag_resume(handle_store *store)
-{
-    sn_lock(&store->defrag->lock);
-    store->defrag->paused--;
-    sn_unlock(&store->defrag->lock);
+    sn_store_relaxed(&store->defrag->stuck_bytes, 0);
     if (!store->forked && sn_defrag_has_thread(store->defrag))
         sn_defrag_wake(store);
 }
@@ -575,7 +562,6 @@ sn_defrag_after_fork_child(handle_store *store)
     struct sn_defrag *d = store->defrag;
     init_wake(d); /* another thread may have held it */
     d->running = d->stopping = d->restarted = d->exiting = d->joined = d->idle_end = false;
-    d->paused = 0; /* a walk of another thread ended with the fork */
     d->idle_reason = HANDLE_IDLE_FORKED;
 }
 

@@ -16,7 +16,10 @@
  *   next batch's first, so that no more than one ever drains, and each batch costs one.
  *
  * An allocation that needs a slot of a class gets the class's spans out of either batch: its moves
- * are given up, the spans are open at once, and only what was moved already waits for step 6.
+ * are given up, the spans are open at once, and only what was moved already waits for step 6. So
+ * does a walk with the span that it comes to. Beside a walk objects are moved on either side of it,
+ * and not from one to the other (heap.h); where there is no room for a batch's objects, the last of
+ * its spans is opened, and takes those of the others.
  *
  * A pass is one plan: per class a quota of spans to evacuate. It ends when the quotas are used up
  * or nothing sparse is left; then the policy is asked again.
@@ -58,7 +61,6 @@ struct sn_defrag {
     uint64_t pause_ns, pause_until_ns;  /* after passes without gain */
     uint64_t surveyed_freed;            /* freed bytes when the policy was last asked */
     bool at_rest;                       /* nothing was freed for a while: thresholds are lower */
-    uint32_t paused;                    /* walks under way */
     struct handle_histogram slices;
 
     /* the thread's */
@@ -109,7 +111,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 /** Gives up the batch under way and opens its spans; what drains goes on. */
 void sn_defrag_call_off_locked(struct sn_defrag *d);
 
-/** Opens the closed spans of the classes that are wanted, unless a walk relies on them. */
+/** Opens the closed spans of the classes that are wanted. */
 void sn_defrag_open_wanted_locked(struct sn_defrag *d);
 
 /** Adds up what compacting the store fully would mean. */

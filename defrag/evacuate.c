@@ -238,6 +238,47 @@ sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
     return through;
 }
 
+/* ---- giving spans up ------------------------------------------------------------------------- */
+
+static void
+count_emptied(struct sn_evacuation *e, uint32_t spans, uint64_t bytes)
+{
+    sn_owner_add(&e->totals.spans_emptied, spans);
+    sn_owner_add(&e->totals.released_bytes, bytes);
+}
+
+/* Ends the closed state of a span of a batch: to the pool, if it is empty. */
+static void
+open_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, unsigned flags)
+{
+    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
+    flags |= evacuee->damaged ? SN_SPAN_DAMAGED : 0u;
+    evacuee->let_go = true;
+    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint16_t)flags, e->pass))
+        count_emptied(e, 1, bytes);
+}
+
+static uint32_t
+first_move(const struct sn_batch *batch, uint32_t span_at)
+{
+    return span_at == 0 ? 0 : batch->spans[span_at - 1].moves;
+}
+
+static void
+let_go(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span_at)
+{
+    struct sn_evacuee *evacuee = &batch->spans[span_at];
+    uint32_t begin = (uint32_t)sn_max(first_move(batch, span_at), batch->move_at);
+    sn_rcu_read_lock(e->store->rcu);
+    for (uint32_t at = begin; at < evacuee->moves; at++) {
+        if (batch->moves[at].slot != 0)
+            sn_migrate_call_off(e->store, &batch->moves[at]);
+        batch->moves[at].slot = 0;
+    }
+    sn_rcu_read_unlock(e->store->rcu);
+    open_span(e, evacuee, SN_SPAN_TRIED);
+}
+
 /* ---- steps 3 to 5 ---------------------------------------------------------------------------- */
 
 static void
@@ -258,21 +299,48 @@ return_destination(struct sn_evacuation *e, struct sn_batch *batch, unsigned cla
         sn_heap_put(&e->store->heap, class_id, &to, 1);
 }
 
-/* Sees to it that `wanted` free slots of the class are at hand, from the fullest open spans; fewer:
- * there is no room. */
 static void
-stock_destinations(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id,
+take_destinations(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number, uint32_t wanted)
+{
+    uint64_t many = DESTINATION_BYTES / class_of(e, number)->slot_bytes;
+    many = sn_min(sn_max(many, wanted), SN_DESTINATIONS - batch->to_count);
+    batch->to_count +=
+        sn_heap_take_beside(&e->store->heap, number, (uint32_t)many, batch->to + batch->to_count);
+}
+
+/* Where could the objects of a span go? Into the last of the batch: that one stays. False: there is
+ * none behind those that are being moved. */
+static bool
+give_up_last(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number)
+{
+    const struct sn_heap *heap = &e->store->heap;
+    for (uint32_t i = batch->span_count - 1; i > batch->span_at; i--) {
+        uint32_t other = batch->spans[i].span;
+        if (batch->spans[i].let_go || class_of(e, other) != class_of(e, number) ||
+            sn_heap_side(heap, other) != sn_heap_side(heap, number))
+            continue;
+        let_go(e, batch, i);
+        return true;
+    }
+    return false;
+}
+
+/* Sees to it that `wanted` free slots for the objects of a span are at hand, from the fullest open
+ * spans; fewer: there is no room. */
+static void
+stock_destinations(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number,
                    uint32_t wanted)
 {
-    if (batch->to_class != class_id)
+    unsigned class_id = span_of(e, number)->class_id;
+    enum sn_side side = sn_heap_side(&e->store->heap, number);
+    if (batch->to_class != class_id || batch->to_side != side)
         give_back_destinations(e, batch);
     batch->to_class = class_id;
-    if (batch->to_count >= wanted)
-        return;
-    uint64_t many = DESTINATION_BYTES / e->store->classes.of[class_id].slot_bytes;
-    many = sn_min(sn_max(many, wanted), SN_DESTINATIONS - batch->to_count);
-    batch->to_count += sn_heap_take(&e->store->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER,
-                                    (uint32_t)many, batch->to + batch->to_count);
+    batch->to_side = side;
+    if (batch->to_count < wanted)
+        take_destinations(e, batch, number, wanted);
+    while (sn_unlikely(batch->to_count == 0) && give_up_last(e, batch, number))
+        take_destinations(e, batch, number, wanted);
 }
 
 /* Objects of one span that are copied and then published together, and where to. */
@@ -307,7 +375,7 @@ plan_flight(struct sn_evacuation *e, struct sn_batch *batch, uint32_t at, struct
     uint64_t fit = flight->slot_bytes <= GROUPED_BYTES ? GROUP_BYTES / flight->slot_bytes : 1;
     fit = sn_min(fit, SN_GROUP_OBJECTS);
     flight->count = (uint32_t)sn_min(fit, flight->evacuee->moves - at);
-    stock_destinations(e, batch, flight->class_id, flight->count);
+    stock_destinations(e, batch, flight->evacuee->span, flight->count);
     for (uint32_t i = 0; i < flight->count; i++)
         flight->of[i].to = batch->to_count > 0 ? batch->to[--batch->to_count] : 0;
 }
@@ -469,38 +537,16 @@ sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch)
     give_back_destinations(e, batch);
 }
 
-/* Ends the closed state of a span of a batch: to the pool, if it is empty. */
-static void
-open_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, unsigned flags)
+bool
+sn_batch_let_go_span(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number)
 {
-    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
-    flags |= evacuee->damaged ? SN_SPAN_DAMAGED : 0u;
-    evacuee->let_go = true;
-    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint16_t)flags, e->pass)) {
-        sn_owner_add(&e->totals.spans_emptied, 1);
-        sn_owner_add(&e->totals.released_bytes, bytes);
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        if (batch->spans[i].span != number || batch->spans[i].let_go)
+            continue;
+        let_go(e, batch, i);
+        return true;
     }
-}
-
-static uint32_t
-first_move(const struct sn_batch *batch, uint32_t span_at)
-{
-    return span_at == 0 ? 0 : batch->spans[span_at - 1].moves;
-}
-
-static void
-let_go(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span_at)
-{
-    struct sn_evacuee *evacuee = &batch->spans[span_at];
-    uint32_t begin = (uint32_t)sn_max(first_move(batch, span_at), batch->move_at);
-    sn_rcu_read_lock(e->store->rcu);
-    for (uint32_t at = begin; at < evacuee->moves; at++) {
-        if (batch->moves[at].slot != 0)
-            sn_migrate_call_off(e->store, &batch->moves[at]);
-        batch->moves[at].slot = 0;
-    }
-    sn_rcu_read_unlock(e->store->rcu);
-    open_span(e, evacuee, SN_SPAN_TRIED);
+    return false;
 }
 
 void
@@ -522,7 +568,7 @@ put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint3
           unsigned class_id)
 {
     uint64_t slots[PUT_SLOTS];
-    uint32_t count = 0;
+    uint32_t count = 0, emptied = 0; /* OPEN again, if it was let go */
     for (uint32_t at = begin; at < end; at++) {
         if (batch->moves[at].slot == 0)
             continue;
@@ -530,12 +576,14 @@ put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint3
             sn_poison_write(e->store, batch->moves[at].slot);
         slots[count++] = batch->moves[at].slot;
         if (count == PUT_SLOTS) {
-            sn_heap_put(&e->store->heap, class_id, slots, count);
+            emptied += sn_heap_put(&e->store->heap, class_id, slots, count);
             count = 0;
         }
     }
     if (count > 0)
-        sn_heap_put(&e->store->heap, class_id, slots, count);
+        emptied += sn_heap_put(&e->store->heap, class_id, slots, count);
+    uint64_t span_bytes = (uint64_t)e->store->classes.of[class_id].pages << SN_PAGE_SHIFT;
+    count_emptied(e, emptied, emptied * span_bytes);
 }
 
 /* Gives a span's moved slots back: by their number, where nothing else is left in it. */

@@ -39,6 +39,7 @@ struct sn_batch {
     uint64_t to[SN_DESTINATIONS];
     uint32_t to_count;
     unsigned to_class;
+    enum sn_side to_side; /* of the walk, where they lie */
 };
 
 /** Counters since the store was made. */
@@ -103,6 +104,8 @@ void sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch);
  * step 6. The batch goes on with the others.
  */
 void sn_batch_let_go(struct sn_evacuation *e, struct sn_batch *batch, unsigned class_id);
+/** The same for one span. False: the batch has not got it. */
+bool sn_batch_let_go_span(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number);
 
 /**
  * Step 6 is over: reclaims the moved slots, span by span, until the deadline. Spans that are empty

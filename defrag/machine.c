@@ -156,6 +156,15 @@ end_pass_locked(struct sn_defrag *d)
 
 /* ---- lingering spans ------------------------------------------------------------------------- */
 
+static void
+forget_lingering_locked(struct sn_defrag *d, uint32_t i)
+{
+    uint32_t last = --d->linger_count;
+    d->linger[i] = d->linger[last];
+    d->linger_tries[i] = d->linger_tries[last];
+    d->linger_tries[last] = 0;
+}
+
 /*
  * Closed spans whose objects are gone: a cached slot or one in limbo keeps them from being empty.
  * Looked at once per grace period, however often a step asks: before, limbo brings nothing back.
@@ -181,10 +190,7 @@ settle_lingering_locked(struct sn_defrag *d)
             sn_owner_add(&totals->spans_emptied, 1);
             sn_owner_add(&totals->released_bytes, bytes);
         }
-        uint32_t last = --d->linger_count;
-        d->linger[i] = d->linger[last];
-        d->linger_tries[i] = d->linger_tries[last];
-        d->linger_tries[last] = 0;
+        forget_lingering_locked(d, i);
     }
     if (totals->spans_emptied != before)
         sn_store_nudge(d->store, false); /* there is something to purge */
@@ -192,19 +198,27 @@ settle_lingering_locked(struct sn_defrag *d)
         d->linger_ticket = sn_rcu_request(d->store->rcu);
 }
 
-/* Opens those of one class (SN_CLASS_NONE: of all). */
 static void
-open_lingering_locked(struct sn_defrag *d, unsigned class_id)
+open_lingering_locked(struct sn_defrag *d, uint32_t i)
 {
+    sn_heap_reopen(&d->store->heap, d->linger[i], SN_SPAN_TRIED, d->evacuation.pass);
+    forget_lingering_locked(d, i);
+}
+
+/* ---- what walks need ------------------------------------------------------------------------- */
+
+void
+sn_defrag_let_go_span_locked(handle_store *store, uint32_t number)
+{
+    struct sn_defrag *d = store->defrag;
+    sn_assert_locked(&d->lock);
+    d->pass_let_go = true;
+    if (sn_batch_let_go_span(&d->evacuation, &d->batch[0], number) ||
+        sn_batch_let_go_span(&d->evacuation, &d->batch[1], number))
+        return;
     for (uint32_t i = d->linger_count; i-- > 0;) {
-        uint32_t number = d->linger[i];
-        if (class_id != SN_CLASS_NONE && d->store->pool.spans[number].class_id != class_id)
-            continue;
-        sn_heap_reopen(&d->store->heap, number, SN_SPAN_TRIED, d->evacuation.pass);
-        uint32_t last = --d->linger_count;
-        d->linger[i] = d->linger[last];
-        d->linger_tries[i] = d->linger_tries[last];
-        d->linger_tries[last] = 0;
+        if (d->linger[i] == number)
+            open_lingering_locked(d, i);
     }
 }
 
@@ -215,7 +229,10 @@ open_class_locked(struct sn_defrag *d, unsigned class_id)
 {
     sn_batch_let_go(&d->evacuation, &d->batch[0], class_id);
     sn_batch_let_go(&d->evacuation, &d->batch[1], class_id);
-    open_lingering_locked(d, class_id);
+    for (uint32_t i = d->linger_count; i-- > 0;) {
+        if (d->store->pool.spans[d->linger[i]].class_id == class_id)
+            open_lingering_locked(d, i);
+    }
     d->quota[class_id] = 0;
     d->pass_let_go = true;
 }
@@ -224,7 +241,7 @@ void
 sn_defrag_open_wanted_locked(struct sn_defrag *d)
 {
     sn_assert_locked(&d->lock);
-    if (sn_likely(sn_load_relaxed(&d->any_wanted) == 0) || d->paused > 0)
+    if (sn_likely(sn_load_relaxed(&d->any_wanted) == 0))
         return;
     /* Acquire: pairs with the release in sn_defrag_open_class; the class is seen marked. */
     (void)sn_swap_acq_rel(&d->any_wanted, 0);
@@ -515,10 +532,6 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
     sn_assert_locked(&d->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     SN_NO_CANCELLATION; /* files are read, beside a child */
-    if (d->paused > 0) {
-        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_WALK);
-        return SN_ADVANCE_NOTHING;
-    }
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     look_for_children_locked(d);
     sn_caches_begin_work(&d->store->caches);

@@ -71,8 +71,6 @@ static uint64_t
 arm_wake_up(struct sn_defrag *d)
 {
     handle_store *store = d->store;
-    if (sn_load_relaxed(&d->idle_reason) == HANDLE_IDLE_WALK)
-        return sn_os_now_ns() + POLL_NS; /* the walk's end wakes us */
     uint64_t live = sn_load_relaxed(&store->pool.arena_committed);
     uint64_t notice =
         sn_policy_notice_bytes(live, sn_load_relaxed(&store->options.defrag.ignore_bytes));
@@ -137,24 +135,20 @@ static void
 wind_down(struct sn_defrag *d)
 {
     enum sn_advance advance;
-    bool first = true, walked;
+    bool first = true;
     do {
         uint64_t ticket = 0;
         sn_defrag_enter(d, SN_UNREGISTERED);
         d->winding_down = true;
-        walked = d->paused > 0; /* a walk relies on closed spans staying so */
-        if (first && !walked) {
+        if (first)
             sn_defrag_call_off_locked(d);
-            first = false;
-        }
+        first = false;
         advance = sn_defrag_advance_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
         d->winding_down = false;
         sn_defrag_leave(d, SN_UNREGISTERED);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(d->store->rcu, ticket, SN_NEVER);
-        else if (walked)
-            sn_os_sleep_ns(POLL_NS / 100);
-    } while (first || walked || advance != SN_ADVANCE_NOTHING);
+    } while (advance != SN_ADVANCE_NOTHING);
     sn_defrag_rest_batches(d);
 }
 

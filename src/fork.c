@@ -245,6 +245,7 @@ reopen_spans(handle_store *store)
 {
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
     sn_store_relaxed(&store->walker, 0);
+    sn_store_relaxed(&store->heap.walk_end, 0);
     for (uint32_t number = 1; number < store->pool.high; number++) {
         uint8_t state = sn_span_state(&store->pool.spans[number]);
         if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&

@@ -36,7 +36,8 @@ lists_of(const struct sn_span *span)
     return span->flags & SN_SPAN_ASIDE ? SN_ASIDE : (unsigned)kind_of(span);
 }
 
-/* First in its list, or last when the mover has tried it: it looks at the first ones only. */
+/* First in its list, or last when the mover has tried it: it looks at the first ones only. What a
+ * walk has behind it goes last, too, so that each side is found at an end. */
 static void
 list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -45,7 +46,8 @@ list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
     unsigned list = occupancy_of(sn_heap_class_of_span(heap, span), span);
     uint32_t *head = &hc->list[lists_of(span)][list];
     uint32_t first = *head, last = first ? spans[first].prev : number;
-    bool behind = first && (span->flags & SN_SPAN_TRIED);
+    bool last_one = (span->flags & SN_SPAN_TRIED) || sn_heap_side(heap, number) == SN_BEHIND;
+    bool behind = first && last_one;
     span->list = (uint8_t)list;
     span->next = behind ? 0 : first;
     span->prev = last;
@@ -240,19 +242,21 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
     sn_heap_put_run(heap, sn_span_number(heap->pool, span));
 }
 
-/* After slots of an OPEN span were given back, or taken: its place in the lists, or its end. */
-static void
+/* After slots of an OPEN span were given back, or taken: its place in the lists, or (true) its
+ * end. */
+static bool
 settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     if (sn_span_state(span) != SN_SPAN_OPEN)
-        return; /* CLOSED: only who closed it pools or reopens it */
+        return false; /* CLOSED: only who closed it pools or reopens it */
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
-    if (span->free == c->slots) {
-        list_remove_locked(heap, hc, span);
-        release_span_locked(heap, hc, span);
-    } else {
+    if (span->free < c->slots) {
         relist_locked(heap, hc, span);
+        return false;
     }
+    list_remove_locked(heap, hc, span);
+    release_span_locked(heap, hc, span);
+    return true;
 }
 
 /* ---- taking slots ---------------------------------------------------------------------------- */
@@ -266,6 +270,7 @@ settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
  * that must become free, at least 1. */
 struct taking {
     enum sn_charge who;
+    enum sn_side side; /* SN_NO_WALK: any */
     uint32_t want, taken;
     uint64_t *slots;
     uint64_t lacks;
@@ -377,14 +382,36 @@ take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *ta
     }
 }
 
+/* The first of a list, or the first one on a side of the walk, looked for from both ends. */
+static uint32_t
+first_on_side_locked(const struct sn_heap *heap, uint32_t first, enum sn_side side)
+{
+    enum { LOOKS = 16 };
+    const struct sn_span *spans = heap->pool->spans;
+    uint32_t last = first ? spans[first].prev : 0;
+    if (sn_likely(side == SN_NO_WALK))
+        return first;
+    for (unsigned look = 0; look < LOOKS && first; look++) {
+        if (sn_heap_side(heap, first) == side)
+            return first;
+        if (sn_heap_side(heap, last) == side)
+            return last;
+        first = spans[first].next;
+        last = spans[last].prev;
+    }
+    return 0;
+}
+
 /* Of equally full ones first those that no compaction empties. */
 static struct sn_span *
-fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind)
+fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind,
+               enum sn_side side)
 {
     for (unsigned list = SN_FULL; list-- > 0;) {
-        uint32_t at = kind == SN_MOVABLE ? hc->list[SN_ASIDE][list] : 0;
+        uint32_t at =
+            kind == SN_MOVABLE ? first_on_side_locked(heap, hc->list[SN_ASIDE][list], side) : 0;
         if (at == 0)
-            at = hc->list[kind][list];
+            at = first_on_side_locked(heap, hc->list[kind][list], side);
         if (at != 0)
             return &heap->pool->spans[at];
     }
@@ -408,7 +435,7 @@ take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind
 {
     struct sn_span *span;
     while (taking->taken < taking->want && taking->lacks == 0 &&
-           (span = fullest_locked(heap, hc, kind)) != NULL) {
+           (span = fullest_locked(heap, hc, kind, taking->side)) != NULL) {
         prefetch_span(heap->pool, sn_span_number(heap->pool, span));
         prefetch_span(heap->pool, span->next); /* where spans have few free slots, it is needed */
         if (span->pages < sn_heap_class_of_span(heap, span)->pages)
@@ -428,6 +455,8 @@ take_list_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint3
     for (uint32_t next; at && *looks > 0 && taking->taken < taking->want; at = next, --*looks) {
         struct sn_span *span = &heap->pool->spans[at];
         next = span->next;
+        if (taking->side != SN_NO_WALK && sn_heap_side(heap, at) != taking->side)
+            continue;
         take_committed_locked(heap, span, taking);
         relist_locked(heap, hc, span);
     }
@@ -457,7 +486,7 @@ take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, stru
     taking->lacks = 0;
     take_committed_locked(heap, span, taking);
     take_lowest_locked(heap, span, taking);
-    settle_locked(heap, hc, span);
+    (void)settle_locked(heap, hc, span);
 }
 
 /* From spans there are, else from a new one. 0: `lacks` bytes must become free first. Above a limit
@@ -475,35 +504,58 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
     if (taking->lacks > 0)
         take_all_committed_locked(heap, hc, kind, taking);
     bool pool_has_pages = sn_load_relaxed(&heap->pool->empty_bytes) > 0;
-    if (taking->taken == 0 && (taking->lacks == 0 || pool_has_pages))
+    bool may_be_new = taking->side == SN_NO_WALK && (taking->lacks == 0 || pool_has_pages);
+    if (taking->taken == 0 && may_be_new)
         take_new_locked(heap, class_id, kind, taking);
     return taking->taken;
+}
+
+/* Whether room is made below the limit: nobody needs a thread's cache to be full, and it helps
+ * nothing where no span was found on the walk's side. */
+static bool
+wants_room(const struct taking *taking)
+{
+    if (taking->side != SN_NO_WALK && taking->lacks == 0)
+        return false;
+    return taking->who != SN_CHARGE_APPLICATION || taking->want == 1;
+}
+
+static uint32_t
+take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    sn_lock(&hc->lock);
+    uint32_t taken = take_locked(heap, class_id, kind, taking);
+    for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS && wants_room(taking); round++) {
+        if (taking->who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
+            taking->lacks = sn_min(taking->lacks, SN_RESERVE_MAX_BYTES);
+        sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
+        bool room = sn_heap_make_room(heap, taking->lacks);
+        sn_lock(&hc->lock);
+        if (!room)
+            break;
+        taken = take_locked(heap, class_id, kind, taking);
+    }
+    sn_owner_add(&hc->used[kind], taken);
+    sn_unlock(&hc->lock);
+    reverse(taking->slots, taken);
+    return taken;
 }
 
 uint32_t
 sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
              uint32_t want, uint64_t *slots)
 {
-    struct sn_heap_class *hc = &heap->of[class_id];
     struct taking taking = {.who = who, .want = want, .slots = slots};
-    sn_lock(&hc->lock);
-    uint32_t taken = take_locked(heap, class_id, kind, &taking);
-    /* Nobody needs a thread's cache to be full: for that no room is made. */
-    int rounds = who == SN_CHARGE_APPLICATION && want > 1 ? 0 : SN_POOL_ROUNDS;
-    for (int round = 0; taken == 0 && round < rounds; round++) {
-        if (who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
-            taking.lacks = sn_min(taking.lacks, SN_RESERVE_MAX_BYTES);
-        sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
-        bool room = sn_heap_make_room(heap, taking.lacks);
-        sn_lock(&hc->lock);
-        if (!room)
-            break;
-        taken = take_locked(heap, class_id, kind, &taking);
-    }
-    sn_owner_add(&hc->used[kind], taken);
-    sn_unlock(&hc->lock);
-    reverse(slots, taken);
-    return taken;
+    return take(heap, class_id, kind, &taking);
+}
+
+uint32_t
+sn_heap_take_beside(struct sn_heap *heap, uint32_t number, uint32_t want, uint64_t *slots)
+{
+    struct taking taking = {
+        .who = SN_CHARGE_MOVER, .side = sn_heap_side(heap, number), .want = want, .slots = slots};
+    return take(heap, heap->pool->spans[number].class_id, SN_MOVABLE, &taking);
 }
 
 /* ---- giving slots back ----------------------------------------------------------------------- */
@@ -538,11 +590,12 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
         heap->freed(heap);
 }
 
-void
+uint32_t
 sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
 {
     enum { AHEAD = 8 }; /* slots; with two lines each, the misses that a core has under way */
     struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t emptied = 0;
     for (uint32_t i = 0; i < AHEAD && i < count; i++)
         prefetch_span(heap->pool, sn_block_of(slots[i]));
     sn_lock(&hc->lock);
@@ -556,10 +609,11 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
             clear_slot_locked(heap, span, slots[i++]);
         } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
         sn_owner_sub(&hc->used[kind_of(span)], i - begin);
-        settle_locked(heap, hc, span);
+        emptied += settle_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
     note_freed(heap, class_id, count);
+    return emptied;
 }
 
 bool

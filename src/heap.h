@@ -54,6 +54,9 @@ struct sn_heap {
     uint64_t freed_bytes;
     struct sn_pins pins;
     uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
+    /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
+     * there is no walk. Changed under the mover's lock. */
+    uint32_t walk_next, walk_end;
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
@@ -69,6 +72,28 @@ void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_cl
 uint32_t sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind,
                       enum sn_charge who, uint32_t want, uint64_t *slots);
 
+/** Which side of the walk under way a span lies on. */
+enum sn_side {
+    SN_NO_WALK,
+    SN_AHEAD,  /* yet to be walked */
+    SN_BEHIND, /* walked, being walked, or taken since the walk began at an end beyond its own */
+};
+
+static inline enum sn_side
+sn_heap_side(const struct sn_heap *heap, uint32_t number)
+{
+    uint32_t end = sn_load_relaxed(&heap->walk_end);
+    if (sn_likely(end == 0))
+        return SN_NO_WALK;
+    return number >= sn_load_relaxed(&heap->walk_next) && number < end ? SN_AHEAD : SN_BEHIND;
+}
+
+/**
+ * sn_heap_take for movable objects that leave a span, under the mover's lock: beside a walk from
+ * spans on its side alone, as far as some are found, and from no new one.
+ */
+uint32_t sn_heap_take_beside(struct sn_heap *heap, uint32_t number, uint32_t want, uint64_t *slots);
+
 /** A slot for a movable object, for the application; 0: there is none. */
 static inline uint64_t
 sn_heap_take_one(struct sn_heap *heap, unsigned class_id)
@@ -78,8 +103,9 @@ sn_heap_take_one(struct sn_heap *heap, unsigned class_id)
 }
 
 /** Gives slots of one class back; their headers are clear. Neighbours of one span should follow one
- * another. */
-void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
+ * another. Result: spans that have gone to the pool by it. */
+uint32_t
+sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
 
 /**
  * Gives `count` slots of a CLOSED span back, if they are all that is left in it; their headers are

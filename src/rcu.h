@@ -93,6 +93,12 @@ void sn_rcu_remove_client(struct sn_rcu *rcu, struct sn_rcu_client *client);
 uint64_t sn_rcu_request(struct sn_rcu *rcu);
 /** Whether it is over; acquire: what happened before the GP's end is seen. */
 bool sn_rcu_is_done(const struct sn_rcu *rcu, uint64_t ticket);
+/** How many GPs have begun: one that begins later waits for a section that is open now. */
+static inline uint64_t
+sn_rcu_started(const struct sn_rcu *rcu)
+{
+    return sn_load_relaxed(&rcu->started);
+}
 /** Waits until it is over, at most until deadline_ns. The caller is offline and holds no lock. */
 bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
 
@@ -142,8 +148,8 @@ void sn_rcu_after_fork(void);
 void sn_rcu_begin_child(void);
 
 /** Walks that the calling thread has under way. Its visitors stand in a section, whether the
- * flavour shows it or not, and the walk keeps the mover and other walks waiting: so they wait for
- * nothing, of whichever store. */
+ * flavour shows it or not, and the walk keeps other walks waiting: so they wait for nothing, of
+ * whichever store. */
 extern _Thread_local unsigned sn_rcu_walks;
 
 /**

@@ -48,10 +48,17 @@
  *      in this same section, then D goes back, and nothing happened;
  *   6. grace period, then S is reclaimed.
  *
- * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. Steps 4 and
- * 5 of one object run under the mover's lock, and only its holder follows a header to its word. A
- * version from update_begin has check bits 0 until commit; a failed commit zeroes them again in its
- * section.
+ * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
+ * chosen, and steps 4 and 5 of one object run, under one hold of the mover's lock, and only its
+ * holder follows a header to its word. A version from update_begin has check bits 0 until commit; a
+ * failed commit zeroes them again in its section.
+ *
+ * A WALK over the store goes from span to span in rising address, and meets every object that lives
+ * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of
+ * it or both behind. The span that is being walked is neither S's nor D's: the walk gets it under
+ * the mover's lock, with all moves out of it that are not published called off, and nobody takes a
+ * slot of it meanwhile. Where the walk is changes under that lock, too. Spans beyond its end, which
+ * is set when it begins, count as behind. What resize or commit replaces may cross it.
  *
  * GUARANTEES
  *

@@ -105,7 +105,6 @@ static const struct reason idle_reasons[HANDLE_IDLE_REASONS] = {
     [HANDLE_IDLE_BACKOFF] = {"backoff", "the last passes released next to nothing: pausing"},
     [HANDLE_IDLE_GRACE_PERIOD] = {"grace_period", "waiting for a grace period: see its age"},
     [HANDLE_IDLE_FORKED] = {"forked", "a forked child shares the pages, or this is the child"},
-    [HANDLE_IDLE_WALK] = {"walk", "a walk or a check of the store is under way"},
 };
 
 static const struct reason shrink_reasons[HANDLE_SHRINK_REASONS] = {

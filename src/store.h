@@ -234,9 +234,11 @@ bool sn_defrag_open_class(handle_store *store, unsigned class_id);
 bool sn_defrag_settle(handle_store *store, uint64_t deadline_ns);
 /** Something was unpinned: what could not be moved may be moved now. */
 void sn_defrag_unpinned(handle_store *store);
-/** Keeps the mover from moving (walks); nests. The mover's lock is not held on return. */
-void sn_defrag_pause(handle_store *store);
-void sn_defrag_resume(handle_store *store);
+/** A walk wants a span that is CLOSED: the mover gives up the moves out of it and opens it. Under
+ * the mover's lock. */
+void sn_defrag_let_go_span_locked(handle_store *store, uint32_t number);
+/** A walk has ended: what it kept apart can be moved together. */
+void sn_defrag_walked(handle_store *store);
 /** The mover's lock, for following headers to words. */
 struct sn_lock *sn_defrag_lock(handle_store *store);
 void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);

@@ -41,36 +41,63 @@ struct walk {
     handle_store *store;
     int (*visit)(void *opaque, const struct sn_found *found);
     void *opaque;
+    uint32_t next, end; /* spans that are ahead */
+    uint32_t held;      /* the span that is being walked, if it holds slots */
 };
 
-/* Finds up to GROUP objects of a span from *slot on, visits them. c: its class, NULL: large. */
-static int
-walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot)
+/* ---- one span -------------------------------------------------------------------------------- */
+
+/* Up to GROUP objects of a span, from *slot on, which goes on behind them. c: its class, NULL:
+ * large. In a section. */
+static unsigned
+find_group(const struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot,
+           struct sn_found found[GROUP])
 {
-    struct sn_found found[GROUP];
+    handle_store *store = walk->store;
     uint32_t slots = c ? c->slots : 1;
     unsigned count = 0;
-    int result = 0;
-    sn_rcu_read_lock(walk->store->rcu);
-    sn_lock(sn_defrag_lock(walk->store));
+    sn_lock(sn_defrag_lock(store));
     for (; *slot < slots && count < GROUP; ++*slot) {
         uint64_t offset = c ? sn_slot_offset(c, number, *slot) : sn_span_offset(number);
         /* A large object that is freed at once meanwhile leaves its descriptor's word clear; its
          * class must not be asked again, it may be another's by now. */
-        const uint64_t *header = c ? sn_store_address(walk->store, offset - SN_HEADER_BYTES)
-                                   : &walk->store->pool.spans[number].large_header;
-        count += find_locked(walk->store, offset, header, &found[count]);
+        const uint64_t *header = c ? sn_store_address(store, offset - SN_HEADER_BYTES)
+                                   : &store->pool.spans[number].large_header;
+        count += find_locked(store, offset, header, &found[count]);
     }
-    sn_unlock(sn_defrag_lock(walk->store));
-    for (unsigned i = 0; i < count && result == 0; i++)
+    sn_unlock(sn_defrag_lock(store));
+    return count;
+}
+
+/* One section. It ends before the next object when a grace period has begun, which waits for it:
+ * *slot is then that object's. */
+static int
+walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot)
+{
+    struct sn_found found[GROUP];
+    struct sn_rcu *rcu = walk->store->rcu;
+    int result = 0;
+    sn_hook(SN_HOOK_WALK_SECTION, sn_store_address(walk->store, sn_span_offset(number)));
+    sn_rcu_read_lock(rcu);
+    uint64_t started = sn_rcu_started(rcu);
+    unsigned count = find_group(walk, number, c, slot, found);
+    for (unsigned i = 0; i < count && result == 0; i++) {
+        if (i > 0 && sn_rcu_started(rcu) != started) {
+            *slot = sn_slot_of(c, number, found[i].slot);
+            break;
+        }
         result = walk->visit(walk->opaque, &found[i]);
-    sn_rcu_read_unlock(walk->store->rcu);
+    }
+    sn_rcu_read_unlock(rcu);
     return result;
 }
 
 static int
-walk_span(const struct walk *walk, uint32_t number, const struct sn_class *c)
+walk_span(const struct walk *walk, uint32_t number)
 {
+    const struct sn_class *c =
+        walk->held ? sn_heap_class_of_span(&walk->store->heap, &walk->store->pool.spans[number])
+                   : NULL;
     uint32_t slots = c ? c->slots : 1;
     int result = 0;
     for (uint32_t slot = 0; slot < slots && result == 0;)
@@ -78,48 +105,81 @@ walk_span(const struct walk *walk, uint32_t number, const struct sn_class *c)
     return result;
 }
 
-/* Holds a span of slots, so that nobody pools it. One that the mover has closed stays so: the mover
- * is paused. One that is being trimmed is soon free again. False: there is none. */
-static bool
-hold_span(const struct walk *walk, uint32_t number, bool *held)
-{
-    struct sn_pool *pool = &walk->store->pool;
-    for (;;) {
-        if (sn_load_relaxed(&pool->class_of[number]) >= SN_CLASSES_MAX)
-            return false;
-        *held = sn_heap_hold(&walk->store->heap, number);
-        uint8_t state = sn_span_state(&pool->spans[number]);
-        if (*held || state == SN_SPAN_CLOSED)
-            return true;
-        if (state != SN_SPAN_HELD && state != SN_SPAN_OPEN) /* OPEN: was HELD when we tried */
-            return false;
-        sched_yield();
-    }
-}
+/* ---- from span to span ----------------------------------------------------------------------- */
 
-static int
-walk_block(const struct walk *walk, uint32_t number)
+enum look { NOTHING_HERE, FOUND, LOOK_AGAIN };
+
+/*
+ * Looks whether a block begins a span that is to be walked. One of slots is held, so that nobody
+ * pools it, takes from it, or moves anything into it or out of it. LOOK_AGAIN: it is being trimmed,
+ * and soon free again.
+ */
+static enum look
+look_at_locked(struct walk *walk, uint32_t number)
 {
-    struct sn_pool *pool = &walk->store->pool;
-    struct sn_span *span = &pool->spans[number];
-    bool held;
-    if (sn_load_relaxed(&pool->class_of[number]) == SN_CLASS_LARGE)
-        return sn_span_state(span) == SN_SPAN_LARGE ? walk_span(walk, number, NULL) : 0;
-    if (!hold_span(walk, number, &held))
-        return 0;
-    int result = walk_span(walk, number, &walk->store->classes.of[span->class_id]);
-    /* Else the visitor forked, this is the child, and its hooks have reopened the span. */
-    if (held && sn_span_state(span) == SN_SPAN_HELD)
-        sn_heap_reopen(&walk->store->heap, number, 0, 0);
-    return result;
+    handle_store *store = walk->store;
+    const struct sn_span *span = &store->pool.spans[number];
+    uint8_t class_id = sn_load_relaxed(&store->pool.class_of[number]);
+    if (class_id == SN_CLASS_LARGE)
+        return sn_span_state(span) == SN_SPAN_LARGE ? FOUND : NOTHING_HERE;
+    if (class_id >= SN_CLASSES_MAX)
+        return NOTHING_HERE;
+    if (sn_span_state(span) == SN_SPAN_CLOSED)
+        sn_defrag_let_go_span_locked(store, number);
+    if (sn_heap_hold(&store->heap, number)) {
+        walk->held = number;
+        return FOUND;
+    }
+    uint8_t state = sn_span_state(span); /* OPEN: was HELD when we tried */
+    return state == SN_SPAN_HELD || state == SN_SPAN_OPEN ? LOOK_AGAIN : NOTHING_HERE;
 }
 
 static void
-leave_walk(handle_store *store)
+leave_span_locked(struct walk *walk)
 {
-    sn_defrag_resume(store);
-    sn_store_relaxed(&store->walker, 0);
-    sn_unlock(&store->walk_lock);
+    handle_store *store = walk->store;
+    /* Else the visitor forked, this is the child, and its hooks have reopened the span. */
+    if (walk->held && sn_span_state(&store->pool.spans[walk->held]) == SN_SPAN_HELD)
+        sn_heap_reopen(&store->heap, walk->held, 0, 0);
+    walk->held = 0;
+}
+
+/* Goes on to the next span; 0: there is none. Between two spans the mover may work. */
+static uint32_t
+next_span(struct walk *walk)
+{
+    handle_store *store = walk->store;
+    uint32_t found = 0;
+    sn_lock(sn_defrag_lock(store));
+    leave_span_locked(walk);
+    while (walk->next < walk->end && !found) {
+        enum look look = look_at_locked(walk, walk->next);
+        if (look == LOOK_AGAIN) {
+            sn_unlock(sn_defrag_lock(store));
+            sched_yield();
+            sn_lock(sn_defrag_lock(store));
+            continue;
+        }
+        found = look == FOUND ? walk->next : 0;
+        walk->next++;
+        sn_store_relaxed(&store->heap.walk_next, walk->next);
+    }
+    sn_unlock(sn_defrag_lock(store));
+    return found;
+}
+
+/* What is taken later at a higher address holds nothing that has been there all the time, but what
+ * the mover moves there from behind the walk. */
+static void
+set_out(struct walk *walk)
+{
+    struct sn_heap *heap = &walk->store->heap;
+    sn_lock(sn_defrag_lock(walk->store));
+    walk->next = 1;
+    walk->end = sn_load_relaxed(&walk->store->pool.high);
+    sn_store_relaxed(&heap->walk_next, walk->next);
+    sn_store_relaxed(&heap->walk_end, walk->end);
+    sn_unlock(sn_defrag_lock(walk->store));
 }
 
 /* One walk at a time: a second one waits. But no visitor waits for a walk, its own or that of
@@ -131,38 +191,48 @@ begin_walk(handle_store *store)
         sn_lock(&store->walk_lock);
     else if (!sn_try_lock(&store->walk_lock))
         return -EBUSY;
+    if (!sn_caches_hold(&store->caches)) {
+        sn_unlock(&store->walk_lock);
+        return -EAGAIN;
+    }
     sn_store_relaxed(&store->walker, (uintptr_t)pthread_self());
     sn_rcu_walks++;
-    sn_defrag_pause(store);
-    if (sn_caches_hold(&store->caches))
-        return 0;
-    sn_rcu_walks--;
-    leave_walk(store);
-    return -EAGAIN;
+    return 0;
 }
 
 static void
-end_walk(handle_store *store)
+end_walk(struct walk *walk)
 {
+    handle_store *store = walk->store;
     sn_rcu_walks--;
-    if (sn_load_relaxed(&store->walker) != (uintptr_t)pthread_self())
-        return; /* the visitor forked, and this is the child: its hooks have ended the walk */
+    sn_lock(sn_defrag_lock(store));
+    leave_span_locked(walk);
+    /* Else the visitor forked, and this is the child: its hooks have ended the walk. */
+    bool ours = sn_load_relaxed(&store->walker) == (uintptr_t)pthread_self();
+    if (ours)
+        sn_store_relaxed(&store->heap.walk_end, 0);
+    sn_unlock(sn_defrag_lock(store));
+    if (!ours)
+        return;
+    sn_defrag_walked(store);
     sn_caches_let_go(&store->caches);
-    leave_walk(store);
+    sn_store_relaxed(&store->walker, 0);
+    sn_unlock(&store->walk_lock);
 }
 
 int
 sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
 {
     SN_NO_CANCELLATION;
-    struct walk walk = {store, visit, opaque};
+    struct walk walk = {.store = store, .visit = visit, .opaque = opaque};
+    uint32_t number;
     int result = begin_walk(store);
     if (result != 0)
         return result;
-    uint32_t high = sn_load_relaxed(&store->pool.high);
-    for (uint32_t number = 1; number < high && result == 0; number++)
-        result = walk_block(&walk, number);
-    end_walk(store);
+    set_out(&walk);
+    while (result == 0 && (number = next_span(&walk)) != 0)
+        result = walk_span(&walk, number);
+    end_walk(&walk);
     return result;
 }
 

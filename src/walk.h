@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * walk.h - a walk over every object of a store, by span, while objects stand still: the mover is
- * paused and threads keep out of their caches (free_now retires). For each and check.
+ * walk.h - a walk over every object of a store, span by span in rising address. For each and check.
+ *
+ * What lives throughout is met once, though the mover works: it moves an object only from a span
+ * ahead of the walk to another one ahead, or from one behind to another one behind, and the span
+ * that is being walked is the walk's (HELD). Where the walk is changes under the mover's lock;
+ * destinations are chosen, filled and published under one hold of it. Threads keep out of their
+ * caches meanwhile (free_now retires).
  */
 #ifndef SN_WALK_H
 #define SN_WALK_H

@@ -286,7 +286,6 @@ enum handle_idle_reason {
     HANDLE_IDLE_GRACE_PERIOD, /**< waiting for a grace period: see grace_period_age_ns */
     HANDLE_IDLE_FORKED, /**< a forked child shares the pages (defrag.pause_while_forked), or this is
                            the child */
-    HANDLE_IDLE_WALK,   /**< handle_store_each or handle_store_check is walking */
     HANDLE_IDLE_REASONS
 };
 
@@ -961,9 +960,8 @@ HANDLE_API int handle_defrag_start(handle_store *store);
 
 /**
  * Stops the background thread, as setting defrag.enabled to no, and waits until it has ended; a
- * batch under way is called off. What steps have begun is finished, too. Stops at once all wait. A start at the same time wins if it is the
- * later of the two. A walk under way delays it to its end, walks that follow one another without a
- * pause for seconds.
+ * batch under way is called off. What steps have begun is finished, too. Stops at once all wait. A
+ * start at the same time wins if it is the later of the two.
  *
  *   result   0, also when it does not run
  *   errors   EDEADLK: inside a section, or from a callback that the thread itself makes
@@ -986,8 +984,8 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
 
 /**
  * Compacts everything now, whatever the thresholds say: makes one plan (per class the fewest spans
- * that hold its objects), carries it out at full speed and purges. Waits for GPs, and for walks
- * under way; ends even under writers. Objects keep their handles, cells, tags and contents.
+ * that hold its objects), carries it out at full speed and purges. Waits for GPs; ends even under
+ * writers and walks. Objects keep their handles, cells, tags and contents.
  *
  *   report   as in handle_defrag_step; a thread that compacts at the same time is counted in
  *   errors   EDEADLK: inside a section; EINVAL: the report's struct_size; ENOTSUP: in a forked
@@ -1026,8 +1024,7 @@ HANDLE_API int handle_store_reclaim(handle_store *store, size_t bytes);
 
 /**
  * handle_store_reclaim that waits no longer than a given time: for callers that another thread's
- * long section, or a long walk, must not hold up. What is under way when the time is over goes on
- * by itself.
+ * long section must not hold up. What is under way when the time is over goes on by itself.
  *
  *   bytes       as in handle_store_reclaim
  *   timeout_us  microseconds from the call's begin; 0: asks for a grace period and does not wait;
@@ -1096,14 +1093,19 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void *opaque);
 
 /**
- * Calls visit for every object that is live throughout the call, by address. (One allocated or
- * freed meanwhile may be visited or not; one resized or updated meanwhile may change its address,
- * and be missed or visited twice.) Objects do not move meanwhile, and one walk runs at a time.
+ * Calls visit once for every object that is live throughout the call, by address. (One allocated
+ * or freed meanwhile may be visited or not; one resized or updated meanwhile may change its
+ * address, and be missed or visited twice.) Compaction goes on beside it: it leaves the objects
+ * around the visited one where they are, and moves no others past the walk, so that it may need up
+ * to two spans of each size more than it would alone. Nobody waits for a walk to end but other
+ * walks: one runs at a time.
  *
- *   visit    runs inside a section that `each` opened, with no lock held; may free the object and
- *            allocate; what waits for a GP answers -EDEADLK there, of any store and flavour. The
- *            handle_object is valid during the visit, its data until the visit returns (what else
- *            holds of addresses in sections holds here). A result other than 0 ends the walk
+ *   visit    runs inside a section that `each` opened, with no lock held, and that ends with the
+ *            visit in which a GP begins (under QSBR the whole call is one, as it is inside a
+ *            section of the caller's); may free the object and allocate; what waits for a GP
+ *            answers -EDEADLK there, of any store and flavour. The handle_object is valid during
+ *            the visit, its data until the visit returns (what else holds of addresses in sections
+ *            holds here). A result other than 0 ends the walk
  *   result   0, or the visitor's
  *   errors   EINVAL: visit is NULL; EBUSY: called by a visitor (of this store, or of another
  *            while this one is being walked: visitors wait for no walk); EAGAIN: the kernel

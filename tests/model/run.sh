@@ -14,7 +14,7 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail
+  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each
                 (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
@@ -71,6 +71,8 @@ short  walk      -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
 short  walk      -DHARDENED -DNO_MEMBARRIER
 short  tail      -DREADERS=1 -DPINNERS=1
 short  tail      -DREADERS=2 -DPINNERS=0 -DRESIZES=3
+short  each      -DBATCHES=2
+short  each      -DWRITERS=1 -DCALL_OFF
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCALL_OFF
 full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
@@ -99,6 +101,9 @@ full   noted     -DFREERS=2 -DTAKERS=1
 full   noted     -DRESIZERS=2 -DTAKERS=1
 full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
+full   each      -DFREERS=1
+full   each      -DBATCHES=2 -DSLOTS=5
+full   each      -DBATCHES=2 -DWALKS=2
 full   walk      -DOWNERS=2 -DOPS=3
 full   walk      -DOWNERS=2 -DHARDENED -DWALKS=2
 full   walk      -DOWNERS=2 -DLARGE -DOPS=3 -DWALKS=2
@@ -188,6 +193,12 @@ tail      102 -DPINNERS=0
 tail      103 -DREADERS=0 -DPINNERS=0
 tail      104 -DREADERS=0
 tail      105 -DPINNERS=0 -DRESIZES=3
+each      110 -DBATCHES=1
+each      111 -DBATCHES=1
+each      112 -DBATCHES=1
+each      113 -DBATCHES=1
+each      114 -DBATCHES=1
+each      115 -DBATCHES=1
 END
 }
 
@@ -261,9 +272,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | noted | walk | tail) ;;
+'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail is" \
+    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail, each is" \
         needed
     ;;
 esac

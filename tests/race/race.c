@@ -60,12 +60,18 @@ passed_reset(void)
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
+/* Under QSBR it holds up no grace period where no section is open, of whichever flavour. */
 static void
 stop_here(struct stage *stage)
 {
+    bool outside = stage->point == SN_HOOK_WALK_SECTION;
     sem_post(&stage->reached);
+    if (outside)
+        wait_begin();
     while (sem_wait(&stage->go) != 0) /* a signal */
         ;
+    if (outside)
+        wait_end();
 }
 
 static void

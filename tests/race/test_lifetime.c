@@ -846,9 +846,8 @@ body_long_walk(struct actor *actor)
 }
 
 /*
- * A stop waits for the grace period of what was moved; a walk begins, and goes on when that is
- * over. Fails when the thread takes the walk's pause for the end of its work: the batch then drains
- * for ever.
+ * A stop waits for the grace period of what was moved; a walk begins, and stays where it is: the
+ * stop does not wait for it. Fails when it does: seen, it hung.
  */
 static void
 test_walk_during_a_stop(void **state)

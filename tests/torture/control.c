@@ -7,6 +7,7 @@
  * Seen failing:
  *   the table's pages not charged                         "stats: 0, committed"
  *   max_bytes ignored                                     "as many as the limit"
+ *   objects are moved across a walk                       "walk: constant 2 was met 2 times"
  */
 #include "torture.h"
 
@@ -126,13 +127,50 @@ op_stats(struct worker *worker, struct heap *heap)
     free(stats);
 }
 
+/* A walk: how many objects it goes on for, and how often it has met each constant, which lives
+ * throughout and is moved only. */
+struct tour {
+    uint64_t left;
+    const struct heap *heap;
+    uint16_t at[4 * CONSTANTS]; /* constants by handle, hashed: 1 + number, 0: none */
+    uint16_t met[CONSTANTS];
+};
+
+static uint16_t *
+place_of(struct tour *tour, handle_t handle)
+{
+    unsigned at = (unsigned)((handle * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % (4 * CONSTANTS);
+    while (tour->at[at] != 0 && tour->heap->constants[tour->at[at] - 1] != handle)
+        at = (at + 1) % (4 * CONSTANTS);
+    return &tour->at[at];
+}
+
+static void
+tour_begin(struct tour *tour, const struct heap *heap, uint64_t objects)
+{
+    *tour = (struct tour){.left = objects, .heap = heap};
+    for (unsigned i = 0; i < CONSTANTS; i++)
+        *place_of(tour, heap->constants[i]) = (uint16_t)(i + 1);
+}
+
+static void
+tour_verify(const struct tour *tour)
+{
+    for (unsigned i = 0; i < CONSTANTS; i++)
+        if (tour->met[i] != 1)
+            finding("walk: constant %u was met %u times", i, tour->met[i]);
+}
+
 static int
 count_visit(void *opaque, const struct handle_object *object)
 {
-    uint64_t *left = opaque;
+    struct tour *tour = opaque;
     if (object->size > 1 << 20 || (object->handle == HANDLE_NULL) != (object->cell != NULL))
         finding("walk: an object of %zu bytes", object->size);
-    return --*left == 0 ? 77 : 0;
+    uint16_t number = object->handle ? *place_of(tour, object->handle) : 0;
+    if (number != 0)
+        tour->met[number - 1]++;
+    return --tour->left == 0 ? 77 : 0;
 }
 
 static void
@@ -146,14 +184,17 @@ on_violation(void *opaque, const char *violation)
 void
 op_walk(struct worker *worker, struct heap *heap)
 {
-    uint64_t left = 1 + roll(worker, 4 * KEYS);
+    struct tour tour;
     if (roll(worker, 2)) {
         handle_store_check(heap->store, on_violation, NULL);
         return;
     }
-    int result = handle_store_each(heap->store, count_visit, &left);
-    if (result != (left ? 0 : 77))
+    tour_begin(&tour, heap, roll(worker, 2) ? UINT64_MAX : 1 + roll(worker, 4 * KEYS));
+    int result = handle_store_each(heap->store, count_visit, &tour);
+    if (result != (tour.left ? 0 : 77))
         finding("walk: %d", result);
+    if (result == 0)
+        tour_verify(&tour);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
