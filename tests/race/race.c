@@ -163,12 +163,52 @@ actor_start(struct race *race, void (*body)(struct actor *actor))
 }
 
 void
+actor_run_to(struct actor *actor, enum sn_hook_point point, const void *object)
+{
+    actor->stage = stage_arm(actor->race, point, object);
+    actor_run(actor);
+    stage_wait(actor->stage);
+}
+
+void
+actor_go(struct actor *actor)
+{
+    stage_go(actor->stage);
+}
+
+struct actor *
+actor_stands(struct race *race, void (*body)(struct actor *actor), enum sn_hook_point point,
+             const void *object)
+{
+    struct actor *actor = actor_new(race, body);
+    actor_run_to(actor, point, object);
+    return actor;
+}
+
+struct actor *
+actor_inside(struct race *race, void (*body)(struct actor *actor))
+{
+    struct actor *actor = actor_start(race, body);
+    actor_await(actor);
+    return actor;
+}
+
+void
 actor_join(struct actor *actor)
 {
     wait_begin();
     pthread_join(actor->thread, NULL);
     wait_end();
     actor->running = false;
+}
+
+void
+actor_finish(struct actor *actor)
+{
+    if (actor->stage)
+        actor_go(actor);
+    actor_leave(actor);
+    actor_join(actor);
 }
 
 void
@@ -197,6 +237,14 @@ void
 actor_leave(struct actor *actor)
 {
     sem_post(&actor->leave);
+}
+
+void
+actor_leave_to(struct actor *actor, enum sn_hook_point point, const void *object)
+{
+    actor->stage = stage_arm(actor->race, point, object);
+    actor_leave(actor);
+    stage_wait(actor->stage);
 }
 
 void
@@ -280,6 +328,20 @@ thing_make(struct race *race, uint64_t seed)
     return thing;
 }
 
+int
+thing_try_free(const struct race *race, struct thing *thing)
+{
+    return race->by_cell ? handle_cell_free(race->store, &thing->cell)
+                         : handle_free(race->store, thing->handle);
+}
+
+int
+thing_try_free_now(const struct race *race, struct thing *thing)
+{
+    return race->by_cell ? handle_cell_free_now(race->store, &thing->cell)
+                         : handle_free_now(race->store, thing->handle);
+}
+
 static bool
 is_kept(unsigned i)
 {
@@ -296,9 +358,7 @@ ground_make(struct race *race, bool by_cell)
         if (is_kept(i))
             continue;
         section_enter();
-        assert_int_equal(by_cell ? handle_cell_free_now(race->store, &race->things[i].cell)
-                                 : handle_free_now(race->store, race->things[i].handle),
-                         0);
+        assert_int_equal(thing_try_free_now(race, &race->things[i]), 0);
         section_leave();
         thing_is_gone(&race->things[i]);
     }
@@ -364,9 +424,7 @@ void
 thing_free(struct race *race, struct thing *thing)
 {
     section_enter();
-    assert_int_equal(race->by_cell ? handle_cell_free(race->store, &thing->cell)
-                                   : handle_free(race->store, thing->handle),
-                     0);
+    assert_int_equal(thing_try_free(race, thing), 0);
     section_leave();
     thing_is_gone(thing);
 }
@@ -475,6 +533,17 @@ race_setup(void **state)
     __atomic_store_n(&sn_hook_fn, on_hook, __ATOMIC_RELEASE);
     *state = race;
     return 0;
+}
+
+void
+race_run(void **state)
+{
+    struct race *race = *state;
+    const struct race_case *test = race->test_case;
+    test->ground(race, test->by_cell);
+    test->run(race);
+    ground_verify(race);
+    ground_settle(race);
 }
 
 int

@@ -50,6 +50,7 @@ struct actor {
     handle_cell *cell, *other_cell;
     size_t size;
     sem_t inside, leave; /* for bodies that stay somewhere until they are told */
+    struct stage *stage; /* where actor_run_to has sent it, or NULL */
 };
 
 /** An object of the ground, by handle or by cell, and what it must hold. */
@@ -82,6 +83,41 @@ int race_setup(void **state);
 int race_teardown(void **state);
 #define RACE_TEST(function) cmocka_unit_test_setup_teardown(function, race_setup, race_teardown)
 
+/**
+ * Rows of a table of tests, for functions that take the race alone: the ground is made before, by
+ * handle, by cell, or once by each; it is verified and settled after. `ground` is a function as
+ * ground_make, which it calls.
+ */
+struct race_case {
+    void (*run)(struct race *race);
+    void (*ground)(struct race *race, bool by_cell);
+    bool by_cell;
+};
+void race_run(void **state);
+#define RACE_CASE(name, function, ground, by_cell)                                                 \
+    {                                                                                              \
+        name, race_run, race_setup, race_teardown, (void *)&(struct race_case)                     \
+        {                                                                                          \
+            function, ground, by_cell                                                              \
+        }                                                                                          \
+    }
+#define BY_HANDLE_ON(ground, function) RACE_CASE(#function, function, ground, false)
+#define BY_CELL_ON(ground, function)   RACE_CASE(#function ", by cell", function, ground, true)
+#define BY_BOTH_ON(ground, function)   BY_HANDLE_ON(ground, function), BY_CELL_ON(ground, function)
+#define BY_HANDLE(function)            BY_HANDLE_ON(ground_make, function)
+#define BY_CELL(function)              BY_CELL_ON(ground_make, function)
+#define BY_BOTH(function)              BY_BOTH_ON(ground_make, function)
+
+/** main() of a file with one table. */
+#define RACE_MAIN(name, tests)                                                                     \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        thread_enter();                                                                            \
+        int failed = cmocka_run_group_tests_name(name " " FLAVOUR_NAME, tests, NULL, NULL);        \
+        thread_leave();                                                                            \
+        return failed;                                                                             \
+    }
+
 /* ---- the ground ------------------------------------------------------------------------------ */
 
 void ground_make(struct race *race, bool by_cell);
@@ -102,6 +138,9 @@ void thing_is_gone(struct thing *thing);
 uint64_t *thing_reference(struct race *race, struct thing *thing);
 /** Makes one more thing, in a place among the things that was not used yet. */
 struct thing *thing_make(struct race *race, uint64_t seed);
+/** Free and free_now of its kind, as such: any thread, in a section. */
+int thing_try_free(const struct race *race, struct thing *thing);
+int thing_try_free_now(const struct race *race, struct thing *thing);
 /** Frees by the plain call of its kind; asserts success. */
 void thing_free(struct race *race, struct thing *thing);
 /** Live things hold what they must and no others are live; handle_store_check finds nothing. */
@@ -128,11 +167,23 @@ struct actor *actor_start(struct race *race, void (*body)(struct actor *actor));
 /** As actor_start, but the caller fills the actor's fields first. */
 struct actor *actor_new(struct race *race, void (*body)(struct actor *actor));
 void actor_run(struct actor *actor);
+/** Arms a stage and runs the actor until it stands there; then lets it go on. */
+void actor_run_to(struct actor *actor, enum sn_hook_point point, const void *object);
+void actor_go(struct actor *actor);
+/** actor_new and actor_run_to. */
+struct actor *actor_stands(struct race *race, void (*body)(struct actor *actor),
+                           enum sn_hook_point point, const void *object);
+/** actor_start, and actor_await. */
+struct actor *actor_inside(struct race *race, void (*body)(struct actor *actor));
 void actor_join(struct actor *actor);
+/** Lets it go on from wherever it stands or stays, and joins it. */
+void actor_finish(struct actor *actor);
 /** In a body: says that it is there, and stays until actor_leave. */
 void actor_stays(struct actor *actor);
 void actor_await(struct actor *actor);
 void actor_leave(struct actor *actor);
+/** From where it stays to a stage, which is armed only now; waits until it stands there. */
+void actor_leave_to(struct actor *actor, enum sn_hook_point point, const void *object);
 
 /** Body: one handle_store_compact; result and report are in the actor. */
 void body_compact(struct actor *actor);

@@ -77,8 +77,7 @@ body_owner(struct actor *actor)
 static struct actor *
 owner_stands_busy(struct race *race, struct stage **stage)
 {
-    struct actor *owner = actor_start(race, body_owner);
-    actor_await(owner);
+    struct actor *owner = actor_inside(race, body_owner);
     *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
     actor_leave(owner);
     stage_wait(*stage);
@@ -90,8 +89,7 @@ owner_ends(struct actor *owner, struct stage *stage)
 {
     stage_go(stage);
     actor_await(owner);
-    actor_leave(owner);
-    actor_join(owner);
+    actor_finish(owner);
 }
 
 /*
@@ -178,9 +176,7 @@ test_owner_goes_past_its_cache(void **state)
     handle_cell cell = HANDLE_CELL_INIT;
     use_caches(race);
     warm_up(race->store);
-    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
-    struct actor *taker = actor_start(race, body_take);
-    stage_wait(stage);
+    struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
     unsigned before = own_slots(race);
     assert_int_not_equal(before, 0);
     section_enter();
@@ -193,8 +189,7 @@ test_owner_goes_past_its_cache(void **state)
     assert_int_equal(handle_cell_free_now(race->store, &cell), 0);
     section_leave();
     assert_int_equal(own_slots(race), before);
-    stage_go(stage);
-    actor_join(taker);
+    actor_finish(taker);
     assert_int_equal(taker->result, 0);
     assert_int_equal(own_slots(race), 0);
     thing_make(race, 5000); /* and it goes on */
@@ -218,11 +213,9 @@ test_newcomer_during_a_take(void **state)
     struct race *race = *state;
     use_caches(race);
     warm_up(race->store);
-    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_TAKE, NULL);
-    struct actor *taker = actor_start(race, body_take);
-    stage_wait(stage);
+    struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
     struct actor *newcomer = actor_start(race, body_newcomer); /* may have to wait for the taker */
-    stage_go(stage);
+    actor_go(taker);
     actor_join(newcomer);
     actor_join(taker);
     assert_int_equal(newcomer->result, 0);
@@ -251,8 +244,7 @@ body_hold_a_slot(struct actor *actor)
 static struct actor *
 slot_is_held(struct race *race, struct stage **busy)
 {
-    struct actor *holder = actor_start(race, body_hold_a_slot);
-    actor_await(holder);
+    struct actor *holder = actor_inside(race, body_hold_a_slot);
     actor_leave(holder);
     actor_await(holder);
     thing_is_gone(&race->things[60]);
@@ -295,13 +287,10 @@ test_compaction_waits_for_a_cached_slot(void **state)
         skip();
     use_caches(race);
     struct actor *holder = slot_is_held(race, &busy);
-    struct stage *reclaiming = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(reclaiming);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_BEFORE_RECLAIM, race->span);
     stage_go(busy);
     actor_join(holder); /* it ends, and its cache goes back */
-    stage_go(reclaiming);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 1);
     ground_verify(race);
@@ -324,20 +313,15 @@ test_slots_of_an_idle_owner(void **state)
 {
     struct race *race = *state;
     use_caches(race);
-    struct actor *holder = actor_start(race, body_idle_holder);
-    actor_await(holder);
-    struct stage *marked = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(marked);
+    struct actor *holder = actor_inside(race, body_idle_holder);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
     actor_leave(holder); /* it frees into its cache while the span is closed */
     actor_await(holder);
     thing_is_gone(&race->things[60]);
-    stage_go(marked);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 1);
-    actor_leave(holder);
-    actor_join(holder);
+    actor_finish(holder);
     ground_verify(race);
     ground_settle(race);
 }
@@ -347,13 +331,11 @@ test_slots_of_an_idle_owner(void **state)
 /* Blocks never used before read as class 0 until their span is made. Seen failing: the checker took
  * such a block for a span of class 0 without free slots, beside an empty bitmap. */
 static void
-test_check_beside_a_span_in_the_making(void **state)
+test_check_beside_a_span_in_the_making(struct race *race)
 {
-    struct race *race = *state;
     struct sn_pool *pool = &race->store->pool;
     bool zero;
     uint8_t old_class;
-    ground_make(race, false);
     uint32_t high = pool->high;
     uint32_t number;
     do /* what others gave back is taken first */
@@ -367,7 +349,6 @@ test_check_beside_a_span_in_the_making(void **state)
         if (sn_span_state(&pool->spans[block]) == SN_SPAN_TAKEN)
             sn_pool_put(pool, block, sn_os_now_ns());
     }
-    ground_settle(race);
 }
 
 /* ---- a call begins and ends beside a checker ------------------------------------------------- */
@@ -449,14 +430,11 @@ check_beside_growth(struct race *race, unsigned begin, unsigned end)
  * and after it has taken them again: seen, for a call that begins between and ends before.
  */
 static void
-test_check_beside_growth(void **state)
+test_check_beside_growth(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     for (unsigned begin = 1; begin < TURNS; begin++)
         for (unsigned end = begin; end <= TURNS; end++)
             check_beside_growth(race, begin, end);
-    ground_settle(race);
 }
 
 /* ---- a checker where guards are raised ------------------------------------------------------- */
@@ -533,23 +511,17 @@ test_check_beside_guards(void **state)
     assert_int_equal(handle_store_destroy(store), 0);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_busy_owner_is_skipped),
-        RACE_TEST(test_walk_keeps_a_busy_owner_out),
-        RACE_TEST(test_owner_goes_past_its_cache),
-        RACE_TEST(test_newcomer_during_a_take),
-        RACE_TEST(test_compaction_ends_without_a_cached_slot),
-        RACE_TEST(test_compaction_waits_for_a_cached_slot),
-        RACE_TEST(test_slots_of_an_idle_owner),
-        RACE_TEST(test_check_beside_a_span_in_the_making),
-        RACE_TEST(test_check_beside_growth),
-        RACE_TEST(test_check_beside_guards),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("caches " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    RACE_TEST(test_busy_owner_is_skipped),
+    RACE_TEST(test_walk_keeps_a_busy_owner_out),
+    RACE_TEST(test_owner_goes_past_its_cache),
+    RACE_TEST(test_newcomer_during_a_take),
+    RACE_TEST(test_compaction_ends_without_a_cached_slot),
+    RACE_TEST(test_compaction_waits_for_a_cached_slot),
+    RACE_TEST(test_slots_of_an_idle_owner),
+    BY_HANDLE(test_check_beside_a_span_in_the_making),
+    BY_HANDLE(test_check_beside_growth),
+    RACE_TEST(test_check_beside_guards),
+};
+
+RACE_MAIN("caches", tests)

@@ -73,11 +73,9 @@ body_free(struct actor *actor)
 
 /* The free has loaded LIVE and ends the word by a plain store over the mark (G4). */
 static void
-test_free_loaded_then_marked(void **state)
+test_free_loaded_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     struct actor *freer =
         stand(race, body_free, SN_HOOK_FREE_LOADED, &race->target->cell.word, &stage);
     mark_target(race);
@@ -87,8 +85,6 @@ test_free_loaded_then_marked(void **state)
     thing_is_gone(race->target);
     assert_cell_memory_is_ours(race, &race->target->cell, marked);
     assert_int_equal(refused(race, HANDLE_REFUSED_FREED), 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* By the fast path; another cell, or the same, then names another slot. */
@@ -279,13 +275,11 @@ test_relocate_seen_with_the_header_changed(void **state)
 /* A cell that is GOING has no object for any call that others than its writers may make, and the
  * mover leaves it alone. */
 static void
-test_relocate_answers_of_a_going_cell(void **state)
+test_relocate_answers_of_a_going_cell(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
     struct handle_update update;
     uint32_t tag = 1;
-    ground_make(race, true);
     struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_GOING, &stage);
     handle_cell *from = &race->target->cell;
     section_enter();
@@ -306,8 +300,6 @@ test_relocate_answers_of_a_going_cell(void **state)
     finish_relocating(race, stage, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Looks at both cells, `from` first, stays, then writes. */
@@ -329,11 +321,9 @@ body_write(struct actor *actor)
  * object by `from`, where no move can be called off: what he writes is lost.
  */
 static void
-test_relocate_then_marked_then_written(void **state)
+test_relocate_then_marked_then_written(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     struct actor *relocator = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
     mark_target(race);
     step_often(race);
@@ -346,13 +336,10 @@ test_relocate_then_marked_then_written(void **state)
     assert_int_equal(relocator->result, 0);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
-    actor_leave(writer);
-    actor_join(writer);
+    actor_finish(writer);
     note_relocated(race);
     race->target->seed = 9650;
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -364,10 +351,8 @@ body_walk(struct actor *actor)
 /* A walk has found the header naming `from`; when it looks there, the object has gone on to `to`.
  * Fails when it does not read the header again: seen, the object is passed by. */
 static void
-test_relocate_beside_a_walk(void **state)
+test_relocate_beside_a_walk(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, true);
     struct stage *stage = stage_arm(race, SN_HOOK_WALK_HEADER, &race->target->cell.word);
     struct actor *walker = actor_start(race, body_walk);
     stage_wait(stage);
@@ -379,17 +364,13 @@ test_relocate_beside_a_walk(void **state)
     assert_int_equal(walker->result, 0);
     assert_int_equal(race->actors[0].size, 1);
     note_relocated(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* The mark finds the header naming `from`, though `to` is filled: it is dropped. */
 static void
-test_relocate_then_marked_before_the_header(void **state)
+test_relocate_then_marked_before_the_header(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
     struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
     mark_target(race);
@@ -403,17 +384,13 @@ test_relocate_then_marked_before_the_header(void **state)
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
     assert_int_equal(from->word, 0);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* The mark finds the header naming `to`: it is `to` that is marked, and later moved. */
 static void
-test_relocate_then_marked(void **state)
+test_relocate_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     handle_cell *from = &race->target->cell;
     struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
     mark_target(race);
@@ -426,8 +403,6 @@ test_relocate_then_marked(void **state)
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- resize and update ----------------------------------------------------------------------- */
@@ -442,11 +417,9 @@ body_resize(struct actor *actor)
 
 /* A mark is no conflict, and the tag stays. */
 static void
-test_resize_copied_then_marked(void **state)
+test_resize_copied_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     section_enter();
     assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0xfedcba), 0);
     section_leave();
@@ -464,8 +437,6 @@ test_resize_copied_then_marked(void **state)
     thing_write(race, race->target, 9700);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -482,11 +453,9 @@ body_update(struct actor *actor)
 
 /* A new tag meanwhile is no conflict: the commit keeps the one it finds. */
 static void
-test_commit_header_then_new_tag(void **state)
+test_commit_header_then_new_tag(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
     section_enter();
     assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0x42), 0);
@@ -499,24 +468,18 @@ test_commit_header_then_new_tag(void **state)
     race->target->tag = 0x42;
     race->target->seed = 9800;
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* The cell is emptied meanwhile: the commit is over, and its version gone. */
 static void
-test_commit_header_then_freed(void **state)
+test_commit_header_then_freed(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, true);
     struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
     thing_free(race, race->target);
     release(stage, actor);
     assert_int_equal(actor->result, -ENOENT);
     assert_int_equal(race->target->cell.word, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- after publish --------------------------------------------------------------------------- */
@@ -526,10 +489,8 @@ test_commit_header_then_freed(void **state)
  * used for something else. Step 6 must give the old slot back without a look at the cell.
  */
 static void
-test_published_then_freed_then_reclaimed(void **state)
+test_published_then_freed_then_reclaimed(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, true);
     struct stage *published = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
     struct stage *reclaiming = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
     struct actor *mover = actor_start(race, body_compact);
@@ -544,33 +505,25 @@ test_published_then_freed_then_reclaimed(void **state)
     assert_int_equal(mover->report.moved_objects, KEPT);
     assert_true(race->target->cell.word == noise);
     race->target->cell.word = 0;
-    ground_verify(race);
-    ground_settle(race);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_free_loaded_then_marked),
-        RACE_TEST(test_free_now_then_another_cell),
-        RACE_TEST(test_free_now_then_the_same_cell),
-        RACE_TEST(test_relocate_loaded_then_marked),
-        RACE_TEST(test_relocate_seen_with_both_filled),
-        RACE_TEST(test_relocate_seen_with_from_going),
-        RACE_TEST(test_relocate_seen_with_the_header_changed),
-        RACE_TEST(test_relocate_answers_of_a_going_cell),
-        RACE_TEST(test_relocate_then_marked_then_written),
-        RACE_TEST(test_relocate_beside_a_walk),
-        RACE_TEST(test_relocate_then_marked_before_the_header),
-        RACE_TEST(test_relocate_then_marked),
-        RACE_TEST(test_resize_copied_then_marked),
-        RACE_TEST(test_commit_header_then_new_tag),
-        RACE_TEST(test_commit_header_then_freed),
-        RACE_TEST(test_published_then_freed_then_reclaimed),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("cells " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    BY_CELL(test_free_loaded_then_marked),
+    RACE_TEST(test_free_now_then_another_cell),
+    RACE_TEST(test_free_now_then_the_same_cell),
+    RACE_TEST(test_relocate_loaded_then_marked),
+    RACE_TEST(test_relocate_seen_with_both_filled),
+    RACE_TEST(test_relocate_seen_with_from_going),
+    RACE_TEST(test_relocate_seen_with_the_header_changed),
+    BY_CELL(test_relocate_answers_of_a_going_cell),
+    BY_CELL(test_relocate_then_marked_then_written),
+    BY_CELL(test_relocate_beside_a_walk),
+    BY_CELL(test_relocate_then_marked_before_the_header),
+    BY_CELL(test_relocate_then_marked),
+    BY_CELL(test_resize_copied_then_marked),
+    BY_CELL(test_commit_header_then_new_tag),
+    BY_CELL(test_commit_header_then_freed),
+    BY_CELL(test_published_then_freed_then_reclaimed),
+};
+
+RACE_MAIN("cells", tests)

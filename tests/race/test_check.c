@@ -51,12 +51,10 @@ target_span(struct race *race)
 }
 
 static void
-test_spans(void **state)
+test_spans(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip(); /* behind the back of locks, too */
-    ground_make(race, false);
     struct sn_span *span = target_span(race);
     struct sn_heap_class *hc = &race->store->heap.of[span->class_id];
     uint32_t number = sn_span_number(&race->store->pool, span);
@@ -98,12 +96,10 @@ hole_offset(struct race *race)
 }
 
 static void
-test_words(void **state)
+test_words(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip(); /* behind the back of locks, too */
-    ground_make(race, false);
     uint64_t *word = thing_reference(race, race->target);
     uint64_t right = *word;
     uint64_t unused = (uint64_t)race->store->pool.high << SN_BLOCK_SHIFT;
@@ -111,16 +107,13 @@ test_words(void **state)
     BREAK(*word, sn_word_at(right, hole_offset(race) + 8), "names a slot in no span");
     BREAK(*word, sn_word_at(right, sn_word_offset(right) + 8), "names no slot's beginning");
     BREAK(*word, *thing_reference(race, &race->things[5]), "whose header does not name it");
-    ground_settle(race);
 }
 
 static void
-test_tables_and_sums(void **state)
+test_tables_and_sums(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip(); /* behind the back of locks, too */
-    ground_make(race, false);
     uint32_t page = (uint32_t)(sn_table_at(race->target->handle) >> SN_PAGE_SHIFT);
     struct sn_table_page *table_page = &race->store->table.page[page];
     struct sn_pool *pool = &race->store->pool;
@@ -131,7 +124,6 @@ test_tables_and_sums(void **state)
     BREAK(race->store->budget.committed, race->store->budget.committed + 1, "the budget says");
     uint64_t *large = &race->store->large.objects;
     BREAK(*large, *large + 1, "a walk finds");
-    ground_settle(race);
 }
 
 static void
@@ -147,18 +139,14 @@ body_check(struct actor *actor)
  * free slots, spans add up to" less.
  */
 static void
-test_slice_that_moves_nothing(void **state)
+test_slice_that_moves_nothing(struct race *race)
 {
     static const unsigned kept[KEPT] = {5, TARGET, 40, 60};
-    struct race *race = *state;
-    ground_make(race, false);
-    struct stage *mark =
-        stage_arm(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(mark);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK,
+                                       thing_address(race, &race->things[60]));
     /* The grace period is over before the checker begins, which is online. */
     struct stage *period = stage_arm(race, SN_HOOK_GP_END, NULL);
-    stage_go(mark);
+    actor_go(mover);
     stage_wait(period);
     struct stage *before = stage_arm(race, SN_HOOK_CHECK_SUMS, &race->store->caches);
     struct actor *checker = actor_start(race, body_check);
@@ -181,21 +169,13 @@ test_slice_that_moves_nothing(void **state)
     actor_join(mover);
     assert_int_equal(checker->result, 0);
     assert_int_equal(refused(race, HANDLE_REFUSED_WRITTEN), KEPT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_spans),
-        RACE_TEST(test_words),
-        RACE_TEST(test_tables_and_sums),
-        RACE_TEST(test_slice_that_moves_nothing),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("check " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    BY_HANDLE(test_spans),
+    BY_HANDLE(test_words),
+    BY_HANDLE(test_tables_and_sums),
+    BY_HANDLE(test_slice_that_moves_nothing),
+};
+
+RACE_MAIN("check", tests)

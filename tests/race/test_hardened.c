@@ -20,20 +20,6 @@ make_hardened_ground(struct race *race, bool by_cell)
     set_option(race->store, "thread_cache_bytes", "256K");
 }
 
-static int
-free_target_now(struct race *race)
-{
-    return race->by_cell ? handle_cell_free_now(race->store, &race->target->cell)
-                         : handle_free_now(race->store, race->target->handle);
-}
-
-static int
-free_target(struct race *race)
-{
-    return race->by_cell ? handle_cell_free(race->store, &race->target->cell)
-                         : handle_free(race->store, race->target->handle);
-}
-
 /* Gives the thread a cache, says so, and frees the target in a section, as told by `size`. */
 enum { NOW, LATER };
 static void
@@ -44,7 +30,8 @@ body_free(struct actor *actor)
     thread_check(other != HANDLE_NULL);
     actor_stays(actor);
     section_enter();
-    thread_check((actor->size == NOW ? free_target_now : free_target)(race) == 0);
+    thread_check((actor->size == NOW ? thing_try_free_now : thing_try_free)(race, race->target) ==
+                 0);
     actor_stays(actor);
     thread_check(handle_free_now(race->store, other) == 0);
     section_leave();
@@ -63,26 +50,16 @@ keep_grace_period_thread_out(void)
  * thread is kept out of the store until then: it takes from caches that were idle for a while, and
  * the actor would go the long way. */
 static struct actor *
-freer_stands(struct race *race, size_t kind, struct stage **stage)
+freer_stands(struct race *race, size_t kind)
 {
     struct actor *freer = actor_new(race, body_free);
     freer->size = kind;
     keep_grace_period_thread_out();
     actor_run(freer);
     actor_await(freer);
-    *stage = stage_arm(race, SN_HOOK_CACHE_ENTERED, NULL);
-    actor_leave(freer);
-    stage_wait(*stage);
+    actor_leave_to(freer, SN_HOOK_CACHE_ENTERED, NULL);
     sn_rcu_after_fork();
     return freer;
-}
-
-static void
-target_is_gone(struct race *race)
-{
-    thing_is_gone(race->target);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- the mover ------------------------------------------------------------------------------- */
@@ -93,32 +70,16 @@ target_is_gone(struct race *race)
  * at the word again; so it was once.
  */
 static void
-free_before_copy(struct race *race, bool by_cell)
+test_free_now_before_copy(struct race *race)
 {
-    make_hardened_ground(race, by_cell);
-    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_BEFORE_COPY, race->from);
     thing_write(race, race->target, 7001);
     section_enter();
-    assert_int_equal(free_target_now(race), 0);
+    assert_int_equal(thing_try_free_now(race, race->target), 0);
     section_leave();
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->result, 0);
-    target_is_gone(race);
-}
-
-static void
-test_free_now_before_copy(void **state)
-{
-    free_before_copy(*state, false);
-}
-
-static void
-test_cell_free_now_before_copy(void **state)
-{
-    free_before_copy(*state, true);
+    thing_is_gone(race->target);
 }
 
 /*
@@ -128,55 +89,37 @@ test_cell_free_now_before_copy(void **state)
  * goes the long way, when it goes on instead (the word still names the slot).
  */
 static void
-free_beside_mark(struct race *race, bool by_cell, size_t kind)
+free_beside_mark(struct race *race, size_t kind)
 {
-    struct stage *inside;
-    make_hardened_ground(race, by_cell);
-    struct actor *freer = freer_stands(race, kind, &inside);
-    struct stage *marked = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(marked);
-    stage_go(inside);
+    struct actor *freer = freer_stands(race, kind);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
+    actor_go(freer);
     actor_await(freer); /* still in its section: the mover can not go on past its grace period */
     assert_null(thing_address(race, race->target));
-    stage_go(marked);
-    actor_leave(freer);
-    actor_join(freer);
+    actor_go(mover);
+    actor_finish(freer);
     actor_join(mover);
     assert_int_equal(mover->result, 0);
     assert_int_equal(mover->report.spans_evacuated, 1);
-    target_is_gone(race);
+    thing_is_gone(race->target);
 }
 
 static void
-test_free_now_beside_mark(void **state)
+test_free_now_beside_mark(struct race *race)
 {
-    free_beside_mark(*state, false, NOW);
+    free_beside_mark(race, NOW);
 }
 
 static void
-test_free_beside_mark(void **state)
+test_free_beside_mark(struct race *race)
 {
-    free_beside_mark(*state, false, LATER);
-}
-
-static void
-test_cell_free_now_beside_mark(void **state)
-{
-    free_beside_mark(*state, true, NOW);
-}
-
-static void
-test_cell_free_beside_mark(void **state)
-{
-    free_beside_mark(*state, true, LATER);
+    free_beside_mark(race, LATER);
 }
 
 /* ---- a walk ---------------------------------------------------------------------------------- */
 
 struct walk {
     struct race *race;
-    struct stage *stage;
     struct actor *freer;
     unsigned found;
 };
@@ -188,7 +131,7 @@ free_what_is_visited(void *opaque, const struct handle_object *object)
     struct walk *walk = opaque;
     if (object->data != walk->race->from)
         return 0;
-    stage_go(walk->stage);
+    actor_go(walk->freer);
     while (sem_wait(&walk->freer->inside) != 0) /* not actor_await: this is a section */
         ;
     assert_filled(object->data, walk->race->target->size, walk->race->target->seed);
@@ -198,47 +141,29 @@ free_what_is_visited(void *opaque, const struct handle_object *object)
 
 /* Fails when the short way does not look for walks: the visitor finds poison. */
 static void
-free_under_a_walk(struct race *race, bool by_cell)
+test_free_now_under_a_walk(struct race *race)
 {
-    struct walk walk = {.race = race};
-    make_hardened_ground(race, by_cell);
-    walk.freer = freer_stands(race, NOW, &walk.stage);
+    struct walk walk = {.race = race, .freer = freer_stands(race, NOW)};
     assert_int_equal(handle_store_each(race->store, free_what_is_visited, &walk), 0);
     assert_int_equal(walk.found, 1);
     actor_leave(walk.freer);
     actor_join(walk.freer);
-    target_is_gone(race);
-}
-
-static void
-test_free_now_under_a_walk(void **state)
-{
-    free_under_a_walk(*state, false);
-}
-
-static void
-test_cell_free_now_under_a_walk(void **state)
-{
-    free_under_a_walk(*state, true);
+    thing_is_gone(race->target);
 }
 
 /* ---- a taker --------------------------------------------------------------------------------- */
 
 /* A taker passes over who stands inside. Fails when the short way does not show itself busy. */
 static void
-test_taker_skips_a_freer(void **state)
+test_taker_skips_a_freer(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *stage;
-    make_hardened_ground(race, false);
-    struct actor *freer = freer_stands(race, NOW, &stage);
+    struct actor *freer = freer_stands(race, NOW);
     assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 1);
-    stage_go(stage);
+    actor_go(freer);
     actor_await(freer);
     assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 0);
-    actor_leave(freer);
-    actor_join(freer);
-    target_is_gone(race);
+    actor_finish(freer);
+    thing_is_gone(race->target);
 }
 
 /*
@@ -247,10 +172,8 @@ test_taker_skips_a_freer(void **state)
  * payloads of slots stand for sizes.
  */
 static void
-test_used_beside_notes(void **state)
+test_used_beside_notes(struct race *race)
 {
-    struct race *race = *state;
-    make_hardened_ground(race, false);
     handle_t other = handle_alloc(race->store, OTHER_BYTES); /* the thread has a cache */
     assert_true(other != HANDLE_NULL);
     keep_grace_period_thread_out(); /* nobody else finishes them */
@@ -266,22 +189,15 @@ test_used_beside_notes(void **state)
     assert_int_equal(freed, 0);
     assert_int_equal(without, used);
     assert_int_equal(handle_free(race->store, other), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_free_now_before_copy),      RACE_TEST(test_cell_free_now_before_copy),
-        RACE_TEST(test_free_now_beside_mark),      RACE_TEST(test_free_beside_mark),
-        RACE_TEST(test_cell_free_now_beside_mark), RACE_TEST(test_cell_free_beside_mark),
-        RACE_TEST(test_free_now_under_a_walk),     RACE_TEST(test_cell_free_now_under_a_walk),
-        RACE_TEST(test_taker_skips_a_freer),       RACE_TEST(test_used_beside_notes),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("hardened " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+#define HARDENED_BY_HANDLE(function) BY_HANDLE_ON(make_hardened_ground, function)
+#define HARDENED_BY_BOTH(function)   BY_BOTH_ON(make_hardened_ground, function)
+
+static const struct CMUnitTest tests[] = {
+    HARDENED_BY_BOTH(test_free_now_before_copy),  HARDENED_BY_BOTH(test_free_now_beside_mark),
+    HARDENED_BY_BOTH(test_free_beside_mark),      HARDENED_BY_BOTH(test_free_now_under_a_walk),
+    HARDENED_BY_HANDLE(test_taker_skips_a_freer), HARDENED_BY_HANDLE(test_used_beside_notes),
+};
+
+RACE_MAIN("hardened", tests)

@@ -150,19 +150,15 @@ run_disable(void **state)
 
 /* A thread that rests must not call off what somebody else carries out. */
 static void
-test_resting_thread_and_compact(void **state)
+test_resting_thread_and_compact(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     assert_int_equal(handle_defrag_start(race->store), 0);
     set_option(race->store, "defrag.enabled", "no");
     await(sn_load_relaxed(&race->store->defrag->idle_reason) == HANDLE_IDLE_DISABLED);
-    struct stage *stage =
-        stage_arm(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK,
+                                       thing_address(race, &race->things[60]));
     section_enter(); /* holds the grace period of step 2 */
-    stage_go(stage);
+    actor_go(mover);
     set_option(race->store, "purge_delay_ms", "100"); /* any option wakes the thread */
     for (unsigned i = 0; i < 50; i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -170,8 +166,6 @@ test_resting_thread_and_compact(void **state)
     actor_join(mover);
     assert_int_equal(mover->result, 0);
     assert_int_equal(mover->report.moved_objects, KEPT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static int
@@ -183,10 +177,8 @@ threads_fail(enum sn_fault_point point)
 /* The mover's thread is wanted long after create: that there is none is told once, nobody waits for
  * it, and it is tried again. Fails when a start that failed is the last one. */
 static void
-test_no_thread_can_be_started(void **state)
+test_no_thread_can_be_started(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     race->fixture->errors_expected = true;
     __atomic_store_n(&sn_fault_fn, threads_fail, __ATOMIC_RELEASE);
     assert_int_equal(handle_defrag_start(race->store), 0);
@@ -202,24 +194,18 @@ test_no_thread_can_be_started(void **state)
     assert_true(sn_defrag_is_available(race->store->defrag));
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_int_equal(errors_count(race->fixture), 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Without work it ends, and is joined; what wakes it starts another one. */
 static void
-test_thread_ends_and_comes_again(void **state)
+test_thread_ends_and_comes_again(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(handle_defrag_start(race->store), 0);
         await(sn_defrag_has_thread(race->store->defrag));
         await(!sn_defrag_has_thread(race->store->defrag));
         await(!__atomic_load_n(&race->store->defrag->running, __ATOMIC_RELAXED)); /* joined */
     }
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static bool
@@ -234,11 +220,9 @@ thread_stays(struct sn_defrag *d)
 /* What wakes it while it decides to end is not lost: it was disabled, and is enabled again. Seen
  * failing with a wake that the thread takes for seen on its way out: none ever ran again. */
 static void
-test_woken_while_it_ends(void **state)
+test_woken_while_it_ends(struct race *race)
 {
-    struct race *race = *state;
     struct sn_defrag *d = race->store->defrag;
-    ground_make(race, false);
     steps_begin(race);
     assert_int_equal(handle_defrag_start(race->store), 0);
     await(thread_stays(d));
@@ -253,15 +237,12 @@ test_woken_while_it_ends(void **state)
     assert_int_equal(handle_defrag_stop(race->store), 0);
     ground_verify(race);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* Seen failing with a stop that winds down only what a thread has begun: the span stayed closed. */
 static void
-test_stop_after_steps(void **state)
+test_stop_after_steps(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
     assert_false(race->store->defrag->running);
@@ -270,15 +251,12 @@ test_stop_after_steps(void **state)
     assert_no_lists(race);
     ground_verify(race);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* One plan, and then nothing: also when the thresholds would ask for more. */
 static void
-test_compact_leaves_nothing_under_way(void **state)
+test_compact_leaves_nothing_under_way(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     steps_begin(race);
     *thing_reference(race, race->target) |= SN_WORD_UNMOVABLE; /* so that waste remains */
     for (unsigned i = 0; i < 20; i++) {
@@ -288,15 +266,12 @@ test_compact_leaves_nothing_under_way(void **state)
     *thing_reference(race, race->target) &= ~SN_WORD_UNMOVABLE;
     ground_verify(race);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* The shortest steps get there, too. Fails when a step may end without having done anything. */
 static void
-test_steps_of_a_microsecond(void **state)
+test_steps_of_a_microsecond(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     steps_begin(race);
     for (unsigned i = 0; passed(SN_HOOK_BEFORE_RECLAIM, race->span) == 0; i++) {
         assert_in_range(i, 0, 20000); /* would go on for ever */
@@ -305,8 +280,6 @@ test_steps_of_a_microsecond(void **state)
     }
     steps_end(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- destroy --------------------------------------------------------------------------------- */
@@ -676,8 +649,7 @@ test_fork_beside_a_thread_that_ends(void **state)
     if (TEST_TSAN)
         skip();
     struct sn_lock *lock = &race->store->caches.lock;
-    struct actor *user = actor_start(race, body_use_and_end);
-    actor_await(user);
+    struct actor *user = actor_inside(race, body_use_and_end);
     sn_lock(lock);
     actor_leave(user);
     give_time();
@@ -714,10 +686,8 @@ excess_of(const struct sn_heap *heap, unsigned class_id)
 
 /* The mover empties the last spans after the grace-period thread has gone to sleep. */
 static void
-test_emptied_spans_are_purged(void **state)
+test_emptied_spans_are_purged(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     set_option(race->store, "purge_delay_ms", "20");
     await(sn_load_relaxed(&race->store->rcu->deep_sleep) != 0);
     struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
@@ -728,16 +698,12 @@ test_emptied_spans_are_purged(void **state)
     stage_go(stage);
     await(excess_of(&race->store->heap, sn_class_for(&race->store->classes, THING_BYTES)) == 0);
     await(empty_bytes(race) == 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* A large object that is freed at once leaves a span behind without any limbo. */
 static void
-test_large_span_is_purged(void **state)
+test_large_span_is_purged(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     set_option(race->store, "purge_delay_ms", "20");
     handle_t large = handle_alloc(race->store, 200000);
     await(sn_load_relaxed(&race->store->rcu->deep_sleep) != 0);
@@ -745,16 +711,12 @@ test_large_span_is_purged(void **state)
     assert_int_equal(handle_free_now(race->store, large), 0);
     section_leave();
     await(empty_bytes(race) == 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* A purge that is due in an hour does not make limbo wait as long. */
 static void
-test_limbo_before_a_distant_purge(void **state)
+test_limbo_before_a_distant_purge(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     set_option(race->store, "purge_delay_ms", "3600000");
     handle_t large = handle_alloc(race->store, 200000);
     assert_int_equal(handle_free(race->store, large), 0);
@@ -764,8 +726,6 @@ test_limbo_before_a_distant_purge(void **state)
     thing_free(race, race->target);
     await(sn_store_limbo(race->store) == 0);
     assert_true(empty_bytes(race) > 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
@@ -805,27 +765,21 @@ body_count(struct actor *actor)
  * every object that stayed. Fails when one walk lets go of spans that the other is still in.
  */
 static void
-test_two_walks(void **state)
+test_two_walks(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
-    struct actor *first = actor_start(race, body_walk);
-    actor_await(first);
+    struct actor *first = actor_inside(race, body_walk);
     struct actor *second = actor_start(race, body_count);
     for (unsigned i = 0; i < 5; i++)
         nap();
     thing_free(race, race->target);
     thing_free(race, &race->things[60]);
-    actor_leave(first);
-    actor_join(first);
+    actor_finish(first);
     actor_join(second);
     assert_int_equal(first->result, 0);
     assert_int_equal(second->result, 0);
     unsigned stayed = KEPT - 2 + (THINGS - THINGS / 3) / 2;
     assert_in_range(first->size, stayed, stayed + 2);
     assert_in_range(second->size, stayed, stayed + 2);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static int
@@ -858,14 +812,12 @@ test_walk_during_a_stop(void **state)
     struct actor *stopper = actor_start(race, body_stop);
     stage_go(stage);
     give_time(); /* it has wound down as far as it can without a grace period */
-    struct actor *walker = actor_start(race, body_long_walk);
-    actor_await(walker);
+    struct actor *walker = actor_inside(race, body_long_walk);
     section_leave();
     actor_leave(walker);
     actor_await(walker); /* the grace period need not wait for the walk any more */
     give_time();
-    actor_leave(walker);
-    actor_join(walker);
+    actor_finish(walker);
     assert_int_equal(walker->result, 0);
     actor_join(stopper);
     assert_int_equal(stopper->result, 0);
@@ -903,13 +855,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RACE_TEST(test_resting_thread_and_compact),
-        RACE_TEST(test_no_thread_can_be_started),
-        RACE_TEST(test_thread_ends_and_comes_again),
-        RACE_TEST(test_woken_while_it_ends),
-        RACE_TEST(test_stop_after_steps),
-        RACE_TEST(test_compact_leaves_nothing_under_way),
-        RACE_TEST(test_steps_of_a_microsecond),
+        BY_HANDLE(test_resting_thread_and_compact),
+        BY_HANDLE(test_no_thread_can_be_started),
+        BY_HANDLE(test_thread_ends_and_comes_again),
+        BY_HANDLE(test_woken_while_it_ends),
+        BY_HANDLE(test_stop_after_steps),
+        BY_HANDLE(test_compact_leaves_nothing_under_way),
+        BY_HANDLE(test_steps_of_a_microsecond),
         RACE_TEST(test_fork_when_marked),
         RACE_TEST(test_fork_when_half_moved),
         RACE_TEST(test_fork_when_draining),
@@ -917,10 +869,10 @@ main(void)
         RACE_TEST(test_fork_during_a_callback),
         RACE_TEST(test_fork_by_a_callback),
         RACE_TEST(test_fork_beside_a_thread_that_ends),
-        RACE_TEST(test_emptied_spans_are_purged),
-        RACE_TEST(test_large_span_is_purged),
-        RACE_TEST(test_limbo_before_a_distant_purge),
-        RACE_TEST(test_two_walks),
+        BY_HANDLE(test_emptied_spans_are_purged),
+        BY_HANDLE(test_large_span_is_purged),
+        BY_HANDLE(test_limbo_before_a_distant_purge),
+        BY_HANDLE(test_two_walks),
         RACE_TEST(test_walk_during_a_stop),
     };
     thread_enter();

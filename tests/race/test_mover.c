@@ -77,9 +77,7 @@ act_free(struct race *race)
 {
     thing_free(race, race->target);
     section_enter(); /* only one of several wins */
-    assert_int_equal(race->by_cell ? handle_cell_free(race->store, &race->target->cell)
-                                   : handle_free(race->store, race->target->handle),
-                     -ENOENT);
+    assert_int_equal(thing_try_free(race, race->target), -ENOENT);
     section_leave();
 }
 
@@ -97,9 +95,7 @@ act_free_now(struct race *race)
 {
     set_option(race->store, "thread_cache_bytes", "256K");
     section_enter();
-    assert_int_equal(race->by_cell ? handle_cell_free_now(race->store, &race->target->cell)
-                                   : handle_free_now(race->store, race->target->handle),
-                     0);
+    assert_int_equal(thing_try_free_now(race, race->target), 0);
     section_leave();
     thing_is_gone(race->target);
     allocate_some(race);
@@ -312,10 +308,8 @@ body_free_and_exit(struct actor *actor)
 {
     struct race *race = actor->race;
     section_enter();
-    thread_check((race->by_cell ? handle_cell_free_now(race->store, &race->things[60].cell)
-                                : handle_free_now(race->store, race->things[60].handle)) == 0);
-    thread_check((race->by_cell ? handle_cell_free(race->store, &race->things[40].cell)
-                                : handle_free(race->store, race->things[40].handle)) == 0);
+    thread_check(thing_try_free_now(race, &race->things[60]) == 0);
+    thread_check(thing_try_free(race, &race->things[40]) == 0);
     section_leave();
 }
 

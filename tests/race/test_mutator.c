@@ -72,51 +72,39 @@ body_free(struct actor *actor)
  * the bitmap twice, which the heap asserts.
  */
 static void
-test_free_loaded_then_moved(void **state)
+test_free_loaded_then_moved(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
     if (FLAVOUR_QSBR)
         skip(); /* an online thread is a section: nothing could be moved meanwhile */
-    ground_make(race, false);
     struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
     assert_int_equal(handle_store_compact(race->store, NULL), 0);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
     release(stage, freer);
     assert_int_equal(freer->result, 0);
     thing_is_gone(race->target);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Exactly one of racing frees wins. Fails when the loser retires, too. */
 static void
-test_free_loaded_then_freed(void **state)
+test_free_loaded_then_freed(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
     thing_free(race, race->target);
     release(stage, freer);
     assert_int_equal(freer->result, -ENOENT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Fails when a free does not look at the generation again: it would end a stranger's object. */
 static void
-test_free_loaded_then_reissued(void **state)
+test_free_loaded_then_reissued(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
     free_and_reissue(race);
     release(stage, freer);
     assert_int_equal(freer->result, -ENOENT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* By the fast path: a cache that has room for slot and index. What is allocated next is at S. */
@@ -143,11 +131,9 @@ body_free_now_and_reuse(struct actor *actor)
  * object for the one it marked, or when the mark is not waited for.
  */
 static void
-test_free_now_loaded_then_marked(void **state)
+test_free_now_loaded_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     set_option(race->store, "thread_cache_bytes", "256K");
     struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED, &stage);
     steps_begin(race);
@@ -165,8 +151,6 @@ test_free_now_loaded_then_marked(void **state)
         (struct thing){.handle = freer->handle, .size = THING_BYTES, .seed = 9100, .live = true};
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- deref_mut ------------------------------------------------------------------------------- */
@@ -186,11 +170,9 @@ body_write(struct actor *actor)
 
 /* Fails without the grace period of step 2: the copy would miss the second write. */
 static void
-test_mut_loaded_then_marked(void **state)
+test_mut_loaded_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED, &stage);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
@@ -199,14 +181,11 @@ test_mut_loaded_then_marked(void **state)
     step_often(race);
     assert_ptr_equal(writer->object, race->from);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    actor_leave(writer);
-    actor_join(writer);
+    actor_finish(writer);
     race->target->seed = 9201;
     step_until(race, SN_HOOK_AFTER_PUBLISH, race->from); /* the mark stood: it is moved */
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /*
@@ -214,11 +193,9 @@ test_mut_loaded_then_marked(void **state)
  * word it loaded: the write would go to the frozen copy.
  */
 static void
-test_mut_loaded_then_published(void **state)
+test_mut_loaded_then_published(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct stage *before = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
     struct stage *after = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
     struct actor *mover = actor_start(race, body_compact);
@@ -230,13 +207,10 @@ test_mut_loaded_then_published(void **state)
     actor_await(writer);
     assert_ptr_not_equal(writer->object, race->from);
     assert_ptr_equal(writer->object, thing_address(race, race->target));
-    actor_leave(writer);
-    actor_join(writer);
+    actor_finish(writer);
     release(after, mover);
     assert_int_equal(mover->report.moved_objects, KEPT);
     race->target->seed = 9201;
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -249,11 +223,9 @@ body_try_write(struct actor *actor)
 
 /* Fails when a call-off that was too late brings the old word back, or takes the new one for it. */
 static void
-test_mut_loaded_then_reissued(void **state)
+test_mut_loaded_then_reissued(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct stage *copying = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
     struct actor *mover = actor_start(race, body_compact);
     stage_wait(copying);
@@ -263,8 +235,6 @@ test_mut_loaded_then_reissued(void **state)
     assert_null(writer->object);
     release(copying, mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- pin ------------------------------------------------------------------------------------- */
@@ -305,8 +275,7 @@ test_pin_loaded_then_marked(void **state)
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
     assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    actor_leave(pinner);
-    actor_join(pinner);
+    actor_finish(pinner);
     race->target->seed = 9300;
     ground_verify(race);
     ground_settle(race);
@@ -315,11 +284,9 @@ test_pin_loaded_then_marked(void **state)
 
 /* The count is there before the second look: a mark that comes now is refused at once. */
 static void
-test_pin_counted_then_marking(void **state)
+test_pin_counted_then_marking(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
@@ -330,11 +297,8 @@ test_pin_counted_then_marking(void **state)
     assert_ptr_equal(pinner->object, race->from);
     steps_end(race);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    actor_leave(pinner);
-    actor_join(pinner);
+    actor_finish(pinner);
     race->target->seed = 9300;
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /*
@@ -343,42 +307,32 @@ test_pin_counted_then_marking(void **state)
  * when both do, or neither.
  */
 static void
-test_pin_counted_then_freed(void **state)
+test_pin_counted_then_freed(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
     thing_free(race, race->target);
     stage_go(stage);
     actor_await(pinner);
     assert_null(pinner->object);
     assert_int_equal(pinner->result, ENOENT);
-    actor_leave(pinner);
-    actor_join(pinner);
-    ground_verify(race);
-    ground_settle(race);
+    actor_finish(pinner);
 }
 
 /* As before, but the index names a new object by then, which must come out unpinned. */
 static void
-test_pin_counted_then_reissued(void **state)
+test_pin_counted_then_reissued(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
     struct thing *stranger = free_and_reissue(race);
     stage_go(stage);
     actor_await(pinner);
     assert_null(pinner->object);
-    actor_leave(pinner);
-    actor_join(pinner);
+    actor_finish(pinner);
     assert_int_equal(handle_resize(race->store, stranger->handle, 2 * THING_BYTES), 0);
     stranger->size = 2 * THING_BYTES;
     thing_write(race, stranger, 9301);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /*
@@ -386,12 +340,9 @@ test_pin_counted_then_reissued(void **state)
  * when the free retires a pinned slot: one of the objects made meanwhile would lie there.
  */
 static void
-test_pinned_then_freed(void **state)
+test_pinned_then_freed(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
-    struct actor *pinner = actor_start(race, body_pin);
-    actor_await(pinner);
+    struct actor *pinner = actor_inside(race, body_pin);
     thing_free(race, race->target);
     assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
     assert_int_equal(handle_store_compact(race->store, NULL), 0);
@@ -402,10 +353,7 @@ test_pinned_then_freed(void **state)
     assert_int_equal(stats->pins, 1);
     assert_int_equal(stats->limbo, 1008); /* it waits for the unpin */
     free(stats);
-    actor_leave(pinner);
-    actor_join(pinner);
-    ground_verify(race);
-    ground_settle(race);
+    actor_finish(pinner);
 }
 
 /* ---- resize ---------------------------------------------------------------------------------- */
@@ -444,11 +392,9 @@ assert_resized(struct race *race, size_t size)
  * commit succeeds, and the size that was set is lost.
  */
 static void
-test_resize_in_place_then_update(void **state)
+test_resize_in_place_then_update(struct race *race)
 {
-    struct race *race = *state;
     struct handle_update update;
-    ground_make(race, false);
     struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOADED, race->from);
     struct actor *resizer = actor_new(race, body_resize);
     resizer->size = THING_BYTES - 1;
@@ -465,17 +411,13 @@ test_resize_in_place_then_update(void **state)
     assert_int_equal(handle_size(race->store, race->target->handle), THING_BYTES - 1);
     section_leave();
     race->target->size = THING_BYTES - 1;
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* A mark is no conflict. Fails when resize gives up, or lets the mover publish the old size. */
 static void
-test_resize_copied_then_marked(void **state)
+test_resize_copied_then_marked(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *resizer = stand_resizing(race, &stage);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
@@ -486,23 +428,17 @@ test_resize_copied_then_marked(void **state)
     assert_resized(race, 2 * THING_BYTES);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Fails when the new slot is not given back, or its header stays. */
 static void
-test_resize_copied_then_freed(void **state)
+test_resize_copied_then_freed(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *resizer = stand_resizing(race, &stage);
     thing_free(race, race->target);
     release(stage, resizer);
     assert_int_equal(resizer->result, -ENOENT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -514,12 +450,10 @@ body_resize_large(struct actor *actor)
 /* A resize of a large object has found it; then an update begins, which is told. Fails when the
  * pins are not looked at in the same step with the change of size: the commit succeeds. */
 static void
-test_large_resize_then_update(void **state)
+test_large_resize_then_update(struct race *race)
 {
-    struct race *race = *state;
     static const size_t sizes[] = {100000, 300001};
     struct handle_update update;
-    ground_make(race, false);
     for (unsigned i = 0; i < 2; i++) {
         handle_t large = make_object(race->store, 300000, 7);
         section_enter();
@@ -542,20 +476,16 @@ test_large_resize_then_update(void **state)
         section_leave();
         assert_int_equal(handle_free(race->store, large), 0);
     }
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* A pin that comes after the resize, by a reader who knows the size from before, keeps what is cut
  * off for longer than the grace period that would bring it back. Fails when the pins are not looked
  * at after it: seen, the pages read as zero. */
 static void
-test_large_resize_then_pinned(void **state)
+test_large_resize_then_pinned(struct race *race)
 {
-    struct race *race = *state;
     const size_t size = 300000;
     set_option(race->store, "purge_delay_ms", "0");
-    ground_make(race, false);
     handle_t large = make_object(race->store, size, 7);
     section_enter();
     assert_int_equal(handle_size(race->store, large), size);
@@ -571,8 +501,6 @@ test_large_resize_then_pinned(void **state)
     assert_int_equal(((const char *)pinned)[size - 1], 0);
     assert_object(race->store, large, 100000, 7);
     assert_int_equal(handle_free(race->store, large), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 #define MUCH 11 /* objects of 3 MiB: more than may be in limbo before frees give way */
@@ -587,11 +515,9 @@ body_free_much(struct actor *actor)
 
 /* A thread that goes on freeing while a reader keeps everything in limbo lets others run first. */
 static void
-test_frees_give_way(void **state)
+test_frees_give_way(struct race *race)
 {
-    struct race *race = *state;
     handle_t handles[MUCH];
-    ground_make(race, false);
     for (unsigned i = 0; i < MUCH; i++)
         assert_int_not_equal(handles[i] = handle_alloc(race->store, 3 * MIB), HANDLE_NULL);
     section_enter();
@@ -604,23 +530,17 @@ test_frees_give_way(void **state)
     section_leave();
     release(stage, freer);
     assert_int_equal(freer->result, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Fails when resize compares slots only: the stranger would get the old object's bytes. */
 static void
-test_resize_copied_then_reissued(void **state)
+test_resize_copied_then_reissued(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *resizer = stand_resizing(race, &stage);
     free_and_reissue(race);
     release(stage, resizer);
     assert_int_equal(resizer->result, -ENOENT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- update ---------------------------------------------------------------------------------- */
@@ -640,28 +560,22 @@ body_update(struct actor *actor)
 
 /* Between header and CAS two slots' headers name R, and R names one: a walk finds one object. */
 static void
-test_commit_header_then_walk(void **state)
+test_commit_header_then_walk(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
     ground_verify(race);
     release(stage, updater);
     assert_int_equal(updater->result, 0);
     race->target->size = 2 * THING_BYTES;
     race->target->seed = 9500;
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* The version seen is pinned: the mover leaves it, and a compaction is never a conflict. */
 static void
-test_commit_header_then_marking(void **state)
+test_commit_header_then_marking(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage;
-    ground_make(race, false);
     struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
@@ -672,8 +586,6 @@ test_commit_header_then_marking(void **state)
     race->target->size = 2 * THING_BYTES;
     race->target->seed = 9500;
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Fails when a failed commit keeps its slot or header, or the pin on the version seen. */
@@ -761,26 +673,20 @@ test_commit_header_then_shrunk(void **state)
     check_commit_loses(*state, shrink_target_a_little, -EAGAIN);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_free_loaded_then_moved),      RACE_TEST(test_free_loaded_then_freed),
-        RACE_TEST(test_free_loaded_then_reissued),   RACE_TEST(test_free_now_loaded_then_marked),
-        RACE_TEST(test_mut_loaded_then_marked),      RACE_TEST(test_mut_loaded_then_published),
-        RACE_TEST(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
-        RACE_TEST(test_pin_counted_then_marking),    RACE_TEST(test_pin_counted_then_freed),
-        RACE_TEST(test_pin_counted_then_reissued),   RACE_TEST(test_pinned_then_freed),
-        RACE_TEST(test_resize_in_place_then_update), RACE_TEST(test_resize_copied_then_marked),
-        RACE_TEST(test_resize_copied_then_freed),    RACE_TEST(test_large_resize_then_update),
-        RACE_TEST(test_large_resize_then_pinned),    RACE_TEST(test_frees_give_way),
-        RACE_TEST(test_resize_copied_then_reissued), RACE_TEST(test_commit_header_then_walk),
-        RACE_TEST(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
-        RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
-        RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("mutator " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    BY_HANDLE(test_free_loaded_then_moved),      BY_HANDLE(test_free_loaded_then_freed),
+    BY_HANDLE(test_free_loaded_then_reissued),   BY_HANDLE(test_free_now_loaded_then_marked),
+    BY_HANDLE(test_mut_loaded_then_marked),      BY_HANDLE(test_mut_loaded_then_published),
+    BY_HANDLE(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
+    BY_HANDLE(test_pin_counted_then_marking),    BY_HANDLE(test_pin_counted_then_freed),
+    BY_HANDLE(test_pin_counted_then_reissued),   BY_HANDLE(test_pinned_then_freed),
+    BY_HANDLE(test_resize_in_place_then_update), BY_HANDLE(test_resize_copied_then_marked),
+    BY_HANDLE(test_resize_copied_then_freed),    BY_HANDLE(test_large_resize_then_update),
+    BY_HANDLE(test_large_resize_then_pinned),    BY_HANDLE(test_frees_give_way),
+    BY_HANDLE(test_resize_copied_then_reissued), BY_HANDLE(test_commit_header_then_walk),
+    BY_HANDLE(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
+    RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
+    RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
+};
+
+RACE_MAIN("mutator", tests)

@@ -25,11 +25,9 @@ compact(struct race *race, struct handle_defrag_report *report)
 /* ---- pinned ---------------------------------------------------------------------------------- */
 
 static void
-test_pinned(void **state)
+test_pinned(struct race *race)
 {
-    struct race *race = *state;
     struct handle_defrag_report report;
-    ground_make(race, false);
     section_enter();
     const void *once = handle_pin(race->store, race->target->handle);
     const void *twice = handle_pin(race->store, race->target->handle);
@@ -43,16 +41,13 @@ test_pinned(void **state)
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_PINNED, 0);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
-    ground_settle(race);
 }
 
 /* A span that pins keep is tried once, then set aside: other spans are emptied in its place. */
 static void
-test_pinned_and_set_aside(void **state)
+test_pinned_and_set_aside(struct race *race)
 {
-    struct race *race = *state;
     struct handle_defrag_report report;
-    ground_make(race, false);
     section_enter();
     const void *object = handle_pin(race->store, race->target->handle);
     section_leave();
@@ -64,7 +59,6 @@ test_pinned_and_set_aside(void **state)
     assert_ptr_equal(thing_address(race, race->target), race->from);
     ground_verify(race);
     handle_unpin(race->store, object);
-    ground_settle(race);
 }
 
 /* ---- no room --------------------------------------------------------------------------------- */
@@ -88,19 +82,14 @@ use_up_the_class(struct race *race, uint64_t slots[THINGS])
  * its word MOVING, or when its span is taken for empty.
  */
 static void
-test_no_room(void **state)
+test_no_room(struct race *race)
 {
-    struct race *race = *state;
     uint64_t slots[THINGS];
-    ground_make(race, false);
     unsigned class_id = sn_class_for(&race->store->classes, THING_BYTES);
-    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
     unsigned count = use_up_the_class(race, slots);
     assert_int_not_equal(count, 0);
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_refused(&mover->report, HANDLE_REFUSED_NO_ROOM, KEPT);
     assert_int_equal(mover->report.moved_objects, 0);
     assert_int_equal(mover->report.spans_evacuated, 0);
@@ -108,7 +97,6 @@ test_no_room(void **state)
     assert_false(sn_word_is_moving(*thing_reference(race, race->target)));
     race->store->budget.max_bytes = 0;
     sn_heap_put(&race->store->heap, class_id, slots, count);
-    ground_verify(race);
     ground_settle(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
@@ -117,29 +105,23 @@ test_no_room(void **state)
 
 /* Such an object among movable ones cannot be made; its flag in the word is what protects it. */
 static void
-test_unmovable_flag(void **state)
+test_unmovable_flag(struct race *race)
 {
-    struct race *race = *state;
     struct handle_defrag_report report;
-    ground_make(race, true);
     race->target->cell.word |= SN_WORD_UNMOVABLE;
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_UNMOVABLE, 1);
     assert_ptr_equal(thing_address(race, race->target), race->from);
     race->target->cell.word &= ~SN_WORD_UNMOVABLE;
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Spans of unmovable objects are not even looked at, however sparse they are. */
 static void
-test_unmovable_spans(void **state)
+test_unmovable_spans(struct race *race)
 {
-    struct race *race = *state;
     struct handle_defrag_report report;
     handle_t handles[130];
     void *object[130];
-    ground_make(race, false);
     section_enter();
     for (unsigned i = 0; i < 130; i++) {
         handles[i] = handle_alloc_object(race->store, THING_BYTES, HANDLE_UNMOVABLE, &object[i]);
@@ -159,8 +141,6 @@ test_unmovable_spans(void **state)
     assert_int_equal(handle_free(race->store, handles[30]), 0);
     assert_int_equal(handle_free(race->store, handles[95]), 0);
     section_leave();
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- damaged --------------------------------------------------------------------------------- */
@@ -187,66 +167,48 @@ check_damage(struct race *race, unsigned bit)
     assert_refused(&report, HANDLE_REFUSED_DAMAGED, 0);
     assert_int_equal(errors_count(race->fixture), 0);
     target_damage(race, bit); /* mended, for the checks at the end */
-    ground_verify(race);
 }
 
 /* A bit whose change leaves check bits: without any, the slot would have no object. */
 static void
-test_damaged_check_bits(void **state)
+test_damaged_check_bits(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     uint64_t header = *(const uint64_t *)(const void *)(race->from - SN_HEADER_BYTES);
     check_damage(race, (header & SN_HEADER_CHECK) == 1 << 3 ? 4 : 3);
 }
 
 /* Fails (in a crash, mostly) when a header is followed before it is checked. */
 static void
-test_damaged_name(void **state)
+test_damaged_name(struct race *race)
 {
-    ground_make(*state, false);
-    check_damage(*state, DAMAGE_NAME);
+    check_damage(race, DAMAGE_NAME);
 }
 
 /* Damage between mark and move: the object is dropped without following anything. */
 static void
-test_damaged_after_mark(void **state)
+test_damaged_after_mark(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
-    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
     target_damage(race, DAMAGE_NAME);
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_ptr_equal(thing_address(race, race->target), race->from);
     target_damage(race, DAMAGE_NAME);
     thing_write(race, race->target, 6001); /* nothing is lost: still readable, writable */
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- what is not refused --------------------------------------------------------------------- */
 
 /* Objects that came and went while the span was closed are no refusals. */
 static void
-test_freed_before_the_mark(void **state)
+test_freed_before_the_mark(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
-    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
     thing_free(race, &race->things[60]); /* closed with it in use, not yet marked */
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_refused(&mover->report, HANDLE_REFUSED_FREED, 0);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- a group --------------------------------------------------------------------------------- */
@@ -308,9 +270,7 @@ test_group(void **state)
     static struct small small[SMALL_MAX];
     struct race *race = *state;
     unsigned count = make_small(race, small);
-    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_COPY, small[GROUP - 1].at);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_COPY, small[GROUP - 1].at);
     for (unsigned i = 0; i < GROUP; i++)
         assert_ptr_equal(address_of(race, small[i].handle), small[i].at);
     section_enter();
@@ -322,8 +282,7 @@ test_group(void **state)
     const void *pinned = handle_pin(race->store, small[3].handle);
     section_leave();
     assert_ptr_equal(pinned, small[3].at);
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->result, 0);
     assert_int_equal(mover->report.moved_objects, GROUP - 4);
     assert_int_equal(refused(race, HANDLE_REFUSED_WRITTEN), 3);
@@ -344,23 +303,17 @@ test_group(void **state)
     assert_int_equal(report.spans_evacuated, 1);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_pinned),
-        RACE_TEST(test_pinned_and_set_aside),
-        RACE_TEST(test_no_room),
-        RACE_TEST(test_unmovable_flag),
-        RACE_TEST(test_unmovable_spans),
-        RACE_TEST(test_damaged_check_bits),
-        RACE_TEST(test_damaged_name),
-        RACE_TEST(test_damaged_after_mark),
-        RACE_TEST(test_freed_before_the_mark),
-        RACE_TEST(test_group),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("refusals " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    BY_HANDLE(test_pinned),
+    BY_HANDLE(test_pinned_and_set_aside),
+    BY_HANDLE(test_no_room),
+    BY_CELL(test_unmovable_flag),
+    BY_HANDLE(test_unmovable_spans),
+    BY_HANDLE(test_damaged_check_bits),
+    BY_HANDLE(test_damaged_name),
+    BY_HANDLE(test_damaged_after_mark),
+    BY_HANDLE(test_freed_before_the_mark),
+    RACE_TEST(test_group),
+};
+
+RACE_MAIN("refusals", tests)

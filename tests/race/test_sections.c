@@ -74,8 +74,7 @@ read_thing(struct race *race, struct thing *thing)
 static void
 end_read(struct actor *reader)
 {
-    actor_leave(reader);
-    actor_join(reader);
+    actor_finish(reader);
     assert_int_equal(reader->size, THING_BYTES);
 }
 
@@ -91,12 +90,10 @@ check_old_slot_stays(struct race *race, bool by_cell)
 {
     ground_make(race, by_cell);
     steps_begin(race);
-    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
-    struct actor *mover = actor_start(race, body_step);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_step, SN_HOOK_BEFORE_PUBLISH, race->from);
     struct actor *reader = read_thing(race, race->target);
     assert_ptr_equal(reader->object, race->from);
-    stage_go(stage);
+    actor_go(mover);
     await_steps(mover, 50);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
@@ -129,10 +126,8 @@ test_old_slot_stays_cells(void **state)
 
 /* A freed object stays as it is for who found it, and its slot is nobody's meanwhile. */
 static void
-test_freed_slot_stays(void **state)
+test_freed_slot_stays(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     struct thing *thing = &race->things[THINGS - 1]; /* in a span that serves refills */
     const char *at = thing_address(race, thing);
     struct actor *reader = read_thing(race, thing);
@@ -140,8 +135,6 @@ test_freed_slot_stays(void **state)
     for (unsigned i = 0; i < SPARSE_ADDED; i++)
         assert_ptr_not_equal(thing_address(race, thing_make(race, 5200 + i)), at);
     end_read(reader);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Under a walk even free_now leaves the object in place: the walk has a section of its own. */
@@ -167,11 +160,9 @@ free_and_make(void *opaque, const struct handle_object *object)
 }
 
 static void
-test_visitor_frees_now(void **state)
+test_visitor_frees_now(struct race *race)
 {
-    struct race *race = *state;
     struct freeing_walk walk = {.race = race};
-    ground_make(race, false);
     set_option(race->store, "thread_cache_bytes", "256K");
     /* With a cached slot of the class, so that reuse at once would take this one. */
     struct thing *warm = thing_make(race, 5299);
@@ -185,8 +176,6 @@ test_visitor_frees_now(void **state)
     assert_int_equal(walk.freed, 1);
     assert_int_equal(walk.reused, 0);
     thing_is_gone(race->target);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
@@ -210,20 +199,16 @@ make_two_batches(struct race *race)
  * publish at once), or when a batch is reclaimed on the other's ticket.
  */
 static void
-test_second_batch_waits(void **state)
+test_second_batch_waits(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     make_two_batches(race);
     struct thing *second = &race->things[72]; /* one that stayed in the second span */
     const char *second_at = thing_address(race, second);
     assert_non_null(second_at);
     steps_begin(race);
-    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
-    struct actor *mover = actor_start(race, body_step);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_step, SN_HOOK_BEFORE_PUBLISH, race->from);
     struct actor *reader = read_thing(race, race->target);
-    stage_go(stage);
+    actor_go(mover);
     while (passed(SN_HOOK_AFTER_MARK, second_at) == 0)
         await_steps(mover, 1);
     await_steps(mover, 50);
@@ -236,8 +221,6 @@ test_second_batch_waits(void **state)
     end_steps(mover);
     steps_end(race);
     assert_int_equal(refused(race, HANDLE_REFUSED_WRITTEN), 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- who does not wait ----------------------------------------------------------------------- */
@@ -252,10 +235,8 @@ count_visit(void *opaque, const struct handle_object *object)
 
 /* While the mover waits behind a reader everything else goes on (G8). */
 static void
-test_nobody_waits_for_a_waiting_mover(void **state)
+test_nobody_waits_for_a_waiting_mover(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     struct actor *reader = read_thing(race, race->target);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
@@ -273,39 +254,28 @@ test_nobody_waits_for_a_waiting_mover(void **state)
     handle_thread_detach(race->store);
     end_read(reader);
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* While the mover holds its lock a step says so, instead of waiting. */
 static void
-test_step_beside_a_busy_mover(void **state)
+test_step_beside_a_busy_mover(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
-    struct stage *stage = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_BEFORE_COPY, race->from);
     struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
     assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
     assert_int_equal(report.busy, 1);
     assert_int_equal(report.more, 1);
     assert_int_equal(report.moved_objects, 0);
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Calls that would wait for a grace period say so inside a section, and change nothing. */
 static void
-test_waiting_calls_refuse_a_section(void **state)
+test_waiting_calls_refuse_a_section(struct race *race)
 {
-    struct race *race = *state;
     if (!FLAVOUR_SEES_SECTIONS)
         skip();
-    ground_make(race, false);
     section_enter();
     assert_int_equal(handle_store_compact(race->store, NULL), -EDEADLK);
     assert_int_equal(handle_store_purge(race->store, NULL), -EDEADLK);
@@ -314,8 +284,6 @@ test_waiting_calls_refuse_a_section(void **state)
     assert_int_equal(handle_store_destroy(race->store), -EDEADLK);
     section_leave();
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- what the library's threads do between -------------------------------------------------- */
@@ -334,10 +302,8 @@ keep_house_between(enum sn_hook_point point, const void *object)
 
 /* Statistics of a store that nobody uses are of one moment. Fails when they are taken once. */
 static void
-test_housekeeping_tears_no_sums(void **state)
+test_housekeeping_tears_no_sums(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     set_option(race->store, "thread_cache_bytes", "256K");
     handle_t handles[20];
     for (unsigned i = 0; i < 20; i++) /* refills leave slots with the thread */
@@ -354,8 +320,6 @@ test_housekeeping_tears_no_sums(void **state)
     free(stats);
     for (unsigned i = 0; i < 20; i++)
         assert_int_equal(handle_free(race->store, handles[i]), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -412,11 +376,9 @@ wants_huge_pages(const void *address)
 /* Of two threads that set an option, the value that is shown is the one in force. Fails when a
  * value takes effect outside of the lock under which it was set. */
 static void
-test_option_in_force_is_shown(void **state)
+test_option_in_force_is_shown(struct race *race)
 {
-    struct race *race = *state;
     char shown[16];
-    ground_make(race, false);
     setting.store = race->store;
     setting.first = pthread_self();
     setting.over = false;
@@ -426,8 +388,6 @@ test_option_in_force_is_shown(void **state)
     assert_int_equal(handle_store_get(race->store, "hugepages", shown, sizeof(shown)), 0);
     assert_string_equal(shown, "never"); /* the second was the later one */
     assert_false(wants_huge_pages(race->store->pool.arena));
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- signal handlers ------------------------------------------------------------------------- */
@@ -450,10 +410,8 @@ resolve_in_handler(int number)
 /* What the interrupted call is about is still known when the handler returns: a line about misuse
  * names that one. */
 static void
-test_handlers_leave_the_name(void **state)
+test_handlers_leave_the_name(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     signalled = race->store;
     seen_by_handler = race->target->handle;
     struct sigaction action = {.sa_handler = resolve_in_handler}, before;
@@ -465,28 +423,20 @@ test_handlers_leave_the_name(void **state)
     sigaction(SIGUSR1, &before, NULL);
     assert_string_equal(sn_call.function, "handle_size");
     assert_true(sn_call.handle == race->target->handle);
-    ground_verify(race);
-    ground_settle(race);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_old_slot_stays),
-        RACE_TEST(test_old_slot_stays_cells),
-        RACE_TEST(test_freed_slot_stays),
-        RACE_TEST(test_visitor_frees_now),
-        RACE_TEST(test_second_batch_waits),
-        RACE_TEST(test_nobody_waits_for_a_waiting_mover),
-        RACE_TEST(test_step_beside_a_busy_mover),
-        RACE_TEST(test_waiting_calls_refuse_a_section),
-        RACE_TEST(test_housekeeping_tears_no_sums),
-        RACE_TEST(test_option_in_force_is_shown),
-        RACE_TEST(test_handlers_leave_the_name),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("sections " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    RACE_TEST(test_old_slot_stays),
+    RACE_TEST(test_old_slot_stays_cells),
+    BY_HANDLE(test_freed_slot_stays),
+    BY_HANDLE(test_visitor_frees_now),
+    BY_HANDLE(test_second_batch_waits),
+    BY_HANDLE(test_nobody_waits_for_a_waiting_mover),
+    BY_HANDLE(test_step_beside_a_busy_mover),
+    BY_HANDLE(test_waiting_calls_refuse_a_section),
+    BY_HANDLE(test_housekeeping_tears_no_sums),
+    BY_HANDLE(test_option_in_force_is_shown),
+    BY_HANDLE(test_handlers_leave_the_name),
+};
+
+RACE_MAIN("sections", tests)

@@ -170,16 +170,13 @@ stop_beside(struct race *race, struct actor *driver, struct stage *stage)
 /* The batch is called off, and the plan made again. Seen failing with a call-off that counts the
  * forced pass as ended: nothing was moved. */
 static void
-test_stop_beside_a_compact(void **state)
+test_stop_beside_a_compact(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
     struct actor *compacter = actor_start(race, body_compact);
     stop_beside(race, compacter, stage);
     assert_int_equal(compacter->report.moved_objects, KEPT);
     assert_int_equal(compacter->report.spans_evacuated, 1);
-    ground_settle(race);
 }
 
 static void
@@ -192,15 +189,12 @@ body_step_to_mark(struct actor *actor)
 /* Nobody steps afterwards. Seen failing with a thread that ends without winding down: the span
  * stayed closed. */
 static void
-test_stop_beside_a_step(void **state)
+test_stop_beside_a_step(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     steps_begin(race);
     struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
     stop_beside(race, actor_start(race, body_step_to_mark), stage);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* What a callback may see while destroy waits for the thread. */
@@ -337,20 +331,14 @@ body_walk(struct actor *actor)
 
 /* Fails when the child finds the walk's lock taken, or its span held for ever: seen with each. */
 static void
-test_fork_during_a_walk(void **state)
+test_fork_during_a_walk(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip(); /* it does not follow a fork from a process with threads */
-    ground_make(race, false);
-    struct actor *walker = actor_start(race, body_walk);
-    actor_await(walker);
+    struct actor *walker = actor_inside(race, body_walk);
     check_fork(race);
-    actor_leave(walker);
-    actor_join(walker);
+    actor_finish(walker);
     assert_int_equal(walker->result, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -362,27 +350,20 @@ body_purge(struct actor *actor)
 /* Fails when the run that another thread was purging stays so in the child: seen, it counts as
  * empty memory for ever. */
 static void
-test_fork_during_a_purge(void **state)
+test_fork_during_a_purge(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip();
     set_option(race->store, "purge_delay_ms", "-1");
-    ground_make(race, false);
     section_enter();
     handle_t large = handle_alloc(race->store, 300000);
     assert_int_equal(handle_free_now(race->store, large), 0);
     section_leave();
-    struct stage *stage = stage_arm(race, SN_HOOK_PURGE, &race->store->pool);
-    struct actor *purger = actor_start(race, body_purge);
-    stage_wait(stage);
+    struct actor *purger = actor_stands(race, body_purge, SN_HOOK_PURGE, &race->store->pool);
     check_fork(race);
-    stage_go(stage);
-    actor_join(purger);
+    actor_finish(purger);
     assert_int_equal(purger->result, 0);
     assert_int_equal(race->store->pool.empty_bytes, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* What another thread is giving back has gone when handle_store_purge returns. Seen failing with
@@ -396,43 +377,34 @@ body_purge_all(struct actor *actor)
 }
 
 static void
-test_purge_waits_for_another(void **state)
+test_purge_waits_for_another(struct race *race)
 {
-    struct race *race = *state;
     set_option(race->store, "purge_delay_ms", "-1");
-    ground_make(race, false);
     section_enter();
     handle_t large = handle_alloc(race->store, 300000);
     assert_int_equal(handle_free_now(race->store, large), 0);
     section_leave();
-    struct stage *stage = stage_arm(race, SN_HOOK_PURGE, &race->store->pool);
-    struct actor *first = actor_start(race, body_purge);
-    stage_wait(stage);
+    struct actor *first = actor_stands(race, body_purge, SN_HOOK_PURGE, &race->store->pool);
     struct actor *second = actor_start(race, body_purge_all);
     for (unsigned i = 0; i < 20; i++)
         nap(); /* so that it would be back by now if it did not wait; either way is right */
-    stage_go(stage);
+    actor_go(first);
     actor_await(second);
     assert_int_equal(second->size, 0);
-    actor_leave(second);
-    actor_join(second);
+    actor_finish(second);
     actor_join(first);
     assert_int_equal(second->result, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* However much is to be purged, a grace period that is asked for begins after a piece of it. Seen
  * failing with a purge of all that is old enough: 24 MiB. */
 static void
-test_purge_lets_grace_periods_pass(void **state)
+test_purge_lets_grace_periods_pass(struct race *race)
 {
     enum { OBJECTS = 6, EACH = 4 * (int)MIB };
-    struct race *race = *state;
     handle_t large[OBJECTS];
     struct sn_pool *pool = &race->store->pool;
     set_option(race->store, "purge_delay_ms", "-1");
-    ground_make(race, false);
     section_enter();
     for (unsigned i = 0; i < OBJECTS; i++)
         assert_int_not_equal(large[i] = handle_alloc(race->store, EACH), HANDLE_NULL);
@@ -452,8 +424,6 @@ test_purge_lets_grace_periods_pass(void **state)
     stage_go(grace_period);
     while (sn_load_relaxed(&pool->empty_bytes) > 0) /* it goes on all the same */
         nap();
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -465,13 +435,11 @@ body_take_back(struct actor *actor)
 /* Fails when a taker of the parent, which waits for the caches' lock, still counts as at work in
  * the child: seen, no check there ever compares the sums. */
 static void
-test_fork_beside_a_taker(void **state)
+test_fork_beside_a_taker(struct race *race)
 {
-    struct race *race = *state;
     int status = 0;
     if (TEST_TSAN)
         skip();
-    ground_make(race, false);
     fflush(NULL);
     callbacks_pause();
     handle_store_before_fork(race->store);
@@ -495,8 +463,6 @@ test_fork_beside_a_taker(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     wait_end();
     assert_int_equal(status, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- a walk and a trim ----------------------------------------------------------------------- */
@@ -514,10 +480,8 @@ body_trim(struct actor *actor)
 /* Fails when a walk leaves out a span that was just being trimmed, and is open when it looks why it
  * could not hold it: seen within a few thousand walks. */
 static void
-test_walk_beside_trims(void **state)
+test_walk_beside_trims(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     struct actor *trimmer = actor_start(race, body_trim);
     const unsigned live = KEPT + (THINGS - THINGS / 3) / 2;
     for (unsigned i = 0; i < scaled(20000); i++) {
@@ -527,8 +491,6 @@ test_walk_beside_trims(void **state)
     }
     __atomic_store_n(&race->ending, true, __ATOMIC_RELEASE);
     actor_join(trimmer);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- purge in a long grace period ------------------------------------------------------------ */
@@ -544,17 +506,14 @@ body_read(struct actor *actor)
 /* Fails when only the grace-period thread purges: seen, the pages stay for as long as the
  * reader. */
 static void
-test_purge_beside_a_stuck_reader(void **state)
+test_purge_beside_a_stuck_reader(struct race *race)
 {
-    struct race *race = *state;
     set_option(race->store, "purge_delay_ms", "0");
-    ground_make(race, false);
     section_enter();
     handle_t large = handle_alloc(race->store, 300000);
     section_leave();
     assert_int_equal(handle_defrag_start(race->store), 0); /* finds nothing to do */
-    struct actor *reader = actor_start(race, body_read);
-    actor_await(reader);
+    struct actor *reader = actor_inside(race, body_read);
     thing_free(race, race->target);
     while (sn_rcu_age_ns(race->store->rcu) == 0)
         nap();
@@ -567,11 +526,8 @@ test_purge_beside_a_stuck_reader(void **state)
         nap();
     }
     assert_int_not_equal(sn_rcu_age_ns(race->store->rcu), 0); /* it is still there */
-    actor_leave(reader);
-    actor_join(reader);
+    actor_finish(reader);
     assert_int_equal(handle_defrag_stop(race->store), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- limbo beside an allocation at the limit ------------------------------------------------- */
@@ -621,11 +577,9 @@ body_alloc(struct actor *actor)
  * Fails when it does not look for room once more: seen, ENOMEM beside free slots.
  */
 static void
-test_limbo_comes_back_beside_an_allocation(void **state)
+test_limbo_comes_back_beside_an_allocation(struct race *race)
 {
-    struct race *race = *state;
     handle_t handles[THINGS];
-    ground_make(race, false);
     unsigned count = use_up(race, handles, THINGS - 1);
     struct stage *limbo = limbo_stands(race);
     handles[count] = handle_alloc(race->store, THING_BYTES); /* what the first free gave back */
@@ -643,8 +597,6 @@ test_limbo_comes_back_beside_an_allocation(void **state)
     sn_store_relaxed(&race->store->budget.max_bytes, 0);
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(handle_free(race->store, handles[i]), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- spans that linger ----------------------------------------------------------------------- */
@@ -667,13 +619,11 @@ body_keeps_a_slot(struct actor *actor)
  * however often steps look. Fails when each step counts as a try: seen, it is open again.
  */
 static void
-test_lingering_span_waits_for_grace_periods(void **state)
+test_lingering_span_waits_for_grace_periods(struct race *race)
 {
-    struct race *race = *state;
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
         skip(); /* the busy thread would hold up every grace period */
-    ground_make(race, false);
     set_option(race->store, "thread_cache_bytes", "256K");
     struct actor *owner = actor_new(race, body_keeps_a_slot);
     owner->handle = race->things[60].handle;
@@ -699,20 +649,16 @@ test_lingering_span_waits_for_grace_periods(void **state)
     actor_join(owner);
     steps_end(race); /* and it ends */
     assert_int_equal(d->linger_count, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* Given up in the end: a pass does not wait for a thread that stays inside its cache for ever.
  * Fails when there is no number of tries: seen, the pass does not end. */
 static void
-test_lingering_span_is_given_up(void **state)
+test_lingering_span_is_given_up(struct race *race)
 {
-    struct race *race = *state;
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
         skip();
-    ground_make(race, false);
     set_option(race->store, "thread_cache_bytes", "256K");
     struct actor *owner = actor_new(race, body_keeps_a_slot);
     owner->handle = race->things[60].handle;
@@ -732,34 +678,26 @@ test_lingering_span_is_given_up(void **state)
     stage_go(stage);
     actor_join(owner);
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_start_during_a_stop),
-        RACE_TEST(test_stop_after_a_start_during_a_stop),
-        RACE_TEST(test_two_stops),
-        RACE_TEST(test_stop_beside_a_compact),
-        RACE_TEST(test_stop_beside_a_step),
-        RACE_TEST(test_start_when_destroy_began),
-        RACE_TEST(test_fork_waits_for_the_grace_period),
-        RACE_TEST(test_fork_during_a_walk),
-        RACE_TEST(test_fork_during_a_purge),
-        RACE_TEST(test_purge_waits_for_another),
-        RACE_TEST(test_purge_lets_grace_periods_pass),
-        RACE_TEST(test_fork_beside_a_taker),
-        RACE_TEST(test_walk_beside_trims),
-        RACE_TEST(test_purge_beside_a_stuck_reader),
-        RACE_TEST(test_limbo_comes_back_beside_an_allocation),
-        RACE_TEST(test_lingering_span_waits_for_grace_periods),
-        RACE_TEST(test_lingering_span_is_given_up),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("transitions " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    RACE_TEST(test_start_during_a_stop),
+    RACE_TEST(test_stop_after_a_start_during_a_stop),
+    RACE_TEST(test_two_stops),
+    BY_HANDLE(test_stop_beside_a_compact),
+    BY_HANDLE(test_stop_beside_a_step),
+    RACE_TEST(test_start_when_destroy_began),
+    RACE_TEST(test_fork_waits_for_the_grace_period),
+    BY_HANDLE(test_fork_during_a_walk),
+    BY_HANDLE(test_fork_during_a_purge),
+    BY_HANDLE(test_purge_waits_for_another),
+    BY_HANDLE(test_purge_lets_grace_periods_pass),
+    BY_HANDLE(test_fork_beside_a_taker),
+    BY_HANDLE(test_walk_beside_trims),
+    BY_HANDLE(test_purge_beside_a_stuck_reader),
+    BY_HANDLE(test_limbo_comes_back_beside_an_allocation),
+    BY_HANDLE(test_lingering_span_waits_for_grace_periods),
+    BY_HANDLE(test_lingering_span_is_given_up),
+};
+
+RACE_MAIN("transitions", tests)
