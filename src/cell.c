@@ -183,8 +183,7 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
     do {
         if (!sn_word_has_object(word))
             return -ENOENT;
-        want = (sn_word_as_live(word) & ~(SN_TAG_MASK << SN_TAG_SHIFT)) | (uint64_t)tag24
-                                                                              << SN_TAG_SHIFT;
+        want = (sn_word_as_live(word) & ~SN_WORD_TAG) | sn_word_of_tag(tag24);
     } while (!sn_cas_acq_rel(&cell->word, &word, want)); /* G7: leaves LIVE */
     return 0;
 }
@@ -253,7 +252,7 @@ free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
     if (sn_unlikely(!cache))
         return free_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    return sn_hardened_note_freed(store, cache, slot, &cell->word, SN_FREED_RETIRE);
+    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_RETIRE);
 }
 
 int
@@ -296,7 +295,7 @@ free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
     if (sn_unlikely(!cache))
         return free_now_slow(store, cell);
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    return sn_hardened_note_freed(store, cache, slot, &cell->word, SN_FREED_NOW);
+    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_NOW);
 }
 
 int

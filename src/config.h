@@ -19,7 +19,7 @@
 #define SN_BLOCK_PAGES (SN_BLOCK_BYTES >> SN_PAGE_SHIFT)
 
 #define SN_ARENA_MIN_BYTES         ((uint64_t)1 << 20)
-#define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 40 offset bits in a reference word */
+#define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 37 bits of a reference word, times 8 */
 #define SN_ARENA_DEFAULT_MIN_BYTES ((uint64_t)64 << 30)
 /* Below this, halving the default arena stops and creation fails. */
 #define SN_ARENA_LEAST_BYTES ((uint64_t)4 << 20)

@@ -11,7 +11,14 @@
 static bool
 names(uint64_t word, handle_t handle)
 {
-    return ((word ^ handle) & HANDLE_MATCH_MASK) == 0;
+    return (sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) == 0;
+}
+
+/* That, and it is not MOVING. */
+static bool
+names_unmarked(uint64_t word, handle_t handle)
+{
+    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | SN_WORD_STATE)) == 0;
 }
 
 void *
@@ -21,7 +28,7 @@ handle_deref_mut(handle_store *store, handle_t handle)
     uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
         return NULL;
-    uint64_t word = sn_reference_call_off(reference, handle, HANDLE_MATCH_MASK);
+    uint64_t word = sn_reference_call_off(reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
     return sn_likely(names(word, handle)) ? sn_store_address(store, sn_word_offset(word)) : NULL;
 }
 
@@ -56,7 +63,8 @@ handle_size(const handle_store *store, handle_t handle)
     sn_check_call(store, SN_IN_SECTION, handle, NULL);
     const uint64_t *reference = sn_store_word(store, handle);
     size_t size;
-    if (!reference || !sn_object_read_size(store, reference, handle, HANDLE_MATCH_MASK, &size))
+    if (!reference ||
+        !sn_object_read_size(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, &size))
         return 0;
     return size;
 }
@@ -133,12 +141,12 @@ SN_FORCE_INLINE handle_t
 publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
 {
     uint64_t *reference = word_at(store, at);
-    uint64_t tag = sn_word_tag(sn_load_relaxed(reference));
+    uint64_t tag = sn_load_relaxed(reference); /* in a free word that was taken is nothing else */
     /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
-    sn_store_release(reference, sn_object_word(tag, slot, flags));
+    sn_store_release(reference, tag + sn_object_word(0, slot, flags));
     if (object)
         *object = sn_store_address(store, slot);
-    return tag << SN_TAG_SHIFT | at >> 2 | 1;
+    return sn_table_handle_at(at, tag);
 }
 
 static handle_t
@@ -308,7 +316,8 @@ free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_
         return free_slow(store, reference, handle);
     }
     sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_RETIRE);
+    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
+                                  SN_FREED_RETIRE);
 }
 
 int
@@ -374,7 +383,8 @@ free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uin
     }
     sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
     sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_hardened_note_freed(store, cache, word, reference, SN_FREED_NOW);
+    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
+                                  SN_FREED_NOW);
 }
 
 int
@@ -387,8 +397,7 @@ handle_free_now(handle_store *store, handle_t handle)
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names(word, handle) || sn_word_is_moving(word) ||
-                    sn_object_bin(store, slot) == SN_CLASS_NONE ||
+    if (sn_unlikely(!names_unmarked(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
                     sn_table_is_used_up(&store->table, word)))
         return free_now_slow(store, reference, handle);
 
@@ -418,7 +427,8 @@ handle_resize(handle_store *store, handle_t handle, size_t size)
     if (!reference)
         return store ? -ENOENT : -EINVAL;
     sn_rcu_read_lock(store->rcu);
-    int result = sn_object_resize(store, reference, handle, HANDLE_MATCH_MASK, size);
+    int result =
+        sn_object_resize(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, size);
     sn_rcu_read_unlock(store->rcu);
     sn_object_give_way(store); /* now it may */
     return result;

@@ -67,12 +67,12 @@ static void
 format_locked(struct sn_table *table, uint32_t number)
 {
     struct sn_table_page *page = &table->page[number];
-    uint64_t generation = (table->first_generation + page->floor) & SN_TAG_MASK;
+    uint64_t tag = sn_word_of_generation((uint64_t)table->first_generation + page->floor);
     uint32_t first = number == 0 ? 1 : 0; /* entry 0 stays zero for ever: HANDLE_NULL is its name */
     uint64_t *words = sn_table_word(table, page_at(number));
     for (uint32_t place = first; place < SN_TABLE_PAGE_ENTRIES; place++) {
         uint64_t link = place + 1 < SN_TABLE_PAGE_ENTRIES ? place + 2 : 0;
-        sn_store_relaxed(&words[place], (generation << SN_TAG_SHIFT) | (link << 3));
+        sn_store_relaxed(&words[place], tag | link << SN_WORD_BITS);
     }
     page->free_head = (first + 1) & 1023;
     page->used = first & 1023;
@@ -96,7 +96,7 @@ show_end(struct sn_table *table, uint64_t bytes)
 {
     sn_store_relaxed(&table->bytes, bytes);
     if (table->end)
-        sn_store_relaxed(table->end, INT64_MIN + (int64_t)(bytes / 8));
+        sn_store_relaxed(table->end, bytes / 8);
 }
 
 /*
@@ -183,9 +183,9 @@ take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uin
     while (taken < want && page->free_head != 0) {
         uint64_t entry = page_at(number) + (uint64_t)(page->free_head - 1) * 8;
         uint64_t word = sn_load_relaxed(sn_table_word(table, entry));
-        page->free_head = word >> 3 & 1023;
+        page->free_head = word >> SN_WORD_BITS & 1023;
         page->used = (page->used + 1) & 1023;
-        sn_store_relaxed(sn_table_word(table, entry), word & (SN_TAG_MASK << SN_TAG_SHIFT));
+        sn_store_relaxed(sn_table_word(table, entry), word & SN_WORD_TAG);
         at[taken++] = entry;
     }
     return taken;
@@ -223,9 +223,9 @@ put_one_locked(struct sn_table *table, uint64_t at)
     uint32_t number = (uint32_t)(at >> SN_PAGE_SHIFT);
     struct sn_table_page *page = &table->page[number];
     uint64_t *word = sn_table_word(table, at);
-    uint64_t free_word = sn_load_relaxed(word) & (SN_TAG_MASK << SN_TAG_SHIFT);
+    uint64_t free_word = sn_load_relaxed(word) & SN_WORD_TAG;
     delist_locked(table, number);
-    sn_store_relaxed(word, free_word | (uint64_t)page->free_head << 3);
+    sn_store_relaxed(word, free_word | (uint64_t)page->free_head << SN_WORD_BITS);
     page->free_head = ((at & (SN_PAGE_BYTES - 1)) / 8 + 1) & 1023;
     page->used = (page->used - 1u) & 1023;
     if (page->used == 0) {
@@ -268,7 +268,7 @@ wear_of_locked(const struct sn_table *table, uint32_t number)
     uint64_t begin = table->first_generation + table->page[number].floor;
     struct wear wear = {0, 0};
     for (uint32_t place = 0; place < SN_TABLE_PAGE_ENTRIES; place++) {
-        uint64_t used = (sn_word_tag(sn_load_relaxed(&words[place])) - begin) & SN_TAG_MASK;
+        uint64_t used = (sn_word_generation(sn_load_relaxed(&words[place])) - begin) & SN_TAG_MASK;
         wear.sum += used;
         wear.highest = sn_max(wear.highest, used);
     }
@@ -372,12 +372,13 @@ sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadat
     table->page = (struct sn_table_page *)(void *)metadata;
     table->first_generation = (uint32_t)(random & SN_TAG_MASK);
     table->last_generation = (uint32_t)((random - 2) & SN_TAG_MASK);
+    table->used_up = sn_table_free_word(sn_word_of_generation(table->last_generation));
     table->budget = budget;
     sn_lock_init(&table->lock, SN_RANK_TABLE);
 }
 
 void
-sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, int64_t *end)
+sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, uint64_t *end)
 {
     table->bytes_max = bytes_max;
     table->end = end;

@@ -11,9 +11,9 @@
  *     once it has given up an eighth of all. So 2^24 frees cost at most 2.3
  *     indexes, and one where no page goes back.
  *
- * Entries are named by their byte offset in the table ("at"); a handle's index field is 2 * index +
- * 1. A FREE word: next generation in the top 24 bits, below them the place in its page of the next
- * free entry of the page, plus 1, times 8.
+ * Entries are named by their byte offset in the table ("at"). A FREE word: the tag of the next
+ * generation, and where an offset would be the place in its page of the next free entry of the
+ * page, plus 1.
  */
 #ifndef SN_HANDLE_TABLE_H
 #define SN_HANDLE_TABLE_H
@@ -45,9 +45,10 @@ struct sn_table {
     /* immutable after init */
     uint64_t *words;
     uint64_t bytes_max;        /* planned: metadata has room for so many */
-    int64_t *end;              /* the number of entries as the inline read path sees it, or NULL */
+    uint64_t *end;             /* the number of entries as the inline read path sees it, or NULL */
     uint32_t first_generation; /* random, of this store */
     uint32_t last_generation;  /* an entry freed with this one is never issued again */
+    uint64_t used_up;          /* what its word is then */
     struct sn_table_page *page;
     struct sn_budget *budget;
 
@@ -74,7 +75,7 @@ size_t sn_table_metadata_bytes(uint64_t table_bytes);
 void sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata,
                    uint64_t random, struct sn_budget *budget);
 /** The table may be extended in place up to bytes_max; *end says what the inline read path sees. */
-void sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, int64_t *end);
+void sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, uint64_t *end);
 /** What sn_os_hugepages is to say of it, now and as it grows. */
 void sn_table_set_hugepages(struct sn_table *table, bool want);
 
@@ -113,33 +114,46 @@ sn_table_owns(const struct sn_table *table, const uint64_t *reference)
     return (uintptr_t)reference - (uintptr_t)table->words < sn_load_relaxed(&table->bytes);
 }
 
+/** The handle of the entry there. tag: what its word has of it, and nothing else. */
+static inline handle_t
+sn_table_handle_at(uint64_t at, uint64_t tag)
+{
+    /* Sums of what does not overlap, and one shift: an instruction less than a mask. */
+    return ((at << HANDLE_INDEX_SHIFT) + (SN_WORD_TAG - tag)) >> SN_TAG_SHIFT;
+}
+
 static inline handle_t
 sn_table_handle(const struct sn_table *table, const uint64_t *reference, uint64_t word)
 {
-    uint64_t at = sn_table_offset(table, reference);
-    return (word & (SN_TAG_MASK << SN_TAG_SHIFT)) | at >> 2 | 1;
+    return sn_table_handle_at(sn_table_offset(table, reference), word & SN_WORD_TAG);
 }
 
-/** The table offset of the entry that a handle names; not below table->bytes: not a handle. */
+/** The table offset of the entry that a handle names; not below table->bytes: there is none. */
 static inline uint64_t
 sn_table_at(handle_t handle)
 {
-    uint64_t index = (handle & ((UINT64_C(1) << SN_TAG_SHIFT) - 1)) >> 1;
-    return (handle & 1) ? index << 3 : UINT64_MAX;
-}
-
-/** Whether the entry whose object had this word must not be issued again. */
-static inline bool
-sn_table_is_used_up(const struct sn_table *table, uint64_t word)
-{
-    return sn_word_tag(word) == table->last_generation;
+    return handle >> HANDLE_INDEX_SHIFT << 3;
 }
 
 /** The word of a freed entry whose object had this word: the next generation. */
 static inline uint64_t
 sn_table_free_word(uint64_t word)
 {
-    return (sn_word_tag(word) + 1) << SN_TAG_SHIFT;
+    return (word - sn_word_of_tag(1)) & SN_WORD_TAG; /* the complement of one more */
+}
+
+/** The tag of the object that a freed entry with this word had. */
+static inline uint64_t
+sn_table_ended_word(uint64_t free_word)
+{
+    return (free_word + sn_word_of_tag(1)) & SN_WORD_TAG;
+}
+
+/** Whether the entry whose object had this word must not be issued again. */
+static inline bool
+sn_table_is_used_up(const struct sn_table *table, uint64_t word)
+{
+    return sn_table_free_word(word) == table->used_up;
 }
 
 #endif

@@ -129,10 +129,11 @@ sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed,
     const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
     bool by_handle = sn_table_owns(&store->table, reference);
     bool now = (freed->slot & SN_FREED_NOW) != 0;
+    uint64_t word = sn_word_of_tag(freed->slot >> SN_FREED_TAG_AT);
     /* The line names that call, not the one under way. */
     if (by_handle)
         sn_call = (struct sn_call){now ? "handle_free_now" : "handle_free",
-                                   sn_table_handle(&store->table, reference, freed->slot), NULL};
+                                   sn_table_handle(&store->table, reference, word), NULL};
     else
         sn_call = (struct sn_call){now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
                                    (const handle_cell *)(const void *)reference};

@@ -84,19 +84,17 @@ sn_hardened_begin_reuse(const handle_store *store, struct sn_thread_cache *cache
 
 /**
  * sn_object_note_freed for a hardened store: the word, which named the object until now, has ended.
- * Result: 0.
+ * tag: of a table's word, for the line that a fault found later prints; a cell's: 0. Result: 0.
  */
 static inline int
-sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t word,
-                       const uint64_t *reference, uint64_t flag)
+sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                       uint64_t tag, const uint64_t *reference, uint64_t flag)
 {
-    uint64_t slot = sn_word_offset(word);
-    uint64_t tag = word & (SN_TAG_MASK << SN_TAG_SHIFT);
     sn_hardened_fetch(store, slot, cache->bin[sn_object_class(store, slot)].payload);
     sn_header_end_hardened(sn_object_header(store, slot));
     if (flag == SN_FREED_NOW && !sn_hardened_begin_reuse(store, cache, slot))
         flag |= SN_FREED_RETIRE;
-    return sn_object_note_freed(store, cache, slot | tag | flag, reference);
+    return sn_object_note_freed(store, cache, slot | tag << SN_FREED_TAG_AT | flag, reference);
 }
 
 #endif

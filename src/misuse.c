@@ -42,7 +42,7 @@ handle_of(const handle_store *store, const uint64_t *reference)
 {
     uint64_t word = sn_load_relaxed(reference);
     if (!sn_word_has_object(word)) /* ended: it carries the next generation */
-        word -= UINT64_C(1) << SN_TAG_SHIFT;
+        word = sn_table_ended_word(word);
     return sn_table_handle(&store->table, reference, word);
 }
 
@@ -236,7 +236,7 @@ sn_misuse_leave_tombstone(handle_store *store)
     sn_store_release_ranges(store, TOMBSTONE_BYTES);
     memset((void *)store, 0, sizeof(*store));
     (void)sn_os_discard(store, TOMBSTONE_BYTES); /* one page of it is touched again */
-    store->head.table_end = INT64_MIN;           /* every handle is beyond it */
+    store->head.table_end = 0;                   /* every handle is beyond it */
     store->head.arena = NOWHERE;
     store->hardened = true; /* its calls are checked, on whatever way: */
     memcpy(store->name, name, sizeof(name));

@@ -672,11 +672,8 @@ sn_object_note_relocation(handle_store *store, uint64_t slot)
 /* ---- words ----------------------------------------------------------------------------------- */
 
 uint64_t
-sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
+sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want, uint64_t mask)
 {
-    /* Acquire: orders the object's contents after the word; pairs with publication. */
-    uint64_t word = sn_load_acquire(reference);
-    sn_hook(SN_HOOK_MUT_LOADED, reference);
     /* G3: the CAS makes the mover's publish fail. The loop ends: MOVING is set again only after the
      * mover has seen LIVE, and a new mark needs a new batch. */
     while (((word ^ want) & mask) == 0 && sn_word_is_moving(word)) {

@@ -13,8 +13,9 @@
 static inline uint64_t
 sn_object_word(uint64_t tag, uint64_t slot, unsigned flags)
 {
-    return tag << SN_TAG_SHIFT | slot | (flags & HANDLE_UNMOVABLE ? SN_WORD_UNMOVABLE : 0) |
-           SN_WORD_LIVE;
+    /* A sum of what does not overlap: one instruction adds three. */
+    return sn_word_of_tag(tag) + sn_word_of_offset(slot) +
+           (flags & HANDLE_UNMOVABLE ? SN_WORD_UNMOVABLE : 0) + SN_WORD_LIVE;
 }
 
 /** Flags of the object that a word names. */
@@ -165,11 +166,23 @@ void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
 /** It will be none; clears the header. */
 void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
 
+/** Calls off the move of R, which was loaded as `word`, MOVING. Else as the next. */
+SN_NOINLINE uint64_t sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want,
+                                         uint64_t mask);
+
 /**
  * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
  * (want ^ word) & mask, untouched.
  */
-uint64_t sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask);
+static inline uint64_t
+sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
+{
+    /* Acquire: orders the object's contents after the word; pairs with publication. */
+    uint64_t word = sn_load_acquire(reference);
+    sn_hook(SN_HOOK_MUT_LOADED, reference);
+    return sn_likely(!sn_word_is_moving(word)) ? word
+                                               : sn_reference_unmark(reference, word, want, mask);
+}
 
 /** Resize, of handle and cell alike; in a section. want and mask as above. */
 int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,

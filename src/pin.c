@@ -34,7 +34,8 @@ pin_handle(handle_store *store, handle_t handle, bool write)
         errno = store ? ENOENT : EINVAL;
         return NULL;
     }
-    return pin_reference(store, sn_table_word(&store->table, at), handle, HANDLE_MATCH_MASK, write);
+    return pin_reference(store, sn_table_word(&store->table, at), sn_word_of_handle(handle),
+                         HANDLE_MATCH_MASK, write);
 }
 
 const void *

@@ -33,13 +33,13 @@ const void *
 handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const void *)store;
-    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if ((int64_t)entry >= HANDLE_TABLE_END(head))
+    uint64_t index = handle >> HANDLE_INDEX_SHIFT;
+    if (index >= HANDLE_TABLE_END(head))
         return NULL;
     const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
     /* Acquire: as in handle.h (G1). */
-    uint64_t word = sn_load_acquire((const uint64_t *)(const void *)(table + (entry << 3)));
-    if (((word ^ handle) & HANDLE_MATCH_MASK) != 0)
+    uint64_t word = sn_load_acquire((const uint64_t *)(const void *)table + index);
+    if ((sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) != 0)
         return NULL;
     return (const void *)(head->arena + sn_word_offset(word));
 }

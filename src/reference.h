@@ -5,13 +5,17 @@
  *
  * THE WORDS
  *
- *   reference word R    63        40 39                     3  2  1 0
- *                       generation/tag  object's arena offset  U  state     one mask gives the
- *                       offset
+ *   reference word R    63                           27 26              3 2   1  0
+ *                       object's arena offset / 8       tag               state  U
  *
- *   state 00 FREE (table: next generation, link)   01 LIVE   11 MOVING   10 GOING
- *   U: the object is HANDLE_UNMOVABLE. Bit 0 says: names an object. GOING: a cell that relocate is
- *   emptying, empty to all but walks; the rest is as it was.
+ *   handle              63                              24 23                    0
+ *                       index of the table entry           generation
+ *
+ *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
+ *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
+ *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the application's;
+ *   that of a table entry is the complement of its generation, which the handle has: why, see the
+ *   inline read path in sinter/handle.h.
  *
  *   header word         63                         19 18        8 7 6   0
  *                       address of R / 8              size        1 check
@@ -129,31 +133,49 @@
 #include "heap.h"
 #include <sinter/handle.h>
 
+#define SN_WORD_UNMOVABLE UINT64_C(1)
 #define SN_WORD_FREE      UINT64_C(0)
-#define SN_WORD_LIVE      UINT64_C(1)
 #define SN_WORD_GOING     UINT64_C(2)
-#define SN_WORD_MOVING    UINT64_C(3)
-#define SN_WORD_STATE     UINT64_C(3)
-#define SN_WORD_UNMOVABLE UINT64_C(4)
-#define SN_WORD_OFFSET    HANDLE_OFFSET_MASK
-#define SN_TAG_SHIFT      40
+#define SN_WORD_LIVE      ((uint64_t)HANDLE_HAS_OBJECT)
+#define SN_WORD_MOVING    UINT64_C(6)
+#define SN_WORD_STATE     UINT64_C(6)
+#define SN_WORD_TAG       (SN_TAG_MASK << SN_TAG_SHIFT)
+#define SN_WORD_BITS      HANDLE_OFFSET_SHIFT /* below the offset */
+#define SN_TAG_SHIFT      3
 #define SN_TAG_MASK       UINT64_C(0xffffff)
+#define SN_OFFSET_MASK    UINT64_C(0xfffffffff8) /* of an object in its arena */
 
-_Static_assert((SN_WORD_OFFSET | SN_WORD_STATE | SN_WORD_UNMOVABLE) == (UINT64_C(1) << 40) - 1,
-               "offset, flag and state fill 40 bits");
-_Static_assert(((HANDLE_MATCH_MASK) & ~(SN_TAG_MASK << SN_TAG_SHIFT)) == SN_WORD_LIVE,
-               "a handle matches by generation and by bit 0");
+_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE) ==
+                   (UINT64_C(1) << SN_WORD_BITS) - 1,
+               "tag, state and flag lie below the offset");
+_Static_assert(SN_OFFSET_MASK >> 3 == UINT64_MAX >> SN_WORD_BITS, "an eighth of an offset fits");
+_Static_assert(HANDLE_MATCH_MASK == (SN_WORD_TAG | SN_WORD_LIVE),
+               "a handle matches by generation and by bit 2");
 
 static inline uint64_t
 sn_word_offset(uint64_t word)
 {
-    return word & SN_WORD_OFFSET;
+    return word >> SN_WORD_BITS << 3;
+}
+
+/** What a word has of an offset, a multiple of 8. */
+static inline uint64_t
+sn_word_of_offset(uint64_t offset)
+{
+    return offset << (SN_WORD_BITS - 3);
 }
 
 static inline uint64_t
 sn_word_tag(uint64_t word)
 {
-    return word >> SN_TAG_SHIFT;
+    return word >> SN_TAG_SHIFT & SN_TAG_MASK;
+}
+
+/** What a word has of a tag. */
+static inline uint64_t
+sn_word_of_tag(uint64_t tag)
+{
+    return tag << SN_TAG_SHIFT;
 }
 
 static inline bool
@@ -193,7 +215,37 @@ sn_word_as_live(uint64_t word)
 static inline uint64_t
 sn_word_at(uint64_t word, uint64_t offset)
 {
-    return (sn_word_as_live(word) & ~SN_WORD_OFFSET) | offset;
+    return (sn_word_as_live(word) & (SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE)) |
+           sn_word_of_offset(offset);
+}
+
+/** The generation that a table entry's word carries; its tag is the complement. */
+static inline uint64_t
+sn_word_generation(uint64_t word)
+{
+    return ~sn_word_tag(word) & SN_TAG_MASK;
+}
+
+/** What a word has of a generation. */
+static inline uint64_t
+sn_word_of_generation(uint64_t generation)
+{
+    return sn_word_of_tag(~generation & SN_TAG_MASK);
+}
+
+/** What a word must be, as far as HANDLE_MATCH_MASK says, for a handle to name its object. */
+static inline uint64_t
+sn_word_of_handle(handle_t handle)
+{
+    return sn_word_of_generation(handle) | SN_WORD_LIVE;
+}
+
+/** Zero in the bits of HANDLE_MATCH_MASK: the handle names the word's object, as in handle_deref.
+ * Zero in bit 1, too: it is not MOVING. */
+static inline uint32_t
+sn_word_mismatch(uint64_t word, handle_t handle)
+{
+    return (uint32_t)word + 8u * (uint32_t)handle + HANDLE_HAS_OBJECT;
 }
 
 /* ---- header words ---------------------------------------------------------------------------- */

@@ -113,17 +113,15 @@ sn_store_offset(const handle_store *store, const void *address)
     return (uint64_t)(uintptr_t)address - store->head.arena;
 }
 
-/**
- * The reference word that a handle speaks of, or NULL: it can not be one of this store. As in the
- * inline handle_deref: an odd handle becomes a negative number whose low bits are the index.
- */
+/** The reference word that a handle speaks of, or NULL: it can not be one of this store. As in the
+ * inline handle_deref. */
 static inline uint64_t *
 sn_store_word(const handle_store *store, handle_t handle)
 {
-    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if (sn_unlikely(!store) || sn_unlikely((int64_t)entry >= HANDLE_TABLE_END(&store->head)))
+    uint64_t index = handle >> HANDLE_INDEX_SHIFT;
+    if (sn_unlikely(!store) || sn_unlikely(index >= HANDLE_TABLE_END(&store->head)))
         return NULL;
-    uint64_t *word = (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (entry << 3));
+    uint64_t *word = (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (index << 3));
     if (!word)
         __builtin_unreachable(); /* callers look for the NULL above only */
     return word;

@@ -57,7 +57,8 @@ struct sn_freed {
 };
 #define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
 #define SN_FREED_NOW    UINT64_C(2) /* hardened stores: by a free_now, walk or not */
-#define SN_FREED_SLOT   HANDLE_OFFSET_MASK
+#define SN_FREED_SLOT   UINT64_C(0xfffffffff8)
+#define SN_FREED_TAG_AT 40
 _Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
                "sn_cache_note_freed finds both ends by one test");
 

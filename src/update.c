@@ -91,7 +91,8 @@ handle_update_begin(handle_store *store, handle_t handle, size_t size, struct ha
         return refuse(update, EINVAL);
     if (at >= sn_load_relaxed(&store->table.bytes))
         return refuse(update, ENOENT);
-    return begin(store, sn_table_word(&store->table, at), handle, HANDLE_MATCH_MASK, size, update);
+    return begin(store, sn_table_word(&store->table, at), sn_word_of_handle(handle),
+                 HANDLE_MATCH_MASK, size, update);
 }
 
 void *

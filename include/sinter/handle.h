@@ -226,7 +226,7 @@ extern "C" {
 
 struct rcu_flavor_struct; /* <urcu/flavor.h> */
 
-/** Names one object of one store: generation:24, index:40. Opaque; compare with ==. 0 is never
+/** Names one object of one store: index:40, generation:24. Opaque; compare with ==. 0 is never
  * issued. */
 typedef uint64_t handle_t;
 #define HANDLE_NULL UINT64_C(0)
@@ -1177,14 +1177,21 @@ HANDLE_API void handle_store_after_fork_child(handle_store *store);
 
 /*
  * What the inline functions see of a store. The handle table begins HANDLE_TABLE_OFFSET bytes after
- * the store's address and never moves. The lowest bit of a handle is 1, and so is that of a
- * reference word that names an object: one masked compare answers "same generation, and live".
- * Rotated right by one, a handle has that bit on top and the index below, so that one signed
- * compare answers "is a handle, and within the table". Part of the ABI; not for direct use.
+ * the store's address and never moves.
+ *
+ *   handle          63..24 index in the table, 23..0 generation
+ *   reference word  63..27 the object's offset / 8, 26..3 the complement of the generation, 2 it
+ *                   names an object; 1, 0 are not looked at
+ *
+ * So the word, 8 times the handle and 4 have a sum with nothing but zeros in bits 26 to 2 if and
+ * only if the generations are the same and bit 2 of the word is set: the sum's bit 2 is that bit
+ * inverted, whatever the handle is. No handle, forged or not, matches a word that names no object,
+ * entry 0 and entries never used (0) included; no bits are compared one by one. Part of the ABI;
+ * not for direct use.
  */
 struct handle_store_head {
-    int64_t table_end; /* number of entries, with the top bit set; grows with the table */
-    uint64_t arena;    /* address of offset 0; constant */
+    uint64_t table_end; /* number of entries; grows with the table */
+    uint64_t arena;     /* address of offset 0; constant */
 };
 #define HANDLE_TABLE_OFFSET (UINT64_C(1) << 20)
 
@@ -1203,9 +1210,10 @@ struct handle_store_head {
 #ifndef HANDLE_TABLE_END
 #define HANDLE_TABLE_END(head) ((head)->table_end)
 #endif
-#define HANDLE_OFFSET_MASK UINT64_C(0x000000fffffffff8)
-#define HANDLE_MATCH_MASK  UINT64_C(0xffffff0000000001)
-#define HANDLE_ENTRY_MASK  UINT64_C(0x8000007fffffffff)
+#define HANDLE_INDEX_SHIFT  24
+#define HANDLE_OFFSET_SHIFT 27
+#define HANDLE_HAS_OBJECT   4u
+#define HANDLE_MATCH_MASK   0x7fffffcu
 
 #ifdef __cplusplus /* what follows is C as well: casts and NULL */
 #pragma GCC diagnostic push
@@ -1229,15 +1237,21 @@ static inline const void *
 handle_deref(const handle_store *store, handle_t handle)
 {
     const struct handle_store_head *head = (const struct handle_store_head *)(const void *)store;
-    uint64_t entry = (handle >> 1 | handle << 63) & HANDLE_ENTRY_MASK;
-    if (__builtin_expect((int64_t)entry >= HANDLE_TABLE_END(head), 0))
+    uint64_t index = handle >> HANDLE_INDEX_SHIFT;
+    if (__builtin_expect(index >= HANDLE_TABLE_END(head), 0))
         return NULL;
-    const char *table = (const char *)(const void *)store + HANDLE_TABLE_OFFSET;
-    uint64_t word =
-        __atomic_load_n((const uint64_t *)(const void *)(table + (entry << 3)), __ATOMIC_ACQUIRE);
-    if (__builtin_expect(((word ^ handle) & HANDLE_MATCH_MASK) != 0, 0))
+    /* In this order gcc makes one address of all parts. */
+    const char *entry = (const char *)((const uint64_t *)(const void *)store + index);
+    uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(entry + HANDLE_TABLE_OFFSET),
+                                    __ATOMIC_ACQUIRE);
+    if (__builtin_expect(
+            (((uint32_t)word + 8u * (uint32_t)handle + HANDLE_HAS_OBJECT) & HANDLE_MATCH_MASK) != 0,
+            0))
         return NULL;
-    return (const void *)(head->arena + (word & HANDLE_OFFSET_MASK));
+    uint64_t object = head->arena + 8 * (word >> HANDLE_OFFSET_SHIFT);
+    if (object == 0)
+        __builtin_unreachable(); /* who looks for NULL need not look at what was found */
+    return (const void *)object;
 }
 
 /** handle_deref for a cell; NULL when it is empty. */
@@ -1246,9 +1260,12 @@ handle_cell_deref(const handle_store *store, const handle_cell *cell)
 {
     const struct handle_store_head *head = (const struct handle_store_head *)(const void *)store;
     uint64_t word = __atomic_load_n(&cell->word, __ATOMIC_ACQUIRE);
-    if (__builtin_expect((word & 1) == 0, 0))
+    if (__builtin_expect((word & HANDLE_HAS_OBJECT) == 0, 0))
         return NULL;
-    return (const void *)(head->arena + (word & HANDLE_OFFSET_MASK));
+    uint64_t object = head->arena + 8 * (word >> HANDLE_OFFSET_SHIFT);
+    if (object == 0)
+        __builtin_unreachable(); /* as in handle_deref */
+    return (const void *)object;
 }
 #else
 /* Exported for languages that cannot inline C. */

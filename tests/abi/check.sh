@@ -152,7 +152,7 @@ update_hint()
     fail "$1 of version $SINTER_VERSION has changed. On purpose? See the head of tests/abi/check.sh"
 }
 
-# Seen failing: another HANDLE_OFFSET_MASK; another test of the word in handle_cell_deref. Neither
+# Seen failing: another HANDLE_OFFSET_SHIFT; another test of the word in handle_cell_deref. Neither
 # shows in the other description.
 step_interface()
 {

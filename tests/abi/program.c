@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * program.c - asks for a store, with the header that HEADER names: this version's, another's, or the
- * text of an older one. There is no flavour here, so it gets none; what the library says to it is on
- * standard error. It fails where it gets an answer of EINVAL.
+ * program.c - asks for a store, with the header that HEADER names: this version's, another's, or
+ * the text of an older one. There is no flavour here, so it gets none; what the library says to it
+ * is on standard error. It fails where it gets an answer of EINVAL.
  */
 #include <errno.h>
 #include <stdbool.h>

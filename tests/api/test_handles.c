@@ -161,15 +161,38 @@ forged_handles(void **state)
     assert_stale(fixture->store, ~HANDLE_NULL);
     for (handle_t small = 1; small < 300; small++) /* an index, a boolean, an uninitialised int */
         assert_stale(fixture->store, small);
-    for (unsigned bit = 40; bit < 64; bit++) /* another generation */
-        assert_stale(fixture->store, live ^ UINT64_C(1) << bit);
-    for (unsigned bit = 20; bit < 40;
-         bit++) /* far behind the entries in use, and beyond the table */
+    for (unsigned bit = 0; bit < 64; bit++) /* another generation; another entry, or none */
         assert_stale(fixture->store, live ^ UINT64_C(1) << bit);
     for (unsigned i = 0; i < scaled(20000); i++)
         assert_stale(fixture->store, random_next(&random));
     assert_object(fixture->store, live, 50, 1);
     assert_int_equal(handle_store_used(fixture->store), 50);
+}
+
+/* Handles that have all that a free entry shows, or one that was never used or whose page has gone
+ * back: index and generation. */
+static void
+handles_of_free_entries(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { OBJECTS = 3000, ENTRIES = 1 << 13 };
+    static handle_t old[OBJECTS];
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < OBJECTS; i++)
+            old[i] = make_object(fixture->store, 50, i);
+        for (unsigned i = 0; i < OBJECTS; i++)
+            assert_int_equal(handle_free(fixture->store, old[i]), 0);
+        for (unsigned i = 0; i < OBJECTS; i++) { /* the generation that the entry gets next */
+            assert_stale(fixture->store, old[i] + 1);
+            assert_stale(fixture->store, old[i] - 1);
+        }
+        for (handle_t index = 0; index < ENTRIES; index++) { /* what zeros in an entry look like */
+            assert_stale(fixture->store, index << 24 | 0xffffff);
+            assert_stale(fixture->store, index << 24);
+        }
+        assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
+    }
+    assert_int_equal(handle_store_used(fixture->store), 0);
 }
 
 /* Another store's handles resolve by chance only: 2^-24 that the two random generations meet. */
@@ -296,6 +319,7 @@ group_handles(void)
         STORE_TEST(free_once),
         STORE_TEST(stale_handles),
         STORE_TEST(forged_handles),
+        STORE_TEST(handles_of_free_entries),
         STORE_TEST(foreign_handles),
         STORE_TEST(freed_while_read),
         STORE_TEST(free_now_is_reusable_at_once),

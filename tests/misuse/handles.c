@@ -81,12 +81,15 @@ handle_forged(handle_store *store)
     answers_stale(store, HANDLE_NULL);
     answers_stale(store, UINT64_MAX);
     answers_stale(store, UINT64_MAX - 1);
-    answers_stale(store, handle ^ 1);                      /* not a handle's form */
-    answers_stale(store, handle ^ (UINT64_C(1) << 40));    /* another generation */
-    answers_stale(store, handle + 200);                    /* an entry not in use */
-    answers_stale(store, handle | UINT64_C(0xfffffffffe)); /* beyond the table */
-    for (uint64_t i = 1; i < 1000; i++)
-        answers_stale(store, i * UINT64_C(0x9e3779b97f4a7c15) & ~UINT64_C(0xff00000000));
+    for (unsigned bit = 0; bit < 64; bit++) /* another generation, or another entry */
+        answers_stale(store, handle ^ UINT64_C(1) << bit);
+    answers_stale(store, handle + (UINT64_C(100) << 24));    /* an entry not in use */
+    answers_stale(store, handle | UINT64_C(0xffffff) << 40); /* beyond the table */
+    for (uint64_t i = 1; i < 1000; i++) {
+        uint64_t any = i * UINT64_C(0x9e3779b97f4a7c15);
+        answers_stale(store, any);
+        answers_stale(store, any & UINT64_C(0x3ffffffff)); /* entry 0 and its neighbours */
+    }
     expect(handle_free(store, handle) == 0);
 }
 

@@ -62,7 +62,20 @@ word_at(const struct setup *setup, uint64_t at)
 static uint64_t
 generation_at(const struct setup *setup, uint64_t at)
 {
-    return sn_word_tag(word_at(setup, at));
+    return sn_word_generation(word_at(setup, at));
+}
+
+static uint64_t
+differs(uint64_t word, handle_t handle)
+{
+    return sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK;
+}
+
+/* The word of an object that an entry names: that of a free one, which has its tag. */
+static uint64_t
+live_word(uint64_t free_word)
+{
+    return free_word | sn_word_of_offset(4096) | SN_WORD_LIVE;
 }
 
 /* Takes entries until there are `count`, or no more. */
@@ -84,7 +97,7 @@ static bool
 use_once(struct setup *setup, uint64_t at)
 {
     uint64_t *word = sn_table_word(&setup->table, at);
-    *word = sn_word_tag(*word) << SN_TAG_SHIFT | 4096 | SN_WORD_LIVE;
+    *word = live_word(*word);
     bool dead = sn_table_is_used_up(&setup->table, *word);
     *word = sn_table_free_word(*word);
     return !dead;
@@ -120,22 +133,23 @@ test_words_and_handles(void **state)
     uint64_t at;
     assert_int_equal(sn_table_take(&setup->table, &at, 1), 1);
     uint64_t *word = sn_table_word(&setup->table, at);
-    *word |= 4096 | SN_WORD_LIVE;
+    *word = live_word(*word);
     handle_t handle = sn_table_handle(&setup->table, word, *word);
     assert_int_equal(sn_table_at(handle), at);
-    assert_int_equal(handle >> SN_TAG_SHIFT, setup->table.first_generation);
-    assert_true(sn_table_at(HANDLE_NULL) >= setup->table.bytes);
-    assert_true(sn_table_at(handle ^ 1) >= setup->table.bytes);
-    assert_int_equal((handle ^ *word) & HANDLE_MATCH_MASK, 0);
-    assert_int_equal((handle ^ (*word | SN_WORD_MOVING)) & HANDLE_MATCH_MASK, 0);
+    assert_int_equal(handle & SN_TAG_MASK, setup->table.first_generation);
+    assert_int_equal(sn_table_at(HANDLE_NULL), 0); /* where nothing ever matches */
+    assert_true(sn_table_at(UINT64_MAX) >= setup->table.bytes);
+    assert_int_equal(differs(*word, handle), 0);
+    assert_int_equal(differs(*word | SN_WORD_MOVING, handle), 0);
     assert_true(sn_table_owns(&setup->table, word));
     assert_true(sn_table_owns(&setup->table, sn_table_word(&setup->table, ENTRIES * 8 - 8)));
     assert_false(sn_table_owns(&setup->table, sn_table_word(&setup->table, ENTRIES * 8)));
     assert_false(sn_table_owns(&setup->table, &at));
     assert_true(use_once(setup, at));
-    assert_int_not_equal((handle ^ *word) & HANDLE_MATCH_MASK, 0); /* stale */
-    *word |= 4096 | SN_WORD_LIVE;
-    assert_int_not_equal((handle ^ *word) & HANDLE_MATCH_MASK, 0); /* and for ever */
+    assert_int_equal(sn_table_handle(&setup->table, word, sn_table_ended_word(*word)), handle);
+    assert_int_not_equal(differs(*word, handle), 0); /* stale */
+    *word = live_word(*word);
+    assert_int_not_equal(differs(*word, handle), 0); /* and for ever */
 }
 
 static void
@@ -225,7 +239,7 @@ test_released_page_keeps_its_floor(void **state)
     handle_t stale[5];
     uint64_t lucky = SN_PAGE_BYTES + 8 * 77; /* the most used entry of page 1 */
     for (unsigned i = 0; i < 5; i++) {
-        uint64_t word = word_at(setup, lucky) | 4096 | SN_WORD_LIVE;
+        uint64_t word = live_word(word_at(setup, lucky));
         stale[i] = sn_table_handle(&setup->table, sn_table_word(&setup->table, lucky), word);
         assert_true(use_once(setup, lucky));
     }
@@ -242,7 +256,7 @@ test_released_page_keeps_its_floor(void **state)
     for (uint64_t at = SN_PAGE_BYTES; at < 3 * SN_PAGE_BYTES; at += 8)
         assert_int_equal(word_at(setup, at), 0);
     for (unsigned i = 0; i < 5; i++) /* a reader's look at a page that is gone */
-        assert_int_not_equal((stale[i] ^ word_at(setup, lucky)) & HANDLE_MATCH_MASK, 0);
+        assert_int_not_equal(differs(word_at(setup, lucky), stale[i]), 0);
     count = take_many(setup, setup->at, 3 * SN_TABLE_PAGE_ENTRIES - 1);
     assert_int_equal(setup->table.high, 3); /* the released pages came first */
     for (uint32_t i = 0; i < count; i++) {
@@ -257,8 +271,8 @@ static bool
 use_often(struct setup *setup, uint64_t at, uint64_t times)
 {
     uint64_t *word = sn_table_word(&setup->table, at);
-    uint64_t left = (setup->table.last_generation - sn_word_tag(*word)) & SN_TAG_MASK;
-    *word = (sn_word_tag(*word) + sn_min(times - 1, left)) << SN_TAG_SHIFT;
+    uint64_t left = (setup->table.last_generation - sn_word_generation(*word)) & SN_TAG_MASK;
+    *word = sn_word_of_generation(sn_word_generation(*word) + sn_min(times - 1, left));
     return use_once(setup, at);
 }
 

@@ -56,15 +56,21 @@ test_word_at_another_slot(void **state)
     uint64_t random = seed;
     for (unsigned i = 0; i < ROUNDS; i++) {
         uint64_t tag = random_next(&random) & SN_TAG_MASK;
-        uint64_t from = random_next(&random) & SN_WORD_OFFSET;
-        uint64_t to = random_next(&random) & SN_WORD_OFFSET;
+        uint64_t from = random_next(&random) & SN_OFFSET_MASK;
+        uint64_t to = random_next(&random) & SN_OFFSET_MASK;
         unsigned flags = random_below(&random, 2) ? HANDLE_UNMOVABLE : 0;
         uint64_t moving = sn_object_word(tag, from, flags) | SN_WORD_MOVING;
         assert_int_equal(sn_word_at(moving, to), sn_object_word(tag, to, flags));
     }
 }
 
-/* One compare answers "same generation, and live", whatever the state. Where in a handle the index
+static uint64_t
+differs(uint64_t word, handle_t handle)
+{
+    return sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK;
+}
+
+/* One sum answers "same generation, and live", whatever the state. Where in a handle the index
  * stands does not matter to it. */
 static void
 test_words_against_handles(void **state)
@@ -72,17 +78,41 @@ test_words_against_handles(void **state)
     (void)state;
     uint64_t random = seed;
     for (unsigned i = 0; i < ROUNDS; i++) {
-        uint64_t tag = random_next(&random) & SN_TAG_MASK;
+        uint64_t generation = random_next(&random) & SN_TAG_MASK;
         uint64_t other = random_next(&random) & SN_TAG_MASK;
-        uint64_t at = random_next(&random) & SN_WORD_OFFSET;
-        uint64_t live = sn_object_word(tag, random_next(&random) & SN_WORD_OFFSET, 0);
-        handle_t handle = tag << SN_TAG_SHIFT | at | 1;
-        handle_t stranger = other << SN_TAG_SHIFT | at | 1;
-        assert_int_equal((live ^ handle) & HANDLE_MATCH_MASK, 0);
-        assert_int_equal(((live | SN_WORD_MOVING) ^ handle) & HANDLE_MATCH_MASK, 0);
-        assert_int_equal(((live ^ stranger) & HANDLE_MATCH_MASK) == 0, tag == other);
-        uint64_t free_word = tag << SN_TAG_SHIFT | (at & 0xff8);
-        assert_int_not_equal((free_word ^ handle) & HANDLE_MATCH_MASK, 0);
+        uint64_t index = random_next(&random) << HANDLE_INDEX_SHIFT;
+        uint64_t tag = sn_word_tag(sn_word_of_generation(generation));
+        uint64_t live = sn_object_word(tag, random_next(&random) & SN_OFFSET_MASK,
+                                       random_below(&random, 2) ? HANDLE_UNMOVABLE : 0);
+        assert_int_equal(sn_word_generation(live), generation);
+        assert_int_equal(differs(live, index | generation), 0);
+        assert_int_equal(differs(live | SN_WORD_MOVING, index | generation), 0);
+        assert_int_equal(differs(live, index | other) == 0, generation == other);
+        assert_int_equal(live & HANDLE_MATCH_MASK, sn_word_of_handle(index | generation));
+        assert_int_equal(sn_word_mismatch(live, generation) & SN_WORD_STATE, 0);
+        assert_int_not_equal(sn_word_mismatch(live | SN_WORD_MOVING, generation) & SN_WORD_STATE,
+                             0);
+    }
+}
+
+/* No handle matches a word that names no object: neither the one whose generation it has, nor any
+ * of those that the sum would bring nearest to it. */
+static void
+test_no_handle_matches_without_object(void **state)
+{
+    (void)state;
+    uint64_t random = seed;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t word = random_next(&random) & ~SN_WORD_LIVE; /* FREE, GOING, or noise */
+        if (i % 4 == 0)
+            word &= SN_WORD_TAG; /* as in the table */
+        for (unsigned near = 0; near < 64; near++) {
+            assert_int_not_equal(differs(word, sn_word_generation(word) + near - 32), 0);
+            assert_int_not_equal(differs(word, sn_word_tag(word) + near - 32), 0);
+            assert_int_not_equal(differs(word, random_next(&random)), 0);
+        }
+        assert_int_not_equal(differs(0, random_next(&random)), 0);
+        assert_int_not_equal(differs(word, HANDLE_NULL), 0);
     }
 }
 
@@ -99,7 +129,7 @@ make_sample(uint64_t *random)
     struct sample s = {
         .secret = sn_header_secret(random_next(random)),
         .size = random_next(random) & SN_HEADER_SIZE,
-        .offset = random_next(random) & SN_WORD_OFFSET,
+        .offset = random_next(random) & SN_OFFSET_MASK,
     };
     uint64_t room = SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN;
     uint64_t address = SN_CELL_ADDRESS_MIN + (random_next(random) % room & ~UINT64_C(7));
@@ -229,21 +259,21 @@ test_call_off(void **state)
 {
     (void)state;
     const uint64_t live = sn_object_word(7, 4096, 0), moving = live | SN_WORD_MOVING;
-    const handle_t handle = UINT64_C(7) << SN_TAG_SHIFT | 80 | 1;
+    const uint64_t want = live & HANDLE_MATCH_MASK;
     uint64_t word = live;
-    assert_int_equal(sn_reference_call_off(&word, handle, HANDLE_MATCH_MASK), live);
+    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), live);
     assert_int_equal(word, live);
     word = moving;
-    assert_int_equal(sn_reference_call_off(&word, handle, HANDLE_MATCH_MASK), live);
+    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), live);
     assert_int_equal(word, live);
     /* Another generation's move is not ours to call off. */
     word = moving;
-    handle_t stale = UINT64_C(6) << SN_TAG_SHIFT | 80 | 1;
+    uint64_t stale = sn_object_word(6, 0, 0);
     assert_int_equal(sn_reference_call_off(&word, stale, HANDLE_MATCH_MASK), moving);
     assert_int_equal(word, moving);
-    word = UINT64_C(8) << SN_TAG_SHIFT;
-    assert_int_equal(sn_reference_call_off(&word, handle, HANDLE_MATCH_MASK), word);
-    assert_int_equal(word, UINT64_C(8) << SN_TAG_SHIFT);
+    word = sn_word_of_tag(8);
+    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), word);
+    assert_int_equal(word, sn_word_of_tag(8));
 }
 
 int
@@ -261,6 +291,7 @@ main(void)
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_every_size),
         cmocka_unit_test(test_reservations_that_can_be_named),
+        cmocka_unit_test(test_no_handle_matches_without_object),
     };
     return cmocka_run_group_tests_name("reference", tests, pick_seed, NULL);
 }
