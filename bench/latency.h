@@ -7,6 +7,7 @@
 #define BENCH_LATENCY_H
 
 #include "bench.h"
+#include "report.h"
 
 #define LATENCY_SUB_BITS 6
 #define LATENCY_BUCKETS  (64u << LATENCY_SUB_BITS)
@@ -48,6 +49,23 @@ latency_quantile(const struct latency *latency, double share)
         }
     }
     return 0;
+}
+
+static inline void
+latency_merge(struct latency *to, const struct latency *from)
+{
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+        to->bucket[i] += from->bucket[i];
+    to->count += from->count;
+    to->max_ns = from->max_ns > to->max_ns ? from->max_ns : to->max_ns;
+}
+
+/** Two metrics: the 99.9th percentile, and the longest. */
+static inline void
+latency_report(const struct latency *latency, const char *tail, const char *longest)
+{
+    report_value(tail, "us", latency_quantile(latency, 0.999) * 1e-3);
+    report_value(longest, "us", (double)latency->max_ns * 1e-3);
 }
 
 /** Binds the calling thread to one of the processors it may use, round robin; false if refused. */

@@ -16,7 +16,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=tests/packages.sh
 . "$root/tests/packages.sh"
 
-questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3'
+questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 B4 B5'
 questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3"
 
 usage()
@@ -75,6 +75,8 @@ T10 t10_threads all 1 no --sizes uniform
 B1 b1_limits own 1 yes
 B2 b2_refused own 1 yes
 B3 b3_neighbour own 1 yes
+B4 b4_pins own 1 yes
+B5 tuning own 1 yes
 S1 s1_pair all 5 yes
 S1b s1b_lifo all 5 yes
 S2 s2_grace all 5 yes
@@ -239,6 +241,17 @@ run_instructions()
     cat "$work/line" >>"$results"
 }
 
+run_tuning()
+{
+    note 'b5_tuning.sh'
+    "$root/bench/b5_tuning.sh" --programs "$programs" ${smoke:+--smoke} --json "$work/lines" \
+        >"$work/tuning" || {
+        failed=1
+        return 0
+    }
+    cat "$work/lines" >>"$results"
+}
+
 run_all()
 {
     jobs_table >"$work/jobs"
@@ -249,6 +262,8 @@ run_all()
         step "$question $program $arguments"
         if [ "$program" = instructions ]; then
             run_instructions
+        elif [ "$program" = tuning ]; then
+            run_tuning
         else
             run_job "$program" "$whose" "${runs:-$usual}" $arguments
         fi
@@ -367,6 +382,10 @@ programs=$build_dir/bench
 [ -x "$programs/t1_shift_malloc" ] || die "option --build-dir: no benchmarks in \"$build_dir\""
 find_peers
 run_all
+if [ -s "$work/tuning" ]; then
+    printf '\n'
+    cat "$work/tuning"
+fi
 if [ -s "$results" ]; then
     awk -f "$root/bench/table.awk" "$results"
 fi

@@ -69,6 +69,12 @@ subject_reference_bytes(void)
     return 0;
 }
 
+uint64_t
+subject_compaction_ns(void)
+{
+    return 0;
+}
+
 #elif BENCH_SUBJECT == SUBJECT_NONE
 
 #include "memory.h"
@@ -111,6 +117,12 @@ subject_unit(size_t size, enum free_mode mode)
 
 uint64_t
 subject_reference_bytes(void)
+{
+    return 0;
+}
+
+uint64_t
+subject_compaction_ns(void)
 {
     return 0;
 }
@@ -214,6 +226,16 @@ subject_unit(size_t size, enum free_mode mode)
         if (stats.class_stats[i].object_bytes >= size)
             return stats.class_stats[i].slot_bytes;
     return (size + 4095) / 4096 * 4096;
+}
+
+uint64_t
+subject_compaction_ns(void)
+{
+    static struct handle_stats stats = HANDLE_STATS_INIT;
+    int error = handle_store_stats(subject_store, &stats);
+    if (error)
+        subject_failed("handle_store_stats", error);
+    return stats.compaction_cpu_ns;
 }
 
 uint64_t

@@ -64,6 +64,9 @@ uint64_t subject_unit(size_t size, enum free_mode mode);
 /** Bytes that each reference costs outside the application's table: 8 in the handle table, or 0. */
 uint64_t subject_reference_bytes(void);
 
+/** Processor time of all compaction so far; 0 without a store. */
+uint64_t subject_compaction_ns(void);
+
 /** A call on the store failed that must not: says which and ends the program. */
 void subject_failed(const char *call, int error) __attribute__((noreturn));
 

@@ -12,6 +12,7 @@
  * time is the benchmark's own: choosing, filling, checking, and the misses of the objects.
  */
 #include "cache.h"
+#include "latency.h"
 #include "memory.h"
 #include "report.h"
 
@@ -34,7 +35,7 @@ static const struct phase {
 static const double target_cells[PHASES + 1] = {1.07, 1.07, 1.28, 1.09, 1.10, 1.09};
 static const double target_handles[PHASES + 1] = {1.11, 1.11, 1.46, 1.25, 1.28, 1.27};
 
-static uint64_t opt_mib, opt_shards, opt_threads, opt_free, opt_idle_ms;
+static uint64_t opt_mib, opt_shards, opt_threads, opt_free, opt_idle_ms, opt_latency;
 static const char *opt_series;
 static const struct bench_option options[] = {
     {"mib", BENCH_COUNT, &opt_mib, "MiB", 4, 65536, 512, 16, "Payload limit of the cache"},
@@ -45,6 +46,8 @@ static const struct bench_option options[] = {
     {"free", BENCH_CHOICE, &opt_free, FREE_MODE_CHOICES, 0, 0, FREE_NOW, FREE_NOW,
      "Frees at once, or after a grace period"},
     {"idle", BENCH_COUNT, &opt_idle_ms, "ms", 0, 600000, 5000, 300, "Idle time at the end"},
+    {"latency", BENCH_CHOICE, &opt_latency, "no|yes", 0, 0, 0, 0,
+     "Times each operation of the first thread, which makes it slower"},
     {"series", BENCH_TEXT, &opt_series, "FILE", 0, 0, 0, 0,
      "Record resident memory and payload there every 10 ms"},
 };
@@ -57,6 +60,7 @@ struct run {
     uint64_t *allocations; /* by thread, in this phase */
     uint64_t *cpu_ns;      /* likewise */
     uint64_t baseline;
+    struct latency *latency; /* of the first thread's operations; or NULL */
 };
 
 struct outcome {
@@ -89,9 +93,13 @@ run_phase(void *arg, unsigned member)
     struct rng rng = run->rng[member * 8];
     uint64_t left = p->writes * opt_mib * BENCH_MIB / run->threads, count = 0;
     uint64_t start = bench_cpu_ns();
+    struct latency *latency = member == 0 ? run->latency : NULL;
     while (left > 0) {
         uint32_t size = rng_between(&rng, p->low, p->high);
+        uint64_t begin = latency ? bench_now_ns() : 0;
         put_one(run, &rng, size);
+        if (latency)
+            latency_add(latency, bench_now_ns() - begin);
         count++;
         left -= size < left ? size : left;
     }
@@ -238,6 +246,9 @@ report_cpu(const struct outcome *outcome)
         ns += (double)outcome->cpu_ns[i];
     }
     report_value("CPU of an operation, all phases", "ns", ns / allocations);
+    if (SUBJECT_IS_STORE)
+        report_value("CPU of all compaction", "% of theirs",
+                     100 * (double)subject_compaction_ns() / ns);
 }
 
 static void
@@ -249,6 +260,8 @@ set_up(struct run *run)
     run->cpu_ns = memory_map(run->threads * 8 * sizeof(*run->cpu_ns));
     for (unsigned t = 0; t < run->threads; t++)
         run->rng[t * 8] = rng_stream(t);
+    if (opt_latency)
+        run->latency = memory_map(sizeof(*run->latency));
     cache_init(&run->cache, (unsigned)opt_shards, opt_mib * BENCH_MIB / 30, opt_mib * BENCH_MIB,
                opt_free == FREE_NOW ? FREE_NOW : FREE_AFTER_GP);
 }
@@ -275,6 +288,8 @@ main(int argc, char **argv)
         report_memory(&run, &outcome, peak.ratio);
     report_rates(&outcome);
     report_cpu(&outcome);
+    if (run.latency)
+        latency_report(run.latency, "an operation, p99.9", "an operation, max");
     report_end();
     team_stop(team);
     subject_close();

@@ -6,6 +6,7 @@
  * and after the requests switch to the next. Each data set starts in a process of its own.
  */
 #include "dist.h"
+#include "latency.h"
 #include "memory.h"
 #include "object.h"
 #include "report.h"
@@ -29,7 +30,7 @@ static const char *const switch_name[DATA_SETS] = {"kvcache -> fbobj", "fbobj ->
 static const char *const peak_name[DATA_SETS] = {
     "highest kvcache -> fbobj", "highest fbobj -> assocs", "highest assocs -> kvcache"};
 
-static uint64_t opt_mib, opt_written, opt_only;
+static uint64_t opt_mib, opt_written, opt_only, opt_latency;
 static const char *opt_data = BENCH_DATA_DIR;
 static const struct bench_option options[] = {
     {"mib", BENCH_COUNT, &opt_mib, "MiB", 16, 65536, 1024, 16, "Payload limit of the cache"},
@@ -37,6 +38,8 @@ static const struct bench_option options[] = {
      "What is stored before each measurement"},
     {"start", BENCH_COUNT, &opt_only, "", 0, DATA_SETS, 0, 0,
      "Begin only with data set 1 (kvcache), 2 (fbobj) or 3 (assocs); 0: with each in turn"},
+    {"latency", BENCH_CHOICE, &opt_latency, "no|yes", 0, 0, 0, 0,
+     "Times each request, which makes it slower"},
     {"data", BENCH_TEXT, &opt_data, "DIR", 0, 0, 0, 0,
      "Where the CSV files are. Default " BENCH_DATA_DIR},
 };
@@ -62,7 +65,8 @@ struct result {
     double warm, warm_floor, after, after_floor, peak;
     double hit_percent[2];
     double seconds;
-    uint64_t requests, cpu_ns;
+    uint64_t requests, cpu_ns, compaction_ns;
+    struct latency latency;
 };
 
 /* ---- the cache
@@ -194,7 +198,7 @@ store_bytes(void *arg)
 
 /* The share of hits, in percent. The data set's number makes its keys its own. */
 static double
-run_requests(struct store *store, unsigned set, struct rng *rng, uint64_t *requests)
+run_requests(struct store *store, unsigned set, struct rng *rng, struct result *result)
 {
     static struct dist sizes, popularity;
     uint64_t fresh = 0, hits = 0, count = 0;
@@ -202,6 +206,7 @@ run_requests(struct store *store, unsigned set, struct rng *rng, uint64_t *reque
     dist_load(&popularity, opt_data, data_set[set], "popularity");
     for (uint64_t written = 0; written < opt_written * store->limit; count++) {
         uint64_t key = (uint64_t)set << 60 | dist_key(&popularity, rng, &fresh);
+        uint64_t begin = opt_latency ? bench_now_ns() : 0;
         subject_enter();
         uint32_t at = find(store, key);
         if (at != NONE) {
@@ -213,8 +218,10 @@ run_requests(struct store *store, unsigned set, struct rng *rng, uint64_t *reque
             written += size;
         }
         subject_leave();
+        if (opt_latency)
+            latency_add(&result->latency, bench_now_ns() - begin);
     }
-    *requests += count;
+    result->requests += count;
     return 100.0 * (double)hits / (double)count;
 }
 
@@ -274,11 +281,11 @@ run_from(unsigned set, void *arg)
     uint64_t baseline = memory_resident();
     subject_open();
     uint64_t start = bench_now_ns(), cpu = bench_cpu_ns();
-    result->hit_percent[0] = run_requests(&store, set, &rng, &result->requests);
+    result->hit_percent[0] = run_requests(&store, set, &rng, result);
     result->warm = rss_per_live(&store, baseline);
     take_sample(&store, &warm);
     struct sampler *sampler = sampler_start(baseline, store_bytes, &store, 10);
-    result->hit_percent[1] = run_requests(&store, (set + 1) % DATA_SETS, &rng, &result->requests);
+    result->hit_percent[1] = run_requests(&store, (set + 1) % DATA_SETS, &rng, result);
     result->after = rss_per_live(&store, baseline);
     result->seconds = (double)(bench_now_ns() - start) * 1e-9;
     result->cpu_ns = bench_cpu_ns() - cpu;
@@ -287,6 +294,7 @@ run_from(unsigned set, void *arg)
     take_sample(&store, &after);
     result->warm_floor = floor_of(&warm);
     result->after_floor = floor_of(&after);
+    result->compaction_ns = subject_compaction_ns();
     verify_all(&store);
     bench_progress("%s: RSS/live %.3f, after the switch %.3f; hits %.1f and %.1f %%; %u objects",
                    data_set[set], result->warm, result->after, result->hit_percent[0],
@@ -297,7 +305,8 @@ run_from(unsigned set, void *arg)
 int
 main(int argc, char **argv)
 {
-    double seconds = 0, requests = 0, cpu_ns = 0;
+    static struct latency latency;
+    double seconds = 0, requests = 0, cpu_ns = 0, compaction_ns = 0;
     bench_parse(argc, argv, "resident memory of a cache under production sizes (T4)", options,
                 BENCH_COUNTOF(options));
     report_begin("T4", "production sizes", subject_label());
@@ -314,6 +323,8 @@ main(int argc, char **argv)
         report_value(peak_name[set], "RSS/live", result.peak);
         seconds += result.seconds;
         cpu_ns += (double)result.cpu_ns;
+        compaction_ns += (double)result.compaction_ns;
+        latency_merge(&latency, &result.latency);
         requests += (double)result.requests;
     }
     struct report_metric rate =
@@ -324,6 +335,10 @@ main(int argc, char **argv)
     }
     report_add(rate);
     report_value("CPU of a request", "ns", cpu_ns / requests);
+    if (SUBJECT_IS_STORE)
+        report_value("CPU of all compaction", "% of theirs", 100 * compaction_ns / cpu_ns);
+    if (opt_latency)
+        latency_report(&latency, "a request, p99.9", "a request, max");
     report_end();
     return 0;
 }

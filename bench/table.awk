@@ -221,6 +221,8 @@ BEGIN {
     }
     head = substr($0, 1, at)
     question = text_of(head, "question")
+    if (question == "B5") # has a table of its own
+        next
     subject = text_of(head, "subject")
     group = question SUBSEP text_of(head, "case")
     text = text_of(head, "title")

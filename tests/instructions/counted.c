@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * counted.c - the fast path of each public call, so that callgrind can count its instructions;
- * check.sh runs it and compares. Each entry of the list is a function measured_NAME that makes BATCH
- * calls and nothing else; what the calls need is made before, and undone after, outside it. A call
- * is counted with its part of the loop, its step into the shared library included.
+ * check.sh runs it and compares. Each entry of the list is a function measured_NAME that makes
+ * BATCH calls and nothing else; what the calls need is made before, and undone after, outside it. A
+ * call is counted with its part of the loop, its step into the shared library included.
  *
  * Nothing here depends on the processor: memory is neither copied nor compared. The mover is off; a
  * few calls in thousands take a slow path (a bin is full, the thread's cache is looked through),
