@@ -4,7 +4,7 @@
  */
 #include "race.h"
 
-#include <sched.h>
+#include <sys/wait.h>
 #include <time.h>
 
 enum { STAGE_UNUSED, STAGE_ARMED, STAGE_STANDS, STAGE_PASSED };
@@ -107,6 +107,44 @@ stage_arm(struct race *race, enum sn_hook_point point, const void *object)
     return stage;
 }
 
+const enum sn_hook_point mover_points[MOVER_POINTS] = {
+    SN_HOOK_AFTER_MARK,     SN_HOOK_BEFORE_COPY,   SN_HOOK_AFTER_COPY,
+    SN_HOOK_BEFORE_PUBLISH, SN_HOOK_AFTER_PUBLISH, SN_HOOK_BEFORE_RECLAIM};
+const char *const mover_point_names[MOVER_POINTS] = {
+    "after_mark", "before_copy", "after_copy", "before_publish", "after_publish", "before_reclaim"};
+
+const void *
+target_at(struct race *race, enum sn_hook_point point)
+{
+    switch (point) {
+    case SN_HOOK_FREE_LOADED:
+    case SN_HOOK_MUT_LOADED:
+        return thing_reference(race, race->target);
+    case SN_HOOK_COMMIT_HEADER:
+        return NULL; /* the new version, of which nobody knows yet */
+    case SN_HOOK_BEFORE_RECLAIM:
+        return race->span;
+    default:
+        return race->from;
+    }
+}
+
+void
+nap(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    wait_begin();
+    nanosleep(&moment, NULL);
+    wait_end();
+}
+
+void
+give_way(void)
+{
+    for (unsigned i = 0; i < 10; i++)
+        nap();
+}
+
 void
 stage_wait(struct stage *stage)
 {
@@ -183,6 +221,12 @@ actor_stands(struct race *race, void (*body)(struct actor *actor), enum sn_hook_
     struct actor *actor = actor_new(race, body);
     actor_run_to(actor, point, object);
     return actor;
+}
+
+struct actor *
+stand(struct race *race, void (*body)(struct actor *actor), enum sn_hook_point point)
+{
+    return actor_stands(race, body, point, target_at(race, point));
 }
 
 struct actor *
@@ -447,7 +491,7 @@ verify_thing(const struct race *race, const struct thing *thing)
     section_leave();
 }
 
-static int
+int
 count_visit(void *opaque, const struct handle_object *object)
 {
     (void)object;
@@ -491,6 +535,48 @@ refused(const struct race *race, enum handle_refusal reason)
     uint64_t count = stats->refused[reason];
     free(stats);
     return count;
+}
+
+/* ---- forks ----------------------------------------------------------------------------------- */
+
+pid_t
+fork_prepared(struct race *race, void (*child)(struct race *race))
+{
+    flavour_before_fork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(300); /* the end of a child that would hang */
+        flavour_after_fork_child();
+        handle_store_after_fork_child(race->store);
+        child(race);
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    handle_store_after_fork_parent(race->store);
+    return pid;
+}
+
+int
+wait_for_child(pid_t pid)
+{
+    int status = 0;
+    thread_check(pid > 0);
+    thread_check(waitpid(pid, &status, 0) == pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int
+fork_and_wait(struct race *race, void (*child)(struct race *race))
+{
+    fflush(NULL);
+    callbacks_pause();
+    handle_store_before_fork(race->store);
+    pid_t pid = fork_prepared(race, child);
+    callbacks_resume();
+    wait_begin();
+    int status = wait_for_child(pid);
+    wait_end();
+    return status;
 }
 
 /* ---- set-up and tear-down -------------------------------------------------------------------- */

@@ -15,12 +15,14 @@
 #include "support.h"
 
 #include <semaphore.h>
+#include <unistd.h>
 
 #include "defrag.h"
 #include "hooks.h"
 
 #define THING_BYTES  1000
-#define THINGS       195 /* three spans full */
+#define THINGS       195                                /* three spans full */
+#define LIVE         (KEPT + (THINGS - THINGS / 3) / 2) /* of these */
 #define STAGES       6
 #define ACTORS       4
 #define KEPT         4  /* in the span that is evacuated */
@@ -150,10 +152,23 @@ void ground_settle(struct race *race);
 /** Objects refused so far. */
 uint64_t refused(const struct race *race, enum handle_refusal reason);
 
+/** Visitor of a walk: counts, in an unsigned. */
+int count_visit(void *opaque, const struct handle_object *object);
+
 /* ---- stages ---------------------------------------------------------------------------------- */
 
 /** The next actor that comes by (with this object; NULL: any) stops there, once. */
 struct stage *stage_arm(struct race *race, enum sn_hook_point point, const void *object);
+/** What the hook shows when it is passed with the target. */
+const void *target_at(struct race *race, enum sn_hook_point point);
+/** The points of a move, in their order. */
+#define MOVER_POINTS 6
+extern const enum sn_hook_point mover_points[MOVER_POINTS];
+extern const char *const mover_point_names[MOVER_POINTS];
+/** A millisecond, offline. */
+void nap(void);
+/** Long enough for another thread to get to where it waits, most likely; either way is right. */
+void give_way(void);
 /** Waits until an actor stands there. */
 void stage_wait(struct stage *stage);
 void stage_go(struct stage *stage);
@@ -173,6 +188,8 @@ void actor_go(struct actor *actor);
 /** actor_new and actor_run_to. */
 struct actor *actor_stands(struct race *race, void (*body)(struct actor *actor),
                            enum sn_hook_point point, const void *object);
+/** The same with the target, as the hook shows it. */
+struct actor *stand(struct race *race, void (*body)(struct actor *actor), enum sn_hook_point point);
 /** actor_start, and actor_await. */
 struct actor *actor_inside(struct race *race, void (*body)(struct actor *actor));
 void actor_join(struct actor *actor);
@@ -200,5 +217,24 @@ void step_until(struct race *race, enum sn_hook_point point, const void *object)
 void step_often(struct race *race);
 /** No pass is begun any more; what is under way is carried to its end. */
 void steps_end(struct race *race);
+
+/* ---- forks ----------------------------------------------------------------------------------- */
+
+/** assert_true for a forked child, which it ends. */
+#define CHILD_CHECK(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: in the child: %s does not hold\n", __FILE__, __LINE__,         \
+                    #condition);                                                                   \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/** Forks after handle_store_before_fork, with all other hooks; the child runs child(race). */
+pid_t fork_prepared(struct race *race, void (*child)(struct race *race));
+/** Result: its exit status; -1 when a signal ended it. Any thread. */
+int wait_for_child(pid_t pid);
+/** The whole of it, with call_rcu's threads paused. Result: as of wait_for_child. */
+int fork_and_wait(struct race *race, void (*child)(struct race *race));
 
 #endif

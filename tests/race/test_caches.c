@@ -16,9 +16,9 @@ store_of(const struct actor *actor)
 }
 
 static void
-use_caches(struct race *race)
+ground_with_caches(struct race *race, bool by_cell)
 {
-    ground_make(race, false);
+    ground_make(race, by_cell);
     set_option(race->store, "thread_cache_bytes", "256K");
 }
 
@@ -75,19 +75,17 @@ body_owner(struct actor *actor)
 }
 
 static struct actor *
-owner_stands_busy(struct race *race, struct stage **stage)
+owner_stands_busy(struct race *race)
 {
     struct actor *owner = actor_inside(race, body_owner);
-    *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
-    actor_leave(owner);
-    stage_wait(*stage);
+    actor_leave_to(owner, SN_HOOK_CACHE_BUSY, NULL);
     return owner;
 }
 
 static void
-owner_ends(struct actor *owner, struct stage *stage)
+owner_ends(struct actor *owner)
 {
-    stage_go(stage);
+    actor_go(owner);
     actor_await(owner);
     actor_finish(owner);
 }
@@ -97,12 +95,9 @@ owner_ends(struct actor *owner, struct stage *stage)
  * the owner pops next would also be free in the heap (its assertion, or the sums at the end).
  */
 static void
-test_busy_owner_is_skipped(void **state)
+test_busy_owner_is_skipped(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *stage;
-    use_caches(race);
-    struct actor *owner = owner_stands_busy(race, &stage);
+    struct actor *owner = owner_stands_busy(race);
     uint64_t before = cached_bytes(race);
     assert_int_not_equal(before, 0);
     if (FLAVOUR_QSBR) /* where it stands it is online: a purge would wait for it */
@@ -110,16 +105,13 @@ test_busy_owner_is_skipped(void **state)
     else
         assert_int_equal(handle_store_purge(race->store, NULL), 0);
     assert_int_equal(cached_bytes(race), before);
-    owner_ends(owner, stage);
+    owner_ends(owner);
     assert_int_equal(cached_bytes(race), 0); /* it gave everything back when it ended */
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* What the owner held when a walk kept it out, it holds afterwards: it went past its cache. */
 struct walk_past {
     struct race *race;
-    struct stage *stage;
     struct actor *owner;
     uint64_t before;
     bool done;
@@ -134,7 +126,7 @@ let_the_owner_go_on(void *opaque, const struct handle_object *object)
         return 0;
     walk->done = true;
     walk->before = cached_bytes(walk->race);
-    stage_go(walk->stage);
+    actor_go(walk->owner);
     while (sem_wait(&walk->owner->inside) != 0) /* not actor_await: this is a section */
         ;
     assert_int_equal(cached_bytes(walk->race), walk->before);
@@ -146,18 +138,14 @@ let_the_owner_go_on(void *opaque, const struct handle_object *object)
  * when it does not look: it would use its arrays under the walk.
  */
 static void
-test_walk_keeps_a_busy_owner_out(void **state)
+test_walk_keeps_a_busy_owner_out(struct race *race)
 {
-    struct race *race = *state;
     struct walk_past walk = {.race = race};
-    use_caches(race);
-    walk.owner = owner_stands_busy(race, &walk.stage);
+    walk.owner = owner_stands_busy(race);
     assert_int_equal(handle_store_each(race->store, let_the_owner_go_on, &walk), 0);
     assert_true(walk.done);
     actor_leave(walk.owner);
     actor_join(walk.owner);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- a taker at work ------------------------------------------------------------------------- */
@@ -170,11 +158,9 @@ body_take(struct actor *actor)
 
 /* Meanwhile the owner allocates and frees, by every call, without its cache. */
 static void
-test_owner_goes_past_its_cache(void **state)
+test_owner_goes_past_its_cache(struct race *race)
 {
-    struct race *race = *state;
     handle_cell cell = HANDLE_CELL_INIT;
-    use_caches(race);
     warm_up(race->store);
     struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
     unsigned before = own_slots(race);
@@ -193,8 +179,6 @@ test_owner_goes_past_its_cache(void **state)
     assert_int_equal(taker->result, 0);
     assert_int_equal(own_slots(race), 0);
     thing_make(race, 5000); /* and it goes on */
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* A thread that meets the store for the first time while a taker is at work. */
@@ -208,10 +192,8 @@ body_newcomer(struct actor *actor)
 }
 
 static void
-test_newcomer_during_a_take(void **state)
+test_newcomer_during_a_take(struct race *race)
 {
-    struct race *race = *state;
-    use_caches(race);
     warm_up(race->store);
     struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
     struct actor *newcomer = actor_start(race, body_newcomer); /* may have to wait for the taker */
@@ -219,8 +201,6 @@ test_newcomer_during_a_take(void **state)
     actor_join(newcomer);
     actor_join(taker);
     assert_int_equal(newcomer->result, 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- cached slots of a span that is evacuated ------------------------------------------------ */
@@ -242,15 +222,13 @@ body_hold_a_slot(struct actor *actor)
 }
 
 static struct actor *
-slot_is_held(struct race *race, struct stage **busy)
+slot_is_held(struct race *race)
 {
     struct actor *holder = actor_inside(race, body_hold_a_slot);
     actor_leave(holder);
     actor_await(holder);
     thing_is_gone(&race->things[60]);
-    *busy = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
-    actor_leave(holder);
-    stage_wait(*busy);
+    actor_leave_to(holder, SN_HOOK_CACHE_BUSY, NULL);
     return holder;
 }
 
@@ -259,42 +237,32 @@ slot_is_held(struct race *race, struct stage **busy)
  * ends, and the span is left to the owner. Fails when compaction waits for the slot.
  */
 static void
-test_compaction_ends_without_a_cached_slot(void **state)
+test_compaction_ends_without_a_cached_slot(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *busy;
     if (FLAVOUR_QSBR)
         skip(); /* the owner stands online: no grace period, no compaction */
-    use_caches(race);
-    struct actor *holder = slot_is_held(race, &busy);
+    struct actor *holder = slot_is_held(race);
     struct actor *mover = actor_start(race, body_compact);
     actor_join(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 0);
-    stage_go(busy);
+    actor_go(holder);
     actor_join(holder);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* The owner comes out while the span waits for its slot: the mover takes it back and is done. */
 static void
-test_compaction_waits_for_a_cached_slot(void **state)
+test_compaction_waits_for_a_cached_slot(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *busy;
     if (FLAVOUR_QSBR)
         skip();
-    use_caches(race);
-    struct actor *holder = slot_is_held(race, &busy);
-    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_BEFORE_RECLAIM, race->span);
-    stage_go(busy);
+    struct actor *holder = slot_is_held(race);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_RECLAIM);
+    actor_go(holder);
     actor_join(holder); /* it ends, and its cache goes back */
     actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 1);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* An idle owner's slots of the span are taken back when the batch begins. */
@@ -309,12 +277,10 @@ body_idle_holder(struct actor *actor)
 }
 
 static void
-test_slots_of_an_idle_owner(void **state)
+test_slots_of_an_idle_owner(struct race *race)
 {
-    struct race *race = *state;
-    use_caches(race);
     struct actor *holder = actor_inside(race, body_idle_holder);
-    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK, race->from);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_AFTER_MARK);
     actor_leave(holder); /* it frees into its cache while the span is closed */
     actor_await(holder);
     thing_is_gone(&race->things[60]);
@@ -322,8 +288,6 @@ test_slots_of_an_idle_owner(void **state)
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
     assert_int_equal(mover->report.spans_evacuated, 1);
     actor_finish(holder);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 /* ---- a span is being made -------------------------------------------------------------------- */
@@ -481,9 +445,8 @@ fill_first_span(handle_store *store, const struct sn_class *c, handle_t *handles
  * becomes a large object with inaccessible pages behind it. Seen failing: SIGSEGV in the checker.
  */
 static void
-test_check_beside_guards(void **state)
+test_check_beside_guards(struct race *race)
 {
-    struct race *race = *state;
     struct handle_store_options options = race->fixture->options;
     handle_t handles[100];
     options.hardened = true;
@@ -511,17 +474,19 @@ test_check_beside_guards(void **state)
     assert_int_equal(handle_store_destroy(store), 0);
 }
 
+#define WITH_CACHES(function) BY_HANDLE_ON(ground_with_caches, function)
+
 static const struct CMUnitTest tests[] = {
-    RACE_TEST(test_busy_owner_is_skipped),
-    RACE_TEST(test_walk_keeps_a_busy_owner_out),
-    RACE_TEST(test_owner_goes_past_its_cache),
-    RACE_TEST(test_newcomer_during_a_take),
-    RACE_TEST(test_compaction_ends_without_a_cached_slot),
-    RACE_TEST(test_compaction_waits_for_a_cached_slot),
-    RACE_TEST(test_slots_of_an_idle_owner),
+    WITH_CACHES(test_busy_owner_is_skipped),
+    WITH_CACHES(test_walk_keeps_a_busy_owner_out),
+    WITH_CACHES(test_owner_goes_past_its_cache),
+    WITH_CACHES(test_newcomer_during_a_take),
+    WITH_CACHES(test_compaction_ends_without_a_cached_slot),
+    WITH_CACHES(test_compaction_waits_for_a_cached_slot),
+    WITH_CACHES(test_slots_of_an_idle_owner),
     BY_HANDLE(test_check_beside_a_span_in_the_making),
     BY_HANDLE(test_check_beside_growth),
-    RACE_TEST(test_check_beside_guards),
+    BY_HANDLE(test_check_beside_guards),
 };
 
 RACE_MAIN("caches", tests)

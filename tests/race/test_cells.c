@@ -19,23 +19,6 @@ cell_of(const struct actor *actor)
 }
 
 static void
-release(struct stage *stage, struct actor *actor)
-{
-    stage_go(stage);
-    actor_join(actor);
-}
-
-static struct actor *
-stand(struct race *race, void (*body)(struct actor *), enum sn_hook_point point, const void *object,
-      struct stage **stage)
-{
-    *stage = stage_arm(race, point, object);
-    struct actor *actor = actor_start(race, body);
-    stage_wait(*stage);
-    return actor;
-}
-
-static void
 mark_target(struct race *race)
 {
     steps_begin(race);
@@ -75,12 +58,10 @@ body_free(struct actor *actor)
 static void
 test_free_loaded_then_marked(struct race *race)
 {
-    struct stage *stage;
-    struct actor *freer =
-        stand(race, body_free, SN_HOOK_FREE_LOADED, &race->target->cell.word, &stage);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED);
     mark_target(race);
     uint64_t marked = race->target->cell.word;
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, 0);
     thing_is_gone(race->target);
     assert_cell_memory_is_ours(race, &race->target->cell, marked);
@@ -108,19 +89,16 @@ body_free_now_and_reuse(struct actor *actor)
 static void
 check_free_now(struct race *race, bool same_cell)
 {
-    ground_make(race, true);
     set_option(race->store, "thread_cache_bytes", "256K");
     struct thing *reused = same_cell ? race->target : &race->things[THINGS];
-    struct stage *stage = stage_arm(race, SN_HOOK_FREE_LOADED, &race->target->cell.word);
     struct actor *freer = actor_new(race, body_free_now_and_reuse);
     freer->cell = &reused->cell;
-    actor_run(freer);
-    stage_wait(stage);
+    actor_run_to(freer, SN_HOOK_FREE_LOADED, &race->target->cell.word);
     mark_target(race);
     uint64_t marked = race->target->cell.word;
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, 0);
     assert_ptr_not_equal(freer->object,
                          race->from); /* its span is closed: nothing is placed there */
@@ -133,21 +111,19 @@ check_free_now(struct race *race, bool same_cell)
     else
         assert_cell_memory_is_ours(race, &race->target->cell, marked);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
-test_free_now_then_another_cell(void **state)
+test_free_now_then_another_cell(struct race *race)
 {
-    check_free_now(*state, false);
+    check_free_now(race, false);
 }
 
 /* R names S again, the header names R again: all is as it was marked, but for the state. */
 static void
-test_free_now_then_the_same_cell(void **state)
+test_free_now_then_the_same_cell(struct race *race)
 {
-    check_free_now(*state, true);
+    check_free_now(race, true);
 }
 
 /* ---- relocate -------------------------------------------------------------------------------- */
@@ -161,15 +137,11 @@ body_relocate(struct actor *actor)
 }
 
 static struct actor *
-stand_relocating(struct race *race, enum sn_hook_point point, struct stage **stage)
+stand_relocating(struct race *race, enum sn_hook_point point)
 {
-    const void *object =
-        point == SN_HOOK_MUT_LOADED ? &race->target->cell.word : (const void *)race->from;
-    *stage = stage_arm(race, point, object);
     struct actor *actor = actor_new(race, body_relocate);
     actor->cell = &race->things[THINGS].cell;
-    actor_run(actor);
-    stage_wait(*stage);
+    actor_run_to(actor, point, target_at(race, point));
     return actor;
 }
 
@@ -186,32 +158,28 @@ note_relocated(struct race *race)
 }
 
 static void
-finish_relocating(struct race *race, struct stage *stage, struct actor *actor)
+finish_relocating(struct race *race, struct actor *actor)
 {
-    release(stage, actor);
+    actor_finish(actor);
     assert_int_equal(actor->result, 0);
     note_relocated(race);
 }
 
 /* Relocate has made `from` LIVE, the mover marks it, relocate goes on by plain stores. */
 static void
-test_relocate_loaded_then_marked(void **state)
+test_relocate_loaded_then_marked(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *stage;
-    ground_make(race, true);
     section_enter();
     assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0x123456), 0);
     section_leave();
     race->target->tag = 0x123456;
     handle_cell *from = &race->target->cell;
-    struct actor *actor = stand_relocating(race, SN_HOOK_MUT_LOADED, &stage);
+    struct actor *actor = stand_relocating(race, SN_HOOK_MUT_LOADED);
     mark_target(race);
     uint64_t marked = from->word;
-    finish_relocating(race, stage, actor);
+    finish_relocating(race, actor);
     assert_cell_memory_is_ours(race, from, marked);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    ground_verify(race);
     ground_settle(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
@@ -233,9 +201,7 @@ count_target(void *opaque, const struct handle_object *object)
 static void
 check_seen_while_relocating(struct race *race, enum sn_hook_point point, bool in_from)
 {
-    struct stage *stage;
-    ground_make(race, true);
-    struct actor *actor = stand_relocating(race, point, &stage);
+    struct actor *actor = stand_relocating(race, point);
     const handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
     section_enter();
     assert_ptr_equal(handle_cell_deref(race->store, from), in_from ? race->from : NULL);
@@ -246,30 +212,28 @@ check_seen_while_relocating(struct race *race, enum sn_hook_point point, bool in
     assert_int_equal(errors_count(race->fixture), 0);
     assert_int_equal(handle_store_each(race->store, count_target, race), 0);
     assert_int_equal(race->actors[0].size, 1);
-    finish_relocating(race, stage, actor);
-    ground_verify(race);
-    ground_settle(race);
+    finish_relocating(race, actor);
 }
 
 /* Fails when a size is taken from nothing but a header that names the very cell: the reader of `to`
  * would be told of damage. */
 static void
-test_relocate_seen_with_both_filled(void **state)
+test_relocate_seen_with_both_filled(struct race *race)
 {
-    check_seen_while_relocating(*state, SN_HOOK_RELOCATE_TO, true);
+    check_seen_while_relocating(race, SN_HOOK_RELOCATE_TO, true);
 }
 
 /* The header names a cell that is empty to readers. Fails when a walk takes it for empty, too. */
 static void
-test_relocate_seen_with_from_going(void **state)
+test_relocate_seen_with_from_going(struct race *race)
 {
-    check_seen_while_relocating(*state, SN_HOOK_RELOCATE_GOING, false);
+    check_seen_while_relocating(race, SN_HOOK_RELOCATE_GOING, false);
 }
 
 static void
-test_relocate_seen_with_the_header_changed(void **state)
+test_relocate_seen_with_the_header_changed(struct race *race)
 {
-    check_seen_while_relocating(*state, SN_HOOK_RELOCATE, false);
+    check_seen_while_relocating(race, SN_HOOK_RELOCATE, false);
 }
 
 /* A cell that is GOING has no object for any call that others than its writers may make, and the
@@ -277,10 +241,9 @@ test_relocate_seen_with_the_header_changed(void **state)
 static void
 test_relocate_answers_of_a_going_cell(struct race *race)
 {
-    struct stage *stage;
     struct handle_update update;
     uint32_t tag = 1;
-    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_GOING, &stage);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_GOING);
     handle_cell *from = &race->target->cell;
     section_enter();
     assert_null(handle_cell_deref_mut(race->store, from));
@@ -297,7 +260,7 @@ test_relocate_answers_of_a_going_cell(struct race *race)
     step_often(race);
     assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
     assert_true(from->word != 0);
-    finish_relocating(race, stage, actor);
+    finish_relocating(race, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
 }
@@ -323,8 +286,7 @@ body_write(struct actor *actor)
 static void
 test_relocate_then_marked_then_written(struct race *race)
 {
-    struct stage *stage;
-    struct actor *relocator = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    struct actor *relocator = stand_relocating(race, SN_HOOK_RELOCATE);
     mark_target(race);
     step_often(race);
     struct actor *writer = actor_new(race, body_write);
@@ -332,7 +294,7 @@ test_relocate_then_marked_then_written(struct race *race)
     actor_run(writer);
     actor_await(writer);
     assert_ptr_equal(writer->object, race->from);
-    release(stage, relocator);
+    actor_finish(relocator);
     assert_int_equal(relocator->result, 0);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
@@ -353,14 +315,13 @@ body_walk(struct actor *actor)
 static void
 test_relocate_beside_a_walk(struct race *race)
 {
-    struct stage *stage = stage_arm(race, SN_HOOK_WALK_HEADER, &race->target->cell.word);
-    struct actor *walker = actor_start(race, body_walk);
-    stage_wait(stage);
+    struct actor *walker =
+        actor_stands(race, body_walk, SN_HOOK_WALK_HEADER, &race->target->cell.word);
     section_enter();
     assert_int_equal(
         handle_cell_relocate(race->store, &race->target->cell, &race->things[THINGS].cell), 0);
     section_leave();
-    release(stage, walker);
+    actor_finish(walker);
     assert_int_equal(walker->result, 0);
     assert_int_equal(race->actors[0].size, 1);
     note_relocated(race);
@@ -370,15 +331,14 @@ test_relocate_beside_a_walk(struct race *race)
 static void
 test_relocate_then_marked_before_the_header(struct race *race)
 {
-    struct stage *stage;
     handle_cell *from = &race->target->cell, *to = &race->things[THINGS].cell;
-    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO, &stage);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE_TO);
     mark_target(race);
     assert_true(sn_word_is_moving(from->word));
     assert_false(sn_word_is_moving(to->word));
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
-    finish_relocating(race, stage, actor);
+    finish_relocating(race, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
@@ -390,15 +350,14 @@ test_relocate_then_marked_before_the_header(struct race *race)
 static void
 test_relocate_then_marked(struct race *race)
 {
-    struct stage *stage;
     handle_cell *from = &race->target->cell;
-    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE, &stage);
+    struct actor *actor = stand_relocating(race, SN_HOOK_RELOCATE);
     mark_target(race);
     assert_true(sn_word_is_moving(race->things[THINGS].cell.word));
     assert_false(sn_word_is_moving(from->word));
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
-    finish_relocating(race, stage, actor);
+    finish_relocating(race, actor);
     assert_int_equal(from->word, 0);
     steps_end(race);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
@@ -419,16 +378,15 @@ body_resize(struct actor *actor)
 static void
 test_resize_copied_then_marked(struct race *race)
 {
-    struct stage *stage;
     section_enter();
     assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0xfedcba), 0);
     section_leave();
     race->target->tag = 0xfedcba;
-    struct actor *actor = stand(race, body_resize, SN_HOOK_RESIZE_COPIED, race->from, &stage);
+    struct actor *actor = stand(race, body_resize, SN_HOOK_RESIZE_COPIED);
     mark_target(race);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    release(stage, actor);
+    actor_finish(actor);
     assert_int_equal(actor->result, 0);
     section_enter();
     assert_filled(handle_cell_deref(race->store, &race->target->cell), THING_BYTES, TARGET + 1);
@@ -455,15 +413,14 @@ body_update(struct actor *actor)
 static void
 test_commit_header_then_new_tag(struct race *race)
 {
-    struct stage *stage;
-    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
+    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
     section_enter();
     assert_int_equal(handle_cell_set_tag(race->store, &race->target->cell, 0x42), 0);
     section_leave();
     steps_begin(race);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0); /* pinned */
-    release(stage, actor);
+    actor_finish(actor);
     assert_int_equal(actor->result, 0);
     race->target->tag = 0x42;
     race->target->seed = 9800;
@@ -474,10 +431,9 @@ test_commit_header_then_new_tag(struct race *race)
 static void
 test_commit_header_then_freed(struct race *race)
 {
-    struct stage *stage;
-    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER, NULL, &stage);
+    struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
     thing_free(race, race->target);
-    release(stage, actor);
+    actor_finish(actor);
     assert_int_equal(actor->result, -ENOENT);
     assert_int_equal(race->target->cell.word, 0);
 }
@@ -491,16 +447,15 @@ test_commit_header_then_freed(struct race *race)
 static void
 test_published_then_freed_then_reclaimed(struct race *race)
 {
-    struct stage *published = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
     struct stage *reclaiming = stage_arm(race, SN_HOOK_BEFORE_RECLAIM, race->span);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(published);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_AFTER_PUBLISH);
     thing_free(race, race->target);
-    stage_go(published);
+    actor_go(mover);
     stage_wait(reclaiming);
     const uint64_t noise = UINT64_C(0xfedcba9876543213);
     race->target->cell.word = noise;
-    release(reclaiming, mover);
+    stage_go(reclaiming);
+    actor_join(mover);
     assert_int_equal(mover->result, 0);
     assert_int_equal(mover->report.moved_objects, KEPT);
     assert_true(race->target->cell.word == noise);
@@ -509,12 +464,12 @@ test_published_then_freed_then_reclaimed(struct race *race)
 
 static const struct CMUnitTest tests[] = {
     BY_CELL(test_free_loaded_then_marked),
-    RACE_TEST(test_free_now_then_another_cell),
-    RACE_TEST(test_free_now_then_the_same_cell),
-    RACE_TEST(test_relocate_loaded_then_marked),
-    RACE_TEST(test_relocate_seen_with_both_filled),
-    RACE_TEST(test_relocate_seen_with_from_going),
-    RACE_TEST(test_relocate_seen_with_the_header_changed),
+    BY_CELL(test_free_now_then_another_cell),
+    BY_CELL(test_free_now_then_the_same_cell),
+    BY_CELL(test_relocate_loaded_then_marked),
+    BY_CELL(test_relocate_seen_with_both_filled),
+    BY_CELL(test_relocate_seen_with_from_going),
+    BY_CELL(test_relocate_seen_with_the_header_changed),
     BY_CELL(test_relocate_answers_of_a_going_cell),
     BY_CELL(test_relocate_then_marked_then_written),
     BY_CELL(test_relocate_beside_a_walk),

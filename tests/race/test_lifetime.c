@@ -9,13 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const enum sn_hook_point points[] = {SN_HOOK_AFTER_MARK,    SN_HOOK_BEFORE_COPY,
-                                            SN_HOOK_AFTER_COPY,    SN_HOOK_BEFORE_PUBLISH,
-                                            SN_HOOK_AFTER_PUBLISH, SN_HOOK_BEFORE_RECLAIM};
-static const char *const point_names[] = {"after_mark",     "before_copy",   "after_copy",
-                                          "before_publish", "after_publish", "before_reclaim"};
-#define POINTS (sizeof(points) / sizeof(points[0]))
-
 /* Waits until the condition holds. Only what would hang for ever fails here. */
 #define await(condition)                                                                           \
     do {                                                                                           \
@@ -26,23 +19,13 @@ static const char *const point_names[] = {"after_mark",     "before_copy",   "af
         }                                                                                          \
     } while (0)
 
-static void
-nap(void)
-{
-    const struct timespec moment = {.tv_nsec = 1000000};
-    wait_begin();
-    nanosleep(&moment, NULL);
-    wait_end();
-}
-
 /* The background thread stands at a point with the target. */
 static struct stage *
 mover_stands_at(struct race *race, enum sn_hook_point point)
 {
     ground_make(race, false);
     steps_begin(race);
-    struct stage *stage = stage_arm(
-        race, point, point == SN_HOOK_BEFORE_RECLAIM ? (const void *)race->span : race->from);
+    struct stage *stage = stage_arm(race, point, target_at(race, point));
     assert_int_equal(handle_defrag_start(race->store), 0);
     stage_wait(stage);
     return stage;
@@ -116,8 +99,7 @@ run_stop(void **state)
     struct race *race = *state;
     struct stage *stage = mover_stands(race);
     struct actor *stopper = actor_start(race, body_stop);
-    for (unsigned i = 0; i < 5; i++)
-        nap(); /* so that it is most likely waiting by then; either way is right */
+    give_way();
     stage_go(stage);
     actor_join(stopper);
     assert_int_equal(stopper->result, 0);
@@ -297,8 +279,7 @@ run_destroy(void **state)
     struct race *race = *state;
     struct stage *stage = mover_stands(race);
     struct actor *destroyer = actor_start(race, body_destroy);
-    for (unsigned i = 0; i < 5; i++)
-        nap();
+    give_way();
     stage_go(stage);
     actor_join(destroyer);
     assert_int_equal(destroyer->result, 0);
@@ -306,23 +287,6 @@ run_destroy(void **state)
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
-
-#define CHILD_CHECK(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: in the child: %s does not hold\n", __FILE__, __LINE__,         \
-                    #condition);                                                                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-static int
-count_visit(void *opaque, const struct handle_object *object)
-{
-    (void)object;
-    ++*(unsigned *)opaque;
-    return 0;
-}
 
 static unsigned
 child_counts(struct race *race)
@@ -371,66 +335,21 @@ child_works(struct race *race)
     CHILD_CHECK(handle_store_destroy(race->store) == 0);
 }
 
-/* Forks with the hooks of the store and the flavour; the child runs child(race) and ends. */
-static pid_t
-fork_store(struct race *race, void (*child)(struct race *race))
-{
-    handle_store_before_fork(race->store);
-    flavour_before_fork();
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(race->store);
-        child(race);
-        _exit(0);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(race->store);
-    return pid;
-}
-
-/* Result: the child's exit status; -1 when a signal ended it. */
-static int
-wait_for_child(pid_t pid)
-{
-    int status = 0;
-    thread_check(pid > 0);
-    thread_check(waitpid(pid, &status, 0) == pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* With call_rcu's threads paused. Result: as of wait_for_child. */
-static int
-fork_and_wait(struct race *race)
-{
-    fflush(NULL);
-    callbacks_pause();
-    pid_t pid = fork_store(race, child_works);
-    callbacks_resume();
-    wait_begin();
-    int status = wait_for_child(pid);
-    wait_end();
-    return status;
-}
-
 static void
 check_fork(struct race *race)
 {
     if (TEST_TSAN)
         skip(); /* it does not follow a fork from a process with threads */
-    assert_int_equal(fork_and_wait(race), 0);
+    assert_int_equal(fork_and_wait(race, child_works), 0);
     ground_verify(race);
     steps_end(race);
-    ground_verify(race);
     ground_settle(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
 
 static void
-test_fork_when_marked(void **state)
+test_fork_when_marked(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     steps_begin(race);
     section_enter(); /* holds the grace period of step 2 until the marking is done */
     while (passed(SN_HOOK_AFTER_MARK, race->from) == 0)
@@ -456,23 +375,18 @@ step_ends_with(struct race *race, struct thing *thing)
 {
     char *at = thing_address(race, thing);
     steps_begin(race);
-    struct stage *stage = stage_arm(race, SN_HOOK_AFTER_PUBLISH, at);
     struct actor *stepper = actor_new(race, body_step_until);
     stepper->object = at;
-    actor_run(stepper);
-    stage_wait(stage);
+    actor_run_to(stepper, SN_HOOK_AFTER_PUBLISH, at);
     nap();
     nap();
-    stage_go(stage);
-    actor_join(stepper);
+    actor_finish(stepper);
 }
 
 /* One object of the batch is moved, the target is not yet. */
 static void
-test_fork_when_half_moved(void **state)
+test_fork_when_half_moved(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     step_ends_with(race, &race->things[5]);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
     assert_true(sn_word_is_moving(*thing_reference(race, race->target)));
@@ -480,10 +394,8 @@ test_fork_when_half_moved(void **state)
 }
 
 static void
-test_fork_when_draining(void **state)
+test_fork_when_draining(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     step_ends_with(race, &race->things[60]);
     assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 1);
     assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
@@ -493,7 +405,7 @@ test_fork_when_draining(void **state)
 static void
 body_fork(struct actor *actor)
 {
-    actor->result = fork_and_wait(actor->race);
+    actor->result = fork_and_wait(actor->race, child_works);
 }
 
 /* The forking thread waits for the mover's slice, and for nothing else. */
@@ -505,8 +417,7 @@ run_fork(void **state)
         skip();
     struct stage *stage = mover_stands(race);
     struct actor *forker = actor_start(race, body_fork);
-    for (unsigned i = 0; i < 5; i++)
-        nap();
+    give_way();
     stage_go(stage);
     actor_join(forker);
     assert_int_equal(forker->result, 0);
@@ -605,7 +516,8 @@ fork_in_callback(void *opaque, const char *message)
 {
     struct race *race = opaque;
     (void)message;
-    int status = wait_for_child(fork_store(race, child_allocates));
+    handle_store_before_fork(race->store);
+    int status = wait_for_child(fork_prepared(race, child_allocates));
     sn_store_release(&forked_in_callback, status == 0 ? 1 : 2);
 }
 
@@ -769,15 +681,14 @@ test_two_walks(struct race *race)
 {
     struct actor *first = actor_inside(race, body_walk);
     struct actor *second = actor_start(race, body_count);
-    for (unsigned i = 0; i < 5; i++)
-        nap();
+    give_way();
     thing_free(race, race->target);
     thing_free(race, &race->things[60]);
     actor_finish(first);
     actor_join(second);
     assert_int_equal(first->result, 0);
     assert_int_equal(second->result, 0);
-    unsigned stayed = KEPT - 2 + (THINGS - THINGS / 3) / 2;
+    unsigned stayed = LIVE - 2;
     assert_in_range(first->size, stayed, stayed + 2);
     assert_in_range(second->size, stayed, stayed + 2);
 }
@@ -840,13 +751,14 @@ static const struct {
 static int
 run_at_points(void)
 {
-    static struct CMUnitTest tests[AT_POINTS * POINTS];
-    static char names[AT_POINTS * POINTS][64];
-    for (size_t i = 0; i < AT_POINTS * POINTS; i++) {
-        snprintf(names[i], sizeof(names[i]), "%s at %s", at_points[i / POINTS].name,
-                 point_names[i % POINTS]);
-        tests[i] = (struct CMUnitTest){names[i], at_points[i / POINTS].run, race_setup,
-                                       race_teardown, (void *)(uintptr_t)&points[i % POINTS]};
+    static struct CMUnitTest tests[AT_POINTS * MOVER_POINTS];
+    static char names[AT_POINTS * MOVER_POINTS][64];
+    for (size_t i = 0; i < AT_POINTS * MOVER_POINTS; i++) {
+        snprintf(names[i], sizeof(names[i]), "%s at %s", at_points[i / MOVER_POINTS].name,
+                 mover_point_names[i % MOVER_POINTS]);
+        tests[i] =
+            (struct CMUnitTest){names[i], at_points[i / MOVER_POINTS].run, race_setup,
+                                race_teardown, (void *)(uintptr_t)&mover_points[i % MOVER_POINTS]};
     }
     return cmocka_run_group_tests_name("lifetime, at points " FLAVOUR_NAME, tests, NULL, NULL);
 }
@@ -862,9 +774,9 @@ main(void)
         BY_HANDLE(test_stop_after_steps),
         BY_HANDLE(test_compact_leaves_nothing_under_way),
         BY_HANDLE(test_steps_of_a_microsecond),
-        RACE_TEST(test_fork_when_marked),
-        RACE_TEST(test_fork_when_half_moved),
-        RACE_TEST(test_fork_when_draining),
+        BY_HANDLE(test_fork_when_marked),
+        BY_HANDLE(test_fork_when_half_moved),
+        BY_HANDLE(test_fork_when_draining),
         RACE_TEST(test_fork_beside_another_stores_mover),
         RACE_TEST(test_fork_during_a_callback),
         RACE_TEST(test_fork_by_a_callback),

@@ -38,13 +38,6 @@ struct operation {
     void (*finish)(struct race *race); /* after the mover has ended; NULL: nothing */
 };
 
-static const enum sn_hook_point points[] = {SN_HOOK_AFTER_MARK,    SN_HOOK_BEFORE_COPY,
-                                            SN_HOOK_AFTER_COPY,    SN_HOOK_BEFORE_PUBLISH,
-                                            SN_HOOK_AFTER_PUBLISH, SN_HOOK_BEFORE_RECLAIM};
-static const char *const point_names[] = {"after_mark",     "before_copy",   "after_copy",
-                                          "before_publish", "after_publish", "before_reclaim"};
-#define POINTS (sizeof(points) / sizeof(points[0]))
-
 struct test_case {
     const struct operation *operation;
     enum sn_hook_point point;
@@ -297,7 +290,7 @@ finish_each(struct race *race)
 {
     actor_join(walker);
     assert_int_equal(walker->result, 0);
-    assert_int_equal(walker->size, KEPT + (THINGS - THINGS / 3) / 2);
+    assert_int_equal(walker->size, LIVE);
     (void)race;
 }
 
@@ -447,13 +440,9 @@ run_case(void **state)
     enum sn_hook_point point = point_of(race);
     enum fate fate = fate_of(operation, point);
     ground_make(race, operation->cell);
-    struct stage *stage = stage_arm(
-        race, point, point == SN_HOOK_BEFORE_RECLAIM ? (const void *)race->span : race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(stage);
+    struct actor *mover = stand(race, body_compact, point);
     operation->act(race);
-    stage_go(stage);
-    actor_join(mover);
+    actor_finish(mover);
     assert_int_equal(mover->result, 0);
     assert_report(race, &mover->report, fate);
     assert_class_counters(race, &mover->report);
@@ -469,13 +458,14 @@ run_case(void **state)
 int
 main(void)
 {
-    static struct test_case cases[OPERATIONS * POINTS];
-    static struct CMUnitTest tests[OPERATIONS * POINTS];
-    static char names[OPERATIONS * POINTS][64];
-    for (size_t i = 0; i < OPERATIONS * POINTS; i++) {
-        cases[i] = (struct test_case){&operations[i / POINTS], points[i % POINTS]};
-        snprintf(names[i], sizeof(names[i]), "%s at %s", operations[i / POINTS].name,
-                 point_names[i % POINTS]);
+    static struct test_case cases[OPERATIONS * MOVER_POINTS];
+    static struct CMUnitTest tests[OPERATIONS * MOVER_POINTS];
+    static char names[OPERATIONS * MOVER_POINTS][64];
+    for (size_t i = 0; i < OPERATIONS * MOVER_POINTS; i++) {
+        cases[i] =
+            (struct test_case){&operations[i / MOVER_POINTS], mover_points[i % MOVER_POINTS]};
+        snprintf(names[i], sizeof(names[i]), "%s at %s", operations[i / MOVER_POINTS].name,
+                 mover_point_names[i % MOVER_POINTS]);
         tests[i] = (struct CMUnitTest){names[i], run_case, race_setup, race_teardown, &cases[i]};
     }
     thread_enter();

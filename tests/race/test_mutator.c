@@ -18,27 +18,6 @@ target_of(const struct actor *actor)
     return actor->race->target->handle;
 }
 
-/* An actor that stands at the hook with the target. */
-static struct actor *
-stand(struct race *race, void (*body)(struct actor *), enum sn_hook_point point,
-      struct stage **stage)
-{
-    bool by_reference = point == SN_HOOK_FREE_LOADED || point == SN_HOOK_MUT_LOADED;
-    const void *object =
-        by_reference ? (const void *)thing_reference(race, race->target) : (const void *)race->from;
-    *stage = stage_arm(race, point, point == SN_HOOK_COMMIT_HEADER ? NULL : object);
-    struct actor *actor = actor_start(race, body);
-    stage_wait(*stage);
-    return actor;
-}
-
-static void
-release(struct stage *stage, struct actor *actor)
-{
-    stage_go(stage);
-    actor_join(actor);
-}
-
 /* Frees the target and makes objects until its index is issued again, of another generation: from
  * this thread's cache, which nobody holds or empties meanwhile. */
 static struct thing *
@@ -74,13 +53,12 @@ body_free(struct actor *actor)
 static void
 test_free_loaded_then_moved(struct race *race)
 {
-    struct stage *stage;
     if (FLAVOUR_QSBR)
         skip(); /* an online thread is a section: nothing could be moved meanwhile */
-    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED);
     assert_int_equal(handle_store_compact(race->store, NULL), 0);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, 0);
     thing_is_gone(race->target);
 }
@@ -89,10 +67,9 @@ test_free_loaded_then_moved(struct race *race)
 static void
 test_free_loaded_then_freed(struct race *race)
 {
-    struct stage *stage;
-    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED);
     thing_free(race, race->target);
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, -ENOENT);
 }
 
@@ -100,10 +77,9 @@ test_free_loaded_then_freed(struct race *race)
 static void
 test_free_loaded_then_reissued(struct race *race)
 {
-    struct stage *stage;
-    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED, &stage);
+    struct actor *freer = stand(race, body_free, SN_HOOK_FREE_LOADED);
     free_and_reissue(race);
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, -ENOENT);
 }
 
@@ -133,14 +109,13 @@ body_free_now_and_reuse(struct actor *actor)
 static void
 test_free_now_loaded_then_marked(struct race *race)
 {
-    struct stage *stage;
     set_option(race->store, "thread_cache_bytes", "256K");
-    struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED, &stage);
+    struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, 0);
     assert_ptr_not_equal(freer->object,
                          race->from); /* its span is closed: nothing is placed there */
@@ -172,11 +147,10 @@ body_write(struct actor *actor)
 static void
 test_mut_loaded_then_marked(struct race *race)
 {
-    struct stage *stage;
-    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED, &stage);
+    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
-    stage_go(stage);
+    actor_go(writer);
     actor_await(writer);
     step_often(race);
     assert_ptr_equal(writer->object, race->from);
@@ -195,20 +169,18 @@ test_mut_loaded_then_marked(struct race *race)
 static void
 test_mut_loaded_then_published(struct race *race)
 {
-    struct stage *stage;
-    struct stage *before = stage_arm(race, SN_HOOK_BEFORE_PUBLISH, race->from);
     struct stage *after = stage_arm(race, SN_HOOK_AFTER_PUBLISH, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(before);
-    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED, &stage);
-    stage_go(before);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_PUBLISH);
+    struct actor *writer = stand(race, body_write, SN_HOOK_MUT_LOADED);
+    actor_go(mover);
     stage_wait(after);
-    stage_go(stage);
+    actor_go(writer);
     actor_await(writer);
     assert_ptr_not_equal(writer->object, race->from);
     assert_ptr_equal(writer->object, thing_address(race, race->target));
     actor_finish(writer);
-    release(after, mover);
+    stage_go(after);
+    actor_join(mover);
     assert_int_equal(mover->report.moved_objects, KEPT);
     race->target->seed = 9201;
 }
@@ -225,15 +197,12 @@ body_try_write(struct actor *actor)
 static void
 test_mut_loaded_then_reissued(struct race *race)
 {
-    struct stage *stage;
-    struct stage *copying = stage_arm(race, SN_HOOK_BEFORE_COPY, race->from);
-    struct actor *mover = actor_start(race, body_compact);
-    stage_wait(copying);
-    struct actor *writer = stand(race, body_try_write, SN_HOOK_MUT_LOADED, &stage);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_COPY);
+    struct actor *writer = stand(race, body_try_write, SN_HOOK_MUT_LOADED);
     free_and_reissue(race);
-    release(stage, writer);
+    actor_finish(writer);
     assert_null(writer->object);
-    release(copying, mover);
+    actor_finish(mover);
     assert_int_equal(mover->report.moved_objects, KEPT - 1);
 }
 
@@ -260,15 +229,12 @@ body_pin(struct actor *actor)
  * mover looks at the count after its grace period. Fails when step 3 does not.
  */
 static void
-test_pin_loaded_then_marked(void **state)
+test_pin_loaded_then_marked(struct race *race)
 {
-    struct race *race = *state;
-    struct stage *stage;
-    ground_make(race, false);
-    struct actor *pinner = stand(race, body_pin, SN_HOOK_MUT_LOADED, &stage);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_MUT_LOADED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
-    stage_go(stage);
+    actor_go(pinner);
     actor_await(pinner);
     assert_ptr_equal(pinner->object, race->from);
     steps_end(race);
@@ -277,7 +243,6 @@ test_pin_loaded_then_marked(void **state)
     assert_ptr_equal(thing_address(race, race->target), race->from);
     actor_finish(pinner);
     race->target->seed = 9300;
-    ground_verify(race);
     ground_settle(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
@@ -286,13 +251,12 @@ test_pin_loaded_then_marked(void **state)
 static void
 test_pin_counted_then_marking(struct race *race)
 {
-    struct stage *stage;
-    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
     assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
     assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
-    stage_go(stage);
+    actor_go(pinner);
     actor_await(pinner);
     assert_ptr_equal(pinner->object, race->from);
     steps_end(race);
@@ -309,10 +273,9 @@ test_pin_counted_then_marking(struct race *race)
 static void
 test_pin_counted_then_freed(struct race *race)
 {
-    struct stage *stage;
-    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED);
     thing_free(race, race->target);
-    stage_go(stage);
+    actor_go(pinner);
     actor_await(pinner);
     assert_null(pinner->object);
     assert_int_equal(pinner->result, ENOENT);
@@ -323,10 +286,9 @@ test_pin_counted_then_freed(struct race *race)
 static void
 test_pin_counted_then_reissued(struct race *race)
 {
-    struct stage *stage;
-    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED, &stage);
+    struct actor *pinner = stand(race, body_pin, SN_HOOK_PIN_COUNTED);
     struct thing *stranger = free_and_reissue(race);
-    stage_go(stage);
+    actor_go(pinner);
     actor_await(pinner);
     assert_null(pinner->object);
     actor_finish(pinner);
@@ -365,13 +327,11 @@ body_resize(struct actor *actor)
 }
 
 static struct actor *
-stand_resizing(struct race *race, struct stage **stage)
+stand_resizing(struct race *race, enum sn_hook_point point, size_t size)
 {
-    *stage = stage_arm(race, SN_HOOK_RESIZE_COPIED, race->from);
     struct actor *actor = actor_new(race, body_resize);
-    actor->size = 2 * THING_BYTES;
-    actor_run(actor);
-    stage_wait(*stage);
+    actor->size = size;
+    actor_run_to(actor, point, race->from);
     return actor;
 }
 
@@ -395,15 +355,11 @@ static void
 test_resize_in_place_then_update(struct race *race)
 {
     struct handle_update update;
-    struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOADED, race->from);
-    struct actor *resizer = actor_new(race, body_resize);
-    resizer->size = THING_BYTES - 1;
-    actor_run(resizer);
-    stage_wait(stage);
+    struct actor *resizer = stand_resizing(race, SN_HOOK_RESIZE_LOADED, THING_BYTES - 1);
     section_enter();
     assert_non_null(handle_update_begin(race->store, race->target->handle, THING_BYTES, &update));
     section_leave();
-    release(stage, resizer);
+    actor_finish(resizer);
     assert_int_equal(resizer->result, 0);
     section_enter();
     assert_int_equal(handle_size(race->store, race->target->handle), THING_BYTES - 1);
@@ -417,13 +373,12 @@ test_resize_in_place_then_update(struct race *race)
 static void
 test_resize_copied_then_marked(struct race *race)
 {
-    struct stage *stage;
-    struct actor *resizer = stand_resizing(race, &stage);
+    struct actor *resizer = stand_resizing(race, SN_HOOK_RESIZE_COPIED, 2 * THING_BYTES);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it stands in a section */
-    release(stage, resizer);
+    actor_finish(resizer);
     assert_int_equal(resizer->result, 0);
     assert_resized(race, 2 * THING_BYTES);
     steps_end(race);
@@ -434,10 +389,9 @@ test_resize_copied_then_marked(struct race *race)
 static void
 test_resize_copied_then_freed(struct race *race)
 {
-    struct stage *stage;
-    struct actor *resizer = stand_resizing(race, &stage);
+    struct actor *resizer = stand_resizing(race, SN_HOOK_RESIZE_COPIED, 2 * THING_BYTES);
     thing_free(race, race->target);
-    release(stage, resizer);
+    actor_finish(resizer);
     assert_int_equal(resizer->result, -ENOENT);
 }
 
@@ -459,16 +413,14 @@ test_large_resize_then_update(struct race *race)
         section_enter();
         const void *object = handle_deref(race->store, large);
         section_leave();
-        struct stage *stage = stage_arm(race, SN_HOOK_RESIZE_LOADED, object);
         struct actor *resizer = actor_new(race, body_resize_large);
         resizer->handle = large;
         resizer->size = sizes[i];
-        actor_run(resizer);
-        stage_wait(stage);
+        actor_run_to(resizer, SN_HOOK_RESIZE_LOADED, object);
         section_enter();
         assert_non_null(handle_update_begin(race->store, large, 300000, &update));
         section_leave();
-        release(stage, resizer);
+        actor_finish(resizer);
         assert_int_equal(resizer->result, 0);
         section_enter();
         assert_int_equal(handle_update_commit(race->store, &update), -EAGAIN);
@@ -521,14 +473,12 @@ test_frees_give_way(struct race *race)
     for (unsigned i = 0; i < MUCH; i++)
         assert_int_not_equal(handles[i] = handle_alloc(race->store, 3 * MIB), HANDLE_NULL);
     section_enter();
-    struct stage *stage = stage_arm(race, SN_HOOK_GIVE_WAY, race->store);
     struct actor *freer = actor_new(race, body_free_much);
     freer->object = handles;
-    actor_run(freer);
-    stage_wait(stage);
+    actor_run_to(freer, SN_HOOK_GIVE_WAY, race->store);
     assert_true(sn_load_relaxed(&race->store->caches.limbo_bytes) > SN_LIMBO_MUCH_BYTES);
     section_leave();
-    release(stage, freer);
+    actor_finish(freer);
     assert_int_equal(freer->result, 0);
 }
 
@@ -536,10 +486,9 @@ test_frees_give_way(struct race *race)
 static void
 test_resize_copied_then_reissued(struct race *race)
 {
-    struct stage *stage;
-    struct actor *resizer = stand_resizing(race, &stage);
+    struct actor *resizer = stand_resizing(race, SN_HOOK_RESIZE_COPIED, 2 * THING_BYTES);
     free_and_reissue(race);
-    release(stage, resizer);
+    actor_finish(resizer);
     assert_int_equal(resizer->result, -ENOENT);
 }
 
@@ -562,10 +511,9 @@ body_update(struct actor *actor)
 static void
 test_commit_header_then_walk(struct race *race)
 {
-    struct stage *stage;
-    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
     ground_verify(race);
-    release(stage, updater);
+    actor_finish(updater);
     assert_int_equal(updater->result, 0);
     race->target->size = 2 * THING_BYTES;
     race->target->seed = 9500;
@@ -575,13 +523,12 @@ test_commit_header_then_walk(struct race *race)
 static void
 test_commit_header_then_marking(struct race *race)
 {
-    struct stage *stage;
-    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, thing_address(race, &race->things[60]));
     assert_int_equal(passed(SN_HOOK_AFTER_MARK, race->from), 0);
     assert_int_equal(refused(race, HANDLE_REFUSED_PINNED), 1);
-    release(stage, updater);
+    actor_finish(updater);
     assert_int_equal(updater->result, 0);
     race->target->size = 2 * THING_BYTES;
     race->target->seed = 9500;
@@ -592,14 +539,10 @@ test_commit_header_then_marking(struct race *race)
 static void
 check_commit_loses(struct race *race, void (*meanwhile)(struct race *), int result)
 {
-    struct stage *stage;
-    ground_make(race, false);
-    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER, &stage);
+    struct actor *updater = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
     meanwhile(race);
-    release(stage, updater);
+    actor_finish(updater);
     assert_int_equal(updater->result, result);
-    ground_verify(race);
-    ground_settle(race);
 }
 
 static void
@@ -643,50 +586,50 @@ shrink_target_a_little(struct race *race)
 }
 
 static void
-test_commit_header_then_freed(void **state)
+test_commit_header_then_freed(struct race *race)
 {
-    check_commit_loses(*state, free_target, -ENOENT);
+    check_commit_loses(race, free_target, -ENOENT);
 }
 
 static void
-test_commit_header_then_reissued(void **state)
+test_commit_header_then_reissued(struct race *race)
 {
-    check_commit_loses(*state, reissue_target, -ENOENT);
+    check_commit_loses(race, reissue_target, -ENOENT);
 }
 
 static void
-test_commit_header_then_updated(void **state)
+test_commit_header_then_updated(struct race *race)
 {
-    check_commit_loses(*state, update_target, -EAGAIN);
+    check_commit_loses(race, update_target, -EAGAIN);
 }
 
 static void
-test_commit_header_then_grown(void **state)
+test_commit_header_then_grown(struct race *race)
 {
-    check_commit_loses(*state, grow_target, -EAGAIN);
+    check_commit_loses(race, grow_target, -EAGAIN);
 }
 
 /* A resize that would fit in place must be seen, too. */
 static void
-test_commit_header_then_shrunk(void **state)
+test_commit_header_then_shrunk(struct race *race)
 {
-    check_commit_loses(*state, shrink_target_a_little, -EAGAIN);
+    check_commit_loses(race, shrink_target_a_little, -EAGAIN);
 }
 
 static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_free_loaded_then_moved),      BY_HANDLE(test_free_loaded_then_freed),
     BY_HANDLE(test_free_loaded_then_reissued),   BY_HANDLE(test_free_now_loaded_then_marked),
     BY_HANDLE(test_mut_loaded_then_marked),      BY_HANDLE(test_mut_loaded_then_published),
-    BY_HANDLE(test_mut_loaded_then_reissued),    RACE_TEST(test_pin_loaded_then_marked),
+    BY_HANDLE(test_mut_loaded_then_reissued),    BY_HANDLE(test_pin_loaded_then_marked),
     BY_HANDLE(test_pin_counted_then_marking),    BY_HANDLE(test_pin_counted_then_freed),
     BY_HANDLE(test_pin_counted_then_reissued),   BY_HANDLE(test_pinned_then_freed),
     BY_HANDLE(test_resize_in_place_then_update), BY_HANDLE(test_resize_copied_then_marked),
     BY_HANDLE(test_resize_copied_then_freed),    BY_HANDLE(test_large_resize_then_update),
     BY_HANDLE(test_large_resize_then_pinned),    BY_HANDLE(test_frees_give_way),
     BY_HANDLE(test_resize_copied_then_reissued), BY_HANDLE(test_commit_header_then_walk),
-    BY_HANDLE(test_commit_header_then_marking),  RACE_TEST(test_commit_header_then_freed),
-    RACE_TEST(test_commit_header_then_reissued), RACE_TEST(test_commit_header_then_updated),
-    RACE_TEST(test_commit_header_then_grown),    RACE_TEST(test_commit_header_then_shrunk),
+    BY_HANDLE(test_commit_header_then_marking),  BY_HANDLE(test_commit_header_then_freed),
+    BY_HANDLE(test_commit_header_then_reissued), BY_HANDLE(test_commit_header_then_updated),
+    BY_HANDLE(test_commit_header_then_grown),    BY_HANDLE(test_commit_header_then_shrunk),
 };
 
 RACE_MAIN("mutator", tests)

@@ -28,13 +28,9 @@ body_step(struct actor *actor)
 static void
 await_steps(struct actor *actor, size_t count)
 {
-    const struct timespec moment = {.tv_nsec = 1000000};
     size_t begin = __atomic_load_n(&actor->size, __ATOMIC_ACQUIRE);
-    while (__atomic_load_n(&actor->size, __ATOMIC_ACQUIRE) < begin + count) {
-        wait_begin();
-        nanosleep(&moment, NULL);
-        wait_end();
-    }
+    while (__atomic_load_n(&actor->size, __ATOMIC_ACQUIRE) < begin + count)
+        nap();
 }
 
 static void
@@ -86,11 +82,10 @@ end_read(struct actor *reader)
  * grace period of step 6.
  */
 static void
-check_old_slot_stays(struct race *race, bool by_cell)
+test_old_slot_stays(struct race *race)
 {
-    ground_make(race, by_cell);
     steps_begin(race);
-    struct actor *mover = actor_stands(race, body_step, SN_HOOK_BEFORE_PUBLISH, race->from);
+    struct actor *mover = stand(race, body_step, SN_HOOK_BEFORE_PUBLISH);
     struct actor *reader = read_thing(race, race->target);
     assert_ptr_equal(reader->object, race->from);
     actor_go(mover);
@@ -108,20 +103,6 @@ check_old_slot_stays(struct race *race, bool by_cell)
         await_steps(mover, 1);
     end_steps(mover);
     steps_end(race);
-    ground_verify(race);
-    ground_settle(race);
-}
-
-static void
-test_old_slot_stays(void **state)
-{
-    check_old_slot_stays(*state, false);
-}
-
-static void
-test_old_slot_stays_cells(void **state)
-{
-    check_old_slot_stays(*state, true);
 }
 
 /* A freed object stays as it is for who found it, and its slot is nobody's meanwhile. */
@@ -206,7 +187,7 @@ test_second_batch_waits(struct race *race)
     const char *second_at = thing_address(race, second);
     assert_non_null(second_at);
     steps_begin(race);
-    struct actor *mover = actor_stands(race, body_step, SN_HOOK_BEFORE_PUBLISH, race->from);
+    struct actor *mover = stand(race, body_step, SN_HOOK_BEFORE_PUBLISH);
     struct actor *reader = read_thing(race, race->target);
     actor_go(mover);
     while (passed(SN_HOOK_AFTER_MARK, second_at) == 0)
@@ -225,14 +206,6 @@ test_second_batch_waits(struct race *race)
 
 /* ---- who does not wait ----------------------------------------------------------------------- */
 
-static int
-count_visit(void *opaque, const struct handle_object *object)
-{
-    (void)object;
-    ++*(unsigned *)opaque;
-    return 0;
-}
-
 /* While the mover waits behind a reader everything else goes on (G8). */
 static void
 test_nobody_waits_for_a_waiting_mover(struct race *race)
@@ -247,7 +220,7 @@ test_nobody_waits_for_a_waiting_mover(struct race *race)
     assert_int_equal(report.idle_reason, HANDLE_IDLE_GRACE_PERIOD);
     unsigned visited = 0;
     assert_int_equal(handle_store_each(race->store, count_visit, &visited), 0);
-    assert_int_equal(visited, KEPT + (THINGS - THINGS / 3) / 2);
+    assert_int_equal(visited, LIVE);
     thing_free(race, thing_make(race, 5500));
     thing_write(race, &race->things[40], 5501);
     assert_clean(race->store);
@@ -260,7 +233,7 @@ test_nobody_waits_for_a_waiting_mover(struct race *race)
 static void
 test_step_beside_a_busy_mover(struct race *race)
 {
-    struct actor *mover = actor_stands(race, body_compact, SN_HOOK_BEFORE_COPY, race->from);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_COPY);
     struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
     assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
     assert_int_equal(report.busy, 1);
@@ -426,8 +399,7 @@ test_handlers_leave_the_name(struct race *race)
 }
 
 static const struct CMUnitTest tests[] = {
-    RACE_TEST(test_old_slot_stays),
-    RACE_TEST(test_old_slot_stays_cells),
+    BY_BOTH(test_old_slot_stays),
     BY_HANDLE(test_freed_slot_stays),
     BY_HANDLE(test_visitor_frees_now),
     BY_HANDLE(test_second_batch_waits),

@@ -6,28 +6,7 @@
  */
 #include "race.h"
 
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "stats.h"
-
-static void
-nap(void)
-{
-    const struct timespec moment = {.tv_nsec = 1000000};
-    wait_begin();
-    nanosleep(&moment, NULL);
-    wait_end();
-}
-
-/* Long enough for another thread to get to where it waits, most likely; either way is right. */
-static void
-give_way(void)
-{
-    for (unsigned i = 0; i < 10; i++)
-        nap();
-}
 
 static bool
 thread_is(struct sn_defrag *d, bool running)
@@ -42,7 +21,6 @@ thread_is(struct sn_defrag *d, bool running)
 static struct stage *
 mover_stands(struct race *race)
 {
-    ground_make(race, false);
     steps_begin(race);
     struct stage *stage = stage_arm(race, SN_HOOK_AFTER_MARK, race->from);
     assert_int_equal(handle_defrag_start(race->store), 0);
@@ -75,9 +53,8 @@ is_stopping(struct sn_defrag *d)
 /* Fails when a start while a stop waits is taken for one of a thread that runs anyway: seen, the
  * option says yes, there is no thread, and nothing is moved for ever. */
 static void
-test_start_during_a_stop(void **state)
+test_start_during_a_stop(struct race *race)
 {
-    struct race *race = *state;
     struct sn_defrag *d = race->store->defrag;
     struct stage *stage = mover_stands(race);
     struct actor *stopper = actor_start(race, body_stop);
@@ -93,14 +70,12 @@ test_start_during_a_stop(void **state)
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_true(thread_is(d, false));
     steps_end(race);
-    ground_settle(race);
 }
 
 /* The last word counts: stop, start, stop. */
 static void
-test_stop_after_a_start_during_a_stop(void **state)
+test_stop_after_a_start_during_a_stop(struct race *race)
 {
-    struct race *race = *state;
     struct sn_defrag *d = race->store->defrag;
     struct stage *stage = mover_stands(race);
     struct actor *first = actor_start(race, body_stop);
@@ -120,14 +95,12 @@ test_stop_after_a_start_during_a_stop(void **state)
         nap();
     assert_int_equal(handle_defrag_stop(race->store), 0);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* Fails when the second stop returns while the first still waits: seen, a thread runs on. */
 static void
-test_two_stops(void **state)
+test_two_stops(struct race *race)
 {
-    struct race *race = *state;
     struct stage *stage = mover_stands(race);
     struct actor *stopper[2];
     for (unsigned i = 0; i < 2; i++)
@@ -141,7 +114,6 @@ test_two_stops(void **state)
     }
     assert_false(race->store->defrag->running);
     steps_end(race);
-    ground_settle(race);
 }
 
 /* Fails when what another driver has begun is left as it is, or taken for done. */
@@ -199,10 +171,8 @@ test_stop_beside_a_step(struct race *race)
 
 /* What a callback may see while destroy waits for the thread. */
 static void
-test_start_when_destroy_began(void **state)
+test_start_when_destroy_began(struct race *race)
 {
-    struct race *race = *state;
-    ground_make(race, false);
     assert_int_equal(handle_defrag_start(race->store), 0);
     sn_defrag_end(race->store);
     assert_true(thread_is(race->store->defrag, false));
@@ -211,7 +181,6 @@ test_start_when_destroy_began(void **state)
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_int_equal(handle_defrag_start(race->store), -EBUSY);
     race->store->defrag->ended = false; /* destroy goes on at the tear-down */
-    ground_verify(race);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -232,12 +201,10 @@ body_prepare_fork(struct actor *actor)
  * Fails when before_fork does not wait for its return: seen.
  */
 static void
-test_fork_waits_for_the_grace_period(void **state)
+test_fork_waits_for_the_grace_period(struct race *race)
 {
-    struct race *race = *state;
     if (TEST_TSAN)
         skip(); /* it follows no thread that holds as many locks as before_fork takes */
-    ground_make(race, false);
     __atomic_store_n(&gp_was_let_go, 0, __ATOMIC_RELEASE);
     struct stage *stage = stage_arm(race, SN_HOOK_GP_START, NULL);
     thing_free(race, race->target);
@@ -248,25 +215,6 @@ test_fork_waits_for_the_grace_period(void **state)
     stage_go(stage);
     actor_join(forker);
     assert_int_equal(forker->result, 1);
-    ground_verify(race);
-    ground_settle(race); /* grace periods go on */
-}
-
-#define CHILD_CHECK(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: in the child: %s does not hold\n", __FILE__, __LINE__,         \
-                    #condition);                                                                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-static int
-count_visit(void *opaque, const struct handle_object *object)
-{
-    (void)object;
-    ++*(unsigned *)opaque;
-    return 0;
 }
 
 static void
@@ -285,32 +233,6 @@ child_works(struct race *race)
     CHILD_CHECK(race->store->pool.empty_bytes == 0);
     CHILD_CHECK(handle_store_check(race->store, NULL, NULL) == 0);
     CHILD_CHECK(handle_store_destroy(race->store) == 0);
-    _exit(0);
-}
-
-static void
-check_fork(struct race *race)
-{
-    int status = 0;
-    fflush(NULL);
-    callbacks_pause();
-    handle_store_before_fork(race->store);
-    flavour_before_fork();
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(300); /* the end of a child that would hang */
-        flavour_after_fork_child();
-        handle_store_after_fork_child(race->store);
-        child_works(race);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(race->store);
-    callbacks_resume();
-    assert_true(child > 0);
-    wait_begin();
-    assert_int_equal(waitpid(child, &status, 0), child);
-    wait_end();
-    assert_int_equal(status, 0);
 }
 
 static int
@@ -336,7 +258,7 @@ test_fork_during_a_walk(struct race *race)
     if (TEST_TSAN)
         skip(); /* it does not follow a fork from a process with threads */
     struct actor *walker = actor_inside(race, body_walk);
-    check_fork(race);
+    assert_int_equal(fork_and_wait(race, child_works), 0);
     actor_finish(walker);
     assert_int_equal(walker->result, 0);
 }
@@ -347,6 +269,27 @@ body_purge(struct actor *actor)
     actor->result = handle_store_purge(actor->race->store, NULL);
 }
 
+/* Allocates objects and frees them at once; what they leave is not purged by itself. */
+static void
+leave_empty(struct race *race, unsigned objects, size_t size)
+{
+    handle_t large[8];
+    set_option(race->store, "purge_delay_ms", "-1");
+    section_enter();
+    for (unsigned i = 0; i < objects; i++)
+        assert_int_not_equal(large[i] = handle_alloc(race->store, size), HANDLE_NULL);
+    for (unsigned i = 0; i < objects; i++)
+        assert_int_equal(handle_free_now(race->store, large[i]), 0);
+    section_leave();
+}
+
+static struct actor *
+purger_stands(struct race *race)
+{
+    leave_empty(race, 1, 300000);
+    return actor_stands(race, body_purge, SN_HOOK_PURGE, &race->store->pool);
+}
+
 /* Fails when the run that another thread was purging stays so in the child: seen, it counts as
  * empty memory for ever. */
 static void
@@ -354,13 +297,8 @@ test_fork_during_a_purge(struct race *race)
 {
     if (TEST_TSAN)
         skip();
-    set_option(race->store, "purge_delay_ms", "-1");
-    section_enter();
-    handle_t large = handle_alloc(race->store, 300000);
-    assert_int_equal(handle_free_now(race->store, large), 0);
-    section_leave();
-    struct actor *purger = actor_stands(race, body_purge, SN_HOOK_PURGE, &race->store->pool);
-    check_fork(race);
+    struct actor *purger = purger_stands(race);
+    assert_int_equal(fork_and_wait(race, child_works), 0);
     actor_finish(purger);
     assert_int_equal(purger->result, 0);
     assert_int_equal(race->store->pool.empty_bytes, 0);
@@ -379,15 +317,9 @@ body_purge_all(struct actor *actor)
 static void
 test_purge_waits_for_another(struct race *race)
 {
-    set_option(race->store, "purge_delay_ms", "-1");
-    section_enter();
-    handle_t large = handle_alloc(race->store, 300000);
-    assert_int_equal(handle_free_now(race->store, large), 0);
-    section_leave();
-    struct actor *first = actor_stands(race, body_purge, SN_HOOK_PURGE, &race->store->pool);
+    struct actor *first = purger_stands(race);
     struct actor *second = actor_start(race, body_purge_all);
-    for (unsigned i = 0; i < 20; i++)
-        nap(); /* so that it would be back by now if it did not wait; either way is right */
+    give_way(); /* it would be back by now if it did not wait */
     actor_go(first);
     actor_await(second);
     assert_int_equal(second->size, 0);
@@ -401,16 +333,8 @@ test_purge_waits_for_another(struct race *race)
 static void
 test_purge_lets_grace_periods_pass(struct race *race)
 {
-    enum { OBJECTS = 6, EACH = 4 * (int)MIB };
-    handle_t large[OBJECTS];
     struct sn_pool *pool = &race->store->pool;
-    set_option(race->store, "purge_delay_ms", "-1");
-    section_enter();
-    for (unsigned i = 0; i < OBJECTS; i++)
-        assert_int_not_equal(large[i] = handle_alloc(race->store, EACH), HANDLE_NULL);
-    for (unsigned i = 0; i < OBJECTS; i++)
-        assert_int_equal(handle_free_now(race->store, large[i]), 0);
-    section_leave();
+    leave_empty(race, 6, 4 * MIB);
     struct stage *stage = stage_arm(race, SN_HOOK_PURGE, pool);
     set_option(race->store, "purge_delay_ms", "0");
     sn_store_nudge(race->store, true);
@@ -437,7 +361,6 @@ body_take_back(struct actor *actor)
 static void
 test_fork_beside_a_taker(struct race *race)
 {
-    int status = 0;
     if (TEST_TSAN)
         skip();
     fflush(NULL);
@@ -446,23 +369,13 @@ test_fork_beside_a_taker(struct race *race)
     struct actor *taker = actor_start(race, body_take_back);
     while (sn_load_relaxed(&race->store->caches.workers) == 0)
         nap();
-    flavour_before_fork();
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(300);
-        flavour_after_fork_child();
-        handle_store_after_fork_child(race->store);
-        child_works(race);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(race->store);
+    pid_t child = fork_prepared(race, child_works);
     callbacks_resume();
     actor_join(taker);
     assert_int_equal(taker->result, 0);
     wait_begin();
-    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(wait_for_child(child), 0);
     wait_end();
-    assert_int_equal(status, 0);
 }
 
 /* ---- a walk and a trim ----------------------------------------------------------------------- */
@@ -483,11 +396,10 @@ static void
 test_walk_beside_trims(struct race *race)
 {
     struct actor *trimmer = actor_start(race, body_trim);
-    const unsigned live = KEPT + (THINGS - THINGS / 3) / 2;
     for (unsigned i = 0; i < scaled(20000); i++) {
         unsigned visited = 0;
         assert_int_equal(handle_store_each(race->store, count_visit, &visited), 0);
-        assert_int_equal(visited, live);
+        assert_int_equal(visited, LIVE);
     }
     __atomic_store_n(&race->ending, true, __ATOMIC_RELEASE);
     actor_join(trimmer);
@@ -614,6 +526,19 @@ body_keeps_a_slot(struct actor *actor)
     thread_check(handle_free(actor->race->store, actor->handle) == 0);
 }
 
+static struct actor *
+owner_keeps_a_slot(struct race *race)
+{
+    set_option(race->store, "thread_cache_bytes", "256K");
+    struct actor *owner = actor_new(race, body_keeps_a_slot);
+    owner->handle = race->things[60].handle;
+    actor_run(owner);
+    actor_await(owner);
+    thing_is_gone(&race->things[60]);
+    actor_leave_to(owner, SN_HOOK_CACHE_BUSY, NULL);
+    return owner;
+}
+
 /*
  * A span whose last slot is with a busy thread is not given up before grace periods have passed,
  * however often steps look. Fails when each step counts as a try: seen, it is open again.
@@ -624,15 +549,7 @@ test_lingering_span_waits_for_grace_periods(struct race *race)
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
         skip(); /* the busy thread would hold up every grace period */
-    set_option(race->store, "thread_cache_bytes", "256K");
-    struct actor *owner = actor_new(race, body_keeps_a_slot);
-    owner->handle = race->things[60].handle;
-    actor_run(owner);
-    actor_await(owner);
-    thing_is_gone(&race->things[60]);
-    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
-    actor_leave(owner);
-    stage_wait(stage);
+    struct actor *owner = owner_keeps_a_slot(race);
     steps_begin(race);
     for (unsigned i = 0; d->linger_count == 0; i++) {
         assert_in_range(i, 0, 100000); /* would hang */
@@ -645,8 +562,7 @@ test_lingering_span_waits_for_grace_periods(struct race *race)
     assert_int_equal(d->linger_count, 1);
     assert_int_equal(sn_span_state(&race->store->pool.spans[number]), SN_SPAN_CLOSED);
     section_leave();
-    stage_go(stage);
-    actor_join(owner);
+    actor_finish(owner);
     steps_end(race); /* and it ends */
     assert_int_equal(d->linger_count, 0);
 }
@@ -659,15 +575,7 @@ test_lingering_span_is_given_up(struct race *race)
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
         skip();
-    set_option(race->store, "thread_cache_bytes", "256K");
-    struct actor *owner = actor_new(race, body_keeps_a_slot);
-    owner->handle = race->things[60].handle;
-    actor_run(owner);
-    actor_await(owner);
-    thing_is_gone(&race->things[60]);
-    struct stage *stage = stage_arm(race, SN_HOOK_CACHE_BUSY, NULL);
-    actor_leave(owner);
-    stage_wait(stage);
+    struct actor *owner = owner_keeps_a_slot(race);
     steps_begin(race);
     uint64_t passes = sn_load_relaxed(&d->passes);
     for (unsigned i = 0; sn_load_relaxed(&d->passes) == passes; i++) {
@@ -675,19 +583,18 @@ test_lingering_span_is_given_up(struct race *race)
         step(race);
     }
     assert_int_equal(d->linger_count, 0);
-    stage_go(stage);
-    actor_join(owner);
+    actor_finish(owner);
     steps_end(race);
 }
 
 static const struct CMUnitTest tests[] = {
-    RACE_TEST(test_start_during_a_stop),
-    RACE_TEST(test_stop_after_a_start_during_a_stop),
-    RACE_TEST(test_two_stops),
+    BY_HANDLE(test_start_during_a_stop),
+    BY_HANDLE(test_stop_after_a_start_during_a_stop),
+    BY_HANDLE(test_two_stops),
     BY_HANDLE(test_stop_beside_a_compact),
     BY_HANDLE(test_stop_beside_a_step),
-    RACE_TEST(test_start_when_destroy_began),
-    RACE_TEST(test_fork_waits_for_the_grace_period),
+    BY_HANDLE(test_start_when_destroy_began),
+    BY_HANDLE(test_fork_waits_for_the_grace_period),
     BY_HANDLE(test_fork_during_a_walk),
     BY_HANDLE(test_fork_during_a_purge),
     BY_HANDLE(test_purge_waits_for_another),
