@@ -83,8 +83,7 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
 static void
 fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
 {
-    stats->released = sn_load_relaxed(&store->pool.released_bytes) +
-                      sn_load_relaxed(&store->table.released_bytes);
+    stats->released = sn_store_released_bytes(store);
     stats->reserved = sn_store_reserved_bytes(store);
     stats->resident = sn_os_resident_bytes();
     stats->resident_unexplained = (int64_t)stats->resident - (int64_t)stats->committed;

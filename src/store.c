@@ -211,7 +211,7 @@ tick(handle_store *store, uint64_t now_ns)
     begin_trim(store, active);
     if (!active)
         sn_pins_purge(&store->heap.pins);
-    bool more = store->table_due || store->trim_at > 0 || sn_large_has_work(&store->large);
+    bool more = store->table_due || store->trim_at > 0 || sn_large_has_work(&store->large, purges);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 
@@ -482,14 +482,6 @@ handle_store_destroy(handle_store *store)
 
 /* ---- memory by request ----------------------------------------------------------------------- */
 
-static uint64_t
-released_so_far(handle_store *store)
-{
-    return sn_load_relaxed(&store->pool.released_bytes) +
-           sn_load_relaxed(&store->table.released_bytes) +
-           sn_load_relaxed(&store->heap.pins.released_bytes);
-}
-
 int
 handle_store_purge(handle_store *store, size_t *released_bytes)
 {
@@ -500,7 +492,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
-    uint64_t before = released_so_far(store);
+    uint64_t before = sn_store_released_bytes(store);
     if (!store->forked)
         sn_rcu_wait_cycle(store->rcu, &store->client);
     (void)sn_defrag_settle(store, SN_NEVER);
@@ -515,7 +507,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     }
     sn_pins_purge(&store->heap.pins);
     if (released_bytes)
-        *released_bytes = released_so_far(store) - before;
+        *released_bytes = sn_store_released_bytes(store) - before;
     sn_rcu_return(store->rcu->flavor, was_online);
     sn_store_report_noted(store);
     return 0;

@@ -141,6 +141,15 @@ sn_store_reserved_bytes(const handle_store *store)
            sn_load_relaxed(&store->table.bytes) + sn_pool_reserved_bytes(&store->pool);
 }
 
+/** Bytes given back to the kernel since creation. */
+static inline uint64_t
+sn_store_released_bytes(const handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.released_bytes) +
+           sn_load_relaxed(&store->table.released_bytes) +
+           sn_load_relaxed(&store->heap.pins.released_bytes);
+}
+
 /** Gives all of it back but the first `keep` bytes. The place stays taken. */
 static inline void
 sn_store_release_ranges(const handle_store *store, size_t keep)

@@ -303,9 +303,9 @@ sn_large_has_tails(struct sn_large *large)
 }
 
 bool
-sn_large_has_work(struct sn_large *large)
+sn_large_has_work(struct sn_large *large, bool trims)
 {
-    return has_any(large, SN_LARGE_PINNED, SN_LARGE_EXCESS);
+    return has_any(large, SN_LARGE_PINNED, trims ? SN_LARGE_EXCESS : SN_LARGE_PINNED);
 }
 
 /* Readers of what is behind floor are gone. Whole blocks become free, pages wait for a trim. */

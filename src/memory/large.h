@@ -96,8 +96,8 @@ size_t sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, u
                        void *opaque);
 /** Whether gather or a later settle will find some. */
 bool sn_large_has_tails(struct sn_large *large);
-/** Whether a later settle or trim has something to do. */
-bool sn_large_has_work(struct sn_large *large);
+/** Whether a later settle has something to do, or a later trim, where there are such. */
+bool sn_large_has_work(struct sn_large *large, bool trims);
 
 /** Gives committed pages that are nobody's back to the kernel, about max_bytes at most. The caller
  * holds no lock. Result: bytes. */

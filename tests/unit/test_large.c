@@ -262,7 +262,7 @@ test_room_of_a_claimed_run(void **state)
     struct world *world = *state;
     sn_large_put(&world->large, take(world, 130 * SN_BLOCK_BYTES, false));
     uint64_t offset = take(world, 60 * SN_BLOCK_BYTES, true);
-    assert_true(sn_large_has_work(&world->large));
+    assert_true(sn_large_has_work(&world->large, true));
     hook_world = world;
     __atomic_store_n(&sn_fault_fn, look_for_rooms, __ATOMIC_RELEASE);
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 60 * SN_BLOCK_BYTES);
@@ -396,9 +396,10 @@ test_excess_is_trimmed(void **state)
     assert_int_equal(world->pool.arena_committed, 32 * PAGE);
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 0);
     assert_int_equal(fail_none(), 1);
-    assert_true(sn_large_has_work(&world->large));
+    assert_true(sn_large_has_work(&world->large, true));
+    assert_false(sn_large_has_work(&world->large, false)); /* where nothing is purged */
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 12 * PAGE);
-    assert_false(sn_large_has_work(&world->large));
+    assert_false(sn_large_has_work(&world->large, true));
     assert_int_equal(world->pool.arena_committed, 20 * PAGE);
     assert_pool_sound(world);
 }
