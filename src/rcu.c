@@ -81,6 +81,9 @@ gather_all(struct sn_rcu *rcu)
     take_woken_locked(rcu);
     for (struct sn_rcu_client *c = rcu->clients; c; c = c->next) {
         c->due_ns = 0;
+        if (c->behind)
+            continue;
+        c->round = rcu->cycle_begun; /* which nobody else writes */
         /* Acquire: what it was nudged for is seen now; else the mark stands for another round. */
         (void)sn_swap_acq_rel(&c->nudged, 0);
         any |= c->gather(c);
@@ -89,13 +92,25 @@ gather_all(struct sn_rcu *rcu)
     return any;
 }
 
-static void
-reclaim_all(struct sn_rcu *rcu)
+/* A piece of what each client has gathered. True: there is more, and all who wait for a round wait
+ * for that: no fork, and nobody for the limbo of another client. */
+static bool
+reclaim_some(struct sn_rcu *rcu)
 {
+    uint32_t patient = 0;
     sn_lock(&rcu->clients_lock);
     for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
-        c->reclaim(c);
+        c->behind = c->reclaim(c);
+    sn_lock(&rcu->lock);
+    rcu->behind = false;
+    for (const struct sn_rcu_client *c = rcu->clients; c; c = c->next) {
+        rcu->behind |= c->behind;
+        patient += c->behind ? c->waiters : 0;
+    }
+    bool wanted = rcu->forks > 0 || rcu->waiters > patient;
+    sn_unlock(&rcu->lock);
     sn_unlock(&rcu->clients_lock);
+    return rcu->behind && !wanted;
 }
 
 /* Whether somebody waits for this thread: for a grace period, or to fork. */
@@ -132,7 +147,8 @@ housekeep_some(struct sn_rcu *rcu)
     bool all = end == NULL, wanted = false;
     while (!all && !wanted) {
         struct sn_rcu_client *client = rcu->clients;
-        client->due_ns = client->housekeep(client, now);
+        uint64_t next = client->housekeep(client, now);
+        client->due_ns = client->behind ? now : next;
         due = sn_min(due, client->due_ns);
         rotate_locked(rcu);
         all = client == end;
@@ -297,10 +313,14 @@ prepare_deep_sleep(struct sn_rcu *rcu, uint64_t due_ns)
 static void
 end_cycle(struct sn_rcu *rcu)
 {
+    sn_lock(&rcu->clients_lock);
     sn_lock(&rcu->lock);
+    for (struct sn_rcu_client *c = rcu->clients; c; c = c->next)
+        c->round_over = c->behind ? c->round_over : c->round;
     rcu->cycle_over = rcu->cycle_begun;
     pthread_cond_broadcast(&rcu->done);
     sn_unlock(&rcu->lock);
+    sn_unlock(&rcu->clients_lock);
 }
 
 /* It opens no section, and is not registered: who waits for readers need not be one. A thread of a
@@ -316,10 +336,12 @@ gp_thread(void *argument)
         bool gathered = gather_all(rcu);
         if (asked || gathered)
             run_grace_period(rcu);
-        if (gathered)
-            reclaim_all(rcu);
+        while ((gathered || rcu->behind) && reclaim_some(rcu))
+            ;
         end_cycle(rcu);
-        due = keep_house(rcu, gathered ? sn_os_now_ns() + SN_GP_GATHER_NS : SN_NEVER);
+        due = keep_house(rcu, rcu->behind ? 0
+                              : gathered  ? sn_os_now_ns() + SN_GP_GATHER_NS
+                                          : SN_NEVER);
         let_sleep(rcu);
         if (due > sn_os_now_ns() + SN_HOUSEKEEPING_NS)
             due = prepare_deep_sleep(rcu, due);
@@ -678,20 +700,30 @@ wake_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
     rcu->woken = client;
 }
 
+/* A round that is over: of the client, or of all. */
+static uint64_t
+round_over_locked(const struct sn_rcu *rcu, const struct sn_rcu_client *client)
+{
+    return client ? client->round_over : rcu->cycle_over;
+}
+
 bool
 sn_rcu_wait_cycle_until(struct sn_rcu *rcu, struct sn_rcu_client *client, uint64_t deadline_ns)
 {
     bool in_time = true;
     sn_lock(&rcu->lock);
+    uint32_t *waiters = client ? &client->waiters : &(uint32_t){0};
     if (client)
         wake_locked(rcu, client);
     uint64_t wanted = rcu->cycle_begun + 1;
-    while (rcu->cycle_over < wanted && in_time) {
+    ++*waiters, rcu->waiters++;
+    while (round_over_locked(rcu, client) < wanted && in_time) {
         rcu->urgent = true;
         pthread_cond_signal(&rcu->wake);
         in_time = await_done_locked(rcu, deadline_ns);
     }
-    bool over = rcu->cycle_over >= wanted;
+    --*waiters, rcu->waiters--;
+    bool over = round_over_locked(rcu, client) >= wanted;
     sn_unlock(&rcu->lock);
     return over;
 }

@@ -31,8 +31,10 @@ struct sn_rcu_client {
     struct sn_rcu_client *next;
     /** Takes over everything retired so far. True: there is something to reclaim after a GP. */
     bool (*gather)(struct sn_rcu_client *client);
-    /** A GP has passed since gather: makes what it took over reusable. */
-    void (*reclaim)(struct sn_rcu_client *client);
+    /** A GP has passed since gather: makes what it took over reusable, no more at once than takes
+     * some milliseconds, since others wait meanwhile. True: there is more; until there is not,
+     * gather is not called. */
+    bool (*reclaim)(struct sn_rcu_client *client);
     /** Idle caches, pages whose purge delay is over; no more at once than takes about a
      * millisecond, since grace periods wait meanwhile. Result: when to call again: now_ns or
      * before, there is more to be done; SN_NEVER: only after something happens that nudges. */
@@ -40,13 +42,18 @@ struct sn_rcu_client {
     /** Whether anything was done since the last housekeep, asked after a membarrier. */
     bool (*stirred)(struct sn_rcu_client *client);
     /* the thread's */
-    uint64_t due_ns; /* housekeep's answer in this round; 0: it was not asked */
+    uint64_t due_ns; /* housekeep's answer in this round; 0: it was not asked. Behind: now */
+    uint64_t round;  /* in which it was asked to gather last */
+    bool behind;     /* not all that it gathered then is reclaimed */
     bool keep;       /* it does not go to sleep */
     /* In no list: whoever makes work for it wakes it, and so puts it among the woken. Atomic; 1 is
      * stored by the thread, 0 by anybody under the flavour's lock. */
     uint32_t asleep;
-    uint32_t nudged;                  /* atomic; since the round began: it does not go to sleep */
-    struct sn_rcu_client *next_woken; /* guarded by the flavour's lock */
+    uint32_t nudged; /* atomic; since the round began: it does not go to sleep */
+    /* guarded by the flavour's lock */
+    struct sn_rcu_client *next_woken;
+    uint64_t round_over; /* what was retired before that round is reclaimed */
+    uint32_t waiters;    /* for such a round */
 };
 
 struct sn_rcu {
@@ -67,6 +74,7 @@ struct sn_rcu {
     pthread_cond_t done;         /* a GP, a fork is over; the thread is aside; one has parted */
     uint64_t requested;          /* highest ticket handed out */
     uint64_t cycle_begun, cycle_over; /* rounds of gather, GP, reclaim */
+    uint32_t waiters;                 /* for one of them */
     bool urgent;
     uint32_t forks;  /* being prepared or under way: no round begins, nobody joins */
     uint32_t joined; /* threads between sn_rcu_join and sn_rcu_part */
@@ -78,7 +86,8 @@ struct sn_rcu {
     uint64_t started_ns; /* begin of the GP under way; 0: none */
     uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work nudges */
     struct handle_histogram durations;
-    bool dead; /* this is a forked child: there is no thread */
+    bool behind; /* the thread's: a client is, which the next round goes on with */
+    bool dead;   /* this is a forked child: there is no thread */
 };
 
 /** The flavour's instance; starts the thread at the first call. The caller is outside a section,
@@ -107,7 +116,7 @@ bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
 bool sn_rcu_ignores_section(struct sn_rcu *rcu);
 
 /** Waits for one whole round of gather, GP and reclaim that begins after this call; what this
- * client had in limbo at the call is reclaimed then (NULL: that of those awake). The caller is
+ * client had in limbo at the call is reclaimed then (NULL: that of those awake, or begun with). The caller is
  * offline and holds no lock. */
 void sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client);
 /** The same, at most until deadline_ns. False: the time came first. */

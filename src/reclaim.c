@@ -131,7 +131,7 @@ sn_reclaim_tails(handle_store *store)
 }
 
 /* The lists are followed side by side: in one alone, each slot would be a miss waited for. */
-void
+bool
 sn_reclaim_give_back(handle_store *store)
 {
     struct sn_reclaim *reclaim = &store->reclaim;
@@ -139,7 +139,7 @@ sn_reclaim_give_back(handle_store *store)
     bool more = true;
     sn_caches_begin_work(&store->caches);
     sn_reclaim_tails(store);
-    while (more) {
+    for (uint32_t looks = 0; more && looks < SN_RECLAIM_PIECE_SLOTS; looks += SN_LIMBO_LISTS) {
         more = false;
         for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
             uint64_t slot = take_next(store, &reclaim->list[i]);
@@ -149,10 +149,12 @@ sn_reclaim_give_back(handle_store *store)
                               sn_object_is_unpinned(store, slot)))
                 reclaim->keys[count++] = key_of(store, slot);
         }
-        if (count > reclaim->slots - SN_LIMBO_LISTS || !more) {
+        if (count > reclaim->slots - SN_LIMBO_LISTS) {
             give_back(store, count);
             count = 0;
         }
     }
+    give_back(store, count);
     sn_caches_end_work(&store->caches);
+    return more;
 }

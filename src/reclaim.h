@@ -26,8 +26,10 @@ void sn_reclaim_fini(struct sn_reclaim *reclaim);
 
 /** Takes over all that is in limbo. True: there is something to give back after a GP. */
 bool sn_reclaim_gather(handle_store *store);
-/** The GP is over: gives back what was gathered before it. */
-void sn_reclaim_give_back(handle_store *store);
+/** What is given back before others are let in: 2 to 4 ms where each slot is a miss. */
+#define SN_RECLAIM_PIECE_SLOTS 8192
+/** The GP is over: gives back a piece of what was gathered before it. True: there is more. */
+bool sn_reclaim_give_back(handle_store *store);
 /** The same for what large objects were cut by, also later: what was pinned then. */
 void sn_reclaim_tails(handle_store *store);
 

@@ -97,10 +97,10 @@ gather(struct sn_rcu_client *client)
     return any;
 }
 
-static void
+static bool
 reclaim(struct sn_rcu_client *client)
 {
-    sn_reclaim_give_back(store_of(client));
+    return sn_reclaim_give_back(store_of(client));
 }
 
 size_t

@@ -23,6 +23,8 @@ struct client {
     unsigned done;     /* atomic: reclaimed */
     unsigned gathers;  /* atomic */
     uint64_t gp_at_gather;
+    unsigned pieces; /* atomic: of what was gathered, reclaimed so far */
+    bool endless;    /* atomic: there are more, whatever is reclaimed */
     bool too_early;  /* atomic: reclaim without a grace period since gather */
     uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES; FOR_WAITER */
 };
@@ -37,15 +39,19 @@ gather(struct sn_rcu_client *link)
     return client->gathered > 0;
 }
 
-static void
+static bool
 reclaim(struct sn_rcu_client *link)
 {
     struct client *client = (struct client *)(void *)link;
     if (client->gathered > 0 &&
         __atomic_load_n(&client->rcu->completed, __ATOMIC_RELAXED) <= client->gp_at_gather)
         __atomic_store_n(&client->too_early, true, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&client->pieces, client->gathered > 0, __ATOMIC_RELAXED);
+    if (client->gathered > 0 && __atomic_load_n(&client->endless, __ATOMIC_ACQUIRE))
+        return true;
     __atomic_fetch_add(&client->done, client->gathered, __ATOMIC_RELEASE);
     client->gathered = 0;
+    return false;
 }
 
 /* Work in pieces without end, so far; the 1000th asks for a grace period. */
@@ -334,6 +340,35 @@ test_round_looks_at_a_client_that_falls_asleep(void **state)
     assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers + 1);
 }
 
+/* One client has more to reclaim than can be waited for: who waits for another one's limbo gets it
+ * between two pieces, and who waits for this one's when the last is done; nothing more is gathered
+ * of it meanwhile. Seen failing: the other one's round came when all was reclaimed. */
+static void
+test_reclaims_in_pieces(void **state)
+{
+    (void)state;
+    struct client *much = client_add(get(), 0), *little = client_add(get(), 1);
+    __atomic_store_n(&much->endless, true, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&much->work, 1, __ATOMIC_RELEASE);
+    sn_rcu_nudge_client(get(), &much->link, true);
+    await(__atomic_load_n(&much->pieces, __ATOMIC_RELAXED) > 100); /* nobody waits for anything */
+    unsigned gathers = __atomic_load_n(&much->gathers, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&much->work, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&little->work, 1, __ATOMIC_RELEASE);
+    wait_cycle(little);
+    assert_int_equal(done_by(little), 1);
+    assert_int_equal(done_by(much), 0);
+    assert_int_equal(__atomic_load_n(&much->gathers, __ATOMIC_RELAXED), gathers);
+    wait_begin();
+    assert_false(sn_rcu_wait_cycle_until(get(), &much->link, sn_os_now_ns()));
+    sn_rcu_before_fork(true); /* a fork is let in, too */
+    sn_rcu_after_fork();
+    wait_end();
+    __atomic_store_n(&much->endless, false, __ATOMIC_RELEASE);
+    wait_cycle(much);
+    assert_int_equal(done_by(much), 2);
+}
+
 static void
 test_clients_come_and_go(void **state)
 {
@@ -566,6 +601,7 @@ main(void)
         CLIENT_TEST(test_cycle_takes_what_was_there),
         CLIENT_TEST(test_reclaim_waits_for_sections),
         CLIENT_TEST(test_round_looks_at_a_client_that_falls_asleep),
+        CLIENT_TEST(test_reclaims_in_pieces),
         CLIENT_TEST(test_clients_come_and_go),
         CLIENT_TEST(test_nudge_is_not_lost),
         CLIENT_TEST(test_nudge_before_a_distant_date),
