@@ -545,7 +545,7 @@ sn_defrag_unpinned(handle_store *store)
 void
 sn_defrag_walked(handle_store *store)
 {
-    sn_store_relaxed(&store->defrag->stuck_bytes, 0);
+    sn_defrag_unpinned(store);
     if (!store->forked && sn_defrag_has_thread(store->defrag))
         sn_defrag_wake(store);
 }

@@ -54,7 +54,7 @@ struct sn_defrag {
     bool only_forced;  /* a compact drives: no pass but the forced one is begun */
     bool in_pass;
     bool forced_pass; /* whatever the thresholds say */
-    bool pass_let_go; /* spans of its plan were opened for allocations */
+    bool pass_let_go; /* spans of its plan were opened for others */
     uint32_t effort_percent;
     uint64_t pass_moved, pass_released; /* totals when the pass began */
     uint64_t pass_recoverable;          /* bytes, then */
@@ -75,7 +75,7 @@ struct sn_defrag {
     uint32_t pressure;    /* max_bytes was reached: work at full effort */
     uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
     uint64_t stuck_bytes; /* recoverable, but the last pass has tried them in vain */
-    uint32_t unpinned;    /* something was, since the pass began */
+    uint32_t unpinned;    /* something was, or a walk has ended, since the pass began */
     uint32_t shared;      /* a forked child shares the pages: no work without pressure */
     uint32_t any_wanted;  /* a class is wanted ... */
     uint8_t wanted[SN_CLASSES_MAX]; /* ... this: an allocation needs a slot of its closed spans */

@@ -107,6 +107,7 @@ walk_ends(struct ground *ground, struct stage *stage, struct actor *walker)
     stage_go(stage);
     actor_join(walker);
     assert_int_equal(walker->result, 0);
+    assert_int_equal(sn_load_relaxed(&ground->race->store->defrag->stuck_bytes), 0);
     for (unsigned i = 0; i < SPANS * SPAN_SLOTS; i++) {
         assert_int_equal(ground->seen[i], ground->handles[i] != HANDLE_NULL);
         live += ground->handles[i] != HANDLE_NULL;
@@ -149,7 +150,8 @@ test_moves_stay_on_their_side(void **state)
     walk_ends(&ground, stage, walker);
 }
 
-/* All are ahead of the walk but the first, which can go nowhere; the walked one is left alone. */
+/* All are ahead of the walk but the first, which can go nowhere; the walked one is left alone. What
+ * this pass has not gained is no verdict any more once the walk has ended: seen failing. */
 static void
 test_no_move_across_a_walk(void **state)
 {
@@ -161,6 +163,7 @@ test_no_move_across_a_walk(void **state)
     struct actor *walker = walk_stands_in(race, &ground, 1, &stage);
     compact(race, &report);
     assert_int_equal(report.moved_objects, 0);
+    assert_true(sn_load_relaxed(&race->store->defrag->stuck_bytes) > 0);
     assert_int_equal(count_in(&ground, 0, 0), 3);
     assert_int_equal(count_in(&ground, 1, 1), 4);
     walk_ends(&ground, stage, walker);
