@@ -53,9 +53,9 @@
  *   6. grace period, then S is reclaimed.
  *
  * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
- * chosen, and steps 4 and 5 of one object run, under one hold of the mover's lock, and only its
- * holder follows a header to its word. A version from update_begin has check bits 0 until commit; a
- * failed commit zeroes them again in its section.
+ * chosen, and steps 4 and 5 of one object run, under one hold of the mover's lock; only its holder,
+ * and a walk in its span, follows a header to its word. A version from update_begin has check bits
+ * 0 until commit; a failed commit zeroes them again in its section.
  *
  * A WALK over the store goes from span to span in rising address, and meets every object that lives
  * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of

@@ -246,7 +246,7 @@ void sn_defrag_unpinned(handle_store *store);
 void sn_defrag_let_go_span_locked(handle_store *store, uint32_t number);
 /** A walk has ended: what it kept apart can be moved together. */
 void sn_defrag_walked(handle_store *store);
-/** The mover's lock, for following headers to words. */
+/** The mover's lock, for going from span to span. */
 struct sn_lock *sn_defrag_lock(handle_store *store);
 void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
 /** In a forked child: there is no thread. */

@@ -8,12 +8,12 @@
 
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
-/* Whether a slot holds a live object. In a section, under the mover's lock: only its holder may
- * follow a header to its word. One that is just being relocated is found by the cell it leaves, or
- * by looking again, until neither header nor word have changed (G6); only one that goes there and
- * back between the same two accesses, twice, is missed. */
+/* Whether a slot holds a live object. In a section, and the mover has nothing to do with the slot:
+ * else a header might name a word whose memory is gone. One that is just being relocated is found
+ * by the cell it leaves, or by looking again, until neither header nor word have changed (G6); only
+ * one that goes there and back between the same two accesses, twice, is missed. */
 static bool
-find_locked(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
+find(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_found *found)
 {
     uint64_t last_header = 0, last_word = 0;
     for (;;) {
@@ -56,16 +56,14 @@ find_group(const struct walk *walk, uint32_t number, const struct sn_class *c, u
     handle_store *store = walk->store;
     uint32_t slots = c ? c->slots : 1;
     unsigned count = 0;
-    sn_lock(sn_defrag_lock(store));
     for (; *slot < slots && count < GROUP; ++*slot) {
         uint64_t offset = c ? sn_slot_offset(c, number, *slot) : sn_span_offset(number);
         /* A large object that is freed at once meanwhile leaves its descriptor's word clear; its
          * class must not be asked again, it may be another's by now. */
         const uint64_t *header = c ? sn_store_address(store, offset - SN_HEADER_BYTES)
                                    : &store->pool.spans[number].large_header;
-        count += find_locked(store, offset, header, &found[count]);
+        count += find(store, offset, header, &found[count]);
     }
-    sn_unlock(sn_defrag_lock(store));
     return count;
 }
 

@@ -5,8 +5,8 @@
  * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
  * unlink, give the cell's memory back. Readers, pinners and writers of objects (deref_mut, which is
  * no writer of the cell) find a cell while it is linked; updates and writes of one object are
- * serialised by a mutex of the application. A walker follows headers under the mover's lock, as
- * handle_store_each and _check do.
+ * serialised by a mutex of the application. A walker takes slot by slot from the mover, and follows
+ * its header, as handle_store_each and _check do with spans; each.pml has more of it.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
  * a walker finds what is live throughout its look;
@@ -67,6 +67,9 @@ inline cells_wait(left)
     fi
 }
 #include "pin.inc"
+#if WALKERS > 0
+#define BESIDE(s, d) ((d) != at)
+#endif
 #include "mover.inc"
 
 bool linked[CELLS];  /* readers find it */
@@ -441,14 +444,18 @@ proctype pinner()
 #endif
 
 /* Follows every slot's header, again for as long as header or word change. */
+#if WALKERS > 0
 proctype walker()
 {
     byte s, h, w, o, last_h, last_w;
+    bool ok;
     do
     :: s < SLOTS ->
+        atomic { !mover_lock -> mover_lock = 1; at = s }
+        give_up(s, w, h, ok);
+        mover_lock = 0;
         section_enter();
         atomic {
-            !mover_lock -> mover_lock = 1;
             if
             :: LIVES(s) -> o = owner[s]
             :: else
@@ -473,12 +480,14 @@ proctype walker()
         od;
         atomic {
             assert(o == 0 || !LIVES(s) || owner[s] != o);
-            mover_lock = 0; h = 0; w = 0; o = 0; last_h = 0; last_w = 0; s++;
+            h = 0; w = 0; o = 0; last_h = 0; last_w = 0; s++;
             section_leave()
         }
     :: else -> break
-    od
+    od;
+    atomic { !mover_lock -> at = NOWHERE }
 }
+#endif
 
 init
 {
@@ -495,7 +504,9 @@ init
         SPAWN(i, READERS, reader());
         SPAWN(i, PINNERS, pinner());
         SPAWN(i, WRITERS, writer());
-        SPAWN(i, WALKERS, walker())
+#if WALKERS > 0
+        run walker()
+#endif
     }
     atomic { /* the end: what is used is named, by a cell that holds what was written to it */
         _nr_pr == 1 ->

@@ -6,9 +6,9 @@
  * second object and makes another in its place, anywhere.
  *
  * The walk comes to a slot under the mover's lock: it calls off a move that is pending there, and
- * the mover leaves the slot alone until the walk has gone on. It then looks at the slot in pieces,
- * as it does with a span's groups: the lock is free in between. The last slot is beyond the walk's
- * end if it is taken later than the walk begins, and then counts as behind.
+ * the mover leaves the slot alone until the walk has gone on. Then it looks at the slot, in a
+ * section and without the lock. The last slot is beyond the walk's end if it is taken later than
+ * the walk begins, and then counts as behind.
  *
  * Checked: at the end of each walk, what lived throughout was met once.
  *
@@ -30,22 +30,13 @@
 #define SLOTS 4
 #endif
 byte R[2];
-byte at;    /* the slot that the walk is at, NOWHERE: there is no walk */
-byte ahead; /* the first one that it has ahead */
-bool given_up[SLOTS];
+byte ahead; /* the first slot that the walk has ahead */
 byte end;   /* where it ends */
-#define NOWHERE 7
 #ifdef BUG_115
 #define AHEAD(s) ((s) >= ahead)
 #else
 #define AHEAD(s) ((s) >= ahead && (s) < end)
 #endif
-#ifdef BUG_113
-#define CLOSES(s) true
-#else
-#define CLOSES(s) ((s) != at)
-#endif
-#define GIVEN_UP(s) given_up[s]
 #ifdef BUG_110
 #define BESIDE(s, d) ((d) != at)
 #elif defined(BUG_111)
@@ -55,26 +46,6 @@ byte end;   /* where it ends */
 #endif
 #include "rcu.inc"
 
-/* take_slot on the side of slot s. */
-inline take_beside(s, d, o)
-{
-    atomic {
-        if
-        :: life[0] == S_FREE && BESIDE(s, 0) -> d = 0
-        :: life[1] == S_FREE && BESIDE(s, 1) -> d = 1
-        :: life[2] == S_FREE && BESIDE(s, 2) -> d = 2
-        :: life[3] == S_FREE && BESIDE(s, 3) -> d = 3
-#if SLOTS > 4
-        :: life[4] == S_FREE && BESIDE(s, 4) -> d = 4
-#endif
-        :: else -> d = NONE
-        fi;
-        if
-        :: d != NONE -> life[d] = S_USED; owner[d] = (o)
-        :: else
-        fi
-    }
-}
 #include "mover.inc"
 
 byte met[2];   /* how often the walk has met the object of each word (ghost) */
@@ -131,24 +102,6 @@ proctype freer()
     section_leave()
 }
 
-/* What is pending at the walk's slot is called off, under the mover's lock. */
-inline give_up(s, w, h, ok)
-{
-    section_enter();
-    given_up[s] = 1;
-    h = hdr[s];
-    if
-    :: h != 0 ->
-        load(NAMED_BY(h), w);
-        if
-        :: STATE(w) == MOVING && SLOT(w) == s -> cas(NAMED_BY(h), w, WITH(w, LIVE), ok)
-        :: else
-        fi
-    :: else
-    fi;
-    atomic { h = 0; w = 0; ok = 0; section_leave() }
-}
-
 proctype walker()
 {
     byte n, s, w, h;
@@ -174,7 +127,6 @@ proctype walker()
 #endif
             mover_lock = 0;
             section_enter();
-            atomic { !mover_lock -> mover_lock = 1 }
             h = hdr[s];
             if
             :: h != 0 ->
@@ -185,7 +137,6 @@ proctype walker()
                 fi
             :: else
             fi;
-            mover_lock = 0;
             atomic { h = 0; w = 0; s++; section_leave() }
         :: else -> break
         od;
@@ -203,8 +154,6 @@ init
 {
     byte i, s;
     atomic {
-        at = NOWHERE;
-        i = 0;
         do
         :: i < 2 ->
             if /* each in any slot that the walk goes to */
