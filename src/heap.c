@@ -198,12 +198,24 @@ sn_heap_put_run(struct sn_heap *heap, uint32_t number)
         sn_pool_abandon(pool, number);
 }
 
-/* A run may hold more pages than slots will touch. */
-static bool
-has_excess(const struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+void
+sn_heap_note_excess(struct sn_heap *heap)
 {
-    uint32_t end = c->blocks * (uint32_t)SN_BLOCK_PAGES;
-    return sn_pool_missing_pages(pool, number, c->pages, end) < end - c->pages;
+    if (sn_pool_has_much_excess(heap->pool))
+        heap->excess(heap);
+}
+
+/* A run may hold more pages than slots will touch. Result: the flag of a span that does. */
+static unsigned
+note_excess(struct sn_heap *heap, uint32_t number, const struct sn_class *c)
+{
+    uint32_t end = c->blocks * (uint32_t)SN_BLOCK_PAGES; /* a guard's block is behind that */
+    uint32_t pages = end - c->pages - sn_pool_missing_pages(heap->pool, number, c->pages, end);
+    if (pages == 0)
+        return 0;
+    sn_pool_list_excess(heap->pool, number, pages);
+    sn_heap_note_excess(heap);
+    return SN_SPAN_EXCESS;
 }
 
 static struct sn_span *
@@ -219,8 +231,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
         return NULL;
     format_span(heap, number, class_id, !zero && old_class != class_id);
     struct sn_span *span = &heap->pool->spans[number];
-    unsigned flags = (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u) |
-                     (has_excess(heap->pool, number, c) ? SN_SPAN_EXCESS : 0u);
+    unsigned flags = (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u) | note_excess(heap, number, c);
     set_flags_locked(span, span->flags | flags);
     sn_span_set_state(span, SN_SPAN_OPEN);
     set_bins_locked(heap, span);
@@ -822,6 +833,22 @@ sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
     }
     sn_unlock(&hc->lock);
     return loose;
+}
+
+bool
+sn_heap_hold_excess(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    bool excess = (span->flags & SN_SPAN_EXCESS) != 0;
+    if (excess) {
+        hold_locked(heap, hc, span);
+        set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_EXCESS);
+    }
+    sn_unlock(&hc->lock);
+    return excess;
 }
 
 bool

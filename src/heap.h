@@ -48,6 +48,8 @@ struct sn_heap {
     const struct sn_classes *classes;
     /* Called when freed_bytes passes wake_at: compaction may have become worth while. */
     void (*freed)(struct sn_heap *heap);
+    /* Called, with locks held up to a class's, when there is much excess (span.h). */
+    void (*excess)(struct sn_heap *heap);
     uint64_t wake_at; /* atomic */
     /* atomic; slots that became free, since creation, and those free in spans that came back from
      * being set aside: what a mover that sleeps may gain by */
@@ -134,6 +136,9 @@ bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
  * OPEN; or it is not QUIET and has to be: it is from here on. */
 bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
                         uint64_t bits[SN_BITMAP_WORDS]);
+/** Holds a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or has
+ * none. */
+bool sn_heap_hold_excess(struct sn_heap *heap, uint32_t number);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);
@@ -142,6 +147,11 @@ bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint3
  * kernel: a sparse class then costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
+/** The same for the pages behind the last slots alone, of spans that have such, until about
+ * max_bytes are released, or the kernel refuses. */
+size_t sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes);
+/** Has what is in excess trimmed if it is much. */
+void sn_heap_note_excess(struct sn_heap *heap);
 /** The same for a span that two such calls find without a slot taken or freed in between: in a
  * store that is busy elsewhere. */
 size_t sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number);

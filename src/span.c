@@ -381,6 +381,66 @@ sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
     return bytes;
 }
 
+/* ---- pages behind what is used of a span ------------------------------------------------------ */
+
+void
+sn_pool_count_excess_locked(struct sn_pool *pool, uint32_t first, uint32_t pages)
+{
+    struct sn_span *span = &pool->spans[first];
+    uint64_t others = pool->excess_bytes - ((uint64_t)span->excess << SN_PAGE_SHIFT);
+    span->excess = (uint16_t)sn_min(pages, UINT16_MAX);
+    sn_store_relaxed(&pool->excess_bytes, others + ((uint64_t)span->excess << SN_PAGE_SHIFT));
+}
+
+void
+sn_pool_list_excess(struct sn_pool *pool, uint32_t first, uint32_t pages)
+{
+    struct sn_span *span = &pool->spans[first];
+    sn_lock(&pool->lock);
+    sn_pool_count_excess_locked(pool, first, pages);
+    span->u.excess.prev = 0;
+    span->u.excess.next = pool->excess;
+    if (pool->excess)
+        pool->spans[pool->excess].u.excess.prev = first;
+    pool->excess = first;
+    sn_unlock(&pool->lock);
+}
+
+static void
+unlist_excess_locked(struct sn_pool *pool, uint32_t first)
+{
+    const struct sn_span *span = &pool->spans[first];
+    if (span->excess == 0)
+        return;
+    uint32_t next = span->u.excess.next, prev = span->u.excess.prev;
+    if (next)
+        pool->spans[next].u.excess.prev = prev;
+    if (prev)
+        pool->spans[prev].u.excess.next = next;
+    else
+        pool->excess = next;
+    sn_pool_count_excess_locked(pool, first, 0);
+}
+
+void
+sn_pool_unlist_excess(struct sn_pool *pool, uint32_t first)
+{
+    sn_lock(&pool->lock);
+    unlist_excess_locked(pool, first);
+    sn_unlock(&pool->lock);
+}
+
+uint32_t
+sn_pool_next_excess(struct sn_pool *pool)
+{
+    sn_lock(&pool->lock);
+    uint32_t first = pool->excess;
+    if (first)
+        unlist_excess_locked(pool, first);
+    sn_unlock(&pool->lock);
+    return first;
+}
+
 bool
 sn_pool_commit(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to, enum sn_charge who)
 {
@@ -583,6 +643,7 @@ forget_class(struct sn_pool *pool, uint32_t first)
 void
 sn_pool_abandon(struct sn_pool *pool, uint32_t first)
 {
+    sn_pool_unlist_excess(pool, first);
     forget_class(pool, first);
     sn_span_set_state(&pool->spans[first], SN_SPAN_LOST);
 }
@@ -593,6 +654,7 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
     struct sn_span *run = &pool->spans[first];
     forget_class(pool, first);
     sn_lock(&pool->lock);
+    unlist_excess_locked(pool, first);
     uint64_t bytes = committed_bytes(pool, first, run->blocks);
     sn_store_relaxed(&run->flags, 0); /* the trimmer may look at it */
     sn_span_set_state(run, bytes > 0 ? SN_SPAN_DIRTY : SN_SPAN_CLEAN);

@@ -73,13 +73,16 @@ struct sn_span {
         };
         uint32_t child[2]; /* free runs: see memory/runs.h */
     };
-    uint32_t pins;  /* atomic; first line of its pinned slots, 0: none; see memory/pins.h */
-    uint16_t flags; /* enum above */
-    uint16_t unused;
+    uint32_t pins;         /* atomic; first line of its pinned slots, 0: none; see memory/pins.h */
+    uint16_t flags;        /* enum above */
+    uint16_t excess;       /* pages by which the pool's excess_bytes counts it, see there */
     uint64_t large_header; /* LARGE: the object's header word (its slot has none); atomic */
     union {
         uint64_t large_size; /* LARGE: bytes requested */
         uint64_t since_ns;   /* DIRTY: free since */
+        struct {
+            uint32_t next, prev; /* slots, while excess is not 0: list of the pool */
+        } excess;
     } u;
     union {
         struct {
@@ -96,6 +99,9 @@ struct sn_span {
     } v;
 };
 _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
+
+/* So much excess is left to the trim that comes now and then. */
+#define SN_EXCESS_MIN_BYTES (UINT64_C(2) << 20)
 
 #define SN_BITMAP_LINES 8 /* 8 * 512 bits cover 4096 slots of 16 bytes in a block */
 #define SN_LINE_WORDS   8
@@ -126,6 +132,7 @@ struct sn_pool {
     uint32_t purging;                    /* runs in that state */
     size_t grow_step;                    /* bytes by which the arena is extended next */
     bool hugepages;                      /* what the kernel is told about the arena */
+    uint32_t excess;                     /* list of spans of slots that have some, see below */
     uint64_t purges;                     /* that have ended */
     pthread_cond_t purged;               /* one more has */
 
@@ -134,6 +141,8 @@ struct sn_pool {
     uint32_t high;            /* blocks below this were used at some time */
     uint64_t arena_committed; /* bytes */
     uint64_t empty_bytes;     /* of them in DIRTY and PURGING runs */
+    uint64_t excess_bytes;    /* of them behind all that is used of their span, as they were
+                                 committed when its run was taken; of spans that wait for a trim */
     uint64_t metadata_bytes;  /* pages of descriptors and bitmaps that were used at some time */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;
@@ -258,6 +267,24 @@ sn_block_dirty_pages(const struct sn_span *block)
  * they read as zero afterwards. Result: bytes.
  */
 size_t sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to);
+
+/** From here on so many pages of a span are excess, or 0; the caller has listed it, if it is large.
+ * The pool's lock is held. */
+void sn_pool_count_excess_locked(struct sn_pool *pool, uint32_t first, uint32_t pages);
+/** Lists a span of slots that has so many, more than 0. */
+void sn_pool_list_excess(struct sn_pool *pool, uint32_t first, uint32_t pages);
+/** Out of the list, if it is in it. */
+void sn_pool_unlist_excess(struct sn_pool *pool, uint32_t first);
+/** Takes one out of the list; 0: it is empty. */
+uint32_t sn_pool_next_excess(struct sn_pool *pool);
+
+/** Whether there is more than 1/128 of what is committed, and not just a little: a trim is due. */
+static inline bool
+sn_pool_has_much_excess(const struct sn_pool *pool)
+{
+    uint64_t committed = sn_load_relaxed(&pool->arena_committed);
+    return sn_load_relaxed(&pool->excess_bytes) > sn_max(committed / 128, SN_EXCESS_MIN_BYTES);
+}
 
 /** Of pages [from, to) of a span, how many are not committed. By its owner. */
 uint32_t

@@ -189,6 +189,29 @@ try_trim_some(handle_store *store)
     return true;
 }
 
+static bool
+trims_excess(const handle_store *store)
+{
+    return sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
+           sn_load_relaxed(&store->options.hugepages) == HANDLE_HUGEPAGES_NEVER;
+}
+
+/* Pages behind all that is used of their spans: at each tick, and at once when they are many. */
+static void
+trim_excess_some(handle_store *store, uint64_t now_ns)
+{
+    bool much = trims_excess(store) && sn_pool_has_much_excess(&store->pool);
+    if (!(store->excess_due || much) || now_ns < store->excess_ns)
+        return;
+    sn_caches_begin_work(&store->caches);
+    size_t slots = sn_heap_trim_excess(&store->heap, SN_PURGE_PIECE_BYTES);
+    size_t large = sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES);
+    sn_caches_end_work(&store->caches);
+    store->excess_due = sn_max(slots, large) >= SN_PURGE_PIECE_BYTES;
+    if (sn_pool_has_much_excess(&store->pool) && slots + large == 0)
+        store->excess_ns = now_ns + SN_HOUSEKEEPING_NS;
+}
+
 static void
 purge_table_some(handle_store *store)
 {
@@ -205,8 +228,7 @@ tick(handle_store *store, uint64_t now_ns)
     bool active, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     sn_caches_take_slots(&store->caches, false, true, &active);
     sn_reclaim_tails(store);
-    if (purges)
-        (void)sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES);
+    store->excess_due |= trims_excess(store) || (purges && !active);
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;
     begin_trim(store, active);
     if (!active)
@@ -227,12 +249,13 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
         store->next_tick_ns = tick(store, now_ns);
     if (store->table_due)
         purge_table_some(store);
+    trim_excess_some(store, now_ns);
     if (store->trim_at > 0 && !try_trim_some(store)) {
         store->next_tick_ns =
             now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
         return sn_min(due, store->next_tick_ns);
     }
-    if (store->table_due || store->trim_at > 0)
+    if (store->table_due || store->excess_due || store->trim_at > 0)
         return now_ns;
     return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
 }
@@ -259,6 +282,15 @@ on_indexes(struct sn_caches *caches, uint64_t *indexes, uint32_t count)
     handle_store *store =
         (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
     sn_table_put(&store->table, indexes, count);
+}
+
+static void
+on_excess(struct sn_heap *heap)
+{
+    handle_store *store =
+        (handle_store *)(void *)((char *)heap - offsetof(struct handle_store, heap));
+    if (trims_excess(store))
+        sn_store_nudge(store, true);
 }
 
 static void
@@ -329,6 +361,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
                  reservation->pins_bytes);
     sn_large_init(&store->large, &store->heap, store->classes.extra);
     store->heap.freed = on_freed;
+    store->heap.excess = on_excess;
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
     store->caches.settle = sn_object_settle;

@@ -77,6 +77,8 @@ struct handle_store {
     uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed */
     uint32_t trim_at;       /* where the trim under way goes on; 0: none is */
     bool table_due;         /* empty table pages are being given back */
+    bool excess_due;        /* excess pages are, see span.h */
+    uint64_t excess_ns;     /* not before, as the kernel has refused some */
 
     /* immutable after create */
     uint64_t base_metadata_bytes;

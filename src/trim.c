@@ -58,6 +58,36 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
     return trim_pages(heap, number, first_page, end_page);
 }
 
+/* Of a span that is held. */
+static size_t
+trim_behind(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
+    return sn_pool_trim(pool, number, c->pages, c->blocks * (uint32_t)SN_BLOCK_PAGES);
+}
+
+size_t
+sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes)
+{
+    struct sn_pool *pool = heap->pool;
+    size_t bytes = 0;
+    bool refused = false;
+    for (uint32_t number; bytes < max_bytes && !refused;) {
+        number = sn_pool_next_excess(pool);
+        if (!number)
+            break;
+        /* Not open: the mover has it, and whoever takes its run again finds what is left. */
+        if (!sn_heap_hold_excess(heap, number))
+            continue;
+        size_t released = trim_behind(heap, number);
+        refused = released == 0;
+        bytes += released;
+        sn_heap_reopen(heap, number, refused ? SN_SPAN_EXCESS : 0, 0);
+    }
+    return bytes;
+}
+
 static size_t
 trim(struct sn_heap *heap, uint32_t number, bool quiet)
 {
@@ -66,7 +96,8 @@ trim(struct sn_heap *heap, uint32_t number, bool quiet)
     if (!sn_heap_hold_loose(heap, number, quiet, bits))
         return 0;
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
-    size_t bytes = sn_pool_trim(heap->pool, number, c->pages, c->blocks * (uint32_t)SN_BLOCK_PAGES);
+    sn_pool_unlist_excess(heap->pool, number);
+    size_t bytes = trim_behind(heap, number);
     for (uint32_t slot = 0; slot < c->slots;) {
         uint32_t begin = slot;
         while (slot < c->slots && slot_is_free(bits, slot))

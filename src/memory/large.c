@@ -38,6 +38,8 @@ list_remove_locked(struct sn_large *large, struct sn_span *span)
         spans[span->prev].next = span->next;
     else
         large->list[span->list] = span->next;
+    if (span->list == SN_LARGE_EXCESS)
+        sn_pool_count_excess_locked(large->heap->pool, sn_span_number(large->heap->pool, span), 0);
     span->list = NONE;
 }
 
@@ -62,29 +64,33 @@ set_flags_locked(struct sn_span *span, unsigned flags)
 }
 
 /* Committed pages behind those held: nobody's. */
-static bool
-has_excess(const struct sn_span *span)
+static uint32_t
+excess_pages(const struct sn_large *large, const struct sn_span *span)
 {
-    uint32_t held = span->v.large.held;
-    for (uint32_t block = held / (uint32_t)SN_BLOCK_PAGES; block < span->blocks; block++) {
-        uint32_t begin = block * (uint32_t)SN_BLOCK_PAGES;
-        uint32_t kept = held > begin ? held - begin : 0;
-        if (span[block].dirty >> kept != 0)
-            return true;
-    }
-    return false;
+    const struct sn_pool *pool = large->heap->pool;
+    uint32_t held = span->v.large.held, end = span->blocks * (uint32_t)SN_BLOCK_PAGES;
+    return end - held - sn_pool_missing_pages(pool, sn_span_number(pool, span), held, end);
+}
+
+static void
+list_excess_locked(struct sn_large *large, struct sn_span *span, uint32_t pages)
+{
+    struct sn_pool *pool = large->heap->pool;
+    list_insert_locked(large, span, SN_LARGE_EXCESS);
+    sn_pool_count_excess_locked(pool, sn_span_number(pool, span), pages);
 }
 
 /* Into the list that it belongs in by what it has, if it is in none. */
 static void
 list_anew_locked(struct sn_large *large, struct sn_span *span)
 {
+    uint32_t excess;
     if (span->list != NONE)
         return;
     if (span->free < span->v.large.held)
         list_insert_locked(large, span, SN_LARGE_SHRUNK);
-    else if (has_excess(span))
-        list_insert_locked(large, span, SN_LARGE_EXCESS);
+    else if ((excess = excess_pages(large, span)) > 0)
+        list_excess_locked(large, span, excess);
 }
 
 /*
@@ -157,7 +163,7 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     for (uint32_t block = 0; block < span->blocks; block++)
         sn_store_release(&pool->class_of[number + block], SN_CLASS_LARGE);
     sn_pins_set_bins(&large->heap->pins, number, false);
-    bool excess = has_excess(span);
+    bool excess = excess_pages(large, span) > 0;
     /* Release: a walker that sees the state also sees the cleared header word. Others may cut room
      * off its run from here on. */
     sn_span_set_state(span, SN_SPAN_LARGE);
@@ -165,6 +171,7 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
         sn_lock(&pool->lock);
         list_anew_locked(large, span);
         sn_unlock(&pool->lock);
+        sn_heap_note_excess(large->heap);
     }
     return sn_span_offset(number);
 }
@@ -369,7 +376,7 @@ end_trim(struct sn_large *large, struct sn_span *span)
 {
     struct sn_pool *pool = large->heap->pool;
     sn_lock(&pool->lock);
-    bool refused = has_excess(span);
+    bool refused = excess_pages(large, span) > 0;
     bool was_put = let_go_locked(span);
     if (!was_put)
         list_anew_locked(large, span);

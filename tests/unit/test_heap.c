@@ -6,7 +6,7 @@
  */
 #include "unit.h"
 
-#define BLOCKS   256
+#define BLOCKS   1024
 #define CLASS_OF 1000 /* bytes; slots of 1008, 65 to a span of one block */
 
 static int
@@ -788,6 +788,76 @@ test_excess_is_trimmed(void **state)
     assert_pool_sound(world);
 }
 
+static unsigned told;
+
+static void
+count_excess(struct sn_heap *heap)
+{
+    (void)heap;
+    told++;
+}
+
+#define EXCESS_SPANS 600 /* a page each: more than is left to the trim that comes now and then */
+
+/* Spans of slots that use all but one of their pages, in runs of which all pages are committed. */
+static unsigned
+take_spans_with_excess(struct world *world, uint64_t *slots)
+{
+    unsigned class_id = sn_class_for(&world->classes, 8704 - SN_HEADER_BYTES);
+    bool zero;
+    uint64_t run =
+        sn_large_take(&world->large, (size_t)EXCESS_SPANS * SN_BLOCK_BYTES, false, &zero);
+    assert_int_not_equal(run, 0);
+    sn_large_put(&world->large, run);
+    uint32_t n = EXCESS_SPANS * world->classes.of[class_id].slots;
+    for (uint32_t taken = 0; taken < n;) {
+        uint32_t more = sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION,
+                                     n - taken, slots + taken);
+        assert_int_not_equal(more, 0);
+        taken += more;
+    }
+    return class_id;
+}
+
+/* Excess is counted and listed as it comes, whoever takes it out: the trim of excess, a trim of the
+ * span, its end. When it is much, somebody is told; a page that the kernel refuses is left to the
+ * other trim. */
+static void
+test_excess_is_listed(void **state)
+{
+    struct world *world = *state;
+    struct sn_pool *pool = &world->pool;
+    world->heap.excess = count_excess;
+    told = 0;
+    uint64_t *slots = calloc((size_t)EXCESS_SPANS * 8, sizeof(uint64_t));
+    assert_non_null(slots);
+    unsigned class_id = take_spans_with_excess(world, slots);
+    uint32_t n = world->classes.of[class_id].slots;
+    assert_int_equal(pool->excess_bytes, EXCESS_SPANS * SN_PAGE_BYTES);
+    assert_int_equal(told, EXCESS_SPANS - SN_EXCESS_MIN_BYTES / SN_PAGE_BYTES);
+    /* The end of the first, a trim of the last, and of one between. */
+    sn_heap_put(&world->heap, class_id, slots, n);
+    assert_int_equal(sn_heap_trim(&world->heap, number_of(world, slots[EXCESS_SPANS * n - 1])),
+                     SN_PAGE_BYTES);
+    assert_int_equal(sn_heap_trim(&world->heap, number_of(world, slots[9 * n])), SN_PAGE_BYTES);
+    assert_int_equal(pool->excess_bytes, (EXCESS_SPANS - 3) * SN_PAGE_BYTES);
+    fail_next(SN_FAULT_MADVISE, 0, 1);
+    assert_int_equal(sn_heap_trim_excess(&world->heap, SIZE_MAX), 0);
+    assert_int_equal(fail_none(), 1);
+    assert_int_equal(sn_heap_trim_excess(&world->heap, 3 * SN_PAGE_BYTES), 3 * SN_PAGE_BYTES);
+    assert_int_equal(sn_heap_trim_excess(&world->heap, SIZE_MAX),
+                     (EXCESS_SPANS - 7) * SN_PAGE_BYTES);
+    assert_int_equal(pool->excess_bytes, 0);
+    assert_int_equal(pool->excess, 0);
+    size_t rest = 0;
+    for (uint32_t number = 1; number <= EXCESS_SPANS; number++)
+        rest += sn_heap_trim(&world->heap, number);
+    assert_int_equal(rest, SN_PAGE_BYTES);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
 /* ---- large objects --------------------------------------------------------------------------- */
 
 static void
@@ -843,8 +913,6 @@ test_large_objects_that_do_not_fit(void **state)
 }
 
 /* ---- who is told of frees -------------------------------------------------------------------- */
-
-static unsigned told;
 
 static void
 note_freed(struct sn_heap *heap)
@@ -1102,6 +1170,7 @@ main(void)
         HEAP_TEST(test_past_a_trimmed_span_at_the_limit),
         HEAP_TEST(test_trimmed_span_in_the_pool),
         HEAP_TEST(test_excess_is_trimmed),
+        HEAP_TEST(test_excess_is_listed),
         HEAP_TEST(test_large_objects),
         HEAP_TEST(test_large_objects_that_do_not_fit),
         HEAP_TEST(test_freed_bytes_wake),

@@ -394,6 +394,7 @@ test_excess_is_trimmed(void **state)
     fail_next(SN_FAULT_MADVISE, 0, 1);
     assert_int_equal(take(world, 20 * PAGE, false), offset);
     assert_int_equal(world->pool.arena_committed, 32 * PAGE);
+    assert_int_equal(world->pool.excess_bytes, 12 * PAGE);
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 0);
     assert_int_equal(fail_none(), 1);
     assert_true(sn_large_has_work(&world->large, true));
@@ -401,6 +402,7 @@ test_excess_is_trimmed(void **state)
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 12 * PAGE);
     assert_false(sn_large_has_work(&world->large, true));
     assert_int_equal(world->pool.arena_committed, 20 * PAGE);
+    assert_int_equal(world->pool.excess_bytes, 0);
     assert_pool_sound(world);
 }
 

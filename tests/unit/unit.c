@@ -87,6 +87,7 @@ world_make(uint32_t blocks, uint32_t alignment)
     sn_pins_init(&world->heap.pins, &world->pool, world->pins, world->pins_bytes);
     sn_large_init(&world->large, &world->heap, 0);
     world->heap.freed = nobody_wakes;
+    world->heap.excess = nobody_wakes;
     return world;
 }
 
