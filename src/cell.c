@@ -88,30 +88,53 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
     return sn_likely(slot != 0) ? sn_store_address(store, slot) : alloc_slow(store, cell, size, 0);
 }
 
-void *
-handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+/* Whether the fast paths may fill the cell. */
+static bool
+is_fit_for_alloc(const handle_store *store, const handle_cell *cell)
 {
-    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)) ||
-        sn_unlikely(!is_far_address(store, cell)) || sn_unlikely(sn_load_relaxed(&cell->word) != 0))
-        return alloc_slow(store, cell, size, flags);
+    return sn_likely(is_far_address(store, cell)) && sn_likely(sn_load_relaxed(&cell->word) == 0);
+}
+
+/* The fast path, of a class; small: its sizes are whole in a header. */
+SN_FORCE_INLINE void *
+alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned class_id, bool small)
+{
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
-    unsigned class_id = sn_class_by_table(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
-        return alloc_hardened(store, cell, size);
+        return small ? alloc_hardened(store, cell, size) : alloc_slow(store, cell, size, 0);
     uint64_t slot = sn_cache_pop(cache, class_id);
     if (sn_unlikely(slot == 0)) {
         sn_cache_leave(cache);
-        return alloc_slow(store, cell, size, flags);
+        return alloc_slow(store, cell, size, 0);
     }
     sn_owner_add(&cache->requested, size);
-    sn_object_name(store, slot, size, &cell->word);
+    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
     sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     sn_cache_leave(cache);
     return sn_store_address(store, slot);
+}
+
+static SN_OUTLINE void *
+alloc_medium(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    if (!store || !sn_class_is_medium(&store->classes, size, flags) ||
+        !is_fit_for_alloc(store, cell))
+        return alloc_slow(store, cell, size, flags);
+    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false);
+}
+
+void *
+handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!sn_class_is_in_table(size, flags)))
+        return alloc_medium(store, cell, size, flags);
+    if (sn_unlikely(!store) || !is_fit_for_alloc(store, cell))
+        return alloc_slow(store, cell, size, flags);
+    return alloc_of_class(store, cell, size, sn_class_by_table(&store->classes, size), true);
 }
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -210,12 +233,12 @@ empty_cell(handle_cell *cell, bool *was_moving)
     return word;
 }
 
-/* Whether a word can be ended by a plain store, and its slot goes into a bin. */
+/* Whether a word can be ended by a plain store, and its free may be noted. */
 static bool
 ends_short(const handle_store *store, uint64_t word)
 {
     return sn_likely((word & SN_WORD_STATE) == SN_WORD_LIVE) &&
-           sn_likely(sn_object_bin(store, sn_word_offset(word)) != SN_CLASS_NONE);
+           sn_object_bin_is_small(store, sn_word_offset(word));
 }
 
 /* The short way of both frees, once the word was loaded. Plain stores: G4, as in
@@ -227,6 +250,23 @@ end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
     sn_store_relaxed(&cell->word, 0);
     sn_header_end(sn_object_header(store, slot));
     return sn_object_note_freed(store, cache, slot | flag, &cell->word);
+}
+
+/* The fast path of both frees for objects that are not small. False: the word is not fit for it, or
+ * the cache is not to be had. */
+static bool
+end_medium(handle_store *store, handle_cell *cell, uint64_t word, uint64_t flag)
+{
+    uint64_t slot = sn_word_offset(word);
+    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_object_bin(store, slot) == SN_CLASS_NONE)
+        return false;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (!cache)
+        return false;
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    sn_header_end(sn_object_header(store, slot));
+    sn_object_finish_freed(store, cache, slot | flag, &cell->word);
+    return true;
 }
 
 static SN_NOINLINE int
@@ -241,6 +281,12 @@ free_slow(handle_store *store, handle_cell *cell)
         sn_object_retire(store, sn_word_offset(word), &cell->word);
     sn_cache_end(&store->caches);
     return sn_likely(live) ? 0 : -ENOENT;
+}
+
+static SN_OUTLINE int
+free_medium(handle_store *store, handle_cell *cell, uint64_t word)
+{
+    return end_medium(store, cell, word, SN_FREED_RETIRE) ? 0 : free_slow(store, cell);
 }
 
 /* The short way of hardened stores, once the word was loaded; where there is none, the long way. */
@@ -264,7 +310,7 @@ handle_cell_free(handle_store *store, handle_cell *cell)
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
     if (sn_unlikely(!ends_short(store, word)))
-        return free_slow(store, cell);
+        return free_medium(store, cell, word);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_hardened(store, cell, sn_word_offset(word));
@@ -288,6 +334,12 @@ free_now_slow(handle_store *store, handle_cell *cell)
 }
 
 static SN_OUTLINE int
+free_now_medium(handle_store *store, handle_cell *cell, uint64_t word)
+{
+    return end_medium(store, cell, word, 0) ? 0 : free_now_slow(store, cell);
+}
+
+static SN_OUTLINE int
 free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
 {
     struct sn_thread_cache *cache =
@@ -307,7 +359,7 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
     if (sn_unlikely(!ends_short(store, word)))
-        return free_now_slow(store, cell);
+        return free_now_medium(store, cell, word);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_now_hardened(store, cell, sn_word_offset(word));

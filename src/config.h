@@ -42,14 +42,18 @@
  * lock (about 20 ns a pair, uncontended) falls below a nanosecond per object. */
 #define SN_CACHE_CLASS_BYTES 16384
 #define SN_CACHE_CLASS_SLOTS 64
-#define SN_CACHE_INDEXES     64
+/* Of large slots so many may be more bytes than that, within bounds: who works with a few objects of
+ * one size finds them. */
+#define SN_CACHE_FEW_SLOTS 8
+#define SN_CACHE_FEW_BYTES 131072
+#define SN_CACHE_INDEXES   64
 /* The same where a class's allocations and frees come in bursts longer than that. */
-#define SN_CACHE_BURST_BYTES 65536
+#define SN_CACHE_BURST_BYTES 131072
 #define SN_CACHE_BURST_SLOTS 1024 /* no bin has more */
 
 /* Frees that a thread has noted but not yet finished: enough that the oldest object's header has
- * come from memory by then, few enough to stay in the first-level cache. Larger slots are finished
- * at once. */
+ * come from memory by then, few enough to stay in the first-level cache. Those of larger slots are
+ * finished at once. */
 #define SN_FREED                32
 #define SN_FREED_SLOT_MAX_BYTES 2048
 

@@ -219,31 +219,47 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, 0, object);
 }
 
-handle_t
-handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
+/* The fast path, of a class; small: its sizes are whole in a header. */
+SN_FORCE_INLINE handle_t
+alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, void **object)
 {
-    if (SN_DEBUG)
-        check_alloc(store, flags, object);
-    if (sn_unlikely(!store) || sn_unlikely(!sn_class_is_in_table(size, flags)))
-        return alloc_slow(store, size, flags, object);
-    unsigned class_id = sn_class_by_table(&store->classes, size);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
-        return alloc_hardened(store, size, object);
+        return small ? alloc_hardened(store, size, object) : alloc_slow(store, size, 0, object);
     /* Both or none. */
     uint64_t **top = sn_cache_top(cache, class_id), *slots = *top, *indexes = cache->index_top;
     uint64_t slot = slots[-1], at = indexes[-1];
     if (sn_unlikely(slot == 0) || sn_unlikely(at == 0)) {
         sn_cache_leave(cache);
-        return alloc_slow(store, size, flags, object);
+        return alloc_slow(store, size, 0, object);
     }
     sn_store_relaxed(top, slots - 1);
     sn_store_relaxed(&cache->index_top, indexes - 1);
     sn_owner_add(&cache->requested, size);
-    sn_object_name(store, slot, size, word_at(store, at));
+    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, at));
     handle_t handle = publish(store, at, slot, 0, object);
     sn_cache_leave(cache);
     return handle;
+}
+
+static SN_OUTLINE handle_t
+alloc_medium(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (!store || !sn_class_is_medium(&store->classes, size, flags))
+        return alloc_slow(store, size, flags, object);
+    return alloc_of_class(store, size, sn_class_for(&store->classes, size), false, object);
+}
+
+handle_t
+handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (SN_DEBUG)
+        check_alloc(store, flags, object);
+    if (sn_unlikely(!sn_class_is_in_table(size, flags)))
+        return alloc_medium(store, size, flags, object);
+    if (sn_unlikely(!store))
+        return alloc_slow(store, size, flags, object);
+    return alloc_of_class(store, size, sn_class_by_table(&store->classes, size), true, object);
 }
 
 handle_t
@@ -285,6 +301,35 @@ free_nothing(const handle_store *store, const char *function, handle_t handle)
     return store ? -ENOENT : -EINVAL;
 }
 
+/*
+ * The fast path of both frees for objects that are not small. shared: by CAS, since readers and
+ * others that free may race with it. False: the word is not fit for it, or the cache is not to be
+ * had.
+ */
+static bool
+end_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word, bool shared)
+{
+    uint64_t slot = sn_word_offset(word), freed = sn_table_free_word(word);
+    if (!names(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+        sn_table_is_used_up(&store->table, word) || (!shared && sn_word_is_moving(word)))
+        return false;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (!cache)
+        return false;
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (!sn_cache_has_room_for_index(cache) ||
+        (shared && !sn_cas_acq_rel(reference, &word, freed))) {
+        sn_cache_leave(cache);
+        return false;
+    }
+    if (!shared)
+        sn_store_relaxed(reference, freed); /* G4, as in handle_free_now */
+    sn_header_end(sn_object_header(store, slot));
+    sn_cache_push_index(cache, offset_of(store, reference));
+    sn_object_finish_freed(store, cache, slot | (shared ? SN_FREED_RETIRE : 0), reference);
+    return true;
+}
+
 /* The long way: something there is pinned, the thread kept out of its cache, the object large. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle)
@@ -298,6 +343,13 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
     }
     sn_cache_end(&store->caches);
     return sn_likely(word != 0) ? 0 : -ENOENT;
+}
+
+static SN_OUTLINE int
+free_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    return end_medium(store, reference, handle, word, true) ? 0
+                                                            : free_slow(store, reference, handle);
 }
 
 /* The short way of hardened stores, once the word was loaded and found fit for one; where there is
@@ -330,9 +382,9 @@ handle_free(handle_store *store, handle_t handle)
     uint64_t word = sn_load_relaxed(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+    if (sn_unlikely(!names(word, handle) || !sn_object_bin_is_small(store, slot) ||
                     sn_table_is_used_up(&store->table, word)))
-        return free_slow(store, reference, handle);
+        return free_medium(store, reference, handle, word);
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
@@ -371,6 +423,14 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 }
 
 static SN_OUTLINE int
+free_now_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    return end_medium(store, reference, handle, word, false)
+               ? 0
+               : free_now_slow(store, reference, handle);
+}
+
+static SN_OUTLINE int
 free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
 {
     struct sn_thread_cache *cache =
@@ -397,9 +457,9 @@ handle_free_now(handle_store *store, handle_t handle)
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names_unmarked(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+    if (sn_unlikely(!names_unmarked(word, handle) || !sn_object_bin_is_small(store, slot) ||
                     sn_table_is_used_up(&store->table, word)))
-        return free_now_slow(store, reference, handle);
+        return free_now_medium(store, reference, handle, word);
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))

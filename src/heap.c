@@ -100,13 +100,14 @@ prefetch_span(const struct sn_pool *pool, uint32_t number)
 
 /*
  * Slots freed in a span may go to a thread's cache while it is OPEN, holds movable objects, and
- * nothing in it is pinned: a cache mixes no kinds, and a free must look for pins (G5).
+ * nothing in it is pinned: a cache mixes no kinds, and a free must look for pins (G5). Of hardened
+ * stores those of small objects only.
  */
 static void
 set_bins_locked(struct sn_heap *heap, const struct sn_span *span)
 {
-    bool bins = heap->classes->of[span->class_id].slot_bytes <= SN_FREED_SLOT_MAX_BYTES &&
-                sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE;
+    bool fast = span->class_id <= heap->classes->last_small || !heap->pool->has_guards;
+    bool bins = fast && sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE;
     sn_pins_set_bins(&heap->pins, sn_span_number(heap->pool, span), bins);
 }
 

@@ -481,20 +481,33 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
     return bytes;
 }
 
+/* Finishes what is noted, and leaves. */
+static int
+settle_and_leave(handle_store *store, struct sn_thread_cache *cache)
+{
+    sn_object_settle(&store->caches, cache);
+    sn_cache_leave(cache);
+    sn_store_report_noted(store);
+    sn_object_give_way(store);
+    return 0;
+}
+
 int
 sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
 {
-    bool first = sn_cache_freed_count(cache) == 1;
-    if (!first)
-        sn_object_settle(&store->caches, cache);
+    if (sn_cache_freed_count(cache) > 1)
+        return settle_and_leave(store, cache);
     sn_cache_leave(cache);
-    if (first) {
-        sn_store_nudge(store, false);
-    } else {
-        sn_store_report_noted(store);
-        sn_object_give_way(store);
-    }
+    sn_store_nudge(store, false);
     return 0;
+}
+
+int
+sn_object_finish_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                       const uint64_t *reference)
+{
+    (void)sn_cache_note_freed(cache, slot, reference);
+    return settle_and_leave(store, cache);
 }
 
 /* ---- retiring -------------------------------------------------------------------------------- */

@@ -88,11 +88,18 @@ sn_object_is_named(const handle_store *store, uint64_t slot, uint64_t header,
     return sn_header_names(store->secret, header, reference, slot);
 }
 
-/** Class whose bin takes the slot when it is freed; SN_CLASS_NONE: the free goes the long way. */
+/** Class whose bin takes the slot when it is freed; SN_CLASS_NONE: the free takes the slow path. */
 static inline unsigned
 sn_object_bin(const handle_store *store, uint64_t slot)
 {
     return sn_load_relaxed(&store->pool.bin_class[sn_block_of(slot)]);
+}
+
+/** Whether there is one, of a small class: the free may be noted and left so. */
+static inline bool
+sn_object_bin_is_small(const handle_store *store, uint64_t slot)
+{
+    return sn_likely(sn_object_bin(store, slot) <= store->classes.last_small);
 }
 
 /**
@@ -114,6 +121,10 @@ sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_
     sn_cache_leave(cache);
     return 0;
 }
+
+/** The same for a slot that is not small: the free is finished at once. Result: 0. */
+SN_OUTLINE int sn_object_finish_freed(handle_store *store, struct sn_thread_cache *cache,
+                                      uint64_t slot, const uint64_t *reference);
 
 /** The caches' settle and noted_bytes. */
 void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 _Static_assert(SN_SLOT_MAX_BYTES == SN_BLOCK_BYTES, "the largest slot is a block");
+_Static_assert(SN_CACHE_FEW_BYTES >= 2 * SN_SLOT_MAX_BYTES, "a thread caches two of any class");
 _Static_assert(SN_SPAN_BLOCKS_MAX *SN_BLOCK_BYTES / 8 <= UINT16_MAX + 1,
                "sn_slot_index is exact for distances below 2^19");
 
@@ -34,6 +35,13 @@ lay_out_span(struct sn_class *c, uint32_t alignment)
             return;
     }
     c->blocks = SN_SPAN_BLOCKS_MAX;
+}
+
+static uint32_t
+cache_slots(uint32_t slot_bytes)
+{
+    uint64_t few = sn_min(SN_CACHE_FEW_BYTES / slot_bytes, SN_CACHE_FEW_SLOTS);
+    return (uint32_t)sn_min(sn_max(SN_CACHE_CLASS_BYTES / slot_bytes, few), SN_CACHE_CLASS_SLOTS);
 }
 
 static void
@@ -69,10 +77,9 @@ sn_classes_init(struct sn_classes *classes, uint32_t alignment, uint32_t extra)
         c->payload = aligned - SN_HEADER_BYTES;
         lay_out_span(c, alignment);
         c->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + aligned / 8 - 1) / (aligned / 8));
-        uint32_t by_bytes = SN_CACHE_CLASS_BYTES / aligned;
-        c->cache_slots = by_bytes > SN_CACHE_CLASS_SLOTS ? SN_CACHE_CLASS_SLOTS
-                         : by_bytes < 2                  ? 2
-                                                         : by_bytes;
+        c->cache_slots = cache_slots(aligned);
+        if (aligned <= SN_FREED_SLOT_MAX_BYTES)
+            classes->last_small = classes->count - 1;
     }
     sn_assert(classes->count <= SN_CLASSES_MAX);
     fill_lookup(classes);

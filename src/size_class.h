@@ -45,7 +45,8 @@ _Static_assert(sizeof(struct sn_class) == 32, "indexed by a shift");
 
 struct sn_classes {
     uint32_t count;
-    uint32_t extra; /* bytes added to every request (hardened mode's canary, at least) */
+    uint32_t extra;      /* bytes added to every request (hardened mode's canary, at least) */
+    uint32_t last_small; /* the last class whose frees may stay noted: SN_FREED_SLOT_MAX_BYTES */
     struct sn_class of[SN_CLASSES_MAX];
     uint8_t by_8[SN_SMALL_MAX_BYTES / 8 + 1];  /* small requests, in units of 8 bytes */
     uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* slot need of the others, in units of 64 */
@@ -67,6 +68,13 @@ static inline bool
 sn_class_is_in_table(size_t size, unsigned flags)
 {
     return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
+}
+
+/** Whether one without flags has another slot class. */
+static inline bool
+sn_class_is_medium(const struct sn_classes *classes, size_t size, unsigned flags)
+{
+    return size > SN_SMALL_MAX_BYTES && size <= sn_classes_max_size(classes) && flags == 0;
 }
 
 static inline unsigned

@@ -409,6 +409,52 @@ body_check(struct actor *actor)
     actor->result = handle_store_check(actor->object, print_violation, NULL);
 }
 
+/* Three objects of a size at a time, by handle and by cell; now: freed for reuse at once. */
+static void
+use_and_free(handle_store *store, size_t size, bool now)
+{
+    handle_t handles[3];
+    handle_cell cells[3] = {HANDLE_CELL_INIT, HANDLE_CELL_INIT, HANDLE_CELL_INIT};
+    section_enter();
+    for (unsigned i = 0; i < 3; i++) {
+        handles[i] = handle_alloc(store, size);
+        assert_int_equal(handle_size(store, handles[i]), size);
+        assert_non_null(handle_cell_alloc(store, &cells[i], size, 0));
+        assert_int_equal(handle_cell_size(store, &cells[i]), size);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal((now ? handle_free_now : handle_free)(store, handles[i]), 0);
+        assert_int_equal((now ? handle_cell_free_now : handle_cell_free)(store, &cells[i]), 0);
+    }
+    section_leave();
+}
+
+/*
+ * Objects of every slot class are allocated and freed by the fast paths, once the thread's bin holds
+ * as many as are used at a time. Fails where larger ones take the slow path: that counts them.
+ */
+static void
+test_all_slot_classes_take_the_fast_path(struct race *race)
+{
+    enum { MAY_BE_TAKEN_BACK = 8 }; /* and a walk that keeps owners out */
+    static const size_t sizes[] = {64, 2041, 3000, 6000, 9000, 12000};
+    handle_store *store = race->store;
+    set_option(store, "thread_cache_bytes", "1M");
+    for (unsigned i = 0; i < 6; i++) {
+        for (unsigned round = 0; round < 40; round++)
+            use_and_free(store, sizes[i], true);
+        const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+        unsigned class_id = sn_class_for(&store->classes, sizes[i]);
+        uint64_t live = cache->live_by_long_way[class_id], frees = cache->frees_by_long_way;
+        for (unsigned round = 0; round < 40; round++)
+            use_and_free(store, sizes[i], true);
+        use_and_free(store, sizes[i], false);
+        assert_in_range(cache->live_by_long_way[class_id] - live, 0, MAY_BE_TAKEN_BACK);
+        assert_in_range(cache->frees_by_long_way - frees, 0, MAY_BE_TAKEN_BACK);
+        assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
+    }
+}
+
 /* A class whose spans have more than one block. */
 static const struct sn_class *
 class_of_long_spans(const handle_store *store)
@@ -487,6 +533,7 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_check_beside_a_span_in_the_making),
     BY_HANDLE(test_check_beside_growth),
     BY_HANDLE(test_check_beside_guards),
+    WITH_CACHES(test_all_slot_classes_take_the_fast_path),
 };
 
 RACE_MAIN("caches", tests)

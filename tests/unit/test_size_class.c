@@ -171,7 +171,9 @@ caches_are_bounded(const struct sn_classes *classes, uint32_t alignment)
     for (uint32_t i = 0; i < classes->count; i++) {
         const struct sn_class *c = &classes->of[i];
         assert_in_range(c->cache_slots, 2, SN_CACHE_CLASS_SLOTS);
-        assert_true(c->cache_slots == 2 || c->cache_slots * c->slot_bytes <= SN_CACHE_CLASS_BYTES);
+        uint32_t bytes = c->cache_slots * c->slot_bytes;
+        assert_true(bytes <= SN_CACHE_CLASS_BYTES ||
+                    (bytes <= SN_CACHE_FEW_BYTES && c->cache_slots <= SN_CACHE_FEW_SLOTS));
     }
 }
 
