@@ -617,6 +617,19 @@ sn_caches_begin_child(void)
     sn_lock_init(&registry, SN_RANK_REGISTRY);
 }
 
+/* What threads that are gone have set aside is nobody's. */
+static void
+end_prepared_by_others(struct sn_caches *caches)
+{
+    struct sn_budget *budget = caches->heap->pool->budget;
+    const struct sn_thread_cache *own = find_mine(caches);
+    uint64_t kept = own ? own->prepared : 0;
+    sn_budget_refund(budget, sn_load_relaxed(&budget->prepared) - kept);
+    sn_store_relaxed(&budget->prepared, kept);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        cache->prepared = cache == own ? kept : 0;
+}
+
 void
 sn_caches_after_fork_child(struct sn_caches *caches)
 {
@@ -625,6 +638,7 @@ sn_caches_after_fork_child(struct sn_caches *caches)
      * changing will never be whole. */
     caches->walkers = 0;
     caches->workers = 0;
+    end_prepared_by_others(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_cache_open_gate(caches, cache);
 }

@@ -183,7 +183,7 @@
  *   Locked memory. After mlockall(MCL_FUTURE) a store makes resident, and locks, what it uses, and
  *   gives it back as ever (Linux 5.18; before, shrink_reason is PURGE_FAILED). Its address range
  *   counts against RLIMIT_MEMLOCK all the same: without CAP_IPC_LOCK set arena_bytes. MCL_CURRENT
- *   fills what the stores that there are have reserved, about a hundredth of their largest arena
+ *   fills what the stores that there are have reserved, about a fiftieth of their largest arena
  *   and more: add MCL_ONFAULT, or make stores after it, or call handle_store_purge, which gives it
  *   back.
  *
@@ -1039,9 +1039,11 @@ HANDLE_API int handle_store_reclaim_until(handle_store *store, size_t bytes, uin
  * Sets memory aside for the calling thread's next allocations in this store: what is answered here,
  * where the caller can evict and wait, does not fail in a place where it cannot, say under a lock.
  * Allocations draw on it when max_bytes would refuse them, until it is used up. It stands against
- * max_bytes meanwhile (it is no part of `committed`, which counts pages), until it is used, given
- * back by a call with 0, or the thread ends or detaches. A further call does not add to what is
- * left: it replaces it. Without max_bytes there is nothing to set aside.
+ * max_bytes meanwhile (it is no part of `committed`, which counts pages), also against one that is
+ * set lower, until it is used, given back by a call with 0, or the thread ends, detaches or is not
+ * there in a forked child. A further call does not add to what is left: it replaces it. Without
+ * max_bytes there is nothing to set aside; above one that was set lower what is set aside serves
+ * nobody.
  *
  *   bytes    sizes of the objects to come, each with 64 bytes more; for each further size among
  *            them that the store has no objects of, 64 KiB more. 0: gives back what is left; at
