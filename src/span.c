@@ -469,6 +469,17 @@ is_free_behind_locked(const struct sn_pool *pool, uint32_t first, uint32_t block
            pool->spans[after].blocks >= blocks;
 }
 
+/* The same once the arena was extended, where a run that ends it, or free blocks behind it do. */
+static bool
+become_free_behind_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
+{
+    uint32_t after = first + pool->spans[first].blocks, end = after;
+    if (after < pool->limit && sn_span_state(&pool->spans[after]) == SN_SPAN_CLEAN)
+        end = after + pool->spans[after].blocks;
+    return end == pool->limit && blocks <= pool->blocks - after &&
+           grow_locked(pool, after + blocks - end) && is_free_behind_locked(pool, first, blocks);
+}
+
 /* Makes them part of the run. */
 static void
 annex_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
@@ -491,7 +502,8 @@ sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uin
                       uint64_t *lacks)
 {
     uint32_t have = pool->spans[first].blocks;
-    if (blocks > have && !is_free_behind_locked(pool, first, blocks - have))
+    if (blocks > have && !is_free_behind_locked(pool, first, blocks - have) &&
+        !become_free_behind_locked(pool, first, blocks - have))
         return SN_EXTEND_BLOCKED;
     struct wish wish = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
     uint64_t missing = (uint64_t)sn_pool_missing_pages(pool, first, 0, pages) << SN_PAGE_SHIFT;
