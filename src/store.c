@@ -560,7 +560,12 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
     uint64_t before = sn_store_limbo(store);
-    for (int round = 0; round < ROUNDS && before > 0; round++) {
+    if (before == 0) { /* then others have what comes: a round, unless it waits for readers */
+        uint64_t moment_ns = sn_min(deadline_ns, sn_os_now_ns() + SN_GP_GATHER_NS);
+        (void)sn_rcu_wait_cycle_until(store->rcu, &store->client, moment_ns);
+        return true;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
         if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
             return false;
         uint64_t left = sn_store_limbo(store);
