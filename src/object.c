@@ -533,7 +533,7 @@ place_of(const handle_store *store, uint64_t slot)
 {
     const struct sn_span *span = sn_span_at(&store->pool, slot);
     uint32_t number = sn_span_number(&store->pool, span);
-    if (sn_span_state(span) == SN_SPAN_LARGE)
+    if (sn_object_class(store, slot) == SN_CLASS_LARGE) /* also of one that is just ending */
         return (struct place){number, 0};
     return (struct place){number,
                           sn_slot_of(sn_heap_class_of_span(&store->heap, span), number, slot)};
