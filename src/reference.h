@@ -13,9 +13,9 @@
  *
  *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
  *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
- *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the application's;
- *   that of a table entry is the complement of its generation, which the handle has: why, see the
- *   inline read path in sinter/handle.h.
+ *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the
+ *   application's; that of a table entry is the complement of its generation, which the handle has:
+ *   why, see the inline read path in sinter/handle.h.
  *
  *   header word         63                         19 18        8 7 6   0
  *                       address of R / 8              size        1 check
