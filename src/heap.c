@@ -337,7 +337,7 @@ take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking 
         for (; vacant && taking->taken < end; vacant &= vacant - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
             taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
-            *bits |= vacant & -vacant;
+            *bits |= UINT64_C(1) << (slot % 64);
             sn_owner_sub(&span->free, 1);
         }
     }
