@@ -713,11 +713,12 @@ sn_rcu_wait_cycle_until(struct sn_rcu *rcu, struct sn_rcu_client *client, uint64
     bool in_time = true;
     sn_lock(&rcu->lock);
     uint32_t *waiters = client ? &client->waiters : &(uint32_t){0};
-    if (client)
-        wake_locked(rcu, client);
     uint64_t wanted = rcu->cycle_begun + 1;
     ++*waiters, rcu->waiters++;
     while (round_over_locked(rcu, client) < wanted && in_time) {
+        /* Each time: a round that had begun, but had not come to the client, may let it sleep. */
+        if (client)
+            wake_locked(rcu, client);
         rcu->urgent = true;
         pthread_cond_signal(&rcu->wake);
         in_time = await_done_locked(rcu, deadline_ns);

@@ -340,6 +340,52 @@ test_round_looks_at_a_client_that_falls_asleep(void **state)
     assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers + 1);
 }
 
+static void *
+wait_for_round(void *argument)
+{
+    struct client *client = argument;
+    sn_rcu_wait_cycle(client->rcu, &client->link);
+    return NULL;
+}
+
+static uint32_t
+waiters_of(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    uint32_t waiters = rcu->waiters;
+    sn_unlock(&rcu->lock);
+    return waiters;
+}
+
+static bool
+has_begun(struct sn_rcu *rcu)
+{
+    sn_lock(&rcu->lock);
+    bool begun = rcu->cycle_begun > rcu->cycle_over;
+    sn_unlock(&rcu->lock);
+    return begun;
+}
+
+/* Who waits while a round has begun, but has not come to the client, waits for the next one. Seen
+ * failing with a wait that wakes the client once: the round took the mark, and let it sleep. */
+static void
+test_wait_between_a_round_and_its_gather(void **state)
+{
+    (void)state;
+    pthread_t waiter;
+    struct client *client = client_add(get(), 0);
+    wait_cycle(client);
+    sn_lock(&client->rcu->clients_lock);
+    sn_rcu_nudge(client->rcu, true);
+    await(has_begun(client->rcu));
+    assert_int_equal(pthread_create(&waiter, NULL, wait_for_round, client), 0);
+    await(waiters_of(client->rcu) > 0);
+    sn_unlock(&client->rcu->clients_lock);
+    wait_begin();
+    pthread_join(waiter, NULL);
+    wait_end();
+}
+
 /* One client has more to reclaim than can be waited for: who waits for another one's limbo gets it
  * between two pieces, and who waits for this one's when the last is done; nothing more is gathered
  * of it meanwhile. Seen failing: the other one's round came when all was reclaimed. */
@@ -601,6 +647,7 @@ main(void)
         CLIENT_TEST(test_cycle_takes_what_was_there),
         CLIENT_TEST(test_reclaim_waits_for_sections),
         CLIENT_TEST(test_round_looks_at_a_client_that_falls_asleep),
+        CLIENT_TEST(test_wait_between_a_round_and_its_gather),
         CLIENT_TEST(test_reclaims_in_pieces),
         CLIENT_TEST(test_clients_come_and_go),
         CLIENT_TEST(test_nudge_is_not_lost),
