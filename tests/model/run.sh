@@ -14,7 +14,7 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each
+  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each, open
                 (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
@@ -101,6 +101,9 @@ full   noted     -DFREERS=2 -DTAKERS=1
 full   noted     -DRESIZERS=2 -DTAKERS=1
 full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
+short  open      -DREADERS=2
+short  open      -DUSERS=2 -DROUNDS=2
+full   open      -DSLOTS=3 -DUSERS=2 -DREADERS=2 -DROUNDS=2
 full   each      -DFREERS=1
 full   each      -DBATCHES=2 -DSLOTS=5
 full   each      -DBATCHES=2 -DWALKS=2
@@ -199,6 +202,11 @@ each      112 -DBATCHES=1
 each      113 -DBATCHES=1
 each      114 -DBATCHES=1
 each      115 -DBATCHES=1
+open      120 -DUSERS=1
+open      121 -DUSERS=1
+open      122 -DUSERS=1
+open      123 -DUSERS=2
+open      124 -DUSERS=1
 END
 }
 
@@ -272,9 +280,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each) ;;
+'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each | open) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail, each is" \
+    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail, each, open is" \
         needed
     ;;
 esac
