@@ -80,7 +80,7 @@ walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, u
     uint64_t started = sn_rcu_started(rcu);
     unsigned count = find_group(walk, number, c, slot, found);
     for (unsigned i = 0; i < count && result == 0; i++) {
-        if (i > 0 && sn_rcu_started(rcu) != started) {
+        if (c && i > 0 && sn_rcu_started(rcu) != started) {
             *slot = sn_slot_of(c, number, found[i].slot);
             break;
         }

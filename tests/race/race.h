@@ -167,6 +167,15 @@ extern const enum sn_hook_point mover_points[MOVER_POINTS];
 extern const char *const mover_point_names[MOVER_POINTS];
 /** A millisecond, offline. */
 void nap(void);
+/** Waits until the condition holds. Only what would hang for ever fails here. */
+#define await(condition)                                                                           \
+    do {                                                                                           \
+        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
+            if (turns_ >= 60000)                                                                   \
+                fail_msg("never came true: %s", #condition);                                       \
+            nap();                                                                                 \
+        }                                                                                          \
+    } while (0)
 /** Long enough for another thread to get to where it waits, most likely; either way is right. */
 void give_way(void);
 /** Waits until an actor stands there. */

@@ -9,16 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Waits until the condition holds. Only what would hang for ever fails here. */
-#define await(condition)                                                                           \
-    do {                                                                                           \
-        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
-            if (turns_ >= 60000)                                                                   \
-                fail_msg("never came true: %s", #condition);                                       \
-            nap();                                                                                 \
-        }                                                                                          \
-    } while (0)
-
 /* The background thread stands at a point with the target. */
 static struct stage *
 mover_stands_at(struct race *race, enum sn_hook_point point)

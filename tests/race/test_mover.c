@@ -247,7 +247,7 @@ act_set_tag(struct race *race)
     race->target->tag = 0xabcdef;
 }
 
-/* ---- a walk: it needs the mover's lock; then the span is its own, moves out of it end ---------- */
+/* ---- a walk: it needs the mover's lock; then the span is its own, moves out of it end -------- */
 
 static const struct thing *
 find_thing(const struct race *race, const struct handle_object *object)
