@@ -49,19 +49,16 @@ sn_batch_rest(handle_store *store, struct sn_batch *batch)
     sn_budget_refund(&store->budget, bytes);
 }
 
-/* Room for one move more, on a page that is charged now if need be: above a limit that was lowered
- * in any case, since moves are what brings the store below. False: the list is full, or the limit
- * does not allow it. */
+/* Room for one move more, on a page that is charged now if need be: also above a limit that was
+ * lowered, since moves are what brings the store below. False: the list is full, or the limit does
+ * not allow it. */
 static bool
 has_room(handle_store *store, struct sn_batch *batch)
 {
-    enum sn_charge who = SN_CHARGE_MOVER;
     if (sn_likely(batch->move_count < batch->moves_room))
         return true;
-    if (sn_budget_excess(&store->budget) > 0)
-        who = SN_CHARGE_ALWAYS;
     if (batch->move_count < batch->moves_max &&
-        sn_budget_charge(&store->budget, SN_PAGE_BYTES, who)) {
+        sn_budget_charge(&store->budget, SN_PAGE_BYTES, SN_CHARGE_LISTS)) {
         sn_add_relaxed(&store->batch_bytes, SN_PAGE_BYTES);
         batch->moves_room += SN_PAGE_BYTES / sizeof(*batch->moves);
         return true;

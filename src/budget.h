@@ -16,8 +16,9 @@ struct sn_budget {
     uint64_t max_bytes; /* option; 0: none */
 };
 
-/** Who charges: the mover may use what is kept back for it, bookkeeping is never refused. */
-enum sn_charge { SN_CHARGE_APPLICATION, SN_CHARGE_MOVER, SN_CHARGE_ALWAYS };
+/** Who charges: the mover may use what is kept back for it, for its lists also, above a limit that
+ * was lowered, what was committed before; bookkeeping is never refused. */
+enum sn_charge { SN_CHARGE_APPLICATION, SN_CHARGE_MOVER, SN_CHARGE_LISTS, SN_CHARGE_ALWAYS };
 
 /** What is kept back for the mover below a limit. */
 static inline uint64_t
@@ -31,6 +32,18 @@ static inline uint64_t
 sn_budget_kept_back(uint64_t max_bytes, enum sn_charge who)
 {
     return who == SN_CHARGE_APPLICATION ? sn_budget_reserve(max_bytes) : 0;
+}
+
+/** How much may be committed in all, with so much committed now. */
+static inline uint64_t
+sn_budget_bound(const struct sn_budget *budget, uint64_t committed, uint64_t max,
+                enum sn_charge who)
+{
+    if (max == 0 || who == SN_CHARGE_ALWAYS)
+        return UINT64_MAX;
+    if (who == SN_CHARGE_LISTS && committed > max)
+        return sn_max(max, sn_load_relaxed(&budget->peak));
+    return max;
 }
 
 /** What the calling thread may charge beyond the limit, since it has done so before; not 0 only
@@ -48,11 +61,11 @@ static inline bool
 sn_budget_charge(struct sn_budget *budget, uint64_t bytes, enum sn_charge who)
 {
     uint64_t max = sn_load_relaxed(&budget->max_bytes);
-    uint64_t room = max == 0 || who == SN_CHARGE_ALWAYS ? UINT64_MAX : max;
     uint64_t before = sn_load_relaxed(&budget->committed);
     /* Relaxed throughout: an account, it orders nothing. */
     do {
-        if (sn_unlikely(before + bytes + sn_budget_kept_back(max, who) > room))
+        if (sn_unlikely(before + bytes + sn_budget_kept_back(max, who) >
+                        sn_budget_bound(budget, before, max, who)))
             return who == SN_CHARGE_APPLICATION && sn_budget_pay_by_credit(budget, bytes);
     } while (!__atomic_compare_exchange_n(&budget->committed, &before, before + bytes, true,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));

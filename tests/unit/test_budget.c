@@ -45,6 +45,26 @@ test_follows_the_limit(void **state)
     assert_int_equal(sn_budget_excess(&budget), 0);
 }
 
+/* Above a limit that was lowered the mover's lists have what was committed before, and no more:
+ * the limit as it was holds. Seen failing: with lists charged in any case. */
+static void
+test_lists_above_a_lowered_limit(void **state)
+{
+    (void)state;
+    const uint64_t before = LIMIT - 1000;
+    struct sn_budget budget = {.max_bytes = LIMIT};
+    assert_true(sn_budget_charge(&budget, before, SN_CHARGE_MOVER));
+    assert_false(sn_budget_charge(&budget, SN_PAGE_BYTES, SN_CHARGE_LISTS));
+    budget.max_bytes = LIMIT / 2;
+    assert_false(sn_budget_charge(&budget, SN_PAGE_BYTES, SN_CHARGE_LISTS));
+    sn_budget_refund(&budget, SN_PAGE_BYTES);
+    assert_false(sn_budget_charge(&budget, SN_PAGE_BYTES, SN_CHARGE_MOVER));
+    assert_true(sn_budget_charge(&budget, SN_PAGE_BYTES, SN_CHARGE_LISTS));
+    assert_int_equal(budget.peak, before);
+    sn_budget_refund(&budget, before - LIMIT / 2);
+    assert_false(sn_budget_charge(&budget, 1, SN_CHARGE_LISTS)); /* it is reached */
+}
+
 static void
 test_no_limit(void **state)
 {
@@ -96,6 +116,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_back),
         cmocka_unit_test(test_follows_the_limit),
+        cmocka_unit_test(test_lists_above_a_lowered_limit),
         cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_refused_charge_is_not_seen),
     };
