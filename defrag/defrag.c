@@ -452,6 +452,12 @@ sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes)
     return sn_at_least_zero(recoverable_bytes - stuck);
 }
 
+uint64_t
+sn_defrag_gained_so_far(handle_store *store)
+{
+    return store->defrag ? sn_defrag_gained(store->defrag) : 0;
+}
+
 void
 sn_defrag_press(handle_store *store)
 {
@@ -467,10 +473,10 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns)
 {
     enum { PASSES = 2 }; /* the one under way may have been planned before */
     struct sn_defrag *d = store->defrag;
-    uint64_t released = sn_load_relaxed(&d->evacuation.totals.released_bytes);
+    uint64_t before = sn_defrag_gained(d);
     uint64_t passes = sn_load_relaxed(&d->passes);
     while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_available(d) &&
-           sn_load_relaxed(&d->evacuation.totals.released_bytes) - released < bytes &&
+           sn_at_least_zero(sn_defrag_gained(d) - before) < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
         if (sn_os_now_ns() >= deadline_ns)
             return false;
@@ -495,35 +501,56 @@ sn_defrag_open_class(handle_store *store, unsigned class_id)
     return true;
 }
 
-/* One slice of finishing what is under way. */
+/* How many batches will have been reclaimed when all that was moved until now has come back. */
+static uint64_t
+reclaimed_when_back(struct sn_defrag *d)
+{
+    sn_lock(&d->lock);
+    bool moved = d->state == SN_DEFRAG_MOVING && d->batch[d->current].move_at > 0;
+    uint64_t reclaimed = d->reclaimed + d->draining + moved;
+    sn_unlock(&d->lock);
+    return reclaimed;
+}
+
+/* One slice of finishing what is under way; the batches until so many are reclaimed by all means.
+ */
 static enum sn_advance
-settle_once(struct sn_defrag *d, uint64_t *ticket)
+settle_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
 {
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     sn_defrag_enter(d, SN_OFFLINE);
     sn_defrag_open_wanted_locked(d);
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
-    if (!forced && !sn_defrag_has_thread(d)) { /* else others carry it on */
-        d->winding_down = true;
+    bool alone = !forced && !sn_defrag_has_thread(d); /* else others carry it on */
+    if (alone) {
         memset(d->quota, 0, sizeof(d->quota));
         d->in_pass = false;
+    }
+    if (alone || d->reclaimed < reclaimed) {
+        d->winding_down = true;
         advance = sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, ticket);
         d->winding_down = false;
     }
+    bool back = d->reclaimed >= reclaimed;
     sn_defrag_leave(d, SN_OFFLINE);
-    return advance;
+    if (!back && advance == SN_ADVANCE_NOTHING) { /* a walk holds the objects in place */
+        sn_os_sleep_ns(POLL_NS / 100);
+        return SN_ADVANCE_MORE;
+    }
+    return back && !alone ? SN_ADVANCE_NOTHING : advance;
 }
 
 bool
-sn_defrag_settle(handle_store *store, uint64_t deadline_ns)
+sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns)
 {
     struct sn_defrag *d = store->defrag;
     enum sn_advance advance;
     if (store->forked)
         return true;
+    uint64_t reclaimed = moved ? reclaimed_when_back(d) : 0;
     do {
         uint64_t ticket = 0;
-        advance = settle_once(d, &ticket);
+        advance = settle_once(d, reclaimed, &ticket);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(store->rcu, ticket, deadline_ns);
     } while (advance != SN_ADVANCE_NOTHING && sn_os_now_ns() < deadline_ns);

@@ -44,6 +44,7 @@ struct sn_defrag {
     struct sn_batch batch[2];
     unsigned current; /* which of them is under way; the other may drain */
     bool draining;
+    uint64_t reclaimed;                  /* batches, so far */
     struct sn_evacuation evacuation;     /* totals are read by anybody */
     uint32_t linger[SN_LINGER_MAX];      /* closed spans without objects that are not yet empty */
     uint8_t linger_tries[SN_LINGER_MAX]; /* looks at each; 0 beyond linger_count */
@@ -56,11 +57,11 @@ struct sn_defrag {
     bool forced_pass; /* whatever the thresholds say */
     bool pass_let_go; /* spans of its plan were opened for others */
     uint32_t effort_percent;
-    uint64_t pass_moved, pass_released; /* totals when the pass began */
-    uint64_t pass_recoverable;          /* bytes, then */
-    uint64_t pause_ns, pause_until_ns;  /* after passes without gain */
-    uint64_t surveyed_freed;            /* freed bytes when the policy was last asked */
-    bool at_rest;                       /* nothing was freed for a while: thresholds are lower */
+    uint64_t pass_moved, pass_gained;  /* so far, when the pass began */
+    uint64_t pass_recoverable;         /* bytes, then */
+    uint64_t pause_ns, pause_until_ns; /* after passes without gain */
+    uint64_t surveyed_freed;           /* freed bytes when the policy was last asked */
+    bool at_rest;                      /* nothing was freed for a while: thresholds are lower */
     struct handle_histogram slices;
 
     /* the thread's */
@@ -155,6 +156,15 @@ static inline bool
 sn_defrag_is_enabled(const struct sn_defrag *d)
 {
     return sn_load_relaxed(&d->store->options.defrag.enabled);
+}
+
+/** Bytes of spans emptied, less pages that were taken for what was moved: it may fall for a while,
+ * and wraps. */
+static inline uint64_t
+sn_defrag_gained(const struct sn_defrag *d)
+{
+    return sn_load_relaxed(&d->evacuation.totals.released_bytes) -
+           sn_load_relaxed(&d->store->heap.moved_into);
 }
 
 /** Whether the background thread runs, or will when it is woken (if enabled). */

@@ -111,7 +111,7 @@ begin_pass_locked(struct sn_defrag *d)
     d->pass_recoverable = sum.recoverable_bytes;
     d->evacuation.pass++;
     d->pass_moved = d->evacuation.totals.moved_bytes;
-    d->pass_released = d->evacuation.totals.released_bytes;
+    d->pass_gained = sn_defrag_gained(d);
     sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_RUNNING);
     return true;
 }
@@ -119,12 +119,12 @@ begin_pass_locked(struct sn_defrag *d)
 /* What a pass without gain has left will not be gained by another, until pins end or much was
  * freed. */
 static void
-judge_pass_locked(struct sn_defrag *d, uint64_t released)
+judge_pass_locked(struct sn_defrag *d, uint64_t gained)
 {
     struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     uint64_t stuck = 0;
-    if (released == 0 && !d->pass_let_go && !sn_load_relaxed(&d->unpinned)) {
+    if (gained == 0 && !d->pass_let_go && !sn_load_relaxed(&d->unpinned)) {
         sn_defrag_survey(d->store, &sum, classes);
         stuck = sn_min(sum.recoverable_bytes, d->pass_recoverable);
     }
@@ -139,18 +139,18 @@ end_pass_locked(struct sn_defrag *d)
 {
     const struct sn_defrag_totals *totals = &d->evacuation.totals;
     uint64_t moved = totals->moved_bytes - d->pass_moved;
-    uint64_t released = totals->released_bytes - d->pass_released;
-    d->pause_ns = d->forced_pass ? 0 : sn_policy_pause_ns(d->pause_ns, moved, released);
+    uint64_t gained = sn_at_least_zero(sn_defrag_gained(d) - d->pass_gained);
+    d->pause_ns = d->forced_pass ? 0 : sn_policy_pause_ns(d->pause_ns, moved, gained);
     d->pause_until_ns = d->pause_ns ? sn_os_now_ns() + d->pause_ns : 0;
     uint64_t live = sn_load_relaxed(&d->store->pool.arena_committed);
     sn_store_relaxed(&d->pause_freed, sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
-    judge_pass_locked(d, released);
+    judge_pass_locked(d, gained);
     d->in_pass = false;
     d->at_rest = false; /* once: then the rest is looked for again */
     sn_owner_add(&d->passes, 1);
     if (d->forced_pass)
         sn_owner_add(&d->forced_done, 1);
-    if (released == 0)
+    if (gained == 0)
         sn_store_relaxed(&d->pressure, 0);
 }
 
@@ -420,6 +420,7 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
     if (sn_batch_reclaim(&d->evacuation, batch, deadline_ns, d->linger, &d->linger_count,
                          SN_LINGER_MAX)) {
         d->draining = false;
+        d->reclaimed++;
         reset_batch(batch);
         sn_store_nudge(d->store, false); /* there may be something to purge */
     }

@@ -336,7 +336,7 @@ handle_defrag_stop(handle_store *store)
     }
     sn_unlock(&d->wake_lock);
     if (!result && alone) /* what steps have begun no thread has wound down */
-        (void)sn_defrag_settle(store, SN_NEVER);
+        (void)sn_defrag_settle(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
     return result;
 }

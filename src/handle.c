@@ -100,7 +100,10 @@ take_index(handle_store *store)
                                         .page_bytes = SN_PAGE_BYTES,
                                         .class_id = SN_CLASS_NONE,
                                         .index = true};
-    return sn_likely(at != 0) ? at : sn_shortage_resolve(store, &need, try_take_index, NULL);
+    if (sn_unlikely(at == 0))
+        return sn_shortage_resolve(store, &need, try_take_index, NULL);
+    sn_shortage_end_wait(store, SN_CLASS_NONE, true);
+    return at;
 }
 
 static SN_NOINLINE void
@@ -152,13 +155,13 @@ publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **
 static handle_t
 alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    uint64_t slot = sn_object_take(store, size, flags);
-    if (!slot)
-        return HANDLE_NULL;
     uint64_t at = take_index(store);
-    if (!at) {
+    if (!at)
+        return HANDLE_NULL;
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (!slot) {
         int error = errno;
-        sn_object_untake(store, slot, size);
+        put_index(store, sn_cache_self(&store->caches), at);
         errno = error;
         return HANDLE_NULL;
     }

@@ -242,6 +242,14 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     return span;
 }
 
+/* What is moved there was no gain yet. */
+static void
+count_pages_taken(struct sn_heap *heap, enum sn_charge who, uint32_t pages)
+{
+    if (who == SN_CHARGE_MOVER)
+        sn_owner_add(&heap->moved_into, (uint64_t)pages << SN_PAGE_SHIFT);
+}
+
 /* An empty span leaves its class. It is in no list. */
 static void
 release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
@@ -361,6 +369,7 @@ commit_slot_locked(struct sn_heap *heap, struct sn_span *span, uint32_t begin, u
     }
     sn_store_relaxed(&span->pages, (uint16_t)(span->pages + missing));
     sn_owner_add(&heap->of[span->class_id].pages[kind_of(span)], missing);
+    count_pages_taken(heap, taking->who, missing);
     return true;
 }
 
@@ -496,9 +505,19 @@ take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, stru
     if (!span)
         return;
     taking->lacks = 0;
+    count_pages_taken(heap, taking->who, span->pages);
     take_committed_locked(heap, span, taking);
     take_lowest_locked(heap, span, taking);
     (void)settle_locked(heap, hc, span);
+}
+
+/* Whether pages of empty spans may be used where no more may be committed. Not by applications while
+ * the mover uses what is kept back for it: it is given back first, or the mover could move nothing
+ * any more. */
+static bool
+may_use_empty(const struct sn_pool *pool, enum sn_charge who)
+{
+    return sn_load_relaxed(&pool->empty_bytes) > 0 && sn_budget_lacks(pool->budget, 0, who) == 0;
 }
 
 /* From spans there are, else from a new one. 0: `lacks` bytes must become free first. Above a limit
@@ -515,8 +534,8 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
     take_fullest_locked(heap, hc, kind, taking);
     if (taking->lacks > 0)
         take_all_committed_locked(heap, hc, kind, taking);
-    bool pool_has_pages = sn_load_relaxed(&heap->pool->empty_bytes) > 0;
-    bool may_be_new = taking->side == SN_NO_WALK && (taking->lacks == 0 || pool_has_pages);
+    bool may_be_new = taking->side == SN_NO_WALK &&
+                      (taking->lacks == 0 || may_use_empty(heap->pool, taking->who));
     if (taking->taken == 0 && may_be_new)
         take_new_locked(heap, class_id, kind, taking);
     return taking->taken;

@@ -54,6 +54,7 @@ struct sn_heap {
     /* atomic; slots that became free, since creation, and those free in spans that came back from
      * being set aside: what a mover that sleeps may gain by */
     uint64_t freed_bytes;
+    uint64_t moved_into; /* bytes of pages that spans got for the mover's sake; written by it */
     struct sn_pins pins;
     uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:

@@ -149,7 +149,10 @@ take(handle_store *store, size_t size, unsigned flags)
         return 0;
     }
     uint64_t slot = try_take(store, &wish);
-    if (sn_unlikely(!slot)) {
+    if (sn_likely(slot != 0)) {
+        unsigned class_id = sn_object_class(store, slot);
+        sn_shortage_end_wait(store, class_id < SN_CLASSES_MAX ? class_id : SN_CLASS_NONE, false);
+    } else {
         struct sn_need need = need_of(store, &wish);
         slot = sn_shortage_resolve(store, &need, try_take, &wish);
         if (!slot)
@@ -640,7 +643,9 @@ sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *chan
         errno = ENOMEM; /* whatever comes back: only an unpin helps */
         return false;
     }
-    if (sn_unlikely(!raised) && !sn_shortage_resolve(store, &need, try_raise, &request))
+    if (sn_likely(raised))
+        sn_shortage_end_wait(store, SN_CLASS_NONE, false);
+    else if (!sn_shortage_resolve(store, &need, try_raise, &request))
         return false;
     *changes = request.changes;
     sn_hook(SN_HOOK_PIN_COUNTED, sn_store_address(store, slot));
@@ -818,7 +823,9 @@ resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
     uint64_t want = sn_header_make(store->secret, reference, count, slot);
     struct stretch stretch = {
         .resize = {.offset = slot, .header = header, .want = want, .size = size}};
-    if (!try_stretch(store, &stretch)) { /* only what is added may be refused */
+    if (try_stretch(store, &stretch)) {
+        sn_shortage_end_wait(store, SN_CLASS_NONE, false);
+    } else { /* only what is added may be refused */
         size_t more = size - sn_object_size(store, slot, header);
         struct sn_need need = {.bytes = more,
                                .page_bytes = sn_round_up(more, SN_PAGE_BYTES),

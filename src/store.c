@@ -528,7 +528,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     uint64_t before = sn_store_released_bytes(store);
     if (!store->forked)
         sn_rcu_wait_cycle(store->rcu, &store->client);
-    (void)sn_defrag_settle(store, SN_NEVER);
+    (void)sn_defrag_settle(store, false, SN_NEVER);
     sn_caches_take_slots(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     (void)sn_large_trim(&store->large, SIZE_MAX);
@@ -577,16 +577,32 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 
 /* What else an allocation may have been told to wait for: idle caches, the mover. */
 static bool
-reclaim_rest(handle_store *store, size_t bytes, uint64_t deadline_ns)
+reclaim_rest(handle_store *store, const struct sn_wait *wait, size_t bytes, uint64_t deadline_ns)
 {
-    uint64_t lacked = sn_swap_acq_rel(&store->shortage.bytes, 0);
-    bool cached = sn_swap_acq_rel(&store->shortage.cached, 0) != 0;
-    if (lacked > 0 || cached)
+    uint64_t lacked = wait->by_pages ? wait->waited.lacked_bytes : 0;
+    if (lacked > 0 || wait->cached)
         sn_caches_take_slots(&store->caches, false, false, NULL);
     if (lacked > 0)
         sn_shortage_press(store, lacked);
-    return sn_defrag_settle(store, deadline_ns) &&
+    return sn_defrag_settle(store, wait->store != NULL, deadline_ns) &&
            (lacked == 0 || sn_defrag_wait_relief(store, sn_max(bytes, lacked), deadline_ns));
+}
+
+/* Until what the thread waits for has come. False: the time came first. */
+static bool
+reclaim_until(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
+    enum { ROUNDS = 4 }; /* others may take what comes, the mover, too, which brings it back */
+    struct sn_wait wait = sn_shortage_begin_wait(store);
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!reclaim_limbo(store, bytes, deadline_ns) ||
+            !reclaim_rest(store, &wait, bytes, deadline_ns))
+            return false;
+        if (sn_shortage_secure(store, &wait))
+            break;
+    }
+    sn_shortage_note_waited(store);
+    return true;
 }
 
 static int
@@ -597,8 +613,7 @@ reclaim_memory(handle_store *store, size_t bytes, uint64_t deadline_ns)
         return -EINVAL;
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
-    bool in_time = store->forked || (reclaim_limbo(store, bytes, deadline_ns) &&
-                                     reclaim_rest(store, bytes, deadline_ns));
+    bool in_time = store->forked || reclaim_until(store, bytes, deadline_ns);
     sn_rcu_return(store->rcu->flavor, was_online);
     sn_store_report_noted(store);
     return in_time ? 0 : -ETIMEDOUT;

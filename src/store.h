@@ -56,8 +56,8 @@ struct handle_store {
     uint32_t small_reported;       /* that the arena could not be extended */
     uint32_t forked;               /* this is a forked child (G10) */
     struct {
-        uint64_t bytes;          /* pages that the last request which was told to wait lacked */
-        uint32_t cached;         /* one was told to wait for what threads cache */
+        uint64_t told;           /* pages lacked by the last request told to wait for such */
+        uint32_t told_cached;    /* one was told to wait for what threads cache */
         uint32_t pass_over;      /* refusals for which caches will not be emptied */
         uint32_t last_pass_over; /* what pass_over began with */
     } shortage;                  /* see object/shortage.c */
@@ -229,6 +229,8 @@ void sn_defrag_watch(handle_store *store);
 /** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or
  * has tried them all in vain. */
 uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
+/** What it has gained so far, as sn_defrag_gained says. */
+uint64_t sn_defrag_gained_so_far(handle_store *store);
 /** An allocation found max_bytes reached, and compaction can help: work at full effort. */
 void sn_defrag_press(handle_store *store);
 /** Waits until compaction under pressure has released `bytes` or has come to an end. False: the
@@ -238,9 +240,10 @@ bool sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadlin
  * once, but by the next who holds the mover's lock. */
 bool sn_defrag_open_class(handle_store *store, unsigned class_id);
 /** What moving under way has closed is opened, by wish or because nobody carries it on: its batch
- * is finished, no other begins. Waits for its grace periods; the caller is offline. False: the time
- * came first. */
-bool sn_defrag_settle(handle_store *store, uint64_t deadline_ns);
+ * is finished, no other begins. moved: somebody was told to wait for what was moved out of until
+ * now: the caller works and waits until it has come back, whoever else does. Waits for grace
+ * periods; the caller is offline. False: the time came first. */
+bool sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns);
 /** Something was unpinned: what could not be moved may be moved now. */
 void sn_defrag_unpinned(handle_store *store);
 /** A walk wants a span that is CLOSED: the mover gives up the moves out of it and opens it. Under

@@ -42,11 +42,20 @@ sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
     return lesser(spans > pages ? spans : pages, c->committed);
 }
 
+bool
+sn_answer_is_in_vain(uint64_t lacks_bytes, const struct sn_waited *waited)
+{
+    bool nearer = lacks_bytes < waited->lacked_bytes || waited->gained;
+    return waited->lacked_bytes > 0 && (!nearer || waited->times >= SN_ANSWER_WAITS_MAX);
+}
+
 enum sn_answer
-sn_answer(uint64_t lacks_bytes, const struct sn_coming *coming)
+sn_answer(uint64_t lacks_bytes, const struct sn_waited *waited, const struct sn_coming *coming)
 {
     uint64_t most =
         coming->emptied_bytes > coming->gained_bytes ? coming->emptied_bytes : coming->gained_bytes;
     bool enough = most > 0 && most >= lacks_bytes && coming->all_bytes >= lacks_bytes;
-    return coming->own_slots > 0 || enough ? SN_ANSWER_EAGAIN : SN_ANSWER_ENOMEM;
+    bool comes = coming->own_slots > 0 || enough;
+    return comes && !sn_answer_is_in_vain(lacks_bytes, waited) ? SN_ANSWER_EAGAIN
+                                                               : SN_ANSWER_ENOMEM;
 }

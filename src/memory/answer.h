@@ -12,8 +12,10 @@
  *                            evacuates others; they must make up for what the limit lacks
  *
  * What is pinned, or belongs to an update under way, comes by nobody's waiting. Numbers that only
- * bound what comes are taken at their best: a request may then be told EAGAIN once too often, but
- * never twice for the same, since what it waited for has come or gone by then.
+ * bound what comes are taken at their best, and what comes may go to others. So a request that has
+ * waited in vain, since no less must be given back than before and the mover has gained nothing, or
+ * that has waited many times, is told ENOMEM once: its thread frees something itself, and nobody
+ * waits for ever.
  */
 #ifndef SN_ANSWER_H
 #define SN_ANSWER_H
@@ -40,7 +42,19 @@ struct sn_coming {
 
 enum sn_answer { SN_ANSWER_ENOMEM, SN_ANSWER_EAGAIN };
 
+/** How a request that is refused once more has waited, each time for what it was told. */
+struct sn_waited {
+    uint64_t lacked_bytes; /* before it waited; 0: it has not */
+    unsigned times;
+    bool gained; /* the mover has, meanwhile */
+};
+#define SN_ANSWER_WAITS_MAX 16
+
 /** lacks_bytes: what must be given back before the request's pages pass the limit. */
-enum sn_answer sn_answer(uint64_t lacks_bytes, const struct sn_coming *coming);
+enum sn_answer
+sn_answer(uint64_t lacks_bytes, const struct sn_waited *waited, const struct sn_coming *coming);
+
+/** Whether it is told so without regard to what comes: the waiting was in vain. */
+bool sn_answer_is_in_vain(uint64_t lacks_bytes, const struct sn_waited *waited);
 
 #endif

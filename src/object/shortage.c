@@ -9,6 +9,8 @@
 /* Refusals between two times that all caches are emptied, when the last times gained nothing. */
 #define PASSED_OVER_MAX 1024
 
+_Thread_local struct sn_wait sn_shortage_wait;
+
 /* ---- what there is --------------------------------------------------------------------------- */
 
 /* Slots of a class that a grace period brings back. */
@@ -197,32 +199,124 @@ gather(handle_store *store, const struct sn_need *need)
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
+static bool
+is_wait_for(const struct sn_wait *wait, const struct sn_need *need)
+{
+    return wait->class_id == need->class_id && wait->page_bytes == need->page_bytes &&
+           wait->unmovable == need->unmovable && wait->index == need->index;
+}
+
+/* How the thread has waited for this request. */
+static struct sn_waited
+waited_for(handle_store *store, const struct sn_need *need)
+{
+    const struct sn_wait *wait = &sn_shortage_wait;
+    const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    /* What it has freed since may be enough. (In the spare others count, too.) */
+    bool same = wait->store == store && wait->over && is_wait_for(wait, need) &&
+                (cache->shared || wait->frees == sn_cache_frees(cache));
+    if (!same)
+        return (struct sn_waited){0};
+    struct sn_waited waited = wait->waited;
+    waited.gained = sn_at_least_zero(sn_defrag_gained_so_far(store) - wait->gained) > 0;
+    return waited;
+}
+
+/* The thread is told to wait. */
+static void
+note_wait(handle_store *store, const struct sn_need *need, const struct sn_wait *told)
+{
+    if (told->by_pages)
+        sn_store_relaxed(&store->shortage.told, told->waited.lacked_bytes);
+    if (told->cached)
+        sn_store_relaxed(&store->shortage.told_cached, 1);
+    sn_shortage_wait = *told;
+    sn_shortage_wait.store = store;
+    sn_shortage_wait.page_bytes = need->page_bytes;
+    sn_shortage_wait.frees = sn_cache_frees(sn_cache_self(&store->caches));
+    sn_shortage_wait.gained = sn_defrag_gained_so_far(store);
+    sn_shortage_wait.class_id = need->class_id;
+    sn_shortage_wait.unmovable = need->unmovable;
+    sn_shortage_wait.index = need->index;
+}
+
+struct sn_wait
+sn_shortage_begin_wait(handle_store *store)
+{
+    if (sn_shortage_wait.store == store)
+        return sn_shortage_wait;
+    uint64_t told = sn_swap_acq_rel(&store->shortage.told, 0);
+    bool cached = sn_swap_acq_rel(&store->shortage.told_cached, 0) != 0;
+    return (struct sn_wait){.store = told > 0 || cached ? store : NULL,
+                            .waited = {.lacked_bytes = told},
+                            .class_id = SN_CLASS_NONE,
+                            .by_pages = told > 0,
+                            .cached = cached};
+}
+
+bool
+sn_shortage_secure(handle_store *store, const struct sn_wait *wait)
+{
+    if (wait->class_id == SN_CLASS_NONE || wait->unmovable || wait->by_pages)
+        return true; /* of these there is nothing to keep */
+    uint64_t slot = sn_heap_take_one(&store->heap, wait->class_id);
+    if (slot)
+        sn_cache_flush(&store->caches, sn_cache_self(&store->caches), wait->class_id, slot);
+    return slot != 0;
+}
+
+void
+sn_shortage_note_waited(const handle_store *store)
+{
+    struct sn_wait *wait = &sn_shortage_wait;
+    if (wait->store != store)
+        return;
+    wait->waited.times += !wait->over;
+    wait->over = true;
+}
+
+/* What comes to the request: slots of its class or, when it has waited for these in vain, and there
+ * are none, pages. */
+static struct sn_coming
+look_for_more(handle_store *store, const struct sn_need *need, const struct sn_waited *waited,
+              uint64_t lacks, struct sn_wait *told)
+{
+    struct sn_cache_glance glance;
+    struct sn_coming coming = {0};
+    sn_caches_glance(&store->caches, &glance);
+    bool in_vain = !sn_shortage_wait.by_pages && sn_answer_is_in_vain(lacks, waited);
+    if (!in_vain)
+        coming.own_slots = own_slots(store, need, &glance);
+    told->by_pages = coming.own_slots == 0;
+    if (told->by_pages)
+        add_pages(store, &glance, &coming);
+    told->cached = (need->class_id != SN_CLASS_NONE && glance.cached[need->class_id] > 0) ||
+                   (need->index && glance.indexes > 0);
+    if (glance.limbo_bytes > 0)
+        sn_store_nudge(store, true);
+    return coming;
+}
+
 /* Asks for what comes. False: nothing that helps. */
 static bool
 ask_for_more(handle_store *store, const struct sn_need *need)
 {
-    struct sn_cache_glance glance;
-    struct sn_coming coming = {0};
-    uint64_t lacks = lacks_of(store, need);
     if (store->forked)
         return false; /* G10: nothing leaves limbo, and nobody moves */
     sn_hook(SN_HOOK_SHORTAGE, store);
     if (is_hopeless(store, need))
         return false;
-    sn_caches_glance(&store->caches, &glance);
-    coming.own_slots = own_slots(store, need, &glance);
-    if (coming.own_slots == 0)
-        add_pages(store, &glance, &coming);
-    if (sn_answer(lacks, &coming) == SN_ANSWER_ENOMEM)
+    uint64_t lacks = lacks_of(store, need);
+    struct sn_waited waited = waited_for(store, need);
+    struct sn_wait told = {.waited = {.lacked_bytes = lacks, .times = waited.times}};
+    struct sn_coming coming = look_for_more(store, need, &waited, lacks, &told);
+    if (told.by_pages && !sn_shortage_wait.by_pages && waited.times < SN_ANSWER_WAITS_MAX)
+        waited.lacked_bytes = 0; /* for pages it has not waited */
+    if (sn_answer(lacks, &waited, &coming) == SN_ANSWER_ENOMEM)
         return false;
     if (coming.gained_bytes >= lacks)
         sn_defrag_press(store);
-    if (coming.own_slots == 0)
-        sn_store_relaxed(&store->shortage.bytes, lacks);
-    if (need->class_id != SN_CLASS_NONE && glance.cached[need->class_id] > 0)
-        sn_store_relaxed(&store->shortage.cached, 1);
-    if (glance.limbo_bytes > 0)
-        sn_store_nudge(store, true);
+    note_wait(store, need, &told);
     return true;
 }
 
@@ -285,6 +379,8 @@ sn_shortage_resolve(handle_store *store, const struct sn_need *need,
         sn_add_relaxed(&store->alloc_retries, 1);
     else if (!found)
         sn_store_note_failure(store, small);
+    if (!comes)
+        sn_shortage_end_wait(store, need->class_id, need->index);
     if (!found)
         errno = comes ? EAGAIN : ENOMEM;
     return found;

@@ -10,6 +10,7 @@
 #ifndef SN_SHORTAGE_H
 #define SN_SHORTAGE_H
 
+#include "memory/answer.h"
 #include "store.h"
 
 /** What an allocation looks for. */
@@ -29,6 +30,38 @@ struct sn_need {
 SN_NOINLINE uint64_t sn_shortage_resolve(handle_store *store, const struct sn_need *need,
                                          uint64_t (*attempt)(handle_store *store, void *opaque),
                                          void *opaque);
+
+/** What an allocation of the thread was last told to wait for. */
+struct sn_wait {
+    const handle_store *store; /* NULL: it has been told nothing, or it is over */
+    struct sn_waited waited;   /* lacked_bytes: as it was told; times: that it has waited */
+    uint64_t page_bytes;       /* of the request */
+    uint64_t frees;            /* of the thread, then */
+    uint64_t gained;           /* by the mover, then */
+    unsigned class_id;
+    bool unmovable, index; /* as in the request */
+    bool by_pages;         /* no slot or entry would have done */
+    bool cached;           /* threads cached what would do */
+    bool over;             /* it has called reclaim since */
+};
+extern _Thread_local struct sn_wait sn_shortage_wait;
+
+/** An attempt had success: for such a request the thread waits no more. */
+static inline void
+sn_shortage_end_wait(const handle_store *store, unsigned class_id, bool index)
+{
+    struct sn_wait *wait = &sn_shortage_wait;
+    if (sn_unlikely(wait->store == store) && wait->class_id == class_id && wait->index == index)
+        wait->store = NULL;
+}
+
+/** What the calling thread was told to wait for; of a thread that was told nothing, what the last
+ * one that was. store NULL: none was. It is being waited for. */
+struct sn_wait sn_shortage_begin_wait(handle_store *store);
+/** Keeps the slot that has come for the calling thread, if it waits for one. False: none has. */
+bool sn_shortage_secure(handle_store *store, const struct sn_wait *wait);
+/** The calling thread has waited to the end. */
+void sn_shortage_note_waited(const handle_store *store);
 
 /** Before waiting for the mover: asks it for work if it can gain anything. */
 void sn_shortage_press(handle_store *store, uint64_t lacks_bytes);

@@ -17,22 +17,45 @@ test_rule(void **state)
     static const struct {
         const char *what;
         uint64_t lacks;
+        struct sn_waited waited;
         struct sn_coming coming;
         enum sn_answer answer;
     } table[] = {
-        {"nothing comes", 65536, {0, 8 * MB, 0, 0}, SN_ANSWER_ENOMEM},
-        {"one slot of its class", 65536, {1, 8 * MB, 0, 0}, SN_ANSWER_EAGAIN},
-        {"a slot of its class, whatever pages lack", UINT64_MAX, {1, 0, 0, 0}, SN_ANSWER_EAGAIN},
-        {"a large object in limbo is as large", MB, {0, 8 * MB, MB, 0}, SN_ANSWER_EAGAIN},
-        {"a page less", MB, {0, 8 * MB, MB - 4096, 0}, SN_ANSWER_ENOMEM},
-        {"the mover gains enough", MB, {0, 8 * MB, 0, MB}, SN_ANSWER_EAGAIN},
-        {"the mover gains too little", MB, {0, 8 * MB, 0, MB / 2}, SN_ANSWER_ENOMEM},
-        {"both count the same spans", MB, {0, 8 * MB, MB / 2, MB / 2}, SN_ANSWER_ENOMEM},
-        {"more than there is", 16 * MB, {0, 8 * MB, 20 * MB, 20 * MB}, SN_ANSWER_ENOMEM},
-        {"no lack, and nothing comes", 0, {0, 8 * MB, 0, 0}, SN_ANSWER_ENOMEM},
+        {"nothing comes", 65536, {0}, {0, 8 * MB, 0, 0}, SN_ANSWER_ENOMEM},
+        {"one slot of its class", 65536, {0}, {1, 8 * MB, 0, 0}, SN_ANSWER_EAGAIN},
+        {"a slot of its class, whatever pages lack",
+         UINT64_MAX,
+         {0},
+         {1, 0, 0, 0},
+         SN_ANSWER_EAGAIN},
+        {"a large object in limbo is as large", MB, {0}, {0, 8 * MB, MB, 0}, SN_ANSWER_EAGAIN},
+        {"a page less", MB, {0}, {0, 8 * MB, MB - 4096, 0}, SN_ANSWER_ENOMEM},
+        {"the mover gains enough", MB, {0}, {0, 8 * MB, 0, MB}, SN_ANSWER_EAGAIN},
+        {"the mover gains too little", MB, {0}, {0, 8 * MB, 0, MB / 2}, SN_ANSWER_ENOMEM},
+        {"both count the same spans", MB, {0}, {0, 8 * MB, MB / 2, MB / 2}, SN_ANSWER_ENOMEM},
+        {"more than there is", 16 * MB, {0}, {0, 8 * MB, 20 * MB, 20 * MB}, SN_ANSWER_ENOMEM},
+        {"no lack, and nothing comes", 0, {0}, {0, 8 * MB, 0, 0}, SN_ANSWER_ENOMEM},
+        {"it has waited, and lacks less",
+         MB - 1,
+         {MB, 1, false},
+         {0, 8 * MB, 0, MB},
+         SN_ANSWER_EAGAIN},
+        {"it has waited in vain", MB, {MB, 1, false}, {0, 8 * MB, MB, MB}, SN_ANSWER_ENOMEM},
+        {"for a slot, too", MB, {MB, 1, false}, {1, 8 * MB, 0, 0}, SN_ANSWER_ENOMEM},
+        {"and lacks more", 2 * MB, {MB, 1, false}, {0, 8 * MB, 0, 4 * MB}, SN_ANSWER_ENOMEM},
+        {"but the mover has gained",
+         2 * MB,
+         {MB, 1, true},
+         {0, 8 * MB, 0, 4 * MB},
+         SN_ANSWER_EAGAIN},
+        {"again and again",
+         MB - 1,
+         {MB, SN_ANSWER_WAITS_MAX, true},
+         {1, 8 * MB, MB, MB},
+         SN_ANSWER_ENOMEM},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        if (sn_answer(table[i].lacks, &table[i].coming) != table[i].answer)
+        if (sn_answer(table[i].lacks, &table[i].waited, &table[i].coming) != table[i].answer)
             fail_msg("%s", table[i].what);
     }
 }
