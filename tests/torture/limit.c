@@ -35,7 +35,7 @@
 #define MIB        (UINT64_C(1) << 20)
 #define SHARDS     16
 #define WAITS_MOST 32
-#define EVICTIONS  4    /* for each ENOMEM */
+#define EVICTIONS  64   /* for each ENOMEM, at most */
 #define PINS       4    /* of a worker */
 #define SAMPLE_MS  20   /* between two looks at the statistics */
 #define FORK_MS    500  /* from the end of a child to the next fork */
@@ -62,6 +62,7 @@ static struct shard shards[SHARDS];
 static struct entry *entries; /* SHARDS times per_shard */
 static uint64_t per_shard, most;
 static uint64_t inserted_bytes; /* atomic: where the sizes are */
+static uint64_t stopped;        /* atomic: workers that have stopped the mover */
 static unsigned child_lives;    /* atomic */
 static unsigned lowered,
     filled; /* atomic: the limit is not `most`; the cache is full since it was */
@@ -244,7 +245,7 @@ make_room(struct worker *worker, unsigned shard, struct effort *effort)
     uint64_t before = effort->evicted;
     count(&done.enomem, 1);
     effort->waits = 0;
-    for (unsigned i = 0; i < EVICTIONS; i++)
+    for (unsigned i = 1 + (unsigned)roll(worker, EVICTIONS); i > 0; i--)
         effort->evicted += evict_somewhere(worker, shard);
     if (effort->evicted <= effort->size + most / 4 || child_excuses())
         return effort->evicted > before;
@@ -505,17 +506,33 @@ static void
 op_some_tuning(struct worker *worker, struct heap *heap)
 {
     static const char *const settings[][3] = {
-        {"defrag.enabled", "yes", "no"},         {"defrag.slice_us", "100", "1000"},
-        {"defrag.cpu_max_percent", "20", "100"}, {"thread_cache_bytes", "4K", "256K"},
+        {"defrag.slice_us", "100", "1000"},
+        {"defrag.cpu_max_percent", "20", "100"},
+        {"thread_cache_bytes", "4K", "256K"},
         {"purge_delay_ms", "0", "1000"},
     };
     size_t i = roll(worker, sizeof(settings) / sizeof(settings[0]));
     (void)heap;
-    /* Off for a moment only: an event loop without the thread is what the steps are for. */
     if (handle_store_set(store, settings[i][0], settings[i][1 + roll(worker, 2)]))
         finding("limit: set %s failed", settings[i][0]);
-    if (i == 0 && roll(worker, 4) && handle_defrag_start(store))
+}
+
+/* For a moment only: an event loop without the thread is what the steps are for. Nothing is moved
+ * meanwhile. */
+static void
+op_stop_for_a_moment(struct worker *worker, struct heap *heap)
+{
+    (void)heap;
+    count(&stopped, 1);
+    if (roll(worker, 2) ? handle_defrag_stop(store)
+                        : handle_store_set(store, "defrag.enabled", "no"))
+        finding("limit: stop failed");
+    for (uint64_t i = roll(worker, 4); i > 0; i--)
+        op_some_steps(worker, heap);
+    if (handle_defrag_start(store))
         finding("limit: start failed");
+    __atomic_store_n(&filled, 0, __ATOMIC_SEQ_CST);
+    count(&stopped, UINT64_MAX);
 }
 
 static void
@@ -538,12 +555,12 @@ op_purge_here(struct worker *worker, struct heap *heap)
 /* ---- lowering the limit ---------------------------------------------------------------------- */
 
 static void
-set_limit(uint64_t bytes)
+set_bytes(const char *name, int64_t bytes)
 {
     char value[32];
-    snprintf(value, sizeof(value), "%" PRIu64, bytes);
-    if (handle_store_set(store, "max_bytes", value))
-        finding("limit: max_bytes %s refused", value);
+    snprintf(value, sizeof(value), "%" PRId64, bytes);
+    if (handle_store_set(store, name, value))
+        finding("limit: %s %s refused", name, value);
 }
 
 /* Inserts, which evict on refusals, until no more than `limit` is committed. Bounded by what is
@@ -567,7 +584,7 @@ lower_once(struct worker *worker)
 {
     uint64_t limit = most * (50 + roll(worker, 50)) / 100;
     __atomic_store_n(&lowered, 1, __ATOMIC_SEQ_CST);
-    set_limit(limit);
+    set_bytes("max_bytes", (int64_t)limit);
     reach(worker, limit);
     for (unsigned i = 0; i < 4; i++) {
         struct look now;
@@ -577,7 +594,7 @@ lower_once(struct worker *worker)
                     limit);
     }
     __atomic_store_n(&filled, 0, __ATOMIC_SEQ_CST);
-    set_limit(most);
+    set_bytes("max_bytes", (int64_t)most);
     __atomic_store_n(&lowered, 0, __ATOMIC_SEQ_CST);
     count(&done.lowerings, 1);
 }
@@ -617,26 +634,30 @@ child_stays(struct worker *worker)
     return findings() != 0;
 }
 
-/* As much as the limit, so that the sizes shift. */
 static void
-insert_much(struct worker *worker)
+insert_much(struct worker *worker, uint64_t bytes)
 {
-    uint64_t target = counted(&inserted_bytes) + most;
+    uint64_t target = counted(&inserted_bytes) + bytes;
     for (unsigned i = 0; i < 10000 && counted(&inserted_bytes) < target && !findings(); i++)
         op_insert(worker, NULL);
 }
 
+/* While the child stays either the sizes shift, and the mover may copy all that it likes; or it has
+ * its budget, and less is inserted than that makes room for: when it is used up, only evictions
+ * make room, which are of single objects, and live data falls below what is checked. */
 static void
 fork_once(struct worker *worker)
 {
+    bool shifts = roll(worker, 2);
     int status = 0;
     if (pipe(stay))
         return;
+    set_bytes("defrag.fork_copy_bytes", shifts ? (int64_t)most * 16 : -1);
     __atomic_store_n(&child_lives, 1, __ATOMIC_SEQ_CST);
     pid_t pid = fork_stores(worker, &store, 1, child_stays);
     close(stay[0]);
     if (pid > 0)
-        insert_much(worker);
+        insert_much(worker, shifts ? most : most / 32);
     close(stay[1]);
     wait_begin();
     pid_t waited = pid > 0 ? waitpid(pid, &status, 0) : pid;
@@ -664,11 +685,12 @@ op_fork_here(struct worker *worker, struct heap *heap)
 
 /* ---- shares ---------------------------------------------------------------------------------- */
 
-/* The limit is as it was, and no child excuses anything. */
+/* The limit is as it was, the mover may work, and no child excuses anything. */
 static bool
 share_counts(void)
 {
-    return !__atomic_load_n(&lowered, __ATOMIC_SEQ_CST) && !child_excuses();
+    return !__atomic_load_n(&lowered, __ATOMIC_SEQ_CST) && counted(&stopped) == 0 &&
+           !child_excuses();
 }
 
 /* Once enough is live, it stays enough. */
@@ -827,7 +849,8 @@ limit_close(struct worker *worker)
 static void
 limit_verdict(uint64_t moved)
 {
-    if (moved == 0 || counted(&done.enomem) == 0 || counted(&done.samples) == 0)
+    bool looked = counted(&done.samples) > 0 || share_at_rest < 1000;
+    if (moved == 0 || counted(&done.enomem) == 0 || !looked)
         finding("limit: nothing was moved, refused or looked at: the run has tested nothing");
     printf("  limit %" PRIu64 " MiB: live share at least %" PRIu64 " permille running (%" PRIu64
            " samples), %" PRIu64 " at rest\n",
@@ -839,10 +862,11 @@ limit_verdict(uint64_t moved)
 }
 
 static struct element limit_elements[] = {
-    {"insert", 3000, op_insert},      {"get", 1000, op_get},       {"peek", 1000, op_peek},
-    {"overwrite", 600, op_overwrite}, {"pin", 200, op_pin_entry},  {"step", 40, op_some_steps},
-    {"walk", 1, op_slow_walk},        {"tune", 5, op_some_tuning}, {"detach", 3, op_detach_here},
-    {"purge", 1, op_purge_here},      {"lower", 1, op_lower},      {"fork", 50, op_fork_here},
+    {"insert", 3000, op_insert},       {"get", 1000, op_get},       {"peek", 1000, op_peek},
+    {"overwrite", 600, op_overwrite},  {"pin", 200, op_pin_entry},  {"step", 40, op_some_steps},
+    {"walk", 1, op_slow_walk},         {"tune", 5, op_some_tuning}, {"detach", 3, op_detach_here},
+    {"stop", 2, op_stop_for_a_moment}, {"purge", 1, op_purge_here}, {"lower", 1, op_lower},
+    {"fork", 50, op_fork_here},
 };
 
 const struct mode mode_limit = {
