@@ -886,6 +886,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t p
         set_flags_locked(span, span->flags | flags);
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
+        sn_store_relaxed(&heap->squeeze_due, 0); /* it was not looked at */
         sn_span_set_state(span, SN_SPAN_OPEN);
         set_bins_locked(heap, span);
         list_insert_locked(heap, hc, span);

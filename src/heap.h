@@ -56,7 +56,9 @@ struct sn_heap {
     uint64_t freed_bytes;
     uint64_t moved_into; /* bytes of pages that spans got for the mover's sake; written by it */
     struct sn_pins pins;
-    uint32_t squeeze_at; /* atomic; block that the next squeeze looks at first */
+    uint32_t squeeze_at;   /* atomic; block that the next squeeze looks at first */
+    uint32_t squeeze_seen; /* atomic; blocks looked at in vain, one behind the other */
+    uint64_t squeeze_due;  /* atomic; freed bytes from which on it is worth to look again */
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
      * there is no walk. Changed under the mover's lock. */
     uint32_t walk_next, walk_end;

@@ -2,6 +2,9 @@
 /* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
 #include "heap.h"
 
+/* Below that each free may be the one that lacks. */
+#define SQUEEZE_ALWAYS_BYTES (UINT64_C(4) * SN_BLOCK_BYTES)
+
 static bool
 slot_is_free(const uint64_t *bits, uint32_t slot)
 {
@@ -139,13 +142,31 @@ squeeze_one(struct sn_heap *heap, uint32_t number, uint32_t *trims, size_t *rele
     return heap->classes->of[class_id].blocks;
 }
 
+/* Nothing was to be had in all spans: nothing is until more is freed. Far above a limit that was
+ * lowered one free makes no difference, and each look costs as much as the store is large. */
+static void
+note_squeeze(struct sn_heap *heap, uint64_t freed, uint64_t bytes, uint32_t seen, bool in_vain)
+{
+    uint32_t all = in_vain ? sn_load_relaxed(&heap->squeeze_seen) + seen : 0;
+    if (all >= sn_load_relaxed(&heap->pool->high)) {
+        uint64_t share = sn_min(bytes, sn_load_relaxed(&heap->pool->arena_committed)) / 64;
+        uint64_t patience = bytes > SQUEEZE_ALWAYS_BYTES ? sn_max(share, 1) : 1;
+        sn_store_relaxed(&heap->squeeze_due, freed + patience);
+        all = 0;
+    }
+    sn_store_relaxed(&heap->squeeze_seen, all);
+}
+
 size_t
 sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes)
 {
     enum { LOOKS = 1024, TRIMS = 32 }; /* descriptors looked at and spans held, at most */
     uint32_t high = sn_load_relaxed(&heap->pool->high), trims = 0, seen = 0;
     uint32_t at = sn_load_relaxed(&heap->squeeze_at);
+    uint64_t freed = sn_load_relaxed(&heap->freed_bytes);
     size_t released = 0;
+    if (freed < sn_load_relaxed(&heap->squeeze_due))
+        return 0;
     for (uint32_t looks = 0; looks < LOOKS && seen < high && trims < TRIMS && released < bytes;
          looks++) {
         at = at > 0 && at < high ? at : 1;
@@ -154,6 +175,7 @@ sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes)
         seen += step;
     }
     sn_store_relaxed(&heap->squeeze_at, at);
+    note_squeeze(heap, freed, bytes, seen, released == 0);
     return released;
 }
 

@@ -36,9 +36,11 @@ sn_answer_loose(const struct sn_class_use *c)
 uint64_t
 sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
 {
+    if (slots == 0)
+        return 0;
     uint64_t spans = emptied_spans(c, slots) * c->span_bytes;
     uint64_t touched = slots * (c->slot_bytes / PAGE_BYTES + 2) * PAGE_BYTES;
-    uint64_t pages = slots > 0 ? lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes) : 0;
+    uint64_t pages = lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes);
     return lesser(spans > pages ? spans : pages, c->committed);
 }
 

@@ -13,6 +13,24 @@ _Thread_local struct sn_wait sn_shortage_wait;
 
 /* ---- what there is --------------------------------------------------------------------------- */
 
+/* Whether a slot of its class would do. Above a limit that was lowered none does: what comes goes
+ * back. */
+static bool
+slot_would_do(const handle_store *store, const struct sn_need *need)
+{
+    return need->class_id != SN_CLASS_NONE && sn_budget_excess(&store->budget) == 0;
+}
+
+/* False: the class has no spans, and nothing to give. */
+static bool
+use_of(const handle_store *store, unsigned class_id, struct sn_class_use *use)
+{
+    if (sn_load_relaxed(&store->heap.of[class_id].spans[SN_MOVABLE]) == 0)
+        return false;
+    *use = sn_heap_class_use(&store->heap, class_id);
+    return true;
+}
+
 /* Slots of a class that a grace period brings back. */
 static uint64_t
 limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, unsigned class_id)
@@ -40,7 +58,7 @@ own_slots(const handle_store *store, const struct sn_need *need,
           const struct sn_cache_glance *glance)
 {
     uint64_t slots = need->index ? glance->indexes : 0;
-    if (need->class_id == SN_CLASS_NONE)
+    if (!slot_would_do(store, need))
         return slots;
     slots += limbo_slots(store, glance, need->class_id);
     if (!need->unmovable)
@@ -54,10 +72,12 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
 {
     uint64_t gain = 0, small = 0, emptied = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
-        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
+        struct sn_class_use c;
         uint64_t limbo = limbo_slots(store, glance, i);
         uint64_t back = limbo + glance->idle[i];
         small += limbo * store->classes.of[i].slot_bytes;
+        if (!use_of(store, i, &c))
+            continue;
         emptied += sn_answer_emptied(&c, back);
         gain += sn_excess_bytes(&c, back);
     }
@@ -86,14 +106,14 @@ static bool
 is_hopeless(handle_store *store, const struct sn_need *need)
 {
     uint64_t lacks = lacks_of(store, need);
-    if (need->class_id != SN_CLASS_NONE || need->index)
-        return false; /* a single slot or entry would do */
+    if (slot_would_do(store, need) || need->index)
+        return false; /* a single one is enough */
     uint64_t most = sn_load_relaxed(&store->pool.empty_bytes) +
                     ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT) +
                     sn_caches_reclaimable_max(&store->caches);
     for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
-        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
-        most += sn_answer_loose(&c);
+        struct sn_class_use c;
+        most += use_of(store, i, &c) ? sn_answer_loose(&c) : 0;
     }
     return most < lacks;
 }
@@ -103,7 +123,7 @@ is_hopeless(handle_store *store, const struct sn_need *need)
 static bool
 gather_own(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
 {
-    if (need->class_id == SN_CLASS_NONE || need->unmovable)
+    if (!slot_would_do(store, need) || need->unmovable)
         return false;
     if (glance->cached[need->class_id] > 0 &&
         sn_caches_take_class(&store->caches, need->class_id) > 0)
@@ -118,7 +138,9 @@ cached_page_bytes(const handle_store *store, const struct sn_cache_glance *glanc
     uint64_t bytes = 0;
     *loose = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
-        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
+        struct sn_class_use c;
+        if (!use_of(store, i, &c))
+            continue;
         bytes += sn_answer_emptied(&c, glance->cached[i]);
         *loose += sn_answer_loose(&c);
     }
@@ -166,10 +188,12 @@ gather_pages(handle_store *store, const struct sn_need *need, const struct sn_ca
 {
     bool trimmed = sn_large_trim(&store->large, SIZE_MAX) > 0;
     uint64_t lacks = lacks_of(store, need), loose;
-    uint64_t cached = cached_page_bytes(store, glance, &loose);
     uint64_t tables = (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
-    if (cached + loose + empty < lacks || (empty < lacks && is_passed_over(store)))
+    if (empty < lacks && is_passed_over(store))
+        return trimmed;
+    uint64_t cached = cached_page_bytes(store, glance, &loose);
+    if (cached + loose + empty < lacks)
         return trimmed;
     if (empty < lacks && cached > 0)
         sn_caches_take_slots(&store->caches, false, false, NULL);
