@@ -533,10 +533,6 @@ settle_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
     }
     bool back = d->reclaimed >= reclaimed;
     sn_defrag_leave(d, SN_OFFLINE);
-    if (!back && advance == SN_ADVANCE_NOTHING) { /* a walk holds the objects in place */
-        sn_os_sleep_ns(POLL_NS / 100);
-        return SN_ADVANCE_MORE;
-    }
     return back && !alone ? SN_ADVANCE_NOTHING : advance;
 }
 
