@@ -594,12 +594,14 @@ reclaim_until(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
     enum { ROUNDS = 4 }; /* others may take what comes, the mover, too, which brings it back */
     struct sn_wait wait = sn_shortage_begin_wait(store);
-    for (int round = 0; round < ROUNDS; round++) {
-        if (!reclaim_limbo(store, bytes, deadline_ns) ||
-            !reclaim_rest(store, &wait, bytes, deadline_ns))
+    bool come = false, waits_for_slot = sn_shortage_waits_for_slot(&wait);
+    for (int round = 0; round < ROUNDS && !come; round++) {
+        if (!reclaim_limbo(store, bytes, deadline_ns))
             return false;
-        if (sn_shortage_secure(store, &wait))
-            break;
+        come = waits_for_slot && sn_shortage_secure(store, &wait);
+        if (!come && !reclaim_rest(store, &wait, bytes, deadline_ns))
+            return false;
+        come = come || !waits_for_slot || sn_shortage_secure(store, &wait);
     }
     sn_shortage_note_waited(store);
     return true;

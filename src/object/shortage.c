@@ -281,8 +281,6 @@ sn_shortage_begin_wait(handle_store *store)
 bool
 sn_shortage_secure(handle_store *store, const struct sn_wait *wait)
 {
-    if (wait->class_id == SN_CLASS_NONE || wait->unmovable || wait->by_pages)
-        return true; /* of these there is nothing to keep */
     uint64_t slot = sn_heap_take_one(&store->heap, wait->class_id);
     if (slot)
         sn_cache_flush(&store->caches, sn_cache_self(&store->caches), wait->class_id, slot);

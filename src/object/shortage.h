@@ -58,7 +58,12 @@ sn_shortage_end_wait(const handle_store *store, unsigned class_id, bool index)
 /** What the calling thread was told to wait for; of a thread that was told nothing, what the last
  * one that was. store NULL: none was. It is being waited for. */
 struct sn_wait sn_shortage_begin_wait(handle_store *store);
-/** Keeps the slot that has come for the calling thread, if it waits for one. False: none has. */
+static inline bool
+sn_shortage_waits_for_slot(const struct sn_wait *wait)
+{
+    return wait->store && wait->class_id != SN_CLASS_NONE && !wait->unmovable && !wait->by_pages;
+}
+/** Keeps the slot that has come for the calling thread, which waits for one. False: none has. */
 bool sn_shortage_secure(handle_store *store, const struct sn_wait *wait);
 /** The calling thread has waited to the end. */
 void sn_shortage_note_waited(const handle_store *store);
