@@ -49,7 +49,7 @@
 #define SN_CACHE_INDEXES   64
 /* The same where a class's allocations and frees come in bursts longer than that. */
 #define SN_CACHE_BURST_BYTES 131072
-#define SN_CACHE_BURST_SLOTS 1024 /* no bin has more */
+#define SN_CACHE_BURST_SLOTS 1024 /* no bin has more; so many indexes, too */
 
 /* Frees that a thread has noted but not yet finished: enough that the oldest object's header has
  * come from memory by then, few enough to stay in the first-level cache. Those of larger slots are

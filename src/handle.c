@@ -71,6 +71,9 @@ handle_size(const handle_store *store, handle_t handle)
 
 /* ---- allocation ------------------------------------------------------------------------------ */
 
+/* Taken from the table, or given back to it. */
+#define INDEXES_AT_ONCE (SN_CACHE_INDEXES / 2)
+
 /* A free table entry when the thread has none cached. 0: no memory. */
 static uint64_t
 try_take_index(handle_store *store, void *unused)
@@ -79,9 +82,11 @@ try_take_index(handle_store *store, void *unused)
     uint64_t at = 0;
     (void)unused;
     if (!cache->shared && sn_cache_enter(cache)) {
-        if (sn_cache_index_count(cache) == 0)
-            sn_cache_set_index_count(
-                cache, sn_table_take(&store->table, cache->indexes, SN_CACHE_INDEXES / 2));
+        if (sn_cache_index_count(cache) == 0) {
+            cache->indexes_ran_dry = true;
+            sn_cache_set_index_count(cache,
+                                     sn_table_take(&store->table, cache->indexes, INDEXES_AT_ONCE));
+        }
         at = sn_cache_pop_index(cache);
         sn_cache_leave(cache);
         return at;
@@ -109,13 +114,14 @@ take_index(handle_store *store)
 static SN_NOINLINE void
 put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
 {
-    enum { HALF = SN_CACHE_INDEXES / 2 };
     bool kept = false;
     if (!cache->shared) {
         if (sn_cache_enter(cache)) {
-            if (!sn_cache_has_room_for_index(cache)) {
-                sn_cache_set_index_count(cache, HALF);
-                sn_table_put(&store->table, cache->indexes + HALF, SN_CACHE_INDEXES - HALF);
+            if (!sn_cache_has_room_for_index(cache) &&
+                !sn_cache_grow_indexes(&store->caches, cache)) {
+                uint32_t kept_count = sn_cache_index_count(cache) - INDEXES_AT_ONCE;
+                sn_cache_set_index_count(cache, kept_count);
+                sn_table_put(&store->table, cache->indexes + kept_count, INDEXES_AT_ONCE);
             }
             sn_cache_push_index(cache, at);
             kept = true;

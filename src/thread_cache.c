@@ -52,6 +52,15 @@ set_no_slots(struct sn_thread_cache *cache, unsigned class_id)
     set_slots(cache, class_id, cache->no_slots + 1, 0, 0);
 }
 
+/* The stack of indexes has an array of `cap`, of which `count` are filled. */
+static void
+set_indexes(struct sn_thread_cache *cache, uint64_t *indexes, uint32_t count, uint32_t cap)
+{
+    sn_store_relaxed(&cache->indexes, indexes);
+    sn_store_relaxed(&cache->index_top, indexes + count);
+    cache->index_end = indexes + cap;
+}
+
 /* Its gate is shut. */
 static struct sn_thread_cache *
 make_cache(const struct sn_classes *classes)
@@ -59,7 +68,7 @@ make_cache(const struct sn_classes *classes)
     struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
     if (!cache)
         return NULL;
-    sn_cache_set_index_count(cache, 0);
+    set_indexes(cache, cache->own_indexes + 1, 0, SN_CACHE_INDEXES);
     for (unsigned i = 0; i < SN_STACKS; i++)
         cache->top[i] = cache->end[i] = cache->no_slots + 1;
     for (unsigned i = 0; i < SN_CLASSES_MAX; i++)
@@ -76,10 +85,30 @@ array_bytes(uint32_t cap)
     return cap == 0 ? 0 : (cap + UINT64_C(1)) * sizeof(uint64_t);
 }
 
+/* Length of the array of indexes; their own is none. */
+static uint32_t
+index_cap(const struct sn_thread_cache *cache)
+{
+    bool own = cache->indexes == cache->own_indexes + 1;
+    return own ? 0 : (uint32_t)(cache->index_end - cache->indexes);
+}
+
+/* Indexes are their own again, without any in it. Result: bytes of the array that was freed. */
+static uint64_t
+free_index_array(struct sn_thread_cache *cache)
+{
+    uint64_t bytes = array_bytes(index_cap(cache));
+    if (bytes > 0)
+        sn_os_free(cache->indexes - 1);
+    set_indexes(cache, cache->own_indexes + 1, 0, SN_CACHE_INDEXES);
+    return bytes;
+}
+
+/* All arrays; indexes in them have been put elsewhere. */
 static void
 free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = free_index_array(cache);
     for (unsigned i = 0; i < SN_CLASSES_MAX; i++) {
         const struct sn_bin *bin = &cache->bin[i];
         bytes += array_bytes(bin->cap);
@@ -103,13 +132,12 @@ sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
             sn_heap_put(caches->heap, i, cache->bin[i].slots, count);
         sn_cache_set_count(cache, i, 0);
     }
-    free_arrays(caches, cache);
-    sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
-    cache->cap_bytes = 0;
     uint32_t indexes = sn_cache_index_count(cache);
     if (indexes > 0)
         caches->put_indexes(caches, cache->indexes, indexes);
-    sn_cache_set_index_count(cache, 0);
+    free_arrays(caches, cache);
+    sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
+    cache->cap_bytes = 0;
 }
 
 /* Pushes a list of retired slots on one of the store's stacks; which one, its newest slot says. */
@@ -339,11 +367,11 @@ may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
     return true;
 }
 
-/* A bin's array of another size, charged; NULL: no memory, or max_bytes. */
+/* An array instead of one of old_cap, charged; NULL: no memory, or max_bytes. */
 static uint64_t *
-make_array(struct sn_caches *caches, const struct sn_bin *bin, uint32_t cap)
+make_array(struct sn_caches *caches, uint32_t old_cap, uint32_t cap)
 {
-    uint64_t bytes = array_bytes(cap) - array_bytes(bin->cap);
+    uint64_t bytes = array_bytes(cap) - array_bytes(old_cap);
     uint64_t *array = sn_os_zalloc(array_bytes(cap));
     if (!array)
         return NULL;
@@ -380,7 +408,7 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
     uint64_t more = (uint64_t)(cap - bin->cap) * caches->heap->classes->of[class_id].slot_bytes;
     if (more == 0 || !may_grow(caches, cache, more))
         return;
-    uint64_t *slots = make_array(caches, bin, cap);
+    uint64_t *slots = make_array(caches, bin->cap, cap);
     if (!slots) {
         sn_sub_relaxed(&caches->total_cap_bytes, more);
         cache->cap_bytes -= more;
@@ -391,6 +419,22 @@ try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
     if (bin->cap > 0)
         sn_os_free(bin->slots - 1);
     set_slots(cache, class_id, slots, count, cap);
+}
+
+bool
+sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint32_t old_cap = index_cap(cache), count = sn_cache_index_count(cache);
+    bool bursts = cache->indexes_ran_dry && count * 2 <= SN_CACHE_BURST_SLOTS;
+    cache->indexes_ran_dry = false;
+    uint64_t *indexes = bursts ? make_array(caches, old_cap, count * 2) : NULL;
+    if (!indexes)
+        return false;
+    memcpy(indexes, cache->indexes, count * sizeof(indexes[0]));
+    if (old_cap > 0)
+        sn_os_free(cache->indexes - 1);
+    set_indexes(cache, indexes, count, count * 2);
+    return true;
 }
 
 /*

@@ -87,7 +87,9 @@ struct sn_thread_cache {
                              taker */
     struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
                                  frees this */
-    uint64_t *index_top;      /* atomic; behind the index that is taken next */
+    /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
+    uint64_t *index_top; /* atomic */
+    uint64_t *index_end;
     uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
     uint64_t frees;      /* objects whose free was finished here */
     uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
@@ -95,10 +97,12 @@ struct sn_thread_cache {
     /* owner: of its caches that share an entry below, the one used before this one */
     struct sn_thread_cache *next_of_entry;
     struct sn_freed freed[SN_FREED];
-    uint64_t below_indexes;             /* 0: as below a bin's slots */
-    uint64_t indexes[SN_CACHE_INDEXES]; /* table offsets of free reference words */
-    uint64_t no_slots[1];               /* 0: below the slots of bins that have none */
-    uint64_t *top[SN_STACKS];           /* by class, see sn_bin; atomic */
+    uint64_t *indexes; /* atomic; table offsets of free reference words: in own_indexes, or, where
+                          they come and go in bursts, in an array that has grown by doubling */
+    bool indexes_ran_dry;                       /* they were refilled since they last overflowed */
+    uint64_t own_indexes[1 + SN_CACHE_INDEXES]; /* the first: 0 */
+    uint64_t no_slots[1];                       /* 0: below the slots of bins that have none */
+    uint64_t *top[SN_STACKS];                   /* by class, see sn_bin; atomic */
     uint64_t *end[SN_STACKS];
     struct sn_bin bin[SN_CLASSES_MAX];
     uint64_t limbo_slots, limbo_bytes;
@@ -266,14 +270,20 @@ sn_cache_try_enter_hardened(const struct sn_caches *caches, const void *store)
     return cache;
 }
 
+/* Length of a stack; of what is no stack, since one array is just replaced by another, 0. */
+static inline uint32_t
+sn_stack_count(const uint64_t *top, const uint64_t *begin)
+{
+    uintptr_t count = sn_wrapping_sub((uintptr_t)top, (uintptr_t)begin) / sizeof(*top);
+    return count <= SN_CACHE_BURST_SLOTS ? (uint32_t)count : 0;
+}
+
 /** Free slots of a class. By others than the owner an estimate: that may just be growing the bin. */
 static inline uint32_t
 sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    uintptr_t top = (uintptr_t)sn_load_relaxed(&cache->top[class_id]);
-    uintptr_t slots = (uintptr_t)sn_load_relaxed(&cache->bin[class_id].slots);
-    uintptr_t count = sn_wrapping_sub(top, slots) / sizeof(uint64_t);
-    return count <= SN_CACHE_BURST_SLOTS ? (uint32_t)count : 0;
+    return sn_stack_count(sn_load_relaxed(&cache->top[class_id]),
+                          sn_load_relaxed(&cache->bin[class_id].slots));
 }
 
 static inline uint64_t **
@@ -313,7 +323,7 @@ sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
 static inline uint32_t
 sn_cache_index_count(const struct sn_thread_cache *cache)
 {
-    return (uint32_t)(sn_load_relaxed(&cache->index_top) - cache->indexes);
+    return sn_stack_count(sn_load_relaxed(&cache->index_top), sn_load_relaxed(&cache->indexes));
 }
 
 static inline void
@@ -325,7 +335,7 @@ sn_cache_set_index_count(struct sn_thread_cache *cache, uint32_t count)
 static inline bool
 sn_cache_has_room_for_index(const struct sn_thread_cache *cache)
 {
-    return cache->index_top != cache->indexes + SN_CACHE_INDEXES;
+    return cache->index_top != cache->index_end;
 }
 
 static inline uint64_t
@@ -412,6 +422,10 @@ SN_NOINLINE uint64_t sn_cache_refill(struct sn_caches *caches, struct sn_thread_
 /** Puts a free slot (header clear) where it belongs when the bin is full or the cache held. */
 SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache,
                                 unsigned class_id, uint64_t slot);
+
+/** Owner, inside, when there is no room for an index: doubles it, if indexes come and go in bursts.
+ * False: it stays as it is. */
+bool sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache);
 
 /**
  * Retires a slot of `bytes` bytes: reusable after a grace period. Its header word becomes the link

@@ -455,6 +455,32 @@ test_all_slot_classes_take_the_fast_path(struct race *race)
     }
 }
 
+/*
+ * Handles that come and go in bursts: in the end a thread keeps the entries of a burst, and nothing
+ * goes to the table or comes from it. Fails when no more than those of one refill are kept.
+ */
+static void
+test_indexes_of_bursts(struct race *race)
+{
+    enum { BURST = 900, BURSTS_MAX = 1000 };
+    static handle_t handles[BURST];
+    handle_store *store = race->store;
+    const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    unsigned bursts = 0; /* now and then what an idle thread keeps is taken back */
+    for (; bursts < BURSTS_MAX && sn_cache_index_count(cache) < BURST; bursts++) {
+        section_enter();
+        for (unsigned i = 0; i < BURST; i++)
+            handles[i] = handle_alloc(store, 24);
+        for (unsigned i = 0; i < BURST; i++)
+            assert_int_equal(handle_free_now(store, handles[i]), 0);
+        section_leave();
+    }
+    assert_in_range(bursts, 1, BURSTS_MAX - 1);
+    assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
+    handle_thread_detach(store);
+    assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
+}
+
 /* A class whose spans have more than one block. */
 static const struct sn_class *
 class_of_long_spans(const handle_store *store)
@@ -534,6 +560,7 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_check_beside_growth),
     BY_HANDLE(test_check_beside_guards),
     WITH_CACHES(test_all_slot_classes_take_the_fast_path),
+    WITH_CACHES(test_indexes_of_bursts),
 };
 
 RACE_MAIN("caches", tests)
