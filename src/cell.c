@@ -255,7 +255,7 @@ end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
 /* The fast path of both frees for objects that are not small. False: the word is not fit for it, or
  * the cache is not to be had. */
 static bool
-end_medium(handle_store *store, handle_cell *cell, uint64_t word, uint64_t flag)
+end_medium(handle_store *store, handle_cell *cell, uint64_t word, bool retire)
 {
     uint64_t slot = sn_word_offset(word);
     if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_object_bin(store, slot) == SN_CLASS_NONE)
@@ -264,8 +264,7 @@ end_medium(handle_store *store, handle_cell *cell, uint64_t word, uint64_t flag)
     if (!cache)
         return false;
     sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    sn_header_end(sn_object_header(store, slot));
-    sn_object_finish_freed(store, cache, slot | flag, &cell->word);
+    sn_object_free_medium(store, cache, slot, &cell->word, retire);
     return true;
 }
 
@@ -286,7 +285,7 @@ free_slow(handle_store *store, handle_cell *cell)
 static SN_OUTLINE int
 free_medium(handle_store *store, handle_cell *cell, uint64_t word)
 {
-    return end_medium(store, cell, word, SN_FREED_RETIRE) ? 0 : free_slow(store, cell);
+    return end_medium(store, cell, word, true) ? 0 : free_slow(store, cell);
 }
 
 /* The short way of hardened stores, once the word was loaded; where there is none, the long way. */
@@ -336,7 +335,7 @@ free_now_slow(handle_store *store, handle_cell *cell)
 static SN_OUTLINE int
 free_now_medium(handle_store *store, handle_cell *cell, uint64_t word)
 {
-    return end_medium(store, cell, word, 0) ? 0 : free_now_slow(store, cell);
+    return end_medium(store, cell, word, false) ? 0 : free_now_slow(store, cell);
 }
 
 static SN_OUTLINE int

@@ -333,9 +333,8 @@ end_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t w
     }
     if (!shared)
         sn_store_relaxed(reference, freed); /* G4, as in handle_free_now */
-    sn_header_end(sn_object_header(store, slot));
     sn_cache_push_index(cache, offset_of(store, reference));
-    sn_object_finish_freed(store, cache, slot | (shared ? SN_FREED_RETIRE : 0), reference);
+    sn_object_free_medium(store, cache, slot, reference, shared);
     return true;
 }
 

@@ -417,6 +417,7 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
     const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
     const uint64_t secret = store->secret;
     const uintptr_t arena = store->head.arena;
+    const uint32_t last_small = store->classes.last_small;
     struct sn_limbo_list retired = {0};
     uint64_t size = 0;
     /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
@@ -430,19 +431,18 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
             continue;
         }
         unsigned class_id = sn_load_relaxed(&bin_class[slot >> SN_BLOCK_SHIFT]);
-        if (sn_unlikely(class_id == SN_CLASS_NONE)) {
+        if (sn_unlikely(class_id > last_small)) {
             size += finish_freed(store, cache, freed);
             continue;
         }
         const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
         uint32_t left = sn_header_ended(header);
-        uint64_t payload = cache->bin[class_id].payload;
         if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
             sn_unlikely(!sn_cache_push(cache, class_id, slot))) {
             size += finish_freed(store, cache, freed);
             continue;
         }
-        size += payload - sn_header_slack(left, payload);
+        size += sn_header_size(left); /* all of a small one */
     }
     finish_settling(store, cache, &retired, size);
 }
@@ -484,33 +484,43 @@ sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *ca
     return bytes;
 }
 
-/* Finishes what is noted, and leaves. */
-static int
-settle_and_leave(handle_store *store, struct sn_thread_cache *cache)
-{
-    sn_object_settle(&store->caches, cache);
-    sn_cache_leave(cache);
-    sn_store_report_noted(store);
-    sn_object_give_way(store);
-    return 0;
-}
-
 int
 sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
 {
-    if (sn_cache_freed_count(cache) > 1)
-        return settle_and_leave(store, cache);
+    bool first = sn_cache_freed_count(cache) == 1;
+    if (!first)
+        sn_object_settle(&store->caches, cache);
     sn_cache_leave(cache);
-    sn_store_nudge(store, false);
+    if (first) {
+        sn_store_nudge(store, false);
+    } else {
+        sn_store_report_noted(store);
+        sn_object_give_way(store);
+    }
     return 0;
 }
 
-int
-sn_object_finish_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                       const uint64_t *reference)
+void
+sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                      const uint64_t *reference, bool retire)
 {
-    (void)sn_cache_note_freed(cache, slot, reference);
-    return settle_and_leave(store, cache);
+    unsigned class_id = sn_object_class(store, slot);
+    size_t size = sn_class_max_size(&store->classes, class_id);
+    /* By exchange, as in end_header. */
+    uint64_t seen = sn_swap_acq_rel(sn_object_header(store, slot), 0);
+    if (sn_likely(sn_header_names(store->secret, seen, reference, slot)))
+        size -= sn_header_slack(seen, size);
+    else
+        note_damage(store, slot);
+    sn_owner_sub(&cache->requested, size);
+    sn_owner_add(&cache->frees, 1);
+    if (retire)
+        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
+    else
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    sn_cache_leave(cache);
+    sn_store_report_noted(store);
+    sn_object_give_way(store);
 }
 
 /* ---- retiring -------------------------------------------------------------------------------- */

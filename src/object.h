@@ -122,9 +122,10 @@ sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_
     return 0;
 }
 
-/** The same for a slot that is not small: the free is finished at once. Result: 0. */
-SN_OUTLINE int sn_object_finish_freed(handle_store *store, struct sn_thread_cache *cache,
-                                      uint64_t slot, const uint64_t *reference);
+/** The end of a fast free of a slot that is not small, between enter and leave, once the word has
+ * ended: all of it at once, and leaves. */
+void sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                           const uint64_t *reference, bool retire);
 
 /** The caches' settle and noted_bytes. */
 void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);

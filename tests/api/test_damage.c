@@ -24,14 +24,15 @@ by_address(const void *a, const void *b)
     return left->address < right->address ? -1 : left->address > right->address;
 }
 
-/* Objects that fill their slots to the last byte, sorted by address, mover off. */
+/* Objects of `least` bytes or a little more that fill their slots to the last byte, sorted by
+ * address, mover off. */
 static void
-place_objects(struct fixture *fixture)
+place_objects_of(struct fixture *fixture, size_t least)
 {
     assert_int_equal(handle_defrag_stop(fixture->store), 0);
     struct handle_stats *stats = take_stats(fixture->store);
     uint32_t c = 0;
-    while (stats->class_stats[c].object_bytes < 240)
+    while (stats->class_stats[c].object_bytes < least)
         c++;
     size = stats->class_stats[c].object_bytes;
     slot = stats->class_stats[c].slot_bytes;
@@ -46,6 +47,12 @@ place_objects(struct fixture *fixture)
         placed[i].address = object;
     }
     qsort(placed, OBJECTS, sizeof(placed[0]), by_address);
+}
+
+static void
+place_objects(struct fixture *fixture)
+{
+    place_objects_of(fixture, 240);
 }
 
 /* Writes one byte behind an object's end. It hits the check bits of the next header, and only them:
@@ -224,6 +231,24 @@ zero_is_told_from_an_end(void **state)
     section_leave();
 }
 
+/* Frees of objects above 2 KiB look at once. */
+static void
+free_of_a_larger_object_reports_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->errors_expected = true;
+    place_objects_of(fixture, 3000);
+    for (unsigned v = 0; v < 4; v++) {
+        handle_t handle = placed[write_past_the_end(v * 400 + 10)].handle;
+        section_enter();
+        assert_int_equal((v % 2 ? handle_free_now : handle_free)(fixture->store, handle), 0);
+        section_leave();
+        assert_int_equal(errors_count(fixture), v + 1);
+    }
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    assert_int_equal(errors_count(fixture), 4);
+}
+
 static int
 count_visit(void *opaque, const struct handle_object *object)
 {
@@ -276,6 +301,7 @@ group_damage(void)
         STORE_TEST(compaction_reports_it),
         STORE_TEST(calls_on_the_damaged_object),
         STORE_TEST(zero_is_told_from_an_end),
+        STORE_TEST(free_of_a_larger_object_reports_it),
         STORE_TEST(walk_passes_it_by),
         STORE_TEST(background_thread_reports_it),
     };
