@@ -116,8 +116,8 @@ bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
 bool sn_rcu_ignores_section(struct sn_rcu *rcu);
 
 /** Waits for one whole round of gather, GP and reclaim that begins after this call; what this
- * client had in limbo at the call is reclaimed then (NULL: that of those awake, or begun with). The caller is
- * offline and holds no lock. */
+ * client had in limbo at the call is reclaimed then (NULL: that of those awake, or begun with). The
+ * caller is offline and holds no lock. */
 void sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client);
 /** The same, at most until deadline_ns. False: the time came first. */
 bool

@@ -77,8 +77,8 @@ room_for_pins_is_used_up(void **state)
         handle_unpin(fixture->store, pinned[--n]);
 }
 
-/* The memory of pins is in the figures, also in that of what went back, and gone with the pins. Seen
- * failing with counts that stay until their span is empty. */
+/* The memory of pins is in the figures, also in that of what went back, and gone with the pins.
+ * Seen failing with counts that stay until their span is empty. */
 static void
 pins_leave_nothing_behind(void **state)
 {

@@ -387,8 +387,8 @@ reclaim_until_ends_beside_a_reader(void **state)
     assert_int_equal(handle_store_reclaim_until(NULL, 1000, 0), -EINVAL);
 }
 
-/* What keeps another store's limbo is nothing to a store that has none. Seen failing: -ETIMEDOUT, or
- * a wait for the other one's reader. */
+/* What keeps another store's limbo is nothing to a store that has none. Seen failing: -ETIMEDOUT,
+ * or a wait for the other one's reader. */
 static void
 nothing_to_reclaim_beside_a_reader(void **state)
 {

@@ -494,8 +494,8 @@ test_trim(void **state)
     free(slots);
 }
 
-/* A free slot whose pages went says so by its header, also where the kernel takes one part of a span
- * and refuses another. Seen failing: the slot across the two kept what its header said of the
+/* A free slot whose pages went says so by its header, also where the kernel takes one part of a
+ * span and refuses another. Seen failing: the slot across the two kept what its header said of the
  * rest, which a hardened store took for a write after free. */
 static void
 test_trim_refused_in_part(void **state)
