@@ -103,10 +103,8 @@ full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
 short  open      -DREADERS=2
 short  open      -DUSERS=2 -DROUNDS=2
-full   open      -DSLOTS=3 -DUSERS=2 -DREADERS=2 -DROUNDS=2
+full   open      -DSLOTS=3 -DREADERS=2 -DROUNDS=2
 full   each      -DFREERS=1
-full   each      -DBATCHES=2 -DSLOTS=5
-full   each      -DBATCHES=2 -DWALKS=2
 full   walk      -DOWNERS=2 -DOPS=3
 full   walk      -DOWNERS=2 -DHARDENED -DWALKS=2
 full   walk      -DOWNERS=2 -DLARGE -DOPS=3 -DWALKS=2
