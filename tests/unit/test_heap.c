@@ -9,22 +9,7 @@
 #define BLOCKS   1024
 #define CLASS_OF 1000 /* bytes; slots of 1008, 65 to a span of one block */
 
-static int
-make(void **state)
-{
-    *state = world_make(BLOCKS, 8);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    fail_none();
-    world_free(*state);
-    return 0;
-}
-
-#define HEAP_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+#define HEAP_TEST(function) WORLD_TEST(function, BLOCKS)
 
 static unsigned
 class_for(const struct world *world, size_t size)

@@ -8,22 +8,7 @@
 #define BLOCKS 256
 #define PAGE   SN_PAGE_BYTES
 
-static int
-make(void **state)
-{
-    *state = world_make(BLOCKS, 8);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    fail_none();
-    world_free(*state);
-    return 0;
-}
-
-#define LARGE_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+#define LARGE_TEST(function) WORLD_TEST(function, BLOCKS)
 
 static struct sn_span *
 span_of(struct world *world, uint64_t offset)

@@ -19,22 +19,7 @@ pick_seed(void **state)
     return 0;
 }
 
-static int
-make(void **state)
-{
-    *state = world_make(BLOCKS, 8);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    fail_none();
-    world_free(*state);
-    return 0;
-}
-
-#define PINS_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+#define PINS_TEST(function) WORLD_TEST(function, BLOCKS)
 
 static struct sn_pins *
 pins_of(struct world *world)

@@ -10,22 +10,7 @@
 
 #define BLOCKS 64
 
-static int
-make(void **state)
-{
-    *state = world_make(BLOCKS, 8);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    fail_none();
-    world_free(*state);
-    return 0;
-}
-
-#define POOL_TEST(function) cmocka_unit_test_setup_teardown(function, make, end)
+#define POOL_TEST(function) WORLD_TEST(function, BLOCKS)
 
 static uint32_t
 take(struct world *world, uint32_t blocks, uint32_t pages)

@@ -160,6 +160,21 @@ world_free(struct world *world)
     free(world);
 }
 
+int
+world_setup(void **state)
+{
+    *state = world_make((uint32_t)(uintptr_t)*state, 8);
+    return 0;
+}
+
+int
+world_teardown(void **state)
+{
+    fail_none();
+    world_free(*state);
+    return 0;
+}
+
 uint64_t *
 world_header(const struct world *world, uint64_t slot)
 {

@@ -38,6 +38,13 @@ struct world *world_make(uint32_t blocks, uint32_t alignment);
 /** Adds thread caches, with no bound on their bytes but the classes' own. */
 void world_add_caches(struct world *world);
 void world_free(struct world *world);
+/** A test whose state is a world of so many blocks; faults that it has set end with it. */
+#define WORLD_TEST(function, blocks)                                                               \
+    {                                                                                              \
+#function, function, world_setup, world_teardown, (void *)(uintptr_t)(blocks)              \
+    }
+int world_setup(void **state);
+int world_teardown(void **state);
 
 /** The header word of a slot of a class. */
 uint64_t *world_header(const struct world *world, uint64_t slot);
