@@ -292,6 +292,13 @@ actor_leave_to(struct actor *actor, enum sn_hook_point point, const void *object
 }
 
 void
+compact(struct race *race, struct handle_defrag_report *report)
+{
+    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
+    assert_int_equal(handle_store_compact(race->store, report), 0);
+}
+
+void
 body_compact(struct actor *actor)
 {
     actor->report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;

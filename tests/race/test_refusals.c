@@ -15,13 +15,6 @@ assert_refused(const struct handle_defrag_report *report, enum handle_refusal re
         assert_int_equal(report->refused[i], i == reason ? times : 0);
 }
 
-static void
-compact(struct race *race, struct handle_defrag_report *report)
-{
-    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
-    assert_int_equal(handle_store_compact(race->store, report), 0);
-}
-
 /* ---- pinned ---------------------------------------------------------------------------------- */
 
 static void

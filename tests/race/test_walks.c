@@ -89,23 +89,20 @@ body_walk(struct actor *actor)
 }
 
 static struct actor *
-walk_stands_in(struct race *race, struct ground *ground, unsigned k, struct stage **stage)
+walk_stands_in(struct race *race, struct ground *ground, unsigned k)
 {
-    *stage = stage_arm(race, SN_HOOK_WALK_SECTION, ground->span[k]);
     struct actor *walker = actor_new(race, body_walk);
     walker->object = ground;
-    actor_run(walker);
-    stage_wait(*stage);
+    actor_run_to(walker, SN_HOOK_WALK_SECTION, ground->span[k]);
     return walker;
 }
 
 /* All that live were met, once each. */
 static void
-walk_ends(struct ground *ground, struct stage *stage, struct actor *walker)
+walk_ends(struct ground *ground, struct actor *walker)
 {
     unsigned live = 0;
-    stage_go(stage);
-    actor_join(walker);
+    actor_finish(walker);
     assert_int_equal(walker->result, 0);
     assert_int_equal(sn_load_relaxed(&ground->race->store->defrag->stuck_bytes), 0);
     for (unsigned i = 0; i < SPANS * SPAN_SLOTS; i++) {
@@ -116,13 +113,6 @@ walk_ends(struct ground *ground, struct stage *stage, struct actor *walker)
     compact_checked(ground->race->store, NULL); /* what the walk kept apart comes together */
     assert_clean(ground->race->store);
     handle_store_clear(ground->race->store);
-}
-
-static void
-compact(struct race *race, struct handle_defrag_report *report)
-{
-    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
-    assert_int_equal(handle_store_compact(race->store, report), 0);
 }
 
 /*
@@ -137,9 +127,8 @@ test_moves_stay_on_their_side(void **state)
     static struct ground ground;
     struct race *race = *state;
     struct handle_defrag_report report;
-    struct stage *stage;
     make_spans(race, &ground, (const unsigned[SPANS]){3, 10, 20, 4, 11});
-    struct actor *walker = walk_stands_in(race, &ground, 2, &stage);
+    struct actor *walker = walk_stands_in(race, &ground, 2);
     compact(race, &report);
     assert_int_equal(report.spans_evacuated, 2);
     assert_int_equal(count_in(&ground, 0, 0) + count_in(&ground, 0, 1), 3);
@@ -147,7 +136,7 @@ test_moves_stay_on_their_side(void **state)
     assert_int_equal(count_in(&ground, 2, 2), 20);
     assert_int_equal(count_in(&ground, 3, 3) + count_in(&ground, 3, 4), 4);
     assert_int_equal(count_in(&ground, 4, 3) + count_in(&ground, 4, 4), 11);
-    walk_ends(&ground, stage, walker);
+    walk_ends(&ground, walker);
 }
 
 /* All are ahead of the walk but the first, which can go nowhere; the walked one is left alone. What
@@ -158,15 +147,14 @@ test_no_move_across_a_walk(void **state)
     static struct ground ground;
     struct race *race = *state;
     struct handle_defrag_report report;
-    struct stage *stage;
     make_spans(race, &ground, (const unsigned[SPANS]){3, 4, 65, 65, 30});
-    struct actor *walker = walk_stands_in(race, &ground, 1, &stage);
+    struct actor *walker = walk_stands_in(race, &ground, 1);
     compact(race, &report);
     assert_int_equal(report.moved_objects, 0);
     assert_true(sn_load_relaxed(&race->store->defrag->stuck_bytes) > 0);
     assert_int_equal(count_in(&ground, 0, 0), 3);
     assert_int_equal(count_in(&ground, 1, 1), 4);
-    walk_ends(&ground, stage, walker);
+    walk_ends(&ground, walker);
 }
 
 /* From behind an object could come to where the walk still goes. */
@@ -176,12 +164,11 @@ test_no_move_ahead_of_a_walk(void **state)
     static struct ground ground;
     struct race *race = *state;
     struct handle_defrag_report report;
-    struct stage *stage;
     make_spans(race, &ground, (const unsigned[SPANS]){64, 30, 65, 65, 4});
-    struct actor *walker = walk_stands_in(race, &ground, 3, &stage);
+    struct actor *walker = walk_stands_in(race, &ground, 3);
     compact(race, &report); /* the last one is the only one ahead */
     assert_int_equal(count_in(&ground, 4, 4), 4);
-    walk_ends(&ground, stage, walker);
+    walk_ends(&ground, walker);
 }
 
 /* What was marked when the walk came is given up, and the walk has the span: its free slots serve
@@ -192,7 +179,6 @@ test_walk_comes_to_a_closed_span(void **state)
     static struct ground ground;
     struct race *race = *state;
     struct handle_defrag_report report;
-    struct stage *stage;
     make_spans(race, &ground, (const unsigned[SPANS]){40, 3, 40, 40, 40});
     steps_begin(race);
     handle_t first = ground.handles[SPAN_SLOTS];
@@ -203,11 +189,11 @@ test_walk_comes_to_a_closed_span(void **state)
         assert_int_equal(handle_defrag_step(race->store, 100000, NULL), 0);
     }
     section_leave();
-    struct actor *walker = walk_stands_in(race, &ground, 1, &stage);
+    struct actor *walker = walk_stands_in(race, &ground, 1);
     assert_false(sn_word_is_moving(sn_load_relaxed(word)));
     compact(race, &report);
     assert_int_equal(count_in(&ground, 1, 1), 3);
-    walk_ends(&ground, stage, walker);
+    walk_ends(&ground, walker);
     steps_end(race);
 }
 
@@ -223,9 +209,8 @@ test_nobody_waits_for_a_walk(void **state)
 {
     static struct ground ground;
     struct race *race = *state;
-    struct stage *stage;
     make_spans(race, &ground, (const unsigned[SPANS]){3, 10, 20, 4, 11});
-    struct actor *walker = walk_stands_in(race, &ground, 2, &stage);
+    struct actor *walker = walk_stands_in(race, &ground, 2);
     assert_int_equal(handle_defrag_start(race->store), 0);
     struct actor *stopper = actor_start(race, body_stop);
     actor_join(stopper);
@@ -233,7 +218,7 @@ test_nobody_waits_for_a_walk(void **state)
     assert_int_equal(handle_store_purge(race->store, NULL), 0);
     assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
     assert_int_equal(handle_store_compact(race->store, NULL), 0);
-    walk_ends(&ground, stage, walker);
+    walk_ends(&ground, walker);
 }
 
 static int
@@ -261,33 +246,25 @@ test_a_grace_period_waits_for_one_visit(void **state)
     static struct ground ground;
     struct race *race = *state;
     make_spans(race, &ground, (const unsigned[SPANS]){20, 20, 20, 20, 20});
-    struct actor *walker = actor_start(race, body_stay);
-    actor_await(walker);
+    struct actor *walker = actor_inside(race, body_stay);
     uint64_t ticket = sn_rcu_request(race->store->rcu);
     await(sn_rcu_started(race->store->rcu) >= ticket || sn_rcu_is_done(race->store->rcu, ticket));
     actor_leave(walker);
     actor_await(walker); /* the second object, in the same span */
     await(sn_rcu_is_done(race->store->rcu, ticket));
-    actor_leave(walker);
-    actor_join(walker);
+    actor_finish(walker);
     assert_int_equal(walker->result, 0);
     assert_int_equal(walker->size, SPANS * 20); /* none was left out, none met twice */
     handle_store_clear(race->store);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RACE_TEST(test_moves_stay_on_their_side),
-        RACE_TEST(test_no_move_across_a_walk),
-        RACE_TEST(test_no_move_ahead_of_a_walk),
-        RACE_TEST(test_walk_comes_to_a_closed_span),
-        RACE_TEST(test_nobody_waits_for_a_walk),
-        RACE_TEST(test_a_grace_period_waits_for_one_visit),
-    };
-    thread_enter();
-    int failed = cmocka_run_group_tests_name("walks " FLAVOUR_NAME, tests, NULL, NULL);
-    thread_leave();
-    return failed;
-}
+static const struct CMUnitTest tests[] = {
+    RACE_TEST(test_moves_stay_on_their_side),
+    RACE_TEST(test_no_move_across_a_walk),
+    RACE_TEST(test_no_move_ahead_of_a_walk),
+    RACE_TEST(test_walk_comes_to_a_closed_span),
+    RACE_TEST(test_nobody_waits_for_a_walk),
+    RACE_TEST(test_a_grace_period_waits_for_one_visit),
+};
+
+RACE_MAIN("walks", tests)
