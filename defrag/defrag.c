@@ -449,7 +449,7 @@ sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes)
         return 0;
     bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed);
     uint64_t stuck = judged ? sn_load_relaxed(&d->stuck_bytes) : 0;
-    return sn_at_least_zero(recoverable_bytes - stuck);
+    return sn_at_least_zero(sn_wrapping_sub(recoverable_bytes, stuck));
 }
 
 uint64_t

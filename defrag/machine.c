@@ -216,7 +216,8 @@ sn_defrag_let_go_span_locked(handle_store *store, uint32_t number)
     if (sn_batch_let_go_span(&d->evacuation, &d->batch[0], number) ||
         sn_batch_let_go_span(&d->evacuation, &d->batch[1], number))
         return;
-    for (uint32_t i = d->linger_count; i-- > 0;) {
+    for (uint32_t i = d->linger_count; i > 0;) {
+        i--;
         if (d->linger[i] == number)
             open_lingering_locked(d, i);
     }
@@ -229,7 +230,8 @@ open_class_locked(struct sn_defrag *d, unsigned class_id)
 {
     sn_batch_let_go(&d->evacuation, &d->batch[0], class_id);
     sn_batch_let_go(&d->evacuation, &d->batch[1], class_id);
-    for (uint32_t i = d->linger_count; i-- > 0;) {
+    for (uint32_t i = d->linger_count; i > 0;) {
+        i--;
         if (d->store->pool.spans[d->linger[i]].class_id == class_id)
             open_lingering_locked(d, i);
     }

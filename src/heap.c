@@ -428,7 +428,8 @@ static struct sn_span *
 fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind,
                enum sn_side side)
 {
-    for (unsigned list = SN_FULL; list-- > 0;) {
+    for (unsigned list = SN_FULL; list > 0;) {
+        list--;
         uint32_t at =
             kind == SN_MOVABLE ? first_on_side_locked(heap, hc->list[SN_ASIDE][list], side) : 0;
         if (at == 0)
@@ -489,7 +490,8 @@ take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum s
                           struct taking *taking)
 {
     unsigned looks = 64; /* spans looked at under the lock, at most */
-    for (unsigned list = SN_FULL; list-- > 0;) {
+    for (unsigned list = SN_FULL; list > 0;) {
+        list--;
         if (kind == SN_MOVABLE)
             take_list_committed_locked(heap, hc, hc->list[SN_ASIDE][list], taking, &looks);
         take_list_committed_locked(heap, hc, hc->list[kind][list], taking, &looks);

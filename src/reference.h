@@ -372,7 +372,7 @@ sn_header_reference(uint64_t header)
 static inline uint64_t
 sn_header_slack(uint64_t header, uint64_t largest)
 {
-    return (largest - sn_header_size(header)) & SN_HEADER_SIZE;
+    return sn_wrapping_sub(largest, sn_header_size(header)) & SN_HEADER_SIZE;
 }
 
 #endif

@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 llvm_version=14
 cppcheck_version=2.10
-all_checks='spdx lines order waits shell format tidy cppcheck'
+all_checks='spdx lines order waits names shell format tidy cppcheck'
 
 usage()
 {
@@ -30,6 +30,7 @@ CHECK, default all of them:
   lines     lines of at most 100 characters
   order     which file includes which: only files above it in the list of layers
   waits     waits that are cancellation points, see src/base/cancel.h
+  names     functions and files that tests/integer.ignorelist and tests/coverage.md name exist
   shell     shellcheck over the scripts
   format    clang-format over C and C++
   tidy      clang-tidy over src and defrag
@@ -207,6 +208,32 @@ check_waits()
         echo 'cancellation points; sn_wait, sn_wait_until and sn_os_sleep_ns are none'
         return 1
     fi
+}
+
+# Prints those of a list's names, one a line, that no file in $work/files has or is called.
+missing_names()
+{
+    while IFS= read -r name; do
+        case $name in
+        *.[ch]) grep -qE "(^|/)$name\$" "$work/files" ;;
+        *) (cd "$root" && xargs cat <"$work/files" | grep -wF -e "$name" >/dev/null) ;;
+        esac || printf '%s\n' "$1: there is no $name"
+    done
+}
+
+check_names()
+{
+    files 'src/*.c' 'src/*.h' 'src/*/*.c' 'src/*/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
+    sed -n 's/^fun://p' "$root/tests/integer.ignorelist" |
+        missing_names tests/integer.ignorelist >"$work/found"
+    files 'tests/*.c' >>"$work/files"
+    # In coverage.md a name stands alone between backquotes; what has other characters is a path, a
+    # command or a pattern.
+    # shellcheck disable=SC2016
+    grep -oE '`[A-Za-z0-9_.]+`' "$root/tests/coverage.md" | tr -d '`' | sort -u |
+        missing_names tests/coverage.md >>"$work/found"
+    cat "$work/found"
+    [ ! -s "$work/found" ]
 }
 
 check_shell()

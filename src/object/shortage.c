@@ -81,7 +81,7 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
         emptied += sn_answer_emptied(&c, back);
         gain += sn_excess_bytes(&c, back);
     }
-    uint64_t large = sn_at_least_zero(glance->limbo_bytes - small);
+    uint64_t large = sn_at_least_zero(sn_wrapping_sub(glance->limbo_bytes, small));
     gain = sn_defrag_gain(store, gain);
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);

@@ -259,12 +259,9 @@ test_a_grace_period_waits_for_one_visit(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    RACE_TEST(test_moves_stay_on_their_side),
-    RACE_TEST(test_no_move_across_a_walk),
-    RACE_TEST(test_no_move_ahead_of_a_walk),
-    RACE_TEST(test_walk_comes_to_a_closed_span),
-    RACE_TEST(test_nobody_waits_for_a_walk),
-    RACE_TEST(test_a_grace_period_waits_for_one_visit),
+    RACE_TEST(test_moves_stay_on_their_side), RACE_TEST(test_no_move_across_a_walk),
+    RACE_TEST(test_no_move_ahead_of_a_walk),  RACE_TEST(test_walk_comes_to_a_closed_span),
+    RACE_TEST(test_nobody_waits_for_a_walk),  RACE_TEST(test_a_grace_period_waits_for_one_visit),
 };
 
 RACE_MAIN("walks", tests)
