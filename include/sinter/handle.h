@@ -92,8 +92,8 @@
  *
  *     EINVAL   an argument is out of range; for options the error callback gets a text with option,
  *              value and range
- *     ENOMEM   no memory: max_bytes reached and waiting would not help, or the kernel refused. To
- *              be answered by freeing something
+ *     ENOMEM   no memory: max_bytes reached and waiting would not help, or has not (what came went
+ *              to other threads), or the kernel refused. To be answered by freeing something
  *     EAGAIN   max_bytes reached, but what comes by itself is enough (limbo, spans that compaction
  *              empties, idle threads' caches): call handle_store_reclaim, then try again; from
  *              update_commit: another version was committed first
