@@ -513,9 +513,9 @@ take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, stru
     (void)settle_locked(heap, hc, span);
 }
 
-/* Whether pages of empty spans may be used where no more may be committed. Not by applications while
- * the mover uses what is kept back for it: it is given back first, or the mover could move nothing
- * any more. */
+/* Whether pages of empty spans may be used where no more may be committed. Not by applications
+ * while the mover uses what is kept back for it: it is given back first, or the mover could move
+ * nothing any more. */
 static bool
 may_use_empty(const struct sn_pool *pool, enum sn_charge who)
 {

@@ -609,9 +609,9 @@ test_sparse_classes_give_pages_up(void **state)
     free(slots);
 }
 
-/* Spans that were all looked at in vain are not looked at again before something is freed; far above
- * a limit that was lowered, before it is a share of the store. Seen failing: with each call looking
- * at them. */
+/* Spans that were all looked at in vain are not looked at again before something is freed; far
+ * above a limit that was lowered, before it is a share of the store. Seen failing: with each call
+ * looking at them. */
 static void
 test_squeeze_looks_once(void **state)
 {
