@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # b5_tuning.sh - B5: what do the mover's two main options buy, and cost? Runs T1 (sizes shift) and
-# T4 (production sizes) with compaction from 1, 5, 10 and 25 % of waste on (both thresholds), with at
-# most 10, 50 and 100 % of a core, and prints for each: RSS/live at the end of the phases or data
+# T4 (production sizes) with compaction from 1, 5, 10 and 25 % of waste on (both thresholds), with
+# at most 10, 50 and 100 % of a core, and prints for each: RSS/live at the end of the phases or data
 # sets (their mean, and the highest), the highest at any moment, the processor time of compaction by
 # that of the threads that use the cache, and how long one of their operations takes beside it: a
 # put with its evictions (T1), a request (T4), at the 99.9th percentile and the longest. On a busy

@@ -42,8 +42,8 @@
  * lock (about 20 ns a pair, uncontended) falls below a nanosecond per object. */
 #define SN_CACHE_CLASS_BYTES 16384
 #define SN_CACHE_CLASS_SLOTS 64
-/* Of large slots so many may be more bytes than that, within bounds: who works with a few objects of
- * one size finds them. */
+/* Of large slots so many may be more bytes than that, within bounds: who works with a few objects
+ * of one size finds them. */
 #define SN_CACHE_FEW_SLOTS 8
 #define SN_CACHE_FEW_BYTES 131072
 #define SN_CACHE_INDEXES   64

@@ -381,7 +381,7 @@ sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
     return bytes;
 }
 
-/* ---- pages behind what is used of a span ------------------------------------------------------ */
+/* ---- pages behind what is used of a span ----------------------------------------------------- */
 
 void
 sn_pool_count_excess_locked(struct sn_pool *pool, uint32_t first, uint32_t pages)

@@ -278,7 +278,7 @@ sn_stack_count(const uint64_t *top, const uint64_t *begin)
     return count <= SN_CACHE_BURST_SLOTS ? (uint32_t)count : 0;
 }
 
-/** Free slots of a class. By others than the owner an estimate: that may just be growing the bin. */
+/** Free slots of a class. By others than the owner an estimate: it may just be growing the bin. */
 static inline uint32_t
 sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
 {

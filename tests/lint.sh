@@ -124,7 +124,8 @@ check_lines()
 layers='
 include/sinter/handle.h
 src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
-src/lock src/budget.h src/memory/budget.c src/memory/class_use src/memory/answer src/osmem src/os/place src/rcu
+src/lock src/budget.h src/memory/budget.c src/memory/class_use src/memory/answer src/osmem
+src/os/place src/rcu
 src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
 src/guard src/memory/pins src/heap src/memory/large src/trim.c src/reference src/thread_cache
 src/take_back.c

@@ -280,8 +280,8 @@ done
 case $only in
 '' | move | pin | update | cell | takeback | fence | noted | walk | tail | each | open) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail, each," \
-        "open is needed"
+    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail," \
+        "each, open is needed"
     ;;
 esac
 case $memory in

@@ -657,9 +657,9 @@ finds(const struct world *world)
     return cache != NULL;
 }
 
-/* A fast path finds its own store's cache, with its gate open, and nothing else: not before there is
- * one, not while a walk keeps owners out, whoever else comes and goes meanwhile, not that of another
- * store of the same entry. */
+/* A fast path finds its own store's cache, with its gate open, and nothing else: not before there
+ * is one, not while a walk keeps owners out, whoever else comes and goes meanwhile, not that of
+ * another store of the same entry. */
 static void
 test_gates(void **state)
 {
