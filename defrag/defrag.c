@@ -214,6 +214,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     copy_totals(&before, &d->evacuation.totals);
     bool away = sn_defrag_is_forked_away(d);
     bool mine = sn_try_lock(&d->lock); /* G8: never waits for another mover */
+    bool busy = !mine && sn_load_relaxed(&d->working);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     if (mine) {
         if (!away)
@@ -225,7 +226,7 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);
     if (report) {
-        report->busy = !mine;
+        report->busy = busy;
         report->more = !mine || advance != SN_ADVANCE_NOTHING;
     }
     return 0;

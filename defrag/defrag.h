@@ -73,6 +73,7 @@ struct sn_defrag {
     uint64_t forced_wanted; /* forced passes asked for ... */
     uint64_t forced_done;   /* ... and ended */
     uint32_t idle_reason;
+    uint32_t working;     /* a slice is under way: who has the lock otherwise does not compact */
     uint32_t pressure;    /* max_bytes was reached: work at full effort */
     uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
     uint64_t stuck_bytes; /* recoverable, but the last pass has tried them in vain */

@@ -536,6 +536,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     SN_NO_CANCELLATION; /* files are read, beside a child */
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
+    sn_store_relaxed(&d->working, 1);
     look_for_children_locked(d);
     sn_caches_begin_work(&d->store->caches);
     follow_waste_locked(d);
@@ -556,6 +557,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
     sn_owner_add(&d->evacuation.totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);
     if (steps > 1 || advance != SN_ADVANCE_NOTHING)
         sn_histogram_add(&d->slices, sn_os_now_ns() - begin);
+    sn_store_relaxed(&d->working, 0);
     return advance;
 }
 

@@ -857,6 +857,17 @@ sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
     return loose;
 }
 
+void
+sn_heap_note_refused(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    /* EXCESS: some may be behind its last slot. */
+    set_flags_locked(span, (span->flags | SN_SPAN_EXCESS) & ~(unsigned)SN_SPAN_TIGHT);
+    sn_unlock(&hc->lock);
+}
+
 bool
 sn_heap_hold_excess(struct sn_heap *heap, uint32_t number)
 {

@@ -142,6 +142,8 @@ bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
 /** Holds a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or has
  * none. */
 bool sn_heap_hold_excess(struct sn_heap *heap, uint32_t number);
+/** The kernel has refused pages of a span held for a trim: it is loose, and tried again. */
+void sn_heap_note_refused(struct sn_heap *heap, uint32_t number);
 /** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
  * set. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);

@@ -355,10 +355,14 @@ trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
     if (dirty == 0)
         return 0;
     char *address = pool->arena + sn_span_offset(block) + ((size_t)from << SN_PAGE_SHIFT);
-    if (!sn_os_discard(address, (size_t)(to - from) << SN_PAGE_SHIFT))
-        return 0;
-    size_t bytes = (size_t)__builtin_popcount(dirty) << SN_PAGE_SHIFT;
+    bool released = sn_os_discard(address, (size_t)(to - from) << SN_PAGE_SHIFT);
+    size_t bytes = released ? (size_t)__builtin_popcount(dirty) << SN_PAGE_SHIFT : 0;
     sn_lock(&pool->lock);
+    if (!released) {
+        sn_owner_add(&pool->purge_failures, 1);
+        sn_unlock(&pool->lock);
+        return 0;
+    }
     pool->spans[block].dirty &= (uint16_t)~range;
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
     sn_owner_add(&pool->released_bytes, bytes);

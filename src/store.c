@@ -126,27 +126,51 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     return released;
 }
 
+/* Whether a trim of a store at rest is to come: something was freed since the last; or that was
+ * refused some pages, and not yet too often. */
+static bool
+wants_trim(const handle_store *store)
+{
+    enum { TRIES = 5 }; /* the last after 1.6 * (1 + 2 + 4 + 8) s */
+    return sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
+           (sn_load_relaxed(&store->heap.freed_bytes) != store->trimmed_freed ||
+            (store->trims_refused > 0 && store->trims_refused < TRIES));
+}
+
 /*
  * Pages under free slots go back, span by span: of a store at rest all of them, once for each rest;
  * of a busy one those of spans in which nothing has changed between two such looks. What the mover
  * can not empty, objects that are unmovable or pinned, then costs pages and not spans. A busy store
- * that asked for huge pages is left alone: single pages would split them.
+ * that asked for huge pages is left alone: single pages would split them. What the kernel refuses
+ * is asked for again, less and less often.
  */
 static void
 begin_trim(handle_store *store, bool busy)
 {
     enum { TICKS = 8 }; /* 1.6 s: in a second look after so long again they go back */
-    uint64_t freed = sn_load_relaxed(&store->heap.freed_bytes);
+    unsigned ticks = busy || store->trims_refused > 0 ? TICKS : 1;
     bool huge = sn_load_relaxed(&store->options.hugepages) != HANDLE_HUGEPAGES_NEVER;
-    if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 ||
-        (busy && (huge || store->trim_at > 0)))
+    if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 || store->trim_at > 0 ||
+        (busy ? huge : !wants_trim(store)))
         return;
-    if (busy ? ++store->trim_ticks % TICKS != 0 : freed == store->trimmed_freed)
+    if (store->trims_refused > 0)
+        ticks <<= sn_min(store->trims_refused - 1, 6);
+    if (++store->trim_ticks < ticks)
         return;
+    store->trim_ticks = 0;
     store->trim_quiet = busy;
     if (!busy)
-        store->trimmed_freed = freed;
+        store->trimmed_freed = sn_load_relaxed(&store->heap.freed_bytes);
+    store->trim_refusals = sn_load_relaxed(&store->pool.purge_failures);
     store->trim_at = 1;
+}
+
+static void
+end_trim(handle_store *store)
+{
+    bool refused = sn_load_relaxed(&store->pool.purge_failures) != store->trim_refusals;
+    store->trims_refused = refused ? store->trims_refused + 1 : 0;
+    store->trim_at = 0;
 }
 
 static size_t
@@ -174,7 +198,7 @@ trim_some(handle_store *store)
         bytes += trim_span(store, store->trim_at++);
     sn_caches_end_work(&store->caches);
     if (store->trim_at >= high)
-        store->trim_at = 0;
+        end_trim(store);
 }
 
 /* The same between two slices of the mover: a span that is just being trimmed would be left out of
@@ -233,7 +257,8 @@ tick(handle_store *store, uint64_t now_ns)
     begin_trim(store, active);
     if (!active)
         sn_pins_purge(&store->heap.pins);
-    bool more = store->table_due || store->trim_at > 0 || sn_large_has_work(&store->large, purges);
+    bool more = store->table_due || store->trim_at > 0 || wants_trim(store) ||
+                sn_large_has_work(&store->large, purges);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 

@@ -74,8 +74,10 @@ struct handle_store {
     uint64_t seen_puts;     /* the pool's when we last kept house */
     unsigned trim_ticks;    /* since the spans of a busy store were last looked at */
     bool trim_quiet;        /* the trim under way is of such a store: only what is quiet */
-    uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed */
+    uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed at rest */
     uint32_t trim_at;       /* where the trim under way goes on; 0: none is */
+    uint64_t trim_refusals; /* the pool's when the last trim began */
+    unsigned trims_refused; /* trims in a row of which the kernel refused some */
     bool table_due;         /* empty table pages are being given back */
     bool excess_due;        /* excess pages are, see span.h */
     uint64_t excess_ns;     /* not before, as the kernel has refused some */

@@ -2,6 +2,8 @@
 /* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
 #include "heap.h"
 
+#include "hooks.h"
+
 /* Below that each free may be the one that lacks. */
 #define SQUEEZE_ALWAYS_BYTES (UINT64_C(4) * SN_BLOCK_BYTES)
 
@@ -28,24 +30,25 @@ clear_cut_header(struct sn_pool *pool, uint32_t number, const struct sn_class *c
 }
 
 /* Pages [from, to) of a span, which lie under free slots alone: block by block, as the kernel may
- * take one and refuse another. */
+ * take one and refuse another. *refused: it has not taken them all. */
 static size_t
-trim_pages(struct sn_heap *heap, uint32_t number, uint32_t from, uint32_t to)
+trim_pages(struct sn_heap *heap, uint32_t number, uint32_t from, uint32_t to, bool *refused)
 {
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
     size_t bytes = 0;
-    for (uint32_t end; from < to; from = end) {
-        end = (uint32_t)sn_min(to, (from / SN_BLOCK_PAGES + 1) * SN_BLOCK_PAGES);
-        clear_cut_header(pool, number, c, from);
-        bytes += sn_pool_trim(pool, number, from, end);
+    for (uint32_t at = from, end; at < to; at = end) {
+        end = (uint32_t)sn_min(to, (at / SN_BLOCK_PAGES + 1) * SN_BLOCK_PAGES);
+        clear_cut_header(pool, number, c, at);
+        bytes += sn_pool_trim(pool, number, at, end);
     }
+    *refused |= sn_pool_missing_pages(pool, number, from, to) < to - from;
     return bytes;
 }
 
 /* Pages that lie wholly under slots [begin, end) of a span. */
 static size_t
-trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
+trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end, bool *refused)
 {
     struct sn_pool *pool = heap->pool;
     const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
@@ -58,7 +61,7 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end)
     if (first_page >= end_page ||
         sn_pool_missing_pages(pool, number, first_page, end_page) == end_page - first_page)
         return 0;
-    return trim_pages(heap, number, first_page, end_page);
+    return trim_pages(heap, number, first_page, end_page, refused);
 }
 
 /* Of a span that is held. */
@@ -98,18 +101,23 @@ trim(struct sn_heap *heap, uint32_t number, bool quiet)
     /* Held: no refill takes what is being given back. */
     if (!sn_heap_hold_loose(heap, number, quiet, bits))
         return 0;
+    sn_hook(SN_HOOK_TRIM, heap);
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
     sn_pool_unlist_excess(heap->pool, number);
     size_t bytes = trim_behind(heap, number);
+    uint32_t end = c->blocks * (uint32_t)SN_BLOCK_PAGES;
+    bool refused = sn_pool_missing_pages(heap->pool, number, c->pages, end) < end - c->pages;
     for (uint32_t slot = 0; slot < c->slots;) {
         uint32_t begin = slot;
         while (slot < c->slots && slot_is_free(bits, slot))
             slot++;
         if (slot > begin)
-            bytes += trim_slots(heap, number, begin, slot);
+            bytes += trim_slots(heap, number, begin, slot, &refused);
         else
             slot++;
     }
+    if (refused)
+        sn_heap_note_refused(heap, number);
     sn_heap_reopen(heap, number, 0, 0);
     return bytes;
 }

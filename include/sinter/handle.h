@@ -976,7 +976,8 @@ HANDLE_API int handle_defrag_stop(handle_store *store);
  *   budget_us  1 to 1000000: microseconds; copies under way at their end are finished. Once 1 MiB
  *              went back to the kernel, no more empty spans do
  *   report     NULL, or begun as HANDLE_DEFRAG_REPORT_INIT: gets what this step did. busy: another
- *              thread was compacting; more: call again
+ *              thread was compacting; more: call again (also when somebody held the store for a
+ *              moment, to give pages back say, and nothing was done)
  *   errors     EINVAL: budget_us, or the report's struct_size; ENOTSUP: in a forked child
  */
 HANDLE_API int

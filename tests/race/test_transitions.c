@@ -587,6 +587,98 @@ test_lingering_span_is_given_up(struct race *race)
     steps_end(race);
 }
 
+/* ---- a step and a trim ----------------------------------------------------------------------- */
+
+/* Pages go back on their own from now on, when the store is at rest. */
+static void
+let_trim(struct race *race)
+{
+    handle_thread_detach(race->store);
+    set_option(race->store, "purge_delay_ms", "100");
+}
+
+/* The grace-period thread keeps the mover out while it trims a span: that is not compacting. Seen
+ * failing with a step that calls everybody busy who has the lock. */
+static void
+test_step_beside_a_trim(void **state)
+{
+    struct race *race = *state;
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    set_option(race->store, "purge_delay_ms", "-1");
+    ground_make(race, false);
+    steps_begin(race);
+    struct stage *stage = stage_arm(race, SN_HOOK_TRIM, &race->store->heap);
+    let_trim(race);
+    stage_wait(stage);
+    assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
+    assert_int_equal(report.busy, 0);
+    assert_int_equal(report.more, 1);
+    stage_go(stage);
+    step_often(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    ground_verify(race);
+    steps_end(race);
+    ground_settle(race);
+}
+
+/* But whoever moves is busy. */
+static void
+test_step_beside_a_mover(struct race *race)
+{
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    struct stage *stage = mover_stands(race);
+    assert_int_equal(handle_defrag_step(race->store, 1000, &report), 0);
+    assert_int_equal(report.busy, 1);
+    assert_int_equal(report.more, 1);
+    stage_go(stage);
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+    steps_end(race);
+}
+
+/* ---- a trim that the kernel refuses ---------------------------------------------------------- */
+
+static int
+madvise_fails(enum sn_fault_point point)
+{
+    return point == SN_FAULT_MADVISE;
+}
+
+static uint64_t
+stat_at(struct race *race, size_t offset)
+{
+    struct handle_stats *stats = take_stats(race->store);
+    uint64_t value;
+    memcpy(&value, (const char *)stats + offset, sizeof(value));
+    free(stats);
+    return value;
+}
+#define STAT(member) stat_at(race, offsetof(struct handle_stats, member))
+
+/* The store rests, and nobody calls any more: pages that were refused go back later. Seen failing
+ * with a span that counts as trimmed all the same, and with a trim for each rest that has frees. */
+static void
+test_refused_trim_is_tried_again(void **state)
+{
+    struct race *race = *state;
+    set_option(race->store, "purge_delay_ms", "-1");
+    ground_make(race, false);
+    __atomic_store_n(&sn_fault_fn, madvise_fails, __ATOMIC_RELEASE);
+    let_trim(race);
+    uint64_t loose = STAT(free_slot);
+    for (unsigned turns = 0; STAT(purge_failures) == 0; turns++) {
+        assert_in_range(turns, 0, 60000); /* would go on for ever */
+        nap();
+    }
+    assert_int_equal(STAT(free_slot), loose);
+    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
+    for (unsigned turns = 0; STAT(free_slot) > loose - SN_PAGE_BYTES; turns++) {
+        assert_in_range(turns, 0, 60000); /* would go on for ever */
+        nap();
+    }
+    ground_verify(race);
+    ground_settle(race);
+}
+
 static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_start_during_a_stop),
     BY_HANDLE(test_stop_after_a_start_during_a_stop),
@@ -601,6 +693,9 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_purge_lets_grace_periods_pass),
     BY_HANDLE(test_fork_beside_a_taker),
     BY_HANDLE(test_walk_beside_trims),
+    RACE_TEST(test_step_beside_a_trim),
+    BY_HANDLE(test_step_beside_a_mover),
+    RACE_TEST(test_refused_trim_is_tried_again),
     BY_HANDLE(test_purge_beside_a_stuck_reader),
     BY_HANDLE(test_limbo_comes_back_beside_an_allocation),
     BY_HANDLE(test_lingering_span_waits_for_grace_periods),
