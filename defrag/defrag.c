@@ -304,7 +304,6 @@ free_defrag(struct sn_defrag *d)
     sn_lock_destroy(&d->lock);
     sn_lock_destroy(&d->wake_lock);
     pthread_cond_destroy(&d->wake);
-    sn_os_free(d);
 }
 
 static void
@@ -326,12 +325,10 @@ arm(struct sn_defrag *d)
     sn_store_relaxed(&d->store->heap.wake_at, sn_policy_notice_bytes(0, ignore));
 }
 
-int
+void
 sn_defrag_create(handle_store *store)
 {
-    struct sn_defrag *d = sn_os_zalloc(sizeof(*d));
-    if (!d)
-        return -ENOMEM;
+    struct sn_defrag *d = (struct sn_defrag *)(void *)((char *)store + SN_DEFRAG_AT);
     d->store = store;
     d->evacuation.store = store;
     d->evacuation.pagemap = -1;
@@ -344,7 +341,6 @@ sn_defrag_create(handle_store *store)
     store->defrag = d;
     d->woken = sn_force_moves(); /* else the first frees wake it */
     arm(d);
-    return 0;
 }
 
 int

@@ -41,7 +41,6 @@ struct sn_defrag {
     struct sn_lock lock; /* the mover's lock */
     /* guarded by lock */
     enum sn_defrag_state state;
-    struct sn_batch batch[2];
     unsigned current; /* which of them is under way; the other may drain */
     bool draining;
     uint64_t reclaimed;                  /* batches, so far */
@@ -97,7 +96,12 @@ struct sn_defrag {
     bool failed;    /* no thread could be started when one was wanted; tried again */
     uint64_t stops; /* how often it has wound down or been joined */
     pthread_t thread;
+
+    /* guarded by lock; last, since a store that is not compacted does not touch them */
+    struct sn_batch batch[2];
 };
+_Static_assert(SN_DEFRAG_AT + sizeof(struct sn_defrag) <= HANDLE_TABLE_OFFSET,
+               "it lies between the store and its table");
 
 /** What an advance came to. */
 enum sn_advance {

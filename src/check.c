@@ -149,6 +149,8 @@ check_class(struct check *check, unsigned class_id)
     struct span_fault fault = {NULL, 0, 0};
     uint32_t at = 0;
     uint64_t used = 0, spans = 0;
+    if (!sn_heap_class_is_used(&store->heap, class_id))
+        return;
     sn_lock(&hc->lock); /* no span joins or leaves the class */
     uint32_t high = sn_load_relaxed(&store->pool.high);
     uint64_t used_said = hc->used[0] + hc->used[1];

@@ -181,12 +181,12 @@ fork_state(handle_store *store)
 }
 
 static void
-for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *))
+for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *),
+              void (*of_heap)(struct sn_heap *))
 {
     operation(&sn_defrag_lock(store)->mutex);
     operation(&store->caches.lock.mutex);
-    for (unsigned i = 0; i < store->classes.count; i++)
-        operation(&store->heap.of[i].lock.mutex);
+    of_heap(&store->heap);
     sn_pins_for_each_lock(&store->heap.pins, operation);
     operation(&store->pool.lock.mutex);
     operation(&store->table.lock.mutex);
@@ -218,7 +218,7 @@ handle_store_before_fork(handle_store *store)
     sn_rcu_before_fork(outside);
     child_has_begun = false;
     struct sn_fork *state = fork_state(store);
-    for_each_lock(store, pthread_mutex_lock);
+    for_each_lock(store, pthread_mutex_lock, sn_heap_lock_all);
     if (state)
         watch_next_child(store, state);
 }
@@ -234,7 +234,7 @@ handle_store_after_fork_parent(handle_store *store)
         close_end(&state->pending[1]);
         add_end(&state->children, &state->pending[0]);
     }
-    for_each_lock(store, pthread_mutex_unlock);
+    for_each_lock(store, pthread_mutex_unlock, sn_heap_unlock_all);
     sn_rcu_after_fork();
 }
 
@@ -280,7 +280,7 @@ handle_store_after_fork_child(handle_store *store)
     if (state)
         keep_writing_end(state);
     sn_store_relaxed(&store->forked, 1);
-    for_each_lock(store, pthread_mutex_unlock);
+    for_each_lock(store, pthread_mutex_unlock, sn_heap_unlock_all);
     reopen_spans(store);
     sn_pool_after_fork_child(&store->pool);
     sn_large_after_fork_child(&store->large);

@@ -543,6 +543,19 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
     return taking->taken;
 }
 
+/* The first use of a class. */
+static SN_NOINLINE void
+begin_class(struct sn_heap *heap, struct sn_heap_class *hc)
+{
+    sn_lock(&heap->lock);
+    if (sn_load_relaxed(&hc->used_before) == 0) {
+        sn_lock_init(&hc->lock, SN_RANK_CLASS);
+        /* Release: pairs with the acquire in sn_heap_class_is_used. */
+        sn_store_release(&hc->used_before, 1);
+    }
+    sn_unlock(&heap->lock);
+}
+
 /* Whether room is made below the limit: nobody needs a thread's cache to be full, and it helps
  * nothing where no span was found on the walk's side. */
 static bool
@@ -557,6 +570,8 @@ static uint32_t
 take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
+    if (sn_unlikely(!sn_heap_class_is_used(heap, class_id)))
+        begin_class(heap, hc);
     sn_lock(&hc->lock);
     uint32_t taken = take_locked(heap, class_id, kind, taking);
     for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS && wants_room(taking); round++) {
@@ -740,6 +755,8 @@ sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
     struct sn_heap_class *hc = &heap->of[class_id];
     uint32_t found = 0, aside;
     unsigned looks;
+    if (!sn_heap_class_is_used(heap, class_id))
+        return 0;
     do {
         looks = LOOKS;
         sn_lock(&hc->lock);
@@ -967,6 +984,28 @@ sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes
     heap->pool = pool;
     heap->classes = classes;
     heap->wake_at = UINT64_MAX;
-    for (unsigned i = 0; i < classes->count; i++)
-        sn_lock_init(&heap->of[i].lock, SN_RANK_CLASS);
+    sn_lock_init(&heap->lock, SN_RANK_HEAP);
+}
+
+static void
+for_each_used_class(struct sn_heap *heap, int (*operation)(pthread_mutex_t *))
+{
+    for (unsigned i = 0; i < heap->classes->count; i++) {
+        if (sn_heap_class_is_used(heap, i))
+            operation(&heap->of[i].lock.mutex);
+    }
+}
+
+void
+sn_heap_lock_all(struct sn_heap *heap)
+{
+    pthread_mutex_lock(&heap->lock.mutex);
+    for_each_used_class(heap, pthread_mutex_lock);
+}
+
+void
+sn_heap_unlock_all(struct sn_heap *heap)
+{
+    for_each_used_class(heap, pthread_mutex_unlock);
+    pthread_mutex_unlock(&heap->lock.mutex);
 }

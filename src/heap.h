@@ -41,6 +41,9 @@ struct sn_heap_class {
     /* written by the mover, read by anybody */
     uint64_t moved;
     uint64_t refused[8];
+    /* atomic; has had a span, or was to have one: until then the class is all zero, not even the
+     * lock is made, and its memory is not touched */
+    uint32_t used_before;
 } SN_ALIGNED(64);
 
 struct sn_heap {
@@ -62,11 +65,24 @@ struct sn_heap {
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
      * there is no walk. Changed under the mover's lock. */
     uint32_t walk_next, walk_end;
+    struct sn_lock lock; /* guards what used_before becomes */
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
-/** Pins are the caller's to initialise. */
+/** Pins are the caller's to initialise; the memory is all zero. */
 void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
+
+/** Whether there is a lock of the class, and perhaps anything else. */
+static inline bool
+sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
+{
+    /* Acquire: the lock is seen as it was made; pairs with the release in begin_class. */
+    return sn_load_acquire(&heap->of[class_id].used_before) != 0;
+}
+
+/** Around a fork: all classes that are used, and no others become so. */
+void sn_heap_lock_all(struct sn_heap *heap);
+void sn_heap_unlock_all(struct sn_heap *heap);
 
 /**
  * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'

@@ -8,19 +8,16 @@
 #define KEY_CLASS_AT 48
 #define KEY_SLOT     ((UINT64_C(1) << KEY_CLASS_AT) - 1)
 
-bool
-sn_reclaim_init(struct sn_reclaim *reclaim, uint64_t max_bytes)
-{
-    uint64_t share = max_bytes ? max_bytes / SN_RECLAIM_SHARE : SN_RECLAIM_SLOTS_MAX;
-    reclaim->slots = (uint32_t)sn_min(sn_max(share, SN_RECLAIM_SLOTS_MIN), SN_RECLAIM_SLOTS_MAX);
-    reclaim->keys = sn_os_zalloc(sn_reclaim_bytes(reclaim));
-    return reclaim->keys != NULL;
-}
+_Static_assert(SN_RECLAIM_AT + SN_RECLAIM_SLOTS_MAX * 2 * sizeof(uint64_t) <= SN_DEFRAG_AT,
+               "the mover's state lies behind it");
 
 void
-sn_reclaim_fini(struct sn_reclaim *reclaim)
+sn_reclaim_init(handle_store *store, uint64_t max_bytes)
 {
-    sn_os_free(reclaim->keys);
+    struct sn_reclaim *reclaim = &store->reclaim;
+    uint64_t share = max_bytes ? max_bytes / SN_RECLAIM_SHARE : SN_RECLAIM_SLOTS_MAX;
+    reclaim->slots = (uint32_t)sn_min(sn_max(share, SN_RECLAIM_SLOTS_MIN), SN_RECLAIM_SLOTS_MAX);
+    reclaim->keys = (uint64_t *)(void *)((char *)store + SN_RECLAIM_AT);
 }
 
 bool

@@ -14,15 +14,14 @@
 #define SN_RECLAIM_SLOTS_MAX 2048
 #define SN_RECLAIM_SHARE     16384 /* bytes of the limit for each */
 
-/** max_bytes: the limit, 0: none. False: no memory. */
-bool sn_reclaim_init(struct sn_reclaim *reclaim, uint64_t max_bytes);
-/** Bytes that it has taken. */
+/** max_bytes: the store's limit, 0: none. */
+void sn_reclaim_init(handle_store *store, uint64_t max_bytes);
+/** Bytes that it uses. */
 static inline size_t
 sn_reclaim_bytes(const struct sn_reclaim *reclaim)
 {
     return (size_t)reclaim->slots * 2 * sizeof(uint64_t);
 }
-void sn_reclaim_fini(struct sn_reclaim *reclaim);
 
 /** Takes over all that is in limbo. True: there is something to give back after a GP. */
 bool sn_reclaim_gather(handle_store *store);

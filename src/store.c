@@ -402,15 +402,13 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     store->rcu = sn_rcu_get(flavor);
     if (!store->rcu)
         return -errno;
-    if (!sn_reclaim_init(&store->reclaim, store->options.max_bytes) ||
-        !sn_caches_init(&store->caches, &store->heap, store, store->hardened))
-        return -ENOMEM;
-    store->base_metadata_bytes = sn_round_up(sizeof(*store), SN_PAGE_BYTES) +
+    sn_reclaim_init(store, store->options.max_bytes);
+    sn_caches_init(&store->caches, &store->heap, store, store->hardened);
+    size_t own_bytes = sizeof(*store) - sizeof(store->caches.spares); /* that counts as a cache */
+    store->base_metadata_bytes = sn_round_up(own_bytes, SN_PAGE_BYTES) +
                                  sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
-    int error = sn_defrag_create(store);
-    if (error)
-        return error;
+    sn_defrag_create(store);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_options_apply(store);
     sn_misuse_enroll(store);
@@ -428,7 +426,6 @@ tear_down(handle_store *store)
     if (store->defrag)
         sn_defrag_destroy(store);
     sn_fork_destroy(store);
-    sn_reclaim_fini(&store->reclaim);
     sn_guard_end(&store->pool);
     if (store->magic == SN_STORE_LIVE && sn_checks_entries(store)) {
         sn_misuse_leave_tombstone(store);

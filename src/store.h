@@ -97,6 +97,12 @@ struct handle_store {
 #define SN_STORE_LIVE UINT64_C(0x9e1d4c5a73696e74)
 #define SN_STORE_GONE UINT64_C(0x9e1d4c5a676f6e65)
 
+/* Behind the struct, up to the table, lies what would else be memory of its own: it is zero, and
+ * what is not used costs nothing. */
+#define SN_RECLAIM_AT UINT64_C(0x40000)
+#define SN_DEFRAG_AT  UINT64_C(0x80000)
+_Static_assert(sizeof(struct handle_store) <= SN_RECLAIM_AT, "neither lies in another");
+
 /** The store as the public functions get it, whether const or not. */
 static inline handle_store *
 sn_store_mutable(const handle_store *store)
@@ -214,7 +220,7 @@ void sn_options_begin_child(void);
 
 /* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
 
-int sn_defrag_create(handle_store *store);
+void sn_defrag_create(handle_store *store);
 /** Stops the thread for good; the other functions may still be called. */
 void sn_defrag_end(handle_store *store);
 /** Frees it; nobody calls any more. */

@@ -621,7 +621,7 @@ sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t t
                      bound(SN_LIMBO_URGENT_BYTES, max_bytes, SN_LIMBO_URGENT_SHARE));
 }
 
-bool
+void
 sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened)
 {
     static size_t last_entry;
@@ -633,12 +633,10 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store
     caches->heap = heap;
     sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = make_cache(heap->classes);
-    if (!caches->spare)
-        return false;
+    caches->spare = &caches->spares;
+    sn_cache_set_index_count(caches->spare, 0);
     sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
     caches->spare->shared = true; /* never entered: its gate stays shut */
-    return true;
 }
 
 void
@@ -651,7 +649,6 @@ sn_caches_destroy(struct sn_caches *caches)
         sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
     }
     sn_unlock(&registry);
-    sn_os_free(caches->spare);
     sn_lock_destroy(&caches->lock);
 }
 

@@ -161,6 +161,7 @@ struct sn_caches {
     struct sn_thread_cache *all;
     uint32_t threads;
     struct sn_thread_cache *spare; /* also: counters of threads that have gone */
+    struct sn_thread_cache spares; /* it; its bins are not used, and stay zero */
 };
 
 /* Where a thread finds its caches: stores share the entries in turn. An entry is the head of a list
@@ -171,8 +172,8 @@ struct sn_caches {
 #define SN_TLS_ENTRIES 64
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
 
-/** store: what fast paths ask for their cache by. */
-bool
+/** store: what fast paths ask for their cache by. The memory is all zero. */
+void
 sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened);
 /** What threads may keep: by the options, and not more than a share of max_bytes (0: no limit). */
 void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,

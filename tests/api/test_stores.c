@@ -87,8 +87,9 @@ many_default_stores(void **state)
         if (i % 64 == 0)
             handles[i] = make_object(stores[i], 100, i);
     }
-    if (!slow_run()) /* a sanitizer's allocator maps memory of its own */
-        assert_in_range(count_mappings() - mappings, 0, 4 * count + 16);
+    /* Sanitizers map memory for each mapping that they watch, and valgrind hides its own. */
+    if (!slow_run())
+        assert_in_range(count_mappings() - mappings, 0, 2 * count + count / 16 + 64);
     void *own = malloc(GIB);
     assert_non_null(own);
     free(own);
@@ -97,6 +98,51 @@ many_default_stores(void **state)
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(handle_store_destroy(stores[i]), 0);
     assert_in_range(count_mappings(), 0, mappings + 500);
+}
+
+/* ---- what a store costs ---------------------------------------------------------------------- */
+
+/* Pages of the mapping that an address lies in which are there, and not only read. */
+static uint64_t
+resident_bytes(const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    uintptr_t begin, end;
+    unsigned long kib;
+    uint64_t bytes = 0;
+    bool inside = false;
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+            inside = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        else if (inside && sscanf(line, "Anonymous: %lu kB", &kib) == 1)
+            bytes += (uint64_t)kib * 1024;
+    }
+    fclose(file);
+    return bytes;
+}
+
+/* Its two mappings, whatever the C library does. Seen failing with locks of all size classes that
+ * are made at once (96 KiB more), and with a spare cache that has its bins filled in (12 KiB). */
+static void
+few_objects_cost_little(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 100, SIZE = 64 };
+    handle_store *store = handle_store_create(NULL);
+    handle_t handle = HANDLE_NULL;
+    assert_non_null(store);
+    if (begins_small(store)) {
+        for (unsigned i = 0; i < OBJECTS; i++)
+            handle = make_object(store, SIZE, i);
+        section_enter();
+        const void *object = handle_deref(store, handle);
+        section_leave();
+        uint64_t bytes = resident_bytes(store) + resident_bytes(object);
+        assert_in_range(bytes, OBJECTS * SIZE, OBJECTS * SIZE + 64 * 1024);
+    }
+    assert_int_equal(handle_store_destroy(store), 0);
 }
 
 static unsigned
@@ -381,10 +427,15 @@ int
 group_stores(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_default_stores),   STORE_TEST(threads_come_with_work),
-        cmocka_unit_test(places_are_used_again), cmocka_unit_test(grows_in_place),
-        cmocka_unit_test(table_grows),           STORE_TEST(arena_small),
-        STORE_TEST(given_arena_is_kept),         cmocka_unit_test(address_limit),
+        cmocka_unit_test(many_default_stores),
+        cmocka_unit_test(few_objects_cost_little),
+        STORE_TEST(threads_come_with_work),
+        cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(grows_in_place),
+        cmocka_unit_test(table_grows),
+        STORE_TEST(arena_small),
+        STORE_TEST(given_arena_is_kept),
+        cmocka_unit_test(address_limit),
     };
     return cmocka_run_group_tests_name("stores", tests, NULL, NULL);
 }
