@@ -199,6 +199,16 @@ copy_totals(struct sn_defrag_totals *to, const struct sn_defrag_totals *from)
         words[i] = sn_load_relaxed(&source[i]);
 }
 
+/* Who steps may do so no more, and its spans stay closed: the grace-period thread sees to that. */
+static void
+note_left(struct sn_defrag *d, bool left)
+{
+    bool first = sn_load_relaxed(&d->left_ns) == 0;
+    sn_store_relaxed(&d->left_ns, left ? sn_os_now_ns() : 0);
+    if (left && first)
+        sn_store_nudge(d->store, false);
+}
+
 int
 handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag_report *report)
 {
@@ -217,8 +227,10 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
     bool busy = !mine && sn_load_relaxed(&d->working);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     if (mine) {
-        if (!away)
+        if (!away) {
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
+            note_left(d, advance != SN_ADVANCE_NOTHING);
+        }
         sn_defrag_leave(d, SN_ONLINE);
         if (advance == SN_ADVANCE_NOTHING && !sn_defrag_has_thread(d))
             sn_defrag_rest_batches(d);
@@ -363,13 +375,11 @@ sn_defrag_configure(handle_store *store)
 uint64_t
 sn_defrag_tend(handle_store *store, uint64_t now_ns)
 {
-    enum { TRY_AGAIN_NS = 1000000000 };
     struct sn_defrag *d = store->defrag;
     sn_lock(&d->wake_lock);
-    sn_defrag_tend_locked(d);
-    bool failed = d->failed;
+    uint64_t due = sn_defrag_tend_locked(d, now_ns);
     sn_unlock(&d->wake_lock);
-    return failed ? now_ns + TRY_AGAIN_NS : SN_NEVER;
+    return due;
 }
 
 void
@@ -433,7 +443,7 @@ sn_defrag_watch(handle_store *store)
     sn_store_relaxed(&d->watching, 1);
     d->woken |= purgeable && (!d->running || d->exiting);
     pthread_cond_broadcast(&d->wake);
-    sn_defrag_tend_locked(d);
+    (void)sn_defrag_tend_locked(d, sn_os_now_ns());
     sn_unlock(&d->wake_lock);
 }
 
@@ -519,14 +529,14 @@ settle_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
     sn_defrag_open_wanted_locked(d);
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     bool alone = !forced && !sn_defrag_has_thread(d); /* else others carry it on */
-    if (alone) {
-        memset(d->quota, 0, sizeof(d->quota));
-        d->in_pass = false;
-    }
+    if (alone)
+        sn_defrag_end_plan_locked(d);
     if (alone || d->reclaimed < reclaimed) {
         d->winding_down = true;
         advance = sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, ticket);
         d->winding_down = false;
+        if (advance == SN_ADVANCE_NOTHING)
+            sn_store_relaxed(&d->left_ns, 0);
     }
     bool back = d->reclaimed >= reclaimed;
     sn_defrag_leave(d, SN_OFFLINE);

@@ -72,6 +72,7 @@ struct sn_defrag {
     uint64_t forced_wanted; /* forced passes asked for ... */
     uint64_t forced_done;   /* ... and ended */
     uint32_t idle_reason;
+    uint64_t left_ns;     /* when a step last left something under way; 0: none did, or it ended */
     uint32_t working;     /* a slice is under way: who has the lock otherwise does not compact */
     uint32_t pressure;    /* max_bytes was reached: work at full effort */
     uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
@@ -179,8 +180,12 @@ bool sn_defrag_has_thread(struct sn_defrag *d);
 
 /** It may run from now on: one that is being stopped goes on. 0 or a negative errno. */
 int sn_defrag_allow_thread_locked(struct sn_defrag *d);
-/** Starts it if it is wanted, joins it if it has ended; see sn_defrag_tend. Under wake_lock. */
-void sn_defrag_tend_locked(struct sn_defrag *d);
+/** Starts it if it is wanted, joins it if it has ended; see sn_defrag_tend. Under wake_lock. Result:
+ * when to look again. */
+uint64_t sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns);
+
+/** Plans nothing more: what is under way is finished by the advances that follow. */
+void sn_defrag_end_plan_locked(struct sn_defrag *d);
 
 /** Returns when the thread has wound down, by whomever it was asked; it has then ended, unless it
  * was started again. Under wake_lock; the caller is offline. */

@@ -562,6 +562,13 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 }
 
 void
+sn_defrag_end_plan_locked(struct sn_defrag *d)
+{
+    memset(d->quota, 0, sizeof(d->quota));
+    d->in_pass = false;
+}
+
+void
 sn_defrag_call_off_locked(struct sn_defrag *d)
 {
     struct sn_batch *batch = current_batch(d);
@@ -577,6 +584,5 @@ sn_defrag_call_off_locked(struct sn_defrag *d)
     } else {
         d->state = SN_DEFRAG_IDLE;
     }
-    memset(d->quota, 0, sizeof(d->quota));
-    d->in_pass = false;
+    sn_defrag_end_plan_locked(d);
 }

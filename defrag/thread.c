@@ -16,6 +16,10 @@
 #define WIND_DOWN_SLICE_NS 5000000
 /* With nothing to do for so long the thread ends: longer than the pauses of bursts of frees. */
 #define LINGER_NS UINT64_C(1000000000)
+/* What a step has left under way is finished when no other came for so long. */
+#define LEFT_NS UINT64_C(1500000000)
+/* No thread could be started. */
+#define TRY_AGAIN_NS UINT64_C(1000000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
@@ -130,17 +134,20 @@ await_ticket(struct sn_defrag *d, uint64_t ticket)
 }
 
 /* Gives up the batch under way and carries what was moved through its grace period, so that nothing
- * stays closed, MOVING or in limbo for as long as the mover rests. */
+ * stays closed, MOVING or in limbo for as long as the mover rests. A batch of steps is finished: who
+ * makes one now and then gets somewhere, too. */
 static void
 wind_down(struct sn_defrag *d)
 {
     enum sn_advance advance;
-    bool first = true;
+    bool first = true, left = sn_swap_acq_rel(&d->left_ns, 0) != 0;
     do {
         uint64_t ticket = 0;
         sn_defrag_enter(d, SN_UNREGISTERED);
         d->winding_down = true;
-        if (first)
+        if (left)
+            sn_defrag_end_plan_locked(d);
+        else if (first)
             sn_defrag_call_off_locked(d);
         first = false;
         advance = sn_defrag_advance_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
@@ -256,14 +263,9 @@ sn_defrag_allow_thread_locked(struct sn_defrag *d)
     return 0;
 }
 
-void
-sn_defrag_tend_locked(struct sn_defrag *d)
+static void
+start_wanted_locked(struct sn_defrag *d)
 {
-    if (d->running && d->exiting && !d->joined)
-        join_thread_locked(d); /* it takes its last steps */
-    d->failed = d->failed && sn_defrag_is_enabled(d);
-    if (d->running || d->ended || !d->woken || !sn_defrag_is_enabled(d))
-        return;
     d->running = start_thread(d) == 0;
     d->woken = !d->running;
     if (!d->running) {
@@ -272,6 +274,23 @@ sn_defrag_tend_locked(struct sn_defrag *d)
             sn_store_relaxed(&d->store->thread_failed, 1);
     }
     d->failed = !d->running;
+}
+
+uint64_t
+sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns)
+{
+    if (d->running && d->exiting && !d->joined)
+        join_thread_locked(d); /* it takes its last steps */
+    if (d->running || d->ended)
+        return SN_NEVER;
+    uint64_t left_ns = sn_load_relaxed(&d->left_ns);
+    uint64_t due_ns = left_ns ? left_ns + LEFT_NS : SN_NEVER;
+    if ((d->woken && sn_defrag_is_enabled(d)) || due_ns <= now_ns) {
+        start_wanted_locked(d);
+        return d->failed ? now_ns + TRY_AGAIN_NS : SN_NEVER;
+    }
+    d->failed = false; /* none is wanted any more */
+    return due_ns;
 }
 
 void

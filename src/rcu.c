@@ -223,7 +223,7 @@ anything_stirred(struct sn_rcu *rcu)
     sn_unlock(&rcu->lock);
     sn_lock(&rcu->clients_lock);
     for (struct sn_rcu_client *c = rcu->clients; c && !any; c = c->next)
-        any = c->stirred(c);
+        any = sn_load_relaxed(&c->nudged) || c->stirred(c);
     sn_unlock(&rcu->clients_lock);
     return any;
 }

@@ -970,7 +970,8 @@ HANDLE_API int handle_defrag_stop(handle_store *store);
 
 /**
  * One bounded step of compaction, for event loops that run without the background thread. Never
- * waits. Starts a pass only when the thresholds ask for one; a pass under way is carried on. Inside
+ * waits. Starts a pass only when the thresholds ask for one; a pass under way is carried on. What
+ * is under way when no step follows for 1.5 s a thread of the library finishes, and ends. Inside
  * a section it is allowed but cannot get far: its grace periods wait for that section.
  *
  *   budget_us  1 to 1000000: microseconds; copies under way at their end are finished. Once 1 MiB

@@ -225,6 +225,36 @@ test_stop_after_steps(struct race *race)
     steps_end(race);
 }
 
+static unsigned
+count_closed(struct race *race)
+{
+    struct sn_pool *pool = &race->store->pool;
+    unsigned closed = 0;
+    for (uint32_t number = 1; number < sn_load_relaxed(&pool->high); number++) {
+        if (sn_load_relaxed(&pool->class_of[number]) < SN_CLASSES_MAX)
+            closed += sn_span_state(&pool->spans[number]) == SN_SPAN_CLOSED;
+    }
+    return closed;
+}
+
+/* Nobody steps any more, nor calls anything else: the batch is finished, its spans serve again, and
+ * there is no thread afterwards. Seen failing with steps that nobody looks after: they stay closed
+ * for ever; and with a batch that is called off then: nothing was ever moved. */
+static void
+test_step_that_none_follows(struct race *race)
+{
+    steps_begin(race);
+    step_until(race, SN_HOOK_AFTER_MARK, race->from);
+    assert_int_not_equal(count_closed(race), 0);
+    assert_false(race->store->options.defrag.enabled);
+    await(count_closed(race) == 0);
+    await(!__atomic_load_n(&race->store->defrag->running, __ATOMIC_RELAXED));
+    assert_no_batch(race);
+    assert_no_lists(race);
+    assert_ptr_not_equal(thing_address(race, race->target), race->from);
+    steps_end(race);
+}
+
 /* One plan, and then nothing: also when the thresholds would ask for more. */
 static void
 test_compact_leaves_nothing_under_way(struct race *race)
@@ -762,6 +792,7 @@ main(void)
         BY_HANDLE(test_thread_ends_and_comes_again),
         BY_HANDLE(test_woken_while_it_ends),
         BY_HANDLE(test_stop_after_steps),
+        BY_HANDLE(test_step_that_none_follows),
         BY_HANDLE(test_compact_leaves_nothing_under_way),
         BY_HANDLE(test_steps_of_a_microsecond),
         BY_HANDLE(test_fork_when_marked),

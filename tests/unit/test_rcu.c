@@ -14,6 +14,7 @@
 
 #define IN_PIECES  (SN_NEVER - 1)
 #define FOR_WAITER (SN_NEVER - 2)
+#define NUDGED     (SN_NEVER - 3)
 
 struct client {
     struct sn_rcu_client link; /* first */
@@ -26,7 +27,7 @@ struct client {
     unsigned pieces; /* atomic: of what was gathered, reclaimed so far */
     bool endless;    /* atomic: there are more, whatever is reclaimed */
     bool too_early;  /* atomic: reclaim without a grace period since gather */
-    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES; FOR_WAITER */
+    uint64_t due_ns; /* housekeep's answer, from now on; SN_NEVER; IN_PIECES, ... */
 };
 
 static bool
@@ -101,6 +102,11 @@ housekeep(struct sn_rcu_client *link, uint64_t now_ns)
         return housekeep_in_pieces(client, now_ns);
     if (due == FOR_WAITER)
         return housekeep_for_waiter(client);
+    if (due == NUDGED) { /* once: somebody does, whom it has not seen */
+        __atomic_store_n(&client->due_ns, SN_NEVER, __ATOMIC_RELAXED);
+        sn_rcu_nudge_client(client->rcu, link, false);
+        return SN_NEVER;
+    }
     return due == SN_NEVER ? SN_NEVER : now_ns + due;
 }
 
@@ -443,6 +449,21 @@ sleeps_deeply(const struct sn_rcu *rcu)
     return __atomic_load_n(&rcu->deep_sleep, __ATOMIC_RELAXED) != 0;
 }
 
+/* Whatever the nudge is for. Seen failing with a thread that looks only for what stirs before a deep
+ * sleep: it kept the client awake, and slept for ever. */
+static void
+test_nudge_while_it_falls_asleep(void **state)
+{
+    (void)state;
+    struct client *client = client_add(get(), 0);
+    wait_cycle(client);
+    await(sn_load_relaxed(&client->link.asleep) && sleeps_deeply(client->rcu));
+    unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
+    __atomic_store_n(&client->due_ns, NUDGED, __ATOMIC_RELAXED);
+    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    await(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) >= gathers + 2);
+}
+
 /* Who sleeps for a tick has seen the work, and would come back to it: there is no need to wait for
  * that. Who sleeps deeply and has not seen it never comes back. */
 static bool
@@ -649,6 +670,7 @@ main(void)
         CLIENT_TEST(test_round_looks_at_a_client_that_falls_asleep),
         CLIENT_TEST(test_wait_between_a_round_and_its_gather),
         CLIENT_TEST(test_reclaims_in_pieces),
+        CLIENT_TEST(test_nudge_while_it_falls_asleep),
         CLIENT_TEST(test_clients_come_and_go),
         CLIENT_TEST(test_nudge_is_not_lost),
         CLIENT_TEST(test_nudge_before_a_distant_date),
