@@ -180,8 +180,8 @@ bool sn_defrag_has_thread(struct sn_defrag *d);
 
 /** It may run from now on: one that is being stopped goes on. 0 or a negative errno. */
 int sn_defrag_allow_thread_locked(struct sn_defrag *d);
-/** Starts it if it is wanted, joins it if it has ended; see sn_defrag_tend. Under wake_lock. Result:
- * when to look again. */
+/** Starts it if it is wanted, joins it if it has ended; see sn_defrag_tend. Under wake_lock.
+ * Result: when to look again. */
 uint64_t sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns);
 
 /** Plans nothing more: what is under way is finished by the advances that follow. */

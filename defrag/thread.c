@@ -134,8 +134,8 @@ await_ticket(struct sn_defrag *d, uint64_t ticket)
 }
 
 /* Gives up the batch under way and carries what was moved through its grace period, so that nothing
- * stays closed, MOVING or in limbo for as long as the mover rests. A batch of steps is finished: who
- * makes one now and then gets somewhere, too. */
+ * stays closed, MOVING or in limbo for as long as the mover rests. A batch of steps is finished:
+ * who makes one now and then gets somewhere, too. */
 static void
 wind_down(struct sn_defrag *d)
 {

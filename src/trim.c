@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
 #include "heap.h"
-
 #include "hooks.h"
 
 /* Below that each free may be the one that lacks. */

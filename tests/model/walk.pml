@@ -2,8 +2,8 @@
 /*
  * walk.pml - frees whose slots are reusable at once (free_now) beside a walk, over store buffers. A
  * walk raises `walkers` and shuts every cache's gate, does one membarrier, and then looks, in a
- * section and with the span held, at the objects that it finds by header and word. A free_now ends the word
- * by a plain store; what it does with the slot says the form:
+ * section and with the span held, at the objects that it finds by header and word. A free_now ends
+ * the word by a plain store; what it does with the slot says the form:
  *
  *   plain     enters its cache, notes the slot without a look at `walkers`: no slot of its bin is
  *             taken, for the owner enters no more, and none that it gave to the heap, for no refill
