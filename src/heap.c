@@ -814,7 +814,8 @@ lock_if_open(struct sn_heap *heap, uint32_t number)
 {
     const struct sn_span *span = &heap->pool->spans[number];
     uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
-    if (class_id >= SN_CLASSES_MAX)
+    /* A block whose span is just being made for the first time reads as class 0. */
+    if (class_id >= SN_CLASSES_MAX || !sn_heap_class_is_used(heap, class_id))
         return NULL;
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);

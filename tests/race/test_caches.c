@@ -431,7 +431,8 @@ use_and_free(handle_store *store, size_t size, bool now)
 
 /*
  * Objects of every slot class are allocated and freed by the fast paths, once the thread's bin
- * holds as many as are used at a time. Fails where larger ones take the slow path: that counts them.
+ * holds as many as are used at a time. Fails where larger ones take the slow path: that counts
+ * them.
  */
 static void
 test_all_slot_classes_take_the_fast_path(struct race *race)

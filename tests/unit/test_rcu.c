@@ -449,8 +449,8 @@ sleeps_deeply(const struct sn_rcu *rcu)
     return __atomic_load_n(&rcu->deep_sleep, __ATOMIC_RELAXED) != 0;
 }
 
-/* Whatever the nudge is for. Seen failing with a thread that looks only for what stirs before a deep
- * sleep: it kept the client awake, and slept for ever. */
+/* Whatever the nudge is for. Seen failing with a thread that looks only for what stirs before a
+ * deep sleep: it kept the client awake, and slept for ever. */
 static void
 test_nudge_while_it_falls_asleep(void **state)
 {
