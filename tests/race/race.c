@@ -291,6 +291,16 @@ actor_leave_to(struct actor *actor, enum sn_hook_point point, const void *object
     stage_wait(actor->stage);
 }
 
+bool
+mover_is_running(struct race *race)
+{
+    struct sn_defrag *d = race->store->defrag;
+    sn_lock(&d->wake_lock);
+    bool running = d->running;
+    sn_unlock(&d->wake_lock);
+    return running;
+}
+
 void
 compact(struct race *race, struct handle_defrag_report *report)
 {

@@ -211,6 +211,8 @@ void actor_leave(struct actor *actor);
 /** From where it stays to a stage, which is armed only now; waits until it stands there. */
 void actor_leave_to(struct actor *actor, enum sn_hook_point point, const void *object);
 
+/** Whether the store's compaction thread runs, or has not been joined yet. */
+bool mover_is_running(struct race *race);
 /** In the director's own thread. */
 void compact(struct race *race, struct handle_defrag_report *report);
 /** Body: one handle_store_compact; result and report are in the actor. */

@@ -374,9 +374,9 @@ check_beside_growth(struct race *race, unsigned begin, unsigned end)
     beside.actor = actor_start(race, body_grow);
     actor_await(beside.actor);
     beside.copied = stage_arm(race, SN_HOOK_RESIZE_COPIED, NULL);
-    sn_hook_fn = on_turn;
+    __atomic_store_n(&sn_hook_fn, on_turn, __ATOMIC_RELEASE);
     assert_int_equal(handle_store_check(race->store, print_violation, NULL), 0);
-    sn_hook_fn = beside.stages;
+    __atomic_store_n(&sn_hook_fn, beside.stages, __ATOMIC_RELEASE);
     if (beside.turn < begin) /* not found at rest: no second sums were taken */
         growth_begins();
     if (beside.turn < end)
@@ -384,7 +384,7 @@ check_beside_growth(struct race *race, unsigned begin, unsigned end)
     actor_leave(beside.actor);
     actor_join(beside.actor);
     assert_int_equal(beside.actor->result, 0);
-    memset(beside.copied, 0, offsetof(struct stage, reached)); /* both may be used again */
+    __atomic_store_n(&beside.copied->state, 0, __ATOMIC_RELEASE); /* both may be used again */
     memset(beside.actor, 0, offsetof(struct actor, inside));
 }
 

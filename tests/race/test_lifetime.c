@@ -176,7 +176,7 @@ test_thread_ends_and_comes_again(struct race *race)
         assert_int_equal(handle_defrag_start(race->store), 0);
         await(sn_defrag_has_thread(race->store->defrag));
         await(!sn_defrag_has_thread(race->store->defrag));
-        await(!__atomic_load_n(&race->store->defrag->running, __ATOMIC_RELAXED)); /* joined */
+        await(!mover_is_running(race)); /* joined */
     }
 }
 
@@ -217,7 +217,7 @@ test_stop_after_steps(struct race *race)
 {
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
-    assert_false(race->store->defrag->running);
+    assert_false(mover_is_running(race));
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_at_rest(race);
     assert_no_lists(race);
@@ -248,7 +248,7 @@ test_step_that_none_follows(struct race *race)
     assert_int_not_equal(count_closed(race), 0);
     assert_false(race->store->options.defrag.enabled);
     await(count_closed(race) == 0);
-    await(!__atomic_load_n(&race->store->defrag->running, __ATOMIC_RELAXED));
+    await(!mover_is_running(race));
     assert_no_batch(race);
     assert_no_lists(race);
     assert_ptr_not_equal(thing_address(race, race->target), race->from);

@@ -269,7 +269,7 @@ keep_house_between(enum sn_hook_point point, const void *object)
 {
     if (point != SN_HOOK_STATS_SUMS || object != &housekept->caches)
         return;
-    sn_hook_fn = NULL;
+    __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
     (void)sn_caches_take_slots(&housekept->caches, false, false, NULL);
 }
 
@@ -283,9 +283,9 @@ test_housekeeping_tears_no_sums(struct race *race)
         handles[i] = handle_alloc(race->store, THING_BYTES);
     void (*before)(enum sn_hook_point, const void *) = sn_hook_fn;
     housekept = race->store;
-    sn_hook_fn = keep_house_between;
+    __atomic_store_n(&sn_hook_fn, keep_house_between, __ATOMIC_RELEASE);
     struct handle_stats *stats = take_stats(race->store);
-    sn_hook_fn = before;
+    __atomic_store_n(&sn_hook_fn, before, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < stats->classes; i++) {
         const struct handle_class_stats *c = &stats->class_stats[i];
         assert_int_equal(c->live + c->free + c->cached + c->limbo, c->spans * c->span_slots);

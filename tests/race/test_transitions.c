@@ -112,7 +112,7 @@ test_two_stops(struct race *race)
         assert_int_equal(stopper[i]->result, 0);
         assert_int_equal(stopper[i]->size, 0);
     }
-    assert_false(race->store->defrag->running);
+    assert_false(mover_is_running(race));
     steps_end(race);
 }
 
@@ -177,10 +177,12 @@ test_start_when_destroy_began(struct race *race)
     sn_defrag_end(race->store);
     assert_true(thread_is(race->store->defrag, false));
     assert_int_equal(handle_defrag_start(race->store), -EBUSY);
-    assert_false(race->store->defrag->running);
+    assert_false(mover_is_running(race));
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_int_equal(handle_defrag_start(race->store), -EBUSY);
+    sn_lock(&race->store->defrag->wake_lock);
     race->store->defrag->ended = false; /* destroy goes on at the tear-down */
+    sn_unlock(&race->store->defrag->wake_lock);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
