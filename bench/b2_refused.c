@@ -157,8 +157,9 @@ main(int argc, char **argv)
     team_run(team, one_of_two, &warm); /* the thread's cache is there before the limit is reached */
     fill_to_the_limit(refs, FILL_BYTES);
     report_begin("B2", "refused allocations", subject_label());
-    report_case("a thread that allocates and frees %d bytes, beside one that asks in vain",
-                PAIR_BYTES);
+    report_case("a thread that allocates and frees %d bytes, %d pairs a section, beside one that "
+                "asks in vain",
+                PAIR_BYTES, PER_SECTION);
     for (unsigned i = 1; i < NEIGHBOURS; i++)
         compare(team, &neighbours[i]);
     report_end();
