@@ -46,7 +46,9 @@
  * of one size finds them. */
 #define SN_CACHE_FEW_SLOTS 8
 #define SN_CACHE_FEW_BYTES 131072
-#define SN_CACHE_INDEXES   64
+/* When the budgets have refused bins to grow so often, one that is not in use is dropped. */
+#define SN_CACHE_REFUSALS 16
+#define SN_CACHE_INDEXES  64
 /* The same where a class's allocations and frees come in bursts longer than that. */
 #define SN_CACHE_BURST_BYTES 131072
 #define SN_CACHE_BURST_SLOTS 1024 /* no bin has more; so many indexes, too */

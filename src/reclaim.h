@@ -11,7 +11,7 @@
 /** Slots that are given back at once, ordered by class and span: a store with a small limit has
  * room for fewer. */
 #define SN_RECLAIM_SLOTS_MIN 256
-#define SN_RECLAIM_SLOTS_MAX 2048
+#define SN_RECLAIM_SLOTS_MAX UINT64_C(2048)
 #define SN_RECLAIM_SHARE     16384 /* bytes of the limit for each */
 
 /** max_bytes: the store's limit, 0: none. */

@@ -287,25 +287,25 @@ void
 sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
 {
     memset(glance, 0, sizeof(*glance));
-    glance->limbo_bytes = sn_load_relaxed(&caches->limbo_bytes);
     sn_lock(&caches->lock);
     glance_at(caches, caches->spare, glance);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         glance_at(caches, cache, glance);
     sn_unlock(&caches->lock);
+    /* Last: a list that was handed over meanwhile is not missed, but may count twice. */
+    glance->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
 }
 
 uint64_t
 sn_caches_reclaimable_max(struct sn_caches *caches)
 {
-    uint64_t bytes =
-        sn_load_relaxed(&caches->limbo_bytes) + sn_load_relaxed(&caches->total_cap_bytes);
+    uint64_t bytes = sn_load_relaxed(&caches->total_cap_bytes);
     sn_lock(&caches->lock);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         bytes += sn_load_relaxed(&cache->limbo_bytes) +
                  sn_cache_freed_count(cache) * (uint64_t)SN_FREED_SLOT_MAX_BYTES;
     sn_unlock(&caches->lock);
-    return bytes;
+    return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_glance */
 }
 
 uint64_t

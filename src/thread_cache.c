@@ -351,12 +351,13 @@ sn_caches_detach(struct sn_caches *caches)
 
 /* ---- refill and flush ------------------------------------------------------------------------ */
 
-/* Whether the thread's and the store's budgets allow a bin so many bytes more; then they are
- * its. */
+/* Whether the thread's budget, of which bursts leave one half to other bins, and the store's allow
+ * a bin so many bytes more; then they are its. */
 static bool
-may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more)
+may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more, bool burst)
 {
-    if (cache->cap_bytes + more > sn_load_relaxed(&caches->thread_bytes_max))
+    uint64_t most = sn_load_relaxed(&caches->thread_bytes_max) / (burst ? 2 : 1);
+    if (cache->cap_bytes + more > most)
         return false;
     uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
     if (total > sn_load_relaxed(&caches->total_bytes_max)) {
@@ -383,20 +384,57 @@ make_array(struct sn_caches *caches, uint32_t old_cap, uint32_t cap)
     return array + 1;
 }
 
-/* What a bin may be doubled to. For bursts, as long as half of the thread's budget is left for the
- * ordinary bounds of other bins. */
+/* What a bin may be doubled to. */
 static uint32_t
-next_cap(const struct sn_caches *caches, const struct sn_thread_cache *cache, unsigned class_id,
-         bool bursts)
+next_cap(const struct sn_class *c, uint32_t cap, bool bursts)
 {
-    const struct sn_class *c = &caches->heap->classes->of[class_id];
-    uint32_t cap = cache->bin[class_id].cap;
     uint32_t bound = c->cache_slots;
-    if (bursts && cache->cap_bytes + (uint64_t)cap * c->slot_bytes <=
-                      sn_load_relaxed(&caches->thread_bytes_max) / 2)
+    if (bursts)
         bound = (uint32_t)sn_max(
             bound, sn_min(SN_CACHE_BURST_BYTES / c->slot_bytes, SN_CACHE_BURST_SLOTS));
     return cap >= bound ? cap : (uint32_t)sn_min(cap == 0 ? 2 : cap * 2, bound);
+}
+
+/* A bin is as it was before the first use. The owner is inside. */
+static void
+drop_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    uint32_t count = sn_cache_count(cache, class_id);
+    uint64_t bytes = array_bytes(bin->cap);
+    uint64_t cap_bytes = (uint64_t)bin->cap * caches->heap->classes->of[class_id].slot_bytes;
+    if (count > 0)
+        sn_heap_put(caches->heap, class_id, bin->slots, count);
+    sn_cache_set_count(cache, class_id, 0);
+    sn_os_free(bin->slots - 1);
+    set_no_slots(cache, class_id);
+    sn_sub_relaxed(&caches->arrays_bytes, bytes);
+    sn_budget_refund(caches->heap->pool->budget, bytes);
+    sn_sub_relaxed(&caches->total_cap_bytes, cap_bytes);
+    cache->cap_bytes -= cap_bytes;
+}
+
+/*
+ * The budgets have refused a bin to grow: now and then another one is dropped for it, as sizes that
+ * a thread used once may have taken all. Which one, a clock says (the second-chance algorithm,
+ * Corbato 1968): its hand passes over bins that have changed since it came by.
+ */
+static void
+age_bins(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint32_t classes = caches->heap->classes->count;
+    if (++cache->refusals % SN_CACHE_REFUSALS != 0)
+        return;
+    for (uint32_t looks = 0; looks < classes; looks++) {
+        uint32_t hand = cache->hand = (cache->hand + 1) % classes;
+        const uint64_t *top = cache->top[hand];
+        bool changed = cache->seen_top[hand] != top;
+        cache->seen_top[hand] = top;
+        if (hand == class_id || cache->bin[hand].cap == 0 || changed)
+            continue;
+        drop_bin(caches, cache, hand);
+        return;
+    }
 }
 
 /* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
@@ -404,10 +442,15 @@ static void
 try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id, bool bursts)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t cap = next_cap(caches, cache, class_id, bursts);
-    uint64_t more = (uint64_t)(cap - bin->cap) * caches->heap->classes->of[class_id].slot_bytes;
-    if (more == 0 || !may_grow(caches, cache, more))
+    const struct sn_class *c = &caches->heap->classes->of[class_id];
+    uint32_t cap = next_cap(c, bin->cap, bursts);
+    uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
+    if (more == 0)
         return;
+    if (!may_grow(caches, cache, more, cap > c->cache_slots)) {
+        age_bins(caches, cache, class_id);
+        return;
+    }
     uint64_t *slots = make_array(caches, bin->cap, cap);
     if (!slots) {
         sn_sub_relaxed(&caches->total_cap_bytes, more);
@@ -495,9 +538,18 @@ sn_cache_settle_own(struct sn_caches *caches)
     struct sn_thread_cache *cache = sn_cache_self(caches);
     if (cache->shared)
         return;
-    if (sn_cache_enter(cache))
+    bool entered = sn_cache_enter(cache);
+    if (entered)
         sn_cache_settle(caches, cache);
     sn_cache_leave(cache);
+    if (entered)
+        return;
+    /* Kept out: whoever takes from the cache holds the lock. */
+    sn_caches_begin_work(caches);
+    sn_lock(&caches->lock);
+    sn_cache_settle(caches, cache);
+    sn_unlock(&caches->lock);
+    sn_caches_end_work(caches);
 }
 
 /* The older part of a full bin goes back: what was pushed last is warm. */

@@ -108,6 +108,9 @@ struct sn_thread_cache {
     uint64_t limbo_slots, limbo_bytes;
     uint64_t cap_bytes;           /* sum over bins of cap * slot size */
     bool ran_dry[SN_CLASSES_MAX]; /* bins refilled since they last overflowed */
+    /* Which bin is dropped when the budgets refuse another one to grow. */
+    uint32_t refusals, hand;
+    const uint64_t *seen_top[SN_CLASSES_MAX]; /* as the hand found it */
 
     /* owner, on slow paths; atomic in the spare */
     uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */

@@ -304,10 +304,12 @@ test_thread_budget(void **state)
 {
     struct world *world = ((struct setup *)*state)->world;
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t most = 0;
     world->caches.thread_bytes_max = 40000;
     for (unsigned class_id = 0; class_id < world->classes.count; class_id++) {
         for (unsigned i = 0; i < 20; i++)
             take(world, class_id);
+        most = sn_max(most, cache->cap_bytes);
         assert_true(cache->cap_bytes <= 40000);
         uint64_t sum = 0;
         for (unsigned k = 0; k < world->classes.count; k++)
@@ -315,7 +317,45 @@ test_thread_budget(void **state)
         assert_int_equal(sum, cache->cap_bytes);
         assert_int_equal(sum, world->caches.total_cap_bytes);
     }
-    assert_true(cache->cap_bytes > 30000); /* small classes came first and got their share */
+    assert_true(most > 30000); /* small classes came first and got their share */
+}
+
+/* Sizes that a thread has used once do not keep the budget for ever: bins that are not in use are
+ * dropped for one that is, and their slots are free again. Seen failing: without that the bin stays
+ * as it is. */
+static void
+test_unused_bins_give_way(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    unsigned class_id = class_for(world, 100), large = class_for(world, 3000);
+    world->caches.thread_bytes_max = 100000;
+    unsigned used = large;
+    for (; cache->cap_bytes <= 95000 && used < world->classes.count; used++) {
+        uint64_t slots[8];
+        for (unsigned i = 0; i < 8; i++)
+            slots[i] = take(world, used);
+        for (unsigned i = 0; i < 8; i++)
+            give(world, used, slots[i]);
+    }
+    assert_true(cache->cap_bytes > 90000 && used > large + 1);
+    uint64_t slots[64];
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 64; i++)
+            slots[i] = take(world, class_id);
+        for (unsigned i = 0; i < 64; i++)
+            give(world, class_id, slots[i]);
+    }
+    assert_true(cache->bin[class_id].cap >= world->classes.of[class_id].cache_slots);
+    unsigned dropped = 0;
+    for (unsigned k = large; k < used; k++) {
+        bool gone = cache->bin[k].cap == 0;
+        dropped += gone;
+        assert_true(!gone || used_slots(world, k) == 0);
+    }
+    assert_in_range(dropped, 1, used - large - 1);
+    assert_true(cache->cap_bytes <= 100000);
+    assert_int_equal(cache->cap_bytes, world->caches.total_cap_bytes);
 }
 
 static void
@@ -1100,6 +1140,7 @@ main(void)
         CACHE_TEST(test_flush_keeps_what_is_warm),
         CACHE_TEST(test_bins_grow_for_bursts),
         CACHE_TEST(test_thread_budget),
+        CACHE_TEST(test_unused_bins_give_way),
         CACHE_TEST(test_no_budget_no_cache),
         CACHE_TEST(test_total_budget),
         CACHE_TEST(test_limbo_is_handed_over_by_number),
