@@ -219,7 +219,9 @@ check_word(struct check *check, const uint64_t *reference)
             break;
     }
     if (fault)
-        violation(check, "reference word %#llx %s", (unsigned long long)word, fault);
+        violation(check, "reference word with tag %#llx and offset %#llx %s",
+                  (unsigned long long)sn_word_tag(word), (unsigned long long)sn_word_offset(word),
+                  fault);
 }
 
 /* Where there are guards, a header can be looked at only while free_now retires: else its pages may
