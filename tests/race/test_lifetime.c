@@ -732,7 +732,7 @@ body_long_walk(struct actor *actor)
 
 /*
  * A stop waits for the grace period of what was moved; a walk begins, and stays where it is: the
- * stop does not wait for it. Fails when it does: seen, it hung.
+ * stop does not wait for it. Fails when it does.
  */
 static void
 test_walk_during_a_stop(void **state)
