@@ -319,7 +319,7 @@ come_by(enum sn_fault_point point)
 {
     if (point != SN_FAULT_MADVISE || !pthread_equal(pthread_self(), setting.first))
         return 0;
-    sn_fault_fn = NULL;
+    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
     thread_check(pthread_create(&setting.second, NULL, set_second, NULL) == 0);
     for (int i = 0; i < 100 && !__atomic_load_n(&setting.over, __ATOMIC_ACQUIRE); i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -355,7 +355,7 @@ test_option_in_force_is_shown(struct race *race)
     setting.store = race->store;
     setting.first = pthread_self();
     setting.over = false;
-    sn_fault_fn = come_by;
+    __atomic_store_n(&sn_fault_fn, come_by, __ATOMIC_RELEASE);
     set_option(race->store, "hugepages", "advise");
     assert_int_equal(pthread_join(setting.second, NULL), 0);
     assert_int_equal(handle_store_get(race->store, "hugepages", shown, sizeof(shown)), 0);

@@ -235,7 +235,7 @@ static void
 install_hooks(void)
 {
     sn_debug_force_moves = true;
-    sn_hook_fn = delay_at_hook;
+    __atomic_store_n(&sn_hook_fn, delay_at_hook, __ATOMIC_RELEASE);
 }
 #else
 static void
