@@ -148,11 +148,7 @@ static uint64_t
 take_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
     sn_cache_settle(caches, cache);
-    uint32_t count = sn_cache_count(cache, class_id);
-    if (count > 0)
-        sn_heap_put(caches->heap, class_id, cache->bin[class_id].slots, count);
-    sn_cache_set_count(cache, class_id, 0);
-    return count;
+    return sn_cache_empty_bin(caches, cache, class_id);
 }
 
 uint64_t

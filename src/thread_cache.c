@@ -122,16 +122,22 @@ free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
     }
 }
 
+uint32_t
+sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint32_t count = sn_cache_count(cache, class_id);
+    if (count > 0)
+        sn_heap_put(caches->heap, class_id, cache->bin[class_id].slots, count);
+    sn_cache_set_count(cache, class_id, 0);
+    return count;
+}
+
 void
 sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     sn_cache_settle(caches, cache);
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        uint32_t count = sn_cache_count(cache, i);
-        if (count > 0)
-            sn_heap_put(caches->heap, i, cache->bin[i].slots, count);
-        sn_cache_set_count(cache, i, 0);
-    }
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        (void)sn_cache_empty_bin(caches, cache, i);
     uint32_t indexes = sn_cache_index_count(cache);
     if (indexes > 0)
         caches->put_indexes(caches, cache->indexes, indexes);
@@ -399,13 +405,10 @@ next_cap(const struct sn_class *c, uint32_t cap, bool bursts)
 static void
 drop_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
-    struct sn_bin *bin = &cache->bin[class_id];
-    uint32_t count = sn_cache_count(cache, class_id);
+    const struct sn_bin *bin = &cache->bin[class_id];
     uint64_t bytes = array_bytes(bin->cap);
     uint64_t cap_bytes = (uint64_t)bin->cap * caches->heap->classes->of[class_id].slot_bytes;
-    if (count > 0)
-        sn_heap_put(caches->heap, class_id, bin->slots, count);
-    sn_cache_set_count(cache, class_id, 0);
+    (void)sn_cache_empty_bin(caches, cache, class_id);
     sn_os_free(bin->slots - 1);
     set_no_slots(cache, class_id);
     sn_sub_relaxed(&caches->arrays_bytes, bytes);

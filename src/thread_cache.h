@@ -624,6 +624,9 @@ sn_cache_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
         caches->settle(caches, cache);
 }
 
+/** The slots of one bin go back; by whoever may change the cache. Result: how many. */
+uint32_t
+sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id);
 /** Everything a cache holds goes back; the counters stay. */
 void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
 /** Its limbo list goes to the store's. */
