@@ -62,16 +62,6 @@ update(ref_t *ref, size_t size)
         subject_failed("update_commit", error);
 }
 
-static const struct handle_stats *
-read_stats(void)
-{
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    return &stats;
-}
-
 static void
 settle(void)
 {
@@ -132,12 +122,12 @@ run_touched(unsigned touch, void *result)
     double replace = replace_ns(&run);
     settle();
     double resident = (double)(memory_resident() - baseline);
-    double metadata = (double)read_stats()->metadata;
+    double metadata = (double)subject_stats()->metadata;
     touch_all(&run, touch);
     subject_settle();
     settle();
     left->resident = (double)(memory_resident() - baseline) / resident;
-    left->metadata = (double)read_stats()->metadata / metadata;
+    left->metadata = (double)subject_stats()->metadata / metadata;
     left->replace = replace_ns(&run) / replace;
     subject_close();
 }
@@ -163,7 +153,7 @@ struct sparse {
 static uint32_t
 slots_of_a_span(size_t size)
 {
-    const struct handle_stats *stats = read_stats();
+    const struct handle_stats *stats = subject_stats();
     for (uint32_t i = 0; i < stats->classes; i++)
         if (stats->class_stats[i].object_bytes >= size)
             return stats->class_stats[i].span_slots;

@@ -186,6 +186,17 @@ subject_leave(void)
 
 #else
 
+/** The store's statistics now; good until the next call. */
+static inline const struct handle_stats *
+subject_stats(void)
+{
+    static struct handle_stats stats = HANDLE_STATS_INIT;
+    int error = handle_store_stats(subject_store, &stats);
+    if (error)
+        subject_failed("handle_store_stats", error);
+    return &stats;
+}
+
 static inline void
 subject_enter(void)
 {

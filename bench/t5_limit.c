@@ -41,21 +41,11 @@ struct run {
     uint64_t baseline;
 };
 
-static const struct handle_stats *
-read_stats(void)
-{
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    return &stats;
-}
-
 /* Requested bytes of live objects, and what waits for a grace period. */
 static uint64_t
 live_and_limbo(void)
 {
-    const struct handle_stats *stats = read_stats();
+    const struct handle_stats *stats = subject_stats();
     return stats->requested + stats->limbo;
 }
 
@@ -147,9 +137,9 @@ run_workload(struct run *run)
                                               "492 B: EAGAIN", "492 B: time"};
     struct sampler *sampler = sampler_start(run->baseline, limit_bytes, run, SAMPLE_EVERY_MS);
     struct account first = fill_and_turn_over(run, FIRST_BYTES);
-    uint64_t moved = read_stats()->moved_objects;
+    uint64_t moved = subject_stats()->moved_objects;
     struct account second = fill_and_turn_over(run, SECOND_BYTES);
-    const struct handle_stats *stats = read_stats();
+    const struct handle_stats *stats = subject_stats();
     report_account(run, &first, first_name);
     report_account(run, &second, second_name);
     report_value("492 B: objects moved", "thousand", (double)(stats->moved_objects - moved) / 1e3);

@@ -128,16 +128,6 @@ start_reader(struct run *run, pthread_t *reader)
 /* ---- measurement
  */
 
-static const struct handle_stats *
-read_stats(void)
-{
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    return &stats;
-}
-
 /* CPU time of everything in the process but the workers. */
 static uint64_t
 other_cpu_ns(struct run *run)
@@ -171,7 +161,7 @@ measure_stuck(struct run *run)
     uint64_t cpu = other_cpu_ns(run), wall = bench_now_ns();
     bench_sleep_ms(opt_stuck_ms - opt_stuck_ms / 5);
     double percent = 100.0 * (double)(other_cpu_ns(run) - cpu) / (double)(bench_now_ns() - wall);
-    const struct handle_stats *stats = read_stats();
+    const struct handle_stats *stats = subject_stats();
     double age = (double)stats->grace_period_age_ns / (double)(bench_now_ns() - entered);
     report_at_least("age of the grace period", "of time stuck", age, 0.9);
     report_value("limbo", "of max", (double)stats->limbo / (double)stats->max_bytes);
@@ -220,7 +210,7 @@ run_workload(struct run *run, struct team *team, uint64_t baseline)
     double after = sum_of(run, false, RECOVERED) / (double)(bench_now_ns() - start) * 1e3;
     SET(run->stop, true);
     team_wait(team);
-    const struct handle_stats *stats = read_stats();
+    const struct handle_stats *stats = subject_stats();
     report_at_most("committed, peak", "of max",
                    (double)stats->committed_peak / (double)stats->max_bytes, NAN, 1);
     report_value("RSS, peak", "of max", sampler_peak(sampler).ratio);
