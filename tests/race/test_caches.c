@@ -450,7 +450,9 @@ test_all_slot_classes_take_the_fast_path(struct race *race)
         for (unsigned round = 0; round < 40; round++)
             use_and_free(store, sizes[i], true);
         use_and_free(store, sizes[i], false);
-        assert_in_range(cache->live_by_long_way[class_id] - live, 0, MAY_BE_TAKEN_BACK);
+        /* An object's two calls may take different paths, so the difference may be negative. */
+        int64_t more = (int64_t)(cache->live_by_long_way[class_id] - live);
+        assert_true(more >= -MAY_BE_TAKEN_BACK && more <= MAY_BE_TAKEN_BACK);
         assert_in_range(cache->frees_by_long_way - frees, 0, MAY_BE_TAKEN_BACK);
         assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
     }
