@@ -48,8 +48,7 @@
  *      is pinned: CAS back to LIVE;
  *   4. copy S to D, D's header names R;
  *   5. publish: CAS R from (MOVING, S) to (LIVE, D), release. If it fails, D's check bits are
- *   zeroed
- *      in this same section, then D goes back, and nothing happened;
+ *      zeroed in this same section, then D goes back, and nothing happened;
  *   6. grace period, then S is reclaimed.
  *
  * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is

@@ -20,17 +20,41 @@
  *
  * CAVEATS, FIRST
  *
- *   - An address must not leave its section. Keep the handle, resolve again.
- *   - Readers never write through handle_deref's pointer. Writers use handle_deref_mut, which calls
- *     off a pending move. Sinter does not serialise two writers of one object, or a writer and its
- *     readers: that is the application's.
+ *   - An address must not leave its section.
+ *     Fix: keep the handle or the cell, and resolve again. For I/O: handle_pin.
+ *   - A write through handle_deref's pointer may go to a copy that nobody reads any more.
+ *     Fix: write through handle_deref_mut, which calls off a pending move.
+ *   - Sinter does not serialise two writers of one object, or a writer and its readers.
+ *     Fix: a lock or a protocol of the application's; or handle_update_begin and its commit, after
+ *     which readers see the old version or the new one, each complete.
  *   - Two resolutions of one handle in one section may give different addresses; the older one is
- *     then a frozen copy. After handle_deref_mut, resolve again before reading.
+ *     then a frozen copy.
+ *     Fix: after handle_deref_mut, resolve again before reading.
+ *   - So a version number or a lock inside a movable object protects nothing: who looks at it twice
+ *     through one address may look at a frozen copy, in which it never changes.
+ *     Fix: resolve the handle again for the second look, or keep it outside of the object (in the
+ *     bucket, say).
+ *   - A freed handle is stale at once, for a reader that has just read it from another object, too.
+ *     The address that a reader has lasts until its section ends, the name does not.
+ *     Fix: unlink the object, and free it by call_rcu; or let readers take NULL for "not there any
+ *     more", and begin again.
+ *   - Nobody waits for the sections of a thread that is not registered: what it reads may be used
+ *     for something else meanwhile.
+ *     Fix: rcu_register_thread in every thread. Under development compile the program with
+ *     -D_LGPL_SOURCE -DDEBUG_RCU: liburcu's rcu_read_lock, then inline, asserts it. A store made
+ *     with `hardened` finds such threads by its own means (MISUSE below).
  *   - Under QSBR a section reaches from one quiescent state to the next. Threads that never
  *     announce one stop reclamation and compaction (not allocation: memory stays within max_bytes).
+ *     Fix: rcu_quiescent_state now and then; rcu_thread_offline before what blocks.
+ *   - The pressure callback runs while the allocating thread holds its own locks, and in its
+ *     section: evicting under another lock there can deadlock.
+ *     Fix: only try other locks in it; or do without it, and evict on ENOMEM, when the locks are
+ *     free again (ERRORS below).
  *   - Handles are values of one store. Another store's handle resolves by chance only (2^-24), and
  *     never crashes.
+ *     Fix: a type of its own for each store's handles: struct user_handle { handle_t h; }.
  *   - The library is not unloadable (it owns threads and thread-local storage).
+ *     Fix: none is needed; dlclose leaves it where it is.
  *
  * WORDS
  *
@@ -170,6 +194,7 @@
  *   byte on average); every free writes and every allocation reads the whole slot once. A store
  *   that is not hardened pays nothing on its inline and cached paths. Debug builds of the library
  *   check calls, threads, stores and cells of every store in the same way; memory only if hardened.
+ *
  * ORIGINS
  *
  *   Grace periods: read-copy update (McKenney and Slingwine), in user space by liburcu. Size-class
@@ -249,17 +274,17 @@ typedef struct {
 
 /** Flags of handle_alloc_object and handle_cell_alloc. */
 enum {
-    HANDLE_ZERO = 1u,      /**< the object's bytes are zero */
-    HANDLE_UNMOVABLE = 2u, /**< never moved by compaction; placed apart from movable objects.
-                              resize, update may move it */
+    HANDLE_ZERO = 1u, /**< the object's bytes are zero */
+    /** Never moved by compaction; placed apart from movable objects. resize, update may move it */
+    HANDLE_UNMOVABLE = 2u,
 };
 
 /** How transparent huge pages are used. */
 enum handle_hugepages {
-    HANDLE_HUGEPAGES_NEVER =
-        0, /**< MADV_NOHUGEPAGE for arena and table: RSS follows the live data (default) */
-    HANDLE_HUGEPAGES_ADVISE =
-        1, /**< MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB */
+    /** MADV_NOHUGEPAGE for arena and table: RSS follows the live data (default) */
+    HANDLE_HUGEPAGES_NEVER = 0,
+    /** MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB */
+    HANDLE_HUGEPAGES_ADVISE = 1,
     HANDLE_HUGEPAGES_ALWAYS = 2, /**< as advise, and for the handle table */
 };
 
@@ -270,48 +295,53 @@ enum handle_refusal {
     HANDLE_REFUSED_FREED,   /**< freed meanwhile: nothing left to move */
     HANDLE_REFUSED_NO_ROOM, /**< no destination slot (max_bytes, or the kernel refused) */
     HANDLE_REFUSED_UNMOVABLE, /**< HANDLE_UNMOVABLE in a span of movable objects */
-    HANDLE_REFUSED_DAMAGED,   /**< its header fails the check: reported, its span is left alone from
-                                 then on */
+    /** Its header fails the check: reported, its span is left alone from then on */
+    HANDLE_REFUSED_DAMAGED,
     HANDLE_REFUSED_REASONS
 };
 
 /** Why compaction is not moving anything just now. */
 enum handle_idle_reason {
-    HANDLE_IDLE_RUNNING = 0,     /**< it is moving */
-    HANDLE_IDLE_DISABLED,        /**< defrag.enabled is no, or the thread was stopped */
-    HANDLE_IDLE_BELOW_IGNORE,    /**< recoverable bytes below defrag.ignore_bytes */
-    HANDLE_IDLE_BELOW_THRESHOLD, /**< recoverable bytes below defrag.threshold_lower_percent of the
-                                    live spans */
+    HANDLE_IDLE_RUNNING = 0,  /**< it is moving */
+    HANDLE_IDLE_DISABLED,     /**< defrag.enabled is no, or the thread was stopped */
+    HANDLE_IDLE_BELOW_IGNORE, /**< recoverable bytes below defrag.ignore_bytes */
+    /** Recoverable bytes below defrag.threshold_lower_percent of the live spans */
+    HANDLE_IDLE_BELOW_THRESHOLD,
     HANDLE_IDLE_BACKOFF, /**< the last passes released less than 1 % of what they moved; pausing */
     HANDLE_IDLE_GRACE_PERIOD, /**< waiting for a grace period: see grace_period_age_ns */
-    HANDLE_IDLE_FORKED, /**< a forked child shares the pages (defrag.pause_while_forked), or this is
-                           the child */
+    /** A forked child shares the pages (defrag.pause_while_forked), or this is the child */
+    HANDLE_IDLE_FORKED,
     HANDLE_IDLE_REASONS
 };
 
 /** The largest cause that keeps resident bytes above the live bytes. */
 enum handle_shrink_reason {
-    HANDLE_SHRINK_DENSE = 0,  /**< nothing notable: overhead below 1/16 of the live bytes */
-    HANDLE_SHRINK_FRAGMENTED, /**< free slots in live spans: compaction's work, see the idle reason
-                               */
-    HANDLE_SHRINK_PINNED, /**< free slots in live spans, and the mover was refused mostly because of
-                             pins */
-    HANDLE_SHRINK_LIMBO,  /**< freed bytes wait for a grace period: see grace_period_age_ns */
+    HANDLE_SHRINK_DENSE = 0, /**< nothing notable: overhead below 1/16 of the live bytes */
+    /** Free slots in live spans: compaction's work, see the idle reason */
+    HANDLE_SHRINK_FRAGMENTED,
+    /** Free slots in live spans, and the mover was refused mostly because of pins */
+    HANDLE_SHRINK_PINNED,
+    HANDLE_SHRINK_LIMBO, /**< freed bytes wait for a grace period: see grace_period_age_ns */
     HANDLE_SHRINK_THREAD_CACHES, /**< free slots cached by threads */
     HANDLE_SHRINK_PURGE_DELAY,   /**< empty spans wait for purge_delay_ms, or purging is off (-1) */
-    HANDLE_SHRINK_PURGE_FAILED,  /**< the kernel refused madvise; tried again later. Linux before
-                                    5.18 does so while memory is locked (mlockall) */
-    HANDLE_SHRINK_TABLE,         /**< handle table pages pinned by surviving handles */
+    /**
+     * The kernel refused madvise; tried again later. Linux before 5.18 does so while memory is
+     * locked (mlockall)
+     */
+    HANDLE_SHRINK_PURGE_FAILED,
+    HANDLE_SHRINK_TABLE, /**< handle table pages pinned by surviving handles */
     HANDLE_SHRINK_REASONS
 };
 
 /** What the last allocation that was answered with ENOMEM lacked. */
 enum handle_alloc_failure {
-    HANDLE_ALLOC_FAILURE_NONE = 0,    /**< there was none */
-    HANDLE_ALLOC_FAILURE_MEMORY,      /**< max_bytes is reached, or the kernel has no memory */
-    HANDLE_ALLOC_FAILURE_ARENA_SMALL, /**< address space: the arena has no run of pages that is long
-                                         enough, and is as large as planned, or cannot be
-                                         extended; or it has no room for another pin */
+    HANDLE_ALLOC_FAILURE_NONE = 0, /**< there was none */
+    HANDLE_ALLOC_FAILURE_MEMORY,   /**< max_bytes is reached, or the kernel has no memory */
+    /**
+     * Address space: the arena has no run of pages that is long enough, and is as large as planned,
+     * or cannot be extended; or it has no room for another pin
+     */
+    HANDLE_ALLOC_FAILURE_ARENA_SMALL,
     HANDLE_ALLOC_FAILURES
 };
 
@@ -324,76 +354,105 @@ struct handle_store_options {
     size_t struct_size; /**< sizeof of the caller's struct: set by the initialiser */
 
     /* at creation only */
-    const char
-        *name;     /**< copied; in texts, labels and thread names. 0 to 31 bytes; default "store" */
-    bool hardened; /**< canaries, poisoned free memory, guard pages, checks at every entry: see
-                      MISUSE above. Default no */
-    uint64_t arena_bytes; /**< address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB, all
-                             of it reserved at once, and half as much for handles. 0: a store
-                             begins with 64 MiB, and extends them in place while it grows: up to
-                             four times the physical memory (at least 64 GiB, at most 1 TiB), or
-                             its share of 64 TiB where a process has hundreds of stores (4 GiB for
-                             each of 10,000). Reservations of one store stay within a quarter of
-                             RLIMIT_AS and RLIMIT_DATA, and of what a kernel that overcommits
-                             nothing (vm.overcommit_memory 2) commits to. Where others lie above,
-                             the store goes on with what it has: see
-                             HANDLE_ALLOC_FAILURE_ARENA_SMALL. Get tells how far it may grow */
-    uint32_t alignment;   /**< of every object: 8 (default), 16 or 64 bytes */
-    /** Called when an allocation finds max_bytes reached, before it fails, in the allocating
-       thread, with no lock of the library held; may free objects. The caller's own locks are held,
-       and its section is open: what a section forbids is forbidden. bytes: what is missing. */
+    /** Copied; in texts, labels and thread names. 0 to 31 bytes; default "store" */
+    const char *name;
+    /**
+     * Canaries, poisoned free memory, guard pages, checks at every entry: see MISUSE above. Default
+     * no
+     */
+    bool hardened;
+    /**
+     * Address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB, all of it reserved at once,
+     * and half as much for handles. 0: a store begins with 64 MiB, and extends them in place while
+     * it grows: up to four times the physical memory (at least 64 GiB, at most 1 TiB), or its share
+     * of 64 TiB where a process has hundreds of stores (4 GiB for each of 10,000). Reservations of
+     * one store stay within a quarter of RLIMIT_AS and RLIMIT_DATA, and of what a kernel that
+     * overcommits nothing (vm.overcommit_memory 2) commits to. Where others lie above, the store
+     * goes on with what it has: see HANDLE_ALLOC_FAILURE_ARENA_SMALL. Get tells how far it may grow
+     */
+    uint64_t arena_bytes;
+    uint32_t alignment; /**< of every object: 8 (default), 16 or 64 bytes */
+    /**
+     * Called when an allocation finds max_bytes reached, before it fails, in the allocating thread,
+     * with no lock of the library held; may free objects. The caller's own locks are held, and its
+     * section is open: what a section forbids is forbidden, and evicting what one of those locks
+     * guards can deadlock. bytes: what is missing.
+     */
     void (*pressure)(void *opaque, handle_store *store, size_t bytes);
-    /** Called with one line of text for what no return value can say: a damaged header, a bad
-       option value, misuse. No lock of the library is held, except before an abort (MISUSE above).
-       NULL: the line goes to stderr. A header that a free finds damaged is reported up to 32 frees
-       of that thread later, or with the next statistics: a free does not wait for the header to
-       come from memory.
-       What compaction finds is reported by a thread that is registered with the flavour, and
-       online: the callback can open sections, must not register, and makes no call that waits for a
-       GP, since a fork waits for the callback. */
+    /**
+     * Called with one line of text for what no return value can say: a damaged header, a bad option
+     * value, misuse. No lock of the library is held, except before an abort (MISUSE above). NULL:
+     * the line goes to stderr. A header that a free finds damaged is reported up to 32 frees of
+     * that thread later, or with the next statistics: a free does not wait for the header to come
+     * from memory.
+     * What compaction finds is reported by a thread that is registered with the flavour, and
+     * online: the callback can open sections, must not register, and makes no call that waits for a
+     * GP, since a fork waits for the callback.
+     */
     void (*error)(void *opaque, const char *message);
     void *opaque; /**< first argument of both */
 
     /* at any time, through handle_store_set */
-    uint64_t max_bytes; /**< limit on committed bytes; 0: none (default); else at least 4 MiB. One
-                           32nd of it, 128 KiB to 1 MiB, is kept back for compaction. Pages count
-                           when an object first needs them. Set below what is committed, it empties
-                           threads' caches, and until committed is below it allocations are refused
-                           (but those that a thread's own frees have just made room for): a program
-                           that evicts when it is refused gets there */
-    int64_t purge_delay_ms; /**< empty spans wait this long for reuse before their pages go back to
-                               the kernel, a quarter of it while they are more than 0.5 % of what
-                               is committed: 0 (at once) to 3600000; -1: never. Default 200 */
+    /**
+     * Limit on committed bytes; 0: none (default); else at least 4 MiB. One 32nd of it, 128 KiB to
+     * 1 MiB, is kept back for compaction. Pages count when an object first needs them. Set below
+     * what is committed, it empties threads' caches, and until committed is below it allocations
+     * are refused (but those that a thread's own frees have just made room for): a program that
+     * evicts when it is refused gets there
+     */
+    uint64_t max_bytes;
+    /**
+     * Empty spans wait this long for reuse before their pages go back to the kernel, a quarter of
+     * it while they are more than 0.5 % of what is committed: 0 (at once) to 3600000; -1: never.
+     * Default 200
+     */
+    int64_t purge_delay_ms;
     enum handle_hugepages hugepages; /**< by name: never, advise, always */
-    uint64_t thread_cache_bytes;     /**< free slots a thread may cache in this store: 0 to 64 MiB.
-                                        Default 256 KiB. Not more than a 64th of max_bytes */
-    uint64_t thread_cache_total_bytes; /**< all threads' together: 0 to 1 TiB. Default 16 MiB. Not
-                                          more than a 16th of max_bytes */
+    /**
+     * Free slots a thread may cache in this store: 0 to 64 MiB. Default 256 KiB. Not more than a
+     * 64th of max_bytes
+     */
+    uint64_t thread_cache_bytes;
+    /** All threads' together: 0 to 1 TiB. Default 16 MiB. Not more than a 16th of max_bytes */
+    uint64_t thread_cache_total_bytes;
     struct {
-        bool enabled;          /**< background compaction. Default yes */
-        uint64_t ignore_bytes; /**< waste below this is left alone: 0 to 1 TiB. Default 1 MiB.
-                                  A store at rest is compacted once more, down to a quarter of this
-                                  and of the next */
-        uint32_t threshold_lower_percent; /**< compaction starts when waste exceeds this share of
-                                             the live spans: 0 to 100, not above upper (raise that
-                                             first). Default 1 */
-        uint32_t threshold_upper_percent; /**< waste at which it works with cpu_max_percent; between
-                                             the two thresholds the effort grows linearly: 0 to 100.
-                                             Default 1: no such range */
-        uint32_t cpu_min_percent; /**< of one core, at the lower threshold, if that is not the upper
-                                     one, too: 1 to 100, not above max. Default 5 */
+        bool enabled; /**< background compaction. Default yes */
+        /**
+         * Waste below this is left alone: 0 to 1 TiB. Default 1 MiB. A store at rest is compacted
+         * once more, down to a quarter of this and of the next
+         */
+        uint64_t ignore_bytes;
+        /**
+         * Compaction starts when waste exceeds this share of the live spans: 0 to 100, not above
+         * upper (raise that first). Default 1
+         */
+        uint32_t threshold_lower_percent;
+        /**
+         * Waste at which it works with cpu_max_percent; between the two thresholds the effort grows
+         * linearly: 0 to 100. Default 1: no such range
+         */
+        uint32_t threshold_upper_percent;
+        /**
+         * Of one core, at the lower threshold, if that is not the upper one, too: 1 to 100, not
+         * above max. Default 5
+         */
+        uint32_t cpu_min_percent;
         uint32_t cpu_max_percent; /**< of one core, at the upper threshold: 1 to 100. Default 50 */
-        uint32_t
-            slice_us; /**< length of one slice of work: 50 to 100000 microseconds. Default 500 */
-        bool pause_while_forked; /**< no compaction while a forked child shares the pages: until it
-                                    exits, executes or destroys its store; the first 8 children at
-                                    once are watched. Default yes. Except at max_bytes, see next */
-        int64_t fork_copy_bytes; /**< while compaction pauses for a child, an allocation that
-                                    max_bytes refuses makes it work all the same, until it has
-                                    written to so many bytes of pages shared with children: each
-                                    such page is copied by the kernel. Counted anew when no child
-                                    lives. 0: it pauses then, too; to 1 TiB; -1 (default): a tenth
-                                    of max_bytes */
+        /** Length of one slice of work: 50 to 100000 microseconds. Default 500 */
+        uint32_t slice_us;
+        /**
+         * No compaction while a forked child shares the pages: until it exits, executes or destroys
+         * its store; the first 8 children at once are watched. Default yes. Except at max_bytes,
+         * see next
+         */
+        bool pause_while_forked;
+        /**
+         * While compaction pauses for a child, an allocation that max_bytes refuses makes it work
+         * all the same, until it has written to so many bytes of pages shared with children: each
+         * such page is copied by the kernel. Counted anew when no child lives. 0: it pauses then,
+         * too; to 1 TiB; -1 (default): a tenth of max_bytes
+         */
+        int64_t fork_copy_bytes;
     } defrag;
 };
 /* clang-format off */
@@ -408,11 +467,11 @@ struct handle_defrag_report {
     size_t struct_size;
     uint64_t live_bytes; /**< bytes of occupied slots in spans of movable objects, at the end */
     uint64_t span_bytes; /**< bytes of those spans, at the end */
-    uint64_t
-        recoverable_bytes; /**< span bytes that a perfect compaction would still free, at the end */
+    /** Span bytes that a perfect compaction would still free, at the end */
+    uint64_t recoverable_bytes;
     uint64_t moved_objects; /**< estimate: objects that would have to be moved */
-    uint64_t
-        moved_bytes; /**< estimate: bytes that would have to be moved (slots, headers included) */
+    /** Estimate: bytes that would have to be moved (slots, headers included) */
+    uint64_t moved_bytes;
     uint64_t released_bytes;  /**< bytes of the spans emptied; estimate: that would be emptied */
     uint64_t purged_bytes;    /**< bytes given back to the kernel */
     uint64_t spans_evacuated; /**< spans emptied; estimate: that would be emptied */
@@ -439,9 +498,9 @@ struct handle_update {
 
 /** What handle_store_each shows of an object. Valid during the visit. */
 struct handle_object {
-    handle_t handle;         /**< HANDLE_NULL for an object named by a cell */
-    const handle_cell *cell; /**< NULL for an object named by a handle. Its memory may change hands
-                                after the visit */
+    handle_t handle; /**< HANDLE_NULL for an object named by a cell */
+    /** NULL for an object named by a handle. Its memory may change hands after the visit */
+    const handle_cell *cell;
     const void *data;
     size_t size;    /**< as requested */
     uint32_t tag;   /**< of the cell; 0 for handles */
@@ -480,18 +539,21 @@ struct handle_class_stats {
 
 /**
  * Statistics. The ladder adds up exactly when no other thread is at work:
- *   requested + rounding + header + free_slot + thread_cache + limbo + empty_span + table +
- * metadata = committed
+ *   requested + rounding + header + free_slot + thread_cache + limbo + empty_span + table
+ *     + metadata = committed
  */
 struct handle_stats {
     size_t struct_size;
     /* the ladder, bytes */
     uint64_t requested; /**< asked for by live objects */
-    uint64_t
-        rounding; /**< class rounding and alignment of live objects, large objects' page rounding */
-    uint64_t header;       /**< header words of live objects */
-    uint64_t free_slot;    /**< pages of spans in use that free slots and tails lie on: pages that
-                              were not used yet, or went back, are not committed */
+    /** Class rounding and alignment of live objects, large objects' page rounding */
+    uint64_t rounding;
+    uint64_t header; /**< header words of live objects */
+    /**
+     * Pages of spans in use that free slots and tails lie on: pages that were not used yet, or went
+     * back, are not committed
+     */
+    uint64_t free_slot;
     uint64_t thread_cache; /**< free slots held by threads */
     uint64_t limbo;        /**< freed, waiting for a grace period or for the last unpin */
     uint64_t empty_span;   /**< empty spans whose pages are kept for reuse */
@@ -502,8 +564,8 @@ struct handle_stats {
     uint64_t released; /**< given back to the kernel, all together, since creation */
     uint64_t reserved; /**< address range, committed or not */
     uint64_t resident; /**< of the process, read from the kernel when the statistics are */
-    int64_t resident_unexplained; /**< resident - committed: other stores, the program itself, the C
-                                     library */
+    /** resident - committed: other stores, the program itself, the C library */
+    int64_t resident_unexplained;
     uint64_t committed_peak;
     uint64_t max_bytes;
     uint64_t large; /**< part of requested in large objects */
@@ -522,9 +584,9 @@ struct handle_stats {
     uint64_t recoverable; /**< bytes that a perfect compaction would free */
     uint64_t moved_objects;
     uint64_t moved_bytes;
-    uint64_t compaction_released;         /**< bytes of the spans emptied by moves */
-    uint64_t moved_per_released_permille; /**< moved_bytes * 1000 / compaction_released; 0 before
-                                             the first release */
+    uint64_t compaction_released; /**< bytes of the spans emptied by moves */
+    /** moved_bytes * 1000 / compaction_released; 0 before the first release */
+    uint64_t moved_per_released_permille;
     uint64_t compaction_cpu_ns;
     uint64_t passes;
     uint64_t fork_copied_bytes;  /**< pages shared with a forked child that compaction wrote to */
@@ -535,10 +597,10 @@ struct handle_stats {
     uint32_t shrink_reason;      /**< enum handle_shrink_reason */
     /* time */
     struct handle_histogram slice; /**< of the mover */
-    struct handle_histogram
-        grace_period; /**< of the flavour's grace-period thread, all stores together */
-    uint64_t
-        grace_period_age_ns; /**< age of the oldest unfinished grace period; 0: none under way */
+    /** Of the flavour's grace-period thread, all stores together */
+    struct handle_histogram grace_period;
+    /** Age of the oldest unfinished grace period; 0: none under way */
+    uint64_t grace_period_age_ns;
     uint64_t grace_periods;
     /* threads */
     uint64_t threads; /**< with a cache in this store */
