@@ -3,11 +3,11 @@
  * defrag.c - who else drives the state machine (machine.c) than the background thread (thread.c):
  * the step for event loops, the full compaction; and what the rest of the library asks of it.
  */
-#include "defrag.h"
+#include "defrag/defrag.h"
 
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 
 #define STEP_BUDGET_MAX_US 1000000
 #define STEP_PURGE_BYTES   ((size_t)1 << 20)

@@ -27,8 +27,8 @@
 #ifndef SN_DEFRAG_H
 #define SN_DEFRAG_H
 
-#include "evacuate.h"
-#include "policy.h"
+#include "defrag/evacuate.h"
+#include "defrag/policy.h"
 
 enum sn_defrag_state { SN_DEFRAG_IDLE, SN_DEFRAG_MARKING, SN_DEFRAG_MARKED, SN_DEFRAG_MOVING };
 

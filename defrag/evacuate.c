@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* evacuate.c - see evacuate.h. */
-#include "evacuate.h"
+#include "defrag/evacuate.h"
 
-#include "hardened.h"
+#include "core/hardened.h"
 
 /* Slots copied together: a slice overruns by so much at most, or by one slot. A longer one than the
  * second goes alone: to wait for its misses is little beside its copy. */

@@ -8,7 +8,7 @@
 #ifndef SN_EVACUATE_H
 #define SN_EVACUATE_H
 
-#include "migrate.h"
+#include "defrag/migrate.h"
 
 /** A span of a batch. */
 struct sn_evacuee {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* machine.c - the state machine of defrag.h: no thread, no pacing, no waiting. */
-#include "defrag.h"
+#include "defrag/defrag.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* migrate.c - see migrate.h. */
-#include "migrate.h"
+#include "defrag/migrate.h"
 
 #include <string.h>
 
-#include "hardened.h"
+#include "core/hardened.h"
 
 /*
  * Copies an object whose writers may call the move off and write while we read: what we copied is

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * migrate.h - the move of one object: steps 1 and 3 to 5 of the protocol (src/reference.h), one
- * function per step that changes a word. Grace periods, batches and spans are the callers'.
+ * migrate.h - the move of one object: steps 1 and 3 to 5 of the protocol (reference/reference.h),
+ * one function per step that changes a word. Grace periods, batches and spans are the callers'.
  */
 #ifndef SN_MIGRATE_H
 #define SN_MIGRATE_H
 
-#include "object.h"
+#include "object/object.h"
 
 /** An object that was marked, on its way. */
 struct sn_move {

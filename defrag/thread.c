@@ -3,11 +3,11 @@
  * thread.c - the background thread: a loop around the state machine (machine.c) that paces it,
  * sleeps when there is nothing to do, and is started and stopped at any moment.
  */
-#include "defrag.h"
+#include "defrag/defrag.h"
 
 #include <stdio.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 
 /* Without a free: idle caches have been emptied by then. */
 #define REST_NS UINT64_C(500000000)

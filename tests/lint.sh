@@ -28,7 +28,7 @@ usage: tests/lint.sh [--build DIR] [--jobs N] [CHECK...]
 CHECK, default all of them:
   spdx      the licence line at the head of every source file
   lines     lines of at most 100 characters
-  order     which file includes which: only files above it in the list of layers
+  order     which file includes which: only files of its layer and lower ones, see src/README.md
   waits     waits that are cancellation points, see src/base/cancel.h
   names     functions and files that tests/integer.ignorelist and tests/coverage.md name exist
   shell     shellcheck over the scripts
@@ -118,44 +118,31 @@ check_lines()
     fi
 }
 
-# The layers, lowest first. A file includes only files above it (and, for a .c, its own header);
-# a name without an ending stands for both. src/ never includes defrag/, except where the store
-# starts it.
-layers='
-include/sinter/handle.h
-src/base.h src/config.h src/atomic.h src/hooks.h src/base/cancel.h
-src/lock src/budget.h src/memory/budget.c src/memory/class_use src/memory/answer src/osmem
-src/os/place src/rcu
-src/size_class src/memory/runs.h src/span.h src/memory/runs.c src/span.c
-src/guard src/memory/pins src/heap src/memory/large src/trim.c src/reference src/thread_cache
-src/take_back.c
-src/handle_table src/store/reservation src/store.h src/misuse src/hardened src/stats
-src/stats_print.h src/stats_fields
-src/stats_print.c
-src/options src/object/shortage src/object src/hardened_object.h src/handle.c
-src/cell.c src/pin.c src/update.c
-src/walk src/check src/fork src/reclaim src/store.c
-defrag/policy defrag/migrate defrag/evacuate defrag/defrag.h defrag/machine.c defrag/defrag.c
-defrag/thread.c
-'
-layers_exception='src/store.c defrag/defrag.h'
+# The layers stand in src/README.md, lowest first: lines that begin with a folder and two spaces.
+layers()
+{
+    sed -nE 's,^(src/[a-z]+|defrag)  .*,\1,p' "$root/src/README.md"
+}
 
+library_files()
+{
+    files 'src/*.[ch]' 'src/*/*.[ch]' 'defrag/*.[ch]'
+}
+
+# A file includes only files of its own folder and of those above it in the list, and names them
+# from src, or from the root: "thread/limbo.h", "defrag/policy.h". Public headers are in brackets.
 check_order()
 {
-    files 'src/*.c' 'src/*.h' 'src/*/*.c' 'src/*/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
+    layers >"$work/layers"
+    library_files >"$work/files"
     (
         cd "$root"
-        # An include in quotes names a file of src or defrag; public headers are in brackets.
-        xargs grep -nE '^ *# *include +("|<sinter/)' /dev/null <"$work/files" || true
-    ) | awk -v layers="$layers" -v exception="$layers_exception" -v files="$work/files" '
-        function stem(path)
+        xargs grep -nE '^ *# *include +"' /dev/null <"$work/files" || true
+    ) | awk -v layers="$work/layers" -v files="$work/files" '
+        function folder(path)
         {
-            sub(/\.[a-z]+$/, "", path)
+            sub(/\/[^\/]*$/, "", path)
             return path
-        }
-        function rank(path)
-        {
-            return path in layer ? layer[path] : layer[stem(path)] + 0
         }
         function complain(text)
         {
@@ -163,49 +150,35 @@ check_order()
             bad = 1
         }
         BEGIN {
-            n = split(layers, name, /[ \n]+/)
-            for (i = 1; i <= n; i++)
-                if (name[i] != "")
-                    layer[name[i]] = i
+            while ((getline path < layers) > 0)
+                layer[path] = ++n
             while ((getline path < files) > 0) {
                 known[path] = 1
-                if (!rank(path))
-                    complain(path ": not in the list of layers in tests/lint.sh")
+                if (!(folder(path) in layer))
+                    complain(path ": its folder is not in the list of layers in src/README.md")
             }
-            known["include/sinter/handle.h"] = 1
         }
         {
             split($0, part, ":")
             target = $0
-            sub(/^[^"<]*["<]/, "", target)
-            sub(/[">].*$/, "", target)
-            sub(/^\.\.\/include\//, "", target)
-            if (target ~ /^sinter\//)
-                target = "include/" target
-            else if (("src/" target) in known)
+            sub(/^[^"]*"/, "", target)
+            sub(/".*$/, "", target)
+            if (("src/" target) in known)
                 target = "src/" target
-            else
-                target = "defrag/" target
-            where = part[1] ":" part[2] ": "
+            where = part[1] ":" part[2] ": includes " target
             if (!(target in known))
-                complain(where "includes a file that is neither in src nor in defrag")
-            else if (part[1] " " target == exception)
-                next
-            else if (part[1] ~ /^src\// && target ~ /^defrag\//)
-                complain(where "src includes " target)
-            else if (rank(target) > rank(part[1]))
-                complain(where "includes " target ", which stands below it in the layers")
-            else if (rank(target) == rank(part[1]) && stem(target) != stem(part[1]))
-                complain(where "includes " target ", which has the same layer")
+                complain(where ", which names no file of src (folder/name.h) or defrag")
+            else if (layer[folder(target)] > layer[folder(part[1])])
+                complain(where ", which is in a higher layer")
         }
         END { exit bad }'
 }
 
 check_waits()
 {
-    if files 'src/*.c' 'src/*.h' 'defrag/*.c' 'defrag/*.h' | grep -v '^src/lock\.h$' |
+    if library_files | grep -v '^src/base/lock\.h$' |
         (cd "$root" && xargs grep -nE '(pthread_cond_[a-z]*wait|nanosleep|usleep) *\(' /dev/null) |
-        grep -v '^src/osmem\.c:.*nanosleep'; then
+        grep -v '^src/os/osmem\.c:.*nanosleep'; then
         echo 'cancellation points; sn_wait, sn_wait_until and sn_os_sleep_ns are none'
         return 1
     fi
@@ -224,7 +197,7 @@ missing_names()
 
 check_names()
 {
-    files 'src/*.c' 'src/*.h' 'src/*/*.c' 'src/*/*.h' 'defrag/*.c' 'defrag/*.h' >"$work/files"
+    library_files >"$work/files"
     sed -n 's/^fun://p' "$root/tests/integer.ignorelist" |
         missing_names tests/integer.ignorelist >"$work/found"
     files 'tests/*.c' >>"$work/files"
@@ -275,7 +248,7 @@ check_tidy()
     has clang-tidy || return 0
     compile_database || return 1
     status=0
-    files 'src/*.c' 'src/*/*.c' 'defrag/*.c' |
+    library_files | grep '\.c$' |
         (cd "$root" && xargs -n 1 -P "$jobs" clang-tidy --quiet -p "$build") \
             >"$work/tidy" 2>"$work/tidy.err" || status=$?
     # One line for each finding; a header's findings come once for each file that includes it.

@@ -337,7 +337,7 @@ stage_coverage()
     build coverage || return 1
     find build/coverage -name '*.gcda' -exec rm -f {} +
     run_tests coverage || return 1
-    gcovr --root . --filter src/ --filter defrag/ --exclude src/hooks.h \
+    gcovr --root . --filter src/ --filter defrag/ --exclude src/base/hooks.h \
         --exclude-throw-branches --exclude-branches-by-pattern '.*sn_assert.*' --print-summary \
         --fail-under-line 95 --fail-under-branch 90 build/coverage/CMakeFiles
 }

@@ -2,7 +2,7 @@
 /*
  * sinter/handle.h - a compacting, handle-based object store. This header is the interface and its
  * manual; it holds no mechanism beyond the inline read path. The move protocol and its guarantees
- * (G1 to G10) stand in src/reference.h.
+ * (G1 to G10) stand in src/reference/reference.h.
  *
  * WHAT IT IS
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* budget.c - see budget.h. */
-#include "budget.h"
+#include "memory/budget.h"
 
 _Thread_local uint64_t sn_budget_credit;
 

@@ -2,7 +2,7 @@
 /* large.c - see memory/large.h. */
 #include "memory/large.h"
 
-#include "osmem.h"
+#include "os/osmem.h"
 
 #define NONE SN_LARGE_LISTS
 

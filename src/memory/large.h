@@ -31,7 +31,7 @@
 #ifndef SN_LARGE_H
 #define SN_LARGE_H
 
-#include "heap.h"
+#include "memory/heap.h"
 
 enum sn_large_list {
     SN_LARGE_SHRUNK,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "osmem.h"
+#include "os/osmem.h"
 
 #define WAYS_BITS 2
 #define WAYS      4

@@ -21,7 +21,7 @@
 #ifndef SN_PINS_H
 #define SN_PINS_H
 
-#include "span.h"
+#include "memory/span.h"
 
 #define SN_PIN_COUNT      UINT64_C(0xffffffff)
 #define SN_PIN_WRITTEN    (UINT64_C(1) << 32) /* pinned for writing since the count was last 0 */

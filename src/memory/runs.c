@@ -2,7 +2,7 @@
 /* runs.c - see memory/runs.h. */
 #include "memory/runs.h"
 
-#include "span.h"
+#include "memory/span.h"
 
 /* The child that a length belongs to, on the given level. */
 static unsigned

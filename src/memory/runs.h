@@ -11,7 +11,7 @@
 #ifndef SN_RUNS_H
 #define SN_RUNS_H
 
-#include "config.h"
+#include "base/config.h"
 
 struct sn_span;
 

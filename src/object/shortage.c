@@ -3,8 +3,8 @@
 #include "object/shortage.h"
 
 #include "base/cancel.h"
+#include "core/misuse.h"
 #include "memory/answer.h"
-#include "misuse.h"
 
 /* Refusals between two times that all caches are emptied, when the last times gained nothing. */
 #define PASSED_OVER_MAX 1024

@@ -10,8 +10,8 @@
 #ifndef SN_SHORTAGE_H
 #define SN_SHORTAGE_H
 
+#include "core/store.h"
 #include "memory/answer.h"
-#include "store.h"
 
 /** What an allocation looks for. */
 struct sn_need {

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "lock.h"
-#include "osmem.h"
+#include "base/lock.h"
+#include "os/osmem.h"
 
 /*
  * Above the shadow memory of AddressSanitizer (to 16 TiB), below position-independent programs,

@@ -8,7 +8,7 @@
 #ifndef SN_PLACE_H
 #define SN_PLACE_H
 
-#include "config.h"
+#include "base/config.h"
 
 #define SN_PLACE_NONE UINT32_MAX
 

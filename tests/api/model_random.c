@@ -13,7 +13,7 @@
 #include "model_store.h"
 
 #if SN_DEBUG
-#include "hooks.h"
+#include "base/hooks.h"
 #endif
 
 struct arguments {

@@ -8,7 +8,7 @@
 #include <dirent.h>
 #include <time.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 
 void *__real_sn_os_zalloc(size_t bytes);
 void *__wrap_sn_os_zalloc(size_t bytes);

@@ -12,7 +12,7 @@
 
 #include "support.h"
 
-#include "hooks.h"
+#include "base/hooks.h"
 
 /* ---- plan.c: which call fails ---------------------------------------------------------------- */
 

@@ -11,9 +11,9 @@
 #include "fuzz.h"
 
 #include "exposition.h"
+#include "insight/stats_fields.h"
+#include "insight/stats_print.h"
 #include "json.h"
-#include "stats_fields.h"
-#include "stats_print.h"
 
 #define NAME_BYTES   40
 #define CLASSES_MOST 6 /* the reader of the exposition format compares every two lines */

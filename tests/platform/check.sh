@@ -19,12 +19,12 @@ compile()
     file=$1
     shift
     "$SINTER_CC" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -isystem "$here" \
-        "-I$SINTER_SOURCE/include" "-I$SINTER_SOURCE/src" "-I$SINTER_SOURCE/defrag" "$@" "$file"
+        "-I$SINTER_SOURCE/include" "-I$SINTER_SOURCE/src" "-I$SINTER_SOURCE" "$@" "$file"
 }
 
 # Every file of the library, with urcu/flavor.h as liburcu has it since 0.14: it uses bool, and does
 # not include <stdbool.h>.
-# Seen failing: without <stdbool.h> in src/rcu.h.
+# Seen failing: without <stdbool.h> in src/rcu/rcu.h.
 step_library()
 {
     count=0

@@ -17,8 +17,8 @@
 #include <semaphore.h>
 #include <unistd.h>
 
-#include "defrag.h"
-#include "hooks.h"
+#include "base/hooks.h"
+#include "defrag/defrag.h"
 
 #define THING_BYTES  1000
 #define THINGS       195                                /* three spans full */

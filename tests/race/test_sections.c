@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 
 /* Steps until it is told to stop; says after how many. */
 static void

@@ -6,7 +6,7 @@
  */
 #include "race.h"
 
-#include "stats.h"
+#include "insight/stats.h"
 
 static bool
 thread_is(struct sn_defrag *d, bool running)

@@ -21,7 +21,7 @@
 #include <time.h>
 
 #if SN_DEBUG
-#include "hooks.h"
+#include "base/hooks.h"
 #endif
 
 __thread unsigned section_depth;

@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "hardened.h"
+#include "core/hardened.h"
 
 #define PAYLOAD_MAX 160u /* bytes, a multiple of 8 */
 #define OUTSIDE     0x5a

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lock.h"
+#include "base/lock.h"
 
 /* Runs body in a child. Result: the signal that ended it, 0 when it went through. */
 static int

@@ -6,7 +6,7 @@
  */
 #include "unit.h"
 
-#include "defrag.h"
+#include "defrag/defrag.h"
 
 static struct handle_store_options values;
 static char last_error[SN_ERROR_LINE_BYTES];

@@ -5,8 +5,8 @@
  */
 #include "unit.h"
 
-#include "object.h"
-#include "store/reservation.h"
+#include "core/reservation.h"
+#include "object/object.h"
 
 #define ROUNDS 20000
 

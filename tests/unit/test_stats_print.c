@@ -22,7 +22,7 @@
 #include <time.h>
 
 #include "exposition.h"
-#include "stats_print.h"
+#include "insight/stats_print.h"
 
 /* ---- printing into memory -------------------------------------------------------------------- */
 

@@ -9,11 +9,11 @@
 
 #include "support.h"
 
-#include "handle_table.h"
-#include "hooks.h"
+#include "base/hooks.h"
 #include "memory/large.h"
-#include "osmem.h"
-#include "thread_cache.h"
+#include "os/osmem.h"
+#include "reference/handle_table.h"
+#include "thread/thread_cache.h"
 
 /** A pool, heap and caches over an arena of their own. Nothing limits it until budget.max_bytes is
  * set. */

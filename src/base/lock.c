@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* lock.c - see lock.h. Also holds the variables of hooks.h, which debug builds alone have. */
+#include "base/lock.h"
+
+#include "base/hooks.h"
+
+#if SN_DEBUG
+_Thread_local unsigned sn_lock_held[SN_RANK_MAX];
+void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
+int (*sn_fault_fn)(enum sn_fault_point point);
+bool sn_debug_force_moves;
+#endif
+
+void
+sn_lock_init(struct sn_lock *lock, enum sn_lock_rank rank)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    /* Critical sections are a few hundred nanoseconds: spinning a little beats sleeping. */
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&lock->mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    lock->rank = rank;
+}
+
+void
+sn_lock_destroy(struct sn_lock *lock)
+{
+    pthread_mutex_destroy(&lock->mutex);
+}

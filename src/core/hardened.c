@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* hardened.c - see hardened.h. */
+#include "core/hardened.h"
+
+/* Bytes from the object's begin to the end of what is its own. */
+static size_t
+room_of(const handle_store *store, uint64_t slot)
+{
+    unsigned class_id = sn_load_relaxed(&store->pool.class_of[sn_block_of(slot)]);
+    if (class_id < SN_CLASSES_MAX)
+        return sn_class_payload(&store->classes.of[class_id]);
+    return (size_t)store->pool.spans[sn_block_of(slot)].free << SN_PAGE_SHIFT;
+}
+
+/* ---- canaries -------------------------------------------------------------------------------- */
+
+#if SN_TSAN
+__attribute__((no_sanitize("thread"), noinline)) uint64_t
+sn_load_beside_writers(const uint64_t *word)
+{
+    return *(const volatile uint64_t *)word;
+}
+#endif
+
+void
+sn_canary_fault(const handle_store *store, size_t size, const uint64_t *reference)
+{
+    sn_misuse(store, reference, "the object of %zu bytes was written past its end", size);
+}
+
+void
+sn_canary_write(handle_store *store, uint64_t slot, size_t size)
+{
+    sn_canary_put(store, slot, size);
+}
+
+bool
+sn_canary_is_whole(const handle_store *store, uint64_t slot, size_t size)
+{
+    return sn_canary_has(store, slot, size, room_of(store, slot));
+}
+
+void
+sn_canary_require(const handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+{
+    if (sn_unlikely(!sn_canary_is_whole(store, slot, size)))
+        sn_canary_fault(store, size, reference);
+}
+
+void
+sn_canary_check(const handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+{
+    if (sn_likely(sn_canary_is_whole(store, slot, size)))
+        return;
+    /* What overwrote the canary comes before the look at R: a writer may have called the move off
+     * and freed the object at once. Pairs with the fence in sn_poison_put. */
+    sn_fence_acquire();
+    uint64_t word = sn_load_relaxed(reference);
+    if (sn_word_is_moving(word) && sn_word_offset(word) == slot)
+        sn_canary_fault(store, size, reference);
+}
+
+/* ---- poison ---------------------------------------------------------------------------------- */
+
+/* A large object's pages go to the pool, and may be given to anybody: they are not poisoned. */
+static bool
+is_large(const handle_store *store, uint64_t slot)
+{
+    return sn_load_relaxed(&store->pool.class_of[sn_block_of(slot)]) >= SN_CLASSES_MAX;
+}
+
+void
+sn_poison_write(handle_store *store, uint64_t slot)
+{
+    if (!is_large(store, slot))
+        sn_poison_put(sn_store_address(store, slot), 0, room_of(store, slot));
+}
+
+bool
+sn_poison_is_whole(const handle_store *store, uint64_t slot)
+{
+    const uint64_t *data = sn_store_address(store, slot);
+    if (is_large(store, slot) || sn_load_relaxed(data - 1) != SN_POISONED_HEADER)
+        return true;
+    /* A trim may have taken the pages meanwhile: it clears the header first. */
+    return sn_poison_has(data, room_of(store, slot)) ||
+           sn_load_acquire(data - 1) != SN_POISONED_HEADER;
+}
+
+void
+sn_poison_fault(const handle_store *store, uint64_t slot)
+{
+    const unsigned char *data = sn_store_address(store, slot);
+    size_t at = 0;
+    while (data[at] == (unsigned char)SN_POISON)
+        at++;
+    sn_misuse(store, NULL,
+              "memory at offset %#llx was written at byte %zu after its object was freed or moved",
+              (unsigned long long)slot, at);
+}
+
+void
+sn_poison_check(const handle_store *store, uint64_t slot)
+{
+    if (!is_large(store, slot))
+        sn_poison_require(store, slot, room_of(store, slot));
+}
+
+/* ---- headers --------------------------------------------------------------------------------- */
+
+void
+sn_hardened_header_fault(const handle_store *store, uint64_t slot, uint64_t header,
+                         const uint64_t *reference)
+{
+    if (reference && sn_header_is_sound(store->secret, header, slot) &&
+        !sn_table_owns(&store->table, reference))
+        sn_misuse(store, reference, "another cell names the object: was the cell copied?");
+    sn_misuse(
+        store, reference,
+        "the header of the object at offset %#llx is damaged: written in front of it, or past "
+        "the end of its neighbour",
+        (unsigned long long)slot);
+}
+
+void
+sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed, uint64_t left,
+                        size_t size)
+{
+    const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
+    bool by_handle = sn_table_owns(&store->table, reference);
+    bool now = (freed->slot & SN_FREED_NOW) != 0;
+    uint64_t word = sn_word_of_tag(freed->slot >> SN_FREED_TAG_AT);
+    /* The line names that call, not the one under way. */
+    if (by_handle)
+        sn_call = (struct sn_call){now ? "handle_free_now" : "handle_free",
+                                   sn_table_handle(&store->table, reference, word), NULL};
+    else
+        sn_call = (struct sn_call){now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
+                                   (const handle_cell *)(const void *)reference};
+    if (sn_header_left_names(left, freed->reference))
+        sn_canary_fault(store, size, reference);
+    if (!by_handle)
+        sn_misuse(store, reference,
+                  "another cell names the object (was the cell copied?), or its header is damaged");
+    sn_hardened_header_fault(store, freed->slot & SN_FREED_SLOT, left, reference);
+}

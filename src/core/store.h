@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.h - the store: what it is made of, and the few operations on it that several files share.
+ * The modules it assembles do not know it.
+ */
+#ifndef SN_STORE_H
+#define SN_STORE_H
+
+#include "core/reservation.h"
+#include "memory/large.h"
+#include "rcu/rcu.h"
+#include "reference/handle_table.h"
+#include "reference/reference.h"
+#include "thread/thread_cache.h"
+
+struct sn_defrag;
+
+/** What the grace-period thread works on, see reclaim.h. */
+struct sn_reclaim {
+    uint64_t list[SN_LIMBO_LISTS]; /* taken over, waiting for the GP under way */
+    uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
+    uint32_t slots; /* entries of each */
+};
+struct sn_fork;
+
+struct handle_store {
+    struct handle_store_head head; /* what the inline read path sees; first */
+
+    /* immutable after create */
+    uint64_t magic;                    /* SN_STORE_LIVE; see misuse.c */
+    uint64_t secret;                   /* of the check bits */
+    uint64_t extent_bytes;             /* from here to the end of the largest arena planned */
+    struct sn_reservation reservation; /* as it was made; table and pool know what it has become */
+    bool hardened;
+    uint32_t alignment;
+    struct sn_rcu *rcu;
+    char name[32];
+    uint64_t born;             /* mark of the process that made or adopted it */
+    handle_store **store_link; /* the link to it; NULL: not in the list; by the same lock */
+    handle_store *next_store;  /* all of the process; guarded by misuse.c's lock */
+
+    struct sn_caches caches;
+    struct sn_table table;
+    struct sn_budget budget;
+    struct sn_pool pool;
+    struct sn_classes classes;
+
+    struct sn_lock walk_lock;
+    uintptr_t walker; /* atomic; the thread that holds walk_lock, 0: none */
+
+    /* atomic */
+    uint64_t batch_bytes; /* pages of the mover's lists that are charged */
+    uint64_t alloc_failures, alloc_retries, errors_reported;
+    uint32_t alloc_failure_reason; /* enum handle_alloc_failure */
+    uint32_t thread_failed;        /* the mover's, not yet reported */
+    uint32_t small_reported;       /* that the arena could not be extended */
+    uint32_t forked;               /* this is a forked child (G10) */
+    struct {
+        uint64_t told;           /* pages lacked by the last request told to wait for such */
+        uint32_t told_cached;    /* one was told to wait for what threads cache */
+        uint32_t pass_over;      /* refusals for which caches will not be emptied */
+        uint32_t last_pass_over; /* what pass_over began with */
+    } shortage;                  /* see object/shortage.c */
+
+    /* atomic; slots whose headers were found damaged, not yet reported */
+    uint64_t damaged[8];
+    uint32_t damaged_at;   /* slots noted; more than there is room for are lost */
+    uint32_t damage_noted; /* since the last report */
+
+    /* grace-period thread only */
+    struct sn_rcu_client client;
+    struct sn_reclaim reclaim;
+    uint64_t next_tick_ns;
+    uint64_t seen_puts;     /* the pool's when we last kept house */
+    unsigned trim_ticks;    /* since the spans of a busy store were last looked at */
+    bool trim_quiet;        /* the trim under way is of such a store: only what is quiet */
+    uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed at rest */
+    uint32_t trim_at;       /* where the trim under way goes on; 0: none is */
+    uint64_t trim_refusals; /* the pool's when the last trim began */
+    unsigned trims_refused; /* trims in a row of which the kernel refused some */
+    bool table_due;         /* empty table pages are being given back */
+    bool excess_due;        /* excess pages are, see span.h */
+    uint64_t excess_ns;     /* not before, as the kernel has refused some */
+
+    /* immutable after create */
+    uint64_t base_metadata_bytes;
+
+    /* members are atomic; the callbacks immutable */
+    struct handle_store_options options;
+
+    struct sn_defrag *defrag; /* see defrag/defrag.h; NULL while the store is being made */
+    struct sn_fork *fork;     /* see fork.c */
+    struct sn_large large;
+    struct sn_heap heap;
+};
+
+#define SN_STORE_LIVE UINT64_C(0x9e1d4c5a73696e74)
+#define SN_STORE_GONE UINT64_C(0x9e1d4c5a676f6e65)
+
+/* Behind the struct, up to the table, lies what would else be memory of its own: it is zero, and
+ * what is not used costs nothing. */
+#define SN_RECLAIM_AT UINT64_C(0x40000)
+#define SN_DEFRAG_AT  UINT64_C(0x80000)
+_Static_assert(sizeof(struct handle_store) <= SN_RECLAIM_AT, "neither lies in another");
+
+/** The store as the public functions get it, whether const or not. */
+static inline handle_store *
+sn_store_mutable(const handle_store *store)
+{
+    return (handle_store *)(uintptr_t)store;
+}
+
+static inline void *
+sn_store_address(const handle_store *store, uint64_t offset)
+{
+    return (void *)(store->head.arena + offset);
+}
+
+/** Arena offset of an address; anything not below head's arena size is outside. */
+static inline uint64_t
+sn_store_offset(const handle_store *store, const void *address)
+{
+    return (uint64_t)(uintptr_t)address - store->head.arena;
+}
+
+/** The reference word that a handle speaks of, or NULL: it can not be one of this store. As in the
+ * inline handle_deref. */
+static inline uint64_t *
+sn_store_word(const handle_store *store, handle_t handle)
+{
+    uint64_t index = handle >> HANDLE_INDEX_SHIFT;
+    if (sn_unlikely(!store) || sn_unlikely(index >= HANDLE_TABLE_END(&store->head)))
+        return NULL;
+    uint64_t *word = (uint64_t *)((uintptr_t)store + HANDLE_TABLE_OFFSET + (index << 3));
+    if (!word)
+        __builtin_unreachable(); /* callers look for the NULL above only */
+    return word;
+}
+
+static inline bool
+sn_store_contains(const handle_store *store, const void *address)
+{
+    return sn_store_offset(store, address) < sn_pool_reserved_bytes(&store->pool);
+}
+
+/** Address space that it has now. */
+static inline uint64_t
+sn_store_reserved_bytes(const handle_store *store)
+{
+    return store->reservation.metadata_bytes + HANDLE_TABLE_OFFSET +
+           sn_load_relaxed(&store->table.bytes) + sn_pool_reserved_bytes(&store->pool);
+}
+
+/** Bytes given back to the kernel since creation. */
+static inline uint64_t
+sn_store_released_bytes(const handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.released_bytes) +
+           sn_load_relaxed(&store->table.released_bytes) +
+           sn_load_relaxed(&store->heap.pins.released_bytes);
+}
+
+/** Gives all of it back but the first `keep` bytes. The place stays taken. */
+static inline void
+sn_store_release_ranges(const handle_store *store, size_t keep)
+{
+    struct sn_reservation r = store->reservation; /* it may lie in what is given back */
+    sn_reservation_release(&r, keep, store->table.bytes, sn_pool_reserved_bytes(&store->pool));
+}
+
+/** One line to the error callback. The caller holds no lock. */
+__attribute__((format(printf, 2, 3))) void
+sn_store_error(handle_store *store, const char *format, ...);
+
+/** Reports headers that were found damaged under a lock or in a thread's cache (object.c). The
+ * caller holds no lock. */
+void sn_store_report_noted(handle_store *store);
+
+/** Requests so far that found arena or handle table too small, and not to be extended. */
+static inline uint64_t
+sn_store_small(const handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.small) + sn_load_relaxed(&store->table.small);
+}
+
+/** Counts an allocation that gets ENOMEM. */
+void sn_store_count_failure(handle_store *store, enum handle_alloc_failure reason);
+
+/** Counts an allocation that gets ENOMEM, and says why. small: sn_store_small() when it began. The
+ * caller holds no lock. */
+void sn_store_note_failure(handle_store *store, uint64_t small);
+
+/** There is work for the grace-period thread, see sn_rcu_nudge. */
+static inline void
+sn_store_nudge(handle_store *store, bool urgent)
+{
+    sn_rcu_nudge_client(store->rcu, &store->client, urgent);
+}
+
+/** Bytes in limbo, wherever they are. */
+uint64_t sn_store_limbo(handle_store *store);
+
+/**
+ * Gives empty spans back to the kernel whose delay is over, at most max_bytes (0: no bound).
+ * *next_ns: when to look again; now_ns: there is more at once; SN_NEVER: nothing waits. Result:
+ * bytes.
+ */
+size_t
+sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns);
+
+/** Checks an options struct; errors go to its own callback. */
+int sn_options_check(const struct handle_store_options *options);
+/** One line to the callback of options, or to stderr. Result: -EINVAL. */
+__attribute__((format(printf, 2, 3))) int
+sn_options_refuse(const struct handle_store_options *options, const char *format, ...);
+/** Makes the current values take effect. */
+void sn_options_apply(handle_store *store);
+/** In every forked child: other threads may have been setting options. */
+void sn_options_begin_child(void);
+
+/* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
+
+void sn_defrag_create(handle_store *store);
+/** Stops the thread for good; the other functions may still be called. */
+void sn_defrag_end(handle_store *store);
+/** Frees it; nobody calls any more. */
+void sn_defrag_destroy(handle_store *store);
+/** The option has changed. 0 or a negative errno. */
+int sn_defrag_configure(handle_store *store);
+/** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
+void sn_defrag_wake(handle_store *store);
+/** The grace-period thread: starts the mover's thread if it is wanted, joins one that has ended.
+ * Result: when to look again. */
+uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
+/** A grace period begins, which may be long: until it ends the mover purges. */
+void sn_defrag_watch(handle_store *store);
+/** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or
+ * has tried them all in vain. */
+uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
+/** What it has gained so far, as sn_defrag_gained says. */
+uint64_t sn_defrag_gained_so_far(handle_store *store);
+/** An allocation found max_bytes reached, and compaction can help: work at full effort. */
+void sn_defrag_press(handle_store *store);
+/** Waits until compaction under pressure has released `bytes` or has come to an end. False: the
+ * time came first. */
+bool sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns);
+/** Opens the spans of a class that the mover has closed: a slot of them is needed. False: not at
+ * once, but by the next who holds the mover's lock. */
+bool sn_defrag_open_class(handle_store *store, unsigned class_id);
+/** What moving under way has closed is opened, by wish or because nobody carries it on: its batch
+ * is finished, no other begins. moved: somebody was told to wait for what was moved out of until
+ * now: the caller works and waits until it has come back, whoever else does. Waits for grace
+ * periods; the caller is offline. False: the time came first. */
+bool sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns);
+/** Something was unpinned: what could not be moved may be moved now. */
+void sn_defrag_unpinned(handle_store *store);
+/** A walk wants a span that is CLOSED: the mover gives up the moves out of it and opens it. Under
+ * the mover's lock. */
+void sn_defrag_let_go_span_locked(handle_store *store, uint32_t number);
+/** A walk has ended: what it kept apart can be moved together. */
+void sn_defrag_walked(handle_store *store);
+/** The mover's lock, for going from span to span. */
+struct sn_lock *sn_defrag_lock(handle_store *store);
+void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
+/** In a forked child: there is no thread. */
+void sn_defrag_after_fork_child(handle_store *store);
+size_t sn_defrag_metadata_bytes(void);
+
+/** fork.c: 0, or the negative errno why children can not be told: no store is made then. */
+int sn_fork_watch_error(void);
+/** fork.c: whether a forked child still shares our pages. */
+bool sn_fork_child_lives(handle_store *store);
+void sn_fork_destroy(handle_store *store);
+
+#endif

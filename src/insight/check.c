@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - handle_store_check: every invariant of the store's structures, structure by structure.
+ * May run beside everything else: what only holds at rest is looked at twice, and counted as a
+ * violation only when the second look shows the same.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/hardened.h"
+#include "insight/stats.h"
+#include "insight/walk.h"
+
+struct check {
+    handle_store *store;
+    void (*report)(void *opaque, const char *violation);
+    void *opaque;
+    int violations;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+violation(struct check *check, const char *format, ...)
+{
+    char line[SN_ERROR_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    check->violations++;
+    SN_NO_CANCELLATION;
+    if (check->report)
+        check->report(check->opaque, line);
+}
+
+/* ---- spans and bitmaps ----------------------------------------------------------------------- */
+
+struct span_fault {
+    const char *what;
+    uint64_t have, want;
+};
+
+static uint32_t
+count_free_bits(const struct sn_pool *pool, uint32_t number, uint32_t slots)
+{
+    uint32_t free = 0;
+    for (uint32_t word = 0; word < (slots + 63) / 64; word++)
+        free += (uint32_t)__builtin_popcountll(~*sn_span_bits(pool, number, word));
+    return free;
+}
+
+/* First free slot whose header still names an object, or that was written to since its free (told
+ * of hardened stores only); slots when there is none. */
+static uint32_t
+find_bad_free_slot(const handle_store *store, const struct sn_class *c, uint32_t number,
+                   const char **what)
+{
+    for (uint32_t slot = 0; slot < c->slots; slot++) {
+        if (*sn_span_bits(&store->pool, number, slot / 64) >> (slot % 64) & 1)
+            continue;
+        uint64_t offset = sn_slot_offset(c, number, slot);
+        const uint64_t *header = sn_store_address(store, offset - SN_HEADER_BYTES);
+        if (!sn_header_is_clear(sn_load_relaxed(header)))
+            *what = "free slot whose header names an object";
+        else if (store->hardened && !sn_poison_is_whole(store, offset))
+            *what = "free slot that was written after its object was freed or moved";
+        else
+            continue;
+        return slot;
+    }
+    return c->slots;
+}
+
+/* Whether a span is one of the class, under its lock. Other than OPEN, CLOSED and HELD ones are in
+ * the pool, large, or just taken by another class, which has not said so yet: class_of is 0 then.
+ */
+static bool
+is_of_class_locked(const struct sn_pool *pool, uint32_t number, unsigned class_id)
+{
+    const struct sn_span *span = &pool->spans[number];
+    enum sn_span_state state = sn_span_state(span);
+    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
+           sn_load_relaxed(&pool->class_of[number]) == class_id && sn_span_head(span) == number;
+}
+
+/* The first slot in use on a page that is not committed; slots when there is none. */
+static uint32_t
+find_uncharged_slot(const struct sn_pool *pool, const struct sn_class *c, uint32_t number)
+{
+    uint32_t slot = 0;
+    for (; slot < c->slots; slot++) {
+        uint32_t at = c->lead + slot * c->slot_bytes;
+        uint32_t end = ((at + c->slot_bytes - 1) >> SN_PAGE_SHIFT) + 1;
+        if ((*sn_span_bits(pool, number, slot / 64) >> (slot % 64) & 1) &&
+            sn_pool_missing_pages(pool, number, at >> SN_PAGE_SHIFT, end) > 0)
+            break;
+    }
+    return slot;
+}
+
+/* What a span has committed. One that is HELD may be just being trimmed. */
+static struct span_fault
+check_pages_locked(const handle_store *store, const struct sn_class *c, uint32_t number)
+{
+    const struct sn_span *span = &store->pool.spans[number];
+    uint32_t pages = c->pages - sn_pool_missing_pages(&store->pool, number, 0, c->pages);
+    if (sn_span_state(span) == SN_SPAN_HELD)
+        return (struct span_fault){NULL, 0, 0};
+    if (pages != span->pages)
+        return (struct span_fault){"count of committed pages", span->pages, pages};
+    uint32_t slot = find_uncharged_slot(&store->pool, c, number);
+    return slot < c->slots
+               ? (struct span_fault){"slot in use on a page that is not committed", slot, c->slots}
+               : (struct span_fault){NULL, 0, 0};
+}
+
+/* Under the class's lock, so that nothing is reported from there. */
+static struct span_fault
+check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number)
+{
+    const struct sn_span *span = &store->pool.spans[number];
+    uint32_t bits = count_free_bits(&store->pool, number, c->slots);
+    if (bits != span->free)
+        return (struct span_fault){"free count against bitmap", span->free, bits};
+    if (span->free == c->slots && sn_span_state(span) == SN_SPAN_OPEN)
+        return (struct span_fault){"empty span not in the pool", 0, 0};
+    /* Compared without a division: list * slots <= used * SN_FULL < (list + 1) * slots. */
+    uint64_t eighths = (uint64_t)(c->slots - span->free) * SN_FULL;
+    bool listed = eighths >= (uint64_t)span->list * c->slots &&
+                  eighths < ((uint64_t)span->list + 1) * c->slots;
+    if (sn_span_state(span) == SN_SPAN_OPEN && !listed)
+        return (struct span_fault){"occupancy list", span->list, eighths};
+    for (uint32_t word = 0; word < span->hint; word++) {
+        if (~*sn_span_bits(&store->pool, number, word) != 0)
+            return (struct span_fault){"free slot before the hint", word, span->hint};
+    }
+    struct span_fault fault = check_pages_locked(store, c, number);
+    if (!fault.what)
+        fault.have = find_bad_free_slot(store, c, number, &fault.what);
+    return fault;
+}
+
+static void
+check_class(struct check *check, unsigned class_id)
+{
+    handle_store *store = check->store;
+    const struct sn_class *c = &store->classes.of[class_id];
+    struct sn_heap_class *hc = &store->heap.of[class_id];
+    struct span_fault fault = {NULL, 0, 0};
+    uint32_t at = 0;
+    uint64_t used = 0, spans = 0;
+    if (!sn_heap_class_is_used(&store->heap, class_id))
+        return;
+    sn_lock(&hc->lock); /* no span joins or leaves the class */
+    uint32_t high = sn_load_relaxed(&store->pool.high);
+    uint64_t used_said = hc->used[0] + hc->used[1];
+    uint64_t spans_said = hc->spans[0] + hc->spans[1];
+    for (uint32_t number = 1; number < high && !fault.what; number++) {
+        if (!is_of_class_locked(&store->pool, number, class_id))
+            continue;
+        at = number;
+        spans++;
+        used += c->slots - store->pool.spans[number].free;
+        fault = check_span_locked(store, c, number);
+    }
+    sn_unlock(&hc->lock);
+    if (fault.what)
+        violation(check, "span %u of class %u: %s: %llu against %llu", at, class_id, fault.what,
+                  (unsigned long long)fault.have, (unsigned long long)fault.want);
+    else if (used != used_said || spans != spans_said)
+        violation(check, "class %u: %llu slots in %llu spans, counters say %llu in %llu", class_id,
+                  (unsigned long long)used, (unsigned long long)spans,
+                  (unsigned long long)used_said, (unsigned long long)spans_said);
+}
+
+/* ---- words against headers ------------------------------------------------------------------- */
+
+/* What is wrong with the slot that a word names; NULL: nothing. */
+static const char *
+fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
+{
+    uint64_t slot = sn_word_offset(word);
+    if (sn_block_of(slot) >= sn_load_relaxed(&store->pool.high))
+        return "names memory never used";
+    /* Acquire, as the head's: a value of the block's next life comes with the end of R's. */
+    unsigned class_id = sn_load_acquire(&store->pool.class_of[sn_block_of(slot)]);
+    if (class_id == SN_CLASS_NONE)
+        return "names a slot in no span";
+    if (class_id < SN_CLASSES_MAX) {
+        const struct sn_class *c = &store->classes.of[class_id];
+        uint32_t number = sn_span_number(&store->pool, sn_span_at(&store->pool, slot));
+        uint64_t first = sn_slot_offset(c, number, 0);
+        if (slot < first || (slot - first) % c->slot_bytes != 0 ||
+            (slot - first) / c->slot_bytes >= c->slots)
+            return "names no slot's beginning";
+    }
+    const uint64_t *header_word = sn_header_of(&store->pool, slot);
+    sn_hook(SN_HOOK_CHECK_HEADER, reference);
+    /* Acquire: pairs with the release of sn_header_end; the second look at R then sees its end. */
+    uint64_t header = sn_load_acquire(header_word);
+    if (!sn_object_is_named(store, slot, header, reference))
+        return "names a slot whose header does not name it";
+    return NULL;
+}
+
+static void
+check_word(struct check *check, const uint64_t *reference)
+{
+    enum { LOOKS = 3 };
+    const char *fault = NULL;
+    uint64_t word = 0;
+    for (int look = 0; look < LOOKS; look++) {
+        sn_rcu_read_lock(check->store->rcu);
+        word = sn_load_acquire(reference);
+        fault = sn_word_has_object(word) ? fault_of_word(check->store, reference, word) : NULL;
+        bool same = sn_load_acquire(reference) == word;
+        sn_rcu_read_unlock(check->store->rcu);
+        if (!fault || same)
+            break;
+    }
+    if (fault)
+        violation(check, "reference word with tag %#llx and offset %#llx %s",
+                  (unsigned long long)sn_word_tag(word), (unsigned long long)sn_word_offset(word),
+                  fault);
+}
+
+/* Where there are guards, a header can be looked at only while free_now retires: else its pages may
+ * be inaccessible by then. */
+static void
+check_table_words(struct check *check)
+{
+    uint64_t end = (uint64_t)sn_load_relaxed(&check->store->table.high) << SN_PAGE_SHIFT;
+    if (check->store->pool.has_guards && !sn_caches_hold(&check->store->caches))
+        return;
+    for (uint64_t at = 0; at < end; at += 8) {
+        const uint64_t *reference = sn_table_word(&check->store->table, at);
+        if (sn_word_has_object(sn_load_relaxed(reference)))
+            check_word(check, reference);
+    }
+    if (check->store->pool.has_guards)
+        sn_caches_let_go(&check->store->caches);
+}
+
+struct count {
+    struct check *check;
+    uint64_t found;
+};
+
+/* Counts, and looks behind each object of a hardened store. */
+static int
+count_visit(void *opaque, const struct sn_found *found)
+{
+    struct count *count = opaque;
+    handle_store *store = count->check->store;
+    count->found++;
+    size_t size = sn_object_size(store, found->slot, found->header);
+    if (store->hardened && !sn_canary_is_whole(store, found->slot, size))
+        violation(count->check, "object at offset %#llx (%zu bytes) was written past its end",
+                  (unsigned long long)found->slot, size);
+    return 0;
+}
+
+/* ---- the table's pages ----------------------------------------------------------------------- */
+
+static void
+check_table_page(struct check *check, uint32_t number)
+{
+    struct sn_table *table = &check->store->table;
+    uint32_t free = 0, used = 0;
+    bool looped = false;
+    sn_lock(&table->lock);
+    const struct sn_table_page *page = &table->page[number];
+    bool formatted = page->state != SN_PAGE_FRESH;
+    for (uint32_t place = page->free_head; formatted && place != 0 && !looped; free++) {
+        uint64_t at = ((uint64_t)number << SN_PAGE_SHIFT) + (uint64_t)(place - 1) * 8;
+        place = (uint32_t)(sn_load_relaxed(sn_table_word(table, at)) >> SN_WORD_BITS & 1023);
+        looped = free > SN_TABLE_PAGE_ENTRIES;
+    }
+    used = page->used;
+    sn_unlock(&table->lock);
+    if (formatted && free + used != SN_TABLE_PAGE_ENTRIES)
+        violation(check, "table page %u: %u free and %u used entries", number, free, used);
+}
+
+/* ---- the pool -------------------------------------------------------------------------------- */
+
+static void
+check_pool(struct check *check)
+{
+    struct sn_pool *pool = &check->store->pool;
+    uint64_t committed = 0;
+    uint32_t bad = 0;
+    sn_lock(&pool->lock);
+    for (uint32_t number = 1; number < pool->high; number++) {
+        const struct sn_span *block = &pool->spans[number];
+        committed += (uint64_t)sn_block_dirty_pages(block) << SN_PAGE_SHIFT;
+        bad = sn_span_state(block) == SN_SPAN_CLEAN && block->dirty != 0 ? number : bad;
+    }
+    uint64_t said = pool->arena_committed;
+    sn_unlock(&pool->lock);
+    if (bad)
+        violation(check, "block %u begins a clean run and has committed pages", bad);
+    if (committed != said)
+        violation(check, "pool: blocks add up to %llu committed bytes, the counter says %llu",
+                  (unsigned long long)committed, (unsigned long long)said);
+}
+
+/* ---- the ladder ------------------------------------------------------------------------------ */
+
+/* What the mover was refused: a slice that moves nothing takes slots, and gives them back. */
+static bool
+at_rest(const struct handle_stats *a, const struct handle_stats *b)
+{
+    return memcmp(a->refused, b->refused, sizeof(a->refused)) == 0 && a->allocs == b->allocs &&
+           a->frees == b->frees && a->committed == b->committed && a->limbo == b->limbo &&
+           a->moved_objects == b->moved_objects && a->thread_cache == b->thread_cache &&
+           a->empty_span == b->empty_span;
+}
+
+/*
+ * Only a store at rest shows its sums; otherwise there is nothing to say. Nobody is inside while
+ * they are taken, so that no bin is half changed, and nobody afterwards: all that they count is
+ * done, and what begins later changes them, or is seen inside at the second look. False: no memory.
+ */
+static bool
+check_ladder(struct check *check)
+{
+    handle_store *store = check->store;
+    struct handle_stats *stats = sn_os_zalloc(2 * sizeof(*stats));
+    struct count count = {check, 0};
+    if (!stats)
+        return false;
+    stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
+    bool rest = sn_stats_fill(store, &stats[0]) == 0 && sn_stats_at_rest(store);
+    sn_hook(SN_HOOK_CHECK_SUMS, &store->caches);
+    uint64_t free_bytes = sn_stats_count_free(store);
+    sn_hook(SN_HOOK_CHECK_SUMS, &store->pool);
+    uint64_t budget =
+        sn_load_relaxed(&store->budget.committed) - sn_load_relaxed(&store->budget.prepared);
+    if (sn_walk(store, count_visit, &count) != 0)
+        count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */
+    if (rest && sn_stats_fill(store, &stats[1]) == 0 && sn_stats_at_rest(store) &&
+        at_rest(&stats[0], &stats[1])) {
+        if (free_bytes != stats[0].free_slot)
+            violation(check, "ladder: %llu bytes in free slots, spans add up to %llu",
+                      (unsigned long long)stats[0].free_slot, (unsigned long long)free_bytes);
+        if (budget != stats[0].committed)
+            violation(check, "ladder: %llu bytes committed, the budget says %llu",
+                      (unsigned long long)stats[0].committed, (unsigned long long)budget);
+        if (count.found != stats[0].objects)
+            violation(check, "a walk finds %llu objects, counters say %llu",
+                      (unsigned long long)count.found, (unsigned long long)stats[0].objects);
+    }
+    sn_os_free(stats);
+    return true;
+}
+
+int
+handle_store_check(handle_store *store, void (*report)(void *opaque, const char *violation),
+                   void *opaque)
+{
+    struct check check = {.store = store, .report = report, .opaque = opaque};
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        check_class(&check, i);
+    check_table_words(&check);
+    for (uint32_t page = 0; page < sn_load_relaxed(&store->table.high); page++)
+        check_table_page(&check, page);
+    check_pool(&check);
+    bool complete = check_ladder(&check);
+    sn_store_report_noted(store);
+    return check.violations == 0 && !complete ? -ENOMEM : check.violations;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.c - see stats.h. Everything is read from counters; nothing here walks objects. */
+#include "insight/stats.h"
+
+#include <string.h>
+
+#include "core/misuse.h"
+
+static uint64_t
+metadata_bytes(handle_store *store, uint64_t threads)
+{
+    return store->base_metadata_bytes + sn_load_relaxed(&store->batch_bytes) +
+           sn_load_relaxed(&store->pool.metadata_bytes) +
+           sn_load_relaxed(&store->table.metadata_bytes) +
+           sn_load_relaxed(&store->heap.pins.bytes) + sn_caches_bytes(&store->caches, threads);
+}
+
+static void
+fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
+           struct handle_class_stats *to)
+{
+    const struct sn_class *c = &store->classes.of[i];
+    const struct sn_heap_class *hc = &store->heap.of[i];
+    uint64_t used = 0, spans = 0;
+    for (unsigned kind = 0; kind < 2; kind++) {
+        used += sn_load_relaxed(&hc->used[kind]);
+        spans += sn_load_relaxed(&hc->spans[kind]);
+    }
+    for (unsigned lists = 0; lists < SN_SPAN_LISTS; lists++) {
+        to->spans_full += sn_load_relaxed(&hc->spans_in[lists][SN_FULL]);
+        for (unsigned k = 0; k < SN_FULL; k++)
+            to->occupancy[k] += sn_load_relaxed(&hc->spans_in[lists][k]);
+    }
+    to->object_bytes = sn_class_payload(c) - store->classes.extra;
+    to->slot_bytes = c->slot_bytes;
+    to->span_bytes = (uint64_t)c->pages << SN_PAGE_SHIFT;
+    to->span_slots = c->slots;
+    to->spans = spans;
+    to->live = sn_at_least_zero(sums->live[i]);
+    to->cached = sums->cached[i];
+    to->free = sn_at_least_zero(spans * c->slots - used);
+    uint64_t other = to->live + to->cached;
+    to->limbo = used > other ? used - other : 0;
+    struct sn_class_use use = sn_heap_class_use(&store->heap, i);
+    to->recoverable_bytes = sn_excess_bytes(&use, 0);
+    to->moved = sn_load_relaxed(&hc->moved);
+    for (unsigned k = 0; k < HANDLE_REFUSED_REASONS; k++)
+        to->refused[k] = sn_load_relaxed(&hc->refused[k]);
+}
+
+/* The ladder. Beside other threads its steps are of slightly different moments. free_slot is what
+ * is left of the arena's pages; check counts it the other way. */
+static void
+fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
+{
+    uint64_t payload = 0, objects = 0;
+    for (unsigned i = 0; i < store->classes.count; i++) {
+        const struct handle_class_stats *c = &stats->class_stats[i];
+        payload += c->live * (c->slot_bytes - SN_HEADER_BYTES);
+        objects += c->live;
+        stats->thread_cache += c->cached * c->slot_bytes;
+    }
+    sn_lock(&store->pool.lock); /* of one moment: else a purge shows as free slots */
+    uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
+    stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
+    sn_unlock(&store->pool.lock);
+    stats->requested = sums->requested;
+    stats->large = sn_load_relaxed(&store->large.requested);
+    stats->rounding =
+        sn_at_least_zero(payload + sn_load_relaxed(&store->large.live_bytes) - sums->requested);
+    stats->header = objects * SN_HEADER_BYTES;
+    stats->limbo = sums->limbo_bytes;
+    stats->free_slot =
+        sn_at_least_zero(arena - stats->empty_span - stats->requested - stats->rounding -
+                         stats->header - stats->thread_cache - stats->limbo);
+    stats->table = sn_load_relaxed(&store->table.committed_bytes);
+    stats->metadata = metadata_bytes(store, sums->threads);
+    stats->committed = arena + stats->table + stats->metadata;
+    stats->objects_large = sn_load_relaxed(&store->large.objects);
+    stats->objects = objects + stats->objects_large;
+}
+
+static void
+fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
+{
+    stats->released = sn_store_released_bytes(store);
+    stats->reserved = sn_store_reserved_bytes(store);
+    stats->resident = sn_os_resident_bytes();
+    stats->resident_unexplained = (int64_t)stats->resident - (int64_t)stats->committed;
+    stats->committed_peak = sn_load_relaxed(&store->budget.peak);
+    stats->max_bytes = sn_load_relaxed(&store->budget.max_bytes);
+    /* Every object named by a handle has a table entry, and no other entry is in use. */
+    stats->objects_by_handle =
+        sn_at_least_zero(sn_load_relaxed(&store->table.used_entries) - sums->indexes -
+                         sn_load_relaxed(&store->table.dead_entries));
+    stats->objects_by_cell = sn_at_least_zero(stats->objects - stats->objects_by_handle);
+    stats->allocs = sn_load_relaxed(&store->large.allocs);
+    stats->frees = sn_load_relaxed(&store->large.frees) + sums->frees;
+    stats->allocs += sums->frees;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        stats->allocs += sums->live[i];
+    stats->alloc_failures = sn_load_relaxed(&store->alloc_failures);
+    stats->alloc_failure_reason = sn_load_relaxed(&store->alloc_failure_reason);
+    stats->alloc_retries = sn_load_relaxed(&store->alloc_retries);
+    stats->pins = sn_pins_held(&store->heap.pins);
+    stats->table_entries_dead = sn_load_relaxed(&store->table.dead_entries);
+    stats->errors_reported = sn_load_relaxed(&store->errors_reported);
+    stats->purge_failures = sn_load_relaxed(&store->pool.purge_failures);
+    stats->threads = sums->threads;
+}
+
+static void
+fill_grace_periods(handle_store *store, struct handle_stats *stats)
+{
+    const uint64_t *from = (const uint64_t *)&store->rcu->durations;
+    uint64_t *to = (uint64_t *)&stats->grace_period;
+    for (size_t i = 0; i < sizeof(stats->grace_period) / sizeof(*to); i++)
+        to[i] = sn_load_relaxed(&from[i]);
+    stats->grace_periods = sn_load_relaxed(&store->rcu->completed);
+    stats->grace_period_age_ns = sn_rcu_age_ns(store->rcu);
+}
+
+/* The largest of the causes, when overhead is worth a word at all. */
+static enum handle_shrink_reason
+shrink_reason(const handle_store *store, const struct handle_stats *stats)
+{
+    bool pinned = stats->refused[HANDLE_REFUSED_PINNED] * 2 > stats->moved_objects;
+    const struct {
+        uint64_t bytes;
+        enum handle_shrink_reason reason;
+    } causes[] = {
+        {stats->free_slot, pinned ? HANDLE_SHRINK_PINNED : HANDLE_SHRINK_FRAGMENTED},
+        {stats->limbo, HANDLE_SHRINK_LIMBO},
+        {stats->thread_cache, HANDLE_SHRINK_THREAD_CACHES},
+        {stats->empty_span, sn_load_relaxed(&store->pool.last_purge_failed)
+                                ? HANDLE_SHRINK_PURGE_FAILED
+                                : HANDLE_SHRINK_PURGE_DELAY},
+        {stats->table, HANDLE_SHRINK_TABLE},
+    };
+    uint64_t live = stats->requested + stats->rounding + stats->header;
+    uint64_t most = 0, sum = 0;
+    enum handle_shrink_reason reason = HANDLE_SHRINK_DENSE;
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        sum += causes[i].bytes;
+        if (causes[i].bytes > most) {
+            most = causes[i].bytes;
+            reason = causes[i].reason;
+        }
+    }
+    return sum <= live / 16 ? HANDLE_SHRINK_DENSE : reason;
+}
+
+uint64_t
+sn_stats_fill(handle_store *store, struct handle_stats *stats)
+{
+    struct sn_cache_sums sums;
+    size_t struct_size = stats->struct_size; /* larger: the caller's version is later than ours */
+    memset(stats, 0, sizeof(*stats));
+    stats->struct_size = struct_size;
+    sn_caches_sum(&store->caches, &sums);
+    sn_hook(SN_HOOK_STATS_SUMS, &store->caches);
+    stats->classes = store->classes.count;
+    for (unsigned i = 0; i < store->classes.count; i++)
+        fill_class(store, i, &sums, &stats->class_stats[i]);
+    fill_ladder(store, &sums, stats);
+    fill_counters(store, &sums, stats);
+    fill_grace_periods(store, stats);
+    sn_defrag_fill_stats(store, stats);
+    stats->shrink_reason = shrink_reason(store, stats);
+    sn_store_report_noted(store); /* summing up has finished frees */
+    return sums.busy;
+}
+
+/* The library's own threads keep house in a store that nobody uses: whoever asks then gets sums of
+ * one moment. Beside a mover that works on and on there is none. */
+static void
+fill_whole(handle_store *store, struct handle_stats *stats)
+{
+    enum { TRIES = 4 };
+    uint32_t works = 0;
+    bool quiet = false;
+    (void)sn_caches_are_quiet(&store->caches, &works);
+    for (int i = 0; i < TRIES && !quiet; i++) {
+        (void)sn_stats_fill(store, stats);
+        quiet = sn_caches_are_quiet(&store->caches, &works);
+    }
+}
+
+int
+handle_store_stats(handle_store *store, struct handle_stats *stats)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store || !stats || stats->struct_size < sizeof(*stats))
+        return -EINVAL;
+    fill_whole(store, stats);
+    return 0;
+}
+
+bool
+sn_stats_at_rest(handle_store *store)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    return sums.busy == 0;
+}
+
+/* A run whose guard the kernel did not let us lift: nobody uses it any more. */
+static uint64_t
+lost_pages(const struct sn_span *span)
+{
+    uint64_t pages = 0;
+    if (sn_span_state(span) == SN_SPAN_LOST)
+        for (uint32_t i = 0; i < span->blocks; i++)
+            pages += sn_block_dirty_pages(&span[i]);
+    return pages;
+}
+
+uint64_t
+sn_stats_count_free(handle_store *store)
+{
+    struct sn_pool *pool = &store->pool;
+    uint64_t pages = 0, occupied = 0;
+    for (unsigned c = 0; c < store->classes.count; c++) {
+        const struct sn_heap_class *hc = &store->heap.of[c];
+        uint64_t used = sn_load_relaxed(&hc->used[0]) + sn_load_relaxed(&hc->used[1]);
+        occupied += used * store->classes.of[c].slot_bytes;
+    }
+    sn_lock(&pool->lock);
+    for (uint32_t number = 1; number < pool->high; number++) {
+        const struct sn_span *span = &pool->spans[number];
+        uint8_t class_id = sn_load_relaxed(&pool->class_of[number]);
+        if (class_id < SN_CLASSES_MAX || class_id == SN_CLASS_LARGE)
+            pages += sn_block_dirty_pages(span);
+        if (sn_span_state(span) == SN_SPAN_LARGE)
+            pages -= span->v.large.held; /* the object's and limbo; what is left waits for a trim */
+        pages += lost_pages(span);
+    }
+    sn_unlock(&pool->lock);
+    return (pages << SN_PAGE_SHIFT) - occupied;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.h - the statistics, put together from the counters that the modules keep as they go. */
+#ifndef SN_STATS_H
+#define SN_STATS_H
+
+#include "core/store.h"
+
+/** handle_store_stats, of arguments that are right. Result: threads found inside a call that
+ * changes counters, which may be half changed then. */
+uint64_t sn_stats_fill(handle_store *store, struct handle_stats *stats);
+
+/** Whether no thread was inside a call that changes counters. */
+bool sn_stats_at_rest(handle_store *store);
+
+/** Pages of spans in use, found by a walk over the descriptors, less the classes' occupied slots:
+ * what the ladder's free_slot must come to. For check. */
+uint64_t sn_stats_count_free(handle_store *store);
+
+#endif

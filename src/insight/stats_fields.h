@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats_fields.h - the figures of struct handle_stats and of struct handle_class_stats, each named
+ * once with its kind and what it means. Tables only; stats_print.c walks them.
+ */
+#ifndef SN_STATS_FIELDS_H
+#define SN_STATS_FIELDS_H
+
+#include <sinter/handle.h>
+
+/** What a figure is: how it is read, in which unit it is printed, whether it only grows. */
+enum kind {
+    BYTES,
+    BYTES_SIGNED,
+    BYTES_TOTAL, /* only grows, like every _TOTAL */
+    COUNT,
+    COUNT_32,
+    COUNT_TOTAL,
+    NS,
+    NS_TOTAL,
+    PERMILLE,
+    RATIO, /* no member: made of two steps of the ladder */
+    TIMES,
+    IDLE,
+    SHRINK,
+    FAILURE,
+    REFUSED,
+    OCCUPANCY,
+    KINDS
+};
+
+/** Where TEXT prints a figure. */
+enum section {
+    LADDER,
+    BESIDE,
+    RATIOS,
+    OBJECTS,
+    COMPACTION,
+    TIME,
+    OTHER,
+    CLASS_KEY, /* in every table of classes */
+    CLASS_SPANS,
+    CLASS_LAYOUT,
+    CLASS_SLOTS,
+    CLASS_MOVES,
+    SECTIONS
+};
+
+struct field {
+    const char *name;
+    enum kind kind;
+    enum section section;
+    size_t offset; /* of the member; of a ratio: which one */
+    const char *help;
+};
+
+/** A value of an enumeration: a word for programs, which stays as it is, and a text for people. */
+struct reason {
+    const char *word;
+    const char *text;
+};
+
+/** What the formats have to know of a kind. */
+struct kind_facts {
+    const char *ending; /* of the member's name, where it tells the unit */
+    const char *metric; /* in its place, for Prometheus */
+    const char *type;
+    const char *label; /* kinds with one sample for each reason */
+    const struct reason *reasons;
+    unsigned count;
+};
+
+/** Both end with a NULL name. */
+extern const struct field sn_store_fields[];
+extern const struct field sn_class_fields[];
+extern const struct kind_facts sn_kinds[KINDS];
+
+/** Elements of the member: arrays have one for each reason. */
+static inline unsigned
+elements(const struct field *f)
+{
+    return f->kind == REFUSED || f->kind == OCCUPANCY ? sn_kinds[f->kind].count : 1;
+}
+
+/** The words of a number; "unknown" for one that is none. */
+const struct reason *sn_reason_of(enum kind kind, uint64_t number);
+
+#endif

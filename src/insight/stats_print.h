@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats_print.h - statistics as text for people, as JSON and as Prometheus exposition. Pure: struct
+ * in, text out; where the numbers come from is stats.c's.
+ */
+#ifndef SN_STATS_PRINT_H
+#define SN_STATS_PRINT_H
+
+#include <sinter/handle.h>
+
+/**
+ * Prints *stats as handle_store_stats_print does. name: the store's, any bytes. write gets pieces
+ * of at most SN_PRINT_PIECE_BYTES; the last one ends with a newline. 0; -EINVAL for a NULL pointer
+ * (opaque aside) or an unknown format: nothing was written.
+ */
+int sn_stats_print(const struct handle_stats *stats, const char *name,
+                   enum handle_stats_format format,
+                   void (*write)(void *opaque, const char *text, size_t length), void *opaque);
+#define SN_PRINT_PIECE_BYTES 512
+
+/* What a number of enum handle_idle_reason, and of the other enumerations of reasons, means, in
+ * words; "unknown" for any other number. Never NULL. */
+const char *sn_idle_reason_text(uint32_t reason);
+const char *sn_shrink_reason_text(uint32_t reason);
+const char *sn_alloc_failure_text(uint32_t reason);
+const char *sn_refusal_text(uint32_t refusal);
+
+#endif

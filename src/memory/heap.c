@@ -1,0 +1,1012 @@
+/* SPDX-License-Identifier: MIT */
+/* heap.c - see heap.h. */
+#include "memory/heap.h"
+
+#include <string.h>
+
+#include "memory/guard.h"
+#include "os/osmem.h"
+
+/* ---- occupancy lists ------------------------------------------------------------------------- */
+
+static unsigned
+occupancy_of(const struct sn_class *c, const struct sn_span *span)
+{
+    uint32_t used = c->slots - span->free;
+    return used * SN_FULL / c->slots;
+}
+
+static enum sn_kind
+kind_of(const struct sn_span *span)
+{
+    return span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
+}
+
+/* Relaxed: read without the lock by who owns one of the slots, for UNMOVABLE, which stays. */
+static void
+set_flags_locked(struct sn_span *span, unsigned flags)
+{
+    sn_store_relaxed(&span->flags, (uint16_t)flags);
+}
+
+/* Which lists it is in, when it is in one. */
+static unsigned
+lists_of(const struct sn_span *span)
+{
+    return span->flags & SN_SPAN_ASIDE ? SN_ASIDE : (unsigned)kind_of(span);
+}
+
+/* First in its list, or last when the mover has tried it: it looks at the first ones only. What a
+ * walk has behind it goes last, too, so that each side is found at an end. */
+static void
+list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t number = sn_span_number(heap->pool, span);
+    unsigned list = occupancy_of(sn_heap_class_of_span(heap, span), span);
+    uint32_t *head = &hc->list[lists_of(span)][list];
+    uint32_t first = *head, last = first ? spans[first].prev : number;
+    bool last_one = (span->flags & SN_SPAN_TRIED) || sn_heap_side(heap, number) == SN_BEHIND;
+    bool behind = first && last_one;
+    span->list = (uint8_t)list;
+    span->next = behind ? 0 : first;
+    span->prev = last;
+    if (first)
+        spans[first].prev = number;
+    if (behind)
+        spans[last].next = number;
+    else
+        *head = number;
+    sn_owner_add(&hc->spans_in[lists_of(span)][list], 1);
+}
+
+static void
+list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t *head = &hc->list[lists_of(span)][span->list];
+    if (*head == sn_span_number(heap->pool, span))
+        *head = span->next;
+    else
+        spans[span->prev].next = span->next;
+    if (span->next)
+        spans[span->next].prev = span->prev;
+    else if (*head)
+        spans[*head].prev = span->prev;
+    sn_owner_sub(&hc->spans_in[lists_of(span)][span->list], 1);
+}
+
+/* After its free slots have changed. */
+static void
+relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    if (occupancy_of(sn_heap_class_of_span(heap, span), span) == span->list)
+        return;
+    list_remove_locked(heap, hc, span);
+    list_insert_locked(heap, hc, span);
+}
+
+/* ---- spans ----------------------------------------------------------------------------------- */
+
+/* Asks for what taking slots or giving them back reads of a span, the descriptor and the first line
+ * of the bitmap at once: the code finds the second by the first. A hint only: the number may be of
+ * no span, or of a block inside of one. */
+SN_FORCE_INLINE void
+prefetch_span(const struct sn_pool *pool, uint32_t number)
+{
+    __builtin_prefetch(&pool->spans[number], 1);
+    __builtin_prefetch(sn_span_bits(pool, number, 0), 1);
+}
+
+/*
+ * Slots freed in a span may go to a thread's cache while it is OPEN, holds movable objects, and
+ * nothing in it is pinned: a cache mixes no kinds, and a free must look for pins (G5). Of hardened
+ * stores those of small objects only.
+ */
+static void
+set_bins_locked(struct sn_heap *heap, const struct sn_span *span)
+{
+    bool fast = span->class_id <= heap->classes->last_small || !heap->pool->has_guards;
+    bool bins = fast && sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE;
+    sn_pins_set_bins(&heap->pins, sn_span_number(heap->pool, span), bins);
+}
+
+/* No slot is in use. */
+static void
+format_bits(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+{
+    uint32_t words = (c->slots + 63) / 64;
+    for (uint32_t word = 0; word < words; word++)
+        *sn_span_bits(pool, number, word) = 0;
+    if (c->slots % 64 != 0) /* slots that do not exist are never free */
+        *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
+}
+
+/* Clears what a free slot's header may not say; pages that are not committed read as zero. */
+static void
+clear_headers(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
+{
+    for (uint32_t slot = 0; slot < c->slots; slot++) {
+        uint32_t at = c->lead + slot * c->slot_bytes;
+        if (sn_pool_page_is_committed(pool, number, at >> SN_PAGE_SHIFT))
+            sn_store_relaxed((uint64_t *)(void *)(pool->arena + sn_span_offset(number) + at), 0);
+    }
+}
+
+static void
+format_span(struct sn_heap *heap, uint32_t number, unsigned class_id, bool clear)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = &heap->classes->of[class_id];
+    struct sn_span *span = &pool->spans[number];
+    format_bits(pool, number, c);
+    for (uint32_t block = 0; block < span->blocks; block++)
+        sn_store_release(&pool->class_of[number + block], (uint8_t)class_id);
+    if (clear)
+        clear_headers(pool, number, c);
+    span->class_id = (uint8_t)class_id;
+    sn_store_relaxed(&span->free, c->slots);
+    span->hint = 0;
+    uint32_t missing = sn_pool_missing_pages(pool, number, 0, c->pages);
+    sn_store_relaxed(&span->pages, (uint16_t)(c->pages - missing));
+    span->v.use.pass = 0;
+}
+
+/* c: the class whose slots it is for, lacks as of sn_pool_try_take; or NULL, then room is made. */
+static uint32_t
+take_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct sn_class *c,
+            enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
+{
+    uint32_t number = c ? sn_pool_try_take_slots(pool, blocks, c, who, zero, old_class, lacks)
+                        : sn_pool_take(pool, blocks, pages, who, zero, old_class);
+    if (number)
+        set_flags_locked(&pool->spans[number], 0);
+    return number;
+}
+
+/* A run of blocks for a span that touches its first `pages` pages; with a guard behind them, where
+ * there are such, and room for it. c, lacks: as above. */
+static uint32_t
+take_run(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct sn_class *c,
+         enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
+{
+    bool guarded;
+    uint32_t wanted = sn_guard_blocks(pool, blocks, pages, c == NULL, &guarded);
+    uint32_t number = take_blocks(pool, wanted, pages, c, who, zero, old_class, lacks);
+    if (number && guarded)
+        sn_guard_raise(pool, number, pages);
+    else if (guarded)
+        sn_guard_cancel(pool);
+    if (!number && wanted > blocks)
+        number = take_blocks(pool, blocks, pages, c, who, zero, old_class, lacks);
+    return number;
+}
+
+uint32_t
+sn_heap_take_run(struct sn_heap *heap, uint32_t blocks, uint32_t pages, bool *zero)
+{
+    uint8_t old_class;
+    return take_run(heap->pool, blocks, pages, NULL, SN_CHARGE_APPLICATION, zero, &old_class, NULL);
+}
+
+void
+sn_heap_put_run(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_pool *pool = heap->pool;
+    if (sn_likely(sn_guard_lower(pool, number)))
+        sn_pool_put(pool, number, sn_os_now_ns());
+    else
+        sn_pool_abandon(pool, number);
+}
+
+void
+sn_heap_note_excess(struct sn_heap *heap)
+{
+    if (sn_pool_has_much_excess(heap->pool))
+        heap->excess(heap);
+}
+
+/* A run may hold more pages than slots will touch. Result: the flag of a span that does. */
+static unsigned
+note_excess(struct sn_heap *heap, uint32_t number, const struct sn_class *c)
+{
+    uint32_t end = c->blocks * (uint32_t)SN_BLOCK_PAGES; /* a guard's block is behind that */
+    uint32_t pages = end - c->pages - sn_pool_missing_pages(heap->pool, number, c->pages, end);
+    if (pages == 0)
+        return 0;
+    sn_pool_list_excess(heap->pool, number, pages);
+    sn_heap_note_excess(heap);
+    return SN_SPAN_EXCESS;
+}
+
+static struct sn_span *
+new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_id,
+                enum sn_kind kind, enum sn_charge who, uint64_t *lacks)
+{
+    sn_assert_locked(&hc->lock);
+    const struct sn_class *c = &heap->classes->of[class_id];
+    bool zero;
+    uint8_t old_class;
+    uint32_t number = take_run(heap->pool, c->blocks, c->pages, c, who, &zero, &old_class, lacks);
+    if (!number)
+        return NULL;
+    format_span(heap, number, class_id, !zero && old_class != class_id);
+    struct sn_span *span = &heap->pool->spans[number];
+    unsigned flags = (kind == SN_UNMOVABLE ? SN_SPAN_UNMOVABLE : 0u) | note_excess(heap, number, c);
+    set_flags_locked(span, span->flags | flags);
+    sn_span_set_state(span, SN_SPAN_OPEN);
+    set_bins_locked(heap, span);
+    sn_owner_add(&hc->spans[kind], 1);
+    sn_owner_add(&hc->pages[kind], span->pages);
+    list_insert_locked(heap, hc, span);
+    return span;
+}
+
+/* What is moved there was no gain yet. */
+static void
+count_pages_taken(struct sn_heap *heap, enum sn_charge who, uint32_t pages)
+{
+    if (who == SN_CHARGE_MOVER)
+        sn_owner_add(&heap->moved_into, (uint64_t)pages << SN_PAGE_SHIFT);
+}
+
+/* An empty span leaves its class. It is in no list. */
+static void
+release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    sn_owner_sub(&hc->spans[kind_of(span)], 1);
+    sn_owner_sub(&hc->pages[kind_of(span)], span->pages);
+    if (span->flags & SN_SPAN_ASIDE)
+        sn_owner_sub(&hc->aside, 1);
+    set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_ASIDE);
+    sn_heap_put_run(heap, sn_span_number(heap->pool, span));
+}
+
+/* After slots of an OPEN span were given back, or taken: its place in the lists, or (true) its
+ * end. */
+static bool
+settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    if (sn_span_state(span) != SN_SPAN_OPEN)
+        return false; /* CLOSED: only who closed it pools or reopens it */
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    if (span->free < c->slots) {
+        relist_locked(heap, hc, span);
+        return false;
+    }
+    list_remove_locked(heap, hc, span);
+    release_span_locked(heap, hc, span);
+    return true;
+}
+
+/* ---- taking slots ---------------------------------------------------------------------------- */
+
+/*
+ * Pages are charged when the first slot on them is taken. What a span has committed already comes
+ * first: its free slots cost nothing.
+ */
+
+/* Who takes, how many slots at most and where to; lacks: once the limit has refused pages, bytes
+ * that must become free, at least 1. */
+struct taking {
+    enum sn_charge who;
+    enum sn_side side; /* SN_NO_WALK: any */
+    uint32_t want, taken;
+    uint64_t *slots;
+    uint64_t lacks;
+};
+
+/* Slots of bitmap word `word` that lie on committed pages alone. */
+static uint64_t
+committed_slots(const struct sn_pool *pool, uint32_t number, const struct sn_class *c,
+                uint32_t word)
+{
+    uint64_t mask = ~UINT64_C(0);
+    uint32_t first = word * 64, end = (uint32_t)sn_min(first + 64, c->slots);
+    uint32_t page = (c->lead + first * c->slot_bytes) >> SN_PAGE_SHIFT;
+    uint32_t last = (c->lead + end * c->slot_bytes - 1) >> SN_PAGE_SHIFT;
+    for (; page <= last; page++) {
+        if (sn_pool_page_is_committed(pool, number, page))
+            continue;
+        uint32_t at = page << SN_PAGE_SHIFT, behind = at + (uint32_t)SN_PAGE_BYTES;
+        uint32_t from = at > c->lead ? (at - c->lead) / c->slot_bytes : 0;
+        uint32_t to = (behind - c->lead + c->slot_bytes - 1) / c->slot_bytes;
+        from = from > first ? from - first : 0;
+        to = (uint32_t)sn_min(to - first, 64);
+        mask &= ~((~UINT64_C(0) >> (64 - (to - from))) << from);
+    }
+    return mask;
+}
+
+/* How many free slots may lie on committed pages alone: so many more have room there than are in
+ * use. */
+static uint32_t
+committed_at_most(const struct sn_class *c, const struct sn_span *span)
+{
+    uint32_t used = c->slots - span->free;
+    uint32_t room = ((uint32_t)span->pages << SN_PAGE_SHIFT) / c->slot_bytes;
+    return room > used ? room - used : 0;
+}
+
+/* Takes those of one span, in rising address. */
+static void
+take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking *taking)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(pool, span), words = (c->slots + 63) / 64;
+    uint32_t most = (uint32_t)sn_min(taking->want - taking->taken, committed_at_most(c, span));
+    uint32_t end = taking->taken + most;
+    for (uint32_t word = span->hint; word < words && taking->taken < end; word++) {
+        uint64_t *bits = sn_span_bits(pool, number, word);
+        uint64_t vacant = ~*bits;
+        if (vacant)
+            vacant &= committed_slots(pool, number, c, word);
+        for (; vacant && taking->taken < end; vacant &= vacant - 1) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
+            taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
+            *bits |= UINT64_C(1) << (slot % 64);
+            sn_owner_sub(&span->free, 1);
+        }
+    }
+}
+
+/* Commits the pages of the slot at these bytes of a span. */
+static bool
+commit_slot_locked(struct sn_heap *heap, struct sn_span *span, uint32_t begin, uint32_t end,
+                   struct taking *taking)
+{
+    struct sn_pool *pool = heap->pool;
+    uint32_t number = sn_span_number(pool, span);
+    uint32_t from = begin >> SN_PAGE_SHIFT, to = ((end - 1) >> SN_PAGE_SHIFT) + 1;
+    uint32_t missing = sn_pool_missing_pages(pool, number, from, to);
+    if (sn_likely(missing == 0))
+        return true;
+    if (!sn_pool_commit(pool, number, from, to, taking->who)) {
+        uint64_t bytes = (uint64_t)missing << SN_PAGE_SHIFT;
+        taking->lacks = sn_max(sn_budget_lacks(pool->budget, bytes, taking->who), 1);
+        return false;
+    }
+    sn_store_relaxed(&span->pages, (uint16_t)(span->pages + missing));
+    sn_owner_add(&heap->of[span->class_id].pages[kind_of(span)], missing);
+    count_pages_taken(heap, taking->who, missing);
+    return true;
+}
+
+/* Takes the lowest free slots of one span, in rising address. */
+static void
+take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *taking)
+{
+    struct sn_pool *pool = heap->pool;
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(pool, span);
+    /* Up to here the pages are known to be committed: slots are taken in rising address. */
+    uint32_t ready = span->pages == c->pages ? UINT32_MAX : 0;
+    uint32_t end = taking->taken + (uint32_t)sn_min(taking->want - taking->taken, span->free);
+    for (uint32_t word = span->hint; taking->taken < end && taking->lacks == 0; word++) {
+        uint64_t *bits = sn_span_bits(pool, number, word);
+        uint64_t vacant = ~*bits;
+        while (vacant && taking->taken < end) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(vacant);
+            uint32_t begin = c->lead + slot * c->slot_bytes, behind = begin + c->slot_bytes;
+            if (behind > ready) {
+                if (!commit_slot_locked(heap, span, begin, behind, taking))
+                    break;
+                ready = (uint32_t)sn_round_up(behind, SN_PAGE_BYTES);
+            }
+            taking->slots[taking->taken++] = sn_slot_offset(c, number, slot);
+            vacant &= vacant - 1;
+            sn_owner_sub(&span->free, 1);
+        }
+        *bits = ~vacant;
+        span->hint = (uint16_t)word;
+    }
+}
+
+/* The first of a list, or the first one on a side of the walk, looked for from both ends. */
+static uint32_t
+first_on_side_locked(const struct sn_heap *heap, uint32_t first, enum sn_side side)
+{
+    enum { LOOKS = 16 };
+    const struct sn_span *spans = heap->pool->spans;
+    uint32_t last = first ? spans[first].prev : 0;
+    if (sn_likely(side == SN_NO_WALK))
+        return first;
+    for (unsigned look = 0; look < LOOKS && first; look++) {
+        if (sn_heap_side(heap, first) == side)
+            return first;
+        if (sn_heap_side(heap, last) == side)
+            return last;
+        first = spans[first].next;
+        last = spans[last].prev;
+    }
+    return 0;
+}
+
+/* Of equally full ones first those that no compaction empties. */
+static struct sn_span *
+fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind,
+               enum sn_side side)
+{
+    for (unsigned list = SN_FULL; list > 0;) {
+        list--;
+        uint32_t at =
+            kind == SN_MOVABLE ? first_on_side_locked(heap, hc->list[SN_ASIDE][list], side) : 0;
+        if (at == 0)
+            at = first_on_side_locked(heap, hc->list[kind][list], side);
+        if (at != 0)
+            return &heap->pool->spans[at];
+    }
+    return NULL;
+}
+
+static void
+reverse(uint64_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count / 2; i++) {
+        uint64_t other = slots[count - 1 - i];
+        slots[count - 1 - i] = slots[i];
+        slots[i] = other;
+    }
+}
+
+/* From spans there are, the fullest first. */
+static void
+take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
+                    struct taking *taking)
+{
+    struct sn_span *span;
+    while (taking->taken < taking->want && taking->lacks == 0 &&
+           (span = fullest_locked(heap, hc, kind, taking->side)) != NULL) {
+        prefetch_span(heap->pool, sn_span_number(heap->pool, span));
+        prefetch_span(heap->pool, span->next); /* where spans have few free slots, it is needed */
+        if (span->pages < sn_heap_class_of_span(heap, span)->pages)
+            take_committed_locked(heap, span, taking);
+        take_lowest_locked(heap, span, taking);
+        if (span->flags & SN_SPAN_QUIET)
+            set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_QUIET);
+        relist_locked(heap, hc, span);
+    }
+}
+
+/* From at most *looks spans of a list. */
+static void
+take_list_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint32_t at,
+                           struct taking *taking, unsigned *looks)
+{
+    for (uint32_t next; at && *looks > 0 && taking->taken < taking->want; at = next, --*looks) {
+        struct sn_span *span = &heap->pool->spans[at];
+        next = span->next;
+        if (taking->side != SN_NO_WALK && sn_heap_side(heap, at) != taking->side)
+            continue;
+        take_committed_locked(heap, span, taking);
+        relist_locked(heap, hc, span);
+    }
+}
+
+/* The limit has refused pages: what spans have committed, the fullest first. */
+static void
+take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
+                          struct taking *taking)
+{
+    unsigned looks = 64; /* spans looked at under the lock, at most */
+    for (unsigned list = SN_FULL; list > 0;) {
+        list--;
+        if (kind == SN_MOVABLE)
+            take_list_committed_locked(heap, hc, hc->list[SN_ASIDE][list], taking, &looks);
+        take_list_committed_locked(heap, hc, hc->list[kind][list], taking, &looks);
+    }
+}
+
+/* A new one may come with committed pages, and goes back when there is no page for it. */
+static void
+take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    struct sn_span *span = new_span_locked(heap, hc, class_id, kind, taking->who, &taking->lacks);
+    if (!span)
+        return;
+    taking->lacks = 0;
+    count_pages_taken(heap, taking->who, span->pages);
+    take_committed_locked(heap, span, taking);
+    take_lowest_locked(heap, span, taking);
+    (void)settle_locked(heap, hc, span);
+}
+
+/* Whether pages of empty spans may be used where no more may be committed. Not by applications
+ * while the mover uses what is kept back for it: it is given back first, or the mover could move
+ * nothing any more. */
+static bool
+may_use_empty(const struct sn_pool *pool, enum sn_charge who)
+{
+    return sn_load_relaxed(&pool->empty_bytes) > 0 && sn_budget_lacks(pool->budget, 0, who) == 0;
+}
+
+/* From spans there are, else from a new one. 0: `lacks` bytes must become free first. Above a limit
+ * that was lowered applications get nothing, not even what is committed: what they free then goes
+ * back. */
+static uint32_t
+take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    taking->taken = 0;
+    taking->lacks = taking->who == SN_CHARGE_APPLICATION ? sn_budget_excess(heap->pool->budget) : 0;
+    if (sn_unlikely(taking->lacks > 0))
+        return 0;
+    take_fullest_locked(heap, hc, kind, taking);
+    if (taking->lacks > 0)
+        take_all_committed_locked(heap, hc, kind, taking);
+    bool may_be_new = taking->side == SN_NO_WALK &&
+                      (taking->lacks == 0 || may_use_empty(heap->pool, taking->who));
+    if (taking->taken == 0 && may_be_new)
+        take_new_locked(heap, class_id, kind, taking);
+    return taking->taken;
+}
+
+/* The first use of a class. */
+static SN_NOINLINE void
+begin_class(struct sn_heap *heap, struct sn_heap_class *hc)
+{
+    sn_lock(&heap->lock);
+    if (sn_load_relaxed(&hc->used_before) == 0) {
+        sn_lock_init(&hc->lock, SN_RANK_CLASS);
+        /* Release: pairs with the acquire in sn_heap_class_is_used. */
+        sn_store_release(&hc->used_before, 1);
+    }
+    sn_unlock(&heap->lock);
+}
+
+/* Whether room is made below the limit: nobody needs a thread's cache to be full, and it helps
+ * nothing where no span was found on the walk's side. */
+static bool
+wants_room(const struct taking *taking)
+{
+    if (taking->side != SN_NO_WALK && taking->lacks == 0)
+        return false;
+    return taking->who != SN_CHARGE_APPLICATION || taking->want == 1;
+}
+
+static uint32_t
+take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    if (sn_unlikely(!sn_heap_class_is_used(heap, class_id)))
+        begin_class(heap, hc);
+    sn_lock(&hc->lock);
+    uint32_t taken = take_locked(heap, class_id, kind, taking);
+    for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS && wants_room(taking); round++) {
+        if (taking->who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
+            taking->lacks = sn_min(taking->lacks, SN_RESERVE_MAX_BYTES);
+        sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
+        bool room = sn_heap_make_room(heap, taking->lacks);
+        sn_lock(&hc->lock);
+        if (!room)
+            break;
+        taken = take_locked(heap, class_id, kind, taking);
+    }
+    sn_owner_add(&hc->used[kind], taken);
+    sn_unlock(&hc->lock);
+    reverse(taking->slots, taken);
+    return taken;
+}
+
+uint32_t
+sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, enum sn_charge who,
+             uint32_t want, uint64_t *slots)
+{
+    struct taking taking = {.who = who, .want = want, .slots = slots};
+    return take(heap, class_id, kind, &taking);
+}
+
+uint32_t
+sn_heap_take_beside(struct sn_heap *heap, uint32_t number, uint32_t want, uint64_t *slots)
+{
+    struct taking taking = {
+        .who = SN_CHARGE_MOVER, .side = sn_heap_side(heap, number), .want = want, .slots = slots};
+    return take(heap, heap->pool->spans[number].class_id, SN_MOVABLE, &taking);
+}
+
+/* ---- giving slots back ----------------------------------------------------------------------- */
+
+static void
+clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
+{
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    uint32_t number = sn_span_number(heap->pool, span);
+    uint32_t slot = sn_slot_of(c, number, offset);
+    uint64_t *bits = sn_span_bits(heap->pool, number, slot / 64);
+    uint64_t bit = UINT64_C(1) << (slot % 64);
+    sn_assert(slot < c->slots && (*bits & bit));
+    *bits &= ~bit;
+    if (slot / 64 < span->hint)
+        span->hint = (uint16_t)(slot / 64);
+    sn_owner_add(&span->free, 1);
+    if (span->flags & (SN_SPAN_TIGHT | SN_SPAN_QUIET))
+        set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));
+}
+
+/* Slots have become free, or their span can be emptied again. After locks are given up. */
+static void
+note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
+{
+    uint64_t bytes = (uint64_t)slots * heap->classes->of[class_id].slot_bytes;
+    /* Sequentially consistent, both: pairs with arm_wake_up's fence between its store of the mark
+     * and its look at the sum. Otherwise each could miss the other, and the last free before a rest
+     * would wake nobody. */
+    uint64_t freed = __atomic_add_fetch(&heap->freed_bytes, bytes, __ATOMIC_SEQ_CST);
+    if (freed >= __atomic_load_n(&heap->wake_at, __ATOMIC_SEQ_CST))
+        heap->freed(heap);
+}
+
+uint32_t
+sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
+{
+    enum { AHEAD = 8 }; /* slots; with two lines each, the misses that a core has under way */
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t emptied = 0;
+    for (uint32_t i = 0; i < AHEAD && i < count; i++)
+        prefetch_span(heap->pool, sn_block_of(slots[i]));
+    sn_lock(&hc->lock);
+    for (uint32_t i = 0; i < count;) {
+        struct sn_span *span = sn_span_at(heap->pool, slots[i]);
+        sn_assert(span->class_id == class_id);
+        uint32_t begin = i;
+        do {
+            if (i + AHEAD < count)
+                prefetch_span(heap->pool, sn_block_of(slots[i + AHEAD]));
+            clear_slot_locked(heap, span, slots[i++]);
+        } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
+        sn_owner_sub(&hc->used[kind_of(span)], i - begin);
+        emptied += settle_locked(heap, hc, span);
+    }
+    sn_unlock(&hc->lock);
+    note_freed(heap, class_id, count);
+    return emptied;
+}
+
+bool
+sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    const struct sn_class *c = sn_heap_class_of_span(heap, span);
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_assert(sn_span_state(span) == SN_SPAN_CLOSED);
+    sn_lock(&hc->lock);
+    sn_assert(span->free + count <= c->slots);
+    bool all = span->free + count == c->slots;
+    if (all) {
+        format_bits(heap->pool, number, c);
+        sn_store_relaxed(&span->free, c->slots);
+        span->hint = 0;
+        sn_owner_sub(&hc->used[kind_of(span)], count);
+    }
+    sn_unlock(&hc->lock);
+    if (all)
+        note_freed(heap, span->class_id, count);
+    return all;
+}
+
+/* ---- closed and held spans ------------------------------------------------------------------- */
+
+static void
+copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    uint32_t words = (sn_heap_class_of_span(heap, span)->slots + 63) / 64;
+    for (uint32_t word = 0; word < words; word++)
+        bits[word] = *sn_span_bits(heap->pool, number, word);
+}
+
+/* Takes an OPEN span out of the lists. */
+static void
+detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span, uint8_t state)
+{
+    list_remove_locked(heap, hc, span);
+    sn_owner_add(&hc->detached, 1);
+    sn_span_set_state(span, state);
+}
+
+/* To the lists that the mover does not look at, when the span is damaged, or pinned and what could
+ * be moved has been. */
+static bool
+set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    bool damaged = (span->flags & SN_SPAN_DAMAGED) != 0;
+    bool pinned = (span->flags & SN_SPAN_TRIED) && sn_pins_any(span);
+    if (sn_likely(!damaged && !pinned))
+        return false;
+    list_remove_locked(heap, hc, span);
+    if (damaged)
+        set_flags_locked(span, span->flags | SN_SPAN_ASIDE);
+    bool aside = damaged || sn_pins_set_aside(&heap->pins, sn_span_number(heap->pool, span));
+    sn_owner_add(&hc->aside, aside);
+    list_insert_locked(heap, hc, span);
+    return aside;
+}
+
+/* Looks at spans of one list, *looks at most. Result: the first that may be closed, 0: none. */
+static uint32_t
+find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned list, uint32_t pass,
+                     unsigned *looks)
+{
+    struct sn_span *spans = heap->pool->spans;
+    uint32_t next;
+    for (uint32_t at = hc->list[SN_MOVABLE][list]; at && *looks > 0; at = next, --*looks) {
+        next = spans[at].next;
+        bool tried = (spans[at].flags & SN_SPAN_TRIED) && spans[at].v.use.pass == pass;
+        if (!tried && !set_aside_locked(heap, hc, &spans[at]))
+            return at;
+    }
+    return 0;
+}
+
+static void
+close_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    detach_locked(heap, hc, span, SN_SPAN_CLOSED);
+    set_bins_locked(heap, span);
+}
+
+uint32_t
+sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
+                       unsigned max_occupancy)
+{
+    enum { LOOKS = 64 }; /* spans, for each hold of the lock: allocations wait for it */
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t found = 0, aside;
+    unsigned looks;
+    if (!sn_heap_class_is_used(heap, class_id))
+        return 0;
+    do {
+        looks = LOOKS;
+        sn_lock(&hc->lock);
+        aside = hc->aside;
+        for (unsigned list = 0; list <= max_occupancy && looks > 0 && !found; list++)
+            found = find_to_close_locked(heap, hc, list, pass, &looks);
+        if (found)
+            close_locked(heap, hc, &heap->pool->spans[found]);
+        aside = hc->aside - aside;
+        sn_unlock(&hc->lock);
+    } while (!found && looks == 0 && aside > 0); /* fewer are left: others may stand behind them */
+    return found;
+}
+
+/* Whether a block begins a span that may be looked at, under its class's lock; the class was read
+ * before the lock was taken. */
+static bool
+is_span_locked(const struct sn_heap *heap, uint32_t number, uint8_t class_id)
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    return sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
+           sn_span_head(span) == number;
+}
+
+void
+sn_heap_come_back(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
+    if (class_id >= SN_CLASSES_MAX)
+        return;
+    struct sn_heap_class *hc = &heap->of[class_id];
+    uint32_t slots = 0;
+    sn_lock(&hc->lock);
+    /* It may have ended meanwhile, and be another's. */
+    if (is_span_locked(heap, number, class_id) &&
+        (span->flags & (SN_SPAN_ASIDE | SN_SPAN_DAMAGED)) == SN_SPAN_ASIDE) {
+        bool listed = sn_span_state(span) == SN_SPAN_OPEN;
+        if (listed)
+            list_remove_locked(heap, hc, span);
+        set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_ASIDE | SN_SPAN_TRIED));
+        if (listed)
+            list_insert_locked(heap, hc, span);
+        sn_owner_sub(&hc->aside, 1);
+        slots = span->free;
+    }
+    sn_unlock(&hc->lock);
+    if (slots > 0)
+        note_freed(heap, class_id, slots);
+}
+
+/* The class of a span that is OPEN, locked; NULL: it is not. */
+static struct sn_heap_class *
+lock_if_open(struct sn_heap *heap, uint32_t number)
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    uint8_t class_id = sn_load_relaxed(&heap->pool->class_of[number]);
+    /* A block whose span is just being made for the first time reads as class 0. */
+    if (class_id >= SN_CLASSES_MAX || !sn_heap_class_is_used(heap, class_id))
+        return NULL;
+    struct sn_heap_class *hc = &heap->of[class_id];
+    sn_lock(&hc->lock);
+    if (sn_span_state(span) == SN_SPAN_OPEN && is_span_locked(heap, number, class_id))
+        return hc;
+    sn_unlock(&hc->lock);
+    return NULL;
+}
+
+static void
+hold_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    detach_locked(heap, hc, span, SN_SPAN_HELD);
+}
+
+bool
+sn_heap_hold(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    hold_locked(heap, hc, &heap->pool->spans[number]);
+    sn_unlock(&hc->lock);
+    return true;
+}
+
+/* A trim may have taken some. */
+static void
+count_pages_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    uint32_t all = sn_heap_class_of_span(heap, span)->pages;
+    uint32_t missing = sn_pool_missing_pages(heap->pool, sn_span_number(heap->pool, span), 0, all);
+    sn_owner_sub(&hc->pages[kind_of(span)], span->pages - (all - missing));
+    sn_store_relaxed(&span->pages, (uint16_t)(all - missing));
+}
+
+bool
+sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
+                   uint64_t bits[SN_BITMAP_WORDS])
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    bool loose = sn_span_is_loose(sn_heap_class_of_span(heap, span), span);
+    if (loose && quiet && !(span->flags & SN_SPAN_QUIET)) {
+        set_flags_locked(span, span->flags | SN_SPAN_QUIET);
+        loose = false;
+    }
+    if (loose) {
+        hold_locked(heap, hc, span);
+        /* A free from now on clears TIGHT. */
+        set_flags_locked(span, (span->flags | SN_SPAN_TIGHT) & ~(unsigned)SN_SPAN_EXCESS);
+        copy_bits_locked(heap, number, bits);
+    }
+    sn_unlock(&hc->lock);
+    return loose;
+}
+
+void
+sn_heap_note_refused(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    /* EXCESS: some may be behind its last slot. */
+    set_flags_locked(span, (span->flags | SN_SPAN_EXCESS) & ~(unsigned)SN_SPAN_TIGHT);
+    sn_unlock(&hc->lock);
+}
+
+bool
+sn_heap_hold_excess(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = lock_if_open(heap, number);
+    if (!hc)
+        return false;
+    bool excess = (span->flags & SN_SPAN_EXCESS) != 0;
+    if (excess) {
+        hold_locked(heap, hc, span);
+        set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_EXCESS);
+    }
+    sn_unlock(&hc->lock);
+    return excess;
+}
+
+bool
+sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    count_pages_locked(heap, hc, span);
+    bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
+    sn_owner_sub(&hc->detached, 1);
+    if (empty) {
+        release_span_locked(heap, hc, span);
+    } else {
+        set_flags_locked(span, span->flags | flags);
+        if (flags & SN_SPAN_TRIED)
+            span->v.use.pass = pass;
+        sn_store_relaxed(&heap->squeeze_due, 0); /* it was not looked at */
+        sn_span_set_state(span, SN_SPAN_OPEN);
+        set_bins_locked(heap, span);
+        list_insert_locked(heap, hc, span);
+    }
+    sn_unlock(&hc->lock);
+    return empty;
+}
+
+void
+sn_heap_note_damage(struct sn_heap *heap, uint64_t offset)
+{
+    struct sn_span *span = sn_span_at(heap->pool, offset);
+    if (sn_span_state(span) == SN_SPAN_LARGE)
+        return; /* never evacuated anyway */
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    set_flags_locked(span, span->flags | SN_SPAN_DAMAGED);
+    sn_unlock(&hc->lock);
+}
+
+bool
+sn_heap_is_empty(struct sn_heap *heap, uint32_t number)
+{
+    struct sn_span *span = &heap->pool->spans[number];
+    struct sn_heap_class *hc = &heap->of[span->class_id];
+    sn_lock(&hc->lock);
+    bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
+    sn_unlock(&hc->lock);
+    return empty;
+}
+
+void
+sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
+{
+    struct sn_heap_class *hc = &heap->of[heap->pool->spans[number].class_id];
+    sn_lock(&hc->lock);
+    copy_bits_locked(heap, number, bits);
+    sn_unlock(&hc->lock);
+}
+
+struct sn_class_use
+sn_heap_class_use(const struct sn_heap *heap, unsigned class_id)
+{
+    const struct sn_heap_class *hc = &heap->of[class_id];
+    const struct sn_class *of = &heap->classes->of[class_id];
+    struct sn_class_use use = {.slots = of->slots,
+                               .slot_bytes = of->slot_bytes,
+                               .span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT,
+                               .committed = sn_load_relaxed(&hc->pages[SN_MOVABLE])
+                                            << SN_PAGE_SHIFT,
+                               .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
+                               .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
+                               .aside = sn_load_relaxed(&hc->aside),
+                               .detached = sn_load_relaxed(&hc->detached)};
+    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
+        use.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
+    return use;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+void
+sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes)
+{
+    heap->pool = pool;
+    heap->classes = classes;
+    heap->wake_at = UINT64_MAX;
+    sn_lock_init(&heap->lock, SN_RANK_HEAP);
+}
+
+static void
+for_each_used_class(struct sn_heap *heap, int (*operation)(pthread_mutex_t *))
+{
+    for (unsigned i = 0; i < heap->classes->count; i++) {
+        if (sn_heap_class_is_used(heap, i))
+            operation(&heap->of[i].lock.mutex);
+    }
+}
+
+void
+sn_heap_lock_all(struct sn_heap *heap)
+{
+    pthread_mutex_lock(&heap->lock.mutex);
+    for_each_used_class(heap, pthread_mutex_lock);
+}
+
+void
+sn_heap_unlock_all(struct sn_heap *heap)
+{
+    for_each_used_class(heap, pthread_mutex_unlock);
+    pthread_mutex_unlock(&heap->lock.mutex);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cell.c - objects named by cells in the application's own structures: the same protocol without
+ * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
+ * that plain stores suffice where G4 and G6 (reference.h) allow them.
+ */
+#include "object/hardened_object.h"
+
+/* Matches any word that names an object, whatever its tag. */
+#define WANT_OBJECT SN_WORD_LIVE
+#define MASK_OBJECT SN_WORD_LIVE
+
+/* Aligned, and from 2^16 to below 2^48. Rotated, what is not a multiple of 8 becomes large. */
+static bool
+is_cell_number(const handle_cell *cell)
+{
+    uintptr_t address = (uintptr_t)cell;
+    uint64_t eighth = address >> 3 | (uint64_t)address << 61;
+    return eighth - SN_CELL_ADDRESS_MIN / 8 < (SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN) / 8;
+}
+
+/* The same, and not where the store lies or may grow: no for what others have there, too, to which
+ * the slow path says yes. */
+static bool
+is_far_address(const handle_store *store, const handle_cell *cell)
+{
+    return is_cell_number(cell) && (uintptr_t)cell - (uintptr_t)store >= store->extent_bytes;
+}
+
+/* And not in the store's own reservation. */
+static bool
+is_cell_address(const handle_store *store, const handle_cell *cell)
+{
+    return is_far_address(store, cell) ||
+           (is_cell_number(cell) && !sn_store_contains(store, cell) &&
+            (uintptr_t)cell - (uintptr_t)store >=
+                HANDLE_TABLE_OFFSET + sn_load_relaxed(&store->table.bytes));
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
+
+static SN_NOINLINE void *
+alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    sn_check_call_named(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!store || !is_cell_address(store, cell) ||
+        (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, cell);
+    if (sn_load_relaxed(&cell->word) != 0) {
+        errno = EEXIST;
+        return NULL;
+    }
+    sn_cache_begin(&store->caches);
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (slot) {
+        sn_object_name_any(store, slot, size, &cell->word);
+        /* Release: as in the fast path below. */
+        sn_store_release(&cell->word, sn_object_word(0, slot, flags));
+    }
+    sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* refilling has finished frees */
+    return slot ? sn_store_address(store, slot) : NULL;
+}
+
+/* The short way of hardened stores; where there is none, the long way. */
+static SN_OUTLINE void *
+alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
+{
+    if (sn_unlikely(!store->hardened))
+        return alloc_slow(store, cell, size, 0);
+    sn_check_entry_inline(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_check_cell_place(store, cell);
+    unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return alloc_slow(store, cell, size, 0);
+    uint64_t slot = sn_hardened_take(store, cache, class_id, size);
+    if (sn_likely(slot != 0)) {
+        sn_object_name(store, slot, size, &cell->word);
+        /* Release: as in the plain short way. */
+        sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    }
+    sn_cache_leave(cache);
+    return sn_likely(slot != 0) ? sn_store_address(store, slot) : alloc_slow(store, cell, size, 0);
+}
+
+/* Whether the fast paths may fill the cell. */
+static bool
+is_fit_for_alloc(const handle_store *store, const handle_cell *cell)
+{
+    return sn_likely(is_far_address(store, cell)) && sn_likely(sn_load_relaxed(&cell->word) == 0);
+}
+
+/* The fast path, of a class; small: its sizes are whole in a header. */
+SN_FORCE_INLINE void *
+alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned class_id, bool small)
+{
+    if (SN_DEBUG)
+        sn_check_cell_place(store, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return small ? alloc_hardened(store, cell, size) : alloc_slow(store, cell, size, 0);
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (sn_unlikely(slot == 0)) {
+        sn_cache_leave(cache);
+        return alloc_slow(store, cell, size, 0);
+    }
+    sn_owner_add(&cache->requested, size);
+    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
+    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
+    sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    sn_cache_leave(cache);
+    return sn_store_address(store, slot);
+}
+
+static SN_OUTLINE void *
+alloc_medium(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    if (!store || !sn_class_is_medium(&store->classes, size, flags) ||
+        !is_fit_for_alloc(store, cell))
+        return alloc_slow(store, cell, size, flags);
+    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false);
+}
+
+void *
+handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!sn_class_is_in_table(size, flags)))
+        return alloc_medium(store, cell, size, flags);
+    if (sn_unlikely(!store) || !is_fit_for_alloc(store, cell))
+        return alloc_slow(store, cell, size, flags);
+    return alloc_of_class(store, cell, size, sn_class_by_table(&store->classes, size), true);
+}
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+const void *
+handle_cell_read(const handle_store *store, const handle_cell *cell, uint32_t *tag)
+{
+    sn_check_call_in_signal(store, cell);
+    uint64_t word = sn_load_acquire(&cell->word);
+    bool live = sn_word_has_object(word);
+    if (tag)
+        *tag = live ? (uint32_t)sn_word_tag(word) : 0;
+    return live ? sn_store_address(store, sn_word_offset(word)) : NULL;
+}
+
+void *
+handle_cell_deref_mut(handle_store *store, handle_cell *cell)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!store || !cell))
+        return NULL;
+    uint64_t word = sn_reference_call_off(&cell->word, WANT_OBJECT, MASK_OBJECT);
+    return sn_likely(sn_word_has_object(word)) ? sn_store_address(store, sn_word_offset(word))
+                                               : NULL;
+}
+
+size_t
+handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, const void **objects,
+                       size_t n)
+{
+    sn_check_call_in_signal(store, NULL);
+    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
+    size_t live = 0;
+    if (!store || (n > 0 && (!cells || !objects)))
+        return 0;
+    for (size_t begin = 0; begin < n; begin += GROUP) {
+        size_t end = begin + GROUP < n ? begin + GROUP : n;
+        for (size_t i = begin; i < end; i++)
+            __builtin_prefetch(cells[i]);
+        for (size_t i = begin; i < end; i++) {
+            objects[i] = handle_cell_deref(store, cells[i]);
+            __builtin_prefetch(objects[i]);
+            live += objects[i] != NULL;
+        }
+    }
+    return live;
+}
+
+size_t
+handle_cell_size(const handle_store *store, const handle_cell *cell)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    size_t size;
+    if (!store || !cell ||
+        !sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size))
+        return 0;
+    return size;
+}
+
+int
+handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!store || !cell || tag24 > SN_TAG_MASK)
+        return -EINVAL;
+    /* Acquire: nothing is read through it, but a later deref by this caller goes on from it. */
+    uint64_t word = sn_load_acquire(&cell->word);
+    uint64_t want;
+    do {
+        if (!sn_word_has_object(word))
+            return -ENOENT;
+        want = (sn_word_as_live(word) & ~SN_WORD_TAG) | sn_word_of_tag(tag24);
+    } while (!sn_cas_acq_rel(&cell->word, &word, want)); /* G7: leaves LIVE */
+    return 0;
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+/*
+ * Empties the cell. Result: the word that ended; *was_moving: a move was pending. A plain store is
+ * enough after LIVE was loaded in this section (G4): a mark in between is answered by the header.
+ */
+static uint64_t
+empty_cell(handle_cell *cell, bool *was_moving)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    *was_moving = sn_word_is_moving(word);
+    if (sn_likely(!*was_moving)) {
+        if (sn_word_has_object(word))
+            sn_store_relaxed(&cell->word, 0);
+        return word;
+    }
+    while (sn_word_has_object(word) && !sn_cas_acq_rel(&cell->word, &word, 0))
+        ;
+    return word;
+}
+
+/* Whether a word can be ended by a plain store, and its free may be noted. */
+static bool
+ends_short(const handle_store *store, uint64_t word)
+{
+    return sn_likely((word & SN_WORD_STATE) == SN_WORD_LIVE) &&
+           sn_object_bin_is_small(store, sn_word_offset(word));
+}
+
+/* The short way of both frees, once the word was loaded. Plain stores: G4, as in
+ * handle_free_now. */
+static inline int
+end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, uint64_t slot,
+          uint64_t flag)
+{
+    sn_store_relaxed(&cell->word, 0);
+    sn_header_end(sn_object_header(store, slot));
+    return sn_object_note_freed(store, cache, slot | flag, &cell->word);
+}
+
+/* The fast path of both frees for objects that are not small. False: the word is not fit for it, or
+ * the cache is not to be had. */
+static bool
+end_medium(handle_store *store, handle_cell *cell, uint64_t word, bool retire)
+{
+    uint64_t slot = sn_word_offset(word);
+    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_object_bin(store, slot) == SN_CLASS_NONE)
+        return false;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (!cache)
+        return false;
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    sn_object_free_medium(store, cache, slot, &cell->word, retire);
+    return true;
+}
+
+static SN_NOINLINE int
+free_slow(handle_store *store, handle_cell *cell)
+{
+    bool was_moving;
+    sn_check_call_named(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_cache_begin(&store->caches);
+    uint64_t word = empty_cell(cell, &was_moving);
+    bool live = sn_word_has_object(word);
+    if (sn_likely(live))
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    sn_cache_end(&store->caches);
+    return sn_likely(live) ? 0 : -ENOENT;
+}
+
+static SN_OUTLINE int
+free_medium(handle_store *store, handle_cell *cell, uint64_t word)
+{
+    return end_medium(store, cell, word, true) ? 0 : free_slow(store, cell);
+}
+
+/* The short way of hardened stores, once the word was loaded; where there is none, the long way. */
+static SN_OUTLINE int
+free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
+{
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!cache))
+        return free_slow(store, cell);
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_RETIRE);
+}
+
+int
+handle_cell_free(handle_store *store, handle_cell *cell)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!store || !cell))
+        return -EINVAL;
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    if (sn_unlikely(!ends_short(store, word)))
+        return free_medium(store, cell, word);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return free_hardened(store, cell, sn_word_offset(word));
+    return end_short(store, cache, cell, sn_word_offset(word), SN_FREED_RETIRE);
+}
+
+static SN_NOINLINE int
+free_now_slow(handle_store *store, handle_cell *cell)
+{
+    bool was_moving;
+    sn_check_call_named(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
+    sn_cache_begin(&store->caches);
+    uint64_t word = empty_cell(cell, &was_moving);
+    bool live = sn_word_has_object(word);
+    if (live && was_moving)
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    else if (live)
+        sn_object_reuse(store, sn_word_offset(word), &cell->word);
+    sn_cache_end(&store->caches);
+    return live ? 0 : -ENOENT;
+}
+
+static SN_OUTLINE int
+free_now_medium(handle_store *store, handle_cell *cell, uint64_t word)
+{
+    return end_medium(store, cell, word, false) ? 0 : free_now_slow(store, cell);
+}
+
+static SN_OUTLINE int
+free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
+{
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, cell);
+    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
+    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_NOW);
+}
+
+int
+handle_cell_free_now(handle_store *store, handle_cell *cell)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (sn_unlikely(!store || !cell))
+        return -EINVAL;
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    if (sn_unlikely(!ends_short(store, word)))
+        return free_now_medium(store, cell, word);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return free_now_hardened(store, cell, sn_word_offset(word));
+    return end_short(store, cache, cell, sn_word_offset(word), 0);
+}
+
+/* ---- resize and relocate --------------------------------------------------------------------- */
+
+int
+handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!store || !cell)
+        return -EINVAL;
+    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, size);
+}
+
+int
+handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, from);
+    if (!store || !from || !is_cell_address(store, to))
+        return -EINVAL;
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, to);
+    if (sn_load_relaxed(&to->word) != 0)
+        return -EEXIST;
+    /* G6: a pending move is called off; a mark from here on waits for this section. */
+    uint64_t word = sn_reference_call_off(&from->word, WANT_OBJECT, MASK_OBJECT);
+    if (!sn_word_has_object(word))
+        return -ENOENT;
+    uint64_t slot = sn_word_offset(word);
+    uint64_t *header_word = sn_header_of(&store->pool, slot);
+    uint64_t header = sn_load_relaxed(header_word);
+    if (!sn_object_is_named(store, slot, header, &from->word)) {
+        if (store->hardened)
+            sn_hardened_header_fault(store, slot, header, &from->word);
+        sn_object_report_damage(store, slot, "relocate");
+        return -EINVAL;
+    }
+    sn_object_note_relocation(store, slot);
+    /* At any moment the header names a cell that names the slot (G6). Release: as alloc's, what was
+     * written into the object comes before it. */
+    sn_store_release(&to->word, word);
+    sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, slot));
+    /* Release: whoever finds `from` empty because of this finds `to` filled. */
+    sn_store_release(&from->word, sn_word_as_going(word));
+    sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, slot));
+    /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
+     * section after that finds the object by `from` no more (G3). */
+    sn_store_release(header_word,
+                     sn_header_make(store->secret, &to->word, sn_header_size(header), slot));
+    sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
+    /* Release: a walk that finds `from` empty because of this finds `to` in the header. */
+    sn_store_release(&from->word, 0);
+    return 0;
+}

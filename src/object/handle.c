@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handle.c - objects named by handles: the public functions, with their fast paths. What happens
+ * below the name is in object.c; the protocol's guarantees stand in reference.h.
+ */
+#include "object/hardened_object.h"
+#include "object/shortage.h"
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+static bool
+names(uint64_t word, handle_t handle)
+{
+    return (sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) == 0;
+}
+
+/* That, and it is not MOVING. */
+static bool
+names_unmarked(uint64_t word, handle_t handle)
+{
+    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | SN_WORD_STATE)) == 0;
+}
+
+void *
+handle_deref_mut(handle_store *store, handle_t handle)
+{
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
+    uint64_t *reference = sn_store_word(store, handle);
+    if (sn_unlikely(!reference))
+        return NULL;
+    uint64_t word = sn_reference_call_off(reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
+    return sn_likely(names(word, handle)) ? sn_store_address(store, sn_word_offset(word)) : NULL;
+}
+
+size_t
+handle_deref_many(const handle_store *store, const handle_t *handles, const void **objects,
+                  size_t n)
+{
+    sn_check_call_in_signal(store, NULL);
+    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
+    size_t live = 0;
+    if (!store || (n > 0 && (!handles || !objects)))
+        return 0;
+    for (size_t begin = 0; begin < n; begin += GROUP) {
+        size_t end = begin + GROUP < n ? begin + GROUP : n;
+        for (size_t i = begin; i < end; i++) {
+            const uint64_t *reference = sn_store_word(store, handles[i]);
+            if (reference)
+                __builtin_prefetch(reference);
+        }
+        for (size_t i = begin; i < end; i++) {
+            objects[i] = handle_deref(store, handles[i]);
+            __builtin_prefetch(objects[i]);
+            live += objects[i] != NULL;
+        }
+    }
+    return live;
+}
+
+size_t
+handle_size(const handle_store *store, handle_t handle)
+{
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
+    const uint64_t *reference = sn_store_word(store, handle);
+    size_t size;
+    if (!reference ||
+        !sn_object_read_size(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, &size))
+        return 0;
+    return size;
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
+
+/* Taken from the table, or given back to it. */
+#define INDEXES_AT_ONCE (SN_CACHE_INDEXES / 2)
+
+/* A free table entry when the thread has none cached. 0: no memory. */
+static uint64_t
+try_take_index(handle_store *store, void *unused)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    uint64_t at = 0;
+    (void)unused;
+    if (!cache->shared && sn_cache_enter(cache)) {
+        if (sn_cache_index_count(cache) == 0) {
+            cache->indexes_ran_dry = true;
+            sn_cache_set_index_count(cache,
+                                     sn_table_take(&store->table, cache->indexes, INDEXES_AT_ONCE));
+        }
+        at = sn_cache_pop_index(cache);
+        sn_cache_leave(cache);
+        return at;
+    }
+    if (!cache->shared)
+        sn_cache_leave(cache);
+    return sn_table_take(&store->table, &at, 1) ? at : 0;
+}
+
+/* The table grows by pages, which stand against max_bytes as slots do. */
+static SN_NOINLINE uint64_t
+take_index(handle_store *store)
+{
+    uint64_t at = try_take_index(store, NULL);
+    static const struct sn_need need = {.bytes = SN_PAGE_BYTES,
+                                        .page_bytes = SN_PAGE_BYTES,
+                                        .class_id = SN_CLASS_NONE,
+                                        .index = true};
+    if (sn_unlikely(at == 0))
+        return sn_shortage_resolve(store, &need, try_take_index, NULL);
+    sn_shortage_end_wait(store, SN_CLASS_NONE, true);
+    return at;
+}
+
+static SN_NOINLINE void
+put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
+{
+    bool kept = false;
+    if (!cache->shared) {
+        if (sn_cache_enter(cache)) {
+            if (!sn_cache_has_room_for_index(cache) &&
+                !sn_cache_grow_indexes(&store->caches, cache)) {
+                uint32_t kept_count = sn_cache_index_count(cache) - INDEXES_AT_ONCE;
+                sn_cache_set_index_count(cache, kept_count);
+                sn_table_put(&store->table, cache->indexes + kept_count, INDEXES_AT_ONCE);
+            }
+            sn_cache_push_index(cache, at);
+            kept = true;
+        }
+        sn_cache_leave(cache);
+    }
+    if (!kept)
+        sn_table_put(&store->table, &at, 1);
+}
+
+/* sn_table_word, and its inverse: the table lies at a constant distance from the store. */
+static inline uint64_t *
+word_at(handle_store *store, uint64_t at)
+{
+    return (uint64_t *)(void *)((char *)store + HANDLE_TABLE_OFFSET + at);
+}
+
+static inline uint64_t
+offset_of(const handle_store *store, const uint64_t *reference)
+{
+    return (uint64_t)((const char *)reference - (const char *)store) - HANDLE_TABLE_OFFSET;
+}
+
+/* G9: the object is LIVE from here on. */
+SN_FORCE_INLINE handle_t
+publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
+{
+    uint64_t *reference = word_at(store, at);
+    uint64_t tag = sn_load_relaxed(reference); /* in a free word that was taken is nothing else */
+    /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
+    sn_store_release(reference, tag + sn_object_word(0, slot, flags));
+    if (object)
+        *object = sn_store_address(store, slot);
+    return sn_table_handle_at(at, tag);
+}
+
+static handle_t
+alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    uint64_t at = take_index(store);
+    if (!at)
+        return HANDLE_NULL;
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (!slot) {
+        int error = errno;
+        put_index(store, sn_cache_self(&store->caches), at);
+        errno = error;
+        return HANDLE_NULL;
+    }
+    sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));
+    return publish(store, at, slot, flags, object);
+}
+
+/* handle_alloc asks for less: nothing is filled in the caller's section. */
+static inline void
+check_alloc(const handle_store *store, unsigned flags, void **object)
+{
+    bool plain = !object && flags == 0;
+    if (store && sn_checks_entries(store))
+        sn_check_entry_inline(store, plain ? "handle_alloc" : "handle_alloc_object",
+                              plain ? SN_REGISTERED : SN_IN_SECTION, HANDLE_NULL, NULL);
+}
+
+static SN_NOINLINE handle_t
+alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (object || flags != 0)
+        sn_check_call_named(store, "handle_alloc_object", SN_IN_SECTION, HANDLE_NULL, NULL);
+    else
+        sn_check_call_named(store, "handle_alloc", SN_REGISTERED, HANDLE_NULL, NULL);
+    if (object)
+        *object = NULL;
+    if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+        errno = EINVAL;
+        return HANDLE_NULL;
+    }
+    sn_cache_begin(&store->caches);
+    handle_t handle = alloc_by_parts(store, size, flags, object);
+    sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* refilling has finished frees */
+    return handle;
+}
+
+/* The short way of hardened stores; where there is none, the long way. */
+static SN_OUTLINE handle_t
+alloc_hardened(handle_store *store, size_t size, void **object)
+{
+    if (sn_unlikely(!store->hardened))
+        return alloc_slow(store, size, 0, object);
+    check_alloc(store, 0, object);
+    unsigned class_id = sn_class_for(&store->classes, size + SN_CANARY_MIN_BYTES);
+    struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return alloc_slow(store, size, 0, object);
+    uint64_t slot;
+    handle_t handle = HANDLE_NULL;
+    if (sn_likely(sn_cache_index_count(cache) > 0) &&
+        sn_likely((slot = sn_hardened_take(store, cache, class_id, size)) != 0)) {
+        uint64_t at = sn_cache_pop_index(cache);
+        sn_object_name(store, slot, size, word_at(store, at));
+        handle = publish(store, at, slot, 0, object);
+    }
+    sn_cache_leave(cache);
+    return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, 0, object);
+}
+
+/* The fast path, of a class; small: its sizes are whole in a header. */
+SN_FORCE_INLINE handle_t
+alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, void **object)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return small ? alloc_hardened(store, size, object) : alloc_slow(store, size, 0, object);
+    /* Both or none. */
+    uint64_t **top = sn_cache_top(cache, class_id), *slots = *top, *indexes = cache->index_top;
+    uint64_t slot = slots[-1], at = indexes[-1];
+    if (sn_unlikely(slot == 0) || sn_unlikely(at == 0)) {
+        sn_cache_leave(cache);
+        return alloc_slow(store, size, 0, object);
+    }
+    sn_store_relaxed(top, slots - 1);
+    sn_store_relaxed(&cache->index_top, indexes - 1);
+    sn_owner_add(&cache->requested, size);
+    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, at));
+    handle_t handle = publish(store, at, slot, 0, object);
+    sn_cache_leave(cache);
+    return handle;
+}
+
+static SN_OUTLINE handle_t
+alloc_medium(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (!store || !sn_class_is_medium(&store->classes, size, flags))
+        return alloc_slow(store, size, flags, object);
+    return alloc_of_class(store, size, sn_class_for(&store->classes, size), false, object);
+}
+
+handle_t
+handle_alloc_object(handle_store *store, size_t size, unsigned flags, void **object)
+{
+    if (SN_DEBUG)
+        check_alloc(store, flags, object);
+    if (sn_unlikely(!sn_class_is_in_table(size, flags)))
+        return alloc_medium(store, size, flags, object);
+    if (sn_unlikely(!store))
+        return alloc_slow(store, size, flags, object);
+    return alloc_of_class(store, size, sn_class_by_table(&store->classes, size), true, object);
+}
+
+handle_t
+handle_alloc(handle_store *store, size_t size)
+{
+    return handle_alloc_object(store, size, 0, NULL);
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+/* Ends the word by CAS (G4). Result: the word that ended, 0 when somebody else was first. */
+static uint64_t
+end_by_cas(uint64_t *reference, handle_t handle)
+{
+    /* Acquire: the header is read after it, by the winner. */
+    uint64_t word = sn_load_acquire(reference);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    while (names(word, handle)) {
+        if (sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))
+            return word;
+    }
+    return 0;
+}
+
+static void
+release_index(handle_store *store, const uint64_t *reference, uint64_t word)
+{
+    if (sn_unlikely(sn_table_is_used_up(&store->table, word)))
+        sn_table_note_dead(&store->table);
+    else
+        put_index(store, sn_cache_self(&store->caches), sn_table_offset(&store->table, reference));
+}
+
+/* A free of what can be no handle of this store, or of no store. */
+static SN_NOINLINE int
+free_nothing(const handle_store *store, const char *function, handle_t handle)
+{
+    sn_check_call_named(store, function, SN_REGISTERED, handle, NULL);
+    return store ? -ENOENT : -EINVAL;
+}
+
+/*
+ * The fast path of both frees for objects that are not small. shared: by CAS, since readers and
+ * others that free may race with it. False: the word is not fit for it, or the cache is not to be
+ * had.
+ */
+static bool
+end_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word, bool shared)
+{
+    uint64_t slot = sn_word_offset(word), freed = sn_table_free_word(word);
+    if (!names(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+        sn_table_is_used_up(&store->table, word) || (!shared && sn_word_is_moving(word)))
+        return false;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (!cache)
+        return false;
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (!sn_cache_has_room_for_index(cache) ||
+        (shared && !sn_cas_acq_rel(reference, &word, freed))) {
+        sn_cache_leave(cache);
+        return false;
+    }
+    if (!shared)
+        sn_store_relaxed(reference, freed); /* G4, as in handle_free_now */
+    sn_cache_push_index(cache, offset_of(store, reference));
+    sn_object_free_medium(store, cache, slot, reference, shared);
+    return true;
+}
+
+/* The long way: something there is pinned, the thread kept out of its cache, the object large. */
+static SN_NOINLINE int
+free_slow(handle_store *store, uint64_t *reference, handle_t handle)
+{
+    sn_check_call_named(store, "handle_free", SN_REGISTERED, handle, NULL);
+    sn_cache_begin(&store->caches);
+    uint64_t word = end_by_cas(reference, handle);
+    if (sn_likely(word != 0)) {
+        sn_object_retire(store, sn_word_offset(word), reference);
+        release_index(store, reference, word);
+    }
+    sn_cache_end(&store->caches);
+    return sn_likely(word != 0) ? 0 : -ENOENT;
+}
+
+static SN_OUTLINE int
+free_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    return end_medium(store, reference, handle, word, true) ? 0
+                                                            : free_slow(store, reference, handle);
+}
+
+/* The short way of hardened stores, once the word was loaded and found fit for one; where there is
+ * none, the long way. */
+static SN_OUTLINE int
+free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_free", SN_REGISTERED, handle, NULL);
+    if (sn_unlikely(!cache))
+        return free_slow(store, reference, handle);
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
+                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
+        sn_cache_leave(cache);
+        return free_slow(store, reference, handle);
+    }
+    sn_cache_push_index(cache, offset_of(store, reference));
+    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
+                                  SN_FREED_RETIRE);
+}
+
+int
+handle_free(handle_store *store, handle_t handle)
+{
+    sn_check_call_debug(store, SN_REGISTERED, handle, NULL);
+    uint64_t *reference = sn_store_word(store, handle);
+    if (sn_unlikely(!reference))
+        return free_nothing(store, __func__, handle);
+    uint64_t word = sn_load_relaxed(reference);
+    uint64_t slot = sn_word_offset(word);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    if (sn_unlikely(!names(word, handle) || !sn_object_bin_is_small(store, slot) ||
+                    sn_table_is_used_up(&store->table, word)))
+        return free_medium(store, reference, handle, word);
+
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return free_hardened(store, reference, handle, word);
+    /* Acquire-release: G4, as in end_by_cas. */
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
+                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
+        sn_cache_leave(cache);
+        return free_slow(store, reference, handle);
+    }
+    sn_header_end(sn_object_header(store, slot));
+    sn_cache_push_index(cache, offset_of(store, reference));
+    return sn_object_note_freed(store, cache, slot | SN_FREED_RETIRE, reference);
+}
+
+/* The long way: the same, or a move is pending. */
+static SN_NOINLINE int
+free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
+{
+    sn_check_call_named(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
+    uint64_t seen = sn_load_acquire(reference);
+    sn_cache_begin(&store->caches);
+    uint64_t word = end_by_cas(reference, handle);
+    if (word == 0) {
+        sn_cache_end(&store->caches);
+        return -ENOENT;
+    }
+    /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
+    if (sn_word_is_moving(word) || sn_word_is_moving(seen))
+        sn_object_retire(store, sn_word_offset(word), reference);
+    else
+        sn_object_reuse(store, sn_word_offset(word), reference);
+    release_index(store, reference, word);
+    sn_cache_end(&store->caches);
+    return 0;
+}
+
+static SN_OUTLINE int
+free_now_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    return end_medium(store, reference, handle, word, false)
+               ? 0
+               : free_now_slow(store, reference, handle);
+}
+
+static SN_OUTLINE int
+free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+{
+    struct sn_thread_cache *cache =
+        sn_hardened_begin_free(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
+    if (sn_unlikely(!cache))
+        return free_now_slow(store, reference, handle);
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, reference, handle);
+    }
+    sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
+    sn_cache_push_index(cache, offset_of(store, reference));
+    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
+                                  SN_FREED_NOW);
+}
+
+int
+handle_free_now(handle_store *store, handle_t handle)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, handle, NULL);
+    uint64_t *reference = sn_store_word(store, handle);
+    if (sn_unlikely(!reference))
+        return free_nothing(store, __func__, handle);
+    uint64_t word = sn_load_acquire(reference);
+    uint64_t slot = sn_word_offset(word);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    if (sn_unlikely(!names_unmarked(word, handle) || !sn_object_bin_is_small(store, slot) ||
+                    sn_table_is_used_up(&store->table, word)))
+        return free_now_medium(store, reference, handle, word);
+
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return free_now_hardened(store, reference, handle, word);
+    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, reference, handle);
+    }
+    /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked R in
+     * between, its grace period waits for this section, and it then finds the header of S not
+     * naming R. */
+    sn_store_relaxed(reference, sn_table_free_word(word));
+    sn_header_end(sn_object_header(store, slot));
+    sn_cache_push_index(cache, offset_of(store, reference));
+    return sn_object_note_freed(store, cache, slot, reference);
+}
+
+/* ---- resize and clear ------------------------------------------------------------------------ */
+
+int
+handle_resize(handle_store *store, handle_t handle, size_t size)
+{
+    sn_check_call(store, SN_REGISTERED, handle, NULL);
+    uint64_t *reference = sn_store_word(store, handle);
+    if (!reference)
+        return store ? -ENOENT : -EINVAL;
+    sn_rcu_read_lock(store->rcu);
+    int result =
+        sn_object_resize(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, size);
+    sn_rcu_read_unlock(store->rcu);
+    sn_object_give_way(store); /* now it may */
+    return result;
+}
+
+int
+handle_store_clear(handle_store *store)
+{
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
+    if (!store)
+        return -EINVAL;
+    uint64_t end = (uint64_t)sn_load_relaxed(&store->table.high) << SN_PAGE_SHIFT;
+    for (uint64_t at = 0; at < end; at += 8) {
+        uint64_t word = sn_load_relaxed(sn_table_word(&store->table, at));
+        if (sn_word_has_object(word))
+            (void)handle_free(
+                store, sn_table_handle(&store->table, sn_table_word(&store->table, at), word));
+    }
+    return 0;
+}

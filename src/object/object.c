@@ -1,0 +1,943 @@
+/* SPDX-License-Identifier: MIT */
+/* object.c - see object.h. The protocol's guarantees stand in reference.h. */
+#include "object/object.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "core/hardened.h"
+#include "object/shortage.h"
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static void
+print_damage(handle_store *store, uint64_t slot, const char *where)
+{
+    sn_store_error(store,
+                   "%s: header of the object at offset %#llx is damaged (written past the end of "
+                   "the object before it?); its span is left alone from now on",
+                   where, (unsigned long long)slot);
+}
+
+void
+sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
+{
+    if (store->hardened)
+        sn_hardened_header_fault(store, slot, 0, NULL);
+    sn_heap_note_damage(&store->heap, slot);
+    print_damage(store, slot, where);
+}
+
+/* For sn_store_report_noted. */
+static void
+note_damage(handle_store *store, uint64_t slot)
+{
+    const uint32_t room = sizeof(store->damaged) / sizeof(store->damaged[0]);
+    sn_heap_note_damage(&store->heap, slot);
+    uint32_t at = __atomic_fetch_add(&store->damaged_at, 1, __ATOMIC_RELAXED);
+    sn_store_relaxed(&store->damaged[at % room], slot);
+    /* Release: who takes it down finds the slot; pairs with the exchange in
+     * sn_store_report_noted. */
+    sn_store_release(&store->damage_noted, 1);
+}
+
+void
+sn_store_report_noted(handle_store *store)
+{
+    if (sn_unlikely(sn_load_relaxed(&store->thread_failed)) &&
+        sn_swap_acq_rel(&store->thread_failed, 0))
+        sn_store_error(store, "compaction: no thread could be started; it is tried again");
+    if (sn_likely(sn_load_relaxed(&store->damage_noted) == 0) ||
+        sn_swap_acq_rel(&store->damage_noted, 0) == 0)
+        return;
+    for (unsigned i = 0; i < sizeof(store->damaged) / sizeof(store->damaged[0]); i++) {
+        uint64_t slot = sn_swap_acq_rel(&store->damaged[i], 0);
+        if (slot != 0)
+            print_damage(store, slot, "free");
+    }
+}
+
+size_t
+sn_object_slot_bytes(const handle_store *store, uint64_t slot)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id < SN_CLASSES_MAX)
+        return store->classes.of[class_id].slot_bytes;
+    return (size_t)sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].free) << SN_PAGE_SHIFT;
+}
+
+static void
+count_alloc(handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (class_id < SN_CLASSES_MAX) {
+        sn_cache_count_alloc(cache, class_id, size);
+    } else {
+        sn_add_relaxed(&store->large.objects, 1);
+        sn_add_relaxed(&store->large.requested, size);
+        sn_add_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->large.allocs, 1);
+        sn_cache_add(cache, &cache->requested_by_long_way, size);
+    }
+}
+
+static void
+count_free(handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    if (class_id < SN_CLASSES_MAX) {
+        sn_cache_count_free(cache, class_id, size);
+    } else {
+        sn_sub_relaxed(&store->large.objects, 1);
+        sn_sub_relaxed(&store->large.requested, size);
+        sn_sub_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
+        sn_add_relaxed(&store->large.frees, 1);
+        sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
+    }
+}
+
+/* What sn_object_take asks for. */
+struct wish {
+    size_t size;
+    unsigned flags;
+    bool zero; /* answer: the bytes are zero already */
+};
+
+/* One attempt. */
+static uint64_t
+try_take(handle_store *store, void *opaque)
+{
+    struct wish *wish = opaque;
+    wish->zero = false;
+    if (wish->size > sn_classes_max_size(&store->classes))
+        return sn_large_take(&store->large, wish->size, wish->flags & SN_OBJECT_GROWS, &wish->zero);
+    unsigned class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
+    if (wish->flags & HANDLE_UNMOVABLE) {
+        uint64_t slot;
+        return sn_heap_take(&store->heap, class_id, SN_UNMOVABLE, SN_CHARGE_APPLICATION, 1, &slot)
+                   ? slot
+                   : 0;
+    }
+    if (sn_unlikely(sn_budget_credit > 0)) /* for this object alone */
+        return sn_heap_take_one(&store->heap, class_id);
+    return sn_cache_refill(&store->caches, sn_cache_self(&store->caches), class_id);
+}
+
+static struct sn_need
+need_of(const handle_store *store, const struct wish *wish)
+{
+    struct sn_need need = {.bytes = wish->size, .class_id = SN_CLASS_NONE};
+    if (wish->size > sn_classes_max_size(&store->classes)) {
+        need.page_bytes = sn_round_up(wish->size + store->classes.extra, SN_PAGE_BYTES);
+        return need;
+    }
+    need.class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
+    need.page_bytes = sn_round_up(store->classes.of[need.class_id].slot_bytes, SN_PAGE_BYTES);
+    need.unmovable = (wish->flags & HANDLE_UNMOVABLE) != 0;
+    return need;
+}
+
+/* A slot, not yet counted. 0: errno is set. */
+static uint64_t
+take(handle_store *store, size_t size, unsigned flags)
+{
+    struct wish wish = {.size = size, .flags = flags};
+    if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
+        errno = EINVAL;
+        return 0;
+    }
+    uint64_t slot = try_take(store, &wish);
+    if (sn_likely(slot != 0)) {
+        unsigned class_id = sn_object_class(store, slot);
+        sn_shortage_end_wait(store, class_id < SN_CLASSES_MAX ? class_id : SN_CLASS_NONE, false);
+    } else {
+        struct sn_need need = need_of(store, &wish);
+        slot = sn_shortage_resolve(store, &need, try_take, &wish);
+        if (!slot)
+            return 0;
+    }
+    if (sn_unlikely(store->hardened))
+        sn_poison_check(store, slot);
+    if ((flags & HANDLE_ZERO) && !wish.zero)
+        memset(sn_store_address(store, slot), 0, size);
+    return slot;
+}
+
+/* No grace period brings the slot back. */
+static void
+count_unreclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    sn_add_relaxed(&store->caches.held_bytes, bytes);
+    if (class_id < SN_CLASSES_MAX)
+        sn_add_relaxed(&store->heap.of[class_id].unreclaimable, 1);
+}
+
+/* Before it may come back. */
+static void
+count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    sn_sub_relaxed(&store->caches.held_bytes, bytes);
+    if (class_id < SN_CLASSES_MAX)
+        sn_sub_relaxed(&store->heap.of[class_id].unreclaimable, 1);
+}
+
+uint64_t
+sn_object_take(handle_store *store, size_t size, unsigned flags)
+{
+    uint64_t slot = take(store, size, flags);
+    if (sn_likely(slot != 0))
+        count_alloc(store, slot, size);
+    return slot;
+}
+
+uint64_t
+sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags)
+{
+    uint64_t slot = take(store, size, flags);
+    if (slot)
+        count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
+    return slot;
+}
+
+void
+sn_object_count_committed(handle_store *store, uint64_t slot, size_t size)
+{
+    count_alloc(store, slot, size);
+    count_reclaimable(store, slot, sn_object_slot_bytes(store, slot));
+}
+
+/* Makes a slot whose header is clear free. */
+static void
+give_slot_back(handle_store *store, uint64_t slot)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id < SN_CLASSES_MAX && sn_object_bin(store, slot) != class_id)
+        sn_heap_put(&store->heap, class_id, &slot, 1);
+    else if (class_id < SN_CLASSES_MAX)
+        sn_cache_flush(&store->caches, sn_cache_self(&store->caches), class_id, slot);
+    else
+        sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, slot));
+    if (class_id >= SN_CLASSES_MAX)
+        sn_store_nudge(store, false); /* there is something to purge */
+}
+
+/* A slot that nobody has seen goes back. */
+static void
+drop(handle_store *store, uint64_t slot)
+{
+    sn_store_release(sn_header_of(&store->pool, slot), 0);
+    if (store->hardened)
+        sn_poison_write(store, slot);
+    give_slot_back(store, slot);
+}
+
+void
+sn_object_untake(handle_store *store, uint64_t slot, size_t size)
+{
+    count_free(store, slot, size);
+    drop(store, slot);
+}
+
+void
+sn_object_drop_uncommitted(handle_store *store, uint64_t slot)
+{
+    count_reclaimable(store, slot, sn_object_slot_bytes(store, slot));
+    drop(store, slot);
+}
+
+void
+sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+{
+    if (sn_unlikely(store->hardened))
+        sn_canary_write(store, slot, size);
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_likely(class_id < SN_CLASSES_MAX))
+        sn_object_name(store, slot, size & SN_HEADER_SIZE, reference);
+    else
+        /* Release: as in sn_object_name; a walk follows it. */
+        sn_store_release(sn_header_of(&store->pool, slot),
+                         sn_header_make(store->secret, reference, 0, slot));
+}
+
+/* ---- the end of an object -------------------------------------------------------------------- */
+
+/* Clears the header of an object whose word has ended, and counts. */
+static void
+end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    uint64_t *header = sn_header_of(&store->pool, slot);
+    /* By exchange where a resize in place may race (G4): the size counted is the one that stood. A
+     * cell's writers are serialised. */
+    bool shared = sn_table_owns(&store->table, reference);
+    bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
+    uint64_t seen = large    ? sn_large_end(&store->large, slot)
+                    : shared ? sn_swap_acq_rel(header, 0)
+                             : sn_load_relaxed(header);
+    bool sound = sn_object_is_named(store, slot, seen, reference);
+    size_t size = sound ? sn_object_size(store, slot, seen) : 0;
+    if (sn_unlikely(store->hardened)) {
+        if (!sound)
+            sn_hardened_header_fault(store, slot, seen, reference);
+        sn_canary_require(store, slot, size, reference);
+    }
+    if (sn_unlikely(!sound))
+        size = sn_object_size(store, slot, 0);
+    /* Release: whoever sees it clear also sees that the word has ended. */
+    sn_store_release(header, 0);
+    count_free(store, slot, size);
+    if (sn_unlikely(!sound))
+        sn_object_report_damage(store, slot, "free");
+}
+
+/* ---- frees that were noted ------------------------------------------------------------------- */
+
+static handle_store *
+store_of(struct sn_caches *caches)
+{
+    return (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
+}
+
+/*
+ * Whether what a short free left of the header is sound: the lower half, which holds check bits,
+ * slack and a part of the name.
+ */
+static inline bool
+is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left)
+{
+    const uint64_t *name = (const uint64_t *)(uintptr_t)reference;
+    return (uint32_t)sn_header_make(secret, name, sn_header_size(left), slot) == left;
+}
+
+/* Empties `freed`: its slots are in bins or in a list, `size` bytes were requested. */
+static inline void
+finish_settling(handle_store *store, struct sn_thread_cache *cache,
+                const struct sn_limbo_list *retired, uint64_t size)
+{
+    if (retired->head)
+        sn_cache_retire_list(&store->caches, cache, retired);
+    sn_owner_sub(&cache->requested, size);
+    sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
+    sn_store_relaxed(&cache->freed_bytes, 0);
+}
+
+/* Finishes one free that is not the plain case. Result: bytes requested. */
+static SN_NOINLINE size_t
+finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed)
+{
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
+    unsigned class_id = sn_object_class(store, slot);
+    size_t size = sn_class_max_size(&store->classes, class_id);
+    const uint64_t *header = sn_object_header(store, slot);
+    uint32_t left = sn_header_ended(header);
+    if (is_ended_sound(store->secret, slot, freed->reference, left))
+        size -= sn_header_slack(left, size);
+    else
+        note_damage(store, slot);
+    if (freed->slot & SN_FREED_RETIRE)
+        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
+    else
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    return size;
+}
+
+/* Finishes one whose slot is retired; they are linked first. Result: bytes requested. Out of line:
+ * the loop below keeps its registers. */
+static SN_OUTLINE size_t
+finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
+               struct sn_limbo_list *retired)
+{
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
+    unsigned class_id = sn_object_bin(store, slot);
+    uint64_t *header = sn_object_header(store, slot);
+    uint32_t left = sn_header_ended(header);
+    if (sn_unlikely(class_id == SN_CLASS_NONE) ||
+        sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left)))
+        return finish_freed(store, cache, freed);
+    struct sn_bin *bin = &cache->bin[class_id];
+    sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
+    sn_owner_sub(&bin->inflow, 1);
+    return bin->payload - sn_header_slack(left, bin->payload);
+}
+
+/* Finishes one of a hardened store: header and canary are as they were made, or the process ends.
+ * Result: bytes requested. */
+static inline size_t
+finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
+                struct sn_limbo_list *retired)
+{
+    uint64_t slot = freed->slot & SN_FREED_SLOT;
+    uint64_t *data = sn_store_address(store, slot);
+    unsigned class_id = sn_object_class(store, slot);
+    struct sn_bin *bin = &cache->bin[class_id];
+    size_t payload = bin->payload, largest = payload - SN_CANARY_MIN_BYTES;
+    /* No other thread writes it: hardened stores do not resize in place (G4). */
+    uint64_t left = sn_load_relaxed(&data[-1]);
+    /* beyond payload, if that is damaged */
+    size_t size = sn_wrapping_sub(largest, sn_header_slack(left, largest));
+    if (sn_unlikely(!sn_header_left_names(left, freed->reference)) ||
+        sn_unlikely(!sn_canary_has(store, slot, size, payload)))
+        sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
+    if (freed->slot & SN_FREED_RETIRE) {
+        sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
+        sn_owner_sub(&bin->inflow, 1);
+        return size;
+    }
+    sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
+    if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
+        sn_unlikely(!sn_cache_push(cache, class_id, slot)))
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    return size;
+}
+
+static SN_OUTLINE void
+settle_hardened(handle_store *store, struct sn_thread_cache *cache)
+{
+    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
+    struct sn_limbo_list retired = {0};
+    uint64_t size = 0;
+    for (const struct sn_freed *freed = cache->freed; freed < end; freed++)
+        size += finish_hardened(store, cache, freed, &retired);
+    finish_settling(store, cache, &retired, size);
+}
+
+/* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
+void
+sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    handle_store *store = store_of(caches);
+    if (sn_unlikely(store->hardened)) {
+        settle_hardened(store, cache);
+        return;
+    }
+    const uint8_t *bin_class = store->pool.bin_class;
+    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
+    const uint64_t secret = store->secret;
+    const uintptr_t arena = store->head.arena;
+    const uint32_t last_small = store->classes.last_small;
+    struct sn_limbo_list retired = {0};
+    uint64_t size = 0;
+    /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
+     * resize may still succeed (G4). Between two halves of one word no processor keeps that
+     * order. */
+    sn_fence_seq_cst();
+    for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
+        uint64_t slot = freed->slot; /* without flags, below */
+        if (slot & SN_FREED_RETIRE) {
+            size += finish_retired(store, cache, freed, &retired);
+            continue;
+        }
+        unsigned class_id = sn_load_relaxed(&bin_class[slot >> SN_BLOCK_SHIFT]);
+        if (sn_unlikely(class_id > last_small)) {
+            size += finish_freed(store, cache, freed);
+            continue;
+        }
+        const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
+        uint32_t left = sn_header_ended(header);
+        if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
+            sn_unlikely(!sn_cache_push(cache, class_id, slot))) {
+            size += finish_freed(store, cache, freed);
+            continue;
+        }
+        size += sn_header_size(left); /* all of a small one */
+    }
+    finish_settling(store, cache, &retired, size);
+}
+
+/* A note may be out of date, and its slot another object already, which its owner writes: what is
+ * read then is an estimate (noted_bytes). TSan is told so. */
+#if SN_TSAN
+__attribute__((no_sanitize("thread"), noinline)) static uint32_t
+glance_at_ended(const uint64_t *header)
+{
+    return (uint32_t) * (const volatile uint64_t *)header;
+}
+#else
+static inline uint32_t
+glance_at_ended(const uint64_t *header)
+{
+    return sn_header_ended(header);
+}
+#endif
+
+uint64_t
+sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
+{
+    const handle_store *store = store_of(caches);
+    uint64_t bytes = 0;
+    uint32_t count = sn_cache_freed_count(cache);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
+        unsigned class_id = sn_object_class(store, slot);
+        if (class_id >= SN_CLASSES_MAX)
+            continue;
+        size_t largest = sn_class_max_size(&store->classes, class_id);
+        bytes += largest;
+        uint32_t left = glance_at_ended(sn_object_header(store, slot));
+        uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
+        if (is_ended_sound(store->secret, slot, reference, left))
+            bytes -= sn_header_slack(left, largest);
+    }
+    return bytes;
+}
+
+int
+sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
+{
+    bool first = sn_cache_freed_count(cache) == 1;
+    if (!first)
+        sn_object_settle(&store->caches, cache);
+    sn_cache_leave(cache);
+    if (first) {
+        sn_store_nudge(store, false);
+    } else {
+        sn_store_report_noted(store);
+        sn_object_give_way(store);
+    }
+    return 0;
+}
+
+void
+sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                      const uint64_t *reference, bool retire)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    size_t size = sn_class_max_size(&store->classes, class_id);
+    /* By exchange, as in end_header. */
+    uint64_t seen = sn_swap_acq_rel(sn_object_header(store, slot), 0);
+    if (sn_likely(sn_header_names(store->secret, seen, reference, slot)))
+        size -= sn_header_slack(seen, size);
+    else
+        note_damage(store, slot);
+    sn_owner_sub(&cache->requested, size);
+    sn_owner_add(&cache->frees, 1);
+    if (retire)
+        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
+    else
+        sn_cache_finish_free(&store->caches, cache, class_id, slot);
+    sn_cache_leave(cache);
+    sn_store_report_noted(store);
+    sn_object_give_way(store);
+}
+
+/* ---- retiring -------------------------------------------------------------------------------- */
+
+static void
+put_in_limbo(handle_store *store, uint64_t slot, uint64_t bytes)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    bool own = !cache->shared;
+    bool entered = own && sn_cache_enter(cache);
+    sn_cache_retire(&store->caches, cache, entered, slot, bytes);
+    if (own)
+        sn_cache_leave(cache);
+}
+
+/* A slot as pins know it: its span, and its number there. */
+struct place {
+    uint32_t number, slot;
+};
+
+static struct place
+place_of(const handle_store *store, uint64_t slot)
+{
+    const struct sn_span *span = sn_span_at(&store->pool, slot);
+    uint32_t number = sn_span_number(&store->pool, span);
+    if (sn_object_class(store, slot) == SN_CLASS_LARGE) /* also of one that is just ending */
+        return (struct place){number, 0};
+    return (struct place){number,
+                          sn_slot_of(sn_heap_class_of_span(&store->heap, span), number, slot)};
+}
+
+/* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */
+static bool
+end_for_pinners(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(!sn_pins_any(sn_span_at(&store->pool, slot))))
+        return true;
+    struct place at = place_of(store, slot);
+    return sn_pins_end_object(&store->heap.pins, at.number, at.slot);
+}
+
+/* The same, and counts the slot that waits for an unpin. */
+static bool
+end_or_leave_to_pinners(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(end_for_pinners(store, slot)))
+        return true;
+    count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
+    return false;
+}
+
+bool
+sn_object_is_unpinned(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(end_or_leave_to_pinners(store, slot)))
+        return true;
+    sn_sub_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
+    return false;
+}
+
+void
+sn_object_give_way(handle_store *store)
+{
+    uint64_t live = sn_load_relaxed(&store->pool.arena_committed);
+    if (sn_likely(sn_load_relaxed(&store->caches.limbo_bytes) <=
+                  sn_max(SN_LIMBO_MUCH_BYTES, live / 20)))
+        return;
+    sn_hook(SN_HOOK_GIVE_WAY, store);
+    sn_store_nudge(store, true);
+    if (!store->rcu->flavor->read_ongoing())
+        sched_yield();
+}
+
+void
+sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    end_header(store, slot, reference);
+    if (end_or_leave_to_pinners(store, slot))
+        put_in_limbo(store, slot, sn_object_slot_bytes(store, slot));
+    sn_object_give_way(store);
+}
+
+void
+sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    bool pinned = sn_object_pins(store, slot) != 0;
+    /* The word has ended before we look for walkers; one that found it live has counted itself
+     * before. Its membarrier stands for our fence, where the kernel has that. Acquire: pairs with
+     * the release of a walk's end; what it read it has read before the slot is used again. */
+    if (sn_unlikely(!sn_os_membarrier_init()))
+        sn_fence_seq_cst();
+    else
+        sn_fence_compiler();
+    if (pinned || sn_load_acquire(&store->caches.walkers) != 0) {
+        sn_object_retire(store, slot, reference);
+        return;
+    }
+    end_header(store, slot, reference);
+    if (store->hardened)
+        sn_poison_write(store, slot);
+    give_slot_back(store, slot);
+}
+
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+/* What try_raise is asked for, and its answer. */
+struct pin_request {
+    uint64_t slot, flags;
+    uint32_t changes;
+};
+
+static uint64_t
+try_raise(handle_store *store, void *opaque)
+{
+    struct pin_request *request = opaque;
+    struct place at = place_of(store, request->slot);
+    return sn_pins_raise(&store->heap.pins, at.number, at.slot, request->flags, &request->changes);
+}
+
+bool
+sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *changes)
+{
+    const struct sn_need need = {
+        .bytes = SN_PAGE_BYTES, .page_bytes = SN_PAGE_BYTES, .class_id = SN_CLASS_NONE};
+    struct pin_request request = {.slot = slot, .flags = flags};
+    uint64_t small = sn_load_relaxed(&store->heap.pins.small);
+    bool raised = try_raise(store, &request);
+    if (sn_unlikely(!raised) && sn_load_relaxed(&store->heap.pins.small) != small) {
+        sn_store_count_failure(store, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
+        errno = ENOMEM; /* whatever comes back: only an unpin helps */
+        return false;
+    }
+    if (sn_likely(raised))
+        sn_shortage_end_wait(store, SN_CLASS_NONE, false);
+    else if (!sn_shortage_resolve(store, &need, try_raise, &request))
+        return false;
+    *changes = request.changes;
+    sn_hook(SN_HOOK_PIN_COUNTED, sn_store_address(store, slot));
+    return true;
+}
+
+bool
+sn_object_unpin(handle_store *store, uint64_t slot)
+{
+    struct place at = place_of(store, slot);
+    unsigned last = sn_pins_lower(&store->heap.pins, at.number, at.slot);
+    /* The span may end with this unpin, unless the slot is ours to retire. */
+    if (last == SN_UNPIN_NOTHING)
+        return false;
+    if (last & SN_UNPIN_RETIRE) {
+        uint64_t bytes = sn_object_slot_bytes(store, slot);
+        count_reclaimable(store, slot, bytes);
+        put_in_limbo(store, slot, bytes);
+    }
+    if (last & SN_UNPIN_COME_BACK)
+        sn_heap_come_back(&store->heap, at.number);
+    sn_defrag_unpinned(store);
+    return true;
+}
+
+uint64_t
+sn_object_pins(handle_store *store, uint64_t slot)
+{
+    if (sn_likely(!sn_pins_any(sn_span_at(&store->pool, slot))))
+        return 0;
+    struct place at = place_of(store, slot);
+    return sn_pins_look(&store->heap.pins, at.number, at.slot);
+}
+
+void
+sn_object_note_relocation(handle_store *store, uint64_t slot)
+{
+    struct place at = place_of(store, slot);
+    sn_pins_note_change(&store->heap.pins, at.number, at.slot);
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+uint64_t
+sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want, uint64_t mask)
+{
+    /* G3: the CAS makes the mover's publish fail. The loop ends: MOVING is set again only after the
+     * mover has seen LIVE, and a new mark needs a new batch. */
+    while (((word ^ want) & mask) == 0 && sn_word_is_moving(word)) {
+        if (sn_cas_acq_rel(reference, &word, sn_word_as_live(word)))
+            return sn_word_as_live(word);
+    }
+    return word;
+}
+
+bool
+sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
+                    uint64_t mask, size_t *size)
+{
+    uint64_t last = 0;
+    for (;;) {
+        uint64_t word = sn_load_acquire(reference);
+        if (((word ^ want) & mask) != 0)
+            return false;
+        uint64_t slot = sn_word_offset(word);
+        /* Acquire: pairs with the release in end_header; a clear header shows that R has
+         * changed. */
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+        if (sn_header_has_object(store->secret, header, slot)) {
+            /* It names R, or, just being relocated, the other cell of R's object. */
+            *size = sn_object_size(store, slot, header);
+            if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
+                return true;
+            continue;
+        }
+        if (word == last) { /* not a race: nobody changed R since the last look */
+            sn_object_report_damage(sn_store_mutable(store), slot, "size");
+            return false;
+        }
+        last = word;
+    }
+}
+
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+/* Same slot: only the size changes, by CAS from the value that named R (G4). */
+static int
+resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
+                size_t size)
+{
+    size_t before = sn_object_size(store, slot, header);
+    uint64_t want = sn_header_make(store->secret, reference, size & SN_HEADER_SIZE, slot);
+    if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
+        return -ENOENT;
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(size, before));
+    return 0;
+}
+
+/*
+ * The same, if nobody pins the slot. Kept from being pinned meanwhile: an update that begins sees
+ * the size that we set, or has begun, and its commit will find the object in another slot (G5).
+ * -E2BIG: it is pinned.
+ */
+static int
+resize_unpinned(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
+                size_t size)
+{
+    int result = -E2BIG;
+    struct place at = place_of(store, slot);
+    struct sn_lock *lock = sn_pins_lock(&store->heap.pins, at.number);
+    if (sn_pins_look_locked(&store->heap.pins, at.number, at.slot) == 0)
+        result = resize_in_place(store, slot, header, reference, size);
+    sn_unlock(lock);
+    return result;
+}
+
+/* What a resize of a large object in place asks for. */
+struct stretch {
+    struct sn_large_resize resize;
+    enum sn_resized result;
+};
+
+/* If nobody pins the object, as in resize_unpinned. */
+static void
+stretch_unpinned(handle_store *store, struct stretch *stretch)
+{
+    uint32_t number = sn_block_of(stretch->resize.offset);
+    struct sn_lock *lock = sn_pins_lock(&store->heap.pins, number);
+    stretch->result = sn_pins_look_locked(&store->heap.pins, number, 0) == 0
+                          ? sn_large_resize(&store->large, &stretch->resize)
+                          : SN_RESIZE_NO_ROOM;
+    sn_unlock(lock);
+}
+
+/* One attempt, again while room can be made, which is done without the lock; 0: max_bytes refuses
+ * the pages. */
+static uint64_t
+try_stretch(handle_store *store, void *opaque)
+{
+    struct stretch *stretch = opaque;
+    stretch_unpinned(store, stretch);
+    for (int round = 0; stretch->result == SN_RESIZE_REFUSED && round < SN_POOL_ROUNDS; round++) {
+        if (!sn_heap_make_room(&store->heap, stretch->resize.lacks))
+            break;
+        stretch_unpinned(store, stretch);
+    }
+    return stretch->result == SN_RESIZE_REFUSED ? 0 : stretch->resize.offset;
+}
+
+static void
+count_stretch(handle_store *store, const struct sn_large_resize *resize)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    uint64_t more = sn_wrapping_sub(resize->size, resize->before);
+    sn_cache_add(cache, &cache->requested_by_long_way, more);
+    sn_add_relaxed(&store->large.requested, more);
+    sn_add_relaxed(&store->large.live_bytes, (uint64_t)(resize->pages * (int64_t)SN_PAGE_BYTES));
+    uint64_t tail = (uint64_t)resize->tail_bytes;
+    uint64_t limbo = __atomic_add_fetch(&store->caches.limbo_bytes, tail, __ATOMIC_RELAXED);
+    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
+    uint64_t much =
+        max ? sn_min(SN_LIMBO_URGENT_BYTES, max / SN_LIMBO_URGENT_SHARE) : SN_LIMBO_URGENT_BYTES;
+    if (resize->tail_bytes > 0)
+        sn_store_nudge(store, limbo >= much);
+}
+
+/* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. In the
+ * place of the size a large object's header counts its resizes, so that each changes the header. */
+static int
+resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
+                      const uint64_t *reference, size_t size)
+{
+    uint64_t count = (sn_header_size(header) + 1) & SN_HEADER_SIZE;
+    uint64_t want = sn_header_make(store->secret, reference, count, slot);
+    struct stretch stretch = {
+        .resize = {.offset = slot, .header = header, .want = want, .size = size}};
+    if (try_stretch(store, &stretch)) {
+        sn_shortage_end_wait(store, SN_CLASS_NONE, false);
+    } else { /* only what is added may be refused */
+        size_t more = size - sn_object_size(store, slot, header);
+        struct sn_need need = {.bytes = more,
+                               .page_bytes = sn_round_up(more, SN_PAGE_BYTES),
+                               .class_id = SN_CLASS_NONE};
+        if (!sn_shortage_resolve(store, &need, try_stretch, &stretch))
+            return -errno;
+    }
+    if (stretch.result == SN_RESIZED)
+        count_stretch(store, &stretch.resize);
+    return stretch.result == SN_RESIZED ? 0 : stretch.result == SN_RESIZE_LOST ? -ENOENT : -E2BIG;
+}
+
+static bool
+fits_in_place(const handle_store *store, uint64_t slot, size_t size)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    return class_id < SN_CLASSES_MAX && size <= sn_classes_max_size(&store->classes) &&
+           sn_class_for(&store->classes, size + store->classes.extra) == class_id;
+}
+
+static bool
+stays_large(const handle_store *store, uint64_t slot, size_t size)
+{
+    return sn_object_class(store, slot) == SN_CLASS_LARGE &&
+           size > sn_classes_max_size(&store->classes);
+}
+
+/* Another slot: filled in private, then R is turned to it by CAS. */
+static int
+resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
+               size_t size)
+{
+    uint64_t old_slot = sn_word_offset(word);
+    size_t before = sn_object_size(store, old_slot, header);
+    unsigned grows = size > before ? SN_OBJECT_GROWS : 0;
+    uint64_t slot = sn_object_take(store, size, sn_object_flags(word) | grows);
+    if (!slot)
+        return -errno;
+    memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
+    sn_object_name_any(store, slot, size, reference);
+    sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
+    /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
+    while (sn_word_has_object(word) && sn_word_offset(word) == old_slot) {
+        uint64_t tag = sn_word_tag(word);
+        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, slot))) {
+            sn_object_retire(store, old_slot, reference);
+            return 0;
+        }
+        if (sn_table_owns(&store->table, reference) && sn_word_tag(word) != tag)
+            break; /* freed, and the index issued again */
+    }
+    sn_object_untake(store, slot, size);
+    return -ENOENT;
+}
+
+static int
+resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size)
+{
+    uint64_t last = 0;
+    for (;;) {
+        /* A pending move is called off: the copy it would publish has the old size. */
+        uint64_t word = sn_reference_call_off(reference, want, mask);
+        if (((word ^ want) & mask) != 0)
+            return -ENOENT;
+        uint64_t slot = sn_word_offset(word);
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+        if (sn_object_is_named(store, slot, header, reference)) {
+            if (sn_object_pins(store, slot) & SN_PIN_WRITTEN)
+                return -EBUSY;
+            /* A pinned object changes its slot, so that an update under way sees the change. */
+            sn_hook(SN_HOOK_RESIZE_LOADED, sn_store_address(store, slot));
+            int result = -E2BIG;
+            if (!store->hardened && fits_in_place(store, slot, size))
+                result = resize_unpinned(store, slot, header, reference, size);
+            else if (!store->hardened && stays_large(store, slot, size))
+                result = resize_large_in_place(store, slot, header, reference, size);
+            if (result == -E2BIG)
+                result = resize_by_copy(store, word, header, reference, size);
+            bool lives = ((sn_load_acquire(reference) ^ want) & mask) == 0;
+            if (result != -ENOENT || !lives)
+                return result;
+            continue; /* lost to another resize or commit, not to a free */
+        }
+        if (sn_header_has_object(store->secret, header, slot)) {
+            if (sn_load_acquire(reference) == word)
+                return -ENOENT; /* just being relocated: the object has the other cell's name */
+            continue;
+        }
+        if (word == last) {
+            sn_object_report_damage(store, slot, "resize");
+            return -EINVAL;
+        }
+        last = word;
+    }
+}
+
+int
+sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                 size_t size)
+{
+    sn_cache_begin(&store->caches);
+    int result = resize(store, reference, want, mask, size);
+    sn_cache_end(&store->caches);
+    return result;
+}

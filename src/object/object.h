@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * object.h - an object's life below its name: a slot is taken, named, replaced, retired or reused.
+ * Handles and cells (handle.c, cell.c) differ in where the reference word lies and how it ends;
+ * everything else is here, once.
+ */
+#ifndef SN_OBJECT_H
+#define SN_OBJECT_H
+
+#include "core/store.h"
+
+/** Value of the word of a new object. */
+static inline uint64_t
+sn_object_word(uint64_t tag, uint64_t slot, unsigned flags)
+{
+    /* A sum of what does not overlap: one instruction adds three. */
+    return sn_word_of_tag(tag) + sn_word_of_offset(slot) +
+           (flags & HANDLE_UNMOVABLE ? SN_WORD_UNMOVABLE : 0) + SN_WORD_LIVE;
+}
+
+/** Flags of the object that a word names. */
+static inline unsigned
+sn_object_flags(uint64_t word)
+{
+    return word & SN_WORD_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
+}
+
+/** A flag of the library's own for sn_object_take: the object has grown, and may grow on. */
+#define SN_OBJECT_GROWS (1u << 31)
+
+/** Class of the object at an offset, or SN_CLASS_LARGE. */
+static inline unsigned
+sn_object_class(const handle_store *store, uint64_t slot)
+{
+    return sn_load_relaxed(&store->pool.class_of[sn_block_of(slot)]);
+}
+
+/**
+ * Takes a slot for `size` bytes by the long way: refill, large, unmovable, limits. Counts it as
+ * allocated. The header is clear. 0 with errno ENOMEM, EAGAIN or EINVAL.
+ */
+SN_NOINLINE uint64_t sn_object_take(handle_store *store, size_t size, unsigned flags);
+
+/** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
+SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
+
+/** Header word of a slot of a class. (sn_header_of finds that of a large object, too.) */
+static inline uint64_t *
+sn_object_header(const handle_store *store, uint64_t slot)
+{
+    return sn_store_address(store, slot - SN_HEADER_BYTES);
+}
+
+/** Writes the header of an object in a slot of a class: it names R (before R names the slot). size:
+ * the low bits of the object's. */
+static inline void
+sn_object_name(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+{
+    sn_assert(size <= SN_HEADER_SIZE);
+    /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
+     * structure, say, is seen as it was made. R's own release store orders the rest. */
+    sn_store_release(sn_object_header(store, slot),
+                     sn_header_make(store->secret, reference, size, slot));
+}
+
+/** sn_object_name for any slot, with what hardened mode writes. */
+void sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
+
+/** Requested size by a header that names R; never more than the slot holds, whatever has passed the
+ * check by chance. */
+static inline size_t
+sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    if (sn_likely(class_id < SN_CLASSES_MAX)) {
+        uint64_t largest = sn_class_max_size(&store->classes, class_id);
+        uint64_t slack = sn_header_slack(header, largest);
+        return slack <= largest ? largest - slack : largest;
+    }
+    return sn_load_relaxed(&store->pool.spans[sn_block_of(slot)].u.large_size);
+}
+
+/** Whether a header read from the slot names R. */
+static inline bool
+sn_object_is_named(const handle_store *store, uint64_t slot, uint64_t header,
+                   const uint64_t *reference)
+{
+    return sn_header_names(store->secret, header, reference, slot);
+}
+
+/** Class whose bin takes the slot when it is freed; SN_CLASS_NONE: the free takes the slow path. */
+static inline unsigned
+sn_object_bin(const handle_store *store, uint64_t slot)
+{
+    return sn_load_relaxed(&store->pool.bin_class[sn_block_of(slot)]);
+}
+
+/** Whether there is one, of a small class: the free may be noted and left so. */
+static inline bool
+sn_object_bin_is_small(const handle_store *store, uint64_t slot)
+{
+    return sn_likely(sn_object_bin(store, slot) <= store->classes.last_small);
+}
+
+/**
+ * After sn_cache_note_freed said true, instead of sn_cache_leave: finishes the frees noted when
+ * there is no room for another; tells the grace-period thread of the first. Result: 0.
+ */
+SN_NOINLINE int sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache);
+
+/**
+ * The end of a short free, between enter and leave: notes it and leaves. slot: as of
+ * sn_cache_note_freed. Result: 0.
+ */
+static inline int
+sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                     const uint64_t *reference)
+{
+    if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
+        return sn_object_after_freed(store, cache);
+    sn_cache_leave(cache);
+    return 0;
+}
+
+/** The end of a fast free of a slot that is not small, between enter and leave, once the word has
+ * ended: all of it at once, and leaves. */
+void sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                           const uint64_t *reference, bool retire);
+
+/** The caches' settle and noted_bytes. */
+void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
+uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache);
+
+/**
+ * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,
+ * retires the slot; a pinned slot is left to its last unpin.
+ */
+void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/**
+ * After retiring: where much is in limbo, a thread in no section lets others run first, above all
+ * the readers that the grace period waits for. It does not wait: what readers keep is not bounded.
+ */
+void sn_object_give_way(handle_store *store);
+
+/** As sn_object_retire, but the slot is reusable at once if nobody pins it. */
+SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/**
+ * After a grace period, for a retired slot: whether it may be reclaimed. A first pin of its span
+ * may have raced with the free, each not seeing the other; all such pinners were in sections that
+ * the GP waited for, so that the count is seen now, and the last unpin retires the slot again (G5).
+ */
+bool sn_object_is_unpinned(handle_store *store, uint64_t slot);
+
+/** Ends one pin of a slot; the last one of an ended object retires it. False: was not pinned. */
+bool sn_object_unpin(handle_store *store, uint64_t slot);
+
+/**
+ * Raises the slot's pin count. flags: SN_PIN_WRITTEN or 0. *changes: relocations since it was first
+ * pinned. False: no memory for it, errno as of an allocation.
+ */
+bool sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *changes);
+
+/** The slot's pin word; 0: it is not pinned. */
+uint64_t sn_object_pins(handle_store *store, uint64_t slot);
+
+/** Another cell is about to name the slot's object: updates that are under way will see it. */
+void sn_object_note_relocation(handle_store *store, uint64_t slot);
+
+/** Slot bytes of an object, header included. */
+size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
+
+/** sn_object_take for a version under way: no object yet, it counts with the limbo. */
+uint64_t sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags);
+/** It is an object now. */
+void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
+/** It will be none; clears the header. */
+void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
+
+/** Calls off the move of R, which was loaded as `word`, MOVING. Else as the next. */
+SN_NOINLINE uint64_t sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want,
+                                         uint64_t mask);
+
+/**
+ * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
+ * (want ^ word) & mask, untouched.
+ */
+static inline uint64_t
+sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
+{
+    /* Acquire: orders the object's contents after the word; pairs with publication. */
+    uint64_t word = sn_load_acquire(reference);
+    sn_hook(SN_HOOK_MUT_LOADED, reference);
+    return sn_likely(!sn_word_is_moving(word)) ? word
+                                               : sn_reference_unmark(reference, word, want, mask);
+}
+
+/** Resize, of handle and cell alike; in a section. want and mask as above. */
+int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                     size_t size);
+
+/** Size, of handle and cell alike (G2); in a section. False: no such object. */
+bool sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
+                         uint64_t mask, size_t *size);
+
+void sn_object_report_damage(handle_store *store, uint64_t slot, const char *where);
+
+#endif

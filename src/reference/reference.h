@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reference.h - reference words and header words, and the protocol by which objects move. This file
+ * owns the protocol statement; code that relies on it cites the numbers G1 to G10.
+ *
+ * THE WORDS
+ *
+ *   reference word R    63                           27 26              3 2   1  0
+ *                       object's arena offset / 8       tag               state  U
+ *
+ *   handle              63                              24 23                    0
+ *                       index of the table entry           generation
+ *
+ *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
+ *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
+ *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the
+ *   application's; that of a table entry is the complement of its generation, which the handle has:
+ *   why, see the inline read path in sinter/handle.h.
+ *
+ *   header word         63                         19 18        8 7 6   0
+ *                       address of R / 8              size        1 check
+ *
+ *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
+ *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
+ *   Clear, that is no live object in the slot: bits 7 to 0 are 0, and the rest may link a limbo
+ *   list; or the upper half is 0, which no address leaves: a free has ended the object by a store
+ *   to that half alone, and finishes by the lower half what it has to count and check; a free slot
+ *   keeps what is left. A large object's header word lies in its span descriptor, beside its size;
+ *   what is the size here counts its resizes in place, so that each changes the word.
+ *
+ *   word state  who may change it                          to
+ *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
+ *   LIVE        the mover, step 1                          MOVING CAS
+ *               free; resize, update commit                FREE, LIVE elsewhere   CAS (G4)
+ *               free_now, cell free; set_tag               FREE, LIVE             see G4, G7
+ *               relocate (of `from`)                       GOING  plain store, over a mark too (G6)
+ *   GOING       relocate (of `from`)                       FREE   plain store
+ *   MOVING      the mover, step 5                          LIVE at D  CAS
+ *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
+ *               free; resize, update commit                as from LIVE, always CAS
+ *
+ * MOVING A BATCH. R is a reference word, S its object's slot, D the destination. R is touched only
+ * in a section in which S's header was read and named R.
+ *
+ *   1. mark: CAS R from (LIVE, S) to (MOVING, S);
+ *   2. grace period: every writer that saw LIVE has left its section;
+ *   3. header of S no longer names R: drop it, without touching R. R is not (MOVING, S): drop it. S
+ *      is pinned: CAS back to LIVE;
+ *   4. copy S to D, D's header names R;
+ *   5. publish: CAS R from (MOVING, S) to (LIVE, D), release. If it fails, D's check bits are
+ *      zeroed in this same section, then D goes back, and nothing happened;
+ *   6. grace period, then S is reclaimed.
+ *
+ * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
+ * chosen, and steps 4 and 5 of one object run, under one hold of the mover's lock; only its holder,
+ * and a walk in its span, follows a header to its word. A version from update_begin has check bits
+ * 0 until commit; a failed commit zeroes them again in its section.
+ *
+ * A WALK over the store goes from span to span in rising address, and meets every object that lives
+ * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of
+ * it or both behind. The span that is being walked is neither S's nor D's: the walk gets it under
+ * the mover's lock, with all moves out of it that are not published called off, and nobody takes a
+ * slot of it meanwhile. Where the walk is changes under that lock, too. Spans beyond its end, which
+ * is set when it begins, count as behind. What resize or commit replaces may cross it.
+ *
+ * GUARANTEES
+ *
+ * G1.  A reader never waits, retries or writes shared memory; one acquire load resolves.
+ * G2.  What was resolved stays mapped and is not reused until the section ends. Two resolutions in
+ *      one section may differ after a move; the older is then a frozen copy: resolve again after
+ *      deref_mut. Headers are not covered: whoever reads a size checks that the header still names
+ *      R, else loads R again (FREE or another generation: -ENOENT or 0). What a resize in place
+ *      cuts off a large object is given back after a grace period that began later, and not while
+ *      the object is pinned: a pin may have been taken by its size before.
+ * G3.  A writer never waits: finding MOVING it CASes to LIVE and goes on. No write is lost to a
+ *      move, by whichever cell the object was found. resize and update replace the object: the
+ *      caller serialises them with deref_mut and pin_mut of the same object.
+ * G4.  handle_free ends LIVE or MOVING by one CAS; exactly one caller wins and retires the slot
+ *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
+ *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
+ *      slot is retired, never reused at once. The header of an object that others may free is
+ *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. (A
+ *      large object's header, size and run of blocks change together, under the pool's lock.) A
+ *      free clears the header after it has ended the word and before its call returns; it may do so
+ *      by the upper half alone and note the slot: whoever finishes the free later (the thread
+ *      itself, or who takes back from it) executes a fence and reads the lower half, which no CAS
+ *      changes any more; only then is the slot retired, or reusable. Headers of a hardened store
+ *      are never changed in place: there it clears the check byte alone, and the rest is read. The
+ *      slot may be written from the free on if no walk is under way, its canary and what follows
+ *      when the free is finished.
+ * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
+ *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
+ *      (memory/pins.h). A slot counts as pinned for writing from its first pin_mut to its last
+ *      unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending move,
+ *      raise the count, look again that R still names the slot. A pinned slot is neither moved nor
+ *      reclaimed. Whoever ends an object looks for the word after R and the header: there is none,
+ *      and he retires the slot; or he sets FREED, and the last unpin retires it. A late pinner of a
+ *      slot that is retired already makes a word without FREED, and takes it away again.
+ *      Whether a span has any word is looked at without the lock: an end and the first pin of a
+ *      span may miss each other; so the word is looked for again after the grace period, before
+ *      the slot is reclaimed, and whoever is found then is no late pinner. update_begin pins the
+ *      version it saw until commit or abort, so a mere move is never a conflict. A resize in place
+ *      makes sure by the lock that nobody pins the slot until it is done, so a commit sees every
+ *      resize since begin; a relocation is noted in the word before `to` is filled.
+ * G6.  Relocate first makes `from` LIVE (the slot then stays until the section ends), then writes
+ *      `to` LIVE, `from` GOING, the header, `from` FREE: the header always names a cell that names
+ *      the slot, LIVE, MOVING or GOING, and who follows it finds another only if the cell has
+ *      changed in between: read the header again. A mark of `from` meanwhile is dropped in step 3.
+ *      `to` is marked only after `from` was GOING, so that step 2 waits for every writer who found
+ *      the object by `from` (G3). Nobody else changes a GOING cell: its writers are serialised.
+ *      Emptying a cell (free, relocate's `from`) changes the slot's header before the call returns;
+ *      its memory stays readable and is written only as a cell for a grace period after that, and
+ *      after the commit or abort of any update on it. So: free the cell at unlinking, then call_rcu
+ *      the structure around it. Cells are not copied by memcpy and do not lie inside an object of
+ *      this store.
+ * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
+ *      writer and leaves LIVE.
+ * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
+ *      mover's own lock included; step tries it and reports busy. (A fork's preparation holds two
+ *      that only calls that wait take, see lock.h.)
+ * G9.  A new object is LIVE at once: it is filled through the pointer alloc gave, in the same
+ *      section, or later through deref_mut.
+ * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
+ *      free work, destroy does not wait.
+ *
+ * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
+ * deref gives the same address; that a failed move is tried again soon.
+ */
+#ifndef SN_REFERENCE_H
+#define SN_REFERENCE_H
+
+#include "memory/heap.h"
+#include <sinter/handle.h>
+
+#define SN_WORD_UNMOVABLE UINT64_C(1)
+#define SN_WORD_FREE      UINT64_C(0)
+#define SN_WORD_GOING     UINT64_C(2)
+#define SN_WORD_LIVE      ((uint64_t)HANDLE_HAS_OBJECT)
+#define SN_WORD_MOVING    UINT64_C(6)
+#define SN_WORD_STATE     UINT64_C(6)
+#define SN_WORD_TAG       (SN_TAG_MASK << SN_TAG_SHIFT)
+#define SN_WORD_BITS      HANDLE_OFFSET_SHIFT /* below the offset */
+#define SN_TAG_SHIFT      3
+#define SN_TAG_MASK       UINT64_C(0xffffff)
+#define SN_OFFSET_MASK    UINT64_C(0xfffffffff8) /* of an object in its arena */
+
+_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE) ==
+                   (UINT64_C(1) << SN_WORD_BITS) - 1,
+               "tag, state and flag lie below the offset");
+_Static_assert(SN_OFFSET_MASK >> 3 == UINT64_MAX >> SN_WORD_BITS, "an eighth of an offset fits");
+_Static_assert(HANDLE_MATCH_MASK == (SN_WORD_TAG | SN_WORD_LIVE),
+               "a handle matches by generation and by bit 2");
+
+static inline uint64_t
+sn_word_offset(uint64_t word)
+{
+    return word >> SN_WORD_BITS << 3;
+}
+
+/** What a word has of an offset, a multiple of 8. */
+static inline uint64_t
+sn_word_of_offset(uint64_t offset)
+{
+    return offset << (SN_WORD_BITS - 3);
+}
+
+static inline uint64_t
+sn_word_tag(uint64_t word)
+{
+    return word >> SN_TAG_SHIFT & SN_TAG_MASK;
+}
+
+/** What a word has of a tag. */
+static inline uint64_t
+sn_word_of_tag(uint64_t tag)
+{
+    return tag << SN_TAG_SHIFT;
+}
+
+static inline bool
+sn_word_has_object(uint64_t word)
+{
+    return (word & SN_WORD_LIVE) != 0;
+}
+
+static inline bool
+sn_word_is_moving(uint64_t word)
+{
+    return (word & SN_WORD_STATE) == SN_WORD_MOVING;
+}
+
+/** Whether a word names a slot: that of an object, or of one that has just gone to another cell. */
+static inline bool
+sn_word_names_slot(uint64_t word, uint64_t offset)
+{
+    return (word & SN_WORD_STATE) != SN_WORD_FREE && sn_word_offset(word) == offset;
+}
+
+/** The same word without its object, which another cell names by now (G6). */
+static inline uint64_t
+sn_word_as_going(uint64_t word)
+{
+    return (word & ~SN_WORD_STATE) | SN_WORD_GOING;
+}
+
+/** The same word with the move called off. */
+static inline uint64_t
+sn_word_as_live(uint64_t word)
+{
+    return word & ~(SN_WORD_MOVING ^ SN_WORD_LIVE);
+}
+
+/** The same word, LIVE, naming another slot. */
+static inline uint64_t
+sn_word_at(uint64_t word, uint64_t offset)
+{
+    return (sn_word_as_live(word) & (SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE)) |
+           sn_word_of_offset(offset);
+}
+
+/** The generation that a table entry's word carries; its tag is the complement. */
+static inline uint64_t
+sn_word_generation(uint64_t word)
+{
+    return ~sn_word_tag(word) & SN_TAG_MASK;
+}
+
+/** What a word has of a generation. */
+static inline uint64_t
+sn_word_of_generation(uint64_t generation)
+{
+    return sn_word_of_tag(~generation & SN_TAG_MASK);
+}
+
+/** What a word must be, as far as HANDLE_MATCH_MASK says, for a handle to name its object. */
+static inline uint64_t
+sn_word_of_handle(handle_t handle)
+{
+    return sn_word_of_generation(handle) | SN_WORD_LIVE;
+}
+
+/** Zero in the bits of HANDLE_MATCH_MASK: the handle names the word's object, as in handle_deref.
+ * Zero in bit 1, too: it is not MOVING. */
+static inline uint32_t
+sn_word_mismatch(uint64_t word, handle_t handle)
+{
+    return (uint32_t)word + 8u * (uint32_t)handle + HANDLE_HAS_OBJECT;
+}
+
+/* ---- header words ---------------------------------------------------------------------------- */
+
+#define SN_HEADER_CHECK     UINT64_C(0xff)
+#define SN_HEADER_OBJECT    UINT64_C(0x80) /* 1 in the header of every object */
+#define SN_HEADER_SIZE_AT   8
+#define SN_HEADER_SIZE      UINT64_C(0x7ff)
+#define SN_HEADER_NAME_AT   19
+#define SN_CELL_ADDRESS_MIN (UINT64_C(1) << 16) /* so that no header's upper half is 0 */
+#define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 48)
+_Static_assert(SN_SIZES_OF_A_CLASS_MAX <= SN_HEADER_SIZE + 1, "class and header say the size");
+_Static_assert(SN_SMALL_MAX_BYTES <= SN_HEADER_SIZE, "small sizes are whole in the header");
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define SN_UPPER_HALF 1
+#define SN_CHECK_BYTE 0
+#else
+#define SN_UPPER_HALF 0
+#define SN_CHECK_BYTE 7
+#endif
+
+/** A store's secret from a random number: a factor for sn_header_check, odd, and such that every
+ * single bit of a header that is changed changes its check bits. */
+uint64_t sn_header_secret(uint64_t random);
+
+/** Multiply-shift hashing (Dietzfelbinger et al. 1997): the secret is the factor. */
+static inline uint64_t
+sn_header_check(uint64_t secret, uint64_t body, uint64_t offset)
+{
+    return ((body ^ offset) * secret) >> 57;
+}
+
+/** The header of a slot at `offset` whose object R names; of its size the low bits. */
+static inline uint64_t
+sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t size, uint64_t offset)
+{
+    /* The address is a multiple of 8. Sums: one instruction adds three. */
+    uint64_t body = ((uint64_t)(uintptr_t)reference << (SN_HEADER_NAME_AT - 3)) +
+                    (size << SN_HEADER_SIZE_AT) + SN_HEADER_OBJECT;
+    return body + sn_header_check(secret, body, offset);
+}
+
+static inline bool
+sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    uint64_t body = (header & ~SN_HEADER_CHECK) | SN_HEADER_OBJECT;
+    return header == (body | sn_header_check(secret, body, offset));
+}
+
+/** What a header says of the size: its low bits. */
+static inline uint64_t
+sn_header_size(uint64_t header)
+{
+    return header >> SN_HEADER_SIZE_AT & SN_HEADER_SIZE;
+}
+
+/** Whether a header is what sn_header_make makes of this name, whatever its size. */
+static inline bool
+sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uint64_t offset)
+{
+    return header == sn_header_make(secret, reference, sn_header_size(header), offset);
+}
+
+static inline bool
+sn_header_is_clear(uint64_t header)
+{
+    return (header & SN_HEADER_CHECK) == 0 || header >> 32 == 0;
+}
+
+/** Whether a header names an object, by all that it shows itself. */
+static inline bool
+sn_header_has_object(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    return !sn_header_is_clear(header) && sn_header_is_sound(secret, header, offset);
+}
+
+/**
+ * Ends the object of a header without reading it: a free need not wait for the line to come from
+ * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent. What it overwrites
+ * is checked by nobody: damage to the upper half alone, all of it address bits of the name, goes
+ * unnoticed by such a free, and does no harm to it, which has the name from its caller.
+ */
+static inline void
+sn_header_end(uint64_t *header)
+{
+    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
+    sn_store_release((uint32_t *)(void *)header + SN_UPPER_HALF, 0);
+}
+
+/** What sn_header_end left. */
+static inline uint32_t
+sn_header_ended(const uint64_t *header)
+{
+    return sn_load_relaxed((const uint32_t *)(const void *)header + (1 - SN_UPPER_HALF));
+}
+
+/**
+ * The same in a hardened store, where no CAS changes headers: all that a free has to look for, name
+ * and slack, stays for the one who finishes it.
+ */
+static inline void
+sn_header_end_hardened(uint64_t *header)
+{
+    /* Release: as in sn_header_end. */
+    sn_store_release((uint8_t *)(void *)header + SN_CHECK_BYTE, 0);
+}
+
+/** Whether what sn_header_end_hardened left names R, by its address. */
+static inline bool
+sn_header_left_names(uint64_t left, uint64_t reference)
+{
+    uint64_t name = left & ~(SN_HEADER_SIZE << SN_HEADER_SIZE_AT);
+    return name == reference << (SN_HEADER_NAME_AT - 3);
+}
+
+static inline uint64_t *
+sn_header_reference(uint64_t header)
+{
+    return (uint64_t *)(uintptr_t)(header >> SN_HEADER_NAME_AT << 3);
+}
+
+/** By how much the requested size is less than `largest`, the largest that the class serves. */
+static inline uint64_t
+sn_header_slack(uint64_t header, uint64_t largest)
+{
+    return sn_wrapping_sub(largest, sn_header_size(header)) & SN_HEADER_SIZE;
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* reclaim.c - see reclaim.h. */
+#include "store/reclaim.h"
+
+#include "core/hardened.h"
+
+/* A key: the class above the slot's offset. */
+#define KEY_CLASS_AT 48
+#define KEY_SLOT     ((UINT64_C(1) << KEY_CLASS_AT) - 1)
+
+_Static_assert(SN_RECLAIM_AT + SN_RECLAIM_SLOTS_MAX * 2 * sizeof(uint64_t) <= SN_DEFRAG_AT,
+               "the mover's state lies behind it");
+
+void
+sn_reclaim_init(handle_store *store, uint64_t max_bytes)
+{
+    struct sn_reclaim *reclaim = &store->reclaim;
+    uint64_t share = max_bytes ? max_bytes / SN_RECLAIM_SHARE : SN_RECLAIM_SLOTS_MAX;
+    reclaim->slots = (uint32_t)sn_min(sn_max(share, SN_RECLAIM_SLOTS_MIN), SN_RECLAIM_SLOTS_MAX);
+    reclaim->keys = (uint64_t *)(void *)((char *)store + SN_RECLAIM_AT);
+}
+
+bool
+sn_reclaim_gather(handle_store *store)
+{
+    bool tails = sn_large_gather(&store->large);
+    return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails;
+}
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+static uint64_t
+key_of(const handle_store *store, uint64_t slot)
+{
+    return (uint64_t)sn_object_class(store, slot) << KEY_CLASS_AT | slot;
+}
+
+/* Moves keys to `to`, ordered by the 8 bits from `shift` on; keeps the order among equals. */
+static void
+order_by(const uint64_t *keys, uint64_t *to, uint32_t count, unsigned shift)
+{
+    uint32_t begin[257] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        begin[(keys[i] >> shift & 255) + 1]++;
+    for (unsigned digit = 1; digit < 256; digit++)
+        begin[digit] += begin[digit - 1];
+    for (uint32_t i = 0; i < count; i++)
+        to[begin[keys[i] >> shift & 255]++] = keys[i];
+}
+
+/*
+ * By class and block, so that slots of one class, and of one span, follow one another: a radix sort
+ * from the lowest digit on. Result: the array that holds them, one of the two.
+ */
+static uint64_t *
+order(const handle_store *store, uint64_t *keys, uint64_t *other, uint32_t count)
+{
+    uint32_t blocks = sn_load_relaxed(&store->pool.high);
+    for (unsigned shift = 0; shift < 32 && blocks >> shift != 0; shift += 8) {
+        order_by(keys, other, count, SN_BLOCK_SHIFT + shift);
+        uint64_t *ordered = other;
+        other = keys;
+        keys = ordered;
+    }
+    order_by(keys, other, count, KEY_CLASS_AT);
+    return other;
+}
+
+/* ---- giving back ----------------------------------------------------------------------------- */
+
+/* Those of one class, from the keys' begin on. Result: how many. */
+static uint32_t
+put_class(handle_store *store, uint64_t *keys, uint32_t count)
+{
+    enum { LOCKED = 256 }; /* slots given back per lock: allocations of the class come between */
+    unsigned class_id = (unsigned)(keys[0] >> KEY_CLASS_AT);
+    uint32_t same = 0;
+    if (class_id >= SN_CLASSES_MAX) {
+        sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, keys[0] & KEY_SLOT));
+        return 1;
+    }
+    for (; same < count && same < LOCKED && keys[same] >> KEY_CLASS_AT == class_id; same++)
+        keys[same] &= KEY_SLOT;
+    sn_heap_put(&store->heap, class_id, keys, same);
+    return same;
+}
+
+static void
+give_back(handle_store *store, uint32_t count)
+{
+    uint64_t *keys = store->reclaim.keys;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += sn_object_slot_bytes(store, keys[i] & KEY_SLOT);
+        if (sn_unlikely(store->hardened))
+            sn_poison_write(store, keys[i] & KEY_SLOT);
+    }
+    keys = order(store, keys, keys + store->reclaim.slots, count);
+    for (uint32_t done = 0; done < count;)
+        done += put_class(store, keys + done, count - done);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
+
+/* The next slot of a list; 0: it has ended. The one behind it is asked for from memory. */
+static uint64_t
+take_next(const handle_store *store, uint64_t *list)
+{
+    uint64_t slot = *list;
+    if (slot == 0)
+        return 0;
+    *list = sn_limbo_next(sn_load_relaxed(sn_header_of(&store->pool, slot)));
+    if (*list != 0)
+        __builtin_prefetch(sn_header_of(&store->pool, *list));
+    return slot;
+}
+
+static bool
+is_pinned(void *opaque, uint64_t slot)
+{
+    return sn_object_pins(opaque, slot) != 0;
+}
+
+void
+sn_reclaim_tails(handle_store *store)
+{
+    size_t bytes = sn_large_settle(&store->large, is_pinned, store);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
+
+/* The lists are followed side by side: in one alone, each slot would be a miss waited for. */
+bool
+sn_reclaim_give_back(handle_store *store)
+{
+    struct sn_reclaim *reclaim = &store->reclaim;
+    uint32_t count = 0;
+    bool more = true;
+    sn_caches_begin_work(&store->caches);
+    sn_reclaim_tails(store);
+    for (uint32_t looks = 0; more && looks < SN_RECLAIM_PIECE_SLOTS; looks += SN_LIMBO_LISTS) {
+        more = false;
+        for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
+            uint64_t slot = take_next(store, &reclaim->list[i]);
+            more |= slot != 0;
+            /* A block with a bin has no pins (G5): nothing to look for. */
+            if (slot != 0 && (sn_likely(sn_object_bin(store, slot) != SN_CLASS_NONE) ||
+                              sn_object_is_unpinned(store, slot)))
+                reclaim->keys[count++] = key_of(store, slot);
+        }
+        if (count > reclaim->slots - SN_LIMBO_LISTS) {
+            give_back(store, count);
+            count = 0;
+        }
+    }
+    give_back(store, count);
+    sn_caches_end_work(&store->caches);
+    return more;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * take_back.c - what others than the owner do with thread caches: take back what idle and blocked
+ * threads hold, keep owners out for a walk, sum up what all have counted. How they keep apart from
+ * an owner at work stands in thread_cache.h.
+ */
+#include <string.h>
+
+#include "thread/thread_cache.h"
+#include <sinter/handle.h>
+
+#define BACK_BATCH 64 /* slots given to the heap at once, at most */
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+/* False: no barrier could be had. An owner may be inside whatever its phase says. */
+static bool
+hold_locked(struct sn_caches *caches)
+{
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_store_relaxed(&cache->gate, SN_GATE_SHUT);
+    /* Every owner that runs now has either shown itself inside or will see its gate shut. */
+    bool known = sn_os_membarrier();
+    sn_hook(SN_HOOK_CACHE_TAKE, caches);
+    return known;
+}
+
+static void
+let_go_locked(struct sn_caches *caches)
+{
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_cache_open_gate(caches, cache);
+}
+
+/* An owner inside is soon out, unless it lost the processor: look a little longer, then skip it. */
+static bool
+owner_is_out(const struct sn_thread_cache *cache)
+{
+    for (int i = 0; i < 100; i++) {
+        /* Acquire: pairs with the release in sn_cache_leave. */
+        if (sn_load_acquire(&cache->phase) != SN_CACHE_INSIDE)
+            return true;
+        sn_cpu_relax();
+    }
+    return false;
+}
+
+/* Whether a held cache is the caller's to work on. Without a barrier that is known of its own only:
+ * what it waits for comes all the same, and what it has noted counts. */
+static bool
+is_takers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
+{
+    return (known || cache == sn_tls_cache[caches->tls_entry]) && owner_is_out(cache);
+}
+
+bool
+sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
+{
+    bool any = false;
+    sn_lock(&caches->lock);
+    bool known = hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (is_takers(caches, cache, known)) {
+            sn_cache_settle(caches, cache);
+            sn_cache_hand_over(caches, cache);
+        }
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
+        /* Acquire: pairs with the release in hand_over. */
+        lists[i] = __atomic_exchange_n(&caches->limbo[i], 0, __ATOMIC_ACQUIRE);
+        any |= lists[i] != 0;
+    }
+    return any;
+}
+
+/* Keeps the slots of open spans, gives back those of closed ones. */
+static void
+filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint64_t back[BACK_BATCH];
+    const struct sn_pool *pool = caches->heap->pool;
+    sn_cache_settle(caches, cache);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        const struct sn_bin *bin = &cache->bin[i];
+        uint32_t kept = 0, gone = 0, count = sn_cache_count(cache, i);
+        for (uint32_t k = 0; k < count; k++) {
+            uint64_t slot = bin->slots[k];
+            /* Only OPEN spans have a bin: in the others the slot is looked at closer. */
+            bool closed = sn_load_relaxed(&pool->bin_class[sn_block_of(slot)]) != i &&
+                          sn_span_state(sn_span_at(pool, slot)) == SN_SPAN_CLOSED;
+            if (!closed)
+                bin->slots[kept++] = slot;
+            else
+                back[gone++] = slot;
+            if (gone == BACK_BATCH) {
+                sn_heap_put(caches->heap, i, back, gone);
+                gone = 0;
+            }
+        }
+        sn_cache_set_count(cache, i, kept);
+        if (gone > 0)
+            sn_heap_put(caches->heap, i, back, gone);
+    }
+}
+
+/* Housekeeping has seen that the owner was here; as long as it stays away the cache is idle. */
+static void
+note_use(struct sn_thread_cache *cache)
+{
+    /* By CAS: an owner that comes in meanwhile must not lose its mark. */
+    uint32_t used = SN_CACHE_USED;
+    (void)sn_cas_acq_rel(&cache->phase, &used, SN_CACHE_IDLE);
+}
+
+unsigned
+sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
+{
+    unsigned skipped = 0;
+    bool active = false;
+    sn_caches_begin_work(caches);
+    sn_lock(&caches->lock);
+    bool known = hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (only_idle && sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE) {
+            note_use(cache);
+            active = true;
+        } else if (!is_takers(caches, cache, known)) {
+            skipped++;
+        } else if (only_closed) {
+            filter_closed(caches, cache);
+        } else {
+            sn_cache_empty(caches, cache);
+            if (!known)
+                sn_cache_hand_over(caches, cache); /* the grace-period thread can not take it */
+        }
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    sn_caches_end_work(caches);
+    if (any_active)
+        *any_active = active || skipped > 0;
+    return skipped;
+}
+
+static uint64_t
+take_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    sn_cache_settle(caches, cache);
+    return sn_cache_empty_bin(caches, cache, class_id);
+}
+
+uint64_t
+sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
+{
+    uint64_t taken = 0;
+    sn_caches_begin_work(caches);
+    sn_lock(&caches->lock);
+    bool known = hold_locked(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (is_takers(caches, cache, known))
+            taken += take_bin(caches, cache, class_id);
+    }
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    sn_caches_end_work(caches);
+    return taken;
+}
+
+bool
+sn_caches_hold(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    sn_add_relaxed(&caches->walkers, 1);
+    bool known = hold_locked(caches);
+    sn_unlock(&caches->lock);
+    if (!known)
+        sn_caches_let_go(caches);
+    return known;
+}
+
+void
+sn_caches_let_go(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    if (sn_load_relaxed(&caches->walkers) > 0) { /* 0: a callback forked, this is the child */
+        /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
+        (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
+        let_go_locked(caches);
+    }
+    sn_unlock(&caches->lock);
+}
+
+bool
+sn_caches_stirred(struct sn_caches *caches)
+{
+    bool stirred = false;
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
+        stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
+    sn_lock(&caches->lock);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        stirred |= sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE;
+    sn_unlock(&caches->lock);
+    return stirred;
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+static void
+add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+        struct sn_cache_sums *sums)
+{
+    sums->requested += sn_cache_requested(cache);
+    sums->indexes += sn_cache_index_count(cache);
+    sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
+    sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
+    sums->frees += sn_cache_frees(cache);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        sums->live[i] += sn_cache_live(cache, i);
+        sums->cached[i] += sn_cache_count(cache, i);
+    }
+}
+
+void
+sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
+{
+    memset(sums, 0, sizeof(*sums));
+    sn_lock(&caches->lock);
+    bool known = hold_locked(caches);
+    sums->busy += !known;
+    add_one(caches, caches->spare, sums);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        if (is_takers(caches, cache, known))
+            sn_cache_settle(caches, cache);
+        add_one(caches, cache, sums);
+    }
+    sums->threads = caches->threads;
+    sums->busy += sn_load_acquire(&caches->workers);
+    let_go_locked(caches);
+    sn_unlock(&caches->lock);
+    sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
+    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
+    /* A free may be seen whose allocation, by another thread, was looked for too early. */
+    sums->requested = sn_at_least_zero(sums->requested);
+}
+
+/* A note may be out of date: it is counted, or not, one look later. */
+static void
+glance_at_notes(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+                struct sn_cache_glance *glance)
+{
+    const struct sn_pool *pool = caches->heap->pool;
+    uint32_t count = sn_cache_freed_count(cache);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
+        unsigned class_id = sn_load_relaxed(&pool->class_of[sn_block_of(slot)]);
+        if (class_id >= SN_CLASSES_MAX)
+            continue;
+        glance->live[class_id]--;
+        glance->limbo_bytes += caches->heap->classes->of[class_id].slot_bytes;
+    }
+}
+
+static void
+glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+          struct sn_cache_glance *glance)
+{
+    bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
+    glance->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    glance->indexes += sn_cache_index_count(cache);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+        uint32_t cached = sn_cache_count(cache, i);
+        glance->live[i] += sn_cache_live(cache, i);
+        glance->cached[i] += cached;
+        glance->idle[i] += idle ? cached : 0;
+    }
+    glance_at_notes(caches, cache, glance);
+}
+
+void
+sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
+{
+    memset(glance, 0, sizeof(*glance));
+    sn_lock(&caches->lock);
+    glance_at(caches, caches->spare, glance);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        glance_at(caches, cache, glance);
+    sn_unlock(&caches->lock);
+    /* Last: a list that was handed over meanwhile is not missed, but may count twice. */
+    glance->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
+}
+
+uint64_t
+sn_caches_reclaimable_max(struct sn_caches *caches)
+{
+    uint64_t bytes = sn_load_relaxed(&caches->total_cap_bytes);
+    sn_lock(&caches->lock);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        bytes += sn_load_relaxed(&cache->limbo_bytes) +
+                 sn_cache_freed_count(cache) * (uint64_t)SN_FREED_SLOT_MAX_BYTES;
+    sn_unlock(&caches->lock);
+    return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_glance */
+}
+
+uint64_t
+sn_caches_requested(struct sn_caches *caches)
+{
+    if (sn_caches_hardened(caches)) {
+        /* A slot that was noted may have become a guard page: notes are finished, not looked at. */
+        struct sn_cache_sums sums;
+        sn_caches_sum(caches, &sums);
+        return sums.requested;
+    }
+    sn_lock(&caches->lock);
+    uint64_t requested = sn_cache_requested(caches->spare);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        requested += sn_cache_requested(cache) - caches->noted_bytes(caches, cache);
+    sn_unlock(&caches->lock);
+    return sn_at_least_zero(requested);
+}

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: MIT */
+/* thread_cache.c - see thread_cache.h. */
+#include "thread/thread_cache.h"
+
+#include <string.h>
+
+/*
+ * Thread exit and store destroy meet here: a cache is in a list of its thread, which nobody else
+ * touches, and in its store's. The registry lock guards the link to the store: while a thread holds
+ * it, the stores of its caches do not end, or have ended.
+ */
+static struct sn_lock registry = {PTHREAD_MUTEX_INITIALIZER, SN_RANK_REGISTRY};
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static bool exit_key_made;
+
+static uint64_t stores_ended; /* guarded by the registry's lock */
+
+static struct sn_thread_cache no_cache; /* of no store: its gate is shut */
+#define NONE4  &no_cache, &no_cache, &no_cache, &no_cache
+#define NONE16 NONE4, NONE4, NONE4, NONE4
+_Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE16, NONE16, NONE16,
+                                                                      NONE16};
+_Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
+_Thread_local unsigned sn_calls_on_spares;
+
+#define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
+
+/* ---- making and ending a thread's cache ------------------------------------------------------ */
+
+size_t
+sn_caches_bytes(const struct sn_caches *caches, uint64_t threads)
+{
+    return (threads + 1) * sizeof(struct sn_thread_cache) + sn_load_relaxed(&caches->arrays_bytes);
+}
+
+/* The bin has an array of `cap` slots, of which `count` are filled. */
+static void
+set_slots(struct sn_thread_cache *cache, unsigned class_id, uint64_t *slots, uint32_t count,
+          uint32_t cap)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    bin->cap = cap;
+    sn_store_relaxed(&bin->slots, slots);
+    sn_store_relaxed(&cache->top[class_id], slots + count);
+    cache->end[class_id] = slots + cap;
+}
+
+static void
+set_no_slots(struct sn_thread_cache *cache, unsigned class_id)
+{
+    set_slots(cache, class_id, cache->no_slots + 1, 0, 0);
+}
+
+/* The stack of indexes has an array of `cap`, of which `count` are filled. */
+static void
+set_indexes(struct sn_thread_cache *cache, uint64_t *indexes, uint32_t count, uint32_t cap)
+{
+    sn_store_relaxed(&cache->indexes, indexes);
+    sn_store_relaxed(&cache->index_top, indexes + count);
+    cache->index_end = indexes + cap;
+}
+
+/* Its gate is shut. */
+static struct sn_thread_cache *
+make_cache(const struct sn_classes *classes)
+{
+    struct sn_thread_cache *cache = sn_os_zalloc(sizeof(struct sn_thread_cache));
+    if (!cache)
+        return NULL;
+    set_indexes(cache, cache->own_indexes + 1, 0, SN_CACHE_INDEXES);
+    for (unsigned i = 0; i < SN_STACKS; i++)
+        cache->top[i] = cache->end[i] = cache->no_slots + 1;
+    for (unsigned i = 0; i < SN_CLASSES_MAX; i++)
+        set_no_slots(cache, i);
+    for (unsigned i = 0; i < classes->count; i++)
+        cache->bin[i].payload = classes->of[i].payload;
+    return cache;
+}
+
+/* Bytes of a bin's array; that of none has none. */
+static uint64_t
+array_bytes(uint32_t cap)
+{
+    return cap == 0 ? 0 : (cap + UINT64_C(1)) * sizeof(uint64_t);
+}
+
+/* Length of the array of indexes; their own is none. */
+static uint32_t
+index_cap(const struct sn_thread_cache *cache)
+{
+    bool own = cache->indexes == cache->own_indexes + 1;
+    return own ? 0 : (uint32_t)(cache->index_end - cache->indexes);
+}
+
+/* Indexes are their own again, without any in it. Result: bytes of the array that was freed. */
+static uint64_t
+free_index_array(struct sn_thread_cache *cache)
+{
+    uint64_t bytes = array_bytes(index_cap(cache));
+    if (bytes > 0)
+        sn_os_free(cache->indexes - 1);
+    set_indexes(cache, cache->own_indexes + 1, 0, SN_CACHE_INDEXES);
+    return bytes;
+}
+
+/* All arrays; indexes in them have been put elsewhere. */
+static void
+free_arrays(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint64_t bytes = free_index_array(cache);
+    for (unsigned i = 0; i < SN_CLASSES_MAX; i++) {
+        const struct sn_bin *bin = &cache->bin[i];
+        bytes += array_bytes(bin->cap);
+        if (bin->cap > 0)
+            sn_os_free(bin->slots - 1);
+        set_no_slots(cache, i); /* the next push takes the slow path, and is noticed */
+    }
+    if (caches && bytes > 0) {
+        sn_sub_relaxed(&caches->arrays_bytes, bytes);
+        sn_budget_refund(caches->heap->pool->budget, bytes);
+    }
+}
+
+uint32_t
+sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint32_t count = sn_cache_count(cache, class_id);
+    if (count > 0)
+        sn_heap_put(caches->heap, class_id, cache->bin[class_id].slots, count);
+    sn_cache_set_count(cache, class_id, 0);
+    return count;
+}
+
+void
+sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    sn_cache_settle(caches, cache);
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        (void)sn_cache_empty_bin(caches, cache, i);
+    uint32_t indexes = sn_cache_index_count(cache);
+    if (indexes > 0)
+        caches->put_indexes(caches, cache->indexes, indexes);
+    free_arrays(caches, cache);
+    sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
+    cache->cap_bytes = 0;
+}
+
+/* Pushes a list of retired slots on one of the store's stacks; which one, its newest slot says. */
+static void
+hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes)
+{
+    /* By a hash: slots of one class share their lowest bits. */
+    uint64_t *stack =
+        &caches->limbo[head * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (SN_LIMBO_LISTS - 1)];
+    sn_add_relaxed(&caches->limbo_bytes, bytes);
+    uint64_t top = sn_load_relaxed(stack);
+    /* Release: orders the links before the list's publication; pairs with the acquire in
+     * sn_caches_take_limbo. Without it the grace-period thread could follow a stale link. */
+    do
+        sn_store_relaxed(end, top << 8);
+    while (
+        !__atomic_compare_exchange_n(stack, &top, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+void
+sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    if (!cache->limbo_head)
+        return;
+    hand_over(caches, cache->limbo_head, cache->limbo_end, cache->limbo_bytes);
+    cache->limbo_head = 0;
+    cache->limbo_slots = 0;
+    sn_store_relaxed(&cache->limbo_bytes, 0);
+}
+
+static void
+fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
+{
+    struct sn_thread_cache *to = caches->spare;
+    sn_add_relaxed(&to->requested_by_long_way, sn_cache_requested(from));
+    sn_add_relaxed(&to->frees_by_long_way, sn_cache_frees(from));
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        sn_add_relaxed(&to->live_by_long_way[i], sn_cache_live(from, i));
+}
+
+void
+sn_cache_end_prepared(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    struct sn_budget *budget = caches->heap->pool->budget;
+    sn_sub_relaxed(&budget->prepared, cache->prepared);
+    sn_budget_refund(budget, cache->prepared);
+    cache->prepared = 0;
+}
+
+/* The owner gives its cache up; under the registry's lock, so that the store is there. */
+static void
+end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    sn_assert_locked(&registry);
+    sn_lock(&caches->lock); /* keeps takers out; the owner itself is here */
+    sn_cache_empty(caches, cache);
+    sn_cache_end_prepared(caches, cache);
+    bool had_limbo = cache->limbo_head != 0;
+    sn_cache_hand_over(caches, cache);
+    fold_counters(caches, cache);
+    struct sn_thread_cache **link = &caches->all;
+    while (*link != cache)
+        link = &(*link)->next;
+    *link = cache->next;
+    caches->threads--;
+    sn_budget_refund(caches->heap->pool->budget, sizeof(*cache));
+    sn_unlock(&caches->lock);
+    if (had_limbo)
+        caches->retired(caches, false);
+    sn_os_free(cache);
+}
+
+/* Its store is gone. */
+static void
+free_orphan(struct sn_thread_cache *cache)
+{
+    free_arrays(NULL, cache);
+    sn_os_free(cache);
+}
+
+/* The calling thread's; only stores that have ended since it last looked leave any. */
+static void
+free_orphans_locked(void)
+{
+    static _Thread_local uint64_t seen;
+    sn_assert_locked(&registry);
+    if (seen == stores_ended)
+        return;
+    seen = stores_ended;
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        struct sn_thread_cache **link = &sn_tls_cache[i];
+        while (*link != &no_cache) {
+            struct sn_thread_cache *cache = *link;
+            if (cache->caches) {
+                link = &cache->next_of_entry;
+            } else {
+                *link = cache->next_of_entry;
+                free_orphan(cache);
+            }
+        }
+    }
+}
+
+/* Destructors of the application's may still use stores, in this round or a later one, and there
+ * may be no later one for a cache that they get: they work with the spares. */
+static _Thread_local bool thread_is_ending;
+
+static void
+thread_exit(void *unused)
+{
+    (void)unused;
+    thread_is_ending = true;
+    sn_lock(&registry);
+    free_orphans_locked();
+    for (unsigned i = 0; i < SN_TLS_ENTRIES; i++) {
+        while (sn_tls_cache[i] != &no_cache) {
+            struct sn_thread_cache *cache = sn_tls_cache[i];
+            sn_tls_cache[i] = cache->next_of_entry;
+            end_cache_locked(cache->caches, cache);
+        }
+    }
+    sn_unlock(&registry);
+}
+
+static void
+make_exit_key(void)
+{
+    exit_key_made = !sn_fault(SN_FAULT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
+}
+
+/* Puts it first, where the fast paths look. No lock: only its thread frees a cache, and the end of
+ * a store has unlinked all of them before another store can have its address. */
+static struct sn_thread_cache *
+find_mine(const struct sn_caches *caches)
+{
+    struct sn_thread_cache **first = &sn_tls_cache[caches->tls_entry], **link = first;
+    while (*link != &no_cache && sn_load_relaxed(&(*link)->caches) != caches)
+        link = &(*link)->next_of_entry;
+    struct sn_thread_cache *found = *link;
+    if (found == &no_cache)
+        return NULL;
+    *link = found->next_of_entry;
+    found->next_of_entry = *first;
+    *first = found;
+    return found;
+}
+
+/* NULL: no memory, or max_bytes does not allow for one more: the spare cache must do. */
+static struct sn_thread_cache *
+join(struct sn_caches *caches)
+{
+    struct sn_budget *budget = caches->heap->pool->budget;
+    pthread_once(&exit_once, make_exit_key);
+    sn_lock(&registry);
+    free_orphans_locked();
+    sn_unlock(&registry);
+    if (!exit_key_made || pthread_setspecific(exit_key, caches) != 0 ||
+        sn_budget_lacks(budget, sizeof(struct sn_thread_cache), SN_CHARGE_APPLICATION) > 0)
+        return NULL;
+    struct sn_thread_cache *cache = make_cache(caches->heap->classes);
+    if (!cache)
+        return NULL;
+    sn_store_relaxed(&cache->caches, caches);
+    sn_lock(&registry);
+    sn_lock(&caches->lock);
+    bool charged = sn_budget_charge(budget, sizeof(*cache), SN_CHARGE_APPLICATION);
+    if (charged) {
+        cache->next_of_entry = sn_tls_cache[caches->tls_entry];
+        sn_tls_cache[caches->tls_entry] = cache;
+        sn_cache_open_gate(caches, cache);
+        cache->next = caches->all;
+        caches->all = cache;
+        caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
+    }
+    sn_unlock(&caches->lock);
+    sn_unlock(&registry);
+    if (charged)
+        return cache;
+    sn_os_free(cache);
+    return NULL;
+}
+
+struct sn_thread_cache *
+sn_cache_self_slow(struct sn_caches *caches)
+{
+    int saved = errno;
+    struct sn_thread_cache *cache = find_mine(caches);
+    if (!cache && sn_calls_on_spares == 0 && !thread_is_ending)
+        cache = join(caches);
+    errno = saved;
+    return cache ? cache : caches->spare; /* not remembered: tried again next time */
+}
+
+void
+sn_caches_detach(struct sn_caches *caches)
+{
+    sn_lock(&registry);
+    struct sn_thread_cache *cache = find_mine(caches);
+    if (cache && cache->pending > 0) { /* from a callback: the call goes on with it */
+        sn_lock(&caches->lock);
+        sn_cache_empty(caches, cache);
+        sn_cache_end_prepared(caches, cache);
+        sn_cache_hand_over(caches, cache);
+        sn_unlock(&caches->lock);
+    } else if (cache) {
+        sn_tls_cache[caches->tls_entry] = cache->next_of_entry;
+        end_cache_locked(caches, cache);
+    }
+    sn_unlock(&registry);
+}
+
+/* ---- refill and flush ------------------------------------------------------------------------ */
+
+/* Whether the thread's budget, of which bursts leave one half to other bins, and the store's allow
+ * a bin so many bytes more; then they are its. */
+static bool
+may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more, bool burst)
+{
+    uint64_t most = sn_load_relaxed(&caches->thread_bytes_max) / (burst ? 2 : 1);
+    if (cache->cap_bytes + more > most)
+        return false;
+    uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);
+    if (total > sn_load_relaxed(&caches->total_bytes_max)) {
+        sn_sub_relaxed(&caches->total_cap_bytes, more);
+        return false;
+    }
+    cache->cap_bytes += more;
+    return true;
+}
+
+/* An array instead of one of old_cap, charged; NULL: no memory, or max_bytes. */
+static uint64_t *
+make_array(struct sn_caches *caches, uint32_t old_cap, uint32_t cap)
+{
+    uint64_t bytes = array_bytes(cap) - array_bytes(old_cap);
+    uint64_t *array = sn_os_zalloc(array_bytes(cap));
+    if (!array)
+        return NULL;
+    if (!sn_budget_charge(caches->heap->pool->budget, bytes, SN_CHARGE_APPLICATION)) {
+        sn_os_free(array);
+        return NULL;
+    }
+    sn_add_relaxed(&caches->arrays_bytes, bytes);
+    return array + 1;
+}
+
+/* What a bin may be doubled to. */
+static uint32_t
+next_cap(const struct sn_class *c, uint32_t cap, bool bursts)
+{
+    uint32_t bound = c->cache_slots;
+    if (bursts)
+        bound = (uint32_t)sn_max(
+            bound, sn_min(SN_CACHE_BURST_BYTES / c->slot_bytes, SN_CACHE_BURST_SLOTS));
+    return cap >= bound ? cap : (uint32_t)sn_min(cap == 0 ? 2 : cap * 2, bound);
+}
+
+/* A bin is as it was before the first use. The owner is inside. */
+static void
+drop_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    const struct sn_bin *bin = &cache->bin[class_id];
+    uint64_t bytes = array_bytes(bin->cap);
+    uint64_t cap_bytes = (uint64_t)bin->cap * caches->heap->classes->of[class_id].slot_bytes;
+    (void)sn_cache_empty_bin(caches, cache, class_id);
+    sn_os_free(bin->slots - 1);
+    set_no_slots(cache, class_id);
+    sn_sub_relaxed(&caches->arrays_bytes, bytes);
+    sn_budget_refund(caches->heap->pool->budget, bytes);
+    sn_sub_relaxed(&caches->total_cap_bytes, cap_bytes);
+    cache->cap_bytes -= cap_bytes;
+}
+
+/*
+ * The budgets have refused a bin to grow: now and then another one is dropped for it, as sizes that
+ * a thread used once may have taken all. Which one, a clock says (the second-chance algorithm,
+ * Corbato 1968): its hand passes over bins that have changed since it came by.
+ */
+static void
+age_bins(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint32_t classes = caches->heap->classes->count;
+    if (++cache->refusals % SN_CACHE_REFUSALS != 0)
+        return;
+    for (uint32_t looks = 0; looks < classes; looks++) {
+        uint32_t hand = cache->hand = (cache->hand + 1) % classes;
+        const uint64_t *top = cache->top[hand];
+        bool changed = cache->seen_top[hand] != top;
+        cache->seen_top[hand] = top;
+        if (hand == class_id || cache->bin[hand].cap == 0 || changed)
+            continue;
+        drop_bin(caches, cache, hand);
+        return;
+    }
+}
+
+/* Doubles the bin's bound, if the budgets and memory allow it. The owner is inside. */
+static void
+try_grow(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id, bool bursts)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    const struct sn_class *c = &caches->heap->classes->of[class_id];
+    uint32_t cap = next_cap(c, bin->cap, bursts);
+    uint64_t more = (uint64_t)(cap - bin->cap) * c->slot_bytes;
+    if (more == 0)
+        return;
+    if (!may_grow(caches, cache, more, cap > c->cache_slots)) {
+        age_bins(caches, cache, class_id);
+        return;
+    }
+    uint64_t *slots = make_array(caches, bin->cap, cap);
+    if (!slots) {
+        sn_sub_relaxed(&caches->total_cap_bytes, more);
+        cache->cap_bytes -= more;
+        return;
+    }
+    uint32_t count = sn_cache_count(cache, class_id);
+    memcpy(slots, bin->slots, count * sizeof(slots[0]));
+    if (bin->cap > 0)
+        sn_os_free(bin->slots - 1);
+    set_slots(cache, class_id, slots, count, cap);
+}
+
+bool
+sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    uint32_t old_cap = index_cap(cache), count = sn_cache_index_count(cache);
+    bool bursts = cache->indexes_ran_dry && count * 2 <= SN_CACHE_BURST_SLOTS;
+    cache->indexes_ran_dry = false;
+    uint64_t *indexes = bursts ? make_array(caches, old_cap, count * 2) : NULL;
+    if (!indexes)
+        return false;
+    memcpy(indexes, cache->indexes, count * sizeof(indexes[0]));
+    if (old_cap > 0)
+        sn_os_free(cache->indexes - 1);
+    set_indexes(cache, indexes, count, count * 2);
+    return true;
+}
+
+/*
+ * For the owner, inside: puts more into its bin, below what is warm. Also when a little is left: as
+ * many frees may be noted as the next allocations need slots.
+ */
+static void
+refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t slots[HANDOVER_BATCH];
+    struct sn_bin *bin = &cache->bin[class_id];
+    try_grow(caches, cache, class_id, false);
+    cache->ran_dry[class_id] = true;
+    uint32_t want = (uint32_t)sn_min((bin->cap + 1) / 2, HANDOVER_BATCH);
+    uint32_t count = sn_cache_count(cache, class_id);
+    if (want < 2 || count + want > bin->cap)
+        return;
+    uint32_t got =
+        sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, slots);
+    memmove(bin->slots + got, bin->slots, count * sizeof(slots[0]));
+    memcpy(bin->slots, slots, got * sizeof(slots[0]));
+    sn_cache_set_count(cache, class_id, count + got);
+}
+
+/* As a fast path would, but the caller counts the allocation. */
+static uint64_t
+pop_for_slow_path(struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (slot != 0)
+        sn_owner_sub(&cache->bin[class_id].inflow, 1);
+    return slot;
+}
+
+uint64_t
+sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t slot = 0;
+    if (!cache->shared) {
+        bool entered = sn_cache_enter(cache);
+        bool first = entered && cache->bin[class_id].cap == 0;
+        if (entered) {
+            sn_cache_settle(caches, cache);
+            if (sn_cache_count(cache, class_id) < SN_FREED)
+                refill_bin(caches, cache, class_id);
+            slot = pop_for_slow_path(cache, class_id);
+        }
+        sn_cache_leave(cache);
+        if (first)
+            caches->retired(caches, false); /* there is a cache to watch */
+    }
+    return slot ? slot : sn_heap_take_one(caches->heap, class_id);
+}
+
+void
+sn_cache_settle_own(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_cache_self(caches);
+    if (cache->shared)
+        return;
+    bool entered = sn_cache_enter(cache);
+    if (entered)
+        sn_cache_settle(caches, cache);
+    sn_cache_leave(cache);
+    if (entered)
+        return;
+    /* Kept out: whoever takes from the cache holds the lock. */
+    sn_caches_begin_work(caches);
+    sn_lock(&caches->lock);
+    sn_cache_settle(caches, cache);
+    sn_unlock(&caches->lock);
+    sn_caches_end_work(caches);
+}
+
+/* The older part of a full bin goes back: what was pushed last is warm. */
+static void
+flush_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t *slots = cache->bin[class_id].slots;
+    uint32_t all = sn_cache_count(cache, class_id);
+    uint32_t count = (uint32_t)sn_min((all + 1) / 2, HANDOVER_BATCH);
+    sn_heap_put(caches->heap, class_id, slots, count);
+    memmove(slots, slots + count, (all - count) * sizeof(slots[0]));
+    sn_cache_set_count(cache, class_id, all - count);
+}
+
+/* By whoever may change the cache. False: its bin has no room, whatever is tried. */
+static bool
+put_in_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+           uint64_t slot)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    if (sn_likely(sn_cache_push(cache, class_id, slot)))
+        return true;
+    if (bin->cap == 0)
+        caches->retired(caches, false); /* there is a cache to watch */
+    try_grow(caches, cache, class_id, cache->ran_dry[class_id]);
+    cache->ran_dry[class_id] = false;
+    if (bin->cap > 0 && sn_cache_count(cache, class_id) == bin->cap)
+        flush_bin(caches, cache, class_id);
+    return sn_cache_push(cache, class_id, slot);
+}
+
+void
+sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+               uint64_t slot)
+{
+    bool kept = false;
+    if (!cache->shared) {
+        kept = sn_cache_enter(cache) && put_in_bin(caches, cache, class_id, slot);
+        if (kept)
+            sn_owner_add(&cache->bin[class_id].inflow, 1); /* the caller counts its free */
+        sn_cache_leave(cache);
+    }
+    if (!kept)
+        sn_heap_put(caches->heap, class_id, &slot, 1);
+}
+
+void
+sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+                     uint64_t slot)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    /* Since the free the span may have been closed. */
+    bool has_bin = sn_load_relaxed(&caches->heap->pool->bin_class[sn_block_of(slot)]) == class_id;
+    if (has_bin && put_in_bin(caches, cache, class_id, slot))
+        return;
+    sn_owner_sub(&bin->inflow, 1);
+    sn_heap_put(caches->heap, class_id, &slot, 1);
+}
+
+void
+sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
+                       uint64_t slot)
+{
+    sn_owner_sub(&cache->bin[class_id].inflow, 1);
+    sn_cache_retire(caches, cache, true, slot, caches->heap->classes->of[class_id].slot_bytes);
+}
+
+/* ---- limbo ----------------------------------------------------------------------------------- */
+
+void
+sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
+                uint64_t slot, uint64_t bytes)
+{
+    uint64_t *link = sn_header_of(caches->heap->pool, slot);
+    if (!entered || cache->shared) {
+        hand_over(caches, slot, link, bytes);
+        caches->retired(caches, false);
+        return;
+    }
+    sn_cache_retire_list(caches, cache, &(struct sn_limbo_list){slot, link, 1, bytes});
+}
+
+void
+sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
+                     const struct sn_limbo_list *list)
+{
+    bool first = cache->limbo_head == 0;
+    sn_store_relaxed(list->end, cache->limbo_head << 8);
+    if (first)
+        cache->limbo_end = list->end;
+    cache->limbo_head = list->head;
+    cache->limbo_slots += list->slots;
+    sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + list->bytes);
+    if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
+        cache->limbo_bytes >= sn_load_relaxed(&caches->handover_bytes)) {
+        sn_cache_hand_over(caches, cache);
+        caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >=
+                                    sn_load_relaxed(&caches->urgent_bytes));
+    } else if (first) {
+        caches->retired(caches, false);
+    }
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+static uint64_t
+bound(uint64_t bytes, uint64_t max_bytes, unsigned share)
+{
+    return max_bytes ? sn_min(bytes, max_bytes / share) : bytes;
+}
+
+void
+sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
+                     uint64_t max_bytes)
+{
+    sn_store_relaxed(&caches->thread_bytes_max, bound(thread_bytes, max_bytes, SN_CACHE_SHARE));
+    sn_store_relaxed(&caches->total_bytes_max, bound(total_bytes, max_bytes, SN_CACHE_TOTAL_SHARE));
+    sn_store_relaxed(&caches->handover_bytes,
+                     bound(SN_LIMBO_HANDOVER_BYTES, max_bytes, SN_LIMBO_HANDOVER_SHARE));
+    sn_store_relaxed(&caches->urgent_bytes,
+                     bound(SN_LIMBO_URGENT_BYTES, max_bytes, SN_LIMBO_URGENT_SHARE));
+}
+
+void
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened)
+{
+    static size_t last_entry;
+    caches->tls_entry = __atomic_add_fetch(&last_entry, 1, __ATOMIC_RELAXED) % SN_TLS_ENTRIES;
+    caches->open_gate = sn_os_membarrier_init()
+                            ? (uintptr_t)store + (hardened ? SN_GATE_HARDENED : 0)
+                            : SN_GATE_FENCED;
+    caches->hardened = hardened;
+    caches->heap = heap;
+    sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
+    sn_lock_init(&caches->lock, SN_RANK_CACHES);
+    caches->spare = &caches->spares;
+    sn_cache_set_index_count(caches->spare, 0);
+    sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
+    caches->spare->shared = true; /* never entered: its gate stays shut */
+}
+
+void
+sn_caches_destroy(struct sn_caches *caches)
+{
+    sn_lock(&registry);
+    stores_ended++;
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
+        sn_store_relaxed(&cache->caches, NULL);
+        sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
+    }
+    sn_unlock(&registry);
+    sn_lock_destroy(&caches->lock);
+}
+
+void
+sn_caches_begin_child(void)
+{
+    sn_lock_init(&registry, SN_RANK_REGISTRY);
+}
+
+/* What threads that are gone have set aside is nobody's. */
+static void
+end_prepared_by_others(struct sn_caches *caches)
+{
+    struct sn_budget *budget = caches->heap->pool->budget;
+    const struct sn_thread_cache *own = find_mine(caches);
+    uint64_t kept = own ? own->prepared : 0;
+    sn_budget_refund(budget, sn_load_relaxed(&budget->prepared) - kept);
+    sn_store_relaxed(&budget->prepared, kept);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        cache->prepared = cache == own ? kept : 0;
+}
+
+void
+sn_caches_after_fork_child(struct sn_caches *caches)
+{
+    /* A walk of another thread ended with the fork. So did workers, outside of the locks that they
+     * work under. Owners that were inside a call stay so, for sums and takers: what they were
+     * changing will never be whole. */
+    caches->walkers = 0;
+    caches->workers = 0;
+    end_prepared_by_others(caches);
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        sn_cache_open_gate(caches, cache);
+}

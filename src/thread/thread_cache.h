@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread_cache.h - what a thread keeps of a store for itself: free slots per class, free handle
+ * indexes, the list of slots it retired, and its share of the counters. The owner works on it with
+ * plain loads and stores; others may take the contents back while the owner is idle or blocked.
+ *
+ * Taking back (an asymmetric lock):
+ *
+ *   owner: phase = INSIDE            taker: gate = shut in every cache
+ *          look at gate                     membarrier
+ *          open: use the cache              skip caches whose owner is INSIDE; empty the others
+ *          shut: go to the heap itself      gate = open, unless a walk keeps owners out
+ *          phase = USED
+ *
+ * The membarrier puts a fence into each running owner, between its store to phase and its load of
+ * gate or before or after both: so either the taker sees the owner inside, or the owner sees the
+ * gate shut. Nobody waits. (A membarrier that fails leaves all skipped.) What opens a gate is the
+ * store's address, so that one comparison says, too, whether a cache that was found is of this
+ * store: the owner pays two stores of constants and a load. Without membarrier in the kernel no
+ * fast path finds a gate open, and on slow paths the owner executes a fence itself.
+ *
+ * Order of the fields follows who touches them: owner on every call; owner on slow paths; others.
+ */
+#ifndef SN_THREAD_CACHE_H
+#define SN_THREAD_CACHE_H
+
+#include "base/hooks.h"
+#include "memory/heap.h"
+#include "os/osmem.h"
+
+/**
+ * A thread's free slots of one class are a stack between `slots` and the cache's `end`; its `top`
+ * is behind the slot that is taken next. The word below the first slot is 0: who takes it has found
+ * the stack empty. What is here is for slow paths. All members: between enter and leave, or by a
+ * taker.
+ */
+struct sn_bin {
+    uint64_t *slots;  /* atomic; arena offsets */
+    uint32_t cap;     /* grows from 0 by doubling while the budgets allow, to the class's bound; to
+                        that for bursts when it runs dry and overflows in turn */
+    uint32_t payload; /* of a slot */
+    uint64_t inflow; /* slots put into the bin less those taken out, by other than alloc and free */
+};
+/** Stacks by class; so many that SN_CLASS_NONE has one, too, which is always full and empty. */
+#define SN_STACKS 256
+_Static_assert(SN_CLASS_NONE < SN_STACKS && SN_CLASS_LARGE < SN_STACKS, "any class has a stack");
+
+/**
+ * A free that its thread has noted. Its object has ended: the reference word does not name it any
+ * more and the header is clear. What is left reads the header, so it waits until that has come from
+ * memory: to check it, to count, and to put the slot into its bin or into limbo.
+ */
+struct sn_freed {
+    uint64_t slot;      /* arena offset, and SN_FREED_RETIRE in its lowest bits; a hardened store's
+                           has the tag of the word that named it above */
+    uint64_t reference; /* address of the word that named it; not looked at any more */
+};
+#define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
+#define SN_FREED_NOW    UINT64_C(2) /* hardened stores: by a free_now, walk or not */
+#define SN_FREED_SLOT   UINT64_C(0xfffffffff8)
+#define SN_FREED_TAG_AT 40
+_Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
+               "sn_cache_note_freed finds both ends by one test");
+
+/* Where the owner is. */
+enum sn_cache_phase {
+    SN_CACHE_IDLE = 0, /* out, not inside since the last housekeeping, which has written this */
+    SN_CACHE_INSIDE,
+    SN_CACHE_USED, /* out */
+};
+
+/*
+ * Counting. The fast paths count bytes requested and, for all classes together, frees; nothing of
+ * single objects: those follow from how the bin has changed.
+ *
+ *   live, of a class = bin.inflow - slots in the bin + live_by_long_way
+ *
+ * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
+ * corrects by inflow. An object in `freed` still counts as live. Sums over all threads count: an
+ * object may be freed by another thread than allocated it.
+ */
+struct sn_thread_cache {
+    /* owner; gate and caches are read by it, phase is read by takers, gate written by them */
+    uintptr_t gate;           /* atomic; SN_GATE_SHUT, or the caches' open_gate */
+    uint32_t phase;           /* atomic; enum above */
+    uint32_t freed_bytes;     /* of `freed` in use; from here on: between enter and leave, or by a
+                             taker */
+    struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
+                                 frees this */
+    /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
+    uint64_t *index_top; /* atomic */
+    uint64_t *index_end;
+    uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
+    uint64_t frees;      /* objects whose free was finished here */
+    uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
+    uint64_t *limbo_end; /* link word of the oldest */
+    /* owner: of its caches that share an entry below, the one used before this one */
+    struct sn_thread_cache *next_of_entry;
+    struct sn_freed freed[SN_FREED];
+    uint64_t *indexes; /* atomic; table offsets of free reference words: in own_indexes, or, where
+                          they come and go in bursts, in an array that has grown by doubling */
+    bool indexes_ran_dry;                       /* they were refilled since they last overflowed */
+    uint64_t own_indexes[1 + SN_CACHE_INDEXES]; /* the first: 0 */
+    uint64_t no_slots[1];                       /* 0: below the slots of bins that have none */
+    uint64_t *top[SN_STACKS];                   /* by class, see sn_bin; atomic */
+    uint64_t *end[SN_STACKS];
+    struct sn_bin bin[SN_CLASSES_MAX];
+    uint64_t limbo_slots, limbo_bytes;
+    uint64_t cap_bytes;           /* sum over bins of cap * slot size */
+    bool ran_dry[SN_CLASSES_MAX]; /* bins refilled since they last overflowed */
+    /* Which bin is dropped when the budgets refuse another one to grow. */
+    uint32_t refusals, hand;
+    const uint64_t *seen_top[SN_CLASSES_MAX]; /* as the hand found it */
+
+    /* owner, on slow paths; atomic in the spare */
+    uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */
+    uint64_t prepared; /* charged for this thread's allocations to come; the owner's alone */
+    bool shared; /* the store's spare: used by threads that could not get a cache of their own */
+    uint64_t requested_by_long_way;
+    uint64_t frees_by_long_way;
+    uint64_t live_by_long_way[SN_CLASSES_MAX]; /* allocs less frees; wraps */
+
+    /* guarded by the caches' lock */
+    struct sn_thread_cache *next;
+};
+
+/* Of gates. An open one: the store's address, of a hardened store SN_GATE_HARDENED more; or, where
+ * the kernel has no membarrier, what no fast path finds: the owner executes a fence itself. */
+#define SN_GATE_SHUT     ((uintptr_t)0)
+#define SN_GATE_HARDENED ((uintptr_t)1)
+#define SN_GATE_FENCED   ((uintptr_t)2)
+
+/** All thread caches of a store. */
+struct sn_caches {
+    struct sn_heap *heap;
+    size_t tls_entry;    /* where threads look for their cache */
+    uintptr_t open_gate; /* SN_GATE_... above */
+    bool hardened;
+    size_t arrays_bytes; /* atomic; of all bins' arrays */
+    /* What a thread gives back besides slots; set by the store. */
+    void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
+    void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
+    /* Finishes the frees that a cache has noted; the owner is inside, or out and kept out. */
+    void (*settle)(struct sn_caches *caches, struct sn_thread_cache *cache);
+    /* Bytes requested by those; an estimate while the owner is at work. */
+    uint64_t (*noted_bytes)(struct sn_caches *caches, const struct sn_thread_cache *cache);
+
+    uint64_t thread_bytes_max; /* option thread_cache_bytes, or a share of the limit */
+    uint64_t total_bytes_max;  /* option thread_cache_total_bytes, or a share of the limit */
+    uint64_t handover_bytes;   /* of limbo, that a thread keeps */
+    uint64_t urgent_bytes;     /* of limbo, above which a grace period begins at once */
+    uint64_t total_cap_bytes;  /* atomic */
+
+    /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
+    uint64_t limbo[SN_LIMBO_LISTS] SN_ALIGNED(64);
+    uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
+    uint64_t
+        held_bytes;   /* atomic; freed and pinned, or versions under way: no GP brings them back */
+    uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, takers */
+    uint32_t works;   /* atomic; how often one of them has ended */
+    uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
+
+    struct sn_lock lock; /* guards the list, and taking */
+    struct sn_thread_cache *all;
+    uint32_t threads;
+    struct sn_thread_cache *spare; /* also: counters of threads that have gone */
+    struct sn_thread_cache spares; /* it; its bins are not used, and stay zero */
+};
+
+/* Where a thread finds its caches: stores share the entries in turn. An entry is the head of a list
+ * of all caches that the thread has of its stores, the one used last first; the end, also of an
+ * empty one, is a cache of no store, never NULL. Who works on two stores of one entry by turns goes
+ * the long way each time; more entries would take more of the static TLS that the C library keeps
+ * for libraries loaded late, 1.6 KiB for all of them. */
+#define SN_TLS_ENTRIES 64
+extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
+
+/** store: what fast paths ask for their cache by. The memory is all zero. */
+void
+sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store, bool hardened);
+/** What threads may keep: by the options, and not more than a share of max_bytes (0: no limit). */
+void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
+                          uint64_t max_bytes);
+/** The store ends: no thread uses it any more. Caches of living threads are freed by their
+ * owners. */
+void sn_caches_destroy(struct sn_caches *caches);
+
+static inline bool
+sn_caches_hardened(const struct sn_caches *caches)
+{
+    return caches->hardened;
+}
+
+SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
+
+/** The calling thread's cache; the spare one when there is no memory for its own. */
+static inline struct sn_thread_cache *
+sn_cache_self(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
+    return sn_likely(sn_load_relaxed(&cache->caches) == caches) ? cache
+                                                                : sn_cache_self_slow(caches);
+}
+
+/** Shows the owner inside. Result: the gate as it was after that. */
+static inline uintptr_t
+sn_cache_show(struct sn_thread_cache *cache)
+{
+    sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
+    /* Orders the store to phase before the load of gate; pairs with the taker's membarrier. Without
+     * it both could miss each other and use the arrays at once. */
+    sn_fence_compiler();
+    sn_hook(SN_HOOK_CACHE_BUSY, cache);
+    /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are
+     * seen. */
+    return sn_load_acquire(&cache->gate);
+}
+
+/** Owner, on slow paths: begins using the cache. False: it is being taken back, go to the heap.
+ * Then leave, too. */
+static inline bool
+sn_cache_enter(struct sn_thread_cache *cache)
+{
+    uintptr_t gate = sn_cache_show(cache);
+    if (sn_unlikely(gate == SN_GATE_FENCED)) {
+        /* What the taker's membarrier is elsewhere. */
+        sn_fence_seq_cst();
+        gate = sn_load_acquire(&cache->gate);
+    }
+    return sn_likely(gate != SN_GATE_SHUT);
+}
+
+static inline void
+sn_cache_leave(struct sn_thread_cache *cache)
+{
+    /* Release: pairs with the taker's load of phase; what the owner did to the arrays is seen. */
+    sn_store_release(&cache->phase, SN_CACHE_USED);
+}
+
+/**
+ * For the fast paths: the calling thread's cache, entered. NULL: it has none for this store yet, or
+ * is kept out, or has to execute a fence; the caller goes its long way. All in one function without
+ * calls, so that fast paths are leaves of the call graph and save no registers (a sixth of their
+ * instructions otherwise).
+ */
+static inline struct sn_thread_cache *
+sn_cache_try_enter_by(const struct sn_caches *caches, uintptr_t open_gate)
+{
+    struct sn_thread_cache *cache = sn_tls_cache[caches->tls_entry];
+    if (!cache)
+        __builtin_unreachable(); /* the caller need not look whether it is the NULL below */
+    /* It may be of another store: then its thread is not inside, it is here. */
+    if (sn_likely(sn_cache_show(cache) == open_gate))
+        return cache;
+    sn_cache_leave(cache);
+    return NULL;
+}
+
+/** The same for those that look for no misuse: NULL, too, when the store is hardened. */
+static inline struct sn_thread_cache *
+sn_cache_try_enter(const struct sn_caches *caches, const void *store)
+{
+    return sn_cache_try_enter_by(caches, (uintptr_t)store);
+}
+
+/** The same for those of hardened stores. */
+static inline struct sn_thread_cache *
+sn_cache_try_enter_hardened(const struct sn_caches *caches, const void *store)
+{
+    struct sn_thread_cache *cache =
+        sn_cache_try_enter_by(caches, (uintptr_t)store + SN_GATE_HARDENED);
+    if (cache)
+        sn_hook(SN_HOOK_CACHE_ENTERED, cache);
+    return cache;
+}
+
+/* Length of a stack; of what is no stack, since one array is just replaced by another, 0. */
+static inline uint32_t
+sn_stack_count(const uint64_t *top, const uint64_t *begin)
+{
+    uintptr_t count = sn_wrapping_sub((uintptr_t)top, (uintptr_t)begin) / sizeof(*top);
+    return count <= SN_CACHE_BURST_SLOTS ? (uint32_t)count : 0;
+}
+
+/** Free slots of a class. By others than the owner an estimate: it may just be growing the bin. */
+static inline uint32_t
+sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return sn_stack_count(sn_load_relaxed(&cache->top[class_id]),
+                          sn_load_relaxed(&cache->bin[class_id].slots));
+}
+
+static inline uint64_t **
+sn_cache_top(struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t **top = &cache->top[class_id];
+    __asm__("" : "+r"(top)); /* one address in a register: compilers compute it anew per use */
+    return top;
+}
+
+/** Between enter (true) and leave. 0: there is none. */
+static inline uint64_t
+sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
+{
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t *at = *top;
+    uint64_t slot = at[-1];
+    if (sn_likely(slot != 0))
+        sn_store_relaxed(top, at - 1); /* statistics look at it */
+    return slot;
+}
+
+/** Between enter (true) and leave. False: no room. */
+static inline bool
+sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
+{
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t *at = *top;
+    if (sn_unlikely(at == cache->end[class_id]))
+        return false;
+    *at = slot;
+    sn_store_relaxed(top, at + 1);
+    return true;
+}
+
+/** The same for free table entries. */
+static inline uint32_t
+sn_cache_index_count(const struct sn_thread_cache *cache)
+{
+    return sn_stack_count(sn_load_relaxed(&cache->index_top), sn_load_relaxed(&cache->indexes));
+}
+
+static inline void
+sn_cache_set_index_count(struct sn_thread_cache *cache, uint32_t count)
+{
+    sn_store_relaxed(&cache->index_top, cache->indexes + count);
+}
+
+static inline bool
+sn_cache_has_room_for_index(const struct sn_thread_cache *cache)
+{
+    return cache->index_top != cache->index_end;
+}
+
+static inline uint64_t
+sn_cache_pop_index(struct sn_thread_cache *cache)
+{
+    uint64_t *top = cache->index_top;
+    uint64_t at = top[-1];
+    if (sn_likely(at != 0))
+        sn_store_relaxed(&cache->index_top, top - 1);
+    return at;
+}
+
+static inline void
+sn_cache_push_index(struct sn_thread_cache *cache, uint64_t at)
+{
+    uint64_t *top = cache->index_top;
+    sn_assert(sn_cache_has_room_for_index(cache));
+    *top = at;
+    sn_store_relaxed(&cache->index_top, top + 1);
+}
+
+/** Adds to one of the owner's counters (the spare cache has many owners). */
+static inline void
+sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by)
+{
+    if (sn_unlikely(cache->shared))
+        sn_add_relaxed(counter, by);
+    else
+        sn_owner_add(counter, by);
+}
+
+/** Calls of this thread under way that began with a spare cache: until they end it gets none of its
+ * own, so that a call ends with the cache that it began with. */
+extern _Thread_local unsigned sn_calls_on_spares;
+
+/**
+ * Around a call that takes the long way: what it counts and what it publishes come at different
+ * moments, and a checker must know. (Fast paths are between enter and leave.)
+ */
+static inline void
+sn_cache_begin(struct sn_caches *caches)
+{
+    struct sn_thread_cache *cache = sn_cache_self(caches);
+    if (sn_unlikely(cache->shared)) {
+        sn_calls_on_spares++;
+        sn_add_relaxed(&cache->pending, 1);
+    } else {
+        sn_store_release(&cache->pending, cache->pending + 1);
+    }
+}
+
+static inline void
+sn_cache_end(struct sn_caches *caches)
+{
+    /* Looked up again: a callback may have run in between. A detach in it keeps the cache. */
+    struct sn_thread_cache *cache = sn_cache_self(caches);
+    if (sn_unlikely(cache->shared)) {
+        sn_sub_relaxed(&cache->pending, 1);
+        sn_calls_on_spares--;
+    } else {
+        sn_store_release(&cache->pending, cache->pending - 1);
+    }
+}
+
+/** Counts an allocation, or a free, that went the long way. */
+static inline void
+sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t size)
+{
+    sn_cache_add(cache, &cache->live_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->requested_by_long_way, size);
+}
+
+static inline void
+sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id, size_t size)
+{
+    sn_cache_add(cache, &cache->live_by_long_way[class_id], sn_wrapping_sub(0, 1));
+    sn_cache_add(cache, &cache->frees_by_long_way, 1);
+    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
+}
+
+/** A slot when the bin is empty or the cache held: refills where it may. 0: no memory. */
+SN_NOINLINE uint64_t sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache,
+                                     unsigned class_id);
+/** Puts a free slot (header clear) where it belongs when the bin is full or the cache held. */
+SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache,
+                                unsigned class_id, uint64_t slot);
+
+/** Owner, inside, when there is no room for an index: doubles it, if indexes come and go in bursts.
+ * False: it stays as it is. */
+bool sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache);
+
+/**
+ * Retires a slot of `bytes` bytes: reusable after a grace period. Its header word becomes the link
+ * of the limbo list, check bits 0. Between enter and leave; entered: what enter answered.
+ */
+void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
+                     uint64_t slot, uint64_t bytes);
+
+/** How many frees it has noted. */
+static inline uint32_t
+sn_cache_freed_count(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->freed_bytes) / (uint32_t)sizeof(struct sn_freed);
+}
+
+/** Slots that are to be retired, linked through their header words. */
+struct sn_limbo_list {
+    uint64_t head; /* offset of the newest; 0: none */
+    uint64_t *end; /* link word of the oldest, not written yet */
+    uint64_t slots, bytes;
+};
+
+/** The owner inside, or a taker: puts one in front. */
+static inline void
+sn_limbo_push(struct sn_limbo_list *list, uint64_t slot, uint64_t *link, uint64_t bytes)
+{
+    if (list->head)
+        sn_store_relaxed(link, list->head << 8);
+    else
+        list->end = link;
+    list->head = slot;
+    list->slots++;
+    list->bytes += bytes;
+}
+
+/** Retires them all; by the owner inside, or a taker. */
+void sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
+                          const struct sn_limbo_list *list);
+
+/**
+ * Notes a free: the slot, with SN_FREED_RETIRE or not, of an object that has ended. Between enter
+ * (true) and leave. True: it was the first or the last that there is room for; the caller goes to
+ * sn_object_after_freed instead of leaving.
+ */
+static inline bool
+sn_cache_note_freed(struct sn_thread_cache *cache, uint64_t slot, const uint64_t *reference)
+{
+    uint32_t at = cache->freed_bytes;
+    struct sn_freed *freed = (struct sn_freed *)(void *)((char *)cache->freed + at);
+    sn_store_relaxed(&freed->slot, slot); /* statistics look at it */
+    sn_store_relaxed(&freed->reference, (uintptr_t)reference);
+    at += sizeof(*freed);
+    sn_store_relaxed(&cache->freed_bytes, at);
+    /* One test for both ends: sizes are powers of two, so only there all middle bits are 0. */
+    return (at & (sizeof(cache->freed) - 2 * sizeof(*freed))) == 0;
+}
+
+/** Finishes a retirement, by whoever may change the cache. */
+void sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache,
+                            unsigned class_id, uint64_t slot);
+/** Finishes a free: the slot (header clear) goes into its bin if its block still has one, else to
+ * the heap. */
+void sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache,
+                          unsigned class_id, uint64_t slot);
+
+/** What a slot's link word says comes next; 0: the end. */
+static inline uint64_t
+sn_limbo_next(uint64_t link)
+{
+    return link >> 8;
+}
+
+/** Grace-period thread: takes all that is in limbo, handed over or still with a thread that is not
+ * inside its cache. False: nothing. Their bytes stay counted in limbo_bytes. */
+bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
+
+/**
+ * Takes free slots back from threads that are not inside their cache. only_closed: only slots of
+ * CLOSED spans; only_idle: only from caches without a call since the last housekeeping (and
+ * remembers where they are now). Result: caches skipped.
+ */
+unsigned
+sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
+
+/** Takes the free slots of one class back from threads that are not inside their cache. Result: how
+ * many. */
+uint64_t sn_caches_take_class(struct sn_caches *caches, unsigned class_id);
+
+/** Finishes the frees that the calling thread has noted. */
+void sn_cache_settle_own(struct sn_caches *caches);
+
+/** What the caches hold and count: read beside their owners, so an estimate while those work. */
+struct sn_cache_glance {
+    uint64_t limbo_bytes; /* what a grace period brings back, frees that were noted included */
+    uint64_t indexes;
+    uint64_t live[SN_CLASSES_MAX]; /* less those whose free was noted */
+    uint64_t cached[SN_CLASSES_MAX];
+    uint64_t idle[SN_CLASSES_MAX]; /* of those, by threads without a call since the last tick */
+};
+void sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance);
+
+/** Bytes that threads cache, or that a grace period brings back, at most. Looks at next to nothing
+ * of the caches, so that their owners do not wait for it to come back from our processor. */
+uint64_t sn_caches_reclaimable_max(struct sn_caches *caches);
+
+/** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no
+ * membarrier could be had, nobody is kept out. */
+bool sn_caches_hold(struct sn_caches *caches);
+void sn_caches_let_go(struct sn_caches *caches);
+
+/** Whether any owner used its cache since the last housekeeping, or has something in limbo. */
+bool sn_caches_stirred(struct sn_caches *caches);
+
+/** What the calling thread has prepared goes back. By the owner. */
+void sn_cache_end_prepared(struct sn_caches *caches, struct sn_thread_cache *cache);
+
+/** The calling thread's cache goes back to the store. */
+void sn_caches_detach(struct sn_caches *caches);
+
+/** Around what changes counters in a thread that is not the owner of a cache: sums that are taken
+ * meanwhile are torn. */
+static inline void
+sn_caches_begin_work(struct sn_caches *caches)
+{
+    sn_add_relaxed(&caches->workers, 1);
+}
+
+static inline void
+sn_caches_end_work(struct sn_caches *caches)
+{
+    sn_add_relaxed(&caches->works, 1);
+    /* Release: who sees that the work is over sees what it has counted, and that it was. */
+    (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
+}
+
+/** Whether nobody works now, nor did since *works was asked for; gives the number anew. */
+static inline bool
+sn_caches_are_quiet(const struct sn_caches *caches, uint32_t *works)
+{
+    bool quiet = sn_load_acquire(&caches->workers) == 0;
+    uint32_t before = *works;
+    *works = sn_load_acquire(&caches->works);
+    return quiet && *works == before;
+}
+
+/** Sums over all threads, their noted frees finished; exact when none is at work. */
+struct sn_cache_sums {
+    uint64_t requested, threads;
+    uint64_t indexes;     /* free table entries that threads keep */
+    uint64_t limbo_bytes; /* held_bytes included */
+    uint64_t held_bytes;
+    uint64_t busy; /* threads inside a call that changes the counters */
+    uint64_t frees;
+    uint64_t live[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
+};
+void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);
+/** The sum of `requested` alone. */
+uint64_t sn_caches_requested(struct sn_caches *caches);
+/** Bytes of all caches of a store. */
+size_t sn_caches_bytes(const struct sn_caches *caches, uint64_t threads);
+
+/** In every forked child: other threads may have held the registry's lock. */
+void sn_caches_begin_child(void);
+/** In a forked child, by the store's hook. */
+void sn_caches_after_fork_child(struct sn_caches *caches);
+
+/* ---- shared by thread_cache.c and take_back.c: for the owner inside, or a taker ---- */
+
+/* Puts slots into a bin or takes them out, other than by its fast paths. */
+static inline void
+sn_cache_set_count(struct sn_thread_cache *cache, unsigned class_id, uint32_t count)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    sn_owner_add(&bin->inflow, sn_wrapping_sub(count, sn_cache_count(cache, class_id)));
+    sn_store_relaxed(&cache->top[class_id], bin->slots + count);
+}
+
+/* Under the caches' lock: lets the owner in again, unless a walk keeps it out. */
+static inline void
+sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    bool walked = sn_load_relaxed(&caches->walkers) > 0;
+    /* Release: pairs with the owner's acquire of gate; it sees what the taker left. */
+    sn_store_release(&cache->gate, walked ? SN_GATE_SHUT : caches->open_gate);
+}
+
+/* Finishes what the thread noted. The owner is out or is the caller. */
+static inline void
+sn_cache_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
+{
+    if (cache->freed_bytes > 0)
+        caches->settle(caches, cache);
+}
+
+/** The slots of one bin go back; by whoever may change the cache. Result: how many. */
+uint32_t
+sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id);
+/** Everything a cache holds goes back; the counters stay. */
+void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
+/** Its limbo list goes to the store's. */
+void sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache);
+
+/* What a cache has counted, by whichever way. */
+
+static inline uint64_t
+sn_cache_frees(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->frees) + sn_load_relaxed(&cache->frees_by_long_way);
+}
+
+static inline uint64_t
+sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    const struct sn_bin *bin = &cache->bin[class_id];
+    return sn_load_relaxed(&bin->inflow) - sn_cache_count(cache, class_id) +
+           sn_load_relaxed(&cache->live_by_long_way[class_id]);
+}
+
+static inline uint64_t
+sn_cache_requested(const struct sn_thread_cache *cache)
+{
+    return sn_load_relaxed(&cache->requested) + sn_load_relaxed(&cache->requested_by_long_way);
+}
+
+#endif
