@@ -367,7 +367,9 @@ main(void)
     expect(growths > 0 && arrays_freed == growths);
     expect(moved > 0);
     expect(handle_store_check(store, expect_violation, NULL) == 0);
-    expect(handle_store_used(store) == INSERTERS * RECORDS / 4 * sizeof(struct record));
+    size_t used = 0;
+    expect(handle_store_used_exact(store, &used) == 0);
+    expect(used == INSERTERS * RECORDS / 4 * sizeof(struct record));
     expect(handle_store_destroy(store) == 0); /* the records go with it */
     array_free(&current->rcu);
     rcu_unregister_thread();

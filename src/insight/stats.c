@@ -196,6 +196,14 @@ handle_store_stats(handle_store *store, struct handle_stats *stats)
     return 0;
 }
 
+void
+sn_stats_set_requested(struct handle_stats *stats, uint64_t requested)
+{
+    uint64_t payload = stats->requested + stats->rounding;
+    stats->requested = sn_min(requested, payload); /* less: of a later moment */
+    stats->rounding = payload - stats->requested;
+}
+
 bool
 sn_stats_at_rest(handle_store *store)
 {

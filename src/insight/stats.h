@@ -9,6 +9,9 @@
  * changes counters, which may be half changed then. */
 uint64_t sn_stats_fill(handle_store *store, struct handle_stats *stats);
 
+/** Instead of the requested bytes that were filled in: those counted. */
+void sn_stats_set_requested(struct handle_stats *stats, uint64_t requested);
+
 /** Whether no thread was inside a call that changes counters. */
 bool sn_stats_at_rest(handle_store *store);
 

@@ -18,7 +18,9 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "insight/stats.h"
 #include "insight/stats_fields.h"
+#include "insight/walk.h"
 #include "os/osmem.h"
 
 /* ---- pieces of text -------------------------------------------------------------------------- */
@@ -607,12 +609,24 @@ sn_stats_print(const struct handle_stats *stats, const char *name, enum handle_s
     return 0;
 }
 
+static int
+count_requested(handle_store *store, struct handle_stats *stats)
+{
+    size_t bytes;
+    int result = sn_walk_requested(store, &bytes);
+    if (result == 0)
+        sn_stats_set_requested(stats, bytes);
+    return result;
+}
+
 int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void (*write)(void *opaque, const char *text, size_t length), void *opaque)
 {
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store || !write || (unsigned)format > HANDLE_STATS_PROMETHEUS)
+    unsigned of = (unsigned)format & ~(unsigned)HANDLE_STATS_EXACT;
+    bool exact = of != (unsigned)format;
+    sn_check_call(store, exact ? SN_REGISTERED : SN_ANYWHERE, 0, NULL);
+    if (!store || !write || of > HANDLE_STATS_PROMETHEUS)
         return -EINVAL;
     SN_NO_CANCELLATION;
     struct handle_stats *stats = sn_os_zalloc(sizeof(*stats));
@@ -620,8 +634,10 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
         return -ENOMEM;
     stats->struct_size = sizeof(*stats);
     int result = handle_store_stats(store, stats);
+    if (result == 0 && exact)
+        result = count_requested(store, stats);
     if (result == 0)
-        result = sn_stats_print(stats, store->name, format, write, opaque);
+        result = sn_stats_print(stats, store->name, (enum handle_stats_format)of, write, opaque);
     sn_os_free(stats);
     return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* walk.c - see walk.h; and handle_store_each. */
+/* walk.c - see walk.h; and handle_store_each, handle_store_used_exact. */
 #include "insight/walk.h"
 
 #include <sched.h>
@@ -267,4 +267,38 @@ handle_store_each(handle_store *store, int (*visit)(void *opaque, const struct h
     if (!store || !visit)
         return -EINVAL;
     return sn_walk(store, show, &each);
+}
+
+/* ---- handle_store_used_exact ----------------------------------------------------------------- */
+
+struct sum {
+    const handle_store *store;
+    size_t bytes;
+};
+
+static int
+add_size(void *opaque, const struct sn_found *found)
+{
+    struct sum *sum = opaque;
+    sum->bytes += sn_object_size(sum->store, found->slot, found->header);
+    return 0;
+}
+
+int
+sn_walk_requested(handle_store *store, size_t *bytes)
+{
+    struct sum sum = {store, 0};
+    int result = sn_walk(store, add_size, &sum);
+    if (result == 0)
+        *bytes = sum.bytes;
+    return result;
+}
+
+int
+handle_store_used_exact(handle_store *store, size_t *bytes)
+{
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store || !bytes)
+        return -EINVAL;
+    return sn_walk_requested(store, bytes);
 }

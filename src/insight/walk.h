@@ -28,4 +28,7 @@ struct sn_found {
 int sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found),
             void *opaque);
 
+/** handle_store_used_exact, of arguments that are right. */
+int sn_walk_requested(handle_store *store, size_t *bytes);
+
 #endif

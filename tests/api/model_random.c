@@ -181,7 +181,7 @@ single_threaded(const struct arguments *arguments)
         check_phase(store);
         model_verify(&model);
         model_release(&model); /* now the sums are exact */
-        thread_check(handle_store_used(store) == model_live_bytes(&model));
+        thread_check(used_exactly(store) == model_live_bytes(&model));
     }
     model_end(&model);
     close_store(store, "one thread");
@@ -258,7 +258,7 @@ several_threads(const struct arguments *arguments)
             live += model_live_bytes(&crowd.models[i]);
         }
         struct handle_stats *stats = take_stats(crowd.store);
-        thread_check(stats->requested == live && stats->pins == 0);
+        thread_check(used_exactly(crowd.store) == live && stats->pins == 0);
         free(stats);
     }
     for (unsigned i = 0; i < crowd.owners; i++)

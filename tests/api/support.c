@@ -273,6 +273,14 @@ take_stats(handle_store *store)
     return stats;
 }
 
+size_t
+used_exactly(handle_store *store)
+{
+    size_t bytes = SIZE_MAX;
+    assert_int_equal(handle_store_used_exact(store, &bytes), 0);
+    return bytes;
+}
+
 void
 set_option(handle_store *store, const char *name, const char *value)
 {

@@ -89,6 +89,9 @@ void compact_checked(handle_store *store, struct handle_defrag_report *report);
 void settle(handle_store *store);
 /** handle_store_stats into memory from malloc; the caller frees it. */
 struct handle_stats *take_stats(handle_store *store);
+/** handle_store_used_exact, which must answer. */
+size_t used_exactly(handle_store *store);
+#define assert_used(store, bytes) assert_int_equal(used_exactly(store), bytes)
 /** Sets an option; asserts that it was taken. */
 void set_option(handle_store *store, const char *name, const char *value);
 

@@ -21,7 +21,7 @@ sizes_hold_their_contents(void **state)
         assert_object(fixture->store, handles[i], test_sizes[i], i + 1);
         used += test_sizes[i];
     }
-    assert_int_equal(handle_store_used(fixture->store), used);
+    assert_used(fixture->store, used);
     for (size_t i = 0; i < test_sizes_count; i++)
         assert_int_equal(handle_free(fixture->store, handles[i]), 0);
     assert_int_equal(handle_store_used(fixture->store), 0);

@@ -300,7 +300,7 @@ several_stores(void **state)
         compact_checked(stores[s], NULL);
         for (unsigned i = 0; i < OBJECTS; i++)
             assert_object(stores[s], handles[s][i], 16 + i, i * STORES + s);
-        assert_int_equal(handle_store_used(stores[s]), 16 * OBJECTS + OBJECTS * (OBJECTS - 1) / 2);
+        assert_used(stores[s], 16 * OBJECTS + OBJECTS * (OBJECTS - 1) / 2);
         assert_int_equal(handle_store_destroy(stores[s]), 0);
     }
 }
@@ -402,6 +402,9 @@ null_store_rest(void **state)
     assert_int_equal(handle_store_purge(NULL, NULL), -EINVAL);
     assert_int_equal(handle_store_reclaim(NULL, 1), -EINVAL);
     assert_int_equal(handle_store_used(NULL), 0);
+    size_t used = 17;
+    assert_int_equal(handle_store_used_exact(NULL, &used), -EINVAL);
+    assert_int_equal(used, 17);
     assert_int_equal(handle_store_stats(NULL, stats), -EINVAL);
     assert_int_equal(handle_store_stats_print(NULL, HANDLE_STATS_TEXT, write_nothing, NULL),
                      -EINVAL);

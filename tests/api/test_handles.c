@@ -92,9 +92,9 @@ free_once(void **state)
     struct fixture *fixture = *state;
     handle_t handle = make_object(fixture->store, 123, 1);
     handle_t now = make_object(fixture->store, 123, 2);
-    assert_int_equal(handle_store_used(fixture->store), 246);
+    assert_used(fixture->store, 246);
     assert_int_equal(handle_free(fixture->store, handle), 0);
-    assert_int_equal(handle_store_used(fixture->store), 123);
+    assert_used(fixture->store, 123);
     assert_int_equal(handle_free(fixture->store, handle), -ENOENT);
     section_enter();
     assert_int_equal(handle_free_now(fixture->store, handle), -ENOENT);
@@ -166,7 +166,7 @@ forged_handles(void **state)
     for (unsigned i = 0; i < scaled(20000); i++)
         assert_stale(fixture->store, random_next(&random));
     assert_object(fixture->store, live, 50, 1);
-    assert_int_equal(handle_store_used(fixture->store), 50);
+    assert_used(fixture->store, 50);
 }
 
 /* Handles that have all that a free entry shows, or one that was never used or whose page has gone
@@ -208,8 +208,8 @@ foreign_handles(void **state)
         assert_stale(fixture->store, foreign);
         assert_stale(other, own);
     }
-    assert_int_equal(handle_store_used(fixture->store), 500 * 40);
-    assert_int_equal(handle_store_used(other), 500 * 40);
+    assert_used(fixture->store, 500 * 40);
+    assert_used(other, 500 * 40);
     assert_clean(other);
     assert_int_equal(handle_store_destroy(other), 0);
 }

@@ -66,6 +66,10 @@ refusals(void **state)
     assert_int_equal(
         handle_store_stats_print(fixture->store, (enum handle_stats_format)3, append, &printed),
         -EINVAL);
+    assert_int_equal(handle_store_stats_print(fixture->store,
+                                              (enum handle_stats_format)(HANDLE_STATS_EXACT + 3),
+                                              append, &printed),
+                     -EINVAL);
     assert_int_equal(
         handle_store_stats_print(fixture->store, (enum handle_stats_format) - 1, append, &printed),
         -EINVAL);
@@ -299,6 +303,30 @@ assert_series_differ(const char *text)
     }
 }
 
+/* The exact figure is that of a walk, in all formats; the ladder still adds up. */
+static void
+exact_figures_are_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *pinned = give_it_a_history(fixture->store);
+    size_t used = used_exactly(fixture->store);
+    struct handle_stats *stats = take_stats(fixture->store);
+    char *text = print_stats(fixture->store, HANDLE_STATS_JSON | HANDLE_STATS_EXACT);
+    unsigned long long requested, rounding;
+    assert_json(text);
+    assert_true(json_number(text, "requested", &requested));
+    assert_true(json_number(text, "rounding", &rounding));
+    assert_int_equal(requested, used);
+    assert_int_equal(rounding, stats->requested + stats->rounding - used);
+    free(text);
+    free(stats);
+    free(print_stats(fixture->store, HANDLE_STATS_TEXT | HANDLE_STATS_EXACT));
+    text = print_stats(fixture->store, HANDLE_STATS_PROMETHEUS | HANDLE_STATS_EXACT);
+    assert_exposition(text);
+    free(text);
+    handle_unpin(fixture->store, pinned);
+}
+
 static void
 prometheus_follows_the_format(void **state)
 {
@@ -369,9 +397,13 @@ int
 group_print(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_validator_says_no),    STORE_TEST(refusals),
-        STORE_TEST(json_says_what_the_struct_says), STORE_TEST(names_are_escaped),
-        STORE_TEST(prometheus_follows_the_format),  STORE_TEST(text_is_readable),
+        cmocka_unit_test(the_validator_says_no),
+        STORE_TEST(refusals),
+        STORE_TEST(json_says_what_the_struct_says),
+        STORE_TEST(names_are_escaped),
+        STORE_TEST(exact_figures_are_counted),
+        STORE_TEST(prometheus_follows_the_format),
+        STORE_TEST(text_is_readable),
     };
     return cmocka_run_group_tests_name("print", tests, NULL, NULL);
 }

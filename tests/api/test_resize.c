@@ -30,7 +30,7 @@ every_size_to_every_other(void **state)
             assert_int_equal(handle_size(fixture->store, handle), to);
             assert_filled(object, smaller(from, to), seed);
             section_leave();
-            assert_int_equal(handle_store_used(fixture->store), to);
+            assert_used(fixture->store, to);
             assert_int_equal(handle_free(fixture->store, handle), 0);
         }
     }

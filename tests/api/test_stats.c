@@ -90,7 +90,7 @@ assert_known(handle_store *store, const struct known *known)
     assert_ladder(stats);
     assert_classes(stats);
     assert_int_equal(stats->requested, known->bytes);
-    assert_int_equal(handle_store_used(store), known->bytes);
+    assert_used(store, known->bytes);
     assert_int_equal(stats->objects, known->objects);
     assert_int_equal(stats->objects_by_cell, known->by_cell);
     assert_int_equal(stats->objects_by_handle, known->objects - known->by_cell);

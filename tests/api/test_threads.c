@@ -263,7 +263,7 @@ objects_cross_threads_and_stores(void **state)
             used += object ? 8 + crossing_size(object[0]) : 0;
             section_leave();
         }
-        assert_int_equal(handle_store_used(crossing.stores[s]), used);
+        assert_used(crossing.stores[s], used);
         assert_int_equal(handle_store_destroy(crossing.stores[s]), 0);
     }
 }

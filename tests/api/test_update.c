@@ -26,7 +26,7 @@ commit_publishes(void **state)
         assert_int_equal(handle_size(fixture->store, handle), size);
         section_leave();
         assert_object(fixture->store, handle, size, i + 1);
-        assert_int_equal(handle_store_used(fixture->store), size);
+        assert_used(fixture->store, size);
     }
 }
 
@@ -63,7 +63,7 @@ abort_leaves_the_object(void **state)
     assert_int_equal(handle_update_commit(fixture->store, &update), -EINVAL);
     section_leave();
     assert_object(fixture->store, handle, 240, 1);
-    assert_int_equal(handle_store_used(fixture->store), 240);
+    assert_used(fixture->store, 240);
     struct handle_stats *stats = take_stats(fixture->store);
     assert_int_equal(stats->pins, 0);
     assert_int_equal(stats->objects, 1);
@@ -101,7 +101,7 @@ second_commit_is_told(void **state)
     assert_int_equal(handle_update_commit(fixture->store, &first), -EINVAL); /* over */
     section_leave();
     assert_object(fixture->store, handle, 300, 3);
-    assert_int_equal(handle_store_used(fixture->store), 300);
+    assert_used(fixture->store, 300);
 }
 
 /* Sizes within the same slot and beyond it: both are a change that the update did not see. */
@@ -185,7 +185,7 @@ freed_meanwhile(void **state)
     assert_int_equal(handle_update_commit(fixture->store, &update), -ENOENT);
     assert_null(handle_deref(fixture->store, handle));
     section_leave();
-    assert_int_equal(handle_store_used(fixture->store), 500 * 100);
+    assert_used(fixture->store, 500 * 100);
 }
 
 /* An update that did not begin is over, even if its memory looks like one under way. Seen failing:

@@ -225,6 +225,31 @@ each_may_check(void **state)
     free_cells(fixture->store);
 }
 
+/* What is used is counted object by object, whatever has become of the objects. */
+static void
+used_is_counted(void **state)
+{
+    enum { RESIZED = 4, LARGE = 100000 };
+    struct fixture *fixture = *state;
+    handle_store *store = fixture->store;
+    size_t used = 0;
+    assert_used(store, 0);
+    populate(store);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        used += size_of(i);
+    assert_used(store, used);
+    make_object(store, LARGE, 1);
+    assert_int_equal(handle_resize(store, handles[RESIZED], size_of(RESIZED) + 1), 0);
+    assert_used(store, used + LARGE + 1);
+    assert_int_equal(handle_free(store, handles[0]), 0);
+    compact_checked(store, NULL);
+    assert_used(store, used + LARGE + 1 - size_of(0));
+    assert_int_equal(handle_store_used_exact(store, NULL), -EINVAL);
+    free_cells(store);
+    assert_int_equal(handle_store_clear(store), 0);
+    assert_used(store, 0);
+}
+
 static void
 clear_frees_handles_and_leaves_cells(void **state)
 {
@@ -247,11 +272,11 @@ clear_frees_handles_and_leaves_cells(void **state)
         assert_int_equal(tag, i);
         used += size_of(i);
     }
-    assert_int_equal(handle_store_used(fixture->store), used);
+    assert_used(fixture->store, used);
     for (unsigned i = 0; i < OBJECTS; i += 2)
         assert_int_equal(handle_free(fixture->store, handles[i]), -ENOENT);
     assert_int_equal(handle_store_clear(fixture->store), 0); /* nothing left to clear */
-    assert_int_equal(handle_store_used(fixture->store), used);
+    assert_used(fixture->store, used);
     free_cells(fixture->store);
 }
 
@@ -352,6 +377,7 @@ group_walk(void)
         STORE_TEST(each_ends_though_the_visitor_allocates),
         STORE_TEST(each_refuses_to_wait_for_itself),
         STORE_TEST(each_may_check),
+        STORE_TEST(used_is_counted),
         STORE_TEST(clear_frees_handles_and_leaves_cells),
         STORE_TEST(clear_with_pins),
     };

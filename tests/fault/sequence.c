@@ -104,7 +104,7 @@ recovered(struct model *model, uint64_t ops)
     fault_check(store_digest(model->store) == before && model_digest(model) == before);
     model_verify(model);
     model_release(model);
-    fault_check(handle_store_used(model->store) == model_live_bytes(model));
+    fault_check(used_exactly(model->store) == model_live_bytes(model));
     fault_check(handle_store_check(model->store, print_violation, NULL) == 0);
 }
 

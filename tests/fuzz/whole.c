@@ -92,7 +92,7 @@ engine_verify(struct engine *engine)
     for (unsigned key = 0; key < KEYS; key++)
         engine_compare(engine, key);
     walk(engine);
-    fuzz_check(handle_store_used(engine->store) == sums_of_map(engine).bytes);
+    fuzz_check(used_exactly(engine->store) == sums_of_map(engine).bytes);
     check(engine);
 }
 

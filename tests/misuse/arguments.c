@@ -41,6 +41,7 @@ null_arguments(handle_store *store)
     expect(handle_store_stats(store, NULL) == -EINVAL);
     expect(handle_defrag_estimate(store, NULL) == -EINVAL);
     expect(handle_store_each(store, NULL, NULL) == -EINVAL);
+    expect(handle_store_used_exact(store, NULL) == -EINVAL);
     expect(handle_store_stats_print(store, HANDLE_STATS_TEXT, NULL, NULL) == -EINVAL);
 }
 
@@ -109,6 +110,7 @@ null_store_control(handle_store *none)
     struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
     static struct handle_stats stats = HANDLE_STATS_INIT;
     char value[32];
+    size_t used;
     expect(handle_store_destroy(none) == -EINVAL);
     expect(handle_store_clear(none) == -EINVAL);
     expect(handle_store_set(none, "max_bytes", "0") == -EINVAL);
@@ -121,6 +123,7 @@ null_store_control(handle_store *none)
     expect(handle_store_purge(none, NULL) == -EINVAL);
     expect(handle_store_reclaim(none, 1) == -EINVAL);
     expect(handle_store_used(none) == 0);
+    expect(handle_store_used_exact(none, &used) == -EINVAL);
     expect(handle_store_stats(none, &stats) == -EINVAL);
     expect(handle_store_check(none, NULL, NULL) == -EINVAL);
     handle_thread_detach(none);

@@ -135,11 +135,20 @@ visit_and_walk(void *opaque, const struct handle_object *object)
     return handle_store_each(opaque, visit_and_walk, opaque);
 }
 
+static int
+visit_and_count(void *opaque, const struct handle_object *object)
+{
+    size_t used;
+    (void)object;
+    return handle_store_used_exact(opaque, &used);
+}
+
 static void
 walk_in_visit(handle_store *store)
 {
     make(store, 40, NULL);
     expect(handle_store_each(store, visit_and_walk, store) == -EBUSY);
+    expect(handle_store_each(store, visit_and_count, store) == -EBUSY);
 }
 
 const struct misuse misuse_sections[] = {
