@@ -123,7 +123,7 @@ sn_defrag_is_forked_away(struct sn_defrag *d)
     sn_store_relaxed(&d->shared, shared);
     if (!shared)
         sn_store_relaxed(&d->evacuation.fork_copied_bytes, 0);
-    if (!shared || (sn_load_relaxed(&d->pressure) && sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
+    if (!shared || (sn_defrag_is_pressed(d) && sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
         return false;
     sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_FORKED);
     return true;
@@ -419,7 +419,7 @@ sn_defrag_wake(handle_store *store)
     struct sn_defrag *d = store->defrag;
     if (!d || store->forked)
         return;
-    if (sn_load_relaxed(&store->heap.freed_bytes) == 0 && !sn_load_relaxed(&d->pressure) &&
+    if (sn_load_relaxed(&store->heap.freed_bytes) == 0 && !sn_defrag_is_pressed(d) &&
         !sn_force_moves() && !sn_defrag_has_thread(d)) {
         arm(d);             /* by the option as it is now; there is nothing to gain yet */
         sn_fence_seq_cst(); /* as in arm_wake_up */
@@ -465,14 +465,19 @@ sn_defrag_gained_so_far(handle_store *store)
     return store->defrag ? sn_defrag_gained(store->defrag) : 0;
 }
 
+uint64_t
+sn_defrag_undecided(handle_store *store)
+{
+    return store->defrag ? sn_load_relaxed(&store->defrag->undecided) : 0;
+}
+
 void
 sn_defrag_press(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
-    if (sn_load_relaxed(&d->pressure))
-        return;
-    sn_store_relaxed(&d->pressure, 1);
-    sn_defrag_wake(store);
+    /* Release: pairs with the acquire in sn_defrag_presses. */
+    (void)__atomic_add_fetch(&d->presses, 1, __ATOMIC_RELEASE);
+    sn_defrag_wake(store); /* also when others wait: they may just have been answered */
 }
 
 bool
@@ -481,9 +486,9 @@ sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns)
     enum { PASSES = 2 }; /* the one under way may have been planned before */
     struct sn_defrag *d = store->defrag;
     uint64_t before = sn_defrag_gained(d);
-    uint64_t passes = sn_load_relaxed(&d->passes);
-    while (sn_load_relaxed(&d->pressure) && sn_defrag_is_enabled(d) && sn_defrag_is_available(d) &&
-           sn_at_least_zero(sn_defrag_gained(d) - before) < bytes &&
+    uint64_t passes = sn_load_relaxed(&d->passes), presses = sn_load_relaxed(&d->presses);
+    while (sn_load_relaxed(&d->answered) < presses && sn_defrag_is_enabled(d) &&
+           sn_defrag_is_available(d) && sn_at_least_zero(sn_defrag_gained(d) - before) < bytes &&
            sn_load_relaxed(&d->passes) - passes < PASSES) {
         if (sn_os_now_ns() >= deadline_ns)
             return false;

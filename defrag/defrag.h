@@ -58,6 +58,7 @@ struct sn_defrag {
     uint32_t effort_percent;
     uint64_t pass_moved, pass_gained;  /* so far, when the pass began */
     uint64_t pass_recoverable;         /* bytes, then */
+    uint64_t pass_presses;             /* that it answers */
     uint64_t pause_ns, pause_until_ns; /* after passes without gain */
     uint64_t surveyed_freed;           /* freed bytes when the policy was last asked */
     bool at_rest;                      /* nothing was freed for a while: thresholds are lower */
@@ -69,12 +70,16 @@ struct sn_defrag {
 
     /* atomic */
     uint64_t passes;        /* ended */
+    uint64_t undecided;     /* of these, without gain, and something was unpinned meanwhile */
     uint64_t forced_wanted; /* forced passes asked for ... */
     uint64_t forced_done;   /* ... and ended */
     uint32_t idle_reason;
     uint64_t left_ns;     /* when a step last left something under way; 0: none did, or it ended */
     uint32_t working;     /* a slice is under way: who has the lock otherwise does not compact */
-    uint32_t pressure;    /* max_bytes was reached: work at full effort */
+    uint64_t presses;     /* how often an allocation that max_bytes refused has asked for work at
+                           * full effort ... */
+    uint64_t answered;    /* ... and how many of these are answered: by a pass that began later and
+                           * gained nothing, or since there is nothing to gain */
     uint64_t pause_freed; /* freed bytes that end the pause after a pass, and its verdict */
     uint64_t stuck_bytes; /* recoverable, but the last pass has tried them in vain */
     uint32_t unpinned;    /* something was, or a walk has ended, since the pass began */
@@ -171,6 +176,27 @@ sn_defrag_gained(const struct sn_defrag *d)
 {
     return sn_load_relaxed(&d->evacuation.totals.released_bytes) -
            sn_load_relaxed(&d->store->heap.moved_into);
+}
+
+/** Whether an allocation waits for what compaction gains. */
+static inline bool
+sn_defrag_is_pressed(const struct sn_defrag *d)
+{
+    return sn_load_relaxed(&d->presses) != sn_load_relaxed(&d->answered);
+}
+
+/** The presses until now. Acquire: what had been freed or unpinned before them is seen. */
+static inline uint64_t
+sn_defrag_presses(const struct sn_defrag *d)
+{
+    return sn_load_acquire(&d->presses);
+}
+
+/** Nothing more comes to those who have pressed until `presses` was read; later ones go on. */
+static inline void
+sn_defrag_answer(struct sn_defrag *d, uint64_t presses)
+{
+    sn_store_relaxed(&d->answered, presses);
 }
 
 /** Whether the background thread runs, or will when it is woken (if enabled). */

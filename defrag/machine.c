@@ -48,12 +48,12 @@ limits_of(const struct sn_defrag *d)
         .cpu_max_percent = sn_load_relaxed(&o->defrag.cpu_max_percent)};
 }
 
-/* Whether a pass should begin; sets effort and idle reason. */
+/* Whether a pass should begin, with so many presses before the sum; sets effort and idle reason. */
 static bool
-decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
+decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced, uint64_t presses)
 {
     struct sn_policy_limits limits = limits_of(d);
-    bool pressed = sn_load_relaxed(&d->pressure) != 0;
+    bool pressed = presses != sn_load_relaxed(&d->answered);
     bool helps = pressed && sn_defrag_gain(d->store, sum->recoverable_bytes) > 0;
     enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
     d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
@@ -68,7 +68,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
         reason = HANDLE_IDLE_FORKED;
     sn_store_relaxed(&d->idle_reason, reason);
     if (reason != HANDLE_IDLE_RUNNING) /* nobody must wait for what will not come */
-        sn_store_relaxed(&d->pressure, 0);
+        sn_defrag_answer(d, presses);
     return reason == HANDLE_IDLE_RUNNING;
 }
 
@@ -76,7 +76,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced)
 static void
 give_pass_up_locked(struct sn_defrag *d, bool forced)
 {
-    sn_store_relaxed(&d->pressure, 0);
+    sn_defrag_answer(d, d->pass_presses);
     if (forced)
         sn_owner_add(&d->forced_done, 1);
     else
@@ -90,10 +90,11 @@ begin_pass_locked(struct sn_defrag *d)
     struct sn_policy_sum sum;
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
+    d->pass_presses = sn_defrag_presses(d);
     if (forced)
         sn_caches_take_slots(&d->store->caches, false, false, NULL);
     sn_defrag_survey(d->store, &sum, classes);
-    if (!decide_locked(d, &sum, forced))
+    if (!decide_locked(d, &sum, forced, d->pass_presses))
         return false;
     for (unsigned i = 0; i < d->store->classes.count; i++) {
         d->quota[i] = sn_excess_spans(&classes[i], 0);
@@ -124,7 +125,10 @@ judge_pass_locked(struct sn_defrag *d, uint64_t gained)
     struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     uint64_t stuck = 0;
-    if (gained == 0 && !d->pass_let_go && !sn_load_relaxed(&d->unpinned)) {
+    bool unpinned = sn_load_relaxed(&d->unpinned) != 0;
+    if (gained == 0 && unpinned)
+        sn_owner_add(&d->undecided, 1);
+    if (gained == 0 && !d->pass_let_go && !unpinned) {
         sn_defrag_survey(d->store, &sum, classes);
         stuck = sn_min(sum.recoverable_bytes, d->pass_recoverable);
     }
@@ -151,7 +155,7 @@ end_pass_locked(struct sn_defrag *d)
     if (d->forced_pass)
         sn_owner_add(&d->forced_done, 1);
     if (gained == 0)
-        sn_store_relaxed(&d->pressure, 0);
+        sn_defrag_answer(d, d->pass_presses);
 }
 
 /* ---- lingering spans ------------------------------------------------------------------------- */
@@ -262,11 +266,12 @@ static bool
 is_relieved(struct sn_defrag *d)
 {
     const struct sn_budget *budget = &d->store->budget;
+    uint64_t presses = sn_defrag_presses(d);
     uint64_t room = sn_budget_reserve(sn_load_relaxed(&budget->max_bytes));
     if (!d->evacuation.shared || d->forced_pass ||
         sn_budget_lacks(budget, room, SN_CHARGE_APPLICATION) > 0)
         return false;
-    sn_store_relaxed(&d->pressure, 0);
+    sn_defrag_answer(d, presses);
     return true;
 }
 
@@ -517,8 +522,7 @@ follow_waste_locked(struct sn_defrag *d)
         return;
     struct sn_policy_limits limits = limits_of(d);
     sn_defrag_survey(d->store, &sum, classes);
-    bool pressed = sn_load_relaxed(&d->pressure) != 0;
-    d->effort_percent = pressed ? 100 : sn_policy_effort(&sum, &limits);
+    d->effort_percent = sn_defrag_is_pressed(d) ? 100 : sn_policy_effort(&sum, &limits);
 }
 
 /* Before a slice: no fork comes while it lasts, since that takes the mover's lock. */

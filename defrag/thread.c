@@ -163,11 +163,12 @@ wind_down(struct sn_defrag *d)
 static bool
 must_rest(struct sn_defrag *d)
 {
+    uint64_t presses = sn_defrag_presses(d);
     bool enabled = sn_defrag_is_enabled(d);
     if (enabled && !sn_defrag_is_forked_away(d))
         return false;
     if (!enabled || !sn_defrag_may_copy(d, SN_BLOCK_BYTES))
-        sn_store_relaxed(&d->pressure, 0); /* nobody must wait for what will not come */
+        sn_defrag_answer(d, presses); /* nobody must wait for what will not come */
     wind_down(d);
     sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
     if (!enabled)
@@ -189,7 +190,7 @@ work_once(struct sn_defrag *d)
     sn_defrag_enter(d, SN_UNREGISTERED);
     uint64_t worked_before = d->evacuation.totals.cpu_ns;
     enum sn_advance advance = sn_defrag_advance_locked(d, begin + slice_ns, &ticket);
-    uint32_t effort = sn_load_relaxed(&d->pressure) ? 100 : d->effort_percent;
+    uint32_t effort = sn_defrag_is_pressed(d) ? 100 : d->effort_percent;
     uint64_t work_ns = d->evacuation.totals.cpu_ns - worked_before;
     sn_defrag_leave(d, SN_UNREGISTERED);
     if (advance == SN_ADVANCE_NOTHING)
@@ -269,7 +270,7 @@ start_wanted_locked(struct sn_defrag *d)
     d->running = start_thread(d) == 0;
     d->woken = !d->running;
     if (!d->running) {
-        sn_store_relaxed(&d->pressure, 0); /* nobody must wait for what does not come */
+        sn_defrag_answer(d, sn_defrag_presses(d)); /* nobody must wait for what does not come */
         if (!d->failed)
             sn_store_relaxed(&d->store->thread_failed, 1);
     }

@@ -239,6 +239,8 @@ void sn_defrag_watch(handle_store *store);
 uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
 /** What it has gained so far, as sn_defrag_gained says. */
 uint64_t sn_defrag_gained_so_far(handle_store *store);
+/** Passes that gained nothing and yet say nothing about the next. */
+uint64_t sn_defrag_undecided(handle_store *store);
 /** An allocation found max_bytes reached, and compaction can help: work at full effort. */
 void sn_defrag_press(handle_store *store);
 /** Waits until compaction under pressure has released `bytes` or has come to an end. False: the

@@ -47,7 +47,7 @@ sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
 bool
 sn_answer_is_in_vain(uint64_t lacks_bytes, const struct sn_waited *waited)
 {
-    bool nearer = lacks_bytes < waited->lacked_bytes || waited->gained;
+    bool nearer = lacks_bytes < waited->lacked_bytes || waited->hopeful;
     return waited->lacked_bytes > 0 && (!nearer || waited->times >= SN_ANSWER_WAITS_MAX);
 }
 

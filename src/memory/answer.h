@@ -13,9 +13,10 @@
  *
  * What is pinned, or belongs to an update under way, comes by nobody's waiting. Numbers that only
  * bound what comes are taken at their best, and what comes may go to others. So a request that has
- * waited in vain, since no less must be given back than before and the mover has gained nothing, or
- * that has waited many times, is told ENOMEM once: its thread frees something itself, and nobody
- * waits for ever.
+ * waited in vain, since no less must be given back than before and the mover has gained nothing in
+ * a pass that began when it was told to wait or later, beside which nothing was unpinned, or that
+ * has waited many times, is told ENOMEM once: its thread frees something itself, and nobody waits
+ * for ever.
  */
 #ifndef SN_ANSWER_H
 #define SN_ANSWER_H
@@ -46,7 +47,7 @@ enum sn_answer { SN_ANSWER_ENOMEM, SN_ANSWER_EAGAIN };
 struct sn_waited {
     uint64_t lacked_bytes; /* before it waited; 0: it has not */
     unsigned times;
-    bool gained; /* the mover has, meanwhile */
+    bool hopeful; /* the mover has gained something meanwhile, or something was unpinned under it */
 };
 #define SN_ANSWER_WAITS_MAX 16
 

@@ -242,7 +242,8 @@ waited_for(handle_store *store, const struct sn_need *need)
     if (!same)
         return (struct sn_waited){0};
     struct sn_waited waited = wait->waited;
-    waited.gained = sn_at_least_zero(sn_defrag_gained_so_far(store) - wait->gained) > 0;
+    waited.hopeful = sn_at_least_zero(sn_defrag_gained_so_far(store) - wait->gained) > 0 ||
+                     sn_defrag_undecided(store) != wait->undecided;
     return waited;
 }
 
@@ -259,6 +260,7 @@ note_wait(handle_store *store, const struct sn_need *need, const struct sn_wait 
     sn_shortage_wait.page_bytes = need->page_bytes;
     sn_shortage_wait.frees = sn_cache_frees(sn_cache_self(&store->caches));
     sn_shortage_wait.gained = sn_defrag_gained_so_far(store);
+    sn_shortage_wait.undecided = sn_defrag_undecided(store);
     sn_shortage_wait.class_id = need->class_id;
     sn_shortage_wait.unmovable = need->unmovable;
     sn_shortage_wait.index = need->index;

@@ -38,6 +38,7 @@ struct sn_wait {
     uint64_t page_bytes;       /* of the request */
     uint64_t frees;            /* of the thread, then */
     uint64_t gained;           /* by the mover, then */
+    uint64_t undecided;        /* passes of it, then */
     unsigned class_id;
     bool unmovable, index; /* as in the request */
     bool by_pages;         /* no slot or entry would have done */
