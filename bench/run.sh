@@ -23,7 +23,7 @@ usage()
 {
     cat <<END
 usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-dir DIR]
-                    [--peers LIST] [--pictures DIR] [--no-install] [--help]
+                    [--peers LIST] [--pictures DIR] [--readme FILE] [--no-install] [--help]
 
   --only LIST      only these questions, separated by commas (default: all)
   --runs N         repetitions, 1 to 100; figures are medians (default: 5 for speed; for memory 3
@@ -35,6 +35,9 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
                    with --smoke jemalloc and glibc)
   --pictures DIR   only T1 (one thread) and T2, one run each, recorded: resident memory over the
                    run, all subjects together, drawn into DIR (t1_rss.png, t1_rss.svg, ...)
+  --readme FILE    write the tables of the questions that ran into FILE, too (bench/README.md), each
+                   between its lines "<!-- begin Q -->" and "<!-- end Q -->", with the command, the
+                   commit and the machine
   --no-install     install nothing (as SINTER_NO_INSTALL=1); peers that are missing are left out
   --help           this text
 
@@ -293,9 +296,30 @@ prepare_pictures()
     runs=1
 }
 
+# The line above each table of a page.
+readme_heading()
+{
+    commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=unknown
+    cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
+    # shellcheck disable=SC2016 # the page's backquotes
+    printf 'Printed by `bench/run.sh%s` at commit %s on %s, %s cores of %s%s:\n' "$command" \
+        "$commit" "$(date +%Y-%m-%d)" "$(nproc)" "${cpu:-an unknown processor}" \
+        "${smoke:+, sizes of a smoke test, which say nothing}"
+}
+
+write_readme()
+{
+    awk -v markdown=1 -f "$root/bench/table.awk" "$results" >"$work/markdown"
+    awk -v heading="$(readme_heading)" -f "$root/bench/readme.awk" "$work/markdown" "$readme" \
+        >"$work/page" || die "option --readme: \"$readme\" is left as it was"
+    cat "$work/page" >"$readme"
+}
+
 # ---- options -------------------------------------------------------------------------------------
 
 only=$questions
+readme=
+command=
 runs=
 smoke=
 json=
@@ -324,13 +348,17 @@ check_runs()
 
 while [ $# -gt 0 ]; do
     case $1 in
+    --only | --runs | --peers) command="$command $1 ${2-}" ;;
+    --smoke) command="$command $1" ;;
+    esac
+    case $1 in
     --smoke) smoke=yes ;;
     --no-install) export SINTER_NO_INSTALL=1 ;;
     --help)
         usage
         exit 0
         ;;
-    --only | --runs | --json | --build-dir | --peers | --pictures)
+    --only | --runs | --json | --build-dir | --peers | --pictures | --readme)
         [ -n "${2-}" ] || die "option $1 needs a value; see --help"
         case $1 in
         --only)
@@ -344,6 +372,7 @@ while [ $# -gt 0 ]; do
         --json) json=$2 ;;
         --pictures) pictures=$2 ;;
         --build-dir) build_dir=$2 ;;
+        --readme) [ -w "$2" ] || die "option --readme: cannot write \"$2\"" && readme=$2 ;;
         --peers)
             check_words "$1" "$2" "$all_peers"
             wanted_peers=$(printf '%s' "$2" | tr , ' ')
@@ -393,6 +422,7 @@ if [ "$failed" != 0 ]; then
     printf '%s: a benchmark failed, see above\n' "${0##*/}" >&2
     exit 1
 fi
+[ -z "$readme" ] || write_readme
 if [ -n "$pictures" ]; then
     step 'Drawing'
     "$root/bench/draw.sh" --series "$work/series" --to "$pictures"

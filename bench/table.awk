@@ -7,6 +7,9 @@
 # counts: the column "driver" has the share of each subject's time that is the benchmark's own. It
 # reads that format only, and is no JSON parser. Targets that are ratios are
 # judged here: only here are both runs at hand.
+#
+# With -v markdown=1 the same figures as tables of bench/README.md, a column for each subject; each
+# question begins with a line "@ QUESTION", which readme.awk looks for.
 
 # The text or number behind "key": in a flat object; "" if it is not there.
 function text_of(object, key,    at, rest)
@@ -184,6 +187,54 @@ function print_group(group,    i, j, part)
             printf "  note: %s\n", notes[i]
 }
 
+# ---- markdown ------------------------------------------------------------------------------------
+
+# A subject's value of a metric; bold where a target is missed. Notes the target in aims.
+function markdown_value(group, metric, subject,    key, text)
+{
+    key = group SUBSEP metric SUBSEP subject
+    if (!(key in count))
+        return ""
+    text = number(median(key))
+    judge_line(group, metric, key, median(key))
+    if (aim != "" && index("; " aims "; ", "; " aim "; ") == 0)
+        aims = aims (aims == "" ? "" : "; ") aim
+    return verdict == "MISSED" ? "**" text "**" : text
+}
+
+function markdown_group(group,    i, j, part, row, rule, runs)
+{
+    split(group, part, SUBSEP)
+    if (part[1] != shown)
+        printf "@ %s\n", part[1]
+    shown = part[1]
+    row = "| " part[2]
+    rule = "|---"
+    for (j = 1; j <= subjects[0]; j++)
+        if ((group, subjects[j]) in ran) {
+            row = row " | " subjects[j]
+            rule = rule "|---"
+        }
+    printf "\n%s | target |\n%s|---|\n", row, rule
+    for (i = 1; i <= metrics[0]; i++) {
+        if (!((group, metrics[i]) in unit))
+            continue
+        row = "| " metrics[i] ", " unit[group, metrics[i]]
+        aims = ""
+        for (j = 1; j <= subjects[0]; j++)
+            if ((group, subjects[j]) in ran)
+                row = row " | " markdown_value(group, metrics[i], subjects[j])
+        printf "%s | %s |\n", row, aims
+    }
+    for (i = 1; i <= reasons[0]; i++)
+        for (j = 1; j <= subjects[0]; j++)
+            if ((group, reasons[i], subjects[j]) in failures) {
+                runs = failures[group, reasons[i], subjects[j]]
+                printf "\n%s: %s (%d run%s).\n", subjects[j], reasons[i], runs,
+                    runs > 1 ? "s" : ""
+            }
+}
+
 function take_metric(group, subject, object,    metric, key)
 {
     metric = text_of(object, "name")
@@ -221,7 +272,7 @@ BEGIN {
     }
     head = substr($0, 1, at)
     question = text_of(head, "question")
-    if (question == "B5") # has a table of its own
+    if (question == "B5" && !markdown) # has a table of its own
         next
     subject = text_of(head, "subject")
     group = question SUBSEP text_of(head, "case")
@@ -232,6 +283,7 @@ BEGIN {
         smoke = 1
     remember(groups, group_seen, group)
     remember(subjects, subject_seen, subject)
+    ran[group, subject] = 1
     reason = text_of(head, "failed")
     if (reason != "") {
         remember(reasons, reason_seen, reason)
@@ -252,8 +304,11 @@ BEGIN {
 
 END {
     for (i = 1; i <= groups[0]; i++)
-        print_group(groups[i])
-    if (!smoke)
+        if (markdown)
+            markdown_group(groups[i])
+        else
+            print_group(groups[i])
+    if (!smoke && !markdown)
         printf "\n%d targets met, %d MISSED\n", verdicts["ok"], verdicts["MISSED"]
     exit failed
 }
