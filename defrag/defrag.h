@@ -99,8 +99,9 @@ struct sn_defrag {
     bool joined;    /* that one has been found */
     bool idle_end;  /* it stops by itself, having had nothing to do for a while */
     bool ended;     /* the store is being destroyed: no thread is started any more */
-    bool failed;    /* no thread could be started when one was wanted; tried again */
-    uint64_t stops; /* how often it has wound down or been joined */
+    bool failed;    /* no thread could be started when one was wanted ... */
+    uint64_t try_again_ns; /* ... not before that time */
+    uint64_t stops;        /* how often it has wound down or been joined */
     pthread_t thread;
 
     /* guarded by lock; last, since a store that is not compacted does not touch them */

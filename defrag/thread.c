@@ -18,7 +18,7 @@
 #define LINGER_NS UINT64_C(1000000000)
 /* What a step has left under way is finished when no other came for so long. */
 #define LEFT_NS UINT64_C(1500000000)
-/* No thread could be started. */
+/* No thread could be started: until the next try. */
 #define TRY_AGAIN_NS UINT64_C(1000000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -34,10 +34,20 @@ sleep_locked(struct sn_defrag *d, uint64_t until_ns)
     return true;
 }
 
+/* A look after the grace period that may be long: the thread that purges otherwise waits for it. */
+static void
+look_after_locked(struct sn_defrag *d)
+{
+    sn_store_relaxed(&d->watching, sn_rcu_age_ns(d->store->rcu) != 0);
+    sn_unlock(&d->wake_lock);
+    sn_defrag_purge(d->store, 0);
+    sn_lock(&d->wake_lock);
+}
+
 /*
  * Sleeps until woken or until the time; offline, so that it holds up no grace period. While one is
- * under way the thread that purges otherwise waits for it, for as long as some reader stays in its
- * section: we look after it. Result: whether it was woken.
+ * under way, for as long as some reader stays in its section, it looks after it now and then, and
+ * when the time has come. Result: whether it was woken.
  */
 static bool
 rest_until(struct sn_defrag *d, uint64_t until_ns)
@@ -48,12 +58,10 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
         uint64_t look_ns = watching ? sn_os_now_ns() + POLL_NS : SN_NEVER;
         if (sleep_locked(d, sn_min(until_ns, look_ns)))
             continue;
+        if (watching)
+            look_after_locked(d);
         if (until_ns <= look_ns)
             break;
-        sn_store_relaxed(&d->watching, sn_rcu_age_ns(d->store->rcu) != 0);
-        sn_unlock(&d->wake_lock);
-        sn_defrag_purge(d->store, 0);
-        sn_lock(&d->wake_lock);
     }
     bool woken = d->woken;
     d->woken = woken && d->stopping; /* one that ends by itself looks at it once more */
@@ -265,7 +273,7 @@ sn_defrag_allow_thread_locked(struct sn_defrag *d)
 }
 
 static void
-start_wanted_locked(struct sn_defrag *d)
+start_wanted_locked(struct sn_defrag *d, uint64_t now_ns)
 {
     d->running = start_thread(d) == 0;
     d->woken = !d->running;
@@ -275,6 +283,7 @@ start_wanted_locked(struct sn_defrag *d)
             sn_store_relaxed(&d->store->thread_failed, 1);
     }
     d->failed = !d->running;
+    d->try_again_ns = now_ns + TRY_AGAIN_NS;
 }
 
 uint64_t
@@ -286,12 +295,13 @@ sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns)
         return SN_NEVER;
     uint64_t left_ns = sn_load_relaxed(&d->left_ns);
     uint64_t due_ns = left_ns ? left_ns + LEFT_NS : SN_NEVER;
-    if ((d->woken && sn_defrag_is_enabled(d)) || due_ns <= now_ns) {
-        start_wanted_locked(d);
-        return d->failed ? now_ns + TRY_AGAIN_NS : SN_NEVER;
-    }
-    d->failed = false; /* none is wanted any more */
-    return due_ns;
+    bool wanted = (d->woken && sn_defrag_is_enabled(d)) || due_ns <= now_ns;
+    d->failed &= wanted;
+    if (!wanted)
+        return due_ns;
+    if (!d->failed || now_ns >= d->try_again_ns)
+        start_wanted_locked(d, now_ns);
+    return d->failed ? d->try_again_ns : SN_NEVER;
 }
 
 void
