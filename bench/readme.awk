@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# readme.awk - puts measured tables into a page: what stands between the lines "<!-- begin Q -->" and
-# "<!-- end Q -->" becomes the table of question Q, under the line `heading`. The first file is what
-# table.awk prints with -v markdown=1, the second the page, which goes to stdout. Questions that were
-# not measured keep what they have. Status 1: a measured question has no place in the page.
+# readme.awk - puts measured tables into a page: what stands between the lines "<!-- begin Q -->"
+# and "<!-- end Q -->" becomes the table of question Q, under the line `heading`. The first file is
+# what table.awk prints with -v markdown=1, the second the page, which goes to stdout. Questions
+# that were not measured keep what they have. Status 1: a measured question has no place in it.
 
 function place(line, word,    part)
 {

@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 llvm_version=14
 cppcheck_version=2.10
-all_checks='spdx lines order waits names shell format tidy cppcheck'
+all_checks='spdx lines readme order waits names shell format tidy cppcheck'
 
 usage()
 {
@@ -28,6 +28,8 @@ usage: tests/lint.sh [--build DIR] [--jobs N] [CHECK...]
 CHECK, default all of them:
   spdx      the licence line at the head of every source file
   lines     lines of at most 100 characters
+  readme    README.md has at most 150 lines, no page a line of more than 100 characters, measured
+            tables aside; the files that pages name and link to exist
   order     which file includes which: only files of its layer and lower ones, see src/README.md
   waits     waits that are cancellation points, see src/base/cancel.h
   names     functions and files that tests/integer.ignorelist and tests/coverage.md name exist
@@ -116,6 +118,48 @@ check_lines()
         sed -E 's/^([^:]*:[0-9]+):.*/\1: longer than 100 characters/' "$work/found"
         return 1
     fi
+}
+
+# What stands between the lines "begin" and "end" in bench/README.md a program has written.
+long_lines()
+{
+    LC_ALL=C.UTF-8 awk '
+        /^<!-- begin [A-Za-z0-9]+ -->$/ { written = 1 }
+        /^<!-- end [A-Za-z0-9]+ -->$/ { written = 0 }
+        !written && length($0) > 100 { print FILENAME ":" FNR ": longer than 100 characters" }' "$@"
+}
+
+# Files that a page names between backquotes, by what their names end with, and those that it links
+# to, one a line. "|" stands for a path that counts from the page's folder.
+named_files()
+{
+    # shellcheck disable=SC2016 # the backquotes are the page's
+    grep -oE '`[A-Za-z0-9_./-]+\.(c|h|hpp|sh|md|awk|map|ignorelist)`' "$1" | tr -d '`'
+    grep -oE '\]\([^)#:]+[)#]' "$1" | sed -E 's/^..(.*).$/|\1/'
+}
+
+check_readme()
+{
+    status=0
+    files '*' >"$work/files"
+    lines=$(wc -l <"$root/README.md")
+    if [ "$lines" -gt 150 ]; then
+        echo "README.md: $lines lines; it has at most 150, what is more belongs to another page"
+        status=1
+    fi
+    grep -E '(^|/)README\.md$' "$work/files" | grep -v '^bench/data/' >"$work/pages"
+    while IFS= read -r page; do
+        (cd "$root" && long_lines "$page")
+        named_files "$root/$page" | sort -u | while IFS= read -r name; do
+            case $name in
+            '|'*) [ -e "$root/$(dirname "$page")/${name#|}" ] ;;
+            *) grep -qE "(^|/)$(printf '%s' "$name" | sed 's/\./\\./g')\$" "$work/files" ;;
+            esac || echo "$page: there is no ${name#|}"
+        done
+    done <"$work/pages" >"$work/found"
+    cat "$work/found"
+    [ ! -s "$work/found" ] || status=1
+    return $status
 }
 
 # The layers stand in src/README.md, lowest first: lines that begin with a folder and two spaces.
