@@ -23,7 +23,8 @@ usage()
 {
     cat <<END
 usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-dir DIR]
-                    [--peers LIST] [--pictures DIR] [--readme FILE] [--no-install] [--help]
+                    [--peers LIST] [--pictures DIR] [--readme FILE] [--mib N] [--no-install]
+                    [--help]
 
   --only LIST      only these questions, separated by commas (default: all)
   --runs N         repetitions, 1 to 100; figures are medians (default: 5 for speed; for memory 3
@@ -38,6 +39,7 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --readme FILE    write the tables of the questions that ran into FILE, too (bench/README.md), each
                    between its lines "<!-- begin Q -->" and "<!-- end Q -->", with the command, the
                    commit and the machine
+  --mib N          payload of B5's caches, 16 to 65536 MiB (default 256)
   --no-install     install nothing (as SINTER_NO_INSTALL=1); peers that are missing are left out
   --help           this text
 
@@ -247,8 +249,8 @@ run_instructions()
 run_tuning()
 {
     note 'b5_tuning.sh'
-    "$root/bench/b5_tuning.sh" --programs "$programs" ${smoke:+--smoke} --json "$work/lines" \
-        >"$work/tuning" || {
+    "$root/bench/b5_tuning.sh" --programs "$programs" ${smoke:+--smoke} ${mib:+--mib "$mib"} \
+        --json "$work/lines" >"$work/tuning" || {
         failed=1
         return 0
     }
@@ -318,6 +320,7 @@ write_readme()
 # ---- options -------------------------------------------------------------------------------------
 
 only=$questions
+mib=
 readme=
 command=
 runs=
@@ -348,7 +351,7 @@ check_runs()
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --only | --runs | --peers) command="$command $1 ${2-}" ;;
+    --only | --runs | --peers | --mib) command="$command $1 ${2-}" ;;
     --smoke) command="$command $1" ;;
     esac
     case $1 in
@@ -358,7 +361,7 @@ while [ $# -gt 0 ]; do
         usage
         exit 0
         ;;
-    --only | --runs | --json | --build-dir | --peers | --pictures | --readme)
+    --only | --runs | --json | --build-dir | --peers | --pictures | --readme | --mib)
         [ -n "${2-}" ] || die "option $1 needs a value; see --help"
         case $1 in
         --only)
@@ -372,6 +375,7 @@ while [ $# -gt 0 ]; do
         --json) json=$2 ;;
         --pictures) pictures=$2 ;;
         --build-dir) build_dir=$2 ;;
+        --mib) mib=$2 ;;
         --readme) [ -w "$2" ] || die "option --readme: cannot write \"$2\"" && readme=$2 ;;
         --peers)
             check_words "$1" "$2" "$all_peers"

@@ -235,6 +235,35 @@ function markdown_group(group,    i, j, part, row, rule, runs)
             }
 }
 
+# B5: a row for each case and subject, a column for each metric.
+function markdown_tuning(    i, j, k, part, row, rule)
+{
+    print "@ B5"
+    for (i = 1; i <= groups[0]; i++) {
+        split(groups[i], part, SUBSEP)
+        if (part[1] != "B5")
+            continue
+        row = "| workload, threshold, mover | subject"
+        rule = "|---|---"
+        for (j = 1; j <= subjects[0]; j++) {
+            if (!((groups[i], subjects[j]) in ran))
+                continue
+            values = "| " part[2] " | " subjects[j]
+            for (k = 1; k <= metrics[0]; k++)
+                if ((groups[i], metrics[k]) in unit) {
+                    row = row " | " metrics[k] (unit[groups[i], metrics[k]] == "RSS/live" ? \
+                        "" : ", " unit[groups[i], metrics[k]])
+                    rule = rule "|---"
+                    values = values " | " \
+                        number(median(groups[i] SUBSEP metrics[k] SUBSEP subjects[j]))
+                }
+            if (!headed++)
+                printf "\n%s |\n%s|\n", row, rule
+            print values " |"
+        }
+    }
+}
+
 function take_metric(group, subject, object,    metric, key)
 {
     metric = text_of(object, "name")
@@ -304,8 +333,12 @@ BEGIN {
 
 END {
     for (i = 1; i <= groups[0]; i++)
-        if (markdown)
+        if (markdown && index(groups[i], "B5" SUBSEP) != 1)
             markdown_group(groups[i])
+        else if (markdown && !tuned++)
+            markdown_tuning()
+        else if (markdown)
+            continue
         else
             print_group(groups[i])
     if (!smoke && !markdown)
