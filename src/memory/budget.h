@@ -16,9 +16,13 @@ struct sn_budget {
     uint64_t max_bytes; /* option; 0: none */
 };
 
-/** Who charges: the mover may use what is kept back for it, for its lists also, above a limit that
- * was lowered, what was committed before; bookkeeping is never refused. */
-enum sn_charge { SN_CHARGE_APPLICATION, SN_CHARGE_MOVER, SN_CHARGE_LISTS, SN_CHARGE_ALWAYS };
+/** Who charges, and up to where. */
+enum sn_charge {
+    SN_CHARGE_APPLICATION, /* max_bytes less what is kept back for the mover */
+    SN_CHARGE_MOVER,       /* max_bytes */
+    SN_CHARGE_LISTS,       /* the mover's lists: max_bytes; above one that was lowered, the peak */
+    SN_CHARGE_ALWAYS,      /* bookkeeping: never refused */
+};
 
 /** What is kept back for the mover below a limit. */
 static inline uint64_t
@@ -46,11 +50,11 @@ sn_budget_bound(const struct sn_budget *budget, uint64_t committed, uint64_t max
     return max;
 }
 
-/** What the calling thread may charge beyond the limit, since it has done so before; not 0 only
- * around an attempt to allocate (object/shortage.c). */
+/** What the calling thread may charge beyond the limit, since handle_store_prepare has charged it
+ * already; 0 but for the time of an attempt to allocate (object/shortage.c). */
 extern _Thread_local uint64_t sn_budget_credit;
 
-/** Pays a charge that the limit has refused. False: there is not so much credit. */
+/** Pays a charge that the limit has refused out of that credit. False: it is not enough. */
 bool sn_budget_pay_by_credit(struct sn_budget *budget, uint64_t bytes);
 
 /**

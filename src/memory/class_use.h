@@ -30,7 +30,8 @@ struct sn_class_use {
  */
 uint32_t sn_excess_spans(const struct sn_class_use *c, uint64_t freed);
 
-/** What emptying them gives back, the spans that stay being whole afterwards. */
+/** Committed bytes that emptying these spans gives back, if those that stay are committed whole
+ * afterwards. */
 uint64_t sn_excess_bytes(const struct sn_class_use *c, uint64_t freed);
 
 #endif

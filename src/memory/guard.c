@@ -12,7 +12,8 @@
 
 static uint32_t guards; /* atomic; of all stores */
 
-/* Spans of slots leave half of them to large objects. */
+/* Counts one guard more. False: the process has as many as it may; spans of slots may use half of
+ * them, the rest is for large objects. */
 static bool
 try_reserve(struct sn_pool *pool, bool large)
 {

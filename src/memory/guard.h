@@ -21,7 +21,7 @@
  */
 uint32_t
 sn_guard_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool large, bool *reserved);
-/** The run could not be had. */
+/** Ends what sn_guard_blocks has reserved: no run could be had. */
 void sn_guard_cancel(struct sn_pool *pool);
 /** Makes the pages behind the first `pages` of a span just taken inaccessible, as reserved. */
 void sn_guard_raise(struct sn_pool *pool, uint32_t number, uint32_t pages);

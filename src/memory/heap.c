@@ -22,22 +22,24 @@ kind_of(const struct sn_span *span)
     return span->flags & SN_SPAN_UNMOVABLE ? SN_UNMOVABLE : SN_MOVABLE;
 }
 
-/* Relaxed: read without the lock by who owns one of the slots, for UNMOVABLE, which stays. */
+/* Relaxed: whoever owns a slot of the span reads UNMOVABLE without the lock; that flag does not
+ * change while the span has objects. */
 static void
 set_flags_locked(struct sn_span *span, unsigned flags)
 {
     sn_store_relaxed(&span->flags, (uint16_t)flags);
 }
 
-/* Which lists it is in, when it is in one. */
+/* Which of the SN_SPAN_LISTS kinds of lists holds the span when it is OPEN. */
 static unsigned
 lists_of(const struct sn_span *span)
 {
     return span->flags & SN_SPAN_ASIDE ? SN_ASIDE : (unsigned)kind_of(span);
 }
 
-/* First in its list, or last when the mover has tried it: it looks at the first ones only. What a
- * walk has behind it goes last, too, so that each side is found at an end. */
+/* Inserts at the list's head; at its tail a span that the mover has tried in vain, since the mover
+ * looks at the first few only. A span that a walk has passed goes to the tail, too, so that each
+ * side of the walk is found at one of the ends. */
 static void
 list_insert_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -76,7 +78,7 @@ list_remove_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
     sn_owner_sub(&hc->spans_in[lists_of(span)][span->list], 1);
 }
 
-/* After its free slots have changed. */
+/* The number of free slots has changed: into the list of the occupancy that it has now. */
 static void
 relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -122,7 +124,8 @@ format_bits(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
         *sn_span_bits(pool, number, words - 1) = ~UINT64_C(0) << (c->slots % 64);
 }
 
-/* Clears what a free slot's header may not say; pages that are not committed read as zero. */
+/* Clears the header words of all slots: the run had other contents. Pages that are not committed
+ * read as zero. */
 static void
 clear_headers(struct sn_pool *pool, uint32_t number, const struct sn_class *c)
 {
@@ -206,7 +209,8 @@ sn_heap_note_excess(struct sn_heap *heap)
         heap->excess(heap);
 }
 
-/* A run may hold more pages than slots will touch. Result: the flag of a span that does. */
+/* The run may come with committed pages behind the last slot: lists the span, so that a trim gives
+ * them back. Result: SN_SPAN_EXCESS, or 0. */
 static unsigned
 note_excess(struct sn_heap *heap, uint32_t number, const struct sn_class *c)
 {
@@ -242,7 +246,7 @@ new_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned class_i
     return span;
 }
 
-/* What is moved there was no gain yet. */
+/* Pages committed for the mover's destinations are subtracted from what it has gained. */
 static void
 count_pages_taken(struct sn_heap *heap, enum sn_charge who, uint32_t pages)
 {
@@ -250,7 +254,7 @@ count_pages_taken(struct sn_heap *heap, enum sn_charge who, uint32_t pages)
         sn_owner_add(&heap->moved_into, (uint64_t)pages << SN_PAGE_SHIFT);
 }
 
-/* An empty span leaves its class. It is in no list. */
+/* An empty span leaves its class, and goes to the pool. It was removed from its list before. */
 static void
 release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -296,7 +300,7 @@ struct taking {
     uint64_t lacks;
 };
 
-/* Slots of bitmap word `word` that lie on committed pages alone. */
+/* Bits of bitmap word `word` whose slots lie wholly on committed pages. */
 static uint64_t
 committed_slots(const struct sn_pool *pool, uint32_t number, const struct sn_class *c,
                 uint32_t word)
@@ -318,8 +322,8 @@ committed_slots(const struct sn_pool *pool, uint32_t number, const struct sn_cla
     return mask;
 }
 
-/* How many free slots may lie on committed pages alone: so many more have room there than are in
- * use. */
+/* An upper bound of the free slots that lie wholly on committed pages: as many slots as these pages
+ * have room for, less those in use. */
 static uint32_t
 committed_at_most(const struct sn_class *c, const struct sn_span *span)
 {
@@ -328,7 +332,7 @@ committed_at_most(const struct sn_class *c, const struct sn_span *span)
     return room > used ? room - used : 0;
 }
 
-/* Takes those of one span, in rising address. */
+/* Takes free slots of one span that lie wholly on committed pages, in rising address. */
 static void
 take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking *taking)
 {
@@ -351,7 +355,8 @@ take_committed_locked(struct sn_heap *heap, struct sn_span *span, struct taking 
     }
 }
 
-/* Commits the pages of the slot at these bytes of a span. */
+/* Commits the pages under bytes [begin, end) of a span, a slot. False: max_bytes refuses them,
+ * taking->lacks says how much must become free. */
 static bool
 commit_slot_locked(struct sn_heap *heap, struct sn_span *span, uint32_t begin, uint32_t end,
                    struct taking *taking)
@@ -403,7 +408,8 @@ take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *ta
     }
 }
 
-/* The first of a list, or the first one on a side of the walk, looked for from both ends. */
+/* The list's head; beside a walk the first span on the given side of it, looked for from both ends
+ * of the list, not far. */
 static uint32_t
 first_on_side_locked(const struct sn_heap *heap, uint32_t first, enum sn_side side)
 {
@@ -423,7 +429,8 @@ first_on_side_locked(const struct sn_heap *heap, uint32_t first, enum sn_side si
     return 0;
 }
 
-/* Of equally full ones first those that no compaction empties. */
+/* The fullest OPEN span that has a free slot. Of equally full ones those that were set aside come
+ * first: no compaction empties them. */
 static struct sn_span *
 fullest_locked(struct sn_heap *heap, const struct sn_heap_class *hc, enum sn_kind kind,
                enum sn_side side)
@@ -469,7 +476,7 @@ take_fullest_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind
     }
 }
 
-/* From at most *looks spans of a list. */
+/* Takes committed free slots from a list's spans, from `at` on; *looks: spans left to look at. */
 static void
 take_list_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint32_t at,
                            struct taking *taking, unsigned *looks)
@@ -484,7 +491,8 @@ take_list_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint3
     }
 }
 
-/* The limit has refused pages: what spans have committed, the fullest first. */
+/* max_bytes has refused more pages: takes free slots on pages that are committed already, from the
+ * fullest spans first. */
 static void
 take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum sn_kind kind,
                           struct taking *taking)
@@ -498,7 +506,8 @@ take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum s
     }
 }
 
-/* A new one may come with committed pages, and goes back when there is no page for it. */
+/* Takes from a new span. Its run may come with committed pages; if there are none, and max_bytes
+ * allows no page, the span goes back to the pool. */
 static void
 take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *taking)
 {
@@ -556,8 +565,9 @@ begin_class(struct sn_heap *heap, struct sn_heap_class *hc)
     sn_unlock(&heap->lock);
 }
 
-/* Whether room is made below the limit: nobody needs a thread's cache to be full, and it helps
- * nothing where no span was found on the walk's side. */
+/* Whether pages are given back to the kernel to make room below max_bytes: not to fill a thread's
+ * cache (an application that wants more than one slot), and not where the limit has refused nothing
+ * because no span was found on the walk's side. */
 static bool
 wants_room(const struct taking *taking)
 {
@@ -625,7 +635,8 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
         set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));
 }
 
-/* Slots have become free, or their span can be emptied again. After locks are given up. */
+/* Slots have become free, or a span with free slots is no longer set aside: wakes the mover if that
+ * is enough. Called without locks. */
 static void
 note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
 {
@@ -697,7 +708,7 @@ copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_B
         bits[word] = *sn_span_bits(heap->pool, number, word);
 }
 
-/* Takes an OPEN span out of the lists. */
+/* Takes an OPEN span out of its list; `state`: CLOSED or HELD. */
 static void
 detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span, uint8_t state)
 {
@@ -706,8 +717,8 @@ detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
     sn_span_set_state(span, state);
 }
 
-/* To the lists that the mover does not look at, when the span is damaged, or pinned and what could
- * be moved has been. */
+/* Moves a span to the lists that the mover does not look at, if it is damaged, or if it has pins
+ * and the mover has tried it already. False: it stays where it is. */
 static bool
 set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -791,7 +802,7 @@ sn_heap_come_back(struct sn_heap *heap, uint32_t number)
     struct sn_heap_class *hc = &heap->of[class_id];
     uint32_t slots = 0;
     sn_lock(&hc->lock);
-    /* It may have ended meanwhile, and be another's. */
+    /* The span may have gone back to the pool meanwhile, and its blocks be in use for another. */
     if (is_span_locked(heap, number, class_id) &&
         (span->flags & (SN_SPAN_ASIDE | SN_SPAN_DAMAGED)) == SN_SPAN_ASIDE) {
         bool listed = sn_span_state(span) == SN_SPAN_OPEN;
@@ -842,7 +853,7 @@ sn_heap_hold(struct sn_heap *heap, uint32_t number)
     return true;
 }
 
-/* A trim may have taken some. */
+/* Counts the span's committed pages anew: a trim may have given some of them back. */
 static void
 count_pages_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -917,7 +928,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t p
         set_flags_locked(span, span->flags | flags);
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
-        sn_store_relaxed(&heap->squeeze_due, 0); /* it was not looked at */
+        sn_store_relaxed(&heap->squeeze_due, 0); /* squeezes have passed it by while it was held */
         sn_span_set_state(span, SN_SPAN_OPEN);
         set_bins_locked(heap, span);
         list_insert_locked(heap, hc, span);

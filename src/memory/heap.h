@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.h - the slots of all size classes. Gives out free slots
- * from the fullest span first, so that churn itself compacts; takes slots back; hands emptied spans
- * to the pool at once. Knows spans and slots, not what lives in them: headers, reference words and
- * grace periods are the callers' business.
+ * heap.h - the slots of all size classes. Gives out free slots from the fullest span first, so that
+ * churn itself compacts; takes slots back; hands emptied spans to the pool at once. Knows spans and
+ * slots, not what lives in them: headers, reference words and grace periods are the callers'
+ * business.
  *
  *   slot state  bit in bitmap  header's check bits  may change it
  *   FREE        0              0                    the class's lock
@@ -20,8 +20,8 @@
 #include "memory/pins.h"
 
 enum sn_kind { SN_MOVABLE = 0, SN_UNMOVABLE = 1 };
-/* Lists of spans: one for each kind, and one for spans of movable objects that the mover has set
- * aside, because something in them is pinned, or damaged. */
+/* Lists of OPEN spans: one for each kind, and one for spans of movable objects that the mover has
+ * set aside and does not look at, because an object in them is pinned, or a header damaged. */
 enum { SN_ASIDE = 2, SN_SPAN_LISTS };
 
 struct sn_heap_class {
@@ -41,8 +41,8 @@ struct sn_heap_class {
     /* written by the mover, read by anybody */
     uint64_t moved;
     uint64_t refused[8];
-    /* atomic; has had a span, or was to have one: until then the class is all zero, not even the
-     * lock is made, and its memory is not touched */
+    /* atomic; a slot of the class was asked for. Until then all of this struct is zero, its lock is
+     * not initialised, and its page is not touched */
     uint32_t used_before;
 } SN_ALIGNED(64);
 
@@ -54,14 +54,14 @@ struct sn_heap {
     /* Called, with locks held up to a class's, when there is much excess (span.h). */
     void (*excess)(struct sn_heap *heap);
     uint64_t wake_at; /* atomic */
-    /* atomic; slots that became free, since creation, and those free in spans that came back from
-     * being set aside: what a mover that sleeps may gain by */
+    /* atomic; bytes, since creation: slots that became free, and free slots of spans that are no
+     * longer set aside. So much more may be worth compacting: a sleeping mover is woken by it */
     uint64_t freed_bytes;
-    uint64_t moved_into; /* bytes of pages that spans got for the mover's sake; written by it */
+    uint64_t moved_into; /* bytes of pages committed for the mover's destinations; written by it */
     struct sn_pins pins;
     uint32_t squeeze_at;   /* atomic; block that the next squeeze looks at first */
-    uint32_t squeeze_seen; /* atomic; blocks looked at in vain, one behind the other */
-    uint64_t squeeze_due;  /* atomic; freed bytes from which on it is worth to look again */
+    uint32_t squeeze_seen; /* atomic; blocks that squeezes in a row have looked at in vain */
+    uint64_t squeeze_due;  /* atomic; freed_bytes must reach this before squeezes look again */
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
      * there is no walk. Changed under the mover's lock. */
     uint32_t walk_next, walk_end;
@@ -72,7 +72,7 @@ struct sn_heap {
 /** Pins are the caller's to initialise; the memory is all zero. */
 void sn_heap_init(struct sn_heap *heap, struct sn_pool *pool, const struct sn_classes *classes);
 
-/** Whether there is a lock of the class, and perhaps anything else. */
+/** Whether the class was ever used: else it has no spans, and its lock must not be taken. */
 static inline bool
 sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
 {
@@ -80,15 +80,16 @@ sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
     return sn_load_acquire(&heap->of[class_id].used_before) != 0;
 }
 
-/** Around a fork: all classes that are used, and no others become so. */
+/** Around a fork: the locks of all classes that are used, and that by which others become so. */
 void sn_heap_lock_all(struct sn_heap *heap);
 void sn_heap_unlock_all(struct sn_heap *heap);
 
 /**
  * Takes up to `want` free slots of a class; the fullest spans give first. slots[] gets the objects'
  * arena offsets, so that taking from its end goes up in address. Result: how many; 0: max_bytes
- * or the arena does not allow a new span. (For more than one slot for the application no room is
- * made below the limit: who needs one asks for one.)
+ * or the arena does not allow a new span. (When an application asks for several, to fill a thread's
+ * cache, nothing is given back to the kernel to stay below max_bytes; when it asks for one, pages
+ * are.)
  */
 uint32_t sn_heap_take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind,
                       enum sn_charge who, uint32_t want, uint64_t *slots);
@@ -134,17 +135,17 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
  */
 bool sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count);
 
-/** A run for an application's span that uses its first `pages` pages, with a guard behind them
- * where there are such; 0 when there is none. *zero: its pages read as zero. */
+/** A run for a span of the application's whose first `pages` pages will be used, in hardened stores
+ * with a guard behind them; 0 when there is none. *zero: its pages read as zero. */
 uint32_t sn_heap_take_run(struct sn_heap *heap, uint32_t blocks, uint32_t pages, bool *zero);
 /** A span's run goes back to the pool. */
 void sn_heap_put_run(struct sn_heap *heap, uint32_t number);
 
 /**
  * Closes the sparsest OPEN span of movable objects that was not tried in this pass: no refill takes
- * from it, and only sn_heap_reopen lets it go. Damaged spans, and pinned ones that were tried once,
- * are set aside when they are met, so that none is looked at for ever. Result: its number, 0: none
- * among the first few.
+ * from it until sn_heap_reopen. Damaged spans, and spans with pins that were tried once, are set
+ * aside when they are met, so that none is looked at for ever. Result: its number, 0: none among
+ * the first few that were looked at.
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
@@ -160,30 +161,32 @@ bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
 bool sn_heap_hold_excess(struct sn_heap *heap, uint32_t number);
 /** The kernel has refused pages of a span held for a trim: it is loose, and tried again. */
 void sn_heap_note_refused(struct sn_heap *heap, uint32_t number);
-/** Ends the closed or held state: to the pool when empty (true), else open again, with these flags
- * set. */
+/** Ends a span's closed or held state. True: it was empty, and went to the pool. False: it is OPEN
+ * again, with these flags set, and `pass` noted if TRIED is among them. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);
 /**
  * Gives pages that lie under free slots of a span alone, or behind its last slot, back to the
  * kernel: a sparse class then costs pages and not spans. Result: bytes.
  */
 size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
-/** The same for the pages behind the last slots alone, of spans that have such, until about
- * max_bytes are released, or the kernel refuses. */
+/** Of all spans that have some: only the pages behind the last slot (excess, span.h), until about
+ * max_bytes are released, or the kernel refuses. Result: bytes. */
 size_t sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes);
-/** Has what is in excess trimmed if it is much. */
+/** Asks the grace-period thread for sn_heap_trim_excess, if there is much excess. */
 void sn_heap_note_excess(struct sn_heap *heap);
-/** The same for a span that two such calls find without a slot taken or freed in between: in a
- * store that is busy elsewhere. */
+/** sn_heap_trim, but only if no slot of the span was taken or freed since the last such call: for a
+ * store whose other spans are busy. */
 size_t sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number);
-/** The same for spans of all classes in turn, until `bytes` are released or a bounded number of
- * spans was looked at. The caller holds no lock of a class. Result: bytes. */
+/** sn_heap_trim for spans of all classes in turn, from where the last call has stopped, until
+ * `bytes` are released or a bounded number of spans was looked at. The caller holds no lock of a
+ * class. Result: bytes. */
 size_t sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes);
-/** Room below the limit: from the pool (sn_pool_make_room), else from open spans. The caller holds
- * no lock of a class. False: nothing was to be had. */
+/** Makes `bytes` of room below the limit: from the pool's dirty runs (sn_pool_make_room), else from
+ * pages under free slots (sn_heap_squeeze). The caller holds no lock of a class. False: nothing was
+ * given back. */
 bool sn_heap_make_room(struct sn_heap *heap, uint64_t bytes);
 
-/** The last pin of a span that was set aside has ended: the mover may have it again. */
+/** The last pin of a span that was set aside has ended: it goes back to the lists of the mover. */
 void sn_heap_come_back(struct sn_heap *heap, uint32_t number);
 
 /** A header in a slot's span failed its check: the span is never evacuated any more. */

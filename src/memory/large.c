@@ -56,14 +56,15 @@ list_insert_locked(struct sn_large *large, struct sn_span *span, enum sn_large_l
     large->list[list] = number;
 }
 
-/* Relaxed: an unpin reads them without the lock, for a flag that large spans do not have. */
+/* Relaxed: an unpin reads the flags without the lock, to look for SN_SPAN_ASIDE, which large spans
+ * never have. */
 static void
 set_flags_locked(struct sn_span *span, unsigned flags)
 {
     sn_store_relaxed(&span->flags, (uint16_t)flags);
 }
 
-/* Committed pages behind those held: nobody's. */
+/* Committed pages behind those held: they belong to no object, and wait for a trim. */
 static uint32_t
 excess_pages(const struct sn_large *large, const struct sn_span *span)
 {
@@ -80,7 +81,7 @@ list_excess_locked(struct sn_large *large, struct sn_span *span, uint32_t pages)
     sn_pool_count_excess_locked(pool, sn_span_number(pool, span), pages);
 }
 
-/* Into the list that it belongs in by what it has, if it is in none. */
+/* Inserts a span that is in no list: SHRUNK if it has a tail, EXCESS if it has excess pages. */
 static void
 list_anew_locked(struct sn_large *large, struct sn_span *span)
 {
@@ -146,7 +147,7 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
 {
     struct sn_pool *pool = large->heap->pool;
     if (size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
-        return 0; /* before anything is added to it */
+        return 0; /* checked first: what is added below must not wrap */
     uint32_t pages = pages_for(large, size);
     if (blocks_for(pages) >= pool->blocks)
         return 0;
@@ -208,7 +209,8 @@ sn_large_end(struct sn_large *large, uint64_t offset)
 
 /* ---- resize ---------------------------------------------------------------------------------- */
 
-/* Makes the pages usable. Of a claimed span those held are, and no more. */
+/* Makes the first `pages` pages usable, by more pages or blocks if need be. A claimed span cannot
+ * grow beyond the pages held. */
 static enum sn_resized
 grow_locked(struct sn_large *large, struct sn_span *span, uint32_t pages, uint64_t *lacks)
 {
@@ -259,7 +261,7 @@ sn_large_resize(struct sn_large *large, struct sn_large_resize *resize)
 {
     struct sn_pool *pool = large->heap->pool;
     if (resize->size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
-        return SN_RESIZE_NO_ROOM; /* before anything is added to it */
+        return SN_RESIZE_NO_ROOM; /* checked first: what is added below must not wrap */
     sn_lock(&pool->lock);
     enum sn_resized result = resize_locked(large, sn_span_at(pool, resize->offset), resize);
     sn_unlock(&pool->lock);
@@ -268,7 +270,7 @@ sn_large_resize(struct sn_large *large, struct sn_large_resize *resize)
 
 /* ---- tails ----------------------------------------------------------------------------------- */
 
-/* All of one list go to another. */
+/* Moves all spans of one list to another. False: there were none. */
 static bool
 move_all_locked(struct sn_large *large, enum sn_large_list from, enum sn_large_list to)
 {
@@ -315,7 +317,8 @@ sn_large_has_work(struct sn_large *large, bool trims)
     return has_any(large, SN_LARGE_PINNED, trims ? SN_LARGE_EXCESS : SN_LARGE_PINNED);
 }
 
-/* Readers of what is behind floor are gone. Whole blocks become free, pages wait for a trim. */
+/* After the grace period: no reader sees pages behind `floor` any more. Whole blocks behind them
+ * become free, single pages wait for a trim. Result: bytes by which the tail is shorter. */
 static size_t
 settle_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns)
 {

@@ -96,14 +96,14 @@ size_t sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, u
                        void *opaque);
 /** Whether gather or a later settle will find some. */
 bool sn_large_has_tails(struct sn_large *large);
-/** Whether a later settle has something to do, or a later trim, where there are such. */
+/** Whether a later settle has something to do, or (trims) a later trim has. */
 bool sn_large_has_work(struct sn_large *large, bool trims);
 
-/** Gives committed pages that are nobody's back to the kernel, about max_bytes at most. The caller
- * holds no lock. Result: bytes. */
+/** Gives excess pages back to the kernel, about max_bytes at most. The caller holds no lock.
+ * Result: bytes. */
 size_t sn_large_trim(struct sn_large *large, size_t max_bytes);
 
-/** In a forked child: spans that other threads worked on are nobody's. */
+/** In a forked child: ends the claims of threads that are not there any more. */
 void sn_large_after_fork_child(struct sn_large *large);
 
 #endif

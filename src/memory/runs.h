@@ -29,7 +29,8 @@ struct sn_runs {
 /** Links are in the runs' own descriptors; spans: the array of them. */
 void sn_runs_insert(struct sn_runs *runs, struct sn_span *spans, uint32_t first);
 void sn_runs_remove(struct sn_runs *runs, struct sn_span *spans, uint32_t first);
-/** The shortest run of at least `blocks` blocks, of equals the youngest but for one; 0: none. */
+/** The shortest run of at least `blocks` blocks; 0: none. Of several as long it is the one inserted
+ * last, or, in the tree, one of the last two. */
 uint32_t sn_runs_find(struct sn_runs *runs, const struct sn_span *spans, uint32_t blocks);
 
 #endif

@@ -52,7 +52,8 @@ age_remove_locked(struct sn_pool *pool, uint32_t first)
         pool->oldest = run->v.age.next;
 }
 
-/* A run takes another's place in the list, and is as old. The list stays sorted. */
+/* A run takes another's place in the list by age, and is as old as that was: the list stays sorted.
+ */
 static void
 age_replace_locked(struct sn_pool *pool, uint32_t old, uint32_t first)
 {
@@ -180,7 +181,7 @@ sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from,
     return missing;
 }
 
-/* They are charged. */
+/* Notes pages [from, to) as committed; the caller has charged them, `bytes` in all. */
 static void
 commit_locked(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to, uint64_t bytes)
 {
@@ -198,7 +199,7 @@ committed_bytes(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
     return pages << SN_PAGE_SHIFT;
 }
 
-/* What a run is taken for. */
+/* The run that is asked for. */
 struct wish {
     uint32_t blocks;
     uint32_t pages; /* the first so many are committed at once */
@@ -206,8 +207,8 @@ struct wish {
     enum sn_charge who;
 };
 
-/* Bytes of an array's pages that come to be used when its entries below `to` are, not those below
- * `from` alone. */
+/* An array's entries below `from` are in use: bytes of the further pages that entries up to `to`
+ * touch. */
 static uint64_t
 array_growth(uint32_t from, uint32_t to, size_t entry_bytes)
 {
@@ -230,7 +231,7 @@ metadata_growth(const struct sn_pool *pool, uint32_t first, const struct wish *w
     return bytes;
 }
 
-/* It is charged. */
+/* Notes that metadata for such a run is in use; the caller has charged `bytes` for it. */
 static void
 note_metadata_locked(struct sn_pool *pool, uint32_t first, const struct wish *wish, uint64_t bytes)
 {
@@ -346,7 +347,7 @@ try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
     return first;
 }
 
-/* Part of sn_pool_trim for one block: pages [from, to) of it. */
+/* sn_pool_trim for pages [from, to) of one block. */
 static size_t
 trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
 {
@@ -473,7 +474,8 @@ is_free_behind_locked(const struct sn_pool *pool, uint32_t first, uint32_t block
            pool->spans[after].blocks >= blocks;
 }
 
-/* The same once the arena was extended, where a run that ends it, or free blocks behind it do. */
+/* Extends the arena, if the run, or the free run behind it, ends at the arena's end. True: now
+ * `blocks` blocks behind the run are free. */
 static bool
 become_free_behind_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 {
@@ -484,7 +486,7 @@ become_free_behind_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
            grow_locked(pool, after + blocks - end) && is_free_behind_locked(pool, first, blocks);
 }
 
-/* Makes them part of the run. */
+/* Makes the `blocks` free blocks behind a large span's run part of it. */
 static void
 annex_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 {
@@ -523,7 +525,7 @@ sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uin
     return SN_EXTENDED;
 }
 
-/* Blocks of a span of a class belong to none any more. */
+/* Blocks [from, end) belong to no span any more: whoever looks them up finds no class. */
 static void
 forget_blocks(struct sn_pool *pool, uint32_t from, uint32_t end)
 {
@@ -552,7 +554,7 @@ sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64
     insert_run_locked(pool, from, now_ns);
 }
 
-/* Room that a large span has for growing becomes free. False: it has none. */
+/* Frees the blocks behind a large span's pages, which it has to grow into. False: it has none. */
 static bool
 cut_room_locked(struct sn_pool *pool, uint32_t number)
 {
@@ -565,8 +567,8 @@ cut_room_locked(struct sn_pool *pool, uint32_t number)
     return true;
 }
 
-/* The same for all, but those that somebody works on: they are looked at the next time. False:
- * there was none. */
+/* cut_room_locked for all large spans; those that somebody works on are left for the next call.
+ * False: nothing became free. */
 static bool
 cut_rooms(struct sn_pool *pool)
 {
@@ -684,10 +686,10 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
 
 /* ---- purge ----------------------------------------------------------------------------------- */
 
-/* What one call of the kernel gives back at most, 4 MiB: about 100 us. Whoever finds the limit
- * reached waits for no more than that. */
+/* One madvise gives back 4 MiB at most, about 100 us: an allocation that finds max_bytes reached
+ * waits no longer than that for pages that another thread is giving back. */
 #define PIECE_BLOCKS 64
-/* Runs among them at most: of the shortest, all. */
+/* Runs that one call gives back at most. With runs of one block, that is all of the 4 MiB. */
 #define PIECE_RUNS 64
 
 /* Takes the oldest dirty run, or the front of it, out of the lists, if it is old enough. */
@@ -740,7 +742,7 @@ struct piece {
     bool refused;
 };
 
-/* Runs that belong to a purger. */
+/* Runs in state PURGING, which belong to the thread that gives them back. */
 struct haul {
     uint32_t count;
     uint32_t first[PIECE_RUNS];
@@ -832,7 +834,7 @@ sn_pool_make_room(struct sn_pool *pool, uint64_t bytes)
 {
     uint64_t released = 0;
     if (bytes != UINT64_MAX && bytes > sn_load_relaxed(&pool->empty_bytes))
-        return false; /* purged in vain, they would only be touched again */
+        return false; /* not enough: they would be given back in vain, and touched again */
     struct piece piece = {0};
     bool cut = bytes == UINT64_MAX && cut_rooms(pool);
     do {
@@ -876,7 +878,8 @@ sn_pool_discard_unused(struct sn_pool *pool)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
-/* What the free run of all blocks uses: the descriptors of its ends. Of a block, the bytes. */
+/* Charges the pages of metadata that a new pool uses: the descriptors of the first and the last
+ * block (one page, or two), and a page each of class_of and bin_class. */
 static void
 note_first_metadata(struct sn_pool *pool)
 {
@@ -917,7 +920,7 @@ sn_pool_after_fork_child(struct sn_pool *pool)
         if (sn_span_state(&pool->spans[number]) != SN_SPAN_PURGING)
             continue;
         sn_span_set_state(&pool->spans[number],
-                          SN_SPAN_DIRTY); /* or zero by now: either is right */
+                          SN_SPAN_DIRTY); /* if its pages are zero already, that is right, too */
         insert_run_locked(pool, number, sn_os_now_ns());
     }
     sn_unlock(&pool->lock);

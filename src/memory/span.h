@@ -100,7 +100,7 @@ struct sn_span {
 };
 _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 
-/* So much excess is left to the trim that comes now and then. */
+/* Excess below this does not call for a trim of its own: the periodic one finds it. */
 #define SN_EXCESS_MIN_BYTES (UINT64_C(2) << 20)
 
 #define SN_BITMAP_LINES 8 /* 8 * 512 bits cover 4096 slots of 16 bytes in a block */
@@ -171,7 +171,7 @@ size_t sn_pool_metadata_bytes(uint32_t blocks);
 void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks,
                   char *metadata, struct sn_budget *budget);
 
-/** What sn_os_hugepages is to say of the arena, now and as it grows. */
+/** Whether the arena, now and as it grows, asks for huge pages (sn_os_hugepages). */
 void sn_pool_set_hugepages(struct sn_pool *pool, bool want);
 
 /** Bytes of the arena that are reserved. */
@@ -190,17 +190,17 @@ sn_pool_reserved_bytes(const struct sn_pool *pool)
 uint32_t sn_pool_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                       bool *zero, uint8_t *old_class);
 
-/** The same without asking the kernel for room, for callers with a lock. 0: sn_pool_make_room for
- * *lacks bytes, without the lock, then try again. */
+/** sn_pool_take for callers that hold a lock: gives no pages back to make room. 0: let the lock go,
+ * call sn_pool_make_room for *lacks bytes, and try again. */
 uint32_t sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                           bool *zero, uint8_t *old_class, uint64_t *lacks);
 
-/** The same for a run of more blocks than are needed, for growing: the arena is not extended for
- * it. It becomes a large span. */
+/** sn_pool_try_take for a large object that gets more blocks than it needs, to grow into: only
+ * where such a run is free, the arena is not extended for it. */
 uint32_t sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero);
 
-/** The same for slots of a class: metadata is charged, pages are when slots on them are taken
- * (sn_pool_commit). Those there are already stay. */
+/** sn_pool_try_take for a span of slots: only its metadata is charged now. Pages are charged when
+ * the first slot on them is taken (sn_pool_commit); those of the run that are committed stay so. */
 uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
                                 enum sn_charge who, bool *zero, uint8_t *old_class,
                                 uint64_t *lacks);
@@ -225,12 +225,13 @@ enum sn_extended {
  * first `pages` pages. */
 enum sn_extended sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks,
                                        uint32_t pages, uint64_t *lacks);
-/** The span's run keeps its first `blocks` blocks; the rest is free. */
+/** Shortens a span's run to its first `blocks` blocks; the rest becomes a free run. */
 void sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64_t now_ns);
 
 /** Gives a span's run back: dirty, waiting for reuse or purge. */
 void sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns);
-/** A span that nobody can use any more: what it holds stays committed. */
+/** For a span whose guard the kernel did not lift: it is never used again, its pages stay
+ * committed. */
 void sn_pool_abandon(struct sn_pool *pool, uint32_t first);
 
 /**
@@ -278,7 +279,8 @@ void sn_pool_unlist_excess(struct sn_pool *pool, uint32_t first);
 /** Takes one out of the list; 0: it is empty. */
 uint32_t sn_pool_next_excess(struct sn_pool *pool);
 
-/** Whether there is more than 1/128 of what is committed, and not just a little: a trim is due. */
+/** Whether excess is more than 1/128 of what is committed, and more than a minimum: then it is
+ * worth a trim. */
 static inline bool
 sn_pool_has_much_excess(const struct sn_pool *pool)
 {
@@ -286,10 +288,11 @@ sn_pool_has_much_excess(const struct sn_pool *pool)
     return sn_load_relaxed(&pool->excess_bytes) > sn_max(committed / 128, SN_EXCESS_MIN_BYTES);
 }
 
-/** Of pages [from, to) of a span, how many are not committed. By its owner. */
+/** How many of pages [from, to) of a span are not committed. By the span's owner. */
 uint32_t
 sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to);
-/** Charges those, before they are touched. By its owner. False: max_bytes; nothing changed. */
+/** Charges those of pages [from, to) that are not committed, before they are touched. By the span's
+ * owner. False: max_bytes refuses; nothing changed. */
 bool sn_pool_commit(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to,
                     enum sn_charge who);
 

@@ -3,7 +3,7 @@
 #include "base/hooks.h"
 #include "memory/heap.h"
 
-/* Below that each free may be the one that lacks. */
+/* Where no more than this is lacking, any free is a reason to look again: see note_squeeze. */
 #define SQUEEZE_ALWAYS_BYTES (UINT64_C(4) * SN_BLOCK_BYTES)
 
 static bool
@@ -12,8 +12,8 @@ slot_is_free(const uint64_t *bits, uint32_t slot)
     return (bits[slot / 64] >> (slot % 64) & 1) == 0;
 }
 
-/* A slot that begins before the pages that go and reaches into them keeps its header: let that say
- * nothing of the rest. */
+/* The header of a free slot that begins in front of the pages that go back, and reaches into them,
+ * stays: it is cleared, so that it does not describe contents that are gone. */
 static void
 clear_cut_header(struct sn_pool *pool, uint32_t number, const struct sn_class *c, uint32_t page)
 {
@@ -63,7 +63,7 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end, 
     return trim_pages(heap, number, first_page, end_page, refused);
 }
 
-/* Of a span that is held. */
+/* Gives the committed pages behind the last slot of a held span back. Result: bytes. */
 static size_t
 trim_behind(struct sn_heap *heap, uint32_t number)
 {
@@ -82,7 +82,7 @@ sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes)
         number = sn_pool_next_excess(pool);
         if (!number)
             break;
-        /* Not open: the mover has it, and whoever takes its run again finds what is left. */
+        /* Not OPEN: the mover has it. The pages stay committed until the run is taken again. */
         if (!sn_heap_hold_excess(heap, number))
             continue;
         size_t released = trim_behind(heap, number);
@@ -133,7 +133,8 @@ sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number)
     return trim(heap, number, true);
 }
 
-/* Looks at the span that the block begins. Result: how many blocks the next look is further on. */
+/* Trims the span that begins at block `number`, if there is one and it is loose. Result: how many
+ * blocks further on the next look is. */
 static uint32_t
 squeeze_one(struct sn_heap *heap, uint32_t number, uint32_t *trims, size_t *released)
 {
@@ -149,8 +150,9 @@ squeeze_one(struct sn_heap *heap, uint32_t number, uint32_t *trims, size_t *rele
     return heap->classes->of[class_id].blocks;
 }
 
-/* Nothing was to be had in all spans: nothing is until more is freed. Far above a limit that was
- * lowered one free makes no difference, and each look costs as much as the store is large. */
+/* Once squeezes in a row have looked at all spans and gained nothing, none looks again until more
+ * was freed: anything; or, where a lowered limit makes requests lack much, a 64th of that, since a
+ * look at all spans costs as much as the store is large. */
 static void
 note_squeeze(struct sn_heap *heap, uint64_t freed, uint64_t bytes, uint32_t seen, bool in_vain)
 {
@@ -191,6 +193,6 @@ sn_heap_make_room(struct sn_heap *heap, uint64_t bytes)
 {
     if (sn_pool_make_room(heap->pool, bytes))
         return true;
-    /* All there are: a run is too short, not the limit. */
+    /* UINT64_MAX: not the limit refused, no run was long enough; pages would not help. */
     return bytes != UINT64_MAX && sn_heap_squeeze(heap, bytes) > 0;
 }
