@@ -237,6 +237,7 @@ defrag_thread(void *argument)
         sn_caches_detach(&d->store->caches);
     } while (goes_on(d));
     sn_store_nudge(d->store, true); /* whose thread joins this one */
+    sn_hook(SN_HOOK_MOVER_GONE, d->store);
     return NULL;
 }
 
@@ -362,9 +363,11 @@ handle_defrag_stop(handle_store *store)
     if (!result) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
         sn_defrag_stop_locked(d);
-        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+        if (!sn_defrag_is_enabled(d)) /* a start may have come since */
+            sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
     }
     sn_unlock(&d->wake_lock);
+    sn_store_nudge(store, true); /* it may want another thread, now that this one is joined */
     if (!result && alone) /* what steps have begun no thread has wound down */
         (void)sn_defrag_settle(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);

@@ -241,6 +241,41 @@ test_woken_while_it_ends(struct race *race)
     steps_end(race);
 }
 
+static bool
+is_joined(struct sn_defrag *d)
+{
+    sn_lock(&d->wake_lock);
+    bool joined = d->joined;
+    sn_unlock(&d->wake_lock);
+    return joined;
+}
+
+/* A start comes while a stop joins the thread, which is as good as gone: another thread is started
+ * after that. Seen failing when only the grace-period thread looks for it, which has found the one
+ * that is being joined, and is not told of its end: compaction was on, and nobody ever worked. */
+static void
+test_start_while_it_is_joined(struct race *race)
+{
+    struct sn_defrag *d = race->store->defrag;
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    await(thread_stays(d));
+    struct stage *gone = stage_arm(race, SN_HOOK_MOVER_GONE, race->store);
+    struct stage *busy = stage_arm(race, SN_HOOK_GP_START, NULL); /* it joins nobody meanwhile */
+    thing_free(race, race->target);
+    stage_wait(busy);
+    struct actor *stopper = actor_start(race, body_stop);
+    stage_wait(gone);
+    await(is_joined(d));
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    stage_go(busy);
+    await(sn_load_relaxed(&race->store->client.asleep) != 0); /* it has looked, and all is quiet */
+    stage_go(gone);
+    actor_join(stopper);
+    assert_int_equal(stopper->result, 0);
+    await(thread_stays(d));
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+}
+
 /* Seen failing with a stop that winds down only what a thread has begun: the span stayed closed. */
 static void
 test_stop_after_steps(struct race *race)
@@ -822,6 +857,7 @@ main(void)
         BY_HANDLE(test_thread_ends_and_comes_again),
         BY_HANDLE(test_disabled_while_it_watches),
         BY_HANDLE(test_woken_while_it_ends),
+        BY_HANDLE(test_start_while_it_is_joined),
         BY_HANDLE(test_stop_after_steps),
         BY_HANDLE(test_step_that_none_follows),
         BY_HANDLE(test_compact_leaves_nothing_under_way),
