@@ -242,22 +242,57 @@ check_table_words(struct check *check)
 }
 
 struct count {
-    struct check *check;
+    handle_store *store;
     uint64_t found;
+    uint32_t bad, told; /* objects written past their end; of which have been reported */
+    uint32_t noted;
+    struct {
+        uint64_t slot;
+        size_t size;
+    } note[32];
 };
 
-/* Counts, and looks behind each object of a hardened store. */
+/* Counts, and looks behind each object of a hardened store. Not 0: there is no room for a note. */
 static int
 count_visit(void *opaque, const struct sn_found *found)
 {
     struct count *count = opaque;
-    handle_store *store = count->check->store;
-    count->found++;
+    const uint32_t room = sizeof(count->note) / sizeof(count->note[0]);
+    handle_store *store = count->store;
     size_t size = sn_object_size(store, found->slot, found->header);
-    if (store->hardened && !sn_canary_is_whole(store, found->slot, size))
-        violation(count->check, "object at offset %#llx (%zu bytes) was written past its end",
-                  (unsigned long long)found->slot, size);
+    count->found++;
+    if (!store->hardened || sn_canary_is_whole(store, found->slot, size) ||
+        ++count->bad <= count->told)
+        return 0;
+    if (count->noted == room)
+        return 1;
+    count->note[count->noted].slot = found->slot;
+    count->note[count->noted++].size = size;
     return 0;
+}
+
+static void
+report_noted(struct check *check, struct count *count)
+{
+    for (uint32_t i = 0; i < count->noted; i++)
+        violation(check, "object at offset %#llx (%zu bytes) was written past its end",
+                  (unsigned long long)count->note[i].slot, count->note[i].size);
+    count->told += count->noted;
+}
+
+/* Result: how many objects there are; `otherwise`, if the walk is not to be had. What is found is
+ * reported after the walk, which holds a lock; where that is too much, one more begins. */
+static uint64_t
+count_objects(struct check *check, uint64_t otherwise)
+{
+    struct count count = {.store = check->store};
+    int result;
+    do {
+        count.found = count.bad = count.noted = 0;
+        result = sn_walk(check->store, count_visit, &count);
+        report_noted(check, &count);
+    } while (result > 0);
+    return result == 0 ? count.found : otherwise;
 }
 
 /* ---- the table's pages ----------------------------------------------------------------------- */
@@ -327,7 +362,6 @@ check_ladder(struct check *check)
 {
     handle_store *store = check->store;
     struct handle_stats *stats = sn_os_zalloc(2 * sizeof(*stats));
-    struct count count = {check, 0};
     if (!stats)
         return false;
     stats[0].struct_size = stats[1].struct_size = sizeof(*stats);
@@ -337,8 +371,7 @@ check_ladder(struct check *check)
     sn_hook(SN_HOOK_CHECK_SUMS, &store->pool);
     uint64_t budget =
         sn_load_relaxed(&store->budget.committed) - sn_load_relaxed(&store->budget.prepared);
-    if (sn_walk(store, count_visit, &count) != 0)
-        count.found = stats[0].objects; /* called by a visitor: the walk is its caller's */
+    uint64_t found = count_objects(check, stats[0].objects); /* a visitor's walk is its caller's */
     if (rest && sn_stats_fill(store, &stats[1]) == 0 && sn_stats_at_rest(store) &&
         at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)
@@ -347,9 +380,9 @@ check_ladder(struct check *check)
         if (budget != stats[0].committed)
             violation(check, "ladder: %llu bytes committed, the budget says %llu",
                       (unsigned long long)stats[0].committed, (unsigned long long)budget);
-        if (count.found != stats[0].objects)
+        if (found != stats[0].objects)
             violation(check, "a walk finds %llu objects, counters say %llu",
-                      (unsigned long long)count.found, (unsigned long long)stats[0].objects);
+                      (unsigned long long)found, (unsigned long long)stats[0].objects);
     }
     sn_os_free(stats);
     return true;

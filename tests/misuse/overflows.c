@@ -7,6 +7,7 @@
  *   ... by the mover; of an update's version       overflow_moved; overflow_update
  *   hardened frees: canary not looked at           overflow_*
  *   handle_store_check ignores canaries            overflow_checked
+ *   ... reports them from inside of its walk       overflow_many_checked
  *   no guards; none for spans of slots             overflow_*_runs_on; overflow_span_runs_on
  *   fast paths let into hardened stores            overflow_8, ...
  *   the call of the moment is named                overflow_among_frees, underflow, ...
@@ -173,6 +174,53 @@ overflow_checked(handle_store *store)
     expect(handle_free(store, handle) == 0);
 }
 
+/* ---- what is told of it holds no lock -------------------------------------------------------- */
+
+#define MANY 100 /* more than one walk has room for */
+
+static handle_store *reporting;
+static unsigned reports, visits;
+
+static int
+count_visit(void *opaque, const struct handle_object *object)
+{
+    (void)opaque;
+    (void)object;
+    visits++;
+    return 0;
+}
+
+static void
+use_the_store(void *opaque, const char *violation)
+{
+    (void)opaque;
+    (void)violation;
+    reports++;
+    expect(handle_store_each(reporting, count_visit, NULL) == 0);
+    expect(handle_store_reclaim(reporting, SIZE_MAX) == 0);
+}
+
+/* Each is told of once, by a callback that may do what waits. Seen failing when the walk that finds
+ * them calls it: it holds a lock, and EBUSY and EDEADLK are the answers. */
+static void
+overflow_many_checked(handle_store *store)
+{
+    handle_t handles[MANY];
+    char *objects[MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        handles[i] = make(store, 100, &objects[i]);
+        objects[i][100] ^= 1;
+    }
+    reporting = store;
+    expect(handle_store_check(store, use_the_store, NULL) == MANY);
+    expect(reports == MANY);
+    expect(visits >= MANY * MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        objects[i][100] ^= 1;
+        expect(handle_free(store, handles[i]) == 0);
+    }
+}
+
 /* ---- writes that run on meet a guard --------------------------------------------------------- */
 
 static void
@@ -236,6 +284,7 @@ const struct misuse misuse_overflows[] = {
     CASE(overflow_moved, PAST_END("handle_store_compact", "handle 0x*", "100")),
     CASE(overflow_update, PAST_END("handle_update_commit", "handle @", "60")),
     CASE(overflow_checked, HARDENED_ONLY(RETURNS)),
+    CASE(overflow_many_checked, HARDENED_ONLY(RETURNS)),
     CASE(overflow_large_runs_on, HARDENED_ONLY(FAULTS)),
     CASE(overflow_span_runs_on, HARDENED_ONLY(FAULTS)),
     CASE_OPEN(underflow, HEADER("handle_free")),
