@@ -24,6 +24,10 @@ bad()
     exit 2
 }
 
+if [ "${1-}" = --help ]; then
+    sed -n '/^# run\.sh/,/^$/{ s/^# \{0,1\}//; p; }' "$0"
+    exit 0
+fi
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || bad "$1" nothing "a value"
     case $1 in
