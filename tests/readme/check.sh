@@ -3,7 +3,7 @@
 #
 # check.sh - the C code of the READMEs. README.md's is a program: it is compiled, linked with the
 # library and liburcu as README says, and run. That of examples/README.md is pieces of one file, in
-# the order of the page: it is compiled. ctest calls it; the SINTER_* variables that it reads are
+# the order of the page, which pieces.c runs. ctest calls it; the SINTER_* variables that it reads are
 # set in CMakeLists.txt.
 #
 # Seen failing with: an argument too many in README.md's program; "hello" not printed; a name
@@ -37,11 +37,18 @@ cd "$SINTER_WORK"
 
 code README.md >hello.c
 libraries=$(dirname "$SINTER_SHARED")
-# shellcheck disable=SC2046 # pkg-config's words are arguments
-compile hello.c -o hello "-L$libraries" "-Wl,-rpath,$libraries" -lsinter \
-    $(pkg-config --cflags --libs liburcu)
+# link FILE PROGRAM
+link()
+{
+    # shellcheck disable=SC2046 # pkg-config's words are arguments
+    compile "-I$SINTER_WORK" "$1" -o "$2" "-L$libraries" "-Wl,-rpath,$libraries" -lsinter \
+        $(pkg-config --cflags --libs liburcu)
+}
+
+link hello.c hello
 [ "$(./hello)" = hello ] || fail 'the quick start of README.md does not print hello'
 
-code examples/README.md >pieces.c
-compile -Wno-unused-function -c pieces.c -o pieces.o
+code examples/README.md >pieces.inc
+link "$SINTER_SOURCE/tests/readme/pieces.c" pieces
+./pieces || fail 'the code of examples/README.md does not do what pieces.c expects'
 echo 'the code of README.md and examples/README.md is good'

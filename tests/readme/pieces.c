@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pieces.c - runs the C code of examples/README.md, which check.sh puts into pieces.inc: a cache of
+ * buckets is filled far beyond max_bytes, with items of one size and then of another; a link's
+ * target is freed after a grace period; a version is looked at twice.
+ *
+ * Seen failing with: an insert that does not evict; one that leaves the tag at 0; a sweep that frees
+ * nothing, or items that were used; free_later that frees at once; a version that is not compared.
+ */
+#include "pieces.inc"
+
+#include <stdio.h>
+
+#define MAX_BYTES  (UINT64_C(4) << 20)
+#define BUCKETS    4096u
+#define ITEMS      30000u
+#define EXPECT(it) expect(it, #it, __LINE__)
+
+static int bad;
+
+static void
+expect(int good, const char *what, int line)
+{
+    if (good)
+        return;
+    printf("pieces.c:%d: not so: %s\n", line, what);
+    bad = 1;
+}
+
+static handle_store *
+new_store(void)
+{
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.max_bytes = MAX_BYTES;
+    return handle_store_create(&options);
+}
+
+/* An empty cell of a bucket, or the one whose item is given up for the new one. */
+static unsigned
+cell_for(handle_store *store, struct bucket *b, unsigned item)
+{
+    unsigned found = CELLS;
+    rcu_read_lock();
+    for (unsigned i = 0; i < CELLS && found == CELLS; i++) {
+        if (!handle_cell_deref(store, &b->cell[i]))
+            found = i;
+    }
+    if (found == CELLS) {
+        found = item % CELLS;
+        handle_cell_free(store, &b->cell[found]);
+    }
+    rcu_read_unlock();
+    return found;
+}
+
+static int
+put(handle_store *store, unsigned item, size_t size)
+{
+    char bytes[1024];
+    struct bucket *b = &table[item * 2654435761u % buckets];
+    memset(bytes, (int)(item % 251), sizeof(bytes));
+    return insert(store, b, cell_for(store, b, item), bytes, size, item % 0xffffff);
+}
+
+/* Every item in the table is whole and has a tag. Result: how many there are. */
+static size_t
+count_items(const handle_store *store)
+{
+    size_t count = 0;
+    rcu_read_lock();
+    for (size_t at = 0; at < buckets * CELLS; at++) {
+        uint32_t tag;
+        const handle_cell *cell = &table[at / CELLS].cell[at % CELLS];
+        const char *item = handle_cell_read(store, cell, &tag);
+        if (!item)
+            continue;
+        size_t size = handle_cell_size(store, cell);
+        count++;
+        EXPECT(tag != 0 && item[0] == item[size - 1]);
+    }
+    rcu_read_unlock();
+    return count;
+}
+
+static void
+fill(handle_store *store, size_t size)
+{
+    for (unsigned item = 0; item < ITEMS; item++)
+        EXPECT(put(store, item, size) == 0);
+    EXPECT(count_items(store) * size >= MAX_BYTES / 2);
+    EXPECT(count_items(store) < ITEMS);
+}
+
+/* An item that was used three times outlasts three rounds of the hand, and no more. */
+static void
+use_and_sweep(handle_store *store)
+{
+    struct bucket *b = &table[0];
+    for (int round = 0; round < 4; round++)
+        sweep(store, b);
+    EXPECT(insert(store, b, 0, "item", 5, 7) == 0);
+    for (int hit = 0; hit < 5; hit++)
+        touch(b, 0);
+    for (int round = 0; round < 3; round++)
+        EXPECT(sweep(store, b) == 0);
+    EXPECT(sweep(store, b) == 5);
+}
+
+static void
+run_cache(void)
+{
+    handle_store *store = new_store();
+    buckets = BUCKETS;
+    table = calloc(buckets, sizeof(*table));
+    if (!store || !table)
+        abort();
+    for (size_t i = 0; i < buckets; i++)
+        pthread_mutex_init(&table[i].lock, NULL);
+    fill(store, 240);
+    fill(store, 1000);
+    use_and_sweep(store);
+    EXPECT(handle_store_check(store, NULL, NULL) == 0);
+    EXPECT(handle_store_destroy(store) == 0);
+    free(table);
+}
+
+static void
+run_traps(void)
+{
+    handle_store *store = new_store();
+    uint64_t value = 0;
+    void *object;
+    rcu_read_lock();
+    handle_t handle = handle_alloc_object(store, sizeof(struct node), HANDLE_ZERO, &object);
+    ((struct node *)object)->value = 7;
+    EXPECT(read_value(store, handle, &value) && value == 7);
+    ((struct node *)handle_deref_mut(store, handle))->version = 1; /* being written */
+    EXPECT(!read_value(store, handle, &value));
+    free_later(store, handle);
+    EXPECT(handle_deref(store, handle) != NULL); /* a section that is open still resolves it */
+    rcu_read_unlock();
+    rcu_barrier();
+    rcu_read_lock();
+    EXPECT(handle_deref(store, handle) == NULL);
+    rcu_read_unlock();
+    EXPECT(handle_store_destroy(store) == 0);
+}
+
+int
+main(void)
+{
+    rcu_register_thread();
+    run_cache();
+    run_traps();
+    rcu_unregister_thread();
+    return bad;
+}
