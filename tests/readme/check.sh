@@ -3,8 +3,8 @@
 #
 # check.sh - the C code of the READMEs. README.md's is a program: it is compiled, linked with the
 # library and liburcu as README says, and run. That of examples/README.md is pieces of one file, in
-# the order of the page, which pieces.c runs. ctest calls it; the SINTER_* variables that it reads are
-# set in CMakeLists.txt.
+# the order of the page, which pieces.c runs. ctest calls it; the SINTER_* variables that it reads
+# are set in CMakeLists.txt.
 #
 # Seen failing with: an argument too many in README.md's program; "hello" not printed; a name
 # misspelt, and an unused parameter, in a piece of examples/README.md.

@@ -4,8 +4,8 @@
  * buckets is filled far beyond max_bytes, with items of one size and then of another; a link's
  * target is freed after a grace period; a version is looked at twice.
  *
- * Seen failing with: an insert that does not evict; one that leaves the tag at 0; a sweep that frees
- * nothing, or items that were used; free_later that frees at once; a version that is not compared.
+ * Seen failing with: an insert that leaves the tag at 0; a sweep that frees nothing, or items that
+ * were used; free_later that frees at once; a version that is not compared.
  */
 #include "pieces.inc"
 
