@@ -436,7 +436,8 @@ void
 sn_defrag_watch(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
-    bool purgeable = sn_load_relaxed(&store->pool.empty_bytes) > 0;
+    bool purgeable = sn_load_relaxed(&store->pool.empty_bytes) > 0 &&
+                     sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     if (sn_load_relaxed(&d->watching) && sn_defrag_has_thread(d))
         return;
     sn_lock(&d->wake_lock);

@@ -725,6 +725,24 @@ test_limbo_before_a_distant_purge(struct race *race)
     assert_true(empty_bytes(race) > 0);
 }
 
+/* Where nothing is ever purged, no thread needs to be there to do it in a long grace period. Seen
+ * failing with one for each round of limbo, while there was any empty span. */
+static void
+test_no_thread_for_purges_that_never_come(struct race *race)
+{
+    struct sn_defrag *d = race->store->defrag;
+    set_option(race->store, "purge_delay_ms", "-1");
+    assert_int_equal(handle_free(race->store, handle_alloc(race->store, 200000)), 0);
+    await(empty_bytes(race) > 0);
+    sn_lock(&d->wake_lock);
+    d->woken = false; /* the option did it */
+    sn_store_relaxed(&race->store->options.defrag.enabled, true);
+    sn_unlock(&d->wake_lock);
+    sn_defrag_watch(race->store);
+    assert_false(mover_is_running(race));
+    assert_int_equal(handle_defrag_stop(race->store), 0);
+}
+
 /* ---- walks ----------------------------------------------------------------------------------- */
 
 static int
@@ -872,6 +890,7 @@ main(void)
         BY_HANDLE(test_emptied_spans_are_purged),
         BY_HANDLE(test_large_span_is_purged),
         BY_HANDLE(test_limbo_before_a_distant_purge),
+        BY_HANDLE(test_no_thread_for_purges_that_never_come),
         BY_HANDLE(test_two_walks),
         RACE_TEST(test_walk_during_a_stop),
     };
