@@ -449,15 +449,17 @@ sn_defrag_watch(handle_store *store)
 }
 
 uint64_t
-sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes)
+sn_defrag_gain(handle_store *store, const struct sn_gain *gain)
 {
     struct sn_defrag *d = store->defrag;
+    bool shared = d && sn_load_relaxed(&d->shared);
     if (!d || store->forked || !sn_defrag_is_enabled(d) || !sn_defrag_is_available(d) ||
-        (sn_load_relaxed(&d->shared) && !sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
+        (shared && !sn_defrag_may_copy(d, SN_BLOCK_BYTES)))
         return 0;
+    uint64_t bytes = shared ? gain->excess_bytes : sn_gain_bytes(gain);
     bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed);
     uint64_t stuck = judged ? sn_load_relaxed(&d->stuck_bytes) : 0;
-    return sn_at_least_zero(sn_wrapping_sub(recoverable_bytes, stuck));
+    return sn_at_least_zero(sn_wrapping_sub(bytes, stuck));
 }
 
 uint64_t

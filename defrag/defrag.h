@@ -54,10 +54,11 @@ struct sn_defrag {
     bool only_forced;  /* a compact drives: no pass but the forced one is begun */
     bool in_pass;
     bool forced_pass; /* whatever the thresholds say */
+    bool pass_packs;  /* classes without a span too many are packed, too */
     bool pass_let_go; /* spans of its plan were opened for others */
     uint32_t effort_percent;
     uint64_t pass_moved, pass_gained;  /* so far, when the pass began */
-    uint64_t pass_recoverable;         /* bytes, then */
+    uint64_t pass_gain;                /* bytes that there were to gain, then */
     uint64_t pass_presses;             /* that it answers */
     uint64_t pause_ns, pause_until_ns; /* after passes without gain */
     uint64_t surveyed_freed;           /* freed bytes when the policy was last asked */

@@ -54,7 +54,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced,
 {
     struct sn_policy_limits limits = limits_of(d);
     bool pressed = presses != sn_load_relaxed(&d->answered);
-    bool helps = pressed && sn_defrag_gain(d->store, sum->recoverable_bytes) > 0;
+    bool helps = pressed && sn_defrag_gain(d->store, &sum->gain) > 0;
     enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
     d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
     if (forced || sn_force_moves())
@@ -83,6 +83,14 @@ give_pass_up_locked(struct sn_defrag *d, bool forced)
         sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_BACKOFF);
 }
 
+/* Spans of a class that a pass is to empty. */
+static uint32_t
+plan_of(const struct sn_defrag *d, const struct sn_class_use *c)
+{
+    uint32_t excess = sn_excess_spans(c, 0);
+    return excess == 0 && d->pass_packs && sn_loose_bytes(c, 0) > 0 ? 1 : excess;
+}
+
 static bool
 begin_pass_locked(struct sn_defrag *d)
 {
@@ -96,8 +104,9 @@ begin_pass_locked(struct sn_defrag *d)
     sn_defrag_survey(d->store, &sum, classes);
     if (!decide_locked(d, &sum, forced, d->pass_presses))
         return false;
+    d->pass_packs = sn_defrag_is_pressed(d) && !d->evacuation.shared && sn_gain_is_loose(&sum.gain);
     for (unsigned i = 0; i < d->store->classes.count; i++) {
-        d->quota[i] = sn_excess_spans(&classes[i], 0);
+        d->quota[i] = plan_of(d, &classes[i]);
         if (sn_force_moves() && classes[i].used > 0 && d->quota[i] == 0)
             d->quota[i] = 1;
     }
@@ -109,7 +118,7 @@ begin_pass_locked(struct sn_defrag *d)
     d->forced_pass = forced;
     d->pass_let_go = false;
     sn_store_relaxed(&d->unpinned, 0);
-    d->pass_recoverable = sum.recoverable_bytes;
+    d->pass_gain = sn_gain_bytes(&sum.gain);
     d->evacuation.pass++;
     d->pass_moved = d->evacuation.totals.moved_bytes;
     d->pass_gained = sn_defrag_gained(d);
@@ -130,7 +139,7 @@ judge_pass_locked(struct sn_defrag *d, uint64_t gained)
         sn_owner_add(&d->undecided, 1);
     if (gained == 0 && !d->pass_let_go && !unpinned) {
         sn_defrag_survey(d->store, &sum, classes);
-        stuck = sn_min(sum.recoverable_bytes, d->pass_recoverable);
+        stuck = sn_min(sn_gain_bytes(&sum.gain), d->pass_gain);
     }
     sn_store_relaxed(&d->stuck_bytes, stuck);
     if (sn_swap_acq_rel(&d->unpinned, 0) != 0) /* meanwhile */
@@ -311,7 +320,7 @@ close_next_locked(struct sn_defrag *d)
         classes[i] = sn_heap_class_use(&store->heap, i);
         /* The plan is from the pass's begin: what has mended itself since is left alone. */
         if (!sn_force_moves())
-            d->quota[i] = (uint32_t)sn_min(d->quota[i], sn_excess_spans(&classes[i], 0));
+            d->quota[i] = (uint32_t)sn_min(d->quota[i], plan_of(d, &classes[i]));
     }
     for (;;) {
         int class_id = sn_policy_pick(classes, d->quota, store->classes.count);

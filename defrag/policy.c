@@ -30,6 +30,7 @@ sn_policy_add(struct sn_policy_sum *sum, const struct sn_class_use *c)
     sum->recoverable_spans += excess;
     sum->move_objects += objects;
     sum->move_bytes += objects * c->slot_bytes;
+    sn_gain_add(&sum->gain, c, 0);
 }
 
 enum handle_idle_reason

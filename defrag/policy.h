@@ -5,7 +5,9 @@
  *
  * The plan. A class with L occupied slots at n per span needs ceil(L / n) spans. Keep the fullest,
  * evacuate the rest, emptiest first; those that cannot be emptied are kept anyway. Comparing with
- * an average instead finds nothing when every span is half full, and then runs for ever.
+ * an average instead finds nothing when every span is half full, and then runs for ever. At a limit
+ * a class that has no span too many, but free slots on many pages, has its sparsest one evacuated,
+ * too: into dense pages (sn_loose_bytes).
  */
 #ifndef SN_POLICY_H
 #define SN_POLICY_H
@@ -24,6 +26,7 @@ struct sn_policy_sum {
     uint64_t recoverable_spans;
     uint64_t move_objects; /* estimate */
     uint64_t move_bytes;
+    struct sn_gain gain; /* at a limit */
 };
 
 /** Adds a class to the sum. */

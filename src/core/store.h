@@ -234,9 +234,9 @@ void sn_defrag_wake(handle_store *store);
 uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
 /** A grace period begins, which may be long: until it ends the mover purges. */
 void sn_defrag_watch(handle_store *store);
-/** What compaction can gain now of the bytes in spans that are too many; 0: it does not work, or
- * has tried them all in vain. */
-uint64_t sn_defrag_gain(handle_store *store, uint64_t recoverable_bytes);
+/** What compaction can gain now, at the limit, of all that there is to gain; 0: it does not work,
+ * or has tried in vain. */
+uint64_t sn_defrag_gain(handle_store *store, const struct sn_gain *gain);
 /** What it has gained so far, as sn_defrag_gained says. */
 uint64_t sn_defrag_gained_so_far(handle_store *store);
 /** Passes that gained nothing and yet say nothing about the next. */

@@ -7,6 +7,7 @@
 #ifndef SN_CLASS_USE_H
 #define SN_CLASS_USE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SN_OCCUPANCIES 9 /* eighths of occupancy, sparsest first; the last: full */
@@ -33,5 +34,23 @@ uint32_t sn_excess_spans(const struct sn_class_use *c, uint64_t freed);
 /** Committed bytes that emptying these spans gives back, if those that stay are committed whole
  * afterwards. */
 uint64_t sn_excess_bytes(const struct sn_class_use *c, uint64_t freed);
+
+/**
+ * Pages under free slots of a class that has no span too many. At a limit, where each counts, its
+ * sparsest span is emptied all the same: what was there fills the pages of others, then those of a
+ * new span from the lowest on. Result: what that gives back; 0: too little for what is moved.
+ */
+uint64_t sn_loose_bytes(const struct sn_class_use *c, uint64_t freed);
+
+/** What emptying spans gains at a limit, of all classes together. */
+struct sn_gain {
+    uint64_t excess_bytes; /* of spans that are too many */
+    uint64_t loose_bytes;
+    uint64_t committed;
+};
+void sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed);
+/** Whether loose pages are so many that spans are emptied for their sake. */
+bool sn_gain_is_loose(const struct sn_gain *gain);
+uint64_t sn_gain_bytes(const struct sn_gain *gain);
 
 #endif

@@ -70,7 +70,8 @@ own_slots(const handle_store *store, const struct sn_need *need,
 static void
 add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_coming *coming)
 {
-    uint64_t gain = 0, small = 0, emptied = 0;
+    struct sn_gain sum = {0};
+    uint64_t small = 0, emptied = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
         struct sn_class_use c;
         uint64_t limbo = limbo_slots(store, glance, i);
@@ -79,10 +80,10 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
         if (!use_of(store, i, &c))
             continue;
         emptied += sn_answer_emptied(&c, back);
-        gain += sn_excess_bytes(&c, back);
+        sn_gain_add(&sum, &c, back);
     }
     uint64_t large = sn_at_least_zero(sn_wrapping_sub(glance->limbo_bytes, small));
-    gain = sn_defrag_gain(store, gain);
+    uint64_t gain = sn_defrag_gain(store, &sum);
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);
     /* With what comes goes what is empty already, and was not enough to be given back for this. */
@@ -347,12 +348,12 @@ ask_for_more(handle_store *store, const struct sn_need *need)
 void
 sn_shortage_press(handle_store *store, uint64_t lacks_bytes)
 {
-    uint64_t recoverable = 0;
+    struct sn_gain gain = {0};
     for (unsigned i = 0; i < store->classes.count; i++) {
         struct sn_class_use c = sn_heap_class_use(&store->heap, i);
-        recoverable += sn_excess_bytes(&c, 0);
+        sn_gain_add(&gain, &c, 0);
     }
-    if (sn_defrag_gain(store, recoverable) >= lacks_bytes)
+    if (sn_defrag_gain(store, &gain) >= lacks_bytes)
         sn_defrag_press(store);
 }
 

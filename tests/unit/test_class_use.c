@@ -90,13 +90,74 @@ test_bytes(void **state)
     }
 }
 
+static struct sn_class_use
+kilobytes(uint32_t spans, uint64_t used, uint64_t committed_pages, uint32_t aside)
+{
+    return (struct sn_class_use){.slots = 64,
+                                 .slot_bytes = 1024,
+                                 .span_bytes = 65536,
+                                 .committed = committed_pages * 4096,
+                                 .used = used,
+                                 .spans = spans,
+                                 .aside = aside};
+}
+
+/* Seen failing: without the comparison of the gain with what is moved. */
+static void
+test_loose(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t spans;
+        uint64_t used, committed_pages, freed, pages;
+        uint32_t aside;
+    } table[] = {
+        {1, 16, 16, 0, 11, 0},   /* 4 pages of objects, one more as they may begin anywhere */
+        {1, 64, 16, 0, 0, 0},    /* full */
+        {1, 16, 5, 0, 0, 0},     /* close already */
+        {1, 16, 6, 0, 0, 0},     /* too little */
+        {1, 48, 16, 0, 3, 0},    /* 12 pages moved for 3 */
+        {1, 52, 16, 0, 0, 0},    /* 13 for 2 */
+        {1, 60, 16, 44, 11, 0},  /* what comes back counts */
+        {1, 16, 16, 0, 0, 1},    /* it cannot be emptied */
+        {10, 600, 160, 0, 9, 0}, /* of which a tenth is moved */
+        {2, 64, 32, 0, 0, 0},    /* one is too many: sn_excess_bytes */
+        {0, 0, 0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct sn_class_use c =
+            kilobytes(table[i].spans, table[i].used, table[i].committed_pages, table[i].aside);
+        if (sn_loose_bytes(&c, table[i].freed) != table[i].pages * 4096)
+            fail_msg("row %zu: %llu", i, (unsigned long long)sn_loose_bytes(&c, table[i].freed));
+    }
+}
+
+/* Loose pages count when they are worth a pass. */
+static void
+test_gain(void **state)
+{
+    (void)state;
+    struct sn_class_use loose = kilobytes(1, 16, 16, 0), excess = kilobytes(2, 64, 32, 0),
+                        full = kilobytes(32, 2048, 512, 0);
+    struct sn_gain gain = {0};
+    sn_gain_add(&gain, &loose, 0);
+    assert_true(sn_gain_is_loose(&gain));
+    assert_int_equal(sn_gain_bytes(&gain), 11 * 4096);
+    sn_gain_add(&gain, &full, 0);
+    sn_gain_add(&gain, &excess, 0);
+    assert_false(sn_gain_is_loose(&gain));
+    assert_int_equal(sn_gain_bytes(&gain), 16 * 4096);
+    sn_gain_add(&gain, &loose, 0);
+    assert_int_equal(sn_gain_bytes(&gain), 38 * 4096);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_spans_when_all_are_alike),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_spans), cmocka_unit_test(test_spans_when_all_are_alike),
+        cmocka_unit_test(test_bytes), cmocka_unit_test(test_loose),
+        cmocka_unit_test(test_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
