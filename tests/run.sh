@@ -23,9 +23,9 @@ cd "$root"
 
 # The stages of each kind of run, in this order.
 quick_stages='quick'
-ci_stages='lint asan tsan models interface platforms quick'
+ci_stages='lint asan tsan models interface platforms insight quick'
 all_stages='lint debug valgrind asan tsan integer clang main'
-known_stages="${all_stages% main} coverage models interface platforms quick main"
+known_stages="${all_stages% main} coverage models interface platforms insight quick main"
 
 # budget STAGE: minutes that it may take in a run with --ci, on two otherwise idle cores.
 budget()
@@ -37,6 +37,7 @@ budget()
     models) echo 2 ;;
     interface) echo 1 ;;
     platforms) echo 2 ;;
+    insight) echo 2 ;;
     quick) echo 6 ;;
     esac
 }
@@ -70,6 +71,7 @@ budget in a run with --ci.
   models      2    *     the protocol's models, and the ABI against its description
   interface   1    *     the public header, in every language and with every flavour
   platforms   2    *     newer headers of liburcu; the installed package
+  insight     2    *     cores and what reads them, by the tools themselves
   quick       6    *     gcc, optimised: the other short tests, examples, benchmarks' smoke mode,
                          instructions of the fast paths (tests/instructions)
   main        -   14     gcc, optimised: what is marked * and all tests labelled "more"
@@ -140,8 +142,14 @@ packages_quick()
     want_packages 'to draw pictures of benchmarks' gnuplot-nox=gnuplot
 }
 
+packages_insight()
+{
+    want_packages 'to take cores' gdb=gcore
+}
+
 packages_main()
 {
+    packages_insight
     packages_models
     packages_interface
     packages_quick
@@ -212,7 +220,7 @@ run_tests()
     passed=yes
     run_ctest --preset "${2:-$1}" || passed=no
     # ctest counts what was skipped; this is why.
-    sed -n 's/^\([a-z]*: not compared: .*\)/    skipped: \1/p' "$log/LastTest.log" \
+    sed -n 's/^\([a-z]*: not [a-z ]*: .*\)/    skipped: \1/p' "$log/LastTest.log" \
         >>"$work/closing" 2>/dev/null || true
     [ $passed = no ] || return 0
     sed -n 's/^[0-9]*://p' "$log/LastTestsFailed.log" 2>/dev/null | while read -r test; do
@@ -301,6 +309,11 @@ stage_models()
 stage_interface()
 {
     build release && run_tests release interface
+}
+
+stage_insight()
+{
+    build release && run_tests release insight
 }
 
 # What a newer liburcu has changed in its headers is compiled against stubs of them; with --urcu a

@@ -288,6 +288,14 @@ enum handle_hugepages {
     HANDLE_HUGEPAGES_ALWAYS = 2, /**< as advise, and for the handle table */
 };
 
+/** What a core of the process holds of a store. */
+enum handle_core {
+    HANDLE_CORE_FULL = 0, /**< all that is in use; not what is reserved beyond it (default) */
+    /** Without what objects hold: small, and nothing of the application's data is in it */
+    HANDLE_CORE_METADATA = 1,
+    HANDLE_CORE_NONE = 2, /**< nothing */
+};
+
 /** Why the mover left an object where it was. Index of the `refused` arrays. */
 enum handle_refusal {
     HANDLE_REFUSED_PINNED = 0, /**< pinned: stays until the last unpin */
@@ -363,7 +371,7 @@ struct handle_store_options {
     bool hardened;
     /**
      * Address range for objects: 1 MiB to 1 TiB, rounded up to 64 KiB, all of it reserved at once,
-     * and half as much for handles. 0: a store begins with 64 MiB, and extends them in place while
+     * and half as much for handles. 0: a store begins with 16 MiB, and extends them in place while
      * it grows: up to four times the physical memory (at least 64 GiB, at most 1 TiB), or its share
      * of 64 TiB where a process has hundreds of stores (4 GiB for each of 10,000). Reservations of
      * one store stay within a quarter of RLIMIT_AS and RLIMIT_DATA, and of what a kernel that
@@ -454,12 +462,19 @@ struct handle_store_options {
          */
         int64_t fork_copy_bytes;
     } defrag;
+    /**
+     * At creation only. What a core of the process holds of the store, the kernel's or one that a
+     * debugger takes; by name: full (default), metadata, none. What the store has reserved and
+     * never used is in no core
+     */
+    enum handle_core core;
+    uint32_t reserved; /**< 0 */
 };
 /* clang-format off */
 #define HANDLE_STORE_OPTIONS_INIT \
     {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
      0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
-     {true, 1u << 20, 1, 1, 5, 50, 500, true, -1}}
+     {true, 1u << 20, 1, 1, 5, 50, 500, true, -1}, HANDLE_CORE_FULL, 0}
 /* clang-format on */
 
 /** What a compaction did, or (estimate) would do. Sums over the call, not over the store's life. */
@@ -648,11 +663,12 @@ enum handle_stats_format {
  * Starts the flavour's grace-period thread (once in a process). A thread that compacts is there
  * while something can be gained: the grace-period thread starts it when enough was freed, and it
  * ends after a second without work. Where none can be started then, the error callback is told,
- * once, and it is tried again. So a store at rest has no thread, and two mappings: its tables, and
- * its arena; a program with many stores raises vm.max_map_count, not its number of threads. The
- * library's threads block all signals, have stacks of 512 KiB, and run as SCHED_OTHER on the cores
- * that the process's first thread had when the library was loaded, whatever the thread that makes
- * the store does; their nice value is that of the thread that makes the flavour's first store.
+ * once, and it is tried again. So a store at rest has no thread, and four mappings: its tables,
+ * the metadata in use, what is not in use, and its arena; a program with many stores raises
+ * vm.max_map_count, not its number of threads. The library's threads block all signals, have stacks
+ * of 512 KiB, and run as SCHED_OTHER on the cores that the process's first thread had when the
+ * library was loaded, whatever the thread that makes the store does; their nice value is that of
+ * the thread that makes the flavour's first store.
  *
  *   options  NULL: all defaults. Read during the call only; `name` is copied. The struct of a
  *            program built with an older version is shorter: what it lacks has its default

@@ -18,11 +18,24 @@
 #define SN_BLOCK_BYTES ((size_t)1 << SN_BLOCK_SHIFT)
 #define SN_BLOCK_PAGES (SN_BLOCK_BYTES >> SN_PAGE_SHIFT)
 
+/*
+ * Metadata that grows with a store lies in groups, the first of which ends highest: in each the
+ * bitmaps of 64 blocks, a page for each of eight lines, and behind them the descriptors of 512
+ * pages of the handle table. So all that is used of it is one range, which ends in one place.
+ */
+#define SN_GROUP_BLOCKS      64
+#define SN_GROUP_TABLE_PAGES 512
+#define SN_GROUP_TABLE_AT    (8 * SN_PAGE_BYTES)
+#define SN_GROUP_BYTES       (10 * SN_PAGE_BYTES)
+
 #define SN_ARENA_MIN_BYTES         ((uint64_t)1 << 20)
 #define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 37 bits of a reference word, times 8 */
 #define SN_ARENA_DEFAULT_MIN_BYTES ((uint64_t)64 << 30)
 /* Below this, halving the default arena stops and creation fails. */
 #define SN_ARENA_LEAST_BYTES ((uint64_t)4 << 20)
+
+/* What a store begins with, and grows by at least; the table by half of it. */
+#define SN_ARENA_STEP_BYTES ((uint64_t)16 << 20)
 
 #define SN_HEADER_BYTES    8
 #define SN_SLOT_MIN_BYTES  16    /* header and 8 bytes of payload */

@@ -7,7 +7,7 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 /* What a store begins with; the table is half as long. */
-#define FIRST_ARENA_BYTES SN_ROOM_SECOND_BYTES
+#define FIRST_ARENA_BYTES SN_ARENA_STEP_BYTES
 /* Places that are looked at: others lie where a store wants to begin only by chance. */
 #define PLACES_TRIED 8
 
@@ -36,11 +36,13 @@ plan(struct sn_reservation *r, uint64_t arena_max, uint64_t arena_bytes)
         sn_round_up(HANDLE_TABLE_OFFSET + table_for(r->arena_max), HUGE_PAGE_BYTES) -
         HANDLE_TABLE_OFFSET;
     r->table_bytes = r->arena_bytes < r->arena_max ? table_for(r->arena_bytes) : r->table_max;
-    r->table_metadata_bytes = sn_table_metadata_bytes(r->table_max);
-    r->pool_metadata_bytes = sn_pool_metadata_bytes((uint32_t)(r->arena_max >> SN_BLOCK_SHIFT));
+    uint32_t blocks = (uint32_t)(r->arena_max >> SN_BLOCK_SHIFT);
+    r->spans_bytes = sn_pool_spans_bytes(blocks);
     r->pins_bytes = sn_pins_bytes(r->arena_max);
+    r->groups_bytes = sn_max(sn_pool_groups_bytes(blocks), sn_table_groups_bytes(r->table_max));
+    r->classes_bytes = sn_pool_classes_bytes(blocks);
     r->metadata_bytes = sn_round_up(
-        r->table_metadata_bytes + r->pool_metadata_bytes + r->pins_bytes, HUGE_PAGE_BYTES);
+        r->spans_bytes + r->pins_bytes + r->groups_bytes + r->classes_bytes, HUGE_PAGE_BYTES);
     r->place = SN_PLACE_NONE;
 }
 
@@ -133,6 +135,19 @@ sn_reservation_make(struct sn_reservation *r, uint64_t arena_bytes)
     if (made) /* tables, bitmaps and struct: a huge page would be memory that nobody uses */
         sn_os_hugepages(r->lower, lower_bytes(r, r->table_bytes), false);
     return made;
+}
+
+void
+sn_reservation_hide(const struct sn_reservation *r, bool all)
+{
+    char *store = sn_reservation_store(r);
+    size_t shown = HANDLE_TABLE_OFFSET + sn_min(r->table_bytes, SN_ARENA_STEP_BYTES / 2);
+    size_t end = HANDLE_TABLE_OFFSET + r->table_bytes;
+    sn_os_show_in_core(r->lower, r->metadata_bytes - (all ? 0 : r->classes_bytes), false);
+    if (all)
+        sn_os_show_in_core(store, shown, false);
+    sn_os_show_in_core(store + shown, end - shown, false);
+    sn_os_show_in_core(r->arena, r->arena_bytes, false);
 }
 
 void

@@ -2,9 +2,10 @@
 /*
  * reservation.h - the address space of a store: two ranges, both of which can grow upwards.
  *
- *   [metadata of table and pool, pins | the store, 1 MiB | handle table ...    ] [arena ...    ]
+ *   [spans ... | pins | ... groups | classes | the store, 1 MiB | handle table ... ] [arena ... ]
  *
- * Metadata is reserved for the largest arena planned, about 2 % of it; table and arena begin small
+ * Metadata is reserved for the largest arena planned, about 2 % of it, in such an order that what
+ * is used of it, and so is in cores, is two ranges; table and arena begin small
  * and are extended in place by their owners, so that no address ever changes. With arena_bytes
  * given, or where no place with room above it is to be had, everything is reserved at once, as one
  * range.
@@ -19,9 +20,8 @@
 struct sn_reservation {
     char *lower; /* begin of the first range */
     char *arena;
-    size_t table_metadata_bytes, pool_metadata_bytes;
-    size_t pins_bytes;
-    size_t metadata_bytes; /* of all three, up to the store */
+    size_t spans_bytes, pins_bytes, groups_bytes, classes_bytes;
+    size_t metadata_bytes; /* of all four, up to the store */
     uint64_t table_bytes, table_max;
     uint64_t arena_bytes, arena_max;
     uint32_t place;
@@ -41,7 +41,14 @@ sn_reservation_store(const struct sn_reservation *r)
 static inline char *
 sn_reservation_pins(const struct sn_reservation *r)
 {
-    return sn_reservation_store(r) - r->pins_bytes;
+    return r->lower + r->spans_bytes;
+}
+
+/** Where a byte for each block lies, and the groups end. */
+static inline char *
+sn_reservation_classes(const struct sn_reservation *r)
+{
+    return sn_reservation_store(r) - r->classes_bytes;
 }
 
 /** Whether headers can hold the address of every word of the table, now and as it grows. */
@@ -51,6 +58,10 @@ sn_reservation_is_nameable(const struct sn_reservation *r)
     uint64_t begin = (uint64_t)(uintptr_t)r->lower + r->metadata_bytes + HANDLE_TABLE_OFFSET;
     return begin <= SN_CELL_ADDRESS_MAX && r->table_max <= SN_CELL_ADDRESS_MAX - begin;
 }
+
+/** Keeps all of it out of cores, or all but the store and the classes: table and pool show what is
+ * used of the rest. */
+void sn_reservation_hide(const struct sn_reservation *r, bool all);
 
 /** Gives all of it back but the first `keep` bytes of the store; table and arena have grown to
  * these lengths. The place stays taken. */

@@ -35,6 +35,7 @@ struct handle_store {
     uint32_t alignment;
     struct sn_rcu *rcu;
     char name[32];
+    char table_label[SN_OS_NAME_BYTES], arena_label[SN_OS_NAME_BYTES]; /* of its mappings */
     uint64_t born;             /* mark of the process that made or adopted it */
     handle_store **store_link; /* the link to it; NULL: not in the list; by the same lock */
     handle_store *next_store;  /* all of the process; guarded by misuse.c's lock */

@@ -304,7 +304,7 @@ check_table_page(struct check *check, uint32_t number)
     uint32_t free = 0, used = 0;
     bool looped = false;
     sn_lock(&table->lock);
-    const struct sn_table_page *page = &table->page[number];
+    const struct sn_table_page *page = sn_table_page(table, number);
     bool formatted = page->state != SN_PAGE_FRESH;
     for (uint32_t place = page->free_head; formatted && place != 0 && !looped; free++) {
         uint64_t at = ((uint64_t)number << SN_PAGE_SHIFT) + (uint64_t)(place - 1) * 8;

@@ -8,12 +8,61 @@
 #define DIRTY 1
 #define CLEAN 0
 
+_Static_assert(SN_BITMAP_LINES *SN_PAGE_BYTES == SN_GROUP_TABLE_AT, "a page for each line");
+_Static_assert(SN_GROUP_BLOCKS *SN_LINE_WORDS * 8 == SN_PAGE_BYTES, "of a group's blocks");
+
 size_t
-sn_pool_metadata_bytes(uint32_t blocks)
+sn_pool_spans_bytes(uint32_t blocks)
 {
-    size_t per_block =
-        sizeof(struct sn_span) + sizeof(uint64_t) * SN_BITMAP_LINES * SN_LINE_WORDS + 2;
-    return sn_round_up(blocks * per_block, SN_PAGE_BYTES);
+    return sn_round_up(blocks * sizeof(struct sn_span), SN_PAGE_BYTES);
+}
+
+size_t
+sn_pool_groups_bytes(uint32_t blocks)
+{
+    return sn_round_up(blocks, SN_GROUP_BLOCKS) / SN_GROUP_BLOCKS * SN_GROUP_BYTES;
+}
+
+size_t
+sn_pool_classes_bytes(uint32_t blocks)
+{
+    return sn_round_up((size_t)2 * blocks, SN_PAGE_BYTES);
+}
+
+/* ---- cores ----------------------------------------------------------------------------------- */
+
+/* Steps in which what is used comes to be in cores, and in which the arena is extended: an eighth
+ * of it, so that a core holds little that is not used, and it does not happen often. */
+static uint32_t
+step_blocks(uint32_t blocks)
+{
+    const uint32_t least = (uint32_t)(SN_ARENA_STEP_BYTES >> SN_BLOCK_SHIFT);
+    return (uint32_t)sn_max(least, blocks / 8 / least * least);
+}
+
+/* Shows blocks below `end` and their metadata. */
+static void
+show_locked(struct sn_pool *pool, uint32_t end)
+{
+    if (end <= pool->shown || pool->hidden)
+        return;
+    uint32_t from = pool->shown;
+    uint32_t to = (uint32_t)sn_min(sn_max(end, from + step_blocks(from)), pool->limit);
+    size_t groups = sn_pool_groups_bytes(to);
+    if (!pool->bare)
+        sn_os_show_in_core(pool->arena + sn_span_offset(from), sn_span_offset(to - from), true);
+    sn_os_show_in_core(pool->spans, sn_pool_spans_bytes(to), true);
+    sn_os_show_in_core(pool->groups_end - groups, groups, true);
+    pool->shown = to;
+}
+
+void
+sn_pool_show(struct sn_pool *pool)
+{
+    sn_lock(&pool->lock);
+    if (pool->high > 1)
+        show_locked(pool, pool->high);
+    sn_unlock(&pool->lock);
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -238,6 +287,7 @@ note_metadata_locked(struct sn_pool *pool, uint32_t first, const struct wish *wi
     uint32_t end = first + wish->blocks;
     if (end > pool->high)
         sn_store_relaxed(&pool->high, end);
+    show_locked(pool, end);
     for (uint32_t k = 0; k < wish->lines; k++)
         pool->line_high[k] = (uint32_t)sn_max(pool->line_high[k], first + 1);
     sn_owner_add(&pool->metadata_bytes, bytes);
@@ -286,13 +336,18 @@ grow_locked(struct sn_pool *pool, uint32_t blocks)
     /* For the descriptor of what will be the last block: within the limit, or not at all. */
     if (!sn_budget_charge(pool->budget, SN_PAGE_BYTES, SN_CHARGE_MOVER))
         return false;
-    size_t bytes = sn_os_extend(end, (size_t)blocks << SN_BLOCK_SHIFT, most, &pool->grow_step);
+    size_t step = sn_min(pool->grow_step, sn_span_offset(step_blocks(limit)));
+    size_t bytes = sn_os_extend(end, (size_t)blocks << SN_BLOCK_SHIFT, most, &step);
+    pool->grow_step = step;
     if (bytes == 0) {
         sn_budget_refund(pool->budget, SN_PAGE_BYTES);
         sn_owner_add(&pool->small, 1);
         return false;
     }
     sn_os_hugepages(end, bytes, pool->hugepages);
+    sn_os_show_in_core(end, bytes, false);
+    if (pool->label)
+        sn_os_name(end, bytes, pool->label);
     sn_store_relaxed(&pool->limit, limit + (uint32_t)(bytes >> SN_BLOCK_SHIFT));
     if (descriptor_page(pool->limit - 1) != descriptor_page(limit - 1))
         note_metadata_locked(pool, 0, &none, SN_PAGE_BYTES);
@@ -856,6 +911,19 @@ discard_entries(void *array, size_t bytes, size_t from, size_t to)
         sn_os_discard_between(begin + from * bytes, begin + to * bytes);
 }
 
+/* Pages of bitmaps that were never used. */
+static void
+discard_groups_locked(struct sn_pool *pool)
+{
+    for (uint32_t block = 0; block < pool->blocks; block += SN_GROUP_BLOCKS) {
+        uint32_t line = 0; /* classes with few slots use the first lines only */
+        while (line < SN_BITMAP_LINES && pool->line_high[line] > block)
+            line++;
+        char *from = (char *)sn_span_bits(pool, block, line * SN_LINE_WORDS);
+        sn_os_discard_between(from, from + (SN_BITMAP_LINES - line) * SN_PAGE_BYTES);
+    }
+}
+
 void
 sn_pool_discard_unused(struct sn_pool *pool)
 {
@@ -868,9 +936,7 @@ sn_pool_discard_unused(struct sn_pool *pool)
     /* Of the free run behind all others the first block speaks, and the last one. */
     discard_entries(pool->spans, sizeof(pool->spans[0]), pool->high + 1, pool->limit - 1);
     discard_entries(pool->spans, sizeof(pool->spans[0]), pool->limit, pool->blocks);
-    for (uint32_t line = 0; line < SN_BITMAP_LINES; line++)
-        discard_entries(sn_span_bits(pool, 0, line * SN_LINE_WORDS),
-                        SN_LINE_WORDS * sizeof(uint64_t), pool->line_high[line], pool->blocks);
+    discard_groups_locked(pool);
     discard_entries(pool->class_of, 1, pool->high, pool->blocks);
     discard_entries(pool->bin_class, 1, pool->high, pool->blocks);
     sn_unlock(&pool->lock);
@@ -890,17 +956,17 @@ note_first_metadata(struct sn_pool *pool)
 }
 
 void
-sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *metadata,
-             struct sn_budget *budget)
+sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *spans,
+             char *classes, struct sn_budget *budget)
 {
     pool->arena = arena;
     pool->blocks = blocks;
     pool->limit = limit;
     pool->grow_step = (size_t)limit << SN_BLOCK_SHIFT;
     pool->budget = budget;
-    pool->spans = (struct sn_span *)(void *)metadata;
-    pool->bitmaps = (uint64_t *)(void *)(pool->spans + blocks);
-    pool->class_of = (uint8_t *)(pool->bitmaps + (size_t)blocks * SN_BITMAP_LINES * SN_LINE_WORDS);
+    pool->spans = (struct sn_span *)(void *)spans;
+    pool->groups_end = classes;
+    pool->class_of = (uint8_t *)classes;
     pool->bin_class = pool->class_of + blocks;
     sn_lock_init(&pool->lock, SN_RANK_POOL);
     pthread_cond_init(&pool->purged, NULL);

@@ -112,15 +112,18 @@ struct sn_pool {
     char *arena;
     uint32_t blocks; /* of the largest arena planned: metadata has room for so many */
     struct sn_span *spans;
-    /* Line k of block b is bitmaps[(k * blocks + b) * 8]: classes of large slots touch line 0 only,
-     * so that bitmaps stay dense. */
-    uint64_t *bitmaps;
+    /* Bitmaps lie in groups (base/config.h) below this, a page for each line: classes of large
+     * slots touch line 0 only, so that bitmaps stay dense. */
+    char *groups_end;
     uint8_t *class_of; /* per block: class of its slots, SN_CLASS_LARGE or SN_CLASS_NONE */
     /* Per block: the class whose bin in a thread's cache takes a slot that is freed here, or
      * SN_CLASS_NONE: the free looks closer. All that a free needs of a span, and dense. */
     uint8_t *bin_class;
     struct sn_budget *budget;
-    bool has_guards; /* hardened store */
+    bool has_guards;   /* hardened store */
+    bool hidden;       /* nothing of the store is to be in cores */
+    bool bare;         /* what is in the arena is not */
+    const char *label; /* of the arena, for sn_os_name; NULL: none */
 
     uint32_t guards, guard_turn; /* atomic; see guard.c */
 
@@ -129,6 +132,7 @@ struct sn_pool {
     struct sn_runs runs[2];              /* free ones: CLEAN, DIRTY */
     uint32_t oldest, youngest;           /* DIRTY runs by age */
     uint32_t line_high[SN_BITMAP_LINES]; /* blocks below this may have used the line */
+    uint32_t shown;                      /* blocks below this, and their metadata, are in cores */
     uint32_t purging;                    /* runs in that state */
     size_t grow_step;                    /* bytes by which the arena is extended next */
     bool hugepages;                      /* what the kernel is told about the arena */
@@ -164,12 +168,18 @@ struct sn_pool {
 #define sn_span_head(block)            sn_load_acquire(&(block)->head)
 #define sn_span_set_head(block, first) sn_store_release(&(block)->head, (first))
 
-/** Bytes of the metadata arrays for an arena, in the order of the members above. */
-size_t sn_pool_metadata_bytes(uint32_t blocks);
+/** Bytes of the metadata of an arena, in whole pages: of the descriptors; of the groups; of what is
+ * a byte for each block. */
+size_t sn_pool_spans_bytes(uint32_t blocks);
+size_t sn_pool_groups_bytes(uint32_t blocks);
+size_t sn_pool_classes_bytes(uint32_t blocks);
 /** limit: blocks of the arena that are reserved; the pool extends it in place, up to `blocks`, when
- * no run is long enough. */
-void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks,
-                  char *metadata, struct sn_budget *budget);
+ * no run is long enough. spans: the descriptors; classes: its bytes, the groups end there. */
+void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *spans,
+                  char *classes, struct sn_budget *budget);
+
+/** Shows in cores what is used so far. */
+void sn_pool_show(struct sn_pool *pool);
 
 /** Whether the arena, now and as it grows, asks for huge pages (sn_os_hugepages). */
 void sn_pool_set_hugepages(struct sn_pool *pool, bool want);
@@ -328,8 +338,10 @@ sn_span_offset(uint32_t number)
 static inline uint64_t *
 sn_span_bits(const struct sn_pool *pool, uint32_t number, uint32_t word)
 {
-    size_t line = word / SN_LINE_WORDS;
-    return &pool->bitmaps[(line * pool->blocks + number) * SN_LINE_WORDS + word % SN_LINE_WORDS];
+    char *group = pool->groups_end - ((size_t)number / SN_GROUP_BLOCKS + 1) * SN_GROUP_BYTES;
+    char *line = group + (size_t)word / SN_LINE_WORDS * SN_PAGE_BYTES;
+    return (uint64_t *)(void *)line + number % SN_GROUP_BLOCKS * SN_LINE_WORDS +
+           word % SN_LINE_WORDS;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -246,6 +247,24 @@ sn_os_hugepages(void *address, size_t bytes, bool want)
 {
     if (!sn_fault(SN_FAULT_MADVISE))
         (void)madvise(address, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+void
+sn_os_show_in_core(void *address, size_t bytes, bool show)
+{
+    if (bytes > 0)
+        (void)madvise(address, bytes, show ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+void
+sn_os_name(void *address, size_t bytes, const char *name)
+{
+    (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, address, bytes, name);
 }
 
 bool

@@ -53,6 +53,13 @@ size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 /** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
 void sn_os_hugepages(void *address, size_t bytes, bool want);
 
+/** Whether whole pages are to be in cores; a hint, failure is ignored. */
+void sn_os_show_in_core(void *address, size_t bytes, bool show);
+/** What pmap and /proc/PID/smaps call the range (Linux 5.17); a hint. At most SN_OS_NAME_BYTES, of
+ * printable characters without any of []$`\ */
+void sn_os_name(void *address, size_t bytes, const char *name);
+#define SN_OS_NAME_BYTES 64
+
 /** Whether whole pages can be touched at all. False (errno set): nothing changed. */
 bool sn_os_protect(void *address, size_t bytes, bool accessible);
 /** A word, 0, that is 0 again in a forked child. NULL when the kernel cannot do it. */

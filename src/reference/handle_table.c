@@ -23,22 +23,22 @@ list_of(const struct sn_table_page *page)
 static void
 push_locked(struct sn_table *table, uint32_t *head, uint32_t number)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     page->prev = 0;
     page->next = *head;
     if (*head)
-        table->page[*head - 1].prev = number + 1;
+        sn_table_page(table, *head - 1)->prev = number + 1;
     *head = number + 1;
 }
 
 static void
 remove_locked(struct sn_table *table, uint32_t *head, uint32_t number)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     if (page->next)
-        table->page[page->next - 1].prev = page->prev;
+        sn_table_page(table, page->next - 1)->prev = page->prev;
     if (page->prev)
-        table->page[page->prev - 1].next = page->next;
+        sn_table_page(table, page->prev - 1)->next = page->next;
     else
         *head = page->next;
 }
@@ -46,7 +46,7 @@ remove_locked(struct sn_table *table, uint32_t *head, uint32_t number)
 static void
 enlist_locked(struct sn_table *table, uint32_t number)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     page->list = list_of(page) & 15;
     if (page->list < FULL_LIST)
         push_locked(table, &table->by_use[page->list], number);
@@ -55,7 +55,7 @@ enlist_locked(struct sn_table *table, uint32_t number)
 static void
 delist_locked(struct sn_table *table, uint32_t number)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     if (page->list < FULL_LIST)
         remove_locked(table, &table->by_use[page->list], number);
 }
@@ -66,7 +66,7 @@ delist_locked(struct sn_table *table, uint32_t number)
 static void
 format_locked(struct sn_table *table, uint32_t number)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     uint64_t tag = sn_word_of_generation((uint64_t)table->first_generation + page->floor);
     uint32_t first = number == 0 ? 1 : 0; /* entry 0 stays zero for ever: HANDLE_NULL is its name */
     uint64_t *words = sn_table_word(table, page_at(number));
@@ -91,6 +91,28 @@ charge_page(struct sn_table *table, bool descriptors)
     return true;
 }
 
+/* As in the pool: in such steps the table is extended, and comes to be in cores. */
+static uint64_t
+step_bytes(uint64_t bytes)
+{
+    const uint64_t least = SN_ARENA_STEP_BYTES / 2;
+    return sn_max(least, bytes / 8 / least * least);
+}
+
+/* Shows the table below `end` in cores, and its descriptors. */
+static void
+show_locked(struct sn_table *table, uint64_t end)
+{
+    if (end <= table->shown || table->hidden)
+        return;
+    uint64_t from = table->shown;
+    uint64_t to = sn_min(sn_max(end, from + step_bytes(from)), table->bytes);
+    size_t groups = sn_table_groups_bytes(to);
+    sn_os_show_in_core((char *)table->words + from, (size_t)(to - from), true);
+    sn_os_show_in_core(table->groups_end - groups, groups, true);
+    table->shown = to;
+}
+
 static void
 show_end(struct sn_table *table, uint64_t bytes)
 {
@@ -110,13 +132,17 @@ grow_locked(struct sn_table *table)
 {
     uint64_t bytes = table->bytes;
     char *end = (char *)table->words + bytes;
-    size_t more =
-        sn_os_extend(end, SN_PAGE_BYTES, (size_t)(table->bytes_max - bytes), &table->grow_step);
+    size_t step = sn_min(table->grow_step, step_bytes(bytes));
+    size_t more = sn_os_extend(end, SN_PAGE_BYTES, (size_t)(table->bytes_max - bytes), &step);
+    table->grow_step = step;
     if (more == 0) {
         sn_owner_add(&table->small, 1);
         return false;
     }
     sn_os_hugepages(end, more, table->hugepages);
+    sn_os_show_in_core(end, more, false);
+    if (table->label)
+        sn_os_name(end, more, table->label);
     show_end(table, bytes + more);
     (void)sn_os_membarrier();
     return true;
@@ -140,6 +166,7 @@ extend_locked(struct sn_table *table)
         !charge_page(table, descriptors))
         return false;
     sn_store_relaxed(&table->high, number + 1);
+    show_locked(table, page_at(number + 1));
     format_locked(table, number);
     enlist_locked(table, number);
     return true;
@@ -151,7 +178,7 @@ reuse_empty_locked(struct sn_table *table, uint32_t number)
 {
     remove_locked(table, &table->empty, number);
     sn_owner_sub(&table->empty_pages, 1);
-    table->page[number].state = SN_PAGE_IN_USE;
+    sn_table_page(table, number)->state = SN_PAGE_IN_USE;
     enlist_locked(table, number);
 }
 
@@ -178,7 +205,7 @@ provide_locked(struct sn_table *table)
 static uint32_t
 take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uint32_t want)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     uint32_t taken = 0;
     while (taken < want && page->free_head != 0) {
         uint64_t entry = page_at(number) + (uint64_t)(page->free_head - 1) * 8;
@@ -221,7 +248,7 @@ static void
 put_one_locked(struct sn_table *table, uint64_t at)
 {
     uint32_t number = (uint32_t)(at >> SN_PAGE_SHIFT);
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     uint64_t *word = sn_table_word(table, at);
     uint64_t free_word = sn_load_relaxed(word) & SN_WORD_TAG;
     delist_locked(table, number);
@@ -265,7 +292,7 @@ static struct wear
 wear_of_locked(const struct sn_table *table, uint32_t number)
 {
     const uint64_t *words = sn_table_word(table, page_at(number));
-    uint64_t begin = table->first_generation + table->page[number].floor;
+    uint64_t begin = table->first_generation + sn_table_page(table, number)->floor;
     struct wear wear = {0, 0};
     for (uint32_t place = 0; place < SN_TABLE_PAGE_ENTRIES; place++) {
         uint64_t used = (sn_word_generation(sn_load_relaxed(&words[place])) - begin) & SN_TAG_MASK;
@@ -290,7 +317,7 @@ price_of(const struct wear *wear)
 static bool
 release_locked(struct sn_table *table, uint32_t number, uint64_t highest, uint32_t price)
 {
-    struct sn_table_page *page = &table->page[number];
+    struct sn_table_page *page = sn_table_page(table, number);
     /* Under the lock: nobody may take an entry of a page that is just becoming zero. */
     if (!sn_os_discard(sn_table_word(table, page_at(number)), SN_PAGE_BYTES))
         return false;
@@ -317,7 +344,7 @@ look_at_empty_locked(struct sn_table *table)
     uint32_t number = table->empty - 1;
     struct wear wear = wear_of_locked(table, number);
     uint32_t price = price_of(&wear);
-    if (table->page[number].given_up + price <= SN_TABLE_GIVEN_UP_MAX)
+    if (sn_table_page(table, number)->given_up + price <= SN_TABLE_GIVEN_UP_MAX)
         return release_locked(table, number, wear.highest, price);
     reuse_empty_locked(table, number);
     return true;
@@ -338,6 +365,18 @@ sn_table_purge(struct sn_table *table, uint32_t max_pages)
     return released;
 }
 
+static void
+discard_descriptors_locked(struct sn_table *table)
+{
+    uint32_t pages = (uint32_t)(table->bytes_max >> SN_PAGE_SHIFT);
+    for (uint32_t first = 0; first < pages; first += SN_GROUP_TABLE_PAGES) {
+        struct sn_table_page *group = sn_table_page(table, first);
+        uint32_t used = table->high > first ? table->high - first : 0;
+        sn_os_discard_between(group + sn_min(used, SN_GROUP_TABLE_PAGES),
+                              group + SN_GROUP_TABLE_PAGES);
+    }
+}
+
 bool
 sn_table_discard_unused(struct sn_table *table)
 {
@@ -346,8 +385,7 @@ sn_table_discard_unused(struct sn_table *table)
     bool filled = page_at(table->high) < table->bytes && sn_os_is_resident(end - SN_PAGE_BYTES);
     if (filled) {
         sn_os_discard_between(words + page_at(table->high), end);
-        sn_os_discard_between(&table->page[table->high],
-                              (char *)table->page + sn_table_metadata_bytes(table->bytes_max));
+        discard_descriptors_locked(table);
     }
     sn_unlock(&table->lock);
     return filled;
@@ -355,21 +393,25 @@ sn_table_discard_unused(struct sn_table *table)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
+_Static_assert(SN_GROUP_TABLE_PAGES * sizeof(struct sn_table_page) ==
+                   SN_GROUP_BYTES - SN_GROUP_TABLE_AT,
+               "descriptors fill the rest of a group");
+
 size_t
-sn_table_metadata_bytes(uint64_t table_bytes)
+sn_table_groups_bytes(uint64_t table_bytes)
 {
-    return sn_round_up((table_bytes >> SN_PAGE_SHIFT) * sizeof(struct sn_table_page),
-                       SN_PAGE_BYTES);
+    uint64_t pages = sn_round_up(table_bytes >> SN_PAGE_SHIFT, SN_GROUP_TABLE_PAGES);
+    return pages / SN_GROUP_TABLE_PAGES * SN_GROUP_BYTES;
 }
 
 void
-sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata, uint64_t random,
-              struct sn_budget *budget)
+sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *groups_end,
+              uint64_t random, struct sn_budget *budget)
 {
     table->words = (uint64_t *)(void *)words;
     table->bytes = table->bytes_max = bytes;
     table->grow_step = (size_t)bytes;
-    table->page = (struct sn_table_page *)(void *)metadata;
+    table->groups_end = groups_end;
     table->first_generation = (uint32_t)(random & SN_TAG_MASK);
     table->last_generation = (uint32_t)((random - 2) & SN_TAG_MASK);
     table->used_up = sn_table_free_word(sn_word_of_generation(table->last_generation));

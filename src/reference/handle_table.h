@@ -49,7 +49,9 @@ struct sn_table {
     uint32_t first_generation; /* random, of this store */
     uint32_t last_generation;  /* an entry freed with this one is never issued again */
     uint64_t used_up;          /* what its word is then */
-    struct sn_table_page *page;
+    char *groups_end;          /* descriptors of pages lie in groups below, see base/config.h */
+    const char *label;         /* for sn_os_name; NULL: none */
+    bool hidden;               /* nothing of it is to be in cores */
     struct sn_budget *budget;
 
     struct sn_lock lock SN_ALIGNED(64);
@@ -59,6 +61,7 @@ struct sn_table {
     uint32_t fresh;     /* list of FRESH pages that were used before */
     size_t grow_step;   /* bytes by which the table is extended next */
     bool hugepages;     /* what the kernel is told about it */
+    uint64_t shown;     /* bytes from its begin on, and their descriptors, are in cores */
     /* written under lock, read by anybody */
     uint64_t bytes; /* that are reserved; beyond there is nothing yet */
     uint64_t small; /* pages refused because the table can not be extended */
@@ -71,8 +74,8 @@ struct sn_table {
     uint64_t metadata_bytes;
 };
 
-size_t sn_table_metadata_bytes(uint64_t table_bytes);
-void sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *metadata,
+size_t sn_table_groups_bytes(uint64_t table_bytes);
+void sn_table_init(struct sn_table *table, char *words, uint64_t bytes, char *groups_end,
                    uint64_t random, struct sn_budget *budget);
 /** The table may be extended in place up to bytes_max; *end says what the inline read path sees. */
 void sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, uint64_t *end);
@@ -93,6 +96,15 @@ size_t sn_table_purge(struct sn_table *table, uint32_t max_pages);
  * has mapped (mlockall, MCL_CURRENT) gets every page of it. False: it is not so.
  */
 bool sn_table_discard_unused(struct sn_table *table);
+
+/** The descriptor of a page. */
+static inline struct sn_table_page *
+sn_table_page(const struct sn_table *table, uint32_t number)
+{
+    char *group = table->groups_end - ((size_t)number / SN_GROUP_TABLE_PAGES + 1) * SN_GROUP_BYTES;
+    return (struct sn_table_page *)(void *)(group + SN_GROUP_TABLE_AT) +
+           number % SN_GROUP_TABLE_PAGES;
+}
 
 static inline uint64_t *
 sn_table_word(const struct sn_table *table, uint64_t at)

@@ -11,7 +11,7 @@
 
 #include "core/misuse.h"
 
-enum kind { SWITCH, U32, U64, I64, BYTES_OR_MINUS, HUGEPAGES, NAME };
+enum kind { SWITCH, U32, U64, I64, BYTES_OR_MINUS, WORD, NAME };
 
 struct option {
     const char *name;
@@ -33,7 +33,7 @@ static const struct option options[] = {
     {"alignment", " bytes (8, 16 or 64)", U32, true, false, AT(alignment), 8, 64},
     {"max_bytes", " bytes, or 0", U64, false, true, AT(max_bytes), SN_MAX_BYTES_MIN, INT64_MAX},
     {"purge_delay_ms", " ms", I64, false, false, AT(purge_delay_ms), -1, 3600000},
-    {"hugepages", "", HUGEPAGES, false, false, AT(hugepages), 0, 2},
+    {"hugepages", "", WORD, false, false, AT(hugepages), 0, 2},
     {"thread_cache_bytes", " bytes", U64, false, false, AT(thread_cache_bytes), 0, 64 << 20},
     {"thread_cache_total_bytes", " bytes", U64, false, false, AT(thread_cache_total_bytes), 0, TIB},
     {"defrag.enabled", "", SWITCH, false, false, AT(defrag.enabled), 0, 1},
@@ -48,10 +48,26 @@ static const struct option options[] = {
     {"defrag.pause_while_forked", "", SWITCH, false, false, AT(defrag.pause_while_forked), 0, 1},
     {"defrag.fork_copy_bytes", " bytes, or -1", BYTES_OR_MINUS, false, false,
      AT(defrag.fork_copy_bytes), -1, TIB},
+    {"core", "", WORD, true, false, AT(core), 0, 2},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
-static const char *const hugepage_names[] = {"never", "advise", "always"};
+/* What the values of options that are words are called. */
+struct words {
+    size_t at; /* in struct handle_store_options */
+    const char *expected;
+    const char *word[3];
+};
+static const struct words words[] = {
+    {AT(hugepages), "never, advise or always", {"never", "advise", "always"}},
+    {AT(core), "full, metadata or none", {"full", "metadata", "none"}},
+};
+
+static const struct words *
+words_of(const struct option *option)
+{
+    return &words[option->at == words[0].at ? 0 : 1];
+}
 
 /* ---- reading and writing a member ------------------------------------------------------------ */
 
@@ -70,8 +86,8 @@ get_number(const struct handle_store_options *values, const struct option *optio
         return sn_load_relaxed((bool *)at);
     case U32:
         return sn_load_relaxed((uint32_t *)at);
-    case HUGEPAGES:
-        return (int64_t)sn_load_relaxed((enum handle_hugepages *)at);
+    case WORD: /* an enumeration is as large as an unsigned int */
+        return (int64_t)sn_load_relaxed((unsigned *)at);
     case U64: {
         uint64_t value = sn_load_relaxed((uint64_t *)at);
         return value > INT64_MAX ? INT64_MAX : (int64_t)value;
@@ -92,8 +108,8 @@ set_number(struct handle_store_options *values, const struct option *option, int
     case U32:
         sn_store_relaxed((uint32_t *)at, (uint32_t)value);
         break;
-    case HUGEPAGES:
-        sn_store_relaxed((enum handle_hugepages *)at, (enum handle_hugepages)value);
+    case WORD:
+        sn_store_relaxed((unsigned *)at, (unsigned)value);
         break;
     case U64:
         sn_store_relaxed((uint64_t *)at, (uint64_t)value);
@@ -229,9 +245,9 @@ parse(const struct option *option, const char *text, int64_t *value)
         *value = strcmp(text, "yes") == 0;
         return *value || strcmp(text, "no") == 0;
     }
-    if (option->kind == HUGEPAGES) {
+    if (option->kind == WORD) {
         for (*value = 0; *value < 3; ++*value) {
-            if (strcmp(text, hugepage_names[*value]) == 0)
+            if (strcmp(text, words_of(option)->word[*value]) == 0)
                 return true;
         }
         return false;
@@ -242,9 +258,9 @@ parse(const struct option *option, const char *text, int64_t *value)
 static const char *
 expected(const struct option *option)
 {
-    return option->kind == SWITCH      ? "yes or no"
-           : option->kind == HUGEPAGES ? "never, advise or always"
-                                       : "a decimal number";
+    return option->kind == SWITCH ? "yes or no"
+           : option->kind == WORD ? words_of(option)->expected
+                                  : "a decimal number";
 }
 
 static pthread_mutex_t set_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -368,8 +384,8 @@ handle_store_get(handle_store *store, const char *name, char *value, size_t size
         length = snprintf(text, sizeof(text), "%s", store->name);
     else if (option->kind == SWITCH)
         length = snprintf(text, sizeof(text), "%s", number ? "yes" : "no");
-    else if (option->kind == HUGEPAGES)
-        length = snprintf(text, sizeof(text), "%s", hugepage_names[number]);
+    else if (option->kind == WORD)
+        length = snprintf(text, sizeof(text), "%s", words_of(option)->word[number]);
     else
         length = snprintf(text, sizeof(text), "%" PRId64, number);
     if ((size_t)length >= size)

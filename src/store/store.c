@@ -359,12 +359,40 @@ set_up_ranges(handle_store *store, const struct sn_reservation *r)
     store->head.arena = (uintptr_t)r->arena;
     store->extent_bytes = store->head.arena + r->arena_max - (uintptr_t)store;
     store->options.arena_bytes = r->arena_max;
-    sn_table_init(&store->table, (char *)store + HANDLE_TABLE_OFFSET, r->table_bytes, r->lower,
-                  sn_os_random(), &store->budget);
+    sn_table_init(&store->table, (char *)store + HANDLE_TABLE_OFFSET, r->table_bytes,
+                  sn_reservation_classes(r), sn_os_random(), &store->budget);
     sn_table_let_grow(&store->table, r->table_max, &store->head.table_end);
     sn_pool_init(&store->pool, r->arena, (uint32_t)(r->arena_bytes >> SN_BLOCK_SHIFT),
-                 (uint32_t)(r->arena_max >> SN_BLOCK_SHIFT), r->lower + r->table_metadata_bytes,
+                 (uint32_t)(r->arena_max >> SN_BLOCK_SHIFT), r->lower, sn_reservation_classes(r),
                  &store->budget);
+}
+
+/* A name that the kernel takes: see sn_os_name. */
+static void
+make_label(char *label, const char *name, const char *part)
+{
+    snprintf(label, SN_OS_NAME_BYTES, "sinter:%s %s", name, part);
+    for (char *at = label; *at; at++)
+        if (*at < ' ' || *at > '~' || strchr("[]$`\\", *at))
+            *at = '_';
+}
+
+/* What cores hold of the store, and what its mappings are called. */
+static void
+set_up_core(handle_store *store)
+{
+    const struct sn_reservation *r = &store->reservation;
+    enum handle_core core = store->options.core;
+    store->table.hidden = store->pool.hidden = core == HANDLE_CORE_NONE;
+    store->pool.bare = core == HANDLE_CORE_METADATA;
+    make_label(store->table_label, store->name, "tables");
+    make_label(store->arena_label, store->name, "arena");
+    store->table.label = store->table_label;
+    store->pool.label = store->arena_label;
+    sn_reservation_hide(r, core == HANDLE_CORE_NONE);
+    sn_os_name(r->lower, r->metadata_bytes + HANDLE_TABLE_OFFSET + r->table_bytes,
+               store->table_label);
+    sn_os_name(r->arena, r->arena_bytes, store->arena_label);
 }
 
 static void
@@ -378,6 +406,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     store->hardened = options->hardened;
     store->alignment = options->alignment;
     set_up_ranges(store, reservation);
+    set_up_core(store);
     sn_classes_init(&store->classes, options->alignment,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
     store->pool.has_guards = options->hardened;

@@ -229,6 +229,7 @@ struct_values_are_read_by_name(void **state)
         {"defrag.slice_us", "333"},
         {"defrag.pause_while_forked", "no"},
         {"defrag.fork_copy_bytes", "5000011"},
+        {"core", "metadata"},
     };
     char name[] = "from a struct", value[64];
     struct handle_store_options *options = &fixture->options;
@@ -245,7 +246,9 @@ struct_values_are_read_by_name(void **state)
                                              HANDLE_HUGEPAGES_ADVISE,
                                              70001,
                                              800003,
-                                             {false, 900007, 21, 43, 11, 77, 333, false, 5000011}};
+                                             {false, 900007, 21, 43, 11, 77, 333, false, 5000011},
+                                             HANDLE_CORE_METADATA,
+                                             0};
     fixture_reopen(fixture);
     memset(name, 'x', sizeof(name) - 1); /* it was copied */
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {

@@ -42,6 +42,7 @@ static const struct option defaults[] = {
     {"defrag.slice_us", COUNT, 50, 100000, 500, NULL},
     {"defrag.pause_while_forked", SWITCH, 0, 1, 1, NULL},
     {"defrag.fork_copy_bytes", BYTES, -1, 1024 * GIB, -1, NULL},
+    {"core", FIXED, 0, 0, 0, "full"},
 };
 #define OPTIONS (sizeof(defaults) / sizeof(defaults[0]))
 enum { MAX_BYTES = 4, LOWER = 11, UPPER = 12, CPU_MIN = 13, CPU_MAX = 14 };

@@ -115,7 +115,7 @@ test_tables_and_sums(struct race *race)
     if (TEST_TSAN)
         skip(); /* behind the back of locks, too */
     uint32_t page = (uint32_t)(sn_table_at(race->target->handle) >> SN_PAGE_SHIFT);
-    struct sn_table_page *table_page = &race->store->table.page[page];
+    struct sn_table_page *table_page = sn_table_page(&race->store->table, page);
     struct sn_pool *pool = &race->store->pool;
     table_page->used++; /* a bit-field */
     finds(race, "used entries");

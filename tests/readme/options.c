@@ -106,7 +106,8 @@ read_rows(char *page)
 static void
 note_member(const char *name)
 {
-    static const char *const others[] = {"struct_size", "pressure", "error", "opaque"};
+    static const char *const others[] = {"struct_size", "pressure", "error",
+                                         "opaque",      "reserved", ""};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(name, others[i]) == 0)
             return;
@@ -215,6 +216,11 @@ takes(handle_store *store, const struct row *row, const char *value)
         options.alignment = (uint32_t)number;
     else if (strcmp(row->name, "hardened") == 0)
         options.hardened = strcmp(value, "yes") == 0;
+    else if (strcmp(row->name, "core") == 0)
+        options.core = strcmp(value, "full") == 0       ? HANDLE_CORE_FULL
+                       : strcmp(value, "metadata") == 0 ? HANDLE_CORE_METADATA
+                       : strcmp(value, "none") == 0     ? HANDLE_CORE_NONE
+                                                        : (enum handle_core)3;
     else
         options.name = value;
     handle_store *made = handle_store_create(&options);

@@ -23,8 +23,9 @@ make_with(uint64_t random)
     uint64_t bytes = PAGES * SN_PAGE_BYTES;
     assert_non_null(setup);
     setup->words = sn_os_reserve(bytes, SN_PAGE_BYTES);
-    setup->metadata = sn_os_reserve(sn_table_metadata_bytes(bytes), SN_PAGE_BYTES);
-    sn_table_init(&setup->table, setup->words, bytes, setup->metadata, random, &setup->budget);
+    setup->metadata = sn_os_reserve(sn_table_groups_bytes(bytes), SN_PAGE_BYTES);
+    sn_table_init(&setup->table, setup->words, bytes,
+                  setup->metadata + sn_table_groups_bytes(bytes), random, &setup->budget);
     return setup;
 }
 
@@ -33,7 +34,7 @@ end_setup(struct setup *setup)
 {
     fail_none();
     sn_os_release(setup->words, PAGES * SN_PAGE_BYTES);
-    sn_os_release(setup->metadata, sn_table_metadata_bytes(PAGES * SN_PAGE_BYTES));
+    sn_os_release(setup->metadata, sn_table_groups_bytes(PAGES * SN_PAGE_BYTES));
     free(setup);
 }
 
@@ -310,7 +311,7 @@ test_even_pages_go_back(void **state)
         assert_int_equal(sn_table_purge(&setup->table, UINT32_MAX), SN_PAGE_BYTES);
         count = take_many(setup, setup->at, 2 * SN_TABLE_PAGE_ENTRIES - 1);
     }
-    assert_int_equal(setup->table.page[1].given_up, 0);
+    assert_int_equal(sn_table_page(&setup->table, 1)->given_up, 0);
 }
 
 static void
@@ -418,9 +419,10 @@ model_sums(const struct model *model)
     const struct sn_table *table = &model->setup->table;
     uint32_t used = 0, empty = 0, resident = 0;
     for (uint32_t page = 0; page < table->high; page++) {
-        used += table->page[page].state == SN_PAGE_FRESH ? 0 : table->page[page].used;
-        empty += table->page[page].state == SN_PAGE_EMPTY;
-        resident += table->page[page].state != SN_PAGE_FRESH;
+        const struct sn_table_page *seen = sn_table_page(table, page);
+        used += seen->state == SN_PAGE_FRESH ? 0 : seen->used;
+        empty += seen->state == SN_PAGE_EMPTY;
+        resident += seen->state != SN_PAGE_FRESH;
     }
     assert_int_equal(used, model->held_count + 1); /* entry 0 counts as used */
     assert_int_equal(empty, table->empty_pages);

@@ -58,6 +58,7 @@ static const struct {
     {"defrag.cpu_max_percent", &values.defrag.cpu_max_percent, U32, 5, 100, false},
     {"defrag.slice_us", &values.defrag.slice_us, U32, 50, 100000, false},
     {"defrag.fork_copy_bytes", &values.defrag.fork_copy_bytes, I64, -1, INT64_C(1) << 40, false},
+    {"core", &values.core, U32, 0, 2, false},
 };
 
 static void

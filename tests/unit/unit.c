@@ -73,7 +73,8 @@ world_make(uint32_t blocks, uint32_t alignment)
     struct world *world = calloc(1, sizeof(*world));
     assert_non_null(world);
     world->arena_bytes = (size_t)blocks << SN_BLOCK_SHIFT;
-    world->metadata_bytes = sn_pool_metadata_bytes(blocks);
+    size_t below = sn_pool_spans_bytes(blocks) + sn_pool_groups_bytes(blocks);
+    world->metadata_bytes = below + sn_pool_classes_bytes(blocks);
     world->arena = sn_os_reserve(world->arena_bytes, SN_BLOCK_BYTES);
     world->metadata = sn_os_reserve(world->metadata_bytes, SN_PAGE_BYTES);
     assert_non_null(world->arena);
@@ -82,7 +83,8 @@ world_make(uint32_t blocks, uint32_t alignment)
     world->pins = sn_os_reserve(world->pins_bytes, SN_PAGE_BYTES);
     assert_non_null(world->pins);
     sn_classes_init(&world->classes, alignment, 0);
-    sn_pool_init(&world->pool, world->arena, blocks, blocks, world->metadata, &world->budget);
+    sn_pool_init(&world->pool, world->arena, blocks, blocks, world->metadata,
+                 world->metadata + below, &world->budget);
     sn_heap_init(&world->heap, &world->pool, &world->classes);
     sn_pins_init(&world->heap.pins, &world->pool, world->pins, world->pins_bytes);
     sn_large_init(&world->large, &world->heap, 0);
