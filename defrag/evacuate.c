@@ -104,8 +104,8 @@ void
 sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes)
 {
     uint64_t copied = sn_os_shared_bytes(e->pagemap, address, bytes);
-    sn_owner_add(&e->fork_copied_bytes, copied);
-    sn_owner_add(&e->totals.fork_copied_bytes, copied);
+    sn_owner_add(&e->store->mover.fork_copied_bytes, copied);
+    sn_owner_add(&e->store->mover.totals.fork_copied_bytes, copied);
 }
 
 /* The word that a slot's header names will be written to. */
@@ -126,7 +126,7 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
     unsigned reason = outcome - 1;
     unsigned class_id = span_of(e, evacuee->span)->class_id;
     sn_owner_add(&e->store->heap.of[class_id].refused[reason], 1);
-    sn_owner_add(&e->totals.refused[reason], 1);
+    sn_owner_add(&e->store->mover.totals.refused[reason], 1);
     if (outcome != SN_REFUSED_FREED)
         evacuee->refused = true;
     if (outcome == SN_REFUSED_DAMAGED) {
@@ -240,8 +240,8 @@ sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
 static void
 count_emptied(struct sn_evacuation *e, uint32_t spans, uint64_t bytes)
 {
-    sn_owner_add(&e->totals.spans_emptied, spans);
-    sn_owner_add(&e->totals.released_bytes, bytes);
+    sn_owner_add(&e->store->mover.totals.spans_emptied, spans);
+    sn_owner_add(&e->store->mover.totals.released_bytes, bytes);
 }
 
 /* Ends the closed state of a span of a batch: to the pool, if it is empty. */
@@ -461,8 +461,8 @@ count_moves(struct sn_evacuation *e, unsigned class_id, uint64_t objects)
     uint64_t bytes = objects * e->store->classes.of[class_id].slot_bytes;
     sn_add_relaxed(&e->store->caches.limbo_bytes, bytes);
     sn_owner_add(&e->store->heap.of[class_id].moved, objects);
-    sn_owner_add(&e->totals.moved_objects, objects);
-    sn_owner_add(&e->totals.moved_bytes, bytes);
+    sn_owner_add(&e->store->mover.totals.moved_objects, objects);
+    sn_owner_add(&e->store->mover.totals.moved_bytes, bytes);
 }
 
 /* Step 5. */

@@ -2,7 +2,7 @@
 /*
  * evacuate.h - spans on their way to being empty: a batch of them is closed and its objects marked,
  * later moved, later reclaimed. Each function does a bounded piece and goes on where it stopped.
- * When to call them, and the grace periods between, are defrag.c's business; the move of one object
+ * When to call them, and the grace periods between, is machine.c's business; the move of one object
  * is migrate.c's.
  */
 #ifndef SN_EVACUATE_H
@@ -42,12 +42,6 @@ struct sn_batch {
     enum sn_side to_side; /* of the walk, where they lie */
 };
 
-/** Counters since the store was made. */
-struct sn_defrag_totals {
-    uint64_t moved_objects, moved_bytes, released_bytes, spans_emptied, grace_periods, cpu_ns,
-        purged_bytes, fork_copied_bytes, fork_refused_bytes, refused[8];
-};
-
 #define SN_DAMAGED_NOTES 8
 /** Damaged headers found under the mover's lock, to be reported without it. */
 struct sn_damage {
@@ -58,14 +52,12 @@ struct sn_damage {
 /** What the functions below work for. */
 struct sn_evacuation {
     handle_store *store;
-    struct sn_defrag_totals totals;
     struct sn_damage damage;
     uint32_t pass;
     uint64_t bytes_max; /* of a batch */
     /* While a forked child shares the pages: what writing to them copies is counted. */
     bool shared;
-    int pagemap;                /* of this slice; see sn_os_open_pagemap */
-    uint64_t fork_copied_bytes; /* atomic; since there were children */
+    int pagemap; /* of this slice; see sn_os_open_pagemap */
 };
 
 /** The mover is about to write there: counts the pages that it copies. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* machine.c - the state machine of defrag.h: no thread, no pacing, no waiting. */
-#include "defrag/defrag.h"
+#include "defrag/machine.h"
 
 #include <string.h>
 #include <unistd.h>
+
+#include "base/histogram.h"
+#include "thread/drain.h"
 
 static struct sn_batch *
 current_batch(struct sn_defrag *d)
@@ -48,27 +51,28 @@ limits_of(const struct sn_defrag *d)
         .cpu_max_percent = sn_load_relaxed(&o->defrag.cpu_max_percent)};
 }
 
-/* Whether a pass should begin, with so many presses before the sum; sets effort and idle reason. */
+/* Whether a pass should begin, with so many requests of memory before the sum; sets effort and idle
+ * reason. */
 static bool
-decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced, uint64_t presses)
+decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced, uint64_t requests)
 {
     struct sn_policy_limits limits = limits_of(d);
-    bool pressed = presses != sn_load_relaxed(&d->answered);
-    bool helps = pressed && sn_defrag_gain(d->store, &sum->gain) > 0;
+    bool requested = requests != sn_load_relaxed(&d->mover->memory_answered);
+    bool helps = requested && sn_mover_gain(d->store, &sum->gain) > 0;
     enum handle_idle_reason reason = sn_policy_decide(sum, &limits);
-    d->effort_percent = pressed || forced ? 100 : sn_policy_effort(sum, &limits);
+    d->effort_percent = requested || forced ? 100 : sn_policy_effort(sum, &limits);
     if (forced || sn_force_moves())
         return true;
     if (helps)
         reason = HANDLE_IDLE_RUNNING;
     else if (reason == HANDLE_IDLE_RUNNING && sn_os_now_ns() < d->pause_until_ns &&
-             sn_load_relaxed(&d->store->heap.freed_bytes) < sn_load_relaxed(&d->pause_freed))
+             sn_load_relaxed(&d->store->heap.freed_bytes) < sn_load_relaxed(&d->mover->pause_freed))
         reason = HANDLE_IDLE_BACKOFF;
-    if (!helps && sn_load_relaxed(&d->shared))
+    if (!helps && sn_load_relaxed(&d->mover->shared))
         reason = HANDLE_IDLE_FORKED;
-    sn_store_relaxed(&d->idle_reason, reason);
+    sn_store_relaxed(&d->mover->idle_reason, reason);
     if (reason != HANDLE_IDLE_RUNNING) /* nobody must wait for what will not come */
-        sn_defrag_answer(d, presses);
+        sn_mover_answer(d->mover, requests);
     return reason == HANDLE_IDLE_RUNNING;
 }
 
@@ -76,11 +80,11 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced,
 static void
 give_pass_up_locked(struct sn_defrag *d, bool forced)
 {
-    sn_defrag_answer(d, d->pass_presses);
+    sn_mover_answer(d->mover, d->pass_requests);
     if (forced)
         sn_owner_add(&d->forced_done, 1);
     else
-        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_BACKOFF);
+        sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_BACKOFF);
 }
 
 /* Spans of a class that a pass is to empty. */
@@ -98,13 +102,14 @@ begin_pass_locked(struct sn_defrag *d)
     struct sn_policy_sum sum;
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
-    d->pass_presses = sn_defrag_presses(d);
+    d->pass_requests = sn_mover_requests(d->mover);
     if (forced)
         sn_caches_take_slots(&d->store->caches, false, false, NULL);
     sn_defrag_survey(d->store, &sum, classes);
-    if (!decide_locked(d, &sum, forced, d->pass_presses))
+    if (!decide_locked(d, &sum, forced, d->pass_requests))
         return false;
-    d->pass_packs = sn_defrag_is_pressed(d) && !d->evacuation.shared && sn_gain_is_loose(&sum.gain);
+    d->pass_packs =
+        sn_mover_is_requested(d->mover) && !d->evacuation.shared && sn_gain_is_loose(&sum.gain);
     for (unsigned i = 0; i < d->store->classes.count; i++) {
         d->quota[i] = plan_of(d, &classes[i]);
         if (sn_force_moves() && classes[i].used > 0 && d->quota[i] == 0)
@@ -117,12 +122,12 @@ begin_pass_locked(struct sn_defrag *d)
     d->in_pass = true;
     d->forced_pass = forced;
     d->pass_let_go = false;
-    sn_store_relaxed(&d->unpinned, 0);
+    sn_store_relaxed(&d->mover->unpinned, 0);
     d->pass_gain = sn_gain_bytes(&sum.gain);
     d->evacuation.pass++;
-    d->pass_moved = d->evacuation.totals.moved_bytes;
-    d->pass_gained = sn_defrag_gained(d);
-    sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_RUNNING);
+    d->pass_moved = d->mover->totals.moved_bytes;
+    d->pass_gained = sn_mover_gained(d->store);
+    sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_RUNNING);
     return true;
 }
 
@@ -134,37 +139,38 @@ judge_pass_locked(struct sn_defrag *d, uint64_t gained)
     struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
     uint64_t stuck = 0;
-    bool unpinned = sn_load_relaxed(&d->unpinned) != 0;
+    bool unpinned = sn_load_relaxed(&d->mover->unpinned) != 0;
     if (gained == 0 && unpinned)
-        sn_owner_add(&d->undecided, 1);
+        sn_owner_add(&d->mover->undecided, 1);
     if (gained == 0 && !d->pass_let_go && !unpinned) {
         sn_defrag_survey(d->store, &sum, classes);
         stuck = sn_min(sn_gain_bytes(&sum.gain), d->pass_gain);
     }
-    sn_store_relaxed(&d->stuck_bytes, stuck);
-    if (sn_swap_acq_rel(&d->unpinned, 0) != 0) /* meanwhile */
-        sn_store_relaxed(&d->stuck_bytes, 0);
+    sn_store_relaxed(&d->mover->stuck_bytes, stuck);
+    if (sn_swap_acq_rel(&d->mover->unpinned, 0) != 0) /* meanwhile */
+        sn_store_relaxed(&d->mover->stuck_bytes, 0);
 }
 
 /* After the last batch of a pass has drained. */
 static void
 end_pass_locked(struct sn_defrag *d)
 {
-    const struct sn_defrag_totals *totals = &d->evacuation.totals;
+    const struct sn_mover_totals *totals = &d->mover->totals;
     uint64_t moved = totals->moved_bytes - d->pass_moved;
-    uint64_t gained = sn_at_least_zero(sn_defrag_gained(d) - d->pass_gained);
+    uint64_t gained = sn_at_least_zero(sn_mover_gained(d->store) - d->pass_gained);
     d->pause_ns = d->forced_pass ? 0 : sn_policy_pause_ns(d->pause_ns, moved, gained);
     d->pause_until_ns = d->pause_ns ? sn_os_now_ns() + d->pause_ns : 0;
     uint64_t live = sn_load_relaxed(&d->store->pool.arena_committed);
-    sn_store_relaxed(&d->pause_freed, sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
+    sn_store_relaxed(&d->mover->pause_freed,
+                     sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
     judge_pass_locked(d, gained);
     d->in_pass = false;
     d->at_rest = false; /* once: then the rest is looked for again */
-    sn_owner_add(&d->passes, 1);
+    sn_owner_add(&d->mover->passes, 1);
     if (d->forced_pass)
         sn_owner_add(&d->forced_done, 1);
     if (gained == 0)
-        sn_defrag_answer(d, d->pass_presses);
+        sn_mover_answer(d->mover, d->pass_requests);
 }
 
 /* ---- lingering spans ------------------------------------------------------------------------- */
@@ -187,7 +193,7 @@ static void
 settle_lingering_locked(struct sn_defrag *d)
 {
     struct sn_heap *heap = &d->store->heap;
-    struct sn_defrag_totals *totals = &d->evacuation.totals;
+    struct sn_mover_totals *totals = &d->mover->totals;
     if (d->linger_count == 0 || !sn_rcu_is_done(d->store->rcu, d->linger_ticket))
         return;
     sn_caches_take_slots(&d->store->caches, true, false, NULL);
@@ -224,7 +230,7 @@ void
 sn_defrag_let_go_span_locked(handle_store *store, uint32_t number)
 {
     struct sn_defrag *d = store->defrag;
-    sn_assert_locked(&d->lock);
+    sn_assert_locked(&d->mover->lock);
     d->pass_let_go = true;
     if (sn_batch_let_go_span(&d->evacuation, &d->batch[0], number) ||
         sn_batch_let_go_span(&d->evacuation, &d->batch[1], number))
@@ -255,15 +261,15 @@ open_class_locked(struct sn_defrag *d, unsigned class_id)
 void
 sn_defrag_open_wanted_locked(struct sn_defrag *d)
 {
-    sn_assert_locked(&d->lock);
-    if (sn_likely(sn_load_relaxed(&d->any_wanted) == 0))
+    sn_assert_locked(&d->mover->lock);
+    if (sn_likely(sn_load_relaxed(&d->mover->any_wanted) == 0))
         return;
-    /* Acquire: pairs with the release in sn_defrag_open_class; the class is seen marked. */
-    (void)sn_swap_acq_rel(&d->any_wanted, 0);
+    /* Acquire: pairs with the release in sn_mover_open_class; the class is seen marked. */
+    (void)sn_swap_acq_rel(&d->mover->any_wanted, 0);
     for (unsigned i = 0; i < d->store->classes.count; i++) {
-        if (sn_load_relaxed(&d->wanted[i]) == 0)
+        if (sn_load_relaxed(&d->mover->wanted[i]) == 0)
             continue;
-        sn_store_relaxed(&d->wanted[i], 0);
+        sn_store_relaxed(&d->mover->wanted[i], 0);
         open_class_locked(d, i);
     }
 }
@@ -275,12 +281,12 @@ static bool
 is_relieved(struct sn_defrag *d)
 {
     const struct sn_budget *budget = &d->store->budget;
-    uint64_t presses = sn_defrag_presses(d);
+    uint64_t requests = sn_mover_requests(d->mover);
     uint64_t room = sn_budget_reserve(sn_load_relaxed(&budget->max_bytes));
     if (!d->evacuation.shared || d->forced_pass ||
         sn_budget_lacks(budget, room, SN_CHARGE_APPLICATION) > 0)
         return false;
-    sn_defrag_answer(d, presses);
+    sn_mover_answer(d->mover, requests);
     return true;
 }
 
@@ -296,11 +302,11 @@ may_evacuate_locked(struct sn_defrag *d, uint32_t span)
     if (sn_likely(!e->shared))
         return true;
     uint64_t shared = sn_os_shared_bytes(e->pagemap, pages, bytes);
-    if (d->forced_pass || sn_defrag_may_copy(d, shared)) {
+    if (d->forced_pass || sn_mover_may_copy(d->store, shared)) {
         sn_evacuation_count_copies(e, pages, bytes);
         return true;
     }
-    sn_owner_add(&e->totals.fork_refused_bytes, shared);
+    sn_owner_add(&d->mover->totals.fork_refused_bytes, shared);
     sn_heap_reopen(&d->store->heap, span, SN_SPAN_TRIED, e->pass);
     return false;
 }
@@ -343,7 +349,7 @@ close_next_locked(struct sn_defrag *d)
 static uint64_t
 request_locked(struct sn_defrag *d)
 {
-    sn_owner_add(&d->evacuation.totals.grace_periods, 1);
+    sn_owner_add(&d->mover->totals.grace_periods, 1);
     return sn_rcu_request(d->store->rcu);
 }
 
@@ -531,21 +537,21 @@ follow_waste_locked(struct sn_defrag *d)
         return;
     struct sn_policy_limits limits = limits_of(d);
     sn_defrag_survey(d->store, &sum, classes);
-    d->effort_percent = sn_defrag_is_pressed(d) ? 100 : sn_policy_effort(&sum, &limits);
+    d->effort_percent = sn_mover_is_requested(d->mover) ? 100 : sn_policy_effort(&sum, &limits);
 }
 
 /* Before a slice: no fork comes while it lasts, since that takes the mover's lock. */
 static void
 look_for_children_locked(struct sn_defrag *d)
 {
-    d->evacuation.shared = sn_load_relaxed(&d->shared) != 0;
+    d->evacuation.shared = sn_load_relaxed(&d->mover->shared) != 0;
     d->evacuation.pagemap = d->evacuation.shared ? sn_os_open_pagemap() : -1;
 }
 
 enum sn_advance
 sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
 {
-    sn_assert_locked(&d->lock);
+    sn_assert_locked(&d->mover->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     SN_NO_CANCELLATION; /* files are read, beside a child */
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
@@ -566,8 +572,8 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
         close(d->evacuation.pagemap);
     d->evacuation.pagemap = -1;
     if (advance == SN_ADVANCE_WAIT)
-        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
-    sn_owner_add(&d->evacuation.totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);
+        sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_GRACE_PERIOD);
+    sn_owner_add(&d->mover->totals.cpu_ns, sn_os_thread_cpu_ns() - begin_cpu);
     if (steps > 1 || advance != SN_ADVANCE_NOTHING)
         sn_histogram_add(&d->slices, sn_os_now_ns() - begin);
     sn_store_relaxed(&d->working, 0);

@@ -3,11 +3,12 @@
  * thread.c - the background thread: a loop around the state machine (machine.c) that paces it,
  * sleeps when there is nothing to do, and is started and stopped at any moment.
  */
-#include "defrag/defrag.h"
+#include "defrag/thread.h"
 
 #include <stdio.h>
 
 #include "core/misuse.h"
+#include "defrag/machine.h"
 
 /* Without a free: idle caches have been emptied by then. */
 #define REST_NS UINT64_C(500000000)
@@ -29,8 +30,8 @@ sleep_locked(struct sn_defrag *d, uint64_t until_ns)
 {
     struct timespec until = sn_os_timespec(until_ns);
     if (until_ns != SN_NEVER)
-        return sn_wait_until(&d->wake, &d->wake_lock, &until);
-    sn_wait(&d->wake, &d->wake_lock);
+        return sn_wait_until(&d->mover->wake, &d->mover->wake_lock, &until);
+    sn_wait(&d->mover->wake, &d->mover->wake_lock);
     return true;
 }
 
@@ -38,10 +39,10 @@ sleep_locked(struct sn_defrag *d, uint64_t until_ns)
 static void
 look_after_locked(struct sn_defrag *d)
 {
-    sn_store_relaxed(&d->watching, sn_rcu_age_ns(d->store->rcu) != 0);
-    sn_unlock(&d->wake_lock);
+    sn_store_relaxed(&d->mover->purge_during_gp, sn_rcu_age_ns(d->store->rcu) != 0);
+    sn_unlock(&d->mover->wake_lock);
     sn_defrag_purge(d->store, 0);
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
 }
 
 /*
@@ -52,9 +53,9 @@ look_after_locked(struct sn_defrag *d)
 static bool
 rest_until(struct sn_defrag *d, uint64_t until_ns)
 {
-    sn_lock(&d->wake_lock);
-    while (!d->woken && !d->stopping) {
-        bool watching = sn_load_relaxed(&d->watching);
+    sn_lock(&d->mover->wake_lock);
+    while (!d->mover->woken && !d->stopping) {
+        bool watching = sn_load_relaxed(&d->mover->purge_during_gp);
         uint64_t look_ns = watching ? sn_os_now_ns() + POLL_NS : SN_NEVER;
         if (sleep_locked(d, sn_min(until_ns, look_ns)))
             continue;
@@ -63,18 +64,18 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
         if (until_ns <= look_ns)
             break;
     }
-    bool woken = d->woken;
-    d->woken = woken && d->stopping; /* one that ends by itself looks at it once more */
-    sn_unlock(&d->wake_lock);
+    bool woken = d->mover->woken;
+    d->mover->woken = woken && d->stopping; /* one that ends by itself looks at it once more */
+    sn_unlock(&d->mover->wake_lock);
     return woken;
 }
 
 static bool
 is_stopping(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
     bool stopping = d->stopping;
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     return stopping;
 }
 
@@ -92,7 +93,7 @@ arm_wake_up(struct sn_defrag *d)
     sn_fence_seq_cst();
     if (sn_load_relaxed(&store->heap.freed_bytes) >= mark)
         return 0;
-    uint32_t reason = sn_load_relaxed(&d->idle_reason);
+    uint32_t reason = sn_load_relaxed(&d->mover->idle_reason);
     if (reason == HANDLE_IDLE_BACKOFF)
         return sn_os_now_ns() + POLL_NS; /* looks whether the pause is over */
     return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
@@ -102,11 +103,11 @@ arm_wake_up(struct sn_defrag *d)
 static void
 end_by_itself(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
-    if (!d->woken && !d->stopping && !sn_load_relaxed(&d->watching))
+    sn_lock(&d->mover->wake_lock);
+    if (!d->mover->woken && !d->stopping && !sn_load_relaxed(&d->mover->purge_during_gp))
         d->idle_end = d->stopping = true;
     bool ends = d->idle_end;
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     if (ends)
         sn_hook(SN_HOOK_MOVER_ENDS, d->store);
 }
@@ -126,9 +127,9 @@ idle(struct sn_defrag *d)
     if (until_ns == SN_NEVER && !look && !woken)
         end_by_itself(d);
     bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
-    sn_lock(&d->lock);
+    sn_lock(&d->mover->lock);
     d->at_rest = at_rest;
-    sn_unlock(&d->lock);
+    sn_unlock(&d->mover->lock);
     if (at_rest)
         d->rest_freed = freed;
 }
@@ -171,14 +172,14 @@ wind_down(struct sn_defrag *d)
 static bool
 must_rest(struct sn_defrag *d)
 {
-    uint64_t presses = sn_defrag_presses(d);
+    uint64_t requests = sn_mover_requests(d->mover);
     bool enabled = sn_defrag_is_enabled(d);
     if (enabled && !sn_defrag_is_forked_away(d))
         return false;
-    if (!enabled || !sn_defrag_may_copy(d, SN_BLOCK_BYTES))
-        sn_defrag_answer(d, presses); /* nobody must wait for what will not come */
+    if (!enabled || !sn_mover_may_copy(d->store, SN_BLOCK_BYTES))
+        sn_mover_answer(d->mover, requests); /* nobody must wait for what will not come */
     wind_down(d);
-    sn_store_relaxed(&d->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
+    sn_store_relaxed(&d->mover->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);
     if (!enabled)
         end_by_itself(d);
     (void)rest_until(d, sn_os_now_ns() + POLL_NS);
@@ -196,10 +197,10 @@ work_once(struct sn_defrag *d)
     sn_store_relaxed(&d->store->heap.wake_at, UINT64_MAX);
     uint64_t begin = sn_os_now_ns();
     sn_defrag_enter(d, SN_UNREGISTERED);
-    uint64_t worked_before = d->evacuation.totals.cpu_ns;
+    uint64_t worked_before = d->mover->totals.cpu_ns;
     enum sn_advance advance = sn_defrag_advance_locked(d, begin + slice_ns, &ticket);
-    uint32_t effort = sn_defrag_is_pressed(d) ? 100 : d->effort_percent;
-    uint64_t work_ns = d->evacuation.totals.cpu_ns - worked_before;
+    uint32_t effort = sn_mover_is_requested(d->mover) ? 100 : d->effort_percent;
+    uint64_t work_ns = d->mover->totals.cpu_ns - worked_before;
     sn_defrag_leave(d, SN_UNREGISTERED);
     if (advance == SN_ADVANCE_NOTHING)
         idle(d);
@@ -214,15 +215,15 @@ work_once(struct sn_defrag *d)
 static bool
 goes_on(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
-    bool woken = d->idle_end && d->woken && sn_defrag_is_enabled(d);
-    bool again = (d->restarted || woken) && !d->ended;
+    sn_lock(&d->mover->wake_lock);
+    bool woken = d->idle_end && d->mover->woken && sn_defrag_is_enabled(d);
+    bool again = (d->restarted || woken) && !d->mover->ended;
     d->restarted = d->idle_end = false;
-    d->exiting = !again;
+    d->mover->exiting = !again;
     d->stopping = !again;
     d->stops++;
-    pthread_cond_broadcast(&d->wake);
-    sn_unlock(&d->wake_lock);
+    pthread_cond_broadcast(&d->mover->wake);
+    sn_unlock(&d->mover->wake_lock);
     return again;
 }
 
@@ -254,55 +255,56 @@ join_thread_locked(struct sn_defrag *d)
 {
     SN_NO_CANCELLATION;
     d->joined = true;
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     pthread_join(d->thread, NULL);
-    sn_lock(&d->wake_lock);
-    d->running = d->stopping = d->exiting = d->joined = false;
+    sn_lock(&d->mover->wake_lock);
+    d->mover->running = d->stopping = d->mover->exiting = d->joined = false;
     d->stops++; /* who waits for this thread's end sees it, even if the next one runs by then */
-    pthread_cond_broadcast(&d->wake);
+    pthread_cond_broadcast(&d->mover->wake);
 }
 
 int
 sn_defrag_allow_thread_locked(struct sn_defrag *d)
 {
-    if (d->ended)
+    if (d->mover->ended)
         return -EBUSY;
-    d->restarted = d->running && d->stopping && !d->exiting;
-    if (!d->running || d->exiting)
-        sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_BELOW_IGNORE);
+    d->restarted = d->mover->running && d->stopping && !d->mover->exiting;
+    if (!d->mover->running || d->mover->exiting)
+        sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_BELOW_IGNORE);
     return 0;
 }
 
 static void
 start_wanted_locked(struct sn_defrag *d, uint64_t now_ns)
 {
-    d->running = start_thread(d) == 0;
-    d->woken = !d->running;
-    if (!d->running) {
-        sn_defrag_answer(d, sn_defrag_presses(d)); /* nobody must wait for what does not come */
-        if (!d->failed)
+    d->mover->running = start_thread(d) == 0;
+    d->mover->woken = !d->mover->running;
+    if (!d->mover->running) {
+        sn_mover_answer(d->mover,
+                        sn_mover_requests(d->mover)); /* nobody must wait for what does not come */
+        if (!d->mover->failed)
             sn_store_relaxed(&d->store->thread_failed, 1);
     }
-    d->failed = !d->running;
+    d->mover->failed = !d->mover->running;
     d->try_again_ns = now_ns + TRY_AGAIN_NS;
 }
 
 uint64_t
 sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns)
 {
-    if (d->running && d->exiting && !d->joined)
+    if (d->mover->running && d->mover->exiting && !d->joined)
         join_thread_locked(d); /* it takes its last steps */
-    if (d->running || d->ended)
+    if (d->mover->running || d->mover->ended)
         return SN_NEVER;
     uint64_t left_ns = sn_load_relaxed(&d->left_ns);
     uint64_t due_ns = left_ns ? left_ns + LEFT_NS : SN_NEVER;
-    bool wanted = (d->woken && sn_defrag_is_enabled(d)) || due_ns <= now_ns;
-    d->failed &= wanted;
+    bool wanted = (d->mover->woken && sn_defrag_is_enabled(d)) || due_ns <= now_ns;
+    d->mover->failed &= wanted;
     if (!wanted)
         return due_ns;
-    if (!d->failed || now_ns >= d->try_again_ns)
+    if (!d->mover->failed || now_ns >= d->try_again_ns)
         start_wanted_locked(d, now_ns);
-    return d->failed ? d->try_again_ns : SN_NEVER;
+    return d->mover->failed ? d->try_again_ns : SN_NEVER;
 }
 
 void
@@ -310,11 +312,11 @@ sn_defrag_stop_locked(struct sn_defrag *d)
 {
     uint64_t before = d->stops;
     d->restarted = d->idle_end = false;
-    d->stopping = d->running;
-    pthread_cond_broadcast(&d->wake);
-    while (d->running && (d->joined || (d->stops == before && !d->exiting)))
-        sn_wait(&d->wake, &d->wake_lock);
-    if (d->running && d->exiting)
+    d->stopping = d->mover->running;
+    pthread_cond_broadcast(&d->mover->wake);
+    while (d->mover->running && (d->joined || (d->stops == before && !d->mover->exiting)))
+        sn_wait(&d->mover->wake, &d->mover->wake_lock);
+    if (d->mover->running && d->mover->exiting)
         join_thread_locked(d);
 }
 
@@ -330,13 +332,13 @@ handle_defrag_start(handle_store *store)
     if (store->forked)
         return -ENOTSUP;
     struct sn_defrag *d = store->defrag;
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
     int error = sn_defrag_allow_thread_locked(d);
     if (!error)
         sn_store_relaxed(&store->options.defrag.enabled, true);
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     if (!error)
-        sn_defrag_wake(store);
+        sn_mover_wake(store);
     return error;
 }
 
@@ -344,7 +346,7 @@ handle_defrag_start(handle_store *store)
 static bool
 is_own_thread_locked(const struct sn_defrag *d)
 {
-    return d->running && pthread_equal(d->thread, pthread_self());
+    return d->mover->running && pthread_equal(d->thread, pthread_self());
 }
 
 int
@@ -357,18 +359,18 @@ handle_defrag_stop(handle_store *store)
     if (!sn_rcu_leave(store->rcu->flavor, &was_online))
         return -EDEADLK;
     struct sn_defrag *d = store->defrag;
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
     int result = is_own_thread_locked(d) ? -EDEADLK : 0;
-    bool alone = !d->running;
+    bool alone = !d->mover->running;
     if (!result) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
         sn_defrag_stop_locked(d);
         if (!sn_defrag_is_enabled(d)) /* a start may have come since */
-            sn_store_relaxed(&d->idle_reason, HANDLE_IDLE_DISABLED);
+            sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_DISABLED);
     }
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     sn_store_nudge(store, true); /* it may want another thread, now that this one is joined */
-    if (!result && alone) /* what steps have begun no thread has wound down */
+    if (!result && alone)        /* what steps have begun no thread has wound down */
         (void)sn_defrag_settle(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
     return result;

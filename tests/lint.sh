@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 llvm_version=14
 cppcheck_version=2.10
-all_checks='spdx lines readme order waits names shell format tidy cppcheck'
+all_checks='spdx lines readme order symbols waits names shell format tidy cppcheck'
 
 usage()
 {
@@ -31,6 +31,8 @@ CHECK, default all of them:
   readme    README.md has at most 150 lines, no page a line of more than 100 characters, measured
             tables aside; the files that pages name and link to exist
   order     which file includes which: only files of its layer and lower ones, see src/README.md
+  symbols   which object file uses what of which: only of its layer and lower ones; and no header
+            declares what another module's source defines
   waits     waits that are cancellation points, see src/base/cancel.h
   names     functions and files that tests/integer.ignorelist and tests/coverage.md name exist
   shell     shellcheck over the scripts
@@ -174,7 +176,7 @@ library_files()
 }
 
 # A file includes only files of its own folder and of those above it in the list, and names them
-# from src, or from the root: "thread/limbo.h", "defrag/policy.h". Public headers are in brackets.
+# from src, or from the root: "thread/limbo.h", "memory/policy.h". Public headers are in brackets.
 check_order()
 {
     layers >"$work/layers"
@@ -214,6 +216,92 @@ check_order()
                 complain(where ", which names no file of src (folder/name.h) or defrag")
             else if (layer[folder(target)] > layer[folder(part[1])])
                 complain(where ", which is in a higher layer")
+        }
+        END { exit bad }'
+}
+
+# symbols_of defined|used: "symbol file" of each that the library's sources define, or use of
+# others.
+symbols_of()
+{
+    while IFS= read -r file; do
+        nm "$build/CMakeFiles/sinter_objects.dir/$file.o" | awk -v file="$file" -v want="$1" '
+            want == "used" && $1 == "U" { print $2, file }
+            want == "defined" && $2 ~ /^[A-TV-Z]$/ { print $3, file }'
+    done <"$work/sources"
+}
+
+# A header declares outside of functions and structs. A name there that no source defines, as that
+# of a type or of a static function, does not matter.
+check_symbols()
+{
+    has nm || return 0
+    compile_database || return 1
+    cmake --build "$build" --target sinter_objects -j "$jobs" >"$work/make" 2>&1 || {
+        tail -n 30 "$work/make"
+        return 1
+    }
+    layers >"$work/layers"
+    library_files | grep '\.c$' >"$work/sources"
+    library_files | grep '\.h$' >"$work/headers"
+    symbols_of defined >"$work/defined"
+    symbols_of used >"$work/used"
+    (
+        cd "$root"
+        xargs grep -n '' /dev/null <"$work/headers"
+    ) | awk -v layers="$work/layers" -v defined="$work/defined" -v used="$work/used" '
+        function folder(path)
+        {
+            sub(/\/[^\/]*$/, "", path)
+            return path
+        }
+        function stem(path)
+        {
+            sub(/\.[ch]$/, "", path)
+            return path
+        }
+        function complain(text)
+        {
+            print text
+            bad = 1
+        }
+        BEGIN {
+            while ((getline path < layers) > 0)
+                layer[path] = ++n
+            while ((getline < defined) > 0)
+                home[$1] = $2
+            while ((getline < used) > 0)
+                if ($1 in home && layer[folder(home[$1])] > layer[folder($2)])
+                    complain($2 ": uses " $1 " of " home[$1] ", which is in a higher layer")
+        }
+        {
+            split($0, part, ":")
+            line = substr($0, length(part[1] part[2]) + 3)
+            if (part[2] == 1)
+                depth = comment = 0
+            if (line ~ /^ *#/)
+                line = ""
+            gsub(/\/\*([^*]|\*[^\/])*\*\//, "", line)
+            if (comment && line !~ /\*\//)
+                next
+            if (comment) {
+                sub(/^.*\*\//, "", line)
+                comment = 0
+            }
+            if (line ~ /\/\*/) {
+                sub(/\/\*.*$/, "", line)
+                comment = 1
+            }
+            for (; match(line, /[{}]|[A-Za-z_][A-Za-z_0-9]*/); line = rest) {
+                word = substr(line, RSTART, RLENGTH)
+                rest = substr(line, RSTART + RLENGTH)
+                if (word == "{")
+                    depth++
+                else if (word == "}")
+                    depth--
+                else if (depth == 0 && word in home && stem(home[word]) != stem(part[1]))
+                    complain(part[1] ":" part[2] ": declares " word " of " home[word])
+            }
         }
         END { exit bad }'
 }

@@ -36,6 +36,14 @@
 #endif
 #define sn_owner_sub(p, v) sn_owner_add((p), sn_wrapping_sub(0, (v)))
 
+/** Copies a struct of nothing but uint64_t counters that others change meanwhile. */
+static inline void
+sn_copy_counters(void *to, const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
+        ((uint64_t *)to)[i] = sn_load_relaxed(&((const uint64_t *)from)[i]);
+}
+
 static inline void
 sn_cpu_relax(void)
 {

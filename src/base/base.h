@@ -52,6 +52,10 @@
 #define SN_TSAN 0
 #endif
 
+/** The struct that a member, by the pointer to it, lies in. */
+#define sn_container_of(pointer, type, member)                                                     \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 static inline uint64_t
 sn_min(uint64_t a, uint64_t b)
 {

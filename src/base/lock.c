@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.c - see lock.h. Also holds the variables of hooks.h, which debug builds alone have. */
+/* lock.c - see lock.h. */
 #include "base/lock.h"
-
-#include "base/hooks.h"
 
 #if SN_DEBUG
 _Thread_local unsigned sn_lock_held[SN_RANK_MAX];
-void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
-int (*sn_fault_fn)(enum sn_fault_point point);
-bool sn_debug_force_moves;
 #endif
 
 void

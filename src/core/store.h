@@ -6,8 +6,10 @@
 #ifndef SN_STORE_H
 #define SN_STORE_H
 
+#include "core/mover.h"
 #include "core/reservation.h"
 #include "memory/large.h"
+#include "os/children.h"
 #include "rcu/rcu.h"
 #include "reference/handle_table.h"
 #include "reference/reference.h"
@@ -21,7 +23,6 @@ struct sn_reclaim {
     uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
     uint32_t slots; /* entries of each */
 };
-struct sn_fork;
 
 struct handle_store {
     struct handle_store_head head; /* what the inline read path sees; first */
@@ -63,7 +64,7 @@ struct handle_store {
         uint32_t last_pass_over; /* what pass_over began with */
     } shortage;                  /* see object/shortage.c */
 
-    /* atomic; slots whose headers were found damaged, not yet reported */
+    /* atomic; slots whose headers were found damaged, not yet reported; see report.h */
     uint64_t damaged[8];
     uint32_t damaged_at;   /* slots noted; more than there is room for are lost */
     uint32_t damage_noted; /* since the last report */
@@ -89,8 +90,9 @@ struct handle_store {
     /* members are atomic; the callbacks immutable */
     struct handle_store_options options;
 
-    struct sn_defrag *defrag; /* see defrag/defrag.h; NULL while the store is being made */
-    struct sn_fork *fork;     /* see fork.c */
+    struct sn_mover mover;       /* what others ask of the mover, and see of it */
+    struct sn_defrag *defrag;    /* the mover itself, see defrag/defrag.h */
+    struct sn_children children; /* that still share our pages */
     struct sn_large large;
     struct sn_heap heap;
 };
@@ -169,14 +171,6 @@ sn_store_release_ranges(const handle_store *store, size_t keep)
     sn_reservation_release(&r, keep, store->table.bytes, sn_pool_reserved_bytes(&store->pool));
 }
 
-/** One line to the error callback. The caller holds no lock. */
-__attribute__((format(printf, 2, 3))) void
-sn_store_error(handle_store *store, const char *format, ...);
-
-/** Reports headers that were found damaged under a lock or in a thread's cache (object.c). The
- * caller holds no lock. */
-void sn_store_report_noted(handle_store *store);
-
 /** Requests so far that found arena or handle table too small, and not to be extended. */
 static inline uint64_t
 sn_store_small(const handle_store *store)
@@ -184,95 +178,11 @@ sn_store_small(const handle_store *store)
     return sn_load_relaxed(&store->pool.small) + sn_load_relaxed(&store->table.small);
 }
 
-/** Counts an allocation that gets ENOMEM. */
-void sn_store_count_failure(handle_store *store, enum handle_alloc_failure reason);
-
-/** Counts an allocation that gets ENOMEM, and says why. small: sn_store_small() when it began. The
- * caller holds no lock. */
-void sn_store_note_failure(handle_store *store, uint64_t small);
-
 /** There is work for the grace-period thread, see sn_rcu_nudge. */
 static inline void
 sn_store_nudge(handle_store *store, bool urgent)
 {
     sn_rcu_nudge_client(store->rcu, &store->client, urgent);
 }
-
-/** Bytes in limbo, wherever they are. */
-uint64_t sn_store_limbo(handle_store *store);
-
-/**
- * Gives empty spans back to the kernel whose delay is over, at most max_bytes (0: no bound).
- * *next_ns: when to look again; now_ns: there is more at once; SN_NEVER: nothing waits. Result:
- * bytes.
- */
-size_t
-sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns);
-
-/** Checks an options struct; errors go to its own callback. */
-int sn_options_check(const struct handle_store_options *options);
-/** One line to the callback of options, or to stderr. Result: -EINVAL. */
-__attribute__((format(printf, 2, 3))) int
-sn_options_refuse(const struct handle_store_options *options, const char *format, ...);
-/** Makes the current values take effect. */
-void sn_options_apply(handle_store *store);
-/** In every forked child: other threads may have been setting options. */
-void sn_options_begin_child(void);
-
-/* What src asks of the defragmenter; the functions are in defrag/defrag.c. */
-
-void sn_defrag_create(handle_store *store);
-/** Stops the thread for good; the other functions may still be called. */
-void sn_defrag_end(handle_store *store);
-/** Frees it; nobody calls any more. */
-void sn_defrag_destroy(handle_store *store);
-/** The option has changed. 0 or a negative errno. */
-int sn_defrag_configure(handle_store *store);
-/** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
-void sn_defrag_wake(handle_store *store);
-/** The grace-period thread: starts the mover's thread if it is wanted, joins one that has ended.
- * Result: when to look again. */
-uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
-/** A grace period begins, which may be long: until it ends the mover purges. */
-void sn_defrag_watch(handle_store *store);
-/** What compaction can gain now, at the limit, of all that there is to gain; 0: it does not work,
- * or has tried in vain. */
-uint64_t sn_defrag_gain(handle_store *store, const struct sn_gain *gain);
-/** What it has gained so far, as sn_defrag_gained says. */
-uint64_t sn_defrag_gained_so_far(handle_store *store);
-/** Passes that gained nothing and yet say nothing about the next. */
-uint64_t sn_defrag_undecided(handle_store *store);
-/** An allocation found max_bytes reached, and compaction can help: work at full effort. */
-void sn_defrag_press(handle_store *store);
-/** Waits until compaction under pressure has released `bytes` or has come to an end. False: the
- * time came first. */
-bool sn_defrag_wait_relief(handle_store *store, uint64_t bytes, uint64_t deadline_ns);
-/** Opens the spans of a class that the mover has closed: a slot of them is needed. False: not at
- * once, but by the next who holds the mover's lock. */
-bool sn_defrag_open_class(handle_store *store, unsigned class_id);
-/** What moving under way has closed is opened, by wish or because nobody carries it on: its batch
- * is finished, no other begins. moved: somebody was told to wait for what was moved out of until
- * now: the caller works and waits until it has come back, whoever else does. Waits for grace
- * periods; the caller is offline. False: the time came first. */
-bool sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns);
-/** Something was unpinned: what could not be moved may be moved now. */
-void sn_defrag_unpinned(handle_store *store);
-/** A walk wants a span that is CLOSED: the mover gives up the moves out of it and opens it. Under
- * the mover's lock. */
-void sn_defrag_let_go_span_locked(handle_store *store, uint32_t number);
-/** A walk has ended: what it kept apart can be moved together. */
-void sn_defrag_walked(handle_store *store);
-/** The mover's lock, for going from span to span. */
-struct sn_lock *sn_defrag_lock(handle_store *store);
-void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
-/** In a forked child: there is no thread. */
-void sn_defrag_after_fork_child(handle_store *store);
-size_t sn_defrag_metadata_bytes(void);
-
-/** fork.c: 0, or the negative errno why children can not be told: no store is made then. */
-int sn_fork_watch_error(void);
-/** fork.c: whether a forked child still shares our pages. */
-bool sn_fork_child_lives(handle_store *store);
-void sn_fork_destroy(handle_store *store);
 
 #endif

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "core/hardened.h"
+#include "core/report.h"
 #include "insight/stats.h"
 #include "insight/walk.h"
+#include "thread/drain.h"
 
 struct check {
     handle_store *store;

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "core/report.h"
+#include "defrag/life.h"
+#include "thread/drain.h"
 
 static uint64_t
 metadata_bytes(handle_store *store, uint64_t threads)

@@ -85,4 +85,11 @@ elements(const struct field *f)
 /** The words of a number; "unknown" for one that is none. */
 const struct reason *sn_reason_of(enum kind kind, uint64_t number);
 
+/** What a number of enum handle_idle_reason, and of the other enumerations of reasons, means, in
+ * words; "unknown" for any other number. Never NULL. */
+const char *sn_idle_reason_text(uint32_t reason);
+const char *sn_shrink_reason_text(uint32_t reason);
+const char *sn_alloc_failure_text(uint32_t reason);
+const char *sn_refusal_text(uint32_t refusal);
+
 #endif

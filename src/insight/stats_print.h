@@ -18,11 +18,4 @@ int sn_stats_print(const struct handle_stats *stats, const char *name,
                    void (*write)(void *opaque, const char *text, size_t length), void *opaque);
 #define SN_PRINT_PIECE_BYTES 512
 
-/* What a number of enum handle_idle_reason, and of the other enumerations of reasons, means, in
- * words; "unknown" for any other number. Never NULL. */
-const char *sn_idle_reason_text(uint32_t reason);
-const char *sn_shrink_reason_text(uint32_t reason);
-const char *sn_alloc_failure_text(uint32_t reason);
-const char *sn_refusal_text(uint32_t refusal);
-
 #endif

@@ -5,6 +5,8 @@
 #include <sched.h>
 
 #include "core/misuse.h"
+#include "defrag/machine.h"
+#include "thread/drain.h"
 
 #define GROUP 64 /* objects per section: visitors run in it, so that it stays short */
 
@@ -148,21 +150,21 @@ next_span(struct walk *walk)
 {
     handle_store *store = walk->store;
     uint32_t found = 0;
-    sn_lock(sn_defrag_lock(store));
+    sn_lock(&store->mover.lock);
     leave_span_locked(walk);
     while (walk->next < walk->end && !found) {
         enum look look = look_at_locked(walk, walk->next);
         if (look == LOOK_AGAIN) {
-            sn_unlock(sn_defrag_lock(store));
+            sn_unlock(&store->mover.lock);
             sched_yield();
-            sn_lock(sn_defrag_lock(store));
+            sn_lock(&store->mover.lock);
             continue;
         }
         found = look == FOUND ? walk->next : 0;
         walk->next++;
         sn_store_relaxed(&store->heap.walk_next, walk->next);
     }
-    sn_unlock(sn_defrag_lock(store));
+    sn_unlock(&store->mover.lock);
     return found;
 }
 
@@ -172,12 +174,12 @@ static void
 set_out(struct walk *walk)
 {
     struct sn_heap *heap = &walk->store->heap;
-    sn_lock(sn_defrag_lock(walk->store));
+    sn_lock(&walk->store->mover.lock);
     walk->next = 1;
     walk->end = sn_load_relaxed(&walk->store->pool.high);
     sn_store_relaxed(&heap->walk_next, walk->next);
     sn_store_relaxed(&heap->walk_end, walk->end);
-    sn_unlock(sn_defrag_lock(walk->store));
+    sn_unlock(&walk->store->mover.lock);
 }
 
 /* One walk at a time: a second one waits. But no visitor waits for a walk, its own or that of
@@ -203,16 +205,16 @@ end_walk(struct walk *walk)
 {
     handle_store *store = walk->store;
     sn_rcu_walks--;
-    sn_lock(sn_defrag_lock(store));
+    sn_lock(&store->mover.lock);
     leave_span_locked(walk);
     /* Else the visitor forked, and this is the child: its hooks have ended the walk. */
     bool ours = sn_load_relaxed(&store->walker) == (uintptr_t)pthread_self();
     if (ours)
         sn_store_relaxed(&store->heap.walk_end, 0);
-    sn_unlock(sn_defrag_lock(store));
+    sn_unlock(&store->mover.lock);
     if (!ours)
         return;
-    sn_defrag_walked(store);
+    sn_mover_walked(store);
     sn_caches_let_go(&store->caches);
     sn_store_relaxed(&store->walker, 0);
     sn_unlock(&store->walk_lock);

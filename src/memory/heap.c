@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "memory/guard.h"
+#include "memory/trim.h"
 #include "os/osmem.h"
 
 /* ---- occupancy lists ------------------------------------------------------------------------- */

@@ -164,27 +164,8 @@ void sn_heap_note_refused(struct sn_heap *heap, uint32_t number);
 /** Ends a span's closed or held state. True: it was empty, and went to the pool. False: it is OPEN
  * again, with these flags set, and `pass` noted if TRIED is among them. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);
-/**
- * Gives pages that lie under free slots of a span alone, or behind its last slot, back to the
- * kernel: a sparse class then costs pages and not spans. Result: bytes.
- */
-size_t sn_heap_trim(struct sn_heap *heap, uint32_t number);
-/** Of all spans that have some: only the pages behind the last slot (excess, span.h), until about
- * max_bytes are released, or the kernel refuses. Result: bytes. */
-size_t sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes);
 /** Asks the grace-period thread for sn_heap_trim_excess, if there is much excess. */
 void sn_heap_note_excess(struct sn_heap *heap);
-/** sn_heap_trim, but only if no slot of the span was taken or freed since the last such call: for a
- * store whose other spans are busy. */
-size_t sn_heap_trim_quiet(struct sn_heap *heap, uint32_t number);
-/** sn_heap_trim for spans of all classes in turn, from where the last call has stopped, until
- * `bytes` are released or a bounded number of spans was looked at. The caller holds no lock of a
- * class. Result: bytes. */
-size_t sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes);
-/** Makes `bytes` of room below the limit: from the pool's dirty runs (sn_pool_make_room), else from
- * pages under free slots (sn_heap_squeeze). The caller holds no lock of a class. False: nothing was
- * given back. */
-bool sn_heap_make_room(struct sn_heap *heap, uint64_t bytes);
 
 /** The last pin of a span that was set aside has ended: it goes back to the lists of the mover. */
 void sn_heap_come_back(struct sn_heap *heap, uint32_t number);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
+#include "memory/trim.h"
 #include "base/hooks.h"
-#include "memory/heap.h"
 
 /* Where no more than this is lacking, any free is a reason to look again: see note_squeeze. */
 #define SQUEEZE_ALWAYS_BYTES (UINT64_C(4) * SN_BLOCK_BYTES)

@@ -4,6 +4,7 @@
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
  * that plain stores suffice where G4 and G6 (reference.h) allow them.
  */
+#include "core/report.h"
 #include "object/hardened_object.h"
 
 /* Matches any word that names an object, whatever its tag. */

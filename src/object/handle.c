@@ -3,6 +3,7 @@
  * handle.c - objects named by handles: the public functions, with their fast paths. What happens
  * below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
+#include "core/report.h"
 #include "object/hardened_object.h"
 #include "object/shortage.h"
 

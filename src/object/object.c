@@ -6,18 +6,11 @@
 #include <string.h>
 
 #include "core/hardened.h"
+#include "core/report.h"
+#include "memory/trim.h"
 #include "object/shortage.h"
 
 /* ---- slots ----------------------------------------------------------------------------------- */
-
-static void
-print_damage(handle_store *store, uint64_t slot, const char *where)
-{
-    sn_store_error(store,
-                   "%s: header of the object at offset %#llx is damaged (written past the end of "
-                   "the object before it?); its span is left alone from now on",
-                   where, (unsigned long long)slot);
-}
 
 void
 sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
@@ -25,36 +18,7 @@ sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
     if (store->hardened)
         sn_hardened_header_fault(store, slot, 0, NULL);
     sn_heap_note_damage(&store->heap, slot);
-    print_damage(store, slot, where);
-}
-
-/* For sn_store_report_noted. */
-static void
-note_damage(handle_store *store, uint64_t slot)
-{
-    const uint32_t room = sizeof(store->damaged) / sizeof(store->damaged[0]);
-    sn_heap_note_damage(&store->heap, slot);
-    uint32_t at = __atomic_fetch_add(&store->damaged_at, 1, __ATOMIC_RELAXED);
-    sn_store_relaxed(&store->damaged[at % room], slot);
-    /* Release: who takes it down finds the slot; pairs with the exchange in
-     * sn_store_report_noted. */
-    sn_store_release(&store->damage_noted, 1);
-}
-
-void
-sn_store_report_noted(handle_store *store)
-{
-    if (sn_unlikely(sn_load_relaxed(&store->thread_failed)) &&
-        sn_swap_acq_rel(&store->thread_failed, 0))
-        sn_store_error(store, "compaction: no thread could be started; it is tried again");
-    if (sn_likely(sn_load_relaxed(&store->damage_noted) == 0) ||
-        sn_swap_acq_rel(&store->damage_noted, 0) == 0)
-        return;
-    for (unsigned i = 0; i < sizeof(store->damaged) / sizeof(store->damaged[0]); i++) {
-        uint64_t slot = sn_swap_acq_rel(&store->damaged[i], 0);
-        if (slot != 0)
-            print_damage(store, slot, "free");
-    }
+    sn_store_print_damage(store, slot, where);
 }
 
 size_t
@@ -336,7 +300,7 @@ finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn
     if (is_ended_sound(store->secret, slot, freed->reference, left))
         size -= sn_header_slack(left, size);
     else
-        note_damage(store, slot);
+        sn_store_note_damage(store, slot);
     if (freed->slot & SN_FREED_RETIRE)
         sn_cache_finish_retire(&store->caches, cache, class_id, slot);
     else
@@ -511,7 +475,7 @@ sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64
     if (sn_likely(sn_header_names(store->secret, seen, reference, slot)))
         size -= sn_header_slack(seen, size);
     else
-        note_damage(store, slot);
+        sn_store_note_damage(store, slot);
     sn_owner_sub(&cache->requested, size);
     sn_owner_add(&cache->frees, 1);
     if (retire)
@@ -677,7 +641,7 @@ sn_object_unpin(handle_store *store, uint64_t slot)
     }
     if (last & SN_UNPIN_COME_BACK)
         sn_heap_come_back(&store->heap, at.number);
-    sn_defrag_unpinned(store);
+    sn_mover_unpinned(store);
     return true;
 }
 

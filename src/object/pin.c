@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pin.c - holding an object in place beyond a section (G5 in reference.h). */
 #include "core/misuse.h"
+#include "core/report.h"
 #include "object/object.h"
 
 /* Pins what R names, in a section. NULL with errno ENOENT, or as of an allocation. */

@@ -4,7 +4,10 @@
 
 #include "base/cancel.h"
 #include "core/misuse.h"
+#include "core/report.h"
 #include "memory/answer.h"
+#include "memory/trim.h"
+#include "thread/drain.h"
 
 /* Refusals between two times that all caches are emptied, when the last times gained nothing. */
 #define PASSED_OVER_MAX 1024
@@ -83,7 +86,7 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
         sn_gain_add(&sum, &c, back);
     }
     uint64_t large = sn_at_least_zero(sn_wrapping_sub(glance->limbo_bytes, small));
-    uint64_t gain = sn_defrag_gain(store, &sum);
+    uint64_t gain = sn_mover_gain(store, &sum);
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);
     /* With what comes goes what is empty already, and was not enough to be given back for this. */
@@ -129,7 +132,7 @@ gather_own(handle_store *store, const struct sn_need *need, const struct sn_cach
     if (glance->cached[need->class_id] > 0 &&
         sn_caches_take_class(&store->caches, need->class_id) > 0)
         return true;
-    return detached_slots(store, need->class_id) > 0 && sn_defrag_open_class(store, need->class_id);
+    return detached_slots(store, need->class_id) > 0 && sn_mover_open_class(store, need->class_id);
 }
 
 /* Pages that emptying all caches gives back at most; *loose: those that lie under free slots. */
@@ -243,8 +246,8 @@ waited_for(handle_store *store, const struct sn_need *need)
     if (!same)
         return (struct sn_waited){0};
     struct sn_waited waited = wait->waited;
-    waited.hopeful = sn_at_least_zero(sn_defrag_gained_so_far(store) - wait->gained) > 0 ||
-                     sn_defrag_undecided(store) != wait->undecided;
+    waited.hopeful = sn_at_least_zero(sn_mover_gained(store) - wait->gained) > 0 ||
+                     sn_mover_undecided(&store->mover) != wait->undecided;
     return waited;
 }
 
@@ -260,8 +263,8 @@ note_wait(handle_store *store, const struct sn_need *need, const struct sn_wait 
     sn_shortage_wait.store = store;
     sn_shortage_wait.page_bytes = need->page_bytes;
     sn_shortage_wait.frees = sn_cache_frees(sn_cache_self(&store->caches));
-    sn_shortage_wait.gained = sn_defrag_gained_so_far(store);
-    sn_shortage_wait.undecided = sn_defrag_undecided(store);
+    sn_shortage_wait.gained = sn_mover_gained(store);
+    sn_shortage_wait.undecided = sn_mover_undecided(&store->mover);
     sn_shortage_wait.class_id = need->class_id;
     sn_shortage_wait.unmovable = need->unmovable;
     sn_shortage_wait.index = need->index;
@@ -340,7 +343,7 @@ ask_for_more(handle_store *store, const struct sn_need *need)
     if (sn_answer(lacks, &waited, &coming) == SN_ANSWER_ENOMEM)
         return false;
     if (coming.gained_bytes >= lacks)
-        sn_defrag_press(store);
+        sn_mover_request_memory(store);
     note_wait(store, need, &told);
     return true;
 }
@@ -353,8 +356,8 @@ sn_shortage_press(handle_store *store, uint64_t lacks_bytes)
         struct sn_class_use c = sn_heap_class_use(&store->heap, i);
         sn_gain_add(&gain, &c, 0);
     }
-    if (sn_defrag_gain(store, &gain) >= lacks_bytes)
-        sn_defrag_press(store);
+    if (sn_mover_gain(store, &gain) >= lacks_bytes)
+        sn_mover_request_memory(store);
 }
 
 static uint64_t

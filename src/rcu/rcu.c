@@ -2,6 +2,7 @@
 /* rcu.c - see rcu.h. */
 #include "rcu/rcu.h"
 
+#include "base/histogram.h"
 #include "base/hooks.h"
 #include "os/osmem.h"
 
@@ -11,19 +12,6 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sn_rcu *registry; /* changed under the lock; walked without it */
 
 _Thread_local unsigned sn_rcu_walks;
-
-void
-sn_histogram_add(struct handle_histogram *histogram, uint64_t ns)
-{
-    uint64_t us = ns / 1000;
-    unsigned bucket = us == 0 ? 0 : 64 - (unsigned)__builtin_clzll(us);
-    const unsigned last = sizeof(histogram->bucket) / sizeof(histogram->bucket[0]) - 1;
-    sn_owner_add(&histogram->bucket[bucket < last ? bucket : last], 1);
-    sn_owner_add(&histogram->count, 1);
-    sn_owner_add(&histogram->sum_ns, ns);
-    if (ns > sn_load_relaxed(&histogram->max_ns))
-        sn_store_relaxed(&histogram->max_ns, ns);
-}
 
 static void
 init_conditions(struct sn_rcu *rcu)

@@ -188,6 +188,4 @@ sn_rcu_read_unlock(const struct sn_rcu *rcu)
     rcu->flavor->read_unlock();
 }
 
-void sn_histogram_add(struct handle_histogram *histogram, uint64_t ns);
-
 #endif

@@ -3,6 +3,7 @@
 #include "store/reclaim.h"
 
 #include "core/hardened.h"
+#include "thread/drain.h"
 
 /* A key: the class above the slot's offset. */
 #define KEY_CLASS_AT 48
@@ -25,6 +26,14 @@ sn_reclaim_gather(handle_store *store)
 {
     bool tails = sn_large_gather(&store->large);
     return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails;
+}
+
+uint64_t
+sn_store_limbo(handle_store *store)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    return sums.limbo_bytes - sums.held_bytes;
 }
 
 /* ---- order ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* thread_cache.c - see thread_cache.h. */
 #include "thread/thread_cache.h"
+#include "thread/drain.h"
 
 #include <string.h>
 

@@ -295,9 +295,9 @@ bool
 mover_is_running(struct race *race)
 {
     struct sn_defrag *d = race->store->defrag;
-    sn_lock(&d->wake_lock);
-    bool running = d->running;
-    sn_unlock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
+    bool running = d->mover->running;
+    sn_unlock(&d->mover->wake_lock);
     return running;
 }
 

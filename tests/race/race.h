@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/hooks.h"
-#include "defrag/defrag.h"
+#include "defrag/life.h"
 
 #define THING_BYTES  1000
 #define THINGS       195                                /* three spans full */

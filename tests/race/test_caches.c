@@ -6,6 +6,7 @@
  * while a span stands between the pool and its class, or beside which a call begins and ends.
  */
 #include "race.h"
+#include "thread/drain.h"
 
 #define OTHER_BYTES 200 /* another class */
 

@@ -6,6 +6,8 @@
  */
 #include "race.h"
 
+#include "store/reclaim.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +36,7 @@ assert_no_batch(struct race *race)
 {
     struct sn_pool *pool = &race->store->pool;
     unsigned closed = 0;
-    sn_lock(sn_defrag_lock(race->store));
+    sn_lock(&race->store->mover.lock);
     bool draining = race->store->defrag->draining;
     sn_lock(&pool->lock);
     for (uint32_t number = 1; number < pool->high; number++) {
@@ -42,7 +44,7 @@ assert_no_batch(struct race *race)
             closed += sn_span_state(&pool->spans[number]) == SN_SPAN_CLOSED;
     }
     sn_unlock(&pool->lock);
-    sn_unlock(sn_defrag_lock(race->store));
+    sn_unlock(&race->store->mover.lock);
     assert_false(draining);
     assert_int_equal(closed, 0);
 }
@@ -109,7 +111,7 @@ run_disable(void **state)
     struct stage *stage = mover_stands(race);
     set_option(race->store, "defrag.enabled", "no");
     stage_go(stage);
-    await(sn_load_relaxed(&race->store->defrag->idle_reason) == HANDLE_IDLE_DISABLED);
+    await(sn_load_relaxed(&race->store->mover.idle_reason) == HANDLE_IDLE_DISABLED);
     assert_at_rest(race);
     ground_verify(race);
     passed_reset();
@@ -126,7 +128,7 @@ test_resting_thread_and_compact(struct race *race)
 {
     assert_int_equal(handle_defrag_start(race->store), 0);
     set_option(race->store, "defrag.enabled", "no");
-    await(sn_load_relaxed(&race->store->defrag->idle_reason) == HANDLE_IDLE_DISABLED);
+    await(sn_load_relaxed(&race->store->mover.idle_reason) == HANDLE_IDLE_DISABLED);
     struct actor *mover = actor_stands(race, body_compact, SN_HOOK_AFTER_MARK,
                                        thing_address(race, &race->things[60]));
     section_enter(); /* holds the grace period of step 2 */
@@ -170,8 +172,8 @@ test_no_thread_can_be_started(struct race *race)
     race->fixture->errors_expected = true;
     __atomic_store_n(&sn_fault_fn, threads_fail, __ATOMIC_RELEASE);
     assert_int_equal(handle_defrag_start(race->store), 0);
-    await(!sn_defrag_is_available(race->store->defrag));
-    assert_false(sn_defrag_has_thread(race->store->defrag));
+    await(!sn_mover_is_available(&race->store->mover));
+    assert_false(sn_mover_has_thread(&race->store->mover));
     assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
     for (unsigned i = 0; i < 3; i++)
         free(take_stats(race->store));
@@ -179,8 +181,8 @@ test_no_thread_can_be_started(struct race *race)
     assert_true(errors_contain(race->fixture, "no thread could be started"));
     assert_rarely_asked(race);
     __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
-    await(sn_defrag_has_thread(race->store->defrag));
-    assert_true(sn_defrag_is_available(race->store->defrag));
+    await(sn_mover_has_thread(&race->store->mover));
+    assert_true(sn_mover_is_available(&race->store->mover));
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_int_equal(errors_count(race->fixture), 1);
 }
@@ -191,8 +193,8 @@ test_thread_ends_and_comes_again(struct race *race)
 {
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(handle_defrag_start(race->store), 0);
-        await(sn_defrag_has_thread(race->store->defrag));
-        await(!sn_defrag_has_thread(race->store->defrag));
+        await(sn_mover_has_thread(&race->store->mover));
+        await(!sn_mover_has_thread(&race->store->mover));
         await(!mover_is_running(race)); /* joined */
     }
 }
@@ -200,9 +202,9 @@ test_thread_ends_and_comes_again(struct race *race)
 static bool
 thread_stays(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
-    bool stays = d->running && !d->stopping;
-    sn_unlock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
+    bool stays = d->mover->running && !d->stopping;
+    sn_unlock(&d->mover->wake_lock);
     return stays;
 }
 
@@ -232,7 +234,7 @@ test_woken_while_it_ends(struct race *race)
     set_option(race->store, "defrag.enabled", "no");
     stage_wait(stage);
     sn_store_relaxed(&race->store->options.defrag.enabled, true);
-    sn_defrag_wake(race->store);
+    sn_mover_wake(race->store);
     stage_go(stage);
     await(thread_stays(d));
     await(thing_address(race, race->target) != race->from);
@@ -244,9 +246,9 @@ test_woken_while_it_ends(struct race *race)
 static bool
 is_joined(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
     bool joined = d->joined;
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     return joined;
 }
 
@@ -734,10 +736,10 @@ test_no_thread_for_purges_that_never_come(struct race *race)
     set_option(race->store, "purge_delay_ms", "-1");
     assert_int_equal(handle_free(race->store, handle_alloc(race->store, 200000)), 0);
     await(empty_bytes(race) > 0);
-    sn_lock(&d->wake_lock);
-    d->woken = false; /* the option did it */
+    sn_lock(&d->mover->wake_lock);
+    d->mover->woken = false; /* the option did it */
     sn_store_relaxed(&race->store->options.defrag.enabled, true);
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     sn_defrag_watch(race->store);
     assert_false(mover_is_running(race));
     assert_int_equal(handle_defrag_stop(race->store), 0);

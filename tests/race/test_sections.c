@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "core/misuse.h"
+#include "thread/drain.h"
 
 /* Steps until it is told to stop; says after how many. */
 static void

@@ -7,13 +7,15 @@
 #include "race.h"
 
 #include "insight/stats.h"
+#include "memory/trim.h"
+#include "thread/drain.h"
 
 static bool
 thread_is(struct sn_defrag *d, bool running)
 {
-    sn_lock(&d->wake_lock);
-    bool is = d->running && !d->stopping;
-    sn_unlock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
+    bool is = d->mover->running && !d->stopping;
+    sn_unlock(&d->mover->wake_lock);
     return is == running;
 }
 
@@ -34,17 +36,17 @@ body_stop(struct actor *actor)
 {
     struct sn_defrag *d = actor->race->store->defrag;
     actor->result = handle_defrag_stop(actor->race->store);
-    sn_lock(&d->wake_lock);
-    actor->size = d->running;
-    sn_unlock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
+    actor->size = d->mover->running;
+    sn_unlock(&d->mover->wake_lock);
 }
 
 static bool
 is_stopping(struct sn_defrag *d)
 {
-    sn_lock(&d->wake_lock);
+    sn_lock(&d->mover->wake_lock);
     bool stopping = d->stopping;
-    sn_unlock(&d->wake_lock);
+    sn_unlock(&d->mover->wake_lock);
     return stopping;
 }
 
@@ -89,7 +91,7 @@ test_stop_after_a_start_during_a_stop(struct race *race)
     actor_join(first);
     actor_join(second);
     assert_true(thread_is(d, false));
-    assert_false(d->running);
+    assert_false(d->mover->running);
     assert_int_equal(handle_defrag_start(race->store), 0); /* and on again */
     while (!thread_is(d, true))
         nap();
@@ -180,9 +182,9 @@ test_start_when_destroy_began(struct race *race)
     assert_false(mover_is_running(race));
     assert_int_equal(handle_defrag_stop(race->store), 0);
     assert_int_equal(handle_defrag_start(race->store), -EBUSY);
-    sn_lock(&race->store->defrag->wake_lock);
-    race->store->defrag->ended = false; /* destroy goes on at the tear-down */
-    sn_unlock(&race->store->defrag->wake_lock);
+    sn_lock(&race->store->mover.wake_lock);
+    race->store->mover.ended = false; /* destroy goes on at the tear-down */
+    sn_unlock(&race->store->mover.wake_lock);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -579,8 +581,8 @@ test_lingering_span_is_given_up(struct race *race)
         skip();
     struct actor *owner = owner_keeps_a_slot(race);
     steps_begin(race);
-    uint64_t passes = sn_load_relaxed(&d->passes);
-    for (unsigned i = 0; sn_load_relaxed(&d->passes) == passes; i++) {
+    uint64_t passes = sn_load_relaxed(&d->mover->passes);
+    for (unsigned i = 0; sn_load_relaxed(&d->mover->passes) == passes; i++) {
         assert_in_range(i, 0, 100000); /* would hang */
         step(race);
     }

@@ -104,7 +104,7 @@ walk_ends(struct ground *ground, struct actor *walker)
     unsigned live = 0;
     actor_finish(walker);
     assert_int_equal(walker->result, 0);
-    assert_int_equal(sn_load_relaxed(&ground->race->store->defrag->stuck_bytes), 0);
+    assert_int_equal(sn_load_relaxed(&ground->race->store->mover.stuck_bytes), 0);
     for (unsigned i = 0; i < SPANS * SPAN_SLOTS; i++) {
         assert_int_equal(ground->seen[i], ground->handles[i] != HANDLE_NULL);
         live += ground->handles[i] != HANDLE_NULL;
@@ -151,7 +151,7 @@ test_no_move_across_a_walk(void **state)
     struct actor *walker = walk_stands_in(race, &ground, 1);
     compact(race, &report);
     assert_int_equal(report.moved_objects, 0);
-    assert_true(sn_load_relaxed(&race->store->defrag->stuck_bytes) > 0);
+    assert_true(sn_load_relaxed(&race->store->mover.stuck_bytes) > 0);
     assert_int_equal(count_in(&ground, 0, 0), 3);
     assert_int_equal(count_in(&ground, 1, 1), 4);
     walk_ends(&ground, walker);

@@ -6,6 +6,8 @@
  */
 #include "unit.h"
 
+#include "memory/trim.h"
+
 #define BLOCKS   1024
 #define CLASS_OF 1000 /* bytes; slots of 1008, 65 to a span of one block */
 

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include "defrag/defrag.h"
+#include "store/options.h"
 
 static struct handle_store_options values;
 static char last_error[SN_ERROR_LINE_BYTES];
@@ -209,10 +210,10 @@ test_values_arrive(void **state)
     assert_int_equal(store->caches.thread_bytes_max, 10 * KIB);
     set_option(store, "thread_cache_total_bytes", "20K");
     assert_int_equal(store->caches.total_bytes_max, 20 * KIB);
-    assert_false(store->defrag->running);
+    assert_false(store->mover.running);
     set_option(store, "defrag.enabled", "yes");
     assert_true(sn_defrag_is_enabled(store->defrag));
-    assert_false(store->defrag->running); /* there is nothing to gain */
+    assert_false(store->mover.running); /* there is nothing to gain */
 }
 
 /* No option needs a thread: one is started when it is needed. */

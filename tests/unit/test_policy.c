@@ -5,7 +5,7 @@
  */
 #include "unit.h"
 
-#include "defrag/policy.h"
+#include "memory/policy.h"
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 

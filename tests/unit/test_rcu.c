@@ -8,6 +8,7 @@
 
 #include <semaphore.h>
 
+#include "base/histogram.h"
 #include "rcu/rcu.h"
 
 /* ---- a client -------------------------------------------------------------------------------- */

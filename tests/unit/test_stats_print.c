@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "exposition.h"
+#include "insight/stats_fields.h"
 #include "insight/stats_print.h"
 
 /* ---- printing into memory -------------------------------------------------------------------- */

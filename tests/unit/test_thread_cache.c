@@ -4,6 +4,7 @@
  * taking back from idle threads and not from busy ones, walkers that keep owners out, the end of a
  * thread and of a store. Other threads are stopped where the test wants them by semaphores.
  */
+#include "thread/drain.h"
 #include "unit.h"
 
 #include <semaphore.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * take_back.c - what others than the owner do with thread caches: take back what idle and blocked
+ * drain.c - what others than the owner do with thread caches: take back what idle and blocked
  * threads hold, keep owners out for a walk, sum up what all have counted. How they keep apart from
  * an owner at work stands in thread_cache.h.
  */
 #include <string.h>
 
-#include "thread/thread_cache.h"
+#include "thread/drain.h"
 #include <sinter/handle.h>
 
 #define BACK_BATCH 64 /* slots given to the heap at once, at most */

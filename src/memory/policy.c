@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* policy.c - see policy.h. */
-#include "defrag/policy.h"
+#include "memory/policy.h"
 
 #define PAUSE_FIRST_NS UINT64_C(100000000)
 #define PAUSE_LAST_NS  UINT64_C(60000000000)

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compact.c - the drivers of the state machine beside the background thread, and all of them
+ * public: the step for event loops, the full compaction, the estimate.
+ */
+#include "core/misuse.h"
+#include "core/report.h"
+#include "defrag/defrag.h"
+#include "defrag/machine.h"
+
+#define STEP_BUDGET_MAX_US 1000000
+#define STEP_PURGE_BYTES   ((size_t)1 << 20)
+#define COMPACT_SLICE_NS   5000000
+#define POLL_NS            100000000
+
+static bool
+check_report(const struct handle_defrag_report *report)
+{
+    return !report || report->struct_size >= sizeof(*report);
+}
+
+/* A caller built with a later version has a larger struct: its size is kept. */
+static void
+begin_report(struct handle_defrag_report *report, const struct sn_policy_sum *sum)
+{
+    size_t struct_size = report->struct_size;
+    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
+    report->struct_size = struct_size;
+    report->live_bytes = sum->live_bytes;
+    report->span_bytes = sum->span_bytes;
+    report->recoverable_bytes = sum->recoverable_bytes;
+}
+
+static void
+fill_report(struct sn_defrag *d, struct handle_defrag_report *report,
+            const struct sn_mover_totals *before, uint64_t purged)
+{
+    struct sn_class_use classes[SN_CLASSES_MAX];
+    struct sn_policy_sum sum;
+    const struct sn_mover_totals *now = &d->mover->totals;
+    if (!report)
+        return;
+    sn_defrag_survey(d->store, &sum, classes);
+    begin_report(report, &sum);
+    report->moved_objects = sn_load_relaxed(&now->moved_objects) - before->moved_objects;
+    report->moved_bytes = sn_load_relaxed(&now->moved_bytes) - before->moved_bytes;
+    report->released_bytes = sn_load_relaxed(&now->released_bytes) - before->released_bytes;
+    report->spans_evacuated = sn_load_relaxed(&now->spans_emptied) - before->spans_emptied;
+    report->grace_periods = sn_load_relaxed(&now->grace_periods) - before->grace_periods;
+    report->cpu_ns = sn_load_relaxed(&now->cpu_ns) - before->cpu_ns;
+    for (unsigned i = 0; i < HANDLE_REFUSED_REASONS; i++)
+        report->refused[i] = sn_load_relaxed(&now->refused[i]) - before->refused[i];
+    report->purged_bytes = purged;
+    report->idle_reason = sn_load_relaxed(&d->mover->idle_reason);
+}
+
+/* Who steps may do so no more, and its spans stay closed: the grace-period thread sees to that. */
+static void
+note_left(struct sn_defrag *d, bool left)
+{
+    bool first = sn_load_relaxed(&d->left_ns) == 0;
+    sn_store_relaxed(&d->left_ns, left ? sn_os_now_ns() : 0);
+    if (left && first)
+        sn_store_nudge(d->store, false);
+}
+
+int
+handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag_report *report)
+{
+    struct sn_mover_totals before;
+    uint64_t ticket;
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store || budget_us == 0 || budget_us > STEP_BUDGET_MAX_US || !check_report(report))
+        return -EINVAL;
+    if (store->forked)
+        return -ENOTSUP;
+    struct sn_defrag *d = store->defrag;
+    uint64_t deadline = sn_os_now_ns() + budget_us * UINT64_C(1000);
+    sn_copy_counters(&before, &d->mover->totals, sizeof(before));
+    bool away = sn_defrag_is_forked_away(d);
+    bool mine = sn_try_lock(&d->mover->lock); /* G8: never waits for another mover */
+    bool busy = !mine && sn_load_relaxed(&d->working);
+    enum sn_advance advance = SN_ADVANCE_NOTHING;
+    if (mine) {
+        if (!away) {
+            advance = sn_defrag_advance_locked(d, deadline, &ticket);
+            note_left(d, advance != SN_ADVANCE_NOTHING);
+        }
+        sn_defrag_leave(d, SN_ONLINE);
+        if (advance == SN_ADVANCE_NOTHING && !sn_mover_has_thread(d->mover))
+            sn_defrag_rest_batches(d);
+    }
+    size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
+    fill_report(d, report, &before, purged);
+    if (report) {
+        report->busy = busy;
+        report->more = !mine || advance != SN_ADVANCE_NOTHING;
+    }
+    return 0;
+}
+
+/* Drives the machine until the forced pass is over, by whichever thread. */
+static void
+run_forced_pass(struct sn_defrag *d)
+{
+    uint64_t wanted = __atomic_add_fetch(&d->forced_wanted, 1, __ATOMIC_RELAXED);
+    while (sn_load_relaxed(&d->forced_done) < wanted) {
+        uint64_t ticket = 0;
+        sn_defrag_enter(d, SN_OFFLINE);
+        d->only_forced = true;
+        enum sn_advance advance =
+            sn_defrag_advance_locked(d, sn_os_now_ns() + COMPACT_SLICE_NS, &ticket);
+        d->only_forced = false;
+        sn_defrag_leave(d, SN_OFFLINE);
+        if (advance == SN_ADVANCE_WAIT)
+            (void)sn_rcu_wait(d->store->rcu, ticket, sn_os_now_ns() + POLL_NS);
+    }
+    if (!sn_mover_has_thread(d->mover))
+        sn_defrag_rest_batches(d); /* else the thread does, when it rests */
+}
+
+int
+handle_store_compact(handle_store *store, struct handle_defrag_report *report)
+{
+    struct sn_mover_totals before;
+    bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store || !check_report(report))
+        return -EINVAL;
+    if (store->forked)
+        return -ENOTSUP;
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
+        return -EDEADLK;
+    sn_copy_counters(&before, &store->mover.totals, sizeof(before));
+    /* What is in limbo now need not be moved around. */
+    sn_rcu_wait_cycle(store->rcu, &store->client);
+    run_forced_pass(store->defrag);
+    size_t purged = sn_defrag_purge_all(store);
+    fill_report(store->defrag, report, &before, purged);
+    sn_rcu_return(store->rcu->flavor, was_online);
+    sn_store_report_noted(store);
+    return 0;
+}
+
+int
+handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
+{
+    struct sn_class_use classes[SN_CLASSES_MAX];
+    struct sn_policy_sum sum;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store || !report || !check_report(report))
+        return -EINVAL;
+    sn_defrag_survey(store, &sum, classes);
+    begin_report(report, &sum);
+    report->moved_objects = sum.move_objects;
+    report->moved_bytes = sum.move_bytes;
+    report->released_bytes = sum.recoverable_bytes;
+    report->spans_evacuated = sum.recoverable_spans;
+    report->more = sum.recoverable_spans > 0;
+    report->idle_reason = sn_load_relaxed(&store->mover.idle_reason);
+    return 0;
+}

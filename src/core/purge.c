@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* purge.c - see purge.h. */
+#include "core/purge.h"
+#include "thread/drain.h"
+
+size_t
+sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint64_t *next_ns)
+{
+    int64_t delay_ms = sn_load_relaxed(&store->options.purge_delay_ms);
+    uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes);
+    *next_ns = SN_NEVER;
+    if (delay_ms < 0 || empty == 0)
+        return 0;
+    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
+    if (empty > sn_load_relaxed(&store->pool.arena_committed) / 200)
+        delay_ns /= 4; /* more than a reserve for reuse: sizes are shifting */
+    uint64_t since;
+    uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
+    size_t released = sn_pool_purge(&store->pool, before, max_bytes, &since);
+    /* What the kernel has just refused is not asked for again in a hurry. */
+    bool failed = sn_load_relaxed(&store->pool.last_purge_failed);
+    if (since <= before && !failed)
+        *next_ns = now_ns; /* max_bytes came first */
+    else if (since != SN_POOL_NONE_LEFT)
+        *next_ns = sn_max(since + delay_ns, now_ns + (failed ? SN_HOUSEKEEPING_NS : 1000000));
+    return released;
+}
+
+void
+sn_store_purge_all(handle_store *store)
+{
+    uint64_t next;
+    sn_caches_take_slots(&store->caches, false, false, NULL);
+    sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
+    (void)sn_large_trim(&store->large, SIZE_MAX);
+    sn_table_purge(&store->table, UINT32_MAX);
+    (void)sn_pool_await_purges(&store->pool);
+    if (sn_table_discard_unused(&store->table)) {
+        sn_pool_discard_unused(&store->pool);
+        sn_pins_discard_unused(&store->heap.pins);
+    }
+    sn_pins_purge(&store->heap.pins);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* requests.c - memory that a program asks back, or asks about: purge, reclaim, used, detach. */
+#include "core/misuse.h"
+#include "core/report.h"
+#include "defrag/defrag.h"
+#include "object/shortage.h"
+#include "store/reclaim.h"
+#include "thread/drain.h"
+
+int
+handle_store_purge(handle_store *store, size_t *released_bytes)
+{
+    bool was_online;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
+        return -EDEADLK;
+    size_t released = sn_defrag_purge_all(store);
+    if (released_bytes)
+        *released_bytes = released;
+    sn_rcu_return(store->rcu->flavor, was_online);
+    sn_store_report_noted(store);
+    return 0;
+}
+
+/* Limbo, as far as a grace period brings it back. False: the time came first. */
+static bool
+reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
+    enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
+    uint64_t before = sn_store_limbo(store);
+    if (before == 0) { /* then others have what comes: a round, unless it waits for readers */
+        uint64_t moment_ns = sn_min(deadline_ns, sn_os_now_ns() + SN_GP_GATHER_NS);
+        (void)sn_rcu_wait_cycle_until(store->rcu, &store->client, moment_ns);
+        return true;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
+            return false;
+        uint64_t left = sn_store_limbo(store);
+        if (left == 0 || (before > left && before - left >= bytes))
+            break;
+    }
+    return true;
+}
+
+/* What else an allocation may have been told to wait for: idle caches, the mover. */
+static bool
+reclaim_rest(handle_store *store, const struct sn_wait *wait, size_t bytes, uint64_t deadline_ns)
+{
+    uint64_t lacked = wait->by_pages ? wait->waited.lacked_bytes : 0;
+    if (lacked > 0 || wait->cached)
+        sn_caches_take_slots(&store->caches, false, false, NULL);
+    if (lacked > 0)
+        sn_shortage_press(store, lacked);
+    return sn_defrag_settle(store, wait->store != NULL, deadline_ns) &&
+           (lacked == 0 || sn_mover_wait_relief(store, sn_max(bytes, lacked), deadline_ns));
+}
+
+/* Until what the thread waits for has come. False: the time came first. */
+static bool
+reclaim_until(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
+    enum { ROUNDS = 4 }; /* others may take what comes, the mover, too, which brings it back */
+    struct sn_wait wait = sn_shortage_begin_wait(store);
+    bool come = false, waits_for_slot = sn_shortage_waits_for_slot(&wait);
+    for (int round = 0; round < ROUNDS && !come; round++) {
+        if (!reclaim_limbo(store, bytes, deadline_ns))
+            return false;
+        come = waits_for_slot && sn_shortage_secure(store, &wait);
+        if (!come && !reclaim_rest(store, &wait, bytes, deadline_ns))
+            return false;
+        come = come || !waits_for_slot || sn_shortage_secure(store, &wait);
+    }
+    sn_shortage_note_waited(store);
+    return true;
+}
+
+static int
+reclaim_memory(handle_store *store, size_t bytes, uint64_t deadline_ns)
+{
+    bool was_online;
+    if (!store)
+        return -EINVAL;
+    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
+        return -EDEADLK;
+    bool in_time = store->forked || reclaim_until(store, bytes, deadline_ns);
+    sn_rcu_return(store->rcu->flavor, was_online);
+    sn_store_report_noted(store);
+    return in_time ? 0 : -ETIMEDOUT;
+}
+
+int
+handle_store_reclaim(handle_store *store, size_t bytes)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    return reclaim_memory(store, bytes, SN_NEVER);
+}
+
+int
+handle_store_reclaim_until(handle_store *store, size_t bytes, uint64_t timeout_us)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    uint64_t now = sn_os_now_ns();
+    uint64_t timeout_ns = sn_min(timeout_us, (SN_NEVER - now) / 1000) * 1000;
+    return reclaim_memory(store, bytes, now + timeout_ns);
+}
+
+size_t
+handle_store_used(const handle_store *store)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    return store ? sn_caches_requested(&sn_store_mutable(store)->caches) : 0;
+}
+
+void
+handle_thread_detach(handle_store *store)
+{
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store)
+        return;
+    sn_caches_detach(&store->caches);
+    sn_store_report_noted(store);
+}
