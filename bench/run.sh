@@ -280,8 +280,7 @@ build()
     step 'Building'
     need_build_tools
     need_packages 'to build' liburcu-dev
-    if ! { cmake -S "$root" -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DSINTER_TESTS=OFF \
-        -DSINTER_EXAMPLES=OFF &&
+    if ! { cmake -S "$root" -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DSINTER_BENCH=ON &&
         cmake --build "$build_dir" --parallel; } >"$work/log" 2>&1; then
         tail -n 40 "$work/log" >&2
         die "the build in $build_dir failed"

@@ -69,8 +69,8 @@ want_packages 'to compare with' libjemalloc2
 note 'All there'
 
 step "Building in ${build#"$root"/}"
-cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=OFF \
-    -DSINTER_BENCH=OFF --log-level=STATUS
+cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_EXAMPLES=ON \
+    --log-level=STATUS
 cmake --build "$build" --parallel "$jobs" --target example_cache
 
 step 'Running the cache'

@@ -366,8 +366,8 @@ compile_database()
 {
     [ -z "${database-}" ] || return 0
     choose_generator
-    cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=OFF \
-        -DSINTER_BENCH=OFF -DSINTER_EXAMPLES=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+    cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
         >"$work/cmake" 2>&1 || {
         cat "$work/cmake"
         return 1

@@ -105,7 +105,7 @@ afl_build()
     AFL_QUIET=1
     export AFL_QUIET
     cmake -S "$root" -B "$tree" -DCMAKE_C_COMPILER=afl-clang-fast -DCMAKE_BUILD_TYPE=None \
-        -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSINTER_BENCH=OFF -DSINTER_EXAMPLES=OFF &&
+        -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSINTER_TESTS=ON &&
         cmake --build "$tree" --parallel "$(nproc)" \
             --target libfuzzer_ops libfuzzer_options libfuzzer_stats
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the package tests: check.sh install|components|find_package|pkg_config|embedded.
+# One step of the package tests: check.sh install|components|find_package|pkg_config|embedded|plain.
 # ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
 # "install" comes first: the others look at, or build against, the directory it fills.
 set -eu
@@ -117,6 +117,18 @@ step_embedded()
     fi
 }
 
+# Configured without any option, as README.md says: the library alone.
+# Seen failing: SINTER_TESTS on by default.
+step_plain()
+{
+    rm -rf "$SINTER_WORK/plain"
+    run "$SINTER_CMAKE" -S "$SINTER_SOURCE" -B "$SINTER_WORK/plain" -G "$SINTER_GENERATOR" \
+        -DCMAKE_C_COMPILER="$SINTER_CC"
+    for part in tests bench examples; do
+        [ ! -d "$SINTER_WORK/plain/$part" ] || fail "$part/ is built without being asked for"
+    done
+}
+
 # pkg_config_consumer COMPILER SOURCE NAME LIBS: builds SOURCE, says whether it needs the shared
 # library, and runs it.
 pkg_config_consumer()
@@ -157,7 +169,7 @@ step_pkg_config()
     done
 }
 
-steps='install components find_package pkg_config embedded'
+steps='install components find_package pkg_config embedded plain'
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;
