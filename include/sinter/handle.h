@@ -296,13 +296,16 @@ enum handle_core {
     HANDLE_CORE_NONE = 2, /**< nothing */
 };
 
-/** Why the mover left an object where it was. Index of the `refused` arrays. */
+/** Why the mover left an object where it was, and what comes of it. Index of `refused` arrays. */
 enum handle_refusal {
-    HANDLE_REFUSED_PINNED = 0, /**< pinned: stays until the last unpin */
-    HANDLE_REFUSED_WRITTEN, /**< a writer resolved it between mark and publish; tried again later */
-    HANDLE_REFUSED_FREED,   /**< freed meanwhile: nothing left to move */
-    HANDLE_REFUSED_NO_ROOM, /**< no destination slot (max_bytes, or the kernel refused) */
-    HANDLE_REFUSED_UNMOVABLE, /**< HANDLE_UNMOVABLE in a span of movable objects */
+    /** Pinned: its span is left alone until the last unpin there, and then tried again */
+    HANDLE_REFUSED_PINNED = 0,
+    /** A writer resolved it between mark and publish: tried again in a later pass */
+    HANDLE_REFUSED_WRITTEN,
+    HANDLE_REFUSED_FREED, /**< freed meanwhile: nothing left to move */
+    /** No destination slot (max_bytes, or the kernel refused): tried again in a later pass */
+    HANDLE_REFUSED_NO_ROOM,
+    HANDLE_REFUSED_UNMOVABLE, /**< HANDLE_UNMOVABLE in a span of movable objects: stays there */
     /** Its header fails the check: reported, its span is left alone from then on */
     HANDLE_REFUSED_DAMAGED,
     HANDLE_REFUSED_REASONS
