@@ -373,6 +373,28 @@ has_begun(struct sn_rcu *rcu)
     return begun;
 }
 
+/*
+ * Takes the clients' lock when a round has begun, so that it gets no further. The thread wants the
+ * lock after a round, too, to keep house: then it is let pass, and asked for another round.
+ */
+static void
+lock_in_round(struct sn_rcu *rcu)
+{
+    enum { TRIES = 600, NAPS = 100 };
+    for (unsigned tries = 0; tries < TRIES; tries++) {
+        sn_lock(&rcu->clients_lock);
+        sn_rcu_nudge(rcu, true);
+        for (unsigned naps = 0; naps < NAPS; naps++) {
+            if (has_begun(rcu))
+                return;
+            nap();
+        }
+        sn_unlock(&rcu->clients_lock);
+        nap();
+    }
+    fail_msg("no round has begun");
+}
+
 /* Who waits while a round has begun, but has not come to the client, waits for the next one. Seen
  * failing with a wait that wakes the client once: the round took the mark, and let it sleep. */
 static void
@@ -382,9 +404,7 @@ test_wait_between_a_round_and_its_gather(void **state)
     pthread_t waiter;
     struct client *client = client_add(get(), 0);
     wait_cycle(client);
-    sn_lock(&client->rcu->clients_lock);
-    sn_rcu_nudge(client->rcu, true);
-    await(has_begun(client->rcu));
+    lock_in_round(client->rcu);
     assert_int_equal(pthread_create(&waiter, NULL, wait_for_round, client), 0);
     await(waiters_of(client->rcu) > 0);
     sn_unlock(&client->rcu->clients_lock);
