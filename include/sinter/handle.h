@@ -88,6 +88,8 @@
  *   handle_size, cell_size, cell_set_tag              R        R           S         no      -
  *   handle_alloc_object, cell_alloc                   R        R           S         no      L
  *   handle_alloc, prepare                             A        R           yes       no      L
+ *   reserve, publish, reserved_abort                  A        R           yes       no      L
+ *   cell_publish                                      R        R           S         no      L
  *   handle_free                                       A        R           yes       no      L
  *   free_now, cell_free, cell_free_now                R        R           S         no      L
  *   handle_resize, clear                              A        R           yes       no      L
@@ -272,7 +274,7 @@ typedef struct {
 #define HANDLE_CELL_INIT {0}
 /* clang-format on */
 
-/** Flags of handle_alloc_object and handle_cell_alloc. */
+/** Flags of handle_alloc_object, handle_cell_alloc and handle_reserve. */
 enum {
     HANDLE_ZERO = 1u, /**< the object's bytes are zero */
     /** Never moved by compaction; placed apart from movable objects. resize, update may move it */
@@ -514,6 +516,15 @@ struct handle_update {
     uint64_t reserved[7];
 };
 
+/**
+ * An object that nobody sees yet; between handle_reserve and publish or abort. Owned by the caller,
+ * and not copied: which of two copies was published is known to neither.
+ */
+struct handle_reserved {
+    void *object; /**< to be filled; valid until publish or abort, sections aside */
+    uint64_t reserved[5];
+};
+
 /** What handle_store_each shows of an object. Valid during the visit. */
 struct handle_object {
     handle_t handle; /**< HANDLE_NULL for an object named by a cell */
@@ -588,7 +599,7 @@ struct handle_stats {
     uint64_t max_bytes;
     uint64_t large; /**< part of requested in large objects */
     /* objects */
-    uint64_t objects; /**< live */
+    uint64_t objects; /**< live, reserved ones included */
     uint64_t objects_by_handle;
     uint64_t objects_by_cell;
     uint64_t objects_large;
@@ -597,6 +608,7 @@ struct handle_stats {
     uint64_t alloc_failures;     /**< answered with ENOMEM */
     uint64_t alloc_retries;      /**< answered with EAGAIN */
     uint64_t pins;               /**< held now, updates included */
+    uint64_t objects_reserved;   /**< part of objects: neither published nor aborted yet */
     uint64_t table_entries_dead; /**< indexes whose generations are used up */
     /* compaction */
     uint64_t recoverable; /**< bytes that a perfect compaction would free */
@@ -739,7 +751,8 @@ handle_store *handle_store_create(const struct handle_store_options *options) HA
 /**
  * Ends the store with all its objects. Waits for limbo and stops the defragmenter. No other thread
  * may use the store any more, except thread exit, which is safe at any time. Cells that named
- * objects of the store are left as they are: dangling.
+ * objects of the store are left as they are: dangling. Reserved objects that were neither published
+ * nor aborted go, too; in the process that reserved them the error callback is told how many.
  *
  *   result   0; the store is gone
  *   errors   EBUSY: pins or updates are held, the store goes on as before; EDEADLK: inside a
@@ -749,8 +762,9 @@ HANDLE_API int handle_store_destroy(handle_store *store);
 
 /**
  * Frees every object that is named by a handle when the call begins, each as if by handle_free (one
- * allocated meanwhile may go, too). Objects named by cells stay. handle_free may race with it,
- * handle_free_now may not. Time grows with the largest number of handles there ever was.
+ * allocated or published meanwhile may go, too). Objects named by cells stay, and reserved ones.
+ * handle_free may race with it, handle_free_now may not. Time grows with the largest number of
+ * handles there ever was.
  * Result: 0.
  */
 HANDLE_API int handle_store_clear(handle_store *store);
@@ -934,14 +948,87 @@ HANDLE_API void *handle_pin_mut(handle_store *store, handle_t handle);
  */
 HANDLE_API void handle_unpin(handle_store *store, const void *object);
 
+/* ---- reserve, fill, publish ------------------------------------------------------------------ */
+
+/*
+ * A new object in three steps, of which the last one shows it to others: whole, under its name, and
+ * in a cell with its tag.
+ *
+ *     struct handle_reserved new_item;
+ *     struct item *item = handle_reserve(store, size, 0, &new_item); // no lock, no section is held
+ *     if (!item)
+ *         return errno; // EAGAIN, ENOMEM: wait or evict here, then again
+ *     fill(item);
+ *     rcu_read_lock();
+ *     lock(bucket);
+ *     int error = handle_cell_publish(store, &bucket->cell[i], &new_item, tag); // takes no memory
+ *     unlock(bucket);
+ *     rcu_read_unlock();
+ *
+ * So what can be refused for want of memory stands outside of locks and sections. A reserved object
+ * counts as a live one (objects_reserved in the statistics), and against max_bytes; a walk leaves
+ * it out, handle_store_clear leaves it alone, and compaction does not move it: hold it as long as
+ * it takes to fill it. It survives sections, and any thread may publish or abort it, one at a time.
+ * After fork() parent and child have one each, to be published or aborted in each.
+ */
+
+/**
+ * Takes memory for an object that nobody sees until it is published.
+ *
+ *   size      as handle_alloc
+ *   flags     as handle_alloc_object
+ *   reserved  the caller's; is written in every case, and must be one that is not under way
+ *   result    the object for filling, contents undefined; until publish or abort, sections aside;
+ *             NULL on error: there is nothing to publish or to abort
+ *   errors    EINVAL: reserved is NULL, a flag, or larger than the arena; ENOMEM, EAGAIN: as
+ *             handle_alloc
+ */
+HANDLE_API void *
+handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved);
+
+/**
+ * Makes a reserved object live, under a handle of its own. The reservation is over; on error it is
+ * as it was, to be published later, or aborted.
+ *
+ *   result   the handle, as of handle_alloc; HANDLE_NULL on error
+ *   errors   EINVAL: nothing of this store is reserved there (never, any more, or by another one);
+ *            ENOMEM, EAGAIN: as handle_alloc, for the handle table, a page of which is taken with
+ *            one in 512 handles
+ *   order    release: whoever resolves the handle sees what was written into the object
+ */
+HANDLE_API handle_t handle_publish(handle_store *store, struct handle_reserved *reserved);
+
+/**
+ * Makes a reserved object live, in a cell: an empty one, or in the place of the object that the
+ * cell names, which is freed as by handle_cell_free. Readers of the cell find what was there
+ * before, or the new object with its tag, each whole, and never an empty cell in between. Pins
+ * nothing and takes no memory. It is a writer of the cell (see "objects by cell"). An update that
+ * was begun on the object that is replaced answers EAGAIN at its commit.
+ *
+ *   cell     as for handle_cell_alloc, but that it may name an object of this store
+ *   tag24    the cell's tag from here on: 0 to 0xffffff
+ *   result   0, and the reservation is over; on error it is as it was
+ *   errors   EINVAL: nothing of this store is reserved there, the cell's address, or the tag
+ *   order    release: whoever finds the object in the cell sees what was written into it
+ */
+HANDLE_API int handle_cell_publish(handle_store *store, handle_cell *cell,
+                                   struct handle_reserved *reserved, uint32_t tag24);
+
+/**
+ * Gives a reserved object back: its memory is reusable at once. A reservation that is over (was
+ * published, aborted, or failed), or of another store, is left alone. What is neither published
+ * nor aborted goes with the store: handle_store_destroy says by the error callback how many.
+ */
+HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserved *reserved);
+
 /* ---- objects by cell ------------------------------------------------------------------------- */
 
 /*
  * All cell calls stand inside a section. Readers of a cell need only that. WRITERS of one cell are
  * serialised by the application (its bucket's lock); they are
  *
- *   handle_cell_alloc, _set_tag, _free, _free_now, _resize, _relocate (of both cells), and
- *   handle_update_commit of an update that was begun on the cell.
+ *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _resize, _relocate (of both cells),
+ *   and handle_update_commit of an update that was begun on the cell.
  *
  * handle_cell_deref_mut, _pin, _update_begin and handle_update_abort are no writers in this sense;
  * what deref_mut's text says of resize and update holds for cells too. Relocating or freeing a cell

@@ -34,6 +34,14 @@
 #define sn_owner_add(p, v)                                                                         \
     sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
+/* Ones of 64 bits. */
+#if defined(__x86_64__) && !SN_TSAN
+#define sn_owner_inc(p) __asm__("incq %0" : "+m"(*(p)) : : "cc")
+#define sn_owner_dec(p) __asm__("decq %0" : "+m"(*(p)) : : "cc")
+#else
+#define sn_owner_inc(p) sn_owner_add((p), 1)
+#define sn_owner_dec(p) sn_owner_sub((p), 1)
+#endif
 #define sn_owner_sub(p, v) sn_owner_add((p), sn_wrapping_sub(0, (v)))
 
 /** Copies a struct of nothing but uint64_t counters that others change meanwhile. */

@@ -27,6 +27,8 @@ enum sn_hook_point {
     SN_HOOK_RESIZE_LOADED,  /* resize has found the object, not yet looked whether it is pinned */
     SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
     SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
+    SN_HOOK_PUBLISH_LOADED, /* cell_publish has loaded the word, before its store */
+    SN_HOOK_PUBLISH_SLOW,   /* the same on its slow path, before its store or CAS */
     SN_HOOK_RELOCATE_TO,    /* relocate: `to` is filled, `from` still is */
     SN_HOOK_RELOCATE_GOING, /* relocate: `from` is GOING, the header names it */
     SN_HOOK_RELOCATE,       /* relocate: the header names `to`, `from` is not yet empty */

@@ -96,7 +96,9 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
     stats->objects_by_handle =
         sn_at_least_zero(sn_load_relaxed(&store->table.used_entries) - sums->indexes -
                          sn_load_relaxed(&store->table.dead_entries));
-    stats->objects_by_cell = sn_at_least_zero(stats->objects - stats->objects_by_handle);
+    stats->objects_reserved = sums->reserved;
+    stats->objects_by_cell =
+        sn_at_least_zero(stats->objects - stats->objects_by_handle - stats->objects_reserved);
     stats->allocs = sn_load_relaxed(&store->large.allocs);
     stats->frees = sn_load_relaxed(&store->large.frees) + sums->frees;
     stats->allocs += sums->frees;

@@ -6,6 +6,7 @@
  */
 #include "core/report.h"
 #include "object/hardened_object.h"
+#include "object/reserve.h"
 
 /* Matches any word that names an object, whatever its tag. */
 #define WANT_OBJECT SN_WORD_LIVE
@@ -364,6 +365,101 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
     if (sn_unlikely(!cache))
         return free_now_hardened(store, cell, sn_word_offset(word));
     return end_short(store, cache, cell, sn_word_offset(word), 0);
+}
+
+/* ---- publish --------------------------------------------------------------------------------- */
+
+/*
+ * The cell names the new object in the place of what it named, if anything. Result: the word that
+ * ended. As in empty_cell: a plain store is enough after LIVE, or an empty cell, was loaded (G4).
+ */
+static uint64_t
+replace(handle_cell *cell, uint64_t want)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_PUBLISH_SLOW, &cell->word);
+    if (sn_likely(!sn_word_is_moving(word))) {
+        sn_store_release(&cell->word, want);
+        return word;
+    }
+    while (!sn_cas_acq_rel(&cell->word, &word, want)) /* published by the mover, or called off */
+        ;
+    return word;
+}
+
+static SN_NOINLINE int
+publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserved, uint32_t tag24)
+{
+    sn_check_call_named(store, "handle_cell_publish", SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!sn_reserved_is(store, reserved) || tag24 > SN_TAG_MASK || !is_cell_address(store, cell))
+        return -EINVAL;
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, cell);
+    sn_cache_begin(&store->caches);
+    sn_reserved_publish_slow(store, reserved, &cell->word);
+    uint64_t word = replace(cell, reserved->word + sn_word_of_tag(tag24));
+    if (sn_word_has_object(word))
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    sn_cache_end(&store->caches);
+    return 0;
+}
+
+/* The fast path up to the store, between enter and leave, once the word was loaded and found empty
+ * or LIVE. */
+static inline void
+publish_entered(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
+                struct sn_reserved *reserved, uint32_t tag24)
+{
+    sn_reserved_publish(store, cache, reserved, &cell->word);
+    /* Release: orders contents and header before the word; pairs with deref's acquire (G9). A plain
+     * store: G4, as in handle_cell_free. */
+    sn_store_release(&cell->word, reserved->word + sn_word_of_tag(tag24));
+}
+
+/* The fast path in an empty cell, or in the place of an object that is not small. */
+static SN_OUTLINE int
+publish_elsewhere(handle_store *store, handle_cell *cell, struct sn_reserved *reserved,
+                  uint32_t tag24, uint64_t word)
+{
+    uint64_t slot = sn_word_offset(word);
+    bool fits = word == 0 ? is_far_address(store, cell)
+                          : (word & SN_WORD_STATE) == SN_WORD_LIVE &&
+                                sn_object_bin(store, slot) != SN_CLASS_NONE;
+    if (!fits)
+        return publish_slow(store, cell, reserved, tag24);
+    if (SN_DEBUG)
+        sn_check_cell_place(store, cell);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return publish_slow(store, cell, reserved, tag24);
+    publish_entered(store, cache, cell, reserved, tag24);
+    if (word == 0)
+        sn_cache_leave(cache);
+    else
+        sn_object_free_medium(store, cache, slot, &cell->word, true);
+    return 0;
+}
+
+/* That a cell which names an object lies in none was looked at when it was filled first. */
+int
+handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserved *public_reserved,
+                    uint32_t tag24)
+{
+    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    struct sn_reserved *reserved = sn_reserved(public_reserved);
+    if (!sn_reserved_has_class(store, reserved) || sn_unlikely(tag24 > SN_TAG_MASK) ||
+        sn_unlikely(!is_cell_number(cell)))
+        return publish_slow(store, cell, reserved, tag24);
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_PUBLISH_LOADED, &cell->word);
+    if (!ends_short(store, word))
+        return publish_elsewhere(store, cell, reserved, tag24, word);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return publish_slow(store, cell, reserved, tag24);
+    publish_entered(store, cache, cell, reserved, tag24);
+    sn_header_end(sn_object_header(store, sn_word_offset(word)));
+    return sn_object_note_freed(store, cache, sn_word_offset(word) | SN_FREED_RETIRE, &cell->word);
 }
 
 /* ---- resize and relocate --------------------------------------------------------------------- */

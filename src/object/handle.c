@@ -5,6 +5,7 @@
  */
 #include "core/report.h"
 #include "object/hardened_object.h"
+#include "object/reserve.h"
 #include "object/shortage.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -146,17 +147,24 @@ offset_of(const handle_store *store, const uint64_t *reference)
     return (uint64_t)((const char *)reference - (const char *)store) - HANDLE_TABLE_OFFSET;
 }
 
-/* G9: the object is LIVE from here on. */
+/* G9: the object is LIVE from here on. word: without its tag. */
 SN_FORCE_INLINE handle_t
-publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
+publish_word(handle_store *store, uint64_t at, uint64_t word)
 {
     uint64_t *reference = word_at(store, at);
     uint64_t tag = sn_load_relaxed(reference); /* in a free word that was taken is nothing else */
     /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
-    sn_store_release(reference, tag + sn_object_word(0, slot, flags));
+    sn_store_release(reference, tag + word);
+    return sn_table_handle_at(at, tag);
+}
+
+SN_FORCE_INLINE handle_t
+publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
+{
+    handle_t handle = publish_word(store, at, sn_object_word(0, slot, flags));
     if (object)
         *object = sn_store_address(store, slot);
-    return sn_table_handle_at(at, tag);
+    return handle;
 }
 
 static handle_t
@@ -276,6 +284,49 @@ handle_t
 handle_alloc(handle_store *store, size_t size)
 {
     return handle_alloc_object(store, size, 0, NULL);
+}
+
+/* ---- publish --------------------------------------------------------------------------------- */
+
+static SN_NOINLINE handle_t
+publish_slow(handle_store *store, struct sn_reserved *reserved)
+{
+    sn_check_call_named(store, "handle_publish", SN_REGISTERED, HANDLE_NULL, NULL);
+    if (!sn_reserved_is(store, reserved)) {
+        errno = EINVAL;
+        return HANDLE_NULL;
+    }
+    handle_t handle = HANDLE_NULL;
+    sn_cache_begin(&store->caches);
+    uint64_t at = take_index(store);
+    if (at) {
+        sn_reserved_publish_slow(store, reserved, sn_table_word(&store->table, at));
+        handle = publish_word(store, at, reserved->word);
+    }
+    sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* a shortage has finished frees */
+    return handle;
+}
+
+handle_t
+handle_publish(handle_store *store, struct handle_reserved *public_reserved)
+{
+    sn_check_call_debug(store, SN_REGISTERED, HANDLE_NULL, NULL);
+    struct sn_reserved *reserved = sn_reserved(public_reserved);
+    if (!sn_reserved_has_class(store, reserved))
+        return publish_slow(store, reserved);
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return publish_slow(store, reserved);
+    uint64_t at = sn_cache_pop_index(cache);
+    if (sn_unlikely(at == 0)) {
+        sn_cache_leave(cache);
+        return publish_slow(store, reserved);
+    }
+    sn_reserved_publish(store, cache, reserved, word_at(store, at));
+    handle_t handle = publish_word(store, at, reserved->word);
+    sn_cache_leave(cache);
+    return handle;
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */

@@ -33,11 +33,12 @@
  *   LIVE        the mover, step 1                          MOVING CAS
  *               free; resize, update commit                FREE, LIVE elsewhere   CAS (G4)
  *               free_now, cell free; set_tag               FREE, LIVE             see G4, G7
+ *               cell publish, of what it replaces          LIVE elsewhere         see G4
  *               relocate (of `from`)                       GOING  plain store, over a mark too (G6)
  *   GOING       relocate (of `from`)                       FREE   plain store
  *   MOVING      the mover, step 5                          LIVE at D  CAS
  *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
- *               free; resize, update commit                as from LIVE, always CAS
+ *               free; publish; resize, update commit       as from LIVE, always CAS
  *
  * MOVING A BATCH. R is a reference word, S its object's slot, D the destination. R is touched only
  * in a section in which S's header was read and named R.
@@ -54,7 +55,8 @@
  * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
  * chosen, and steps 4 and 5 of one object run, under one hold of the mover's lock; only its holder,
  * and a walk in its span, follows a header to its word. A version from update_begin has check bits
- * 0 until commit; a failed commit zeroes them again in its section.
+ * 0 until commit; a failed commit zeroes them again in its section. So has a reserved object until
+ * it is published: then its header is written, before R, which was FREE or names another slot.
  *
  * A WALK over the store goes from span to span in rising address, and meets every object that lives
  * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of
@@ -76,9 +78,10 @@
  *      move, by whichever cell the object was found. resize and update replace the object: the
  *      caller serialises them with deref_mut and pin_mut of the same object.
  * G4.  handle_free ends LIVE or MOVING by one CAS; exactly one caller wins and retires the slot
- *      that this CAS saw. A cell's free, and free_now, may use a plain store only if they loaded
- *      LIVE, in the section that covers load and store; finding MOVING they CAS until done, and the
- *      slot is retired, never reused at once. The header of an object that others may free is
+ *      that this CAS saw. A cell's free, publish in the place of what a cell names, and free_now,
+ *      may use a plain store only if they loaded LIVE, in the section that covers load and store;
+ *      finding MOVING they CAS until done, and the slot is retired, never reused at once. (What
+ *      publish replaces is retired in any case.) The header of an object that others may free is
  *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. (A
  *      large object's header, size and run of blocks change together, under the pool's lock.) A
  *      free clears the header after it has ended the word and before its call returns; it may do so
@@ -119,7 +122,9 @@
  *      mover's own lock included; step tries it and reports busy. (A fork's preparation holds two
  *      that only calls that wait take, see lock.h.)
  * G9.  A new object is LIVE at once: it is filled through the pointer alloc gave, in the same
- *      section, or later through deref_mut.
+ *      section, or later through deref_mut. One that was reserved is nobody's until it is published
+ *      (its header is clear: nothing follows it, nothing moves it), and whole from then on; a cell
+ *      is never empty between what publish replaces and what it publishes.
  * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
  *      free work, destroy does not wait.
  *

@@ -14,6 +14,7 @@
 #include "store/options.h"
 #include "store/reclaim.h"
 #include "store/settings.h"
+#include "thread/drain.h"
 
 _Static_assert(sizeof(struct handle_store) <= HANDLE_TABLE_OFFSET, "the table begins behind it");
 _Static_assert(offsetof(struct handle_store, head) == 0, "the inline read path looks there");
@@ -78,6 +79,8 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     store->options = *options;
     snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
     store->options.name = store->name;
+    static uint64_t stores;
+    store->number = __atomic_add_fetch(&stores, 2, __ATOMIC_RELAXED);
     store->secret = sn_header_secret(sn_os_random());
     store->hardened = options->hardened;
     store->alignment = options->alignment;
@@ -211,6 +214,19 @@ handle_store_create_version(const struct handle_store_options *options,
 
 /* ---- destroy --------------------------------------------------------------------------------- */
 
+/* What others than the forking thread had reserved is lost to a child, which is no mistake. */
+static void
+report_reserved(handle_store *store)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    if (sums.reserved > 0 && !store->forked)
+        sn_store_error(store,
+                       "handle_store_destroy: %llu reserved objects were neither published nor "
+                       "aborted",
+                       (unsigned long long)sums.reserved);
+}
+
 int
 handle_store_destroy(handle_store *store)
 {
@@ -230,7 +246,7 @@ handle_store_destroy(handle_store *store)
             sn_rcu_wait_cycle(store->rcu, &store->client);
             sn_rcu_remove_client(store->rcu, &store->client);
         }
-        (void)sn_store_limbo(store); /* finishes frees that threads have noted */
+        report_reserved(store); /* summing up finishes frees that threads have noted */
         sn_store_report_noted(store);
         tear_down(store);
     }

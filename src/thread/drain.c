@@ -217,6 +217,7 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
     sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
     sums->frees += sn_cache_frees(cache);
+    sums->reserved += sn_load_relaxed(&cache->reserved);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         sums->live[i] += sn_cache_live(cache, i);
         sums->cached[i] += sn_cache_count(cache, i);
@@ -244,6 +245,7 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
     /* A free may be seen whose allocation, by another thread, was looked for too early. */
     sums->requested = sn_at_least_zero(sums->requested);
+    sums->reserved = sn_at_least_zero(sums->reserved); /* the same of a publish */
 }
 
 /* A note may be out of date: it is counted, or not, one look later. */

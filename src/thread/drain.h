@@ -54,6 +54,7 @@ struct sn_cache_sums {
     uint64_t held_bytes;
     uint64_t busy; /* threads inside a call that changes the counters */
     uint64_t frees;
+    uint64_t reserved; /* objects; part of those that live */
     uint64_t live[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
 };
 void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);

@@ -92,6 +92,7 @@ struct sn_thread_cache {
     uint64_t *index_end;
     uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
     uint64_t frees;      /* objects whose free was finished here */
+    uint64_t reserved;   /* objects reserved less those published or aborted here; wraps */
     uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
     uint64_t *limbo_end; /* link word of the oldest */
     /* owner: of its caches that share an entry below, the one used before this one */

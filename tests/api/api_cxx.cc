@@ -23,6 +23,7 @@ static_assert(std::is_trivially_copyable<handle_cell>::value && sizeof(handle_ce
               "a cell is one word");
 static_assert(std::is_standard_layout<handle_store_options>::value, "shared with C");
 static_assert(sizeof(handle_update) == 64, "part of the ABI");
+static_assert(sizeof(handle_reserved) == 48, "part of the ABI");
 
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
 
@@ -165,6 +166,30 @@ objects_by_cell()
 }
 
 void
+reserve_and_publish()
+{
+    Store store = open_store();
+    handle_cell cell = HANDLE_CELL_INIT;
+    handle_reserved reserved;
+    std::uint32_t tag = 0;
+    for (const char *text : {"four", "five", "nine"}) {
+        std::memcpy(handle_reserve(store.get(), 4, 0, &reserved), text, 4);
+        Section section;
+        CHECK(handle_cell_publish(store.get(), &cell, &reserved, 0xbeef) == 0);
+        CHECK(std::memcmp(handle_cell_read(store.get(), &cell, &tag), text, 4) == 0);
+        CHECK(tag == 0xbeef);
+    }
+    std::memcpy(handle_reserve(store.get(), 4, 0, &reserved), "once", 4);
+    CHECK(get(store.get(), handle_publish(store.get(), &reserved)) == "once");
+    CHECK(handle_publish(store.get(), &reserved) == HANDLE_NULL && errno == EINVAL);
+    CHECK(handle_reserve(store.get(), 100, 0, &reserved) != nullptr);
+    handle_reserved_abort(store.get(), &reserved);
+    Section section;
+    CHECK(handle_cell_free(store.get(), &cell) == 0);
+    CHECK(handle_store_used(store.get()) == 4);
+}
+
+void
 insight()
 {
     Store store = open_store();
@@ -202,6 +227,7 @@ main()
     objects_by_handle();
     updates_and_pins();
     objects_by_cell();
+    reserve_and_publish();
     insight();
     thread_leave();
     return 0;

@@ -130,6 +130,8 @@ int group_resize(void);
 int group_resize_threads(void);
 int group_update(void);
 int group_update_threads(void);
+int group_reserve(void);
+int group_reserve_threads(void);
 int group_pins(void);
 int group_pins_threads(void);
 int group_cells(void);

@@ -192,6 +192,34 @@ update_one(struct stop *stop, struct entry *entry, bool commit)
     section_leave();
 }
 
+/* Another version, that nobody sees before it is whole; or it is given up. A handle's gets one more
+ * object, which goes at once. */
+static void
+publish_one(struct stop *stop, struct entry *entry, bool abort)
+{
+    struct handle_reserved reserved;
+    plan_mark();
+    errno = 0;
+    const void *object = handle_reserve(stop->store, 77, entry->flags, &reserved);
+    fault_check(object || plan_excuses(errno));
+    if (!object)
+        return;
+    fill(reserved.object, 77, entry->seed + 1);
+    section_enter();
+    if (!abort && by_cell(stop, entry)) {
+        fault_check(handle_cell_publish(stop->store, &entry->cell, &reserved, 5) == 0);
+        entry->size = 77;
+        entry->seed++;
+    } else if (!abort) {
+        errno = 0;
+        handle_t handle = handle_publish(stop->store, &reserved);
+        fault_check(handle != HANDLE_NULL || plan_excuses(errno));
+        fault_check(handle == HANDLE_NULL || handle_free(stop->store, handle) == 0);
+    }
+    section_leave();
+    handle_reserved_abort(stop->store, &reserved); /* unless it was published */
+}
+
 /* A pin holds its object through a compaction, or says ENOMEM. */
 static void
 pin_one(struct stop *stop, struct entry *entry, bool writing)
@@ -221,6 +249,7 @@ change_some(struct stop *stop)
             continue;
         resize_one(stop, entry, entry->size + 300);
         update_one(stop, entry, i % 2);
+        publish_one(stop, entry, i % 3 == 0);
         if (i % 39 == 0)
             pin_one(stop, entry, i % 2);
     }

@@ -146,6 +146,7 @@ unpin(size_t size)
  */
 
 static void *object;
+static struct handle_reserved reserved;
 
 /* NAME, BEFORE, AFTER, SIZE, and the call, with i and size at hand. */
 #define CALLS(X)                                                                                   \
@@ -160,6 +161,10 @@ static void *object;
     X(cell_resize, alloc_cells, free_cells, 64, handle_cell_resize(store, &cells[i], size - 1))    \
     X(cell_pin, move_on, unpin, 64, pinned[i] = handle_cell_pin(store, &cells[i]))                 \
     X(cell_unpin, pin_cells, nothing, 64, handle_unpin(store, pinned[i]))                          \
+    X(cell_free_alloc, alloc_cells, free_cells, 64, CELL_FREE_ALLOC)                               \
+    X(cell_insert, nothing, free_cells, 64, CELL_PUBLISH)                                          \
+    X(cell_overwrite, alloc_cells, free_cells, 64, CELL_PUBLISH)                                   \
+    X(cell_reserve_abort, nothing, nothing, 64, RESERVE_ABORT)                                     \
     X(cell_pair_64, nothing, nothing, 64, CELL_PAIR)                                               \
     X(cell_pair_256, nothing, nothing, 256, CELL_PAIR)                                             \
     X(cell_pair_3000, nothing, nothing, 3000, CELL_PAIR)                                           \
@@ -177,6 +182,7 @@ static void *object;
     X(handle_resize, alloc_handles, free_handles, 64, handle_resize(store, handles[i], size - 1))  \
     X(handle_pin, move_on, unpin, 64, pinned[i] = handle_pin(store, handles[i]))                   \
     X(handle_unpin, pin_handles, nothing, 64, handle_unpin(store, pinned[i]))                      \
+    X(handle_reserve_publish, nothing, free_handles, 64, HANDLE_PUBLISH)                           \
     X(handle_pair_64, nothing, nothing, 64, HANDLE_PAIR)                                           \
     X(handle_pair_256, nothing, nothing, 256, HANDLE_PAIR)                                         \
     X(handle_pair_3000, nothing, nothing, 3000, HANDLE_PAIR)                                       \
@@ -187,6 +193,21 @@ static void *object;
 
 #define CELL_PAIR                                                                                  \
     (escape(handle_cell_alloc(store, &cells[i], size, 0)), handle_cell_free_now(store, &cells[i]))
+
+/* What an overwrite is without reserve: a moment of an empty cell, and no tag yet. */
+#define CELL_FREE_ALLOC                                                                            \
+    (handle_cell_free(store, &cells[i]), escape(handle_cell_alloc(store, &cells[i], size, 0)))
+
+#define CELL_PUBLISH                                                                               \
+    (escape(handle_reserve(store, size, 0, &reserved)),                                            \
+     handle_cell_publish(store, &cells[i], &reserved, i))
+
+#define HANDLE_PUBLISH                                                                             \
+    (escape(handle_reserve(store, size, 0, &reserved)),                                            \
+     handles[i] = handle_publish(store, &reserved))
+
+#define RESERVE_ABORT                                                                              \
+    (escape(handle_reserve(store, size, 0, &reserved)), handle_reserved_abort(store, &reserved))
 
 #define HANDLE_PAIR                                                                                \
     (handles[i] = handle_alloc_object(store, size, 0, &object), escape(object),                    \

@@ -3,24 +3,28 @@
  * cell.pml - objects named by two cells in the application's memory, which is given back a grace
  * period after it may be (G6). One process holds the lock that serialises the cells' writers and
  * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
- * unlink, give the cell's memory back. Readers, pinners and writers of objects (deref_mut, which is
- * no writer of the cell) find a cell while it is linked; updates and writes of one object are
- * serialised by a mutex of the application. A walker takes slot by slot from the mover, and follows
- * its header, as handle_store_each and _check do with spans; each.pml has more of it.
+ * unlink, give the cell's memory back; with PUBLISH, too, publish of an object that was filled in
+ * private, in an empty cell or in the place of what it names. Readers, pinners and writers of
+ * objects (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and
+ * writes of one object are serialised by a mutex of the application. A walker takes slot by slot
+ * from the mover, and follows its header, as handle_store_each and _check do with spans; each.pml
+ * has more of it.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
- * a walker finds what is live throughout its look;
- * a resolved object is not reused; a pinned slot is not reclaimed; each slot is reclaimed once.
+ * a walker finds what is live throughout its look; a resolved object is not reused; a pinned slot
+ * is not reclaimed; each slot is reclaimed once.
  *
  * Seeded bugs, beside mover.inc's and pin.inc's: BUG_40 relocate does not make `from` LIVE first;
  * BUG_41 free clears the header in its section, but after the application's call_rcu; BUG_42
  * set_tag stores after loading MOVING; BUG_43 cell memory goes although an update is pending;
  * BUG_44 free stores after loading MOVING; BUG_45 the header of a pinned slot is cleared only by
  * its last unpin; BUG_46 a failed commit clears the header in a later section; BUG_47 cell memory
- * goes without a grace period; BUG_48 relocate writes the header before `to`; BUG_49 a walker looks
- * only once; BUG_90 `from` stays LIVE until relocate empties it; BUG_91 it is GOING only after the
- * header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty; BUG_94 a
- * commit does not look whether the object has left the cell and come back.
+ * goes without a grace period; BUG_48 relocate writes the header before `to`; BUG_49 a walker
+ * looks only once; BUG_90 `from` stays LIVE until relocate empties it; BUG_91 it is GOING only
+ * after the header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty;
+ * BUG_94 a commit does not look whether the object has left the cell and come back; BUG_95 publish
+ * stores after loading MOVING; BUG_96 it writes the header after the word; BUG_97 it fills the
+ * object after the word; BUG_98 what it replaces is reusable at once.
  */
 #ifndef OPS
 #define OPS 2
@@ -203,6 +207,45 @@ inline relocate(from, to, w, s, ok)
     d_step { R[from] = 0; tag[from] = 0; content[from] = 0 }
 }
 
+/* Cell c names the object of slot p, bits of which were written before, in the place of what it
+ * named: w becomes that word, FREE if it was empty. */
+inline publish(c, p, bits, w, ok)
+{
+#ifndef BUG_97
+    data[p] = bits;
+#endif
+#ifndef BUG_96
+    hdr[p] = HEADER(c, 0);
+#endif
+    load(c, w);
+    do
+#ifndef BUG_95
+    :: STATE(w) == MOVING ->
+        atomic {
+            cas(c, w, WORD(1, LIVE, p), ok);
+            if
+            :: ok -> tag[c] = 1; content[c] = bits; break
+            :: else
+            fi
+        }
+        load(c, w)
+    :: else ->
+#else
+    :: true ->
+#endif
+        /* plain store */
+        d_step { TOUCH(c); R[c] = WORD(1, LIVE, p); tag[c] = 1; content[c] = bits }
+        break
+    od;
+    ok = 0;
+#ifdef BUG_97
+    data[p] = bits;
+#endif
+#ifdef BUG_96
+    hdr[p] = HEADER(c, 0)
+#endif
+}
+
 #ifdef BUG_43
 #define DONE_WITH(c) true
 #else
@@ -212,7 +255,7 @@ inline relocate(from, to, w, s, ok)
 /* The one writer of both cells; every turn of the loop is one section. */
 proctype holder()
 {
-    byte c, w, s, n, objects;
+    byte c, w, s, p, n, objects;
     byte uc, us, uv, uo; /* a pending update: cell, slot seen, its version, object; uo 0: none */
     byte changes;        /* relocations when it began */
     bool gone;           /* the object has left the cell since (ghost) */
@@ -278,6 +321,32 @@ proctype holder()
                 d_step { data[s] = 1; content[c] = 1 }
             :: else
             fi
+#ifdef PUBLISH
+        :: mem[c] == ALIVE && !mutex -> /* deref_mut of what is replaced is serialised with it */
+            take_slot(p, objects + 1);
+            if
+            :: p != NONE ->
+                objects++;
+                if
+                :: release(p, objects) /* abort */
+                :: true ->
+                    publish(c, p, 2, w, ok);
+                    if
+                    :: STATE(w) != FREE ->
+                        s = SLOT(w);
+                        hdr[s] = 0;
+                        w = owner[s];
+#ifdef BUG_98
+                        release(s, w)
+#else
+                        ended(s, w, ok)
+#endif
+                    :: else
+                    fi
+                fi
+            :: else
+            fi
+#endif
         :: atomic {
             mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 && !mutex -> mutex = 1
             } /* update_begin */
@@ -345,7 +414,7 @@ proctype holder()
             :: uo == 0 -> uc = 0; us = 0; uv = 0; changes = 0; gone = 0
             :: else
             fi;
-            c = 0; w = 0; s = 0; ok = 0;
+            c = 0; w = 0; s = 0; p = 0; ok = 0;
             section_leave()
         }
     :: else -> break

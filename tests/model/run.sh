@@ -54,6 +54,9 @@ short  cell      -DOPS=1 -DREADERS=1
 short  cell      -DOPS=1 -DPINNERS=1
 short  cell      -DOPS=1 -DWALKERS=1
 short  cell      -DOPS=1 -DWRITERS=1
+short  cell      -DPUBLISH -DOPS=2
+short  cell      -DPUBLISH -DOPS=1 -DREADERS=1
+short  cell      -DPUBLISH -DOPS=1 -DWALKERS=1
 short  takeback  -DOPS=4
 short  takeback  -DOPS=3 -DTAKERS=2
 short  takeback  -DOPS=2 -DWALKS=1
@@ -91,6 +94,9 @@ full   cell      -DOPS=2 -DREADERS=1
 full   cell      -DOPS=2 -DPINNERS=1
 full   cell      -DOPS=2 -DWALKERS=1
 full   cell      -DOPS=2 -DWRITERS=1
+full   cell      -DPUBLISH -DOPS=3 -DBATCHES=2
+full   cell      -DPUBLISH -DOPS=2 -DREADERS=1
+full   cell      -DPUBLISH -DOPS=2 -DPINNERS=1
 full   takeback  -DOPS=2 -DOWNERS=2
 full   takeback  -DOPS=3 -DWALKS=1 -DTAKES=2
 full   takeback  -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
@@ -160,6 +166,10 @@ cell      91  -DOPS=1 -DWRITERS=1
 cell      92  -DOPS=1 -DWALKERS=1
 cell      93  -DOPS=1 -DWALKERS=1
 cell      94  -DOPS=4 -DBATCHES=0
+cell      95  -DPUBLISH -DOPS=1
+cell      96  -DPUBLISH -DOPS=1 -DWALKERS=1
+cell      97  -DPUBLISH -DOPS=1 -DREADERS=1
+cell      98  -DPUBLISH -DOPS=1 -DREADERS=1
 takeback  50  -DOPS=3
 takeback  51  -DOPS=3
 takeback  52  -DOPS=3

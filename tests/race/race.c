@@ -119,6 +119,8 @@ target_at(struct race *race, enum sn_hook_point point)
     switch (point) {
     case SN_HOOK_FREE_LOADED:
     case SN_HOOK_MUT_LOADED:
+    case SN_HOOK_PUBLISH_LOADED:
+    case SN_HOOK_PUBLISH_SLOW:
         return thing_reference(race, race->target);
     case SN_HOOK_COMMIT_HEADER:
         return NULL; /* the new version, of which nobody knows yet */

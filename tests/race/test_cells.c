@@ -438,6 +438,61 @@ test_commit_header_then_freed(struct race *race)
     assert_int_equal(race->target->cell.word, 0);
 }
 
+/* ---- publish in the place of what the cell names --------------------------------------------- */
+
+static void
+body_publish(struct actor *actor)
+{
+    struct handle_reserved reserved;
+    thread_check(handle_reserve(store_of(actor), THING_BYTES, 0, &reserved) != NULL);
+    fill(reserved.object, THING_BYTES, 9900);
+    section_enter();
+    actor->result = handle_cell_publish(store_of(actor), cell_of(actor), &reserved, 0x99);
+    section_leave();
+}
+
+static void
+finish_publishing(struct race *race, struct actor *actor)
+{
+    actor_finish(actor);
+    assert_int_equal(actor->result, 0);
+    race->target->seed = 9900;
+    race->target->tag = 0x99;
+}
+
+/* Publish has loaded LIVE and stores over the mark; step 3 finds a header that names nothing. */
+static void
+test_publish_loaded_then_marked(struct race *race)
+{
+    struct actor *actor = stand(race, body_publish, SN_HOOK_PUBLISH_LOADED);
+    mark_target(race);
+    step_often(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0); /* it waits for the section */
+    finish_publishing(race, actor);
+    steps_end(race);
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
+    assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, race->from), 0);
+}
+
+/*
+ * Publish has loaded MOVING, and the mover publishes its copy before publish does anything: it is
+ * the copy that is replaced. Fails when publish stores plainly: the copy is lost, and the old slot
+ * retired twice.
+ */
+static void
+test_publish_loaded_marked_then_moved(struct race *race)
+{
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_COPY);
+    assert_true(sn_word_is_moving(race->target->cell.word));
+    struct actor *actor = stand(race, body_publish, SN_HOOK_PUBLISH_SLOW);
+    actor_go(mover);
+    await(passed(SN_HOOK_AFTER_PUBLISH, race->from) == 1);
+    finish_publishing(race, actor);
+    actor_join(mover);
+    assert_int_equal(mover->result, 0);
+    assert_int_equal(mover->report.moved_objects, KEPT);
+}
+
 /* ---- after publish --------------------------------------------------------------------------- */
 
 /*
@@ -478,6 +533,8 @@ static const struct CMUnitTest tests[] = {
     BY_CELL(test_resize_copied_then_marked),
     BY_CELL(test_commit_header_then_new_tag),
     BY_CELL(test_commit_header_then_freed),
+    BY_CELL(test_publish_loaded_then_marked),
+    BY_CELL(test_publish_loaded_marked_then_moved),
     BY_CELL(test_published_then_freed_then_reclaimed),
 };
 

@@ -261,6 +261,62 @@ op_resize(struct worker *worker, struct heap *heap)
         allocation_refused(worker, heap, -result);
 }
 
+/* The key has its object from now on. */
+static void
+appear(struct worker *worker, struct key *key, handle_t handle, size_t length)
+{
+    key->length = key->size = length;
+    key->written_pin = false;
+    key->incarnation++;
+    worker->counters.allocs++;
+    __atomic_store_n(&key->handle, handle, __ATOMIC_RELEASE);
+    key_advance(key, true);
+}
+
+/* Result: errno of a refused allocation. */
+static int
+alloc_absent(struct worker *worker, struct heap *heap, struct key *key, uint64_t name)
+{
+    size_t length = random_length(worker);
+    void *object = NULL;
+    unsigned flags = (unsigned)roll(worker, 32); /* a few zeroed, a few unmovable */
+    section_enter();
+    errno = 0;
+    handle_t handle = handle_alloc_object(heap->store, length, flags < 4 ? flags : 0, &object);
+    int error = errno;
+    if (object && flags < 4 && flags & HANDLE_ZERO && !is_zero(object, length))
+        finding("object %llx: not zero", (unsigned long long)name);
+    dawdle(worker); /* live, not yet filled */
+    if (handle != HANDLE_NULL) {
+        stamp_fill(object, name, key_version(key) + 1, length);
+        appear(worker, key, handle, length);
+        error = 0;
+    }
+    section_leave();
+    return error;
+}
+
+/* The same, whole when it is seen first. */
+static int
+publish_absent(struct worker *worker, struct heap *heap, struct key *key, uint64_t name)
+{
+    struct handle_reserved reserved;
+    size_t length = random_length(worker);
+    errno = 0;
+    if (!handle_reserve(heap->store, length, 0, &reserved))
+        return errno;
+    stamp_fill(reserved.object, name, key_version(key) + 1, length);
+    dawdle(worker);
+    handle_t handle = handle_publish(heap->store, &reserved);
+    int error = errno;
+    if (handle == HANDLE_NULL) {
+        handle_reserved_abort(heap->store, &reserved);
+        return error;
+    }
+    appear(worker, key, handle, length);
+    return 0;
+}
+
 void
 op_alloc(struct worker *worker, struct heap *heap)
 {
@@ -269,29 +325,9 @@ op_alloc(struct worker *worker, struct heap *heap)
     if (!try_lock(&key->locked))
         return;
     int error = 0;
-    if (!key_present(key)) {
-        size_t length = random_length(worker);
-        void *object = NULL;
-        unsigned flags = (unsigned)roll(worker, 32); /* a few zeroed, a few unmovable */
-        section_enter();
-        errno = 0;
-        handle_t handle = handle_alloc_object(heap->store, length, flags < 4 ? flags : 0, &object);
-        error = errno;
-        if (object && flags < 4 && flags & HANDLE_ZERO && !is_zero(object, length))
-            finding("object %llx: not zero", (unsigned long long)name);
-        dawdle(worker); /* live, not yet filled */
-        if (handle != HANDLE_NULL) {
-            stamp_fill(object, name, key_version(key) + 1, length);
-            key->length = key->size = length;
-            key->written_pin = false;
-            key->incarnation++;
-            worker->counters.allocs++;
-            __atomic_store_n(&key->handle, handle, __ATOMIC_RELEASE);
-            key_advance(key, true);
-            error = 0;
-        }
-        section_leave();
-    }
+    if (!key_present(key))
+        error = roll(worker, 2) ? alloc_absent(worker, heap, key, name)
+                                : publish_absent(worker, heap, key, name);
     unlock(&key->locked);
     if (error)
         allocation_refused(worker, heap, error);

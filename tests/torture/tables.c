@@ -10,6 +10,8 @@
  *   a move's header says the whole slot                   "size"
  *   a relocation empties `from` first                     "found in no table"
  *   free_now leaves the cell full                         "free_now of a private cell"
+ *   publish fills after it has published                  "found", or contents of no version
+ *   publish empties the cell first                        "found in no table"
  */
 #include "torture.h"
 
@@ -86,6 +88,32 @@ cell_alloc(struct worker *worker, struct heap *heap, struct key *key, unsigned i
         finding("cell %u: set_tag: %d", index, result);
     key->length = key->size = length;
     worker->counters.allocs++;
+    key_advance(key, true);
+    return 0;
+}
+
+/* In an empty cell, or in the place of what it names; some are given up. */
+static int
+cell_publish(struct worker *worker, struct heap *heap, struct key *key, unsigned index)
+{
+    struct handle_reserved reserved;
+    size_t length = random_length(worker);
+    bool replaces = key_present(key);
+    errno = 0;
+    if (!handle_reserve(heap->store, length, 0, &reserved))
+        return errno;
+    dawdle(worker);
+    stamp_fill(reserved.object, object_name(heap, KIND_CELL, index), key_version(key) + 1, length);
+    if (roll(worker, 16) == 0) {
+        handle_reserved_abort(heap->store, &reserved);
+        return 0;
+    }
+    int result = handle_cell_publish(heap->store, &key->table->cells[index], &reserved,
+                                     tag_of(index, (unsigned)roll(worker, 2)));
+    if (result)
+        finding("cell %u: publish: %d", index, result);
+    key->length = key->size = length;
+    replaces ? worker->counters.updates++ : worker->counters.allocs++;
     key_advance(key, true);
     return 0;
 }
@@ -188,11 +216,14 @@ change_locked(struct worker *worker, struct heap *heap, struct key *key, unsigne
 {
     uint64_t choice = roll(worker, 8);
     if (!key_present(key))
-        return cell_alloc(worker, heap, key, index);
+        return choice < 4 ? cell_alloc(worker, heap, key, index)
+                          : cell_publish(worker, heap, key, index);
     if (choice == 0)
         cell_free(worker, heap, key, index);
-    else if (choice < 3)
+    else if (choice == 1)
         return cell_update(worker, heap, key, index);
+    else if (choice == 2)
+        return cell_publish(worker, heap, key, index);
     else if (choice < 5)
         return cell_resize(worker, heap, key, index);
     else

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* reserve.c - see object/reserve.h: how a reservation begins, and how it ends in nothing. */
+#include "object/reserve.h"
+
+#include "core/hardened.h"
+#include "core/report.h"
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static inline void *
+begin(handle_store *store, uint64_t slot, size_t size, unsigned flags, enum sn_reserved_kind kind,
+      struct handle_reserved *public_reserved)
+{
+    struct sn_reserved *reserved = sn_reserved(public_reserved);
+    reserved->object = sn_store_address(store, slot);
+    reserved->size = size;
+    reserved->slot = slot;
+    reserved->word = sn_object_word(0, slot, flags);
+    reserved->mark = sn_reserved_mark(store, kind);
+    return reserved->object;
+}
+
+/* A reservation that did not begin is over: nobody takes what its memory held before for one. */
+static void *
+refuse(struct handle_reserved *reserved, int error)
+{
+    if (reserved)
+        *sn_reserved(reserved) = (struct sn_reserved){0};
+    errno = error;
+    return NULL;
+}
+
+static void
+count(handle_store *store, uint64_t by)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
+    sn_cache_add(cache, &cache->reserved, by);
+}
+
+static uint64_t
+take(handle_store *store, size_t size, unsigned flags)
+{
+    sn_cache_begin(&store->caches);
+    uint64_t slot = sn_object_take(store, size, flags);
+    if (slot) {
+        if (store->hardened)
+            sn_canary_write(store, slot, size);
+        count(store, 1);
+    }
+    sn_cache_end(&store->caches);
+    sn_store_report_noted(store); /* refilling has finished frees */
+    return slot;
+}
+
+static SN_NOINLINE void *
+reserve_slow(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved)
+{
+    sn_check_call_named(store, "handle_reserve", SN_REGISTERED, HANDLE_NULL, NULL);
+    if (!store || !reserved || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE)))
+        return refuse(reserved, EINVAL);
+    uint64_t slot = take(store, size, flags);
+    if (!slot)
+        return refuse(reserved, errno);
+    bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
+    return begin(store, slot, size, flags, large ? SN_RESERVED_LARGE : SN_RESERVED_CLASS, reserved);
+}
+
+/* The fast path, of a class. */
+SN_FORCE_INLINE void *
+reserve_of_class(handle_store *store, size_t size, unsigned class_id,
+                 struct handle_reserved *reserved)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return reserve_slow(store, size, 0, reserved);
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (sn_unlikely(slot == 0)) {
+        sn_cache_leave(cache);
+        return reserve_slow(store, size, 0, reserved);
+    }
+    sn_owner_add(&cache->requested, size);
+    sn_owner_inc(&cache->reserved);
+    sn_cache_leave(cache);
+    return begin(store, slot, size, 0, SN_RESERVED_CLASS, reserved);
+}
+
+static SN_OUTLINE void *
+reserve_medium(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved)
+{
+    if (!store || !reserved || !sn_class_is_medium(&store->classes, size, flags))
+        return reserve_slow(store, size, flags, reserved);
+    return reserve_of_class(store, size, sn_class_for(&store->classes, size), reserved);
+}
+
+void *
+handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved)
+{
+    sn_check_call_debug(store, SN_REGISTERED, HANDLE_NULL, NULL);
+    if (sn_unlikely(!sn_class_is_in_table(size, flags)))
+        return reserve_medium(store, size, flags, reserved);
+    if (sn_unlikely(!store) || sn_unlikely(!reserved))
+        return reserve_slow(store, size, flags, reserved);
+    return reserve_of_class(store, size, sn_class_by_table(&store->classes, size), reserved);
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+/* The object is about to be one, or nothing. */
+static void
+end(handle_store *store, struct sn_reserved *reserved)
+{
+    reserved->mark = 0;
+    count(store, sn_wrapping_sub(0, 1));
+    if (store->hardened)
+        sn_canary_require(store, reserved->slot, reserved->size, NULL);
+}
+
+void
+sn_reserved_publish_slow(handle_store *store, struct sn_reserved *reserved,
+                         const uint64_t *reference)
+{
+    end(store, reserved);
+    sn_object_name_any(store, reserved->slot, reserved->size, reference);
+}
+
+void
+handle_reserved_abort(handle_store *store, struct handle_reserved *public_reserved)
+{
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
+    struct sn_reserved *reserved = sn_reserved(public_reserved);
+    if (!sn_reserved_is(store, reserved))
+        return;
+    sn_cache_begin(&store->caches);
+    end(store, reserved);
+    sn_object_untake(store, reserved->slot, reserved->size);
+    sn_cache_end(&store->caches);
+}
