@@ -4,11 +4,12 @@
 
 #include "core/hardened.h"
 
-/* Slots copied together: a slice overruns by so much at most, or by one slot. A longer one than the
- * second goes alone: to wait for its misses is little beside its copy. */
+/* Bytes of slots that are copied as one group: a slice overruns its deadline by so much at most, or
+ * by one slot. Slots above GROUPED_BYTES go alone: to wait for their cache misses is little beside
+ * their copy. */
 #define GROUP_BYTES   4096
 #define GROUPED_BYTES 512
-/* Of a slot, asked for before it is copied. */
+/* Bytes of a slot that are prefetched before it is copied. */
 #define PREFETCH_BYTES 512
 /* Groups marked between two looks at the clock: 1 to 2 us of work. */
 #define CLOCK_GROUPS 4
@@ -108,7 +109,7 @@ sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t 
     sn_owner_add(&e->store->mover.totals.fork_copied_bytes, copied);
 }
 
-/* The word that a slot's header names will be written to. */
+/* The mover will write to the word that a slot's header names: counts the copy of its page. */
 static void
 count_word_copy(struct sn_evacuation *e, uint64_t slot)
 {
@@ -146,8 +147,8 @@ struct group {
     uint64_t slot[SN_GROUP_OBJECTS];
 };
 
-/* The next slots, from *at on, that were in use when the span was closed; their headers are asked
- * for from memory. None: the span is through. */
+/* The next slots, from *at on, that were in use when the span was closed; their headers are
+ * prefetched. count 0: the span is through. */
 static void
 next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t number,
            uint32_t *at, struct group *group)
@@ -171,7 +172,7 @@ next_group(const struct sn_evacuation *e, const struct sn_batch *batch, uint32_t
     group->count = count;
 }
 
-/* Their headers have come: the words that they name are asked for. */
+/* The headers of a group have come from memory: prefetches the reference words that they name. */
 SN_FORCE_INLINE void
 prefetch_words(const struct sn_evacuation *e, const struct group *group)
 {
@@ -188,7 +189,7 @@ mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *e
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t i = 0; i < group->count; i++) {
         if (sn_unlikely(!has_room(e->store, batch))) {
-            evacuee->refused = true; /* it is another batch's */
+            evacuee->refused = true; /* what is left of the span is for another batch */
             break;
         }
         if (sn_unlikely(e->shared))
@@ -305,8 +306,9 @@ take_destinations(struct sn_evacuation *e, struct sn_batch *batch, uint32_t numb
         sn_heap_take_beside(&e->store->heap, number, (uint32_t)many, batch->to + batch->to_count);
 }
 
-/* Where could the objects of a span go? Into the last of the batch: that one stays. False: there is
- * none behind those that are being moved. */
+/* No free slot is left for the objects of a span: opens the batch's last span of that class, on the
+ * same side of a walk, so that its free slots serve. False: there is none behind those that are
+ * being moved. */
 static bool
 give_up_last(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number)
 {
@@ -322,8 +324,8 @@ give_up_last(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number)
     return false;
 }
 
-/* Sees to it that `wanted` free slots for the objects of a span are at hand, from the fullest open
- * spans; fewer: there is no room. */
+/* Fills batch->to with at least `wanted` free slots for the objects of a span, from the fullest
+ * open spans; with fewer where there is no room. */
 static void
 stock_destinations(struct sn_evacuation *e, struct sn_batch *batch, uint32_t number,
                    uint32_t wanted)
@@ -386,8 +388,8 @@ cancel_flight(struct sn_evacuation *e, struct sn_batch *batch, const struct flig
     }
 }
 
-/* The lines of a slot, the first of them if it is long: from there on the processor sees the
- * pattern. */
+/* Prefetches the cache lines of a slot; of a long one the first: the processor's own prefetcher
+ * goes on from there. */
 SN_FORCE_INLINE void
 prefetch_slot(const handle_store *store, uint64_t slot, uint64_t slot_bytes, bool to_write)
 {
@@ -405,7 +407,7 @@ prefetch_slot(const handle_store *store, uint64_t slot, uint64_t slot_bytes, boo
         __builtin_prefetch(last);
 }
 
-/* Asks for what object i of a flight will touch. */
+/* Prefetches what the move of object i of a flight will touch. */
 SN_FORCE_INLINE void
 prefetch_move(const struct sn_evacuation *e, const struct sn_batch *batch,
               const struct flight *flight, uint32_t i)
@@ -565,7 +567,7 @@ put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint3
           unsigned class_id)
 {
     uint64_t slots[PUT_SLOTS];
-    uint32_t count = 0, emptied = 0; /* OPEN again, if it was let go */
+    uint32_t count = 0, emptied = 0; /* emptied: only a span that was let go, and is OPEN again */
     for (uint32_t at = begin; at < end; at++) {
         if (batch->moves[at].slot == 0)
             continue;
@@ -583,7 +585,7 @@ put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint3
     count_emptied(e, emptied, emptied * span_bytes);
 }
 
-/* Gives a span's moved slots back: by their number, where nothing else is left in it. */
+/* Gives a span's moved slots back: all at once if nothing else is left in it, else one by one. */
 static void
 reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, const struct sn_evacuee *evacuee,
               uint32_t begin)

@@ -76,7 +76,8 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced,
     return reason == HANDLE_IDLE_RUNNING;
 }
 
-/* No memory for the lists: nobody must wait for it. */
+/* There is no memory for the batches' lists: no pass begins, and those who wait for one are
+ * answered. */
 static void
 give_pass_up_locked(struct sn_defrag *d, bool forced)
 {
@@ -165,7 +166,7 @@ end_pass_locked(struct sn_defrag *d)
                      sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
     judge_pass_locked(d, gained);
     d->in_pass = false;
-    d->at_rest = false; /* once: then the rest is looked for again */
+    d->at_rest = false; /* the lower thresholds of a rest are for one pass */
     sn_owner_add(&d->mover->passes, 1);
     if (d->forced_pass)
         sn_owner_add(&d->forced_done, 1);
@@ -276,7 +277,8 @@ sn_defrag_open_wanted_locked(struct sn_defrag *d)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-/* While a child shares the pages nothing is moved but for what allocations lack now. */
+/* Beside a forked child objects are moved only as long as allocations lack memory. True: they lack
+ * none any more. */
 static bool
 is_relieved(struct sn_defrag *d)
 {
@@ -314,7 +316,7 @@ may_evacuate_locked(struct sn_defrag *d, uint32_t span)
 static uint32_t
 close_next_locked(struct sn_defrag *d)
 {
-    enum { REFUSALS = 8 }; /* the sparsest have the fewest pages that are still shared */
+    enum { REFUSALS = 8 }; /* spans that may not be copied; those after them are less sparse */
     struct sn_class_use classes[SN_CLASSES_MAX];
     handle_store *store = d->store;
     unsigned refusals = 0;
@@ -324,7 +326,7 @@ close_next_locked(struct sn_defrag *d)
         if (d->quota[i] == 0)
             continue;
         classes[i] = sn_heap_class_use(&store->heap, i);
-        /* The plan is from the pass's begin: what has mended itself since is left alone. */
+        /* Quotas are as of the pass's begin: a class that needs fewer by now gives up fewer. */
         if (!sn_force_moves())
             d->quota[i] = (uint32_t)sn_min(d->quota[i], plan_of(d, &classes[i]));
     }
@@ -367,7 +369,7 @@ drain_current_locked(struct sn_defrag *d)
     d->state = SN_DEFRAG_IDLE;
 }
 
-/* The ticket of what drains, asked for now at the latest. */
+/* The ticket of the draining batch's grace period, which is requested now if it was not before. */
 static uint64_t
 drain_ticket_locked(struct sn_defrag *d)
 {
@@ -377,8 +379,8 @@ drain_ticket_locked(struct sn_defrag *d)
     return batch->ticket;
 }
 
-/* Bytes that a batch may mark: they wait for two grace periods, and more than what is kept back for
- * the mover finds no room at the limit. */
+/* Bytes that a batch may mark. Their copies take memory until the second grace period is over: at
+ * max_bytes there is no more for them than what is kept back for the mover. */
 static uint64_t
 batch_bytes_max(const struct sn_defrag *d)
 {
@@ -386,7 +388,8 @@ batch_bytes_max(const struct sn_defrag *d)
     return max ? sn_min(d->evacuation.bytes_max, sn_budget_reserve(max)) : d->evacuation.bytes_max;
 }
 
-/* What a batch may close: at a limit, where every free slot may be needed, a sixteenth of it. */
+/* Bytes of spans that a batch may close: with max_bytes, where their free slots may be needed, a
+ * sixteenth of it. */
 static uint64_t
 span_bytes_max(const struct sn_defrag *d)
 {
@@ -432,7 +435,7 @@ mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
     return true;
 }
 
-/* The drained batch, when its grace period is over. */
+/* Step 6 is over for the batch that drains: gives its slots back, as far as the deadline allows. */
 static void
 reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
 {
@@ -540,7 +543,8 @@ follow_waste_locked(struct sn_defrag *d)
     d->effort_percent = sn_mover_is_requested(d->mover) ? 100 : sn_policy_effort(&sum, &limits);
 }
 
-/* Before a slice: no fork comes while it lasts, since that takes the mover's lock. */
+/* Before a slice: whether a forked child shares the pages. No fork comes during the slice, since a
+ * fork takes the mover's lock. */
 static void
 look_for_children_locked(struct sn_defrag *d)
 {
@@ -553,7 +557,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
 {
     sn_assert_locked(&d->mover->lock);
     enum sn_advance advance = SN_ADVANCE_NOTHING;
-    SN_NO_CANCELLATION; /* files are read, beside a child */
+    SN_NO_CANCELLATION; /* beside a child /proc/self/pagemap is read */
     uint64_t begin = sn_os_now_ns(), begin_cpu = sn_os_thread_cpu_ns();
     sn_store_relaxed(&d->working, 1);
     look_for_children_locked(d);

@@ -35,7 +35,7 @@ still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint6
     return sn_object_is_named(store, slot, *header, reference);
 }
 
-/* Whether the slot is pinned. Nothing in most spans is. */
+/* Whether the slot is pinned; few spans have any pin. */
 static bool
 is_pinned(handle_store *store, const struct sn_span *span, uint64_t slot)
 {

@@ -10,16 +10,17 @@
 #include "core/misuse.h"
 #include "defrag/machine.h"
 
-/* Without a free: idle caches have been emptied by then. */
+/* A store without a free for so long is at rest: idle threads' caches have been emptied by then. */
 #define REST_NS UINT64_C(500000000)
-/* Looks again at what nobody announces: forked children. */
+/* How often it looks for what wakes nobody: the end of a child, of a pause, of a grace period. */
 #define POLL_NS            UINT64_C(100000000)
 #define WIND_DOWN_SLICE_NS 5000000
-/* With nothing to do for so long the thread ends: longer than the pauses of bursts of frees. */
+/* With nothing to do for so long the thread ends. Longer than pauses between bursts of frees. */
 #define LINGER_NS UINT64_C(1000000000)
-/* What a step has left under way is finished when no other came for so long. */
+/* What handle_defrag_step has left under way a thread finishes when no other step came for so long.
+ */
 #define LEFT_NS UINT64_C(1500000000)
-/* No thread could be started: until the next try. */
+/* From a thread that could not be started to the next try. */
 #define TRY_AGAIN_NS UINT64_C(1000000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -168,7 +169,8 @@ wind_down(struct sn_defrag *d)
     sn_defrag_rest_batches(d);
 }
 
-/* Enabled or not, and whose pages they are. True: the mover rests. */
+/* True: compaction is disabled, or a forked child shares the pages; the mover has wound down, and
+ * has slept. */
 static bool
 must_rest(struct sn_defrag *d)
 {
@@ -237,7 +239,7 @@ defrag_thread(void *argument)
         wind_down(d);
         sn_caches_detach(&d->store->caches);
     } while (goes_on(d));
-    sn_store_nudge(d->store, true); /* whose thread joins this one */
+    sn_store_nudge(d->store, true); /* the grace-period thread joins this one */
     sn_hook(SN_HOOK_MOVER_GONE, d->store);
     return NULL;
 }

@@ -85,8 +85,8 @@ sn_policy_pick(const struct sn_class_use *classes, const uint32_t *quota, uint32
             sparsest++;
         if (sparsest == SN_FULL)
             continue;
-        /* Bytes moved per span released, weighed by the span's size: with equal occupancy the
-         * larger object costs less per byte. */
+        /* Least occupied first, since fewest bytes are moved for each byte released; among equals
+         * the larger slot, whose bytes cost less to move. */
         uint64_t cost = (uint64_t)sparsest << 32 | (UINT32_MAX - classes[i].slot_bytes);
         if (cost < best_cost) {
             best_cost = cost;

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# core.sh PROGRAM STEP: cores of a process with a store (hoard.c), taken by the real tools. Of a core
-# counts the apparent size, since what collects cores reads them through a pipe: it must be below
-# twice what is resident and 64 MiB. Exit status 77: what is needed is missing; the reason is
+# core.sh PROGRAM STEP: cores of a process with a store (hoard.c), taken by the real tools. What
+# counts is a core's apparent size, since what collects cores reads them through a pipe: it must be
+# below twice what is resident and 64 MiB. Exit status 77: what is needed is missing; the reason is
 # printed.
 #
 # Seen failing: a store whose reservation is in the core (2 GiB of metadata in gcore's; with
