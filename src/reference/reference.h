@@ -18,15 +18,19 @@
  *   why, see the inline read path in sinter/handle.h.
  *
  *   header word         63                         19 18        8 7 6   0
- *                       address of R / 8              size        1 check
+ *     of an object      address of R / 8              size        1 check
+ *     clear             what may link a limbo list                0     0
+ *
+ *                       63                        32 31                 0
+ *     clear             0                            what a free has left
  *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
  *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
- *   Clear, that is no live object in the slot: bits 7 to 0 are 0, and the rest may link a limbo
- *   list; or the upper half is 0, which no address leaves: a free has ended the object by a store
- *   to that half alone, and finishes by the lower half what it has to count and check; a free slot
- *   keeps what is left. A large object's header word lies in its span descriptor, beside its size;
- *   what is the size here counts its resizes in place, so that each changes the word.
+ *   Clear means that there is no live object in the slot. The last form is that of a free which has
+ *   ended the object by a store to the upper half alone: no address of an R is 0 there. By what is
+ *   left it finishes what it has to count and check, and a free slot keeps that. A large object's
+ *   header word lies in its span descriptor, beside its size; what is the size here counts its
+ *   resizes in place, so that each changes the word.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
