@@ -86,9 +86,10 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
             advance = sn_defrag_advance_locked(d, deadline, &ticket);
             note_left(d, advance != SN_ADVANCE_NOTHING);
         }
-        sn_defrag_leave(d, SN_ONLINE);
         if (advance == SN_ADVANCE_NOTHING && !sn_mover_has_thread(d->mover))
-            sn_defrag_rest_batches(d);
+            sn_defrag_rest_batches_locked(d);
+        sn_defrag_leave(d, SN_ONLINE);
+        sn_hook(SN_HOOK_STEP_LEFT, store);
     }
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
     fill_report(d, report, &before, purged);

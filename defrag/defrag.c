@@ -84,13 +84,20 @@ sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence)
 }
 
 void
-sn_defrag_rest_batches(struct sn_defrag *d)
+sn_defrag_rest_batches_locked(struct sn_defrag *d)
 {
-    sn_lock(&d->mover->lock);
+    sn_assert_locked(&d->mover->lock);
     if (d->state == SN_DEFRAG_IDLE && !d->in_pass && !d->draining) {
         sn_batch_rest(d->store, &d->batch[0]);
         sn_batch_rest(d->store, &d->batch[1]);
     }
+}
+
+void
+sn_defrag_rest_batches(struct sn_defrag *d)
+{
+    sn_lock(&d->mover->lock);
+    sn_defrag_rest_batches_locked(d);
     sn_unlock(&d->mover->lock);
 }
 

@@ -112,6 +112,8 @@ void sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence);
 
 /** Gives the batches' lists back, if the mover is between two passes. */
 void sn_defrag_rest_batches(struct sn_defrag *d);
+/** The same under the mover's lock. */
+void sn_defrag_rest_batches_locked(struct sn_defrag *d);
 
 /** Gives at most max_bytes of empty spans back whose delay is over (0: no bound). Result: bytes. */
 size_t sn_defrag_purge(handle_store *store, size_t max_bytes);

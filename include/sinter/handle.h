@@ -856,7 +856,7 @@ HANDLE_API size_t handle_deref_many(const handle_store *store, const handle_t *h
 /**
  * Frees an object that readers may still see: they keep it until their sections end, pinners until
  * they unpin. The handle is stale from here on, for ever. Any number of threads may race to free
- * one handle, exactly one gets 0 (G4). Allocates nothing, waits for nothing.
+ * one handle, exactly one gets 0 (G4). Needs no memory, waits for nothing.
  *
  *   result   0
  *   errors   ENOENT: stale, HANDLE_NULL, or no handle of this store

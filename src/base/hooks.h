@@ -46,6 +46,7 @@ enum sn_hook_point {
     SN_HOOK_STATS_SUMS, /* statistics: caches are summed up, classes not yet (object: the caches) */
     SN_HOOK_WALK_HEADER,  /* walk: it has read a header, not yet the word (object: the word) */
     SN_HOOK_MOVER_ENDS,   /* mover's thread: it ends by itself, unless woken (object: the store) */
+    SN_HOOK_STEP_LEFT,    /* step: it has let the mover's lock go (the store) */
     SN_HOOK_MOVER_GONE,   /* mover's thread: it has ended, but for being joined (the store) */
     SN_HOOK_WALK_SECTION, /* walk: before it opens a section, no lock held (object: the span) */
     SN_HOOK_TRIM,         /* trim: the span is held (object: the heap) */

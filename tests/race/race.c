@@ -64,7 +64,7 @@ passed_reset(void)
 static void
 stop_here(struct stage *stage)
 {
-    bool outside = stage->point == SN_HOOK_WALK_SECTION;
+    bool outside = stage->point == SN_HOOK_WALK_SECTION || stage->point == SN_HOOK_STEP_LEFT;
     sem_post(&stage->reached);
     if (outside)
         wait_begin();

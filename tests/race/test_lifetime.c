@@ -351,6 +351,28 @@ test_steps_of_a_microsecond(struct race *race)
     assert_ptr_not_equal(thing_address(race, race->target), race->from);
 }
 
+static void
+body_step(struct actor *actor)
+{
+    actor->result = handle_defrag_step(actor->race->store, 1000, NULL);
+    __atomic_store_n(&actor->size, 1, __ATOMIC_RELAXED); /* it has returned */
+}
+
+/* A step waits for no mover, also at its end, when it has found nothing to do. Seen failing with one
+ * that takes the mover's lock again to give its lists back: beside a compaction it stands still. */
+static void
+test_step_beside_a_compaction(struct race *race)
+{
+    struct actor *stepper = actor_stands(race, body_step, SN_HOOK_STEP_LEFT, race->store);
+    struct actor *mover = stand(race, body_compact, SN_HOOK_BEFORE_COPY); /* it holds the lock */
+    actor_go(stepper);
+    await(__atomic_load_n(&stepper->size, __ATOMIC_RELAXED) == 1);
+    actor_finish(mover);
+    actor_join(stepper);
+    assert_int_equal(stepper->result, 0);
+    assert_int_equal(mover->result, 0);
+}
+
 /* ---- destroy --------------------------------------------------------------------------------- */
 
 static void
@@ -882,6 +904,7 @@ main(void)
         BY_HANDLE(test_step_that_none_follows),
         BY_HANDLE(test_compact_leaves_nothing_under_way),
         BY_HANDLE(test_steps_of_a_microsecond),
+        BY_HANDLE(test_step_beside_a_compaction),
         BY_HANDLE(test_fork_when_marked),
         BY_HANDLE(test_fork_when_half_moved),
         BY_HANDLE(test_fork_when_draining),
