@@ -242,8 +242,8 @@ check_symbols()
         return 1
     }
     layers >"$work/layers"
-    library_files | grep '\.c$' >"$work/sources"
-    library_files | grep '\.h$' >"$work/headers"
+    library_files | grep -v '^src/tools/' | grep '\.c$' >"$work/sources"
+    library_files | grep -v '^src/tools/' | grep '\.h$' >"$work/headers"
     symbols_of defined >"$work/defined"
     symbols_of used >"$work/used"
     (
@@ -308,7 +308,7 @@ check_symbols()
 
 check_waits()
 {
-    if library_files | grep -v '^src/base/lock\.h$' |
+    if library_files | grep -v -e '^src/base/lock\.h$' -e '^src/tools/' |
         (cd "$root" && xargs grep -nE '(pthread_cond_[a-z]*wait|nanosleep|usleep) *\(' /dev/null) |
         grep -v '^src/os/osmem\.c:.*nanosleep'; then
         echo 'cancellation points; sn_wait, sn_wait_until and sn_os_sleep_ns are none'

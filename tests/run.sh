@@ -145,6 +145,7 @@ packages_quick()
 packages_insight()
 {
     want_packages 'to take cores' gdb=gcore
+    want_packages 'to look at pages' chromium=chromium
 }
 
 packages_main()

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/debug_table.h"
+
 /* Destroyed stores whose first pages, those of the struct, are kept: so many, the oldest goes.
  */
 #define TOMBSTONES      64
@@ -192,6 +194,7 @@ sn_misuse_enroll(handle_store *store)
     uint64_t end = store->head.arena + store->reservation.arena_max; /* if it grows so far */
     pthread_mutex_lock(&lock);
     store->born = mark_process_locked();
+    sn_debug_table_show(&stores);
     store->next_store = stores;
     store->store_link = &stores;
     if (stores)

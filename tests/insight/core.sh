@@ -11,54 +11,8 @@
 set -eu
 
 program=$1 step=$2
-work=$(mktemp -d)
-hoard=
-trap 'exec 3>&-; [ -z "$hoard" ] || kill "$hoard" 2>/dev/null || true; rm -rf "$work"' EXIT
-
-fail()
-{
-    printf 'core: %s\n' "$*" >&2
-    exit 1
-}
-
-skip()
-{
-    printf 'insight: not looked at: %s\n' "$*"
-    exit 77
-}
-
-# start ARGUMENT...: a hoard, which has said that it is ready.
-start()
-{
-    rm -f "$work/in" "$work/out"
-    mkfifo "$work/in"
-    : >"$work/out"
-    (cd "$work" && ulimit -c unlimited 2>/dev/null || true; cd "$work" && exec "$program" "$@") \
-        <"$work/in" >"$work/out" &
-    hoard=$!
-    exec 3>"$work/in"
-    await 1
-}
-
-# await LINES: so many from it.
-await()
-{
-    tries=0
-    while [ "$(wc -l <"$work/out")" -lt "$1" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || fail 'the program does not become ready'
-        kill -0 "$hoard" 2>/dev/null || fail 'the program has ended'
-        sleep 0.05
-    done
-    rss=$(tail -n 1 "$work/out" | sed 's/.* *rss=\([0-9]*\).*/\1/')
-}
-
-stop()
-{
-    exec 3>&-
-    wait "$hoard" || true
-    hoard=
-}
+# shellcheck source=tests/insight/hoard.sh
+. "${0%/*}/hoard.sh"
 
 # bounded FILE: its apparent size is.
 bounded()
@@ -68,23 +22,10 @@ bounded()
     [ "$size" -lt $((2 * rss + 67108864)) ] || fail "$1 has $size bytes, $rss are resident"
 }
 
-take()
-{
-    gcore -o "$work/gcore" "$hoard" >"$work/gcore.log" 2>&1 || {
-        ! grep -q 'ptrace: Operation not permitted' "$work/gcore.log" ||
-            skip 'no right to trace a process'
-        cat "$work/gcore.log" >&2
-        fail 'gcore failed'
-    }
-    core=$work/gcore.$hoard
-}
-
 has_contents()
 {
     grep -qaF 'an object of the hoard' "$1"
 }
-
-command -v gcore >/dev/null 2>&1 || skip 'gcore (gdb) is not installed'
 
 case $step in
 full)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hoard.c - a program that others look into: hoard OBJECTS CORE [crash]. It fills a store with so
+ * hoard.c - a program that others look into: hoard OBJECTS CORE [arena]. It fills a store with so
  * many objects of different sizes, frees three of four of some, holds pins, and begins to wait: it
- * says "ready", and ends when its input does. A line "grow" makes it ten times as large first;
- * "crash" ends it by SIGSEGV. Every object begins with MARKER, which is in no core that has no
- * contents. What it says of itself is what a reader must find:
+ * says "ready", and ends when its input does. A line "grow" makes it ten times as large first,
+ * "compact" packs it, "crash" ends it by SIGSEGV. Every object begins with MARKER, which is in no
+ * core that has no contents. What it says of itself is what a reader must find:
  *
  *   ready rss=BYTES objects=COUNT bytes=REQUESTED pinned=COUNT
  */
@@ -147,6 +147,11 @@ main(int argc, char **argv)
             raise(SIGSEGV);
         if (strcmp(line, "grow\n") == 0) {
             fill(9 * objects);
+            say_ready();
+        }
+        if (strcmp(line, "compact\n") == 0) {
+            if (handle_store_compact(store, NULL) != 0 || handle_store_purge(store, NULL) != 0)
+                fail("handle_store_compact");
             say_ready();
         }
     }

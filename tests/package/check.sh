@@ -50,7 +50,7 @@ step_install()
 # are everything, and nothing is in both.
 step_components()
 {
-    for component in runtime development; do
+    for component in runtime development tools; do
         rm -rf "${SINTER_WORK:?}/$component"
         install_into "$SINTER_WORK/$component" "$component"
         files_of "$SINTER_WORK/$component" >"$SINTER_WORK/$component.txt"
@@ -59,8 +59,11 @@ step_components()
     printf '%s\n' "$lib.$SINTER_SOVERSION" "$lib.$SINTER_VERSION" | LC_ALL=C sort |
         diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the one library"
     files_of "$prefix" >"$SINTER_WORK/all.txt"
-    LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" |
-        diff - "$SINTER_WORK/all.txt" || fail "the two components are not the whole installation"
+    [ "$(cat "$SINTER_WORK/tools.txt")" = ./bin/sinter ] ||
+        fail "the component of tools is not the one program"
+    LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" \
+        "$SINTER_WORK/tools.txt" |
+        diff - "$SINTER_WORK/all.txt" || fail "the three components are not the whole installation"
 }
 
 # cmake_consumer DIRECTORY ARGUMENT...: configures, builds and tests consumer/ in DIRECTORY.

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* commands.h - the subcommands of the program sinter, and what they share. */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tools/reader.h"
+
+/** Each gets what stands behind its name, and answers with the program's exit status: 0; 1: what
+ * was asked for could not be had, a sentence on stderr says why; 2: the call is wrong. */
+int command_stores(int argc, char **argv);
+int command_map(int argc, char **argv);
+int command_record(int argc, char **argv);
+
+/** "sinter: " and a sentence on stderr. Result: 1. */
+__attribute__((format(printf, 1, 2))) int say(const char *format, ...);
+/** The same for a wrong call. Result: 2. */
+__attribute__((format(printf, 1, 2))) int misused(const char *format, ...);
+
+/** Values of options. An argument that is none stays in argv, *argc counts these. */
+struct option_value {
+    const char *name;   /* "--store" */
+    const char *letter; /* "-s", or NULL */
+    const char **value; /* gets what follows; NULL: it takes none, see `flag` */
+    bool *flag;
+};
+/** False: said what is wrong. The last one has the name NULL. */
+bool take_options(int *argc, char **argv, const struct option_value *options);
+
+/* What a store's memory is, counted object by object. */
+struct ladder {
+    uint64_t requested, rounding, header, free_slot, waiting, empty_span, table, metadata;
+    uint64_t committed, objects, objects_large, resident, damaged;
+};
+/** Counts it. write: NULL, or gets the lines of the map. progress: say how far it is, on a
+ * terminal. False: *error says why. */
+bool map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
+               struct ladder *ladder, const char **error);
+
+/** "1.5 MiB", in one of a few buffers that are used in turn. */
+const char *text_of_bytes(uint64_t bytes);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reader.h - reads the stores of a process from outside: of its core, or while it runs, without
+ * stopping it; by the table of offsets that the library carries (src/core/debug_table.h), and
+ * nothing else of it. What it reads may be damaged, or change meanwhile: no number is believed
+ * before it has been held against what is around it, no loop is longer than the arena.
+ *
+ * What cannot be read is said in one sentence, which is kept until the next call: reader_error.
+ */
+#ifndef READER_H
+#define READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct reader;
+
+/** target: the number of a process, "self", or a core's path. NULL: *error says why. */
+struct reader *reader_open(const char *target, const char **error);
+void reader_close(struct reader *reader);
+/** Whether it is a process that runs. */
+bool reader_is_live(const struct reader *reader);
+
+#define READER_CLASSES_MAX 256
+#define READER_BLOCK_PAGES 16
+
+struct reader_class {
+    uint32_t slot_bytes, slots, blocks, pages, lead, payload;
+};
+
+struct reader_store {
+    uint64_t at;
+    char name[32];
+    bool hardened;
+    uint64_t arena, secret;
+    uint32_t blocks, limit, high; /* of the arena: planned, reserved, used at some time */
+    uint64_t max_bytes, committed;
+    uint64_t arena_committed, empty, table_committed;
+    uint32_t extra; /* bytes of each slot that are no object's */
+    uint32_t classes;
+    struct reader_class of[READER_CLASSES_MAX];
+    uint64_t spans, groups_end;
+};
+
+/** The first store, or the one behind `store`; false: there is none, or (*error) it cannot be
+ * read. */
+bool reader_first(struct reader *reader, struct reader_store *store, const char **error);
+bool reader_next(struct reader *reader, struct reader_store *store, const char **error);
+/** The one of that name; NULL: the first. */
+bool reader_find(struct reader *reader, const char *name, struct reader_store *store,
+                 const char **error);
+
+enum reader_kind { READER_SLOTS, READER_LARGE, READER_EMPTY, READER_CLEAN, READER_OTHER };
+enum reader_slot { READER_FREE, READER_LIVE, READER_ENDED };
+
+/** A run of blocks. */
+struct reader_run {
+    uint32_t at, blocks;
+    enum reader_kind kind;
+    uint32_t class_id;
+    bool pinned, unmovable, damaged, tried;
+    bool no_contents;     /* headers are not there: `live` counts the ended ones, too */
+    uint32_t live, ended; /* objects; slots that threads cache, or that are in limbo */
+    uint32_t slots;
+    uint64_t requested;    /* bytes, of live objects; 0 where headers are not there */
+    uint64_t committed;    /* bytes */
+    const uint16_t *dirty; /* by block: which pages are committed */
+    const uint8_t *slot;   /* enum reader_slot of each */
+};
+
+/** Visits the runs by block; a result other than 0 ends it. damage: NULL, or gets a sentence for
+ * what is not as it can be; such a block is passed over. Result: the visitor's, 0, or -1: *error
+ * says why. */
+int reader_runs(struct reader *reader, const struct reader_store *store,
+                int (*visit)(void *opaque, const struct reader_run *run),
+                void (*damage)(void *opaque, const char *sentence), void *opaque,
+                const char **error);
+
+/** Bytes of the arena that the kernel holds in memory; UINT64_MAX: it does not say. */
+uint64_t reader_resident(struct reader *reader, const struct reader_store *store);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* stores.c - sinter stores: the stores of a process or core, and where their memory is; sinter
+ * record: the same of one store, again and again. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/commands.h"
+
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+static void
+print_step(const char *name, uint64_t bytes, uint64_t all, const char *what)
+{
+    printf("  %-10s %12s %5.1f %%  %s\n", name, text_of_bytes(bytes),
+           all ? 100.0 * (double)bytes / (double)all : 0, what);
+}
+
+static void
+print_store(const struct reader_store *store, const struct ladder *l)
+{
+    printf("store %s: %" PRIu64 " objects, %s asked for, %s committed", store->name, l->objects,
+           text_of_bytes(l->requested), text_of_bytes(l->committed));
+    if (l->requested)
+        printf(" (%.2f times)", (double)l->committed / (double)l->requested);
+    printf("%s\n", store->hardened ? ", hardened" : "");
+    print_step("requested", l->requested, l->committed, "asked for by live objects");
+    print_step("rounding", l->rounding, l->committed, "size classes and alignment");
+    print_step("header", l->header, l->committed, "header words");
+    print_step("free_slot", l->free_slot, l->committed, "free slots in spans that are in use");
+    print_step("waiting", l->waiting, l->committed, "free slots that threads cache, and limbo");
+    print_step("empty_span", l->empty_span, l->committed, "empty spans, not given back yet");
+    print_step("table", l->table, l->committed, "handle table");
+    print_step("metadata", l->metadata, l->committed, "descriptors, bitmaps, caches, the store");
+}
+
+static void
+print_json(const struct reader_store *store, const struct ladder *l, bool first)
+{
+    printf("%s\n {\"store\":\"%s\",\"hardened\":%s,\"max_bytes\":%" PRIu64 ",\"objects\":%" PRIu64
+           ",\"objects_large\":%" PRIu64 ",\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64
+           ",\"header\":%" PRIu64 ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64
+           ",\"empty_span\":%" PRIu64 ",\"table\":%" PRIu64 ",\"metadata\":%" PRIu64
+           ",\"committed\":%" PRIu64 ",\"damaged\":%" PRIu64 "}",
+           first ? "[" : ",", store->name, store->hardened ? "true" : "false", store->max_bytes,
+           l->objects, l->objects_large, l->requested, l->rounding, l->header, l->free_slot,
+           l->waiting, l->empty_span, l->table, l->metadata, l->committed, l->damaged);
+}
+
+static int
+print_stores(struct reader *reader, const char *name, bool json)
+{
+    static struct reader_store store;
+    const char *error = NULL;
+    struct ladder ladder;
+    bool first = true, found = name ? reader_find(reader, name, &store, &error)
+                                    : reader_first(reader, &store, &error);
+    while (found && map_count(reader, &store, NULL, true, &ladder, &error)) {
+        if (json)
+            print_json(&store, &ladder, first);
+        else
+            print_store(&store, &ladder);
+        first = false;
+        found = !name && reader_next(reader, &store, &error);
+    }
+    if (json)
+        puts(first ? "[]" : "\n]");
+    if (first && !error)
+        return say("it has no store now");
+    return error ? say("%s", error) : 0;
+}
+
+int
+command_stores(int argc, char **argv)
+{
+    const char *name = NULL, *error;
+    bool json = false;
+    const struct option_value options[] = {
+        {"--store", NULL, &name, NULL}, {"--json", NULL, NULL, &json}, {0}};
+    if (!take_options(&argc, argv, options))
+        return 2;
+    if (argc != 1)
+        return misused("stores: one process or core is needed");
+    struct reader *reader = reader_open(argv[0], &error);
+    if (!reader)
+        return say("%s", error);
+    int status = print_stores(reader, name, json);
+    reader_close(reader);
+    return status;
+}
+
+/* ---- record ---------------------------------------------------------------------------------- */
+
+static uint64_t
+resident_of(const char *pid)
+{
+    char path[64];
+    unsigned long long size, resident = 0;
+    snprintf(path, sizeof(path), "/proc/%.20s/statm", pid);
+    FILE *file = fopen(path, "r");
+    if (!file || fscanf(file, "%llu %llu", &size, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return (uint64_t)resident * 4096;
+}
+
+static double
+seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool
+record_one(struct reader *reader, const char *pid, const char *name, double since, FILE *to)
+{
+    static struct reader_store store;
+    struct ladder l;
+    const char *error;
+    if (!reader_find(reader, name, &store, &error) ||
+        !map_count(reader, &store, NULL, false, &l, &error))
+        return false;
+    fprintf(to,
+            "{\"t\":%.3f,\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64 ",\"header\":%" PRIu64
+            ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"empty_span\":%" PRIu64
+            ",\"table\":%" PRIu64 ",\"metadata\":%" PRIu64 ",\"rss\":%" PRIu64 "}\n",
+            seconds() - since, l.requested, l.rounding, l.header, l.free_slot, l.waiting,
+            l.empty_span, l.table, l.metadata, resident_of(pid));
+    return fflush(to) == 0;
+}
+
+static int
+record(struct reader *reader, const char *pid, const char *name, unsigned long interval_ms,
+       unsigned long count, FILE *to)
+{
+    double since = seconds();
+    unsigned long done = 0;
+    while ((count == 0 || done < count) && record_one(reader, pid, name, since, to)) {
+        done++;
+        struct timespec pause = {(time_t)(interval_ms / 1000),
+                                 (long)(interval_ms % 1000) * 1000000};
+        if (done != count)
+            nanosleep(&pause, NULL);
+    }
+    return done > 0 ? 0 : say("process %s: its store could not be read", pid);
+}
+
+int
+command_record(int argc, char **argv)
+{
+    const char *name = NULL, *interval = "200", *count = "0", *path = "-", *error;
+    const struct option_value options[] = {{"--store", NULL, &name, NULL},
+                                           {"--interval", "-i", &interval, NULL},
+                                           {"--count", "-n", &count, NULL},
+                                           {"--output", "-o", &path, NULL},
+                                           {0}};
+    if (!take_options(&argc, argv, options))
+        return 2;
+    unsigned long ms = strtoul(interval, NULL, 10);
+    if (argc != 1 || ms < 1 || ms > 3600000)
+        return misused("record: one process, and an interval of 1 to 3600000 ms");
+    struct reader *reader = reader_open(argv[0], &error);
+    if (!reader)
+        return say("%s", error);
+    FILE *to = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    int status = to ? record(reader, argv[0], name, ms, strtoul(count, NULL, 10), to)
+                    : say("%s cannot be written", path);
+    if (to && to != stdout)
+        fclose(to);
+    reader_close(reader);
+    return status;
+}

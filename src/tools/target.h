@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* target.h - the memory of a process, or of its core, by address. */
+#ifndef TARGET_H
+#define TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** A range of its addresses. Of a core, what the file has of it. */
+struct target_range {
+    uint64_t begin, end;
+    uint64_t at; /* in the file */
+    bool writable;
+};
+
+struct target {
+    int pid;          /* 0: a core */
+    const char *file; /* a core's, mapped */
+    uint64_t file_bytes;
+    struct target_range *range; /* by address */
+    size_t ranges;
+};
+
+#define TARGET_ERROR_BYTES 512
+/** As reader_open. False: `error` says why. */
+bool target_open(struct target *target, const char *name, char error[TARGET_ERROR_BYTES]);
+void target_close(struct target *target);
+/** False: not all of it is there. */
+bool target_read(const struct target *target, uint64_t address, void *to, size_t bytes);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * damage.c - reads damaged cores: damage CORE ROUNDS. Bytes of the file are overwritten, what reads
+ * stores goes over all of it, and the bytes come back. It must not crash, nor go on for ever, and
+ * what it refuses it refuses with a sentence. Most rounds damage what is looked at first: the
+ * file's head, the table of offsets, the stores' structs.
+ *
+ * Seen failing: a list of stores that is a circle; a class whose slots are longer than its span.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/commands.h"
+
+static char *file; /* the core, mapped */
+static uint64_t bytes;
+static uint64_t places[4];
+static unsigned refused, damaged, read_whole;
+static uint64_t state = 0x9e3779b97f4a7c15;
+
+static uint64_t
+random_below(uint64_t bound)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % bound;
+}
+
+static void
+fail(const char *what)
+{
+    printf("damage: %s\n", what); /* stderr is what is read says */
+    exit(1);
+}
+
+static uint64_t
+find(const char *text, size_t length)
+{
+    const char *found = memmem(file, bytes, text, length);
+    return found ? (uint64_t)(found - file) : 0;
+}
+
+static void
+read_all(const char *path)
+{
+    static struct reader_store store;
+    const char *error = NULL;
+    struct ladder ladder;
+    struct reader *reader = reader_open(path, &error);
+    bool found = reader && reader_first(reader, &store, &error);
+    uint64_t seen = 0;
+    FILE *nowhere = fopen("/dev/null", "w");
+    while (found && map_count(reader, &store, nowhere, false, &ladder, &error)) {
+        damaged += ladder.damaged > 0;
+        seen++;
+        found = reader_next(reader, &store, &error);
+    }
+    fclose(nowhere);
+    reader_close(reader);
+    if (error && (strlen(error) < 20 || strchr(error, '\n')))
+        fail("what was refused was refused without a sentence");
+    refused += error || seen == 0; /* the list may have become empty */
+    read_whole += !error && seen > 0;
+}
+
+/* Overwrites some bytes, near one another, by random ones, zeros, ones, or what lies elsewhere. */
+static void
+spoil(uint64_t at, size_t length)
+{
+    unsigned kind = (unsigned)random_below(4);
+    for (size_t i = 0; i < length; i++)
+        file[at + i] = (char)(kind == 0   ? 0
+                              : kind == 1 ? -1
+                              : kind == 2 ? file[random_below(bytes)]
+                                          : (int)random_below(256));
+}
+
+static void
+round_of_damage(const char *path)
+{
+    char saved[64];
+    uint64_t at = random_below(bytes - 65536), place = places[random_below(4)];
+    if (random_below(4) != 0)
+        at = place + random_below(place == 0 ? 8192 : 4096);
+    size_t length = 1 + random_below(random_below(2) ? 8 : sizeof(saved));
+    memcpy(saved, file + at, length);
+    spoil(at, length);
+    read_all(path);
+    memcpy(file + at, saved, length);
+}
+
+static void
+cut_short(const char *path)
+{
+    for (uint64_t length = 1; length < bytes; length = length * 3 + 17) {
+        if (truncate(path, (off_t)length) != 0)
+            fail("truncate");
+        unsigned before = refused;
+        read_all(path);
+        if (refused == before)
+            fail("a core that is cut short was not refused");
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    struct stat status;
+    int fd = argc == 3 ? open(argv[1], O_RDWR) : -1;
+    if (fd < 0 || fstat(fd, &status) != 0 || status.st_size < 1 << 20)
+        fail("usage: damage CORE ROUNDS");
+    bytes = (uint64_t)status.st_size;
+    file = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (file == MAP_FAILED || !freopen("/dev/null", "w", stderr))
+        fail("mmap");
+    places[1] = find("SINTERDB", 8);
+    places[2] = find("hoard\0\0\0\0\0\0\0\0\0\0", 16) - 64;
+    places[3] = places[2] + 4096;
+    read_all(argv[1]);
+    if (read_whole != 1 || damaged != 0)
+        return 1;
+    for (unsigned long i = strtoul(argv[2], NULL, 10); i > 0; i--)
+        round_of_damage(argv[1]);
+    munmap(file, bytes);
+    cut_short(argv[1]);
+    printf("%u refused, %u with damage told, %u read to the end\n", refused, damaged, read_whole);
+    return refused > 0 && damaged > 0 ? 0 : 1;
+}

@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# reader.sh SINTER HOARD DAMAGE STEP [ROUNDS]: what the program sinter reads of hoard.c, while it
+# runs and of its core, is what it says of itself; what cannot be read is said in a sentence. Exit
+# status 77: what is needed is missing.
+#
+# Seen failing: a reader that counts slots which threads cache as live; one that ignores a link that
+# leads nowhere.
+set -eu
+
+sinter=$1 program=$2 damage=$3 step=$4 rounds=${5-}
+# shellcheck source=tests/insight/hoard.sh
+. "${0%/*}/hoard.sh"
+
+# agrees TARGET: objects and bytes are what the program has said.
+agrees()
+{
+    "$sinter" stores "$1" --store hoard --json >"$work/stores"
+    for figure in objects requested; do
+        key=$figure
+        [ $figure != requested ] || key=bytes
+        is=$(sed -n 's/.*"'$figure'":\([0-9]*\).*/\1/p' "$work/stores")
+        said=$(tail -n 1 "$work/out" | sed 's/.* '$key'=\([0-9]*\).*/\1/')
+        [ "$is" = "$said" ] || fail "$figure: sinter reads $is, the program says $said"
+    done
+}
+
+# refuses WORD TARGET: with a sentence that has the word, and one line.
+refuses()
+{
+    if "$sinter" stores "$2" >"$work/stores" 2>"$work/said"; then
+        fail "$2 was read"
+    fi
+    [ "$(wc -l <"$work/said")" -eq 1 ] || fail "not one sentence: $(cat "$work/said")"
+    grep -q "$1" "$work/said" || fail "the sentence has no '$1': $(cat "$work/said")"
+}
+
+case $step in
+live)
+    start 50000 full
+    agrees "$hoard"
+    echo grow >&3
+    await 2
+    agrees "$hoard"
+    stop
+    ;;
+core)
+    start 20000 full
+    take
+    agrees "$core"
+    strip -o "$work/stripped" "$program" 2>/dev/null || cp "$program" "$work/stripped"
+    stop
+    program=$work/stripped
+    LD_LIBRARY_PATH=$(dirname "$(ldd "$2" | sed -n 's/.*libsinter[^ ]* => \([^ ]*\) .*/\1/p')")
+    export LD_LIBRARY_PATH
+    start 20000 full
+    take
+    agrees "$core"
+    stop
+    ;;
+metadata)
+    start 20000 metadata
+    take
+    "$sinter" stores "$core" --json >"$work/stores"
+    said=$(sed 's/.*objects=\([0-9]*\).*/\1/' "$work/out")
+    is=$(sed -n 's/.*"objects":\([0-9]*\).*/\1/p' "$work/stores")
+    [ "$is" -ge "$said" ] || fail "$is objects in the core, the program has $said"
+    stop
+    ;;
+refusals)
+    refuses 'there is no process' 2147483646
+    refuses 'No such file' "$work/nothing"
+    echo text >"$work/text"
+    refuses 'is no core' "$work/text"
+    refuses 'ELF file, but no core' "$program"
+    sleep 60 &
+    other=$!
+    refuses 'no store was found' $other
+    kill $other
+    start 1000 none
+    take
+    refuses 'not in the core' "$core"
+    stop
+    [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null 2>&1 || exit 0
+    start 1000 full
+    sinter_for_all=$work/sinter
+    cp "$sinter" "$sinter_for_all"
+    chmod 755 "$work" "$sinter_for_all"
+    if setpriv --reuid 65534 --regid 65534 --clear-groups "$sinter_for_all" stores "$hoard" \
+        2>"$work/said"; then
+        fail 'another user reads the process'
+    fi
+    grep -q 'no right to read' "$work/said" || fail "it says: $(cat "$work/said")"
+    stop
+    ;;
+damage)
+    start 2000 full
+    take
+    stop
+    "$damage" "$core" "$rounds" || fail 'see above'
+    ;;
+*) fail "no such step: $step" ;;
+esac
