@@ -24,6 +24,22 @@ struct sn_reclaim {
     uint32_t slots; /* entries of each */
 };
 
+/** What is known of the bytes that objects asked for, see insight/requested.h. */
+struct sn_requested {
+    struct sn_slack {
+        uint64_t known;   /* atomic; of the slack: its mean and 1, above that three standard errors
+                               of the mean, in 2^-16 bytes; 0: nothing */
+        uint64_t objects; /* atomic; so many there were */
+        uint32_t deviation; /* of the slack, in 1/16 byte; grace-period thread */
+    } of[SN_CLASSES_MAX];
+    /* grace-period thread only */
+    uint64_t random;
+    uint64_t frees, used; /* as they were at the last look */
+    uint64_t next_ns;     /* no look before */
+    unsigned ticks;       /* since the last look */
+    bool rests;           /* nobody was at work */
+};
+
 struct handle_store {
     struct handle_store_head head; /* what the inline read path sees; first */
 
@@ -84,6 +100,7 @@ struct handle_store {
     bool table_due;         /* empty table pages are being given back */
     bool excess_due;        /* excess pages are, see span.h */
     uint64_t excess_ns;     /* not before, as the kernel has refused some */
+    struct sn_requested requested;
 
     /* immutable after create */
     uint64_t base_metadata_bytes;

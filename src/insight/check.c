@@ -73,18 +73,6 @@ find_bad_free_slot(const handle_store *store, const struct sn_class *c, uint32_t
     return c->slots;
 }
 
-/* Whether a span is one of the class, under its lock. Other than OPEN, CLOSED and HELD ones are in
- * the pool, large, or just taken by another class, which has not said so yet: class_of is 0 then.
- */
-static bool
-is_of_class_locked(const struct sn_pool *pool, uint32_t number, unsigned class_id)
-{
-    const struct sn_span *span = &pool->spans[number];
-    enum sn_span_state state = sn_span_state(span);
-    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
-           sn_load_relaxed(&pool->class_of[number]) == class_id && sn_span_head(span) == number;
-}
-
 /* The first slot in use on a page that is not committed; slots when there is none. */
 static uint32_t
 find_uncharged_slot(const struct sn_pool *pool, const struct sn_class *c, uint32_t number)
@@ -158,7 +146,7 @@ check_class(struct check *check, unsigned class_id)
     uint64_t used_said = hc->used[0] + hc->used[1];
     uint64_t spans_said = hc->spans[0] + hc->spans[1];
     for (uint32_t number = 1; number < high && !fault.what; number++) {
-        if (!is_of_class_locked(&store->pool, number, class_id))
+        if (!sn_heap_is_of_class_locked(&store->heap, number, class_id))
             continue;
         at = number;
         spans++;

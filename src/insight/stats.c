@@ -7,6 +7,7 @@
 #include "core/misuse.h"
 #include "core/report.h"
 #include "defrag/life.h"
+#include "insight/requested.h"
 #include "thread/drain.h"
 
 static uint64_t
@@ -67,10 +68,12 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
     uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
     stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
     sn_unlock(&store->pool.lock);
-    stats->requested = sums->requested;
+    struct sn_estimate estimate = sn_requested_estimate(store, sums->live);
+    payload += sn_load_relaxed(&store->large.live_bytes);
+    stats->requested = sn_min(estimate.bytes, payload);
+    stats->requested_error = estimate.error;
     stats->large = sn_load_relaxed(&store->large.requested);
-    stats->rounding =
-        sn_at_least_zero(payload + sn_load_relaxed(&store->large.live_bytes) - sums->requested);
+    stats->rounding = payload - stats->requested;
     stats->header = objects * SN_HEADER_BYTES;
     stats->limbo = sums->limbo_bytes;
     stats->free_slot =
@@ -207,6 +210,7 @@ sn_stats_set_requested(struct handle_stats *stats, uint64_t requested)
     uint64_t payload = stats->requested + stats->rounding;
     stats->requested = sn_min(requested, payload); /* less: of a later moment */
     stats->rounding = payload - stats->requested;
+    stats->requested_error = 0;
 }
 
 bool

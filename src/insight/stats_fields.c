@@ -23,6 +23,7 @@ const struct field sn_store_fields[] = {
     OF_STORE(LADDER, BYTES, table, "pages of the handle table"),
     OF_STORE(LADDER, BYTES, metadata, "span descriptors, bitmaps, caches, pins, the store itself"),
     OF_STORE(LADDER, BYTES, committed, "backed by pages: the sum of the above"),
+    OF_STORE(BESIDE, BYTES, requested_error, "requested may be off by so much; 0: it is exact"),
     OF_STORE(BESIDE, BYTES_TOTAL, released, "given back to the kernel since creation"),
     OF_STORE(BESIDE, BYTES, reserved, "address range, committed or not"),
     OF_STORE(BESIDE, BYTES, resident, "resident in the process, all stores and all else"),

@@ -80,6 +80,19 @@ sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
     return sn_load_acquire(&heap->of[class_id].used_before) != 0;
 }
 
+/** Whether a block begins a span of the class, under its lock. Blocks other than of OPEN, CLOSED
+ * and HELD spans are in the pool, large, or just taken by another class, which has not said so yet:
+ * class_of is 0 then. */
+static inline bool
+sn_heap_is_of_class_locked(const struct sn_heap *heap, uint32_t number, unsigned class_id)
+{
+    const struct sn_span *span = &heap->pool->spans[number];
+    enum sn_span_state state = sn_span_state(span);
+    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
+           sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
+           sn_span_head(span) == number;
+}
+
 /** Around a fork: the locks of all classes that are used, and that by which others become so. */
 void sn_heap_lock_all(struct sn_heap *heap);
 void sn_heap_unlock_all(struct sn_heap *heap);

@@ -111,7 +111,6 @@ alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned cla
         sn_cache_leave(cache);
         return alloc_slow(store, cell, size, 0);
     }
-    sn_owner_add(&cache->requested, size);
     sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
     sn_store_release(&cell->word, sn_object_word(0, slot, 0));

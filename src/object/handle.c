@@ -253,7 +253,6 @@ alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, 
     }
     sn_store_relaxed(top, slots - 1);
     sn_store_relaxed(&cache->index_top, indexes - 1);
-    sn_owner_add(&cache->requested, size);
     sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, at));
     handle_t handle = publish(store, at, slot, 0, object);
     sn_cache_leave(cache);

@@ -64,7 +64,6 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
     sn_poison_require(store, slot, bin->payload);
     /* A whole word: what of it is the object's is not filled yet. */
     ((uint64_t *)sn_store_address(store, slot))[size / 8] = sn_canary_of(store, slot);
-    sn_owner_add(&cache->requested, size);
     return slot;
 }
 

@@ -36,13 +36,12 @@ count_alloc(handle_store *store, uint64_t slot, size_t size)
     unsigned class_id = sn_object_class(store, slot);
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     if (class_id < SN_CLASSES_MAX) {
-        sn_cache_count_alloc(cache, class_id, size);
+        sn_cache_count_alloc(cache, class_id);
     } else {
         sn_add_relaxed(&store->large.objects, 1);
         sn_add_relaxed(&store->large.requested, size);
         sn_add_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
         sn_add_relaxed(&store->large.allocs, 1);
-        sn_cache_add(cache, &cache->requested_by_long_way, size);
     }
 }
 
@@ -52,13 +51,12 @@ count_free(handle_store *store, uint64_t slot, size_t size)
     unsigned class_id = sn_object_class(store, slot);
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     if (class_id < SN_CLASSES_MAX) {
-        sn_cache_count_free(cache, class_id, size);
+        sn_cache_count_free(cache, class_id);
     } else {
         sn_sub_relaxed(&store->large.objects, 1);
         sn_sub_relaxed(&store->large.requested, size);
         sn_sub_relaxed(&store->large.live_bytes, sn_object_slot_bytes(store, slot));
         sn_add_relaxed(&store->large.frees, 1);
-        sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
     }
 }
 
@@ -276,41 +274,35 @@ is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left
     return (uint32_t)sn_header_make(secret, name, sn_header_size(left), slot) == left;
 }
 
-/* Empties `freed`: its slots are in bins or in a list, `size` bytes were requested. */
+/* Empties `freed`: its slots are in bins or in a list. */
 static inline void
 finish_settling(handle_store *store, struct sn_thread_cache *cache,
-                const struct sn_limbo_list *retired, uint64_t size)
+                const struct sn_limbo_list *retired)
 {
     if (retired->head)
         sn_cache_retire_list(&store->caches, cache, retired);
-    sn_owner_sub(&cache->requested, size);
     sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
     sn_store_relaxed(&cache->freed_bytes, 0);
 }
 
-/* Finishes one free that is not the plain case. Result: bytes requested. */
-static SN_NOINLINE size_t
+/* Finishes one free that is not the plain case. */
+static SN_NOINLINE void
 finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed)
 {
     uint64_t slot = freed->slot & SN_FREED_SLOT;
     unsigned class_id = sn_object_class(store, slot);
-    size_t size = sn_class_max_size(&store->classes, class_id);
-    const uint64_t *header = sn_object_header(store, slot);
-    uint32_t left = sn_header_ended(header);
-    if (is_ended_sound(store->secret, slot, freed->reference, left))
-        size -= sn_header_slack(left, size);
-    else
+    if (!is_ended_sound(store->secret, slot, freed->reference,
+                        sn_header_ended(sn_object_header(store, slot))))
         sn_store_note_damage(store, slot);
     if (freed->slot & SN_FREED_RETIRE)
         sn_cache_finish_retire(&store->caches, cache, class_id, slot);
     else
         sn_cache_finish_free(&store->caches, cache, class_id, slot);
-    return size;
 }
 
-/* Finishes one whose slot is retired; they are linked first. Result: bytes requested. Out of line:
- * the loop below keeps its registers. */
-static SN_OUTLINE size_t
+/* Finishes one whose slot is retired; they are linked first. Out of line: the loop
+ * below keeps its registers. */
+static SN_OUTLINE void
 finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
                struct sn_limbo_list *retired)
 {
@@ -319,17 +311,17 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
     uint64_t *header = sn_object_header(store, slot);
     uint32_t left = sn_header_ended(header);
     if (sn_unlikely(class_id == SN_CLASS_NONE) ||
-        sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left)))
-        return finish_freed(store, cache, freed);
+        sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left))) {
+        finish_freed(store, cache, freed);
+        return;
+    }
     struct sn_bin *bin = &cache->bin[class_id];
     sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
     sn_owner_sub(&bin->inflow, 1);
-    return bin->payload - sn_header_slack(left, bin->payload);
 }
 
-/* Finishes one of a hardened store: header and canary are as they were made, or the process ends.
- * Result: bytes requested. */
-static inline size_t
+/* Finishes one of a hardened store: header and canary are as they were made, or the process ends. */
+static inline void
 finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
                 struct sn_limbo_list *retired)
 {
@@ -348,13 +340,12 @@ finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct
     if (freed->slot & SN_FREED_RETIRE) {
         sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
         sn_owner_sub(&bin->inflow, 1);
-        return size;
+        return;
     }
     sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
     if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
         sn_unlikely(!sn_cache_push(cache, class_id, slot)))
         sn_cache_finish_free(&store->caches, cache, class_id, slot);
-    return size;
 }
 
 static SN_OUTLINE void
@@ -362,10 +353,9 @@ settle_hardened(handle_store *store, struct sn_thread_cache *cache)
 {
     const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
     struct sn_limbo_list retired = {0};
-    uint64_t size = 0;
     for (const struct sn_freed *freed = cache->freed; freed < end; freed++)
-        size += finish_hardened(store, cache, freed, &retired);
-    finish_settling(store, cache, &retired, size);
+        finish_hardened(store, cache, freed, &retired);
+    finish_settling(store, cache, &retired);
 }
 
 /* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
@@ -383,7 +373,6 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
     const uintptr_t arena = store->head.arena;
     const uint32_t last_small = store->classes.last_small;
     struct sn_limbo_list retired = {0};
-    uint64_t size = 0;
     /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
      * resize may still succeed (G4). Between two halves of one word no processor keeps that
      * order. */
@@ -391,61 +380,23 @@ sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
     for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
         uint64_t slot = freed->slot; /* without flags, below */
         if (slot & SN_FREED_RETIRE) {
-            size += finish_retired(store, cache, freed, &retired);
+            finish_retired(store, cache, freed, &retired);
             continue;
         }
         unsigned class_id = sn_load_relaxed(&bin_class[slot >> SN_BLOCK_SHIFT]);
         if (sn_unlikely(class_id > last_small)) {
-            size += finish_freed(store, cache, freed);
+            finish_freed(store, cache, freed);
             continue;
         }
         const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
         uint32_t left = sn_header_ended(header);
         if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
             sn_unlikely(!sn_cache_push(cache, class_id, slot))) {
-            size += finish_freed(store, cache, freed);
+            finish_freed(store, cache, freed);
             continue;
         }
-        size += sn_header_size(left); /* all of a small one */
     }
-    finish_settling(store, cache, &retired, size);
-}
-
-/* A note may be out of date, and its slot another object already, which its owner writes: what is
- * read then is an estimate (noted_bytes). TSan is told so. */
-#if SN_TSAN
-__attribute__((no_sanitize("thread"), noinline)) static uint32_t
-glance_at_ended(const uint64_t *header)
-{
-    return (uint32_t) * (const volatile uint64_t *)header;
-}
-#else
-static inline uint32_t
-glance_at_ended(const uint64_t *header)
-{
-    return sn_header_ended(header);
-}
-#endif
-
-uint64_t
-sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
-{
-    const handle_store *store = store_of(caches);
-    uint64_t bytes = 0;
-    uint32_t count = sn_cache_freed_count(cache);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
-        unsigned class_id = sn_object_class(store, slot);
-        if (class_id >= SN_CLASSES_MAX)
-            continue;
-        size_t largest = sn_class_max_size(&store->classes, class_id);
-        bytes += largest;
-        uint32_t left = glance_at_ended(sn_object_header(store, slot));
-        uint64_t reference = sn_load_relaxed(&cache->freed[i].reference);
-        if (is_ended_sound(store->secret, slot, reference, left))
-            bytes -= sn_header_slack(left, largest);
-    }
-    return bytes;
+    finish_settling(store, cache, &retired);
 }
 
 int
@@ -469,14 +420,10 @@ sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64
                       const uint64_t *reference, bool retire)
 {
     unsigned class_id = sn_object_class(store, slot);
-    size_t size = sn_class_max_size(&store->classes, class_id);
     /* By exchange, as in end_header. */
     uint64_t seen = sn_swap_acq_rel(sn_object_header(store, slot), 0);
-    if (sn_likely(sn_header_names(store->secret, seen, reference, slot)))
-        size -= sn_header_slack(seen, size);
-    else
+    if (sn_unlikely(!sn_header_names(store->secret, seen, reference, slot)))
         sn_store_note_damage(store, slot);
-    sn_owner_sub(&cache->requested, size);
     sn_owner_add(&cache->frees, 1);
     if (retire)
         sn_cache_finish_retire(&store->caches, cache, class_id, slot);
@@ -710,13 +657,8 @@ static int
 resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint64_t *reference,
                 size_t size)
 {
-    size_t before = sn_object_size(store, slot, header);
     uint64_t want = sn_header_make(store->secret, reference, size & SN_HEADER_SIZE, slot);
-    if (!sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want))
-        return -ENOENT;
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(size, before));
-    return 0;
+    return sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want) ? 0 : -ENOENT;
 }
 
 /*
@@ -773,9 +715,7 @@ try_stretch(handle_store *store, void *opaque)
 static void
 count_stretch(handle_store *store, const struct sn_large_resize *resize)
 {
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     uint64_t more = sn_wrapping_sub(resize->size, resize->before);
-    sn_cache_add(cache, &cache->requested_by_long_way, more);
     sn_add_relaxed(&store->large.requested, more);
     sn_add_relaxed(&store->large.live_bytes, (uint64_t)(resize->pages * (int64_t)SN_PAGE_BYTES));
     uint64_t tail = (uint64_t)resize->tail_bytes;

@@ -127,9 +127,8 @@ sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_
 void sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
                            const uint64_t *reference, bool retire);
 
-/** The caches' settle and noted_bytes. */
+/** The caches' settle. */
 void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
-uint64_t sn_object_noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache);
 
 /**
  * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,

@@ -78,7 +78,6 @@ reserve_of_class(handle_store *store, size_t size, unsigned class_id,
         sn_cache_leave(cache);
         return reserve_slow(store, size, 0, reserved);
     }
-    sn_owner_add(&cache->requested, size);
     sn_owner_inc(&cache->reserved);
     sn_cache_leave(cache);
     return begin(store, slot, size, 0, SN_RESERVED_CLASS, reserved);

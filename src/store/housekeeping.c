@@ -7,6 +7,7 @@
 
 #include "core/purge.h"
 #include "defrag/life.h"
+#include "insight/requested.h"
 #include "memory/trim.h"
 #include "store/reclaim.h"
 #include "thread/drain.h"
@@ -162,6 +163,7 @@ tick(handle_store *store, uint64_t now_ns)
     store->excess_due |= trims_excess(store) || (purges && !active);
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;
     begin_trim(store, active);
+    sn_requested_tend(store, active, now_ns);
     if (!active)
         sn_pins_purge(&store->heap.pins);
     bool more = store->table_due || store->trim_at > 0 || wants_trim(store) ||

@@ -82,6 +82,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     static uint64_t stores;
     store->number = __atomic_add_fetch(&stores, 2, __ATOMIC_RELAXED);
     store->secret = sn_header_secret(sn_os_random());
+    store->requested.random = store->secret;
     store->hardened = options->hardened;
     store->alignment = options->alignment;
     set_up_ranges(store, reservation);
@@ -97,7 +98,6 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     sn_mover_init(&store->mover);
     sn_children_init(&store->children);
     store->caches.settle = sn_object_settle;
-    store->caches.noted_bytes = sn_object_noted_bytes;
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
 }
 

@@ -3,6 +3,7 @@
 #include "core/misuse.h"
 #include "core/report.h"
 #include "defrag/defrag.h"
+#include "insight/requested.h"
 #include "object/shortage.h"
 #include "store/reclaim.h"
 #include "thread/drain.h"
@@ -111,7 +112,11 @@ size_t
 handle_store_used(const handle_store *store)
 {
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    return store ? sn_caches_requested(&sn_store_mutable(store)->caches) : 0;
+    if (!store)
+        return 0;
+    struct sn_cache_glance glance;
+    sn_caches_glance(&sn_store_mutable(store)->caches, &glance);
+    return sn_requested_estimate(store, glance.live).bytes;
 }
 
 void

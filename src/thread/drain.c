@@ -211,7 +211,6 @@ static void
 add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
         struct sn_cache_sums *sums)
 {
-    sums->requested += sn_cache_requested(cache);
     sums->indexes += sn_cache_index_count(cache);
     sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
     bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
@@ -243,9 +242,7 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sn_unlock(&caches->lock);
     sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
-    /* A free may be seen whose allocation, by another thread, was looked for too early. */
-    sums->requested = sn_at_least_zero(sums->requested);
-    sums->reserved = sn_at_least_zero(sums->reserved); /* the same of a publish */
+    sums->reserved = sn_at_least_zero(sums->reserved); /* of a publish seen before its reservation */
 }
 
 /* A note may be out of date: it is counted, or not, one look later. */
@@ -307,18 +304,12 @@ sn_caches_reclaimable_max(struct sn_caches *caches)
 }
 
 uint64_t
-sn_caches_requested(struct sn_caches *caches)
+sn_caches_frees(struct sn_caches *caches)
 {
-    if (sn_caches_hardened(caches)) {
-        /* A slot that was noted may have become a guard page: notes are finished, not looked at. */
-        struct sn_cache_sums sums;
-        sn_caches_sum(caches, &sums);
-        return sums.requested;
-    }
     sn_lock(&caches->lock);
-    uint64_t requested = sn_cache_requested(caches->spare);
+    uint64_t frees = sn_cache_frees(caches->spare);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        requested += sn_cache_requested(cache) - caches->noted_bytes(caches, cache);
+        frees += sn_cache_frees(cache);
     sn_unlock(&caches->lock);
-    return sn_at_least_zero(requested);
+    return frees;
 }

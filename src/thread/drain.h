@@ -48,7 +48,7 @@ bool sn_caches_stirred(struct sn_caches *caches);
 
 /** Sums over all threads, their noted frees finished; exact when none is at work. */
 struct sn_cache_sums {
-    uint64_t requested, threads;
+    uint64_t threads;
     uint64_t indexes;     /* free table entries that threads keep */
     uint64_t limbo_bytes; /* held_bytes included */
     uint64_t held_bytes;
@@ -58,7 +58,7 @@ struct sn_cache_sums {
     uint64_t live[SN_CLASSES_MAX], cached[SN_CLASSES_MAX];
 };
 void sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums);
-/** The sum of `requested` alone. */
-uint64_t sn_caches_requested(struct sn_caches *caches);
+/** The sum of `frees` alone. */
+uint64_t sn_caches_frees(struct sn_caches *caches);
 
 #endif

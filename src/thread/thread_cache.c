@@ -179,7 +179,6 @@ static void
 fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
 {
     struct sn_thread_cache *to = caches->spare;
-    sn_add_relaxed(&to->requested_by_long_way, sn_cache_requested(from));
     sn_add_relaxed(&to->frees_by_long_way, sn_cache_frees(from));
     sn_add_relaxed(&to->reserved, sn_load_relaxed(&from->reserved));
     for (unsigned i = 0; i < caches->heap->classes->count; i++)

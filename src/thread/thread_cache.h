@@ -70,8 +70,8 @@ enum sn_cache_phase {
 };
 
 /*
- * Counting. The fast paths count bytes requested and, for all classes together, frees; nothing of
- * single objects: those follow from how the bin has changed.
+ * Counting. The fast paths count frees, for all classes together; nothing of single objects: those
+ * follow from how the bin has changed.
  *
  *   live, of a class = bin.inflow - slots in the bin + live_by_long_way
  *
@@ -90,7 +90,6 @@ struct sn_thread_cache {
     /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
     uint64_t *index_top; /* atomic */
     uint64_t *index_end;
-    uint64_t requested;  /* bytes, by allocs less frees; wraps, only the sum over threads counts */
     uint64_t frees;      /* objects whose free was finished here */
     uint64_t reserved;   /* objects reserved less those published or aborted here; wraps */
     uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
@@ -117,7 +116,6 @@ struct sn_thread_cache {
     uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */
     uint64_t prepared; /* charged for this thread's allocations to come; the owner's alone */
     bool shared; /* the store's spare: used by threads that could not get a cache of their own */
-    uint64_t requested_by_long_way;
     uint64_t frees_by_long_way;
     uint64_t live_by_long_way[SN_CLASSES_MAX]; /* allocs less frees; wraps */
 
@@ -143,8 +141,6 @@ struct sn_caches {
     void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
     /* Finishes the frees that a cache has noted; the owner is inside, or out and kept out. */
     void (*settle)(struct sn_caches *caches, struct sn_thread_cache *cache);
-    /* Bytes requested by those; an estimate while the owner is at work. */
-    uint64_t (*noted_bytes)(struct sn_caches *caches, const struct sn_thread_cache *cache);
 
     uint64_t thread_bytes_max; /* option thread_cache_bytes, or a share of the limit */
     uint64_t total_bytes_max;  /* option thread_cache_total_bytes, or a share of the limit */
@@ -407,18 +403,16 @@ sn_cache_end(struct sn_caches *caches)
 
 /** Counts an allocation, or a free, that went the long way. */
 static inline void
-sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id, size_t size)
+sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id)
 {
     sn_cache_add(cache, &cache->live_by_long_way[class_id], 1);
-    sn_cache_add(cache, &cache->requested_by_long_way, size);
 }
 
 static inline void
-sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id, size_t size)
+sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id)
 {
     sn_cache_add(cache, &cache->live_by_long_way[class_id], sn_wrapping_sub(0, 1));
     sn_cache_add(cache, &cache->frees_by_long_way, 1);
-    sn_cache_add(cache, &cache->requested_by_long_way, sn_wrapping_sub(0, size));
 }
 
 /** A slot when the bin is empty or the cache held: refills where it may. 0: no memory. */
@@ -596,12 +590,6 @@ sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
     const struct sn_bin *bin = &cache->bin[class_id];
     return sn_load_relaxed(&bin->inflow) - sn_cache_count(cache, class_id) +
            sn_load_relaxed(&cache->live_by_long_way[class_id]);
-}
-
-static inline uint64_t
-sn_cache_requested(const struct sn_thread_cache *cache)
-{
-    return sn_load_relaxed(&cache->requested) + sn_load_relaxed(&cache->requested_by_long_way);
 }
 
 #endif

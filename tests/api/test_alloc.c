@@ -269,7 +269,7 @@ empty_objects(void **state)
         assert_int_not_equal(handles[i], HANDLE_NULL);
         assert_true(i == 0 || handles[i] != handles[i - 1]);
     }
-    assert_int_equal(handle_store_used(fixture->store), 0);
+    assert_used(fixture->store, 0);
     section_enter();
     for (unsigned i = 0; i < OBJECTS; i++) {
         assert_non_null(handle_deref(fixture->store, handles[i]));

@@ -100,7 +100,7 @@ publish_in_empty_cells(void **state)
         assert_cell(fixture->store, &cell, test_sizes[i], i, tag);
         compact_checked(fixture->store, NULL);
         assert_cell(fixture->store, &cell, test_sizes[i], i, tag);
-        assert_int_equal(handle_store_used(fixture->store), test_sizes[i]);
+        assert_used(fixture->store, test_sizes[i]);
         section_enter();
         assert_int_equal(i % 2 ? handle_cell_free(fixture->store, &cell)
                                : handle_cell_free_now(fixture->store, &cell),
@@ -137,7 +137,7 @@ overwrite(void **state)
         section_leave();
         assert_int_equal(handle_free(fixture->store, other), 0);
         assert_cell(fixture->store, &cell, size, i, i);
-        assert_int_equal(handle_store_used(fixture->store), size);
+        assert_used(fixture->store, size);
         last = size;
         seed = i;
     }
@@ -257,7 +257,7 @@ over_once_published_or_aborted(void **state)
     }
     section_leave();
     assert_true(other.word == 0);
-    assert_int_equal(handle_store_used(fixture->store), 50 + 200000 + 200000);
+    assert_used(fixture->store, 50 + 200000 + 200000);
     assert_counts(fixture->store, 3, 0);
 }
 

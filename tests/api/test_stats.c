@@ -89,7 +89,8 @@ assert_known(handle_store *store, const struct known *known)
     struct handle_stats *stats = take_stats(store);
     assert_ladder(stats);
     assert_classes(stats);
-    assert_int_equal(stats->requested, known->bytes);
+    assert_true(stats->requested + stats->requested_error >= known->bytes);
+    assert_true(stats->requested <= known->bytes + stats->requested_error);
     assert_used(store, known->bytes);
     assert_int_equal(stats->objects, known->objects);
     assert_int_equal(stats->objects_by_cell, known->by_cell);
@@ -189,8 +190,8 @@ rounding_of_a_class(void **state)
     stats = take_stats(fixture->store);
     assert_ladder(stats);
     assert_int_equal(stats->header, 8 * 1000);
-    assert_int_equal(stats->rounding, (slot - 8 - size) * 1000);
-    assert_int_equal(stats->requested, size * 1000);
+    assert_int_equal(stats->requested + stats->rounding, (slot - 8) * 1000);
+    assert_used(fixture->store, size * 1000);
     free(stats);
 }
 

@@ -167,38 +167,13 @@ test_taker_skips_a_freer(struct race *race)
     thing_is_gone(race->target);
 }
 
-/*
- * Frees that their thread has only noted count as done, by their sizes: where there are guards
- * nobody else reads the slots for that, so they are finished. Fails when they are not, and the
- * payloads of slots stand for sizes.
- */
-static void
-test_used_beside_notes(struct race *race)
-{
-    handle_t other = handle_alloc(race->store, OTHER_BYTES); /* the thread has a cache */
-    assert_true(other != HANDLE_NULL);
-    keep_grace_period_thread_out(); /* nobody else finishes them */
-    uint64_t used = handle_store_used(race->store);
-    section_enter();
-    handle_t handle = handle_alloc(race->store, OTHER_BYTES - 3);
-    uint64_t with_it = handle_store_used(race->store);
-    int freed = handle_free_now(race->store, handle);
-    section_leave();
-    uint64_t without = handle_store_used(race->store);
-    sn_rcu_after_fork();
-    assert_int_equal(with_it, used + OTHER_BYTES - 3);
-    assert_int_equal(freed, 0);
-    assert_int_equal(without, used);
-    assert_int_equal(handle_free(race->store, other), 0);
-}
-
 #define HARDENED_BY_HANDLE(function) BY_HANDLE_ON(make_hardened_ground, function)
 #define HARDENED_BY_BOTH(function)   BY_BOTH_ON(make_hardened_ground, function)
 
 static const struct CMUnitTest tests[] = {
     HARDENED_BY_BOTH(test_free_now_before_copy),  HARDENED_BY_BOTH(test_free_now_beside_mark),
     HARDENED_BY_BOTH(test_free_beside_mark),      HARDENED_BY_BOTH(test_free_now_under_a_walk),
-    HARDENED_BY_HANDLE(test_taker_skips_a_freer), HARDENED_BY_HANDLE(test_used_beside_notes),
+    HARDENED_BY_HANDLE(test_taker_skips_a_freer),
 };
 
 RACE_MAIN("hardened", tests)

@@ -72,15 +72,12 @@ static uint64_t
 take(struct world *world, unsigned class_id)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    uint32_t bytes = world->classes.of[class_id].slot_bytes;
     uint64_t slot = sn_cache_enter(cache) ? sn_cache_pop(cache, class_id) : 0;
-    if (slot)
-        sn_owner_add(&cache->requested, bytes);
     sn_cache_leave(cache);
     if (slot)
         return slot;
     slot = sn_cache_refill(&world->caches, cache, class_id);
-    sn_cache_count_alloc(cache, class_id, bytes);
+    sn_cache_count_alloc(cache, class_id);
     return slot;
 }
 
@@ -89,17 +86,14 @@ static void
 give(struct world *world, unsigned class_id, uint64_t slot)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    uint32_t bytes = world->classes.of[class_id].slot_bytes;
     bool done = sn_cache_enter(cache) && sn_cache_push(cache, class_id, slot);
-    if (done) {
-        sn_owner_add(&cache->requested, (uint64_t)0 - bytes);
+    if (done)
         sn_owner_add(&cache->frees, 1);
-    }
     sn_cache_leave(cache);
     if (done)
         return;
     sn_cache_flush(&world->caches, cache, class_id, slot);
-    sn_cache_count_free(cache, class_id, bytes);
+    sn_cache_count_free(cache, class_id);
 }
 
 /* The short free: noted only. */
@@ -511,7 +505,7 @@ finish_by_refill(struct world *world, unsigned class_id)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     uint64_t slot = sn_cache_refill(&world->caches, cache, class_id);
-    sn_cache_count_alloc(cache, class_id, world->classes.of[class_id].slot_bytes);
+    sn_cache_count_alloc(cache, class_id);
     give(world, class_id, slot);
 }
 
@@ -543,14 +537,11 @@ test_noted_frees_are_finished(void **state)
         uint64_t slots[5];
         for (unsigned i = 0; i < 5; i++)
             slots[i] = take(world, class_id);
-        uint64_t before = sn_caches_requested(&world->caches);
         for (unsigned i = 0; i < 5; i++)
             note(world, slots[i], i < 2 ? SN_FREED_RETIRE : 0);
         assert_int_equal(sn_cache_freed_count(cache), 5);
-        assert_int_equal(sn_caches_requested(&world->caches), before - 5 * 1008);
         finish_by(world, class_id, by);
         assert_int_equal(sn_cache_freed_count(cache), 0);
-        assert_int_equal(sn_caches_requested(&world->caches), before - 5 * 1008);
         frees += by == BY_REFILL ? 6 : 5;
         limbo += UINT64_C(2) * 1008;
         assert_int_equal(sums_of(world).frees, frees);
@@ -852,8 +843,7 @@ check_thread_end(struct setup *setup, bool detaches)
     assert_null(world->caches.all);
     assert_int_equal(sums.live[other.class_id], 30);
     assert_int_equal(sums.frees, 20 + detaches);
-    assert_int_equal(sums.requested, 30 * 1008);
-    assert_int_equal(sn_caches_requested(&world->caches), sums.requested);
+    assert_int_equal(sn_caches_frees(&world->caches), sums.frees);
     assert_int_equal(sums.indexes, 0);
     assert_int_equal(sums.cached[other.class_id], 0);
     assert_int_equal(sums.limbo_bytes, 5 * 1008);

@@ -116,8 +116,6 @@ finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
         uint64_t slot = cache->freed[i].slot & SN_FREED_SLOT;
         unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
         sn_owner_add(&cache->frees, 1);
-        sn_owner_add(&cache->requested,
-                     (uint64_t)0 - caches->heap->classes->of[class_id].slot_bytes);
         if (cache->freed[i].slot & SN_FREED_RETIRE)
             sn_cache_finish_retire(caches, cache, class_id, slot);
         else
@@ -126,23 +124,10 @@ finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_store_relaxed(&cache->freed_bytes, 0);
 }
 
-static uint64_t
-noted_bytes(struct sn_caches *caches, const struct sn_thread_cache *cache)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
-        uint64_t slot = cache->freed[i].slot & SN_FREED_SLOT;
-        unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
-        bytes += caches->heap->classes->of[class_id].slot_bytes;
-    }
-    return bytes;
-}
-
 void
 world_add_caches(struct world *world)
 {
     world->caches.settle = finish_noted;
-    world->caches.noted_bytes = noted_bytes;
     world->caches.put_indexes = drop_indexes;
     world->caches.retired = nobody_reclaims;
     world->caches.thread_bytes_max = UINT64_MAX / 4;
