@@ -214,6 +214,8 @@ check_order()
             where = part[1] ":" part[2] ": includes " target
             if (!(target in known))
                 complain(where ", which names no file of src (folder/name.h) or defrag")
+            else if (folder(part[1]) == "src/cache" && folder(target) != "src/cache")
+                complain(where "; src/cache is built on the public headers")
             else if (layer[folder(target)] > layer[folder(part[1])])
                 complain(where ", which is in a higher layer")
         }

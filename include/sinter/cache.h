@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sinter/cache.h - a cache to embed, on a compacting store: keys and values of bytes, one limit of
+ * everything it holds. This header is the interface and its manual; link sinter-cache, and the
+ * liburcu flavour whose header was included before this one.
+ *
+ *       #include <urcu-bp.h>                    // this flavour: no thread registers anything
+ *       #include <sinter/cache.h>
+ *
+ *       struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+ *       options.limit_bytes = 256 << 20;
+ *       sinter_cache *cache = sinter_cache_create(&options);
+ *       sinter_cache_set(cache, "key", 3, "value", 5, 0, 0);
+ *       char value[100];
+ *       struct sinter_cache_info info;
+ *       if (sinter_cache_get(cache, "key", 3, value, sizeof(value), &info) == 0)
+ *           use(value, info.size);
+ *       sinter_cache_destroy(cache);
+ *
+ * WHAT IT PROMISES
+ *
+ *   - The limit is of memory, not of values: items, index, what the policy remembers, and the
+ *     store's own bookkeeping, as resident pages. What sizes were in use before does not matter:
+ *     the store compacts. The limit can be changed at any time.
+ *   - Readers take no lock, and write nothing shared for an item that is hit often.
+ *   - A reader sees the old value or the new one, whole, also of values that are kept in pieces.
+ *   - What was set stays until it is deleted, replaced, expired, cleared or evicted; each is
+ *     counted. New keys enter a ring of their own; what is asked for again stays (a scan does not
+ *     push out what is in use); how large the ring is follows from what was missed.
+ *   - The hash is keyed with a secret of the cache: nobody can choose keys that meet in it.
+ *
+ * THREADS, SECTIONS, FORKS
+ *
+ *   Any number of threads may make any calls at once, except destroy. A thread is registered with
+ *   the flavour (not under urcu-bp; under QSBR: and online).
+ *
+ *   Calls that copy (get, get_copy, set, add, replace, cas, append, prepend, incr, decr, touch,
+ *   delete, walk, clear, sweep) open a read-side section of their own, and may stand in one.
+ *   Calls that show memory of the cache (look, next) stand in a section of the caller's: what they
+ *   show is good until it ends (QSBR: until the next quiescent state, or the next call that
+ *   writes, which may be one).
+ *
+ *   Calls that write may have to wait for memory that is on its way, at most wait_ms. In a section
+ *   of the caller's they never wait: they answer EAGAIN instead. (QSBR shows no sections: there
+ *   they wait, offline.)
+ *
+ *   call                                            section     waits
+ *   ----------------------------------------------  ----------  ------------------------------
+ *   create, destroy, before_fork                    outside     for grace periods
+ *   look, next                                      inside      never
+ *   get, get_copy, walk, stats, print               either      never
+ *   set, add, replace, cas, append, prepend, incr,
+ *     decr, touch, delete, clear, configure, sweep  either      outside of sections, for wait_ms
+ *   after_fork_parent, after_fork_child             either      never
+ *
+ *   Around fork(): sinter_cache_before_fork before, then one of after_fork_parent (also when fork
+ *   failed) and after_fork_child; they stand where handle_store_before_fork and its like would, and
+ *   call them. The child can use the cache; in it nothing is compacted or swept, so that it is to
+ *   make small use of it.
+ *
+ * ERRORS
+ *
+ *   int functions return 0 or a negative errno; the others return NULL and set errno. A function
+ *   that fails has changed nothing. NULL for a cache, or for a key: EINVAL.
+ *
+ *     EINVAL   an argument is out of range; of options the error callback gets a line about it
+ *     ENOENT   no such key, or it has expired
+ *     EEXIST   add: the key is there; cas: it was changed meanwhile
+ *     E2BIG    the item could not be held if all others were evicted
+ *     EAGAIN   memory is on its way, and the call must not wait (any longer) for it: a long section
+ *              of a reader holds it, say
+ *     ENOMEM   the kernel refused memory
+ *     ENOSPC   get: the buffer is too small; the size is in info
+ *     EDOM     incr, decr: the value is no decimal number of 64 bits
+ *     EDEADLK  destroy: inside a section
+ */
+#ifndef SINTER_CACHE_H
+#define SINTER_CACHE_H
+
+#include <sinter/handle.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A cache: a store of its own, an index, a policy, and a thread that sweeps. */
+typedef struct sinter_cache sinter_cache;
+
+/** Longest key, bytes. */
+#define SINTER_CACHE_KEY_MAX 1024u
+
+/** What the cache is to save where items differ in size. */
+enum sinter_cache_favour {
+    SINTER_CACHE_FAVOUR_REQUESTS = 0, /**< misses by number: small items stay somewhat longer */
+    SINTER_CACHE_FAVOUR_BYTES = 1,    /**< misses by bytes: size does not matter */
+};
+
+/** Why an item left without being asked to. */
+enum sinter_cache_reason {
+    SINTER_CACHE_EVICTED = 0, /**< for its memory */
+    SINTER_CACHE_EXPIRED,     /**< its time to live was over */
+    SINTER_CACHE_CROWDED,     /**< its place in the index was full (rare; see `crowded`) */
+    SINTER_CACHE_REASONS
+};
+
+/** What is known of an item beside its value. */
+struct sinter_cache_info {
+    size_t size;     /**< of the value, bytes */
+    uint64_t cas;    /**< changes with every write of the item; never 0 */
+    uint64_t ttl_ms; /**< what is left of its time to live, at least 1; 0: it does not expire */
+    uint32_t flags;  /**< the caller's */
+    uint32_t reserved;
+};
+
+/** An item as look and walk show it: one piece of its value after the other. */
+struct sinter_cache_view {
+    struct sinter_cache_info info;
+    const void *key;
+    size_t key_size;
+    const void *data; /**< of this piece */
+    size_t data_size; /**< of this piece; info.size where the value is in one piece */
+    const void *reserved[2];
+};
+
+/** Options, for sinter_cache_create. Start from SINTER_CACHE_OPTIONS_INIT, the defaults. */
+struct sinter_cache_options {
+    size_t struct_size;     /**< set by the initialiser */
+    const char *name;       /**< copied; in statistics and thread names. 1 to 24 bytes; default
+                             "cache" */
+    uint64_t limit_bytes;   /**< of all that the cache holds: 8 MiB to 1 TiB; default 64 MiB */
+    uint32_t limit_percent; /**< instead of it, percent of the memory that there is, by the
+                                 process's cgroup or the machine: 1 to 90; 0 (default): not used */
+    uint32_t wait_ms;       /**< longest time that one call waits for memory on its way: 0 to 60000;
+                                 default 100 */
+    enum sinter_cache_favour favour; /**< default: requests */
+    uint32_t sweep_percent; /**< of one core: what the thread may take that frees expired items and
+                                 shrinks the index: 1 to 50; default 1 */
+    bool hardened;          /**< the store looks for misuse and damage: see handle.h. Default no */
+    /** Called for each item that leaves without being asked to, before its memory goes: in the
+       thread that needs its place, inside a section, with no lock held. The view is good until it
+       returns. It may call the cache; what leaves by such calls is counted, but not told. */
+    void (*evicted)(void *opaque, const struct sinter_cache_view *item,
+                    enum sinter_cache_reason reason);
+    /** Called with a line about an option out of range, or damage; NULL: it goes to stderr. */
+    void (*error)(void *opaque, const char *message);
+    /** Milliseconds of a clock that never goes back, for times to live; NULL: the kernel's
+       monotonic one, which no step of the time of day touches. */
+    uint64_t (*clock_ms)(void *opaque);
+    void *opaque; /**< first argument of the three */
+};
+/* clang-format off */
+#define SINTER_CACHE_OPTIONS_INIT \
+    {sizeof(struct sinter_cache_options), "cache", UINT64_C(64) << 20, 0, 100, \
+     SINTER_CACHE_FAVOUR_REQUESTS, 1, false, NULL, NULL, NULL, NULL}
+/* clang-format on */
+
+/**
+ * Statistics. Those from `gets` on count since creation.
+ *
+ *   gets = hits + misses;   items = inserted - deleted - evicted - crowded - expired - cleared
+ */
+struct sinter_cache_stats {
+    size_t struct_size;
+    /* bytes */
+    uint64_t limit_bytes;   /**< the option, or what its percentage came to */
+    uint64_t held_bytes;    /**< of the limit: index, policy, and what the store has committed */
+    uint64_t payload_bytes; /**< keys and values */
+    uint64_t index_bytes;   /**< buckets */
+    uint64_t policy_bytes;  /**< ring and ghosts */
+    uint64_t store_bytes;   /**< committed by the store */
+    uint64_t used_bytes;    /**< what the policy charges for items */
+    uint64_t budget_bytes;  /**< and at which it evicts; follows what the store can hold */
+    uint64_t ring_bytes;    /**< part of used: new items */
+    uint64_t ring_target_bytes;
+    /* numbers */
+    uint64_t items;
+    uint64_t buckets; /**< of the index, seven places each */
+    /* since creation */
+    uint64_t gets;
+    uint64_t hits;
+    uint64_t misses;   /**< expired ones included */
+    uint64_t sets;     /**< writes that were done: set, add, replace, cas, and what uses them */
+    uint64_t inserted; /**< of them, of keys that were not there */
+    uint64_t refused;  /**< writes answered with E2BIG, EAGAIN or ENOMEM */
+    uint64_t deleted;
+    uint64_t evicted; /**< for their memory */
+    uint64_t crowded; /**< for a place in the index */
+    uint64_t expired;
+    uint64_t cleared;
+    uint64_t ghost_hits;  /**< inserted keys that had been evicted not long ago */
+    uint64_t splits;      /**< buckets added to the index */
+    uint64_t merges;      /**< and taken away */
+    uint64_t waits;       /**< for memory on its way */
+    uint64_t wait_ns;     /**< all of them together */
+    uint64_t wait_max_ns; /**< the longest call's */
+};
+/* clang-format off */
+#ifdef __cplusplus
+static inline struct sinter_cache_stats
+sinter_cache_stats_init_(void)
+{
+    struct sinter_cache_stats stats = sinter_cache_stats();
+    stats.struct_size = sizeof(stats);
+    return stats;
+}
+#define SINTER_CACHE_STATS_INIT sinter_cache_stats_init_()
+#else
+#define SINTER_CACHE_STATS_INIT {.struct_size = sizeof(struct sinter_cache_stats)}
+#endif
+/* clang-format on */
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+/**
+ * Makes a cache for one RCU flavour.
+ *
+ *   options  NULL: all defaults. Read during the call; `name` is copied
+ *   flavor   not NULL; stays valid for the life of the process
+ *   result   the cache, until sinter_cache_destroy; NULL on error
+ *   errors   EINVAL: an option is out of range (the error callback says which), or the header is of
+ *            another version; ENOMEM, EAGAIN (a thread could not be started), EDEADLK, ENOTSUP: as
+ *            handle_store_create_version
+ */
+HANDLE_API sinter_cache *sinter_cache_create_version(const struct sinter_cache_options *options,
+                                                     const struct rcu_flavor_struct *flavor,
+                                                     uint32_t header_major, uint32_t header_minor);
+
+/** sinter_cache_create_version with the version of this header. */
+static inline sinter_cache *
+sinter_cache_create_flavor(const struct sinter_cache_options *options,
+                           const struct rcu_flavor_struct *flavor)
+{
+    return sinter_cache_create_version(options, flavor, HANDLE_VERSION_MAJOR, HANDLE_VERSION_MINOR);
+}
+
+#ifdef HANDLE_FLAVOR
+/** sinter_cache_create_flavor with the flavour whose header was included before this one. */
+static inline sinter_cache *
+sinter_cache_create(const struct sinter_cache_options *options)
+{
+    return sinter_cache_create_flavor(options, &HANDLE_FLAVOR);
+}
+#else
+/* A call does not compile, and says why. */
+sinter_cache *sinter_cache_create(const struct sinter_cache_options *options) HANDLE_NO_FLAVOR;
+#endif
+
+/**
+ * Ends the cache with all its items; nobody is told of them. No other thread may use it any more,
+ * nor what a call has shown.
+ *
+ *   errors   EDEADLK: inside a section; the cache goes on as before
+ */
+HANDLE_API int sinter_cache_destroy(sinter_cache *cache);
+
+/**
+ * Changes an option while the cache works. A lowered limit is reached before the call returns as
+ * far as items are concerned (it evicts, step by step); pages follow within a second or so, while
+ * the store compacts, unless readers hold them.
+ *
+ *   name     limit_bytes, limit_percent (the later of the two holds), wait_ms, sweep_percent,
+ *            favour
+ *   value    a decimal number, bytes may end in K, M, G, T (powers of 1024); requests or bytes
+ *   errors   EINVAL: an unknown name or a value out of range
+ */
+HANDLE_API int sinter_cache_configure(sinter_cache *cache, const char *name, const char *value);
+
+/** The cache's store, for its statistics, check and options of compaction; not for objects of one's
+ * own, nor for max_bytes. Good until destroy. NULL for NULL. */
+HANDLE_API handle_store *sinter_cache_store(sinter_cache *cache);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/**
+ * Copies a value.
+ *
+ *   key, key_size    1 to SINTER_CACHE_KEY_MAX bytes
+ *   buffer, size     room for the value; NULL and 0 ask for info alone: ENOSPC says that the key
+ *                    is there, 0 that its value is empty
+ *   info             NULL, or gets what is known of the item (also on ENOSPC)
+ *   errors           ENOENT; ENOSPC: `buffer` is left as it was
+ */
+HANDLE_API int sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *buffer,
+                                size_t size, struct sinter_cache_info *info);
+
+/**
+ * Copies a value into memory from malloc, with a 0 behind it; the caller frees it.
+ *
+ *   info     NULL, or gets what is known of the item
+ *   errors   ENOENT, ENOMEM
+ */
+HANDLE_API void *sinter_cache_get_copy(sinter_cache *cache, const void *key, size_t key_size,
+                                       struct sinter_cache_info *info);
+
+/**
+ * Shows a value where it lies. Inside a section of the caller's, and good until it ends.
+ *
+ *   view     gets the item and the first piece of its value: all of it up to 60 KiB or so. For the
+ *            others call sinter_cache_next
+ *   errors   ENOENT
+ */
+HANDLE_API int sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
+                                 struct sinter_cache_view *view);
+
+/** Goes on to the next piece of the value that a view shows, in the same section. False: there is
+ * none, the view is left as it was. */
+HANDLE_API bool sinter_cache_next(sinter_cache *cache, struct sinter_cache_view *view);
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/**
+ * Sets a value, whether the key is there or not.
+ *
+ *   value, size  0 bytes up to what the limit holds
+ *   flags        32 bits of the caller's, kept with the item
+ *   ttl_ms       after how many milliseconds it expires: up to 2^47; 0: never
+ *   errors       E2BIG, EAGAIN, ENOMEM. What the key named before is still there
+ */
+HANDLE_API int sinter_cache_set(sinter_cache *cache, const void *key, size_t key_size,
+                                const void *value, size_t size, uint32_t flags, uint64_t ttl_ms);
+
+/** sinter_cache_set for a key that is not there; else EEXIST. */
+HANDLE_API int sinter_cache_add(sinter_cache *cache, const void *key, size_t key_size,
+                                const void *value, size_t size, uint32_t flags, uint64_t ttl_ms);
+
+/** sinter_cache_set for a key that is there; else ENOENT. */
+HANDLE_API int sinter_cache_replace(sinter_cache *cache, const void *key, size_t key_size,
+                                    const void *value, size_t size, uint32_t flags,
+                                    uint64_t ttl_ms);
+
+/** sinter_cache_set for an item that was not written since info.cas was `cas`; EEXIST: it was;
+ * ENOENT: it is not there. */
+HANDLE_API int sinter_cache_cas(sinter_cache *cache, const void *key, size_t key_size,
+                                const void *value, size_t size, uint32_t flags, uint64_t ttl_ms,
+                                uint64_t cas);
+
+/** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set. */
+HANDLE_API int sinter_cache_append(sinter_cache *cache, const void *key, size_t key_size,
+                                   const void *data, size_t size);
+
+/** The same, in front of it. */
+HANDLE_API int sinter_cache_prepend(sinter_cache *cache, const void *key, size_t key_size,
+                                    const void *data, size_t size);
+
+/**
+ * Adds to a value that is a decimal number, as of 64 bits: it wraps. Flags and time to live stay.
+ *
+ *   result_value  NULL, or gets the new number
+ *   errors        ENOENT; EDOM: it is no number; else as set
+ */
+HANDLE_API int sinter_cache_incr(sinter_cache *cache, const void *key, size_t key_size,
+                                 uint64_t delta, uint64_t *result_value);
+
+/** Subtracts from it; what would be below 0 becomes 0. */
+HANDLE_API int sinter_cache_decr(sinter_cache *cache, const void *key, size_t key_size,
+                                 uint64_t delta, uint64_t *result_value);
+
+/** Gives an item a new time to live, as set would; counts as a hit for the policy. ENOENT; else as
+ * set. */
+HANDLE_API int
+sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms);
+
+/**
+ * Deletes an item.
+ *
+ *   cas      0, or deletes only what was not written since info.cas was this
+ *   errors   ENOENT; EEXIST: it was written
+ */
+HANDLE_API int
+sinter_cache_delete(sinter_cache *cache, const void *key, size_t key_size, uint64_t cas);
+
+/** Deletes every item that is there when the call begins (one that is set meanwhile may go, too);
+ * they are counted as cleared. Errors: EAGAIN: a fork is being prepared, in a section. */
+HANDLE_API int sinter_cache_clear(sinter_cache *cache);
+
+/* ---- insight --------------------------------------------------------------------------------- */
+
+/**
+ * Shows every item that is there throughout the call, at least once (twice, where the index grows
+ * meanwhile), in no order.
+ *
+ *   visit    runs in a section, one for each bucket (QSBR: the whole call is one); the view is
+ *            good until it returns. May call the cache. A result other than 0 ends the walk
+ *   result   0, or the visitor's
+ *   errors   EAGAIN: inside a section, while a fork is being prepared
+ */
+HANDLE_API int sinter_cache_walk(sinter_cache *cache,
+                                 int (*visit)(void *opaque, const struct sinter_cache_view *item),
+                                 void *opaque);
+
+/** Fills *stats, begun as SINTER_CACHE_STATS_INIT; does not look at items. Sums are exact when no
+ * other thread is at work. Errors: EINVAL; ENOMEM: for the store's statistics. */
+HANDLE_API int sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats *stats);
+
+/** Prints the statistics, as handle_store_stats_print does its own (which stand beside them:
+ * sinter_cache_store). Metrics are named sinter_cache_NAME, with the label cache="NAME". */
+HANDLE_API int sinter_cache_print(sinter_cache *cache, enum handle_stats_format format,
+                                  void (*write)(void *opaque, const char *text, size_t length),
+                                  void *opaque);
+
+/** The number of items. 0 for NULL. */
+HANDLE_API uint64_t sinter_cache_items(const sinter_cache *cache);
+
+/**
+ * Frees expired items, as the cache's thread does: now, going on where the last call or the thread
+ * stopped.
+ *
+ *   buckets  how many to look at: 1 to 2^32
+ *   result   how many items were freed; 0 also while the thread is at it
+ */
+HANDLE_API int64_t sinter_cache_sweep(sinter_cache *cache, uint64_t buckets);
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+/** Before fork(), outside of sections; see the head, and handle_store_before_fork. */
+HANDLE_API void sinter_cache_before_fork(sinter_cache *cache);
+/** In the parent, also when fork() failed. */
+HANDLE_API void sinter_cache_after_fork_parent(sinter_cache *cache);
+/** In the child, before any other call on the cache. */
+HANDLE_API void sinter_cache_after_fork_child(sinter_cache *cache);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SINTER_CACHE_H */

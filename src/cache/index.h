@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index.h - where keys are: buckets of seven cells, two for each key (its home, and another), as
+ * many as there are items for: linear hashing, one bucket more or less at a time.
+ *
+ * Readers take no lock. What they hold to:
+ *   I1  A key's item is in its home or, if that bucket's `away` is not 0, perhaps in its other one.
+ *   I2  While a bucket is made or taken away its items move, cell by cell, from one bucket of the
+ *       pair to the other, the new cell before the old one is empty: who looks at both in this
+ *       order finds what is there.
+ *   I3  Any other move, and the beginning and the end of I2, change `shape` before the first cell
+ *       is filled and emptied. So a reader that finds nothing looks at `shape` again: what emptied
+ *       a cell (acquire) shows the change that came before it. It may have loaded `shape` after the
+ *       change and looked at the new cell before it was filled: therefore it looks at `away`, home,
+ *       other, home.
+ *
+ * Writers of a key hold the locks of both buckets; then the pair they move in, if any, is another.
+ */
+#ifndef SC_INDEX_H
+#define SC_INDEX_H
+
+#include "cache/whole.h"
+
+/** Where an item is, or could be. */
+struct sc_spot {
+    struct sc_bucket *bucket;
+    unsigned cell;
+    const struct sc_item *item;
+};
+
+/** A key's two buckets, locked; `other` may be `home`. */
+struct sc_pair {
+    struct sc_bucket *home, *other;
+};
+
+static inline uint64_t
+sc_buckets(const sinter_cache *cache)
+{
+    return sc_load(&cache->index.shape) & SC_SHAPE_COUNT;
+}
+
+static inline struct sc_bucket *
+sc_bucket(const sinter_cache *cache, uint64_t number)
+{
+    return sc_line(&cache->index.buckets, number);
+}
+
+/** Number of a place's bucket among `count`. */
+static inline uint64_t
+sc_bucket_number(uint32_t place, uint64_t count)
+{
+    unsigned power = 63u - (unsigned)__builtin_clzll(count);
+    uint64_t number = place & ((UINT64_C(2) << power) - 1);
+    return number < count ? number : number & ((UINT64_C(1) << power) - 1);
+}
+
+/** The bucket that shares its items with the last one of count + 1. */
+static inline uint64_t
+sc_bucket_parent(uint64_t count)
+{
+    return count - (UINT64_C(1) << (63u - (unsigned)__builtin_clzll(count)));
+}
+
+static inline uint64_t
+sc_hash_of_item(const sinter_cache *cache, const struct sc_item *item)
+{
+    return sc_hash(cache->secret, sc_item_key(item), sc_item_key_size(item));
+}
+
+/** What a cell names; NULL: it is empty. By the bucket's owner. */
+static inline const struct sc_item *
+sc_cell_item(const sinter_cache *cache, const handle_cell *cell)
+{
+    return handle_cell_deref(cache->store, cell);
+}
+
+/** An item by its key, in a section. False: there is none. */
+bool sc_index_find(const sinter_cache *cache, uint64_t hash, const void *key, size_t size,
+                   struct sc_spot *spot);
+/** The same under the pair's locks. */
+bool sc_pair_find(const sinter_cache *cache, const struct sc_pair *pair, uint64_t hash,
+                  const void *key, size_t size, struct sc_spot *spot);
+
+void sc_bucket_lock(struct sc_bucket *bucket);
+bool sc_bucket_trylock(struct sc_bucket *bucket);
+void sc_bucket_unlock(struct sc_bucket *bucket);
+
+/** By address, as everybody who locks two. */
+void sc_lock_both(struct sc_bucket *a, struct sc_bucket *b);
+/** Locks the buckets of a place. In a section. */
+void sc_pair_lock(const sinter_cache *cache, uint32_t place, struct sc_pair *pair);
+void sc_pair_unlock(const struct sc_pair *pair);
+
+/** A free cell of the pair, the home's first unless it is nearly full. False: there is none. */
+bool sc_pair_free_cell(const struct sc_pair *pair, struct sc_spot *spot);
+/** A free cell of a locked bucket, SC_CELLS: none. */
+unsigned sc_bucket_free_cell(const struct sc_bucket *bucket);
+
+/** I3: before a cell is emptied whose key has just got another one. */
+static inline void
+sc_index_step(sinter_cache *cache)
+{
+    __atomic_fetch_add(&cache->index.shape, SC_SHAPE_STEP, __ATOMIC_ACQ_REL);
+}
+
+/** Before an item goes to its other bucket, and after it has left it. */
+void sc_away_up(struct sc_bucket *home);
+void sc_away_down(struct sc_bucket *home);
+
+/** Sets main, expires and heat of a cell in a locked bucket. */
+void
+sc_bucket_mark(struct sc_bucket *bucket, unsigned cell, bool in_main, bool expires, unsigned heat);
+
+static inline unsigned
+sc_bucket_heat(const struct sc_bucket *bucket, unsigned cell)
+{
+    return sc_load(&bucket->heat) >> 2 * cell & SC_HEAT_MOST;
+}
+
+void sc_bucket_set_heat(struct sc_bucket *bucket, unsigned cell, unsigned heat);
+
+/** A hit: one more, up to 3; a lost race is one hit less. */
+static inline void
+sc_bucket_hit(struct sc_bucket *bucket, unsigned cell)
+{
+    uint16_t heat = sc_load(&bucket->heat);
+    if ((heat >> 2 * cell & SC_HEAT_MOST) < SC_HEAT_MOST)
+        __atomic_compare_exchange_n(&bucket->heat, &heat, (uint16_t)(heat + (1u << 2 * cell)),
+                                    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static inline bool
+sc_in_main(const struct sc_bucket *bucket, unsigned cell)
+{
+    return sc_load(&bucket->state) & SC_IN_MAIN(cell);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* leave.c - see leave.h. */
+#include "cache/leave.h"
+
+#include "cache/large.h"
+
+static __thread bool telling; /* what a callback makes leave is not told of in turn */
+
+void
+sc_take_out(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash)
+{
+    const struct sc_item *item = spot->item;
+    struct sc_bucket *bucket = spot->bucket;
+    bool in_main = sc_in_main(bucket, spot->cell);
+    if (sc_load(&bucket->state) & SC_EXPIRES(spot->cell))
+        sc_sub(&cache->sweep.expiring, 1);
+    sc_policy_remove(cache, sc_charge_of(item), in_main);
+    sc_sub(&cache->payload, sc_item_key_size(item) + sc_item_value_size(item));
+    sc_bucket_mark(bucket, spot->cell, false, false, 0);
+    struct sc_bucket *home = sc_bucket(cache, sc_bucket_number(sc_place(hash), sc_buckets(cache)));
+    if (sc_item_in_pieces(item))
+        sc_large_leave(cache, item, &bucket->cell[spot->cell]);
+    else
+        handle_cell_free(cache->store, &bucket->cell[spot->cell]);
+    if (home != bucket)
+        sc_away_down(home);
+}
+
+void
+sc_let_go(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash,
+          enum sinter_cache_reason reason, struct sc_left *left)
+{
+    static const enum sc_count counts[] = {SC_EVICTED, SC_EXPIRED, SC_CROWDED};
+    sc_count(cache, counts[reason]);
+    if (cache->evicted && !telling && left->count < 2 * SC_CELLS) {
+        left->of[left->count].item = spot->item;
+        left->of[left->count++].reason = reason;
+    }
+    sc_take_out(cache, spot, hash);
+}
+
+void
+sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view)
+{
+    uint64_t deadline = sc_item_deadline(item);
+    view->info = (struct sinter_cache_info){
+        .size = sc_item_value_size(item), .cas = sc_item_cas(item), .flags = sc_item_flags(item)};
+    if (deadline)
+        view->info.ttl_ms = sc_max(sc_less(deadline, sc_now_ms(cache)), 1);
+    view->key = sc_item_key(item);
+    view->key_size = sc_item_key_size(item);
+    view->data = sc_item_value(item);
+    view->data_size = view->info.size;
+    view->reserved[0] = view->reserved[1] = NULL;
+    if (sc_item_in_pieces(item))
+        sc_large_view(cache, item, view);
+}
+
+void
+sc_tell(sinter_cache *cache, const struct sc_left *left)
+{
+    for (unsigned i = 0; i < left->count; i++) {
+        struct sinter_cache_view view;
+        sc_view(cache, left->of[i].item, &view);
+        telling = true;
+        cache->evicted(cache->opaque, &view, left->of[i].reason);
+        telling = false;
+    }
+}

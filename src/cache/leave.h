@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leave.h - how items leave. Under a bucket's lock an item is taken out of its cell and freed; the
+ * section keeps it readable, so that the application can be told once the lock is released.
+ */
+#ifndef SC_LEAVE_H
+#define SC_LEAVE_H
+
+#include "cache/policy.h"
+
+/** Items that left in one section, and are to be told of. */
+struct sc_left {
+    unsigned count;
+    struct {
+        const struct sc_item *item;
+        enum sinter_cache_reason reason;
+    } of[2 * SC_CELLS];
+};
+
+/** Takes an item out of a cell of a locked bucket, in a section: cell, marks, sums, memory. */
+void sc_take_out(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash);
+
+/** The same for one that nobody asked to leave: counted, and noted to be told of. */
+void sc_let_go(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash,
+               enum sinter_cache_reason reason, struct sc_left *left);
+
+/** Tells of what has left, with no lock held, in the same section. */
+void sc_tell(sinter_cache *cache, const struct sc_left *left);
+
+/** Shows an item. */
+void sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* life.c - how a cache begins and ends, and forks. */
+#include "cache/grow.h"
+#include "cache/large.h"
+#include "cache/options.h"
+#include "cache/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static int
+open_store(sinter_cache *cache, const struct sinter_cache_options *options)
+{
+    struct handle_store_options store = HANDLE_STORE_OPTIONS_INIT;
+    store.name = cache->name;
+    store.hardened = options->hardened;
+    store.error = options->error;
+    store.opaque = options->opaque;
+    store.max_bytes = cache->room.store_most;
+    cache->store = handle_store_create_flavor(&store, cache->flavor);
+    return cache->store ? 0 : -errno;
+}
+
+/* Only under QSBR does going online look like a section. */
+static bool
+sees_sections(const struct rcu_flavor_struct *flavor)
+{
+    flavor->thread_online();
+    return !flavor->read_ongoing();
+}
+
+static void
+set_up(sinter_cache *cache, const struct sinter_cache_options *options,
+       const struct rcu_flavor_struct *flavor)
+{
+    cache->flavor = flavor;
+    sc_hash_secret(cache->secret);
+    snprintf(cache->name, sizeof(cache->name), "%s", options->name);
+    cache->evicted = options->evicted;
+    cache->error = options->error;
+    cache->clock_ms = options->clock_ms;
+    cache->opaque = options->opaque;
+    cache->policy.favour_bytes = options->favour == SINTER_CACHE_FAVOUR_BYTES;
+    pthread_mutex_init(&cache->slow, NULL);
+    pthread_mutex_init(&cache->fork.lock, NULL);
+    pthread_cond_init(&cache->fork.over, NULL);
+}
+
+static void
+unmap(sinter_cache *cache)
+{
+    sc_index_close(cache);
+    sc_ring_free(&cache->policy.ring);
+    munmap(cache, sc_align(sizeof(*cache), 4096));
+}
+
+/* In this order: each part needs those before it. */
+static int
+open_parts(sinter_cache *cache, const struct sinter_cache_options *options, uint64_t limit)
+{
+    int rc = sc_index_open(cache);
+    if (rc != 0)
+        return rc;
+    sc_room_open(cache, limit, options->wait_ms);
+    rc = open_store(cache, options);
+    if (rc != 0)
+        return rc;
+    cache->sees_sections = sees_sections(cache->flavor);
+    rc = sc_sweep_open(cache, options->sweep_percent);
+    if (rc != 0)
+        handle_store_destroy(cache->store);
+    return rc;
+}
+
+sinter_cache *
+sinter_cache_create_version(const struct sinter_cache_options *given,
+                            const struct rcu_flavor_struct *flavor, uint32_t header_major,
+                            uint32_t header_minor)
+{
+    struct sinter_cache_options options;
+    uint64_t limit;
+    int rc = !flavor || header_major != HANDLE_VERSION_MAJOR || header_minor != HANDLE_VERSION_MINOR
+                 ? -EINVAL
+                 : sc_options_read(given, &options, &limit);
+    if (rc != 0) {
+        errno = -rc;
+        return NULL;
+    }
+    sinter_cache *cache = mmap(NULL, sc_align(sizeof(*cache), 4096), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (cache == MAP_FAILED) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    set_up(cache, &options, flavor);
+    rc = open_parts(cache, &options, limit);
+    if (rc != 0) {
+        unmap(cache);
+        errno = -rc;
+        return NULL;
+    }
+    return cache;
+}
+
+/* ---- destroy --------------------------------------------------------------------------------- */
+
+/* Records of items in pieces come from malloc. */
+static void
+forget_bucket(sinter_cache *cache, const struct sc_bucket *bucket)
+{
+    sc_enter(cache);
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        const struct sc_item *item = sc_cell_item(cache, &bucket->cell[i]);
+        if (item)
+            sc_large_forget(cache, item);
+    }
+    sc_leave(cache);
+}
+
+int
+sinter_cache_destroy(sinter_cache *cache)
+{
+    if (!cache)
+        return -EINVAL;
+    if (sc_in_section(cache))
+        return -EDEADLK;
+    sc_sweep_close(cache);
+    while (sc_large_waits(cache))
+        sc_large_drain(cache, !cache->fork.child);
+    if (sc_load(&cache->room.nodes)) {
+        for (uint64_t i = 0; i < sc_buckets(cache); i++)
+            forget_bucket(cache, sc_bucket(cache, i));
+    }
+    int rc = handle_store_destroy(cache->store);
+    if (rc != 0)
+        return rc;
+    unmap(cache);
+    return 0;
+}
+
+handle_store *
+sinter_cache_store(sinter_cache *cache)
+{
+    return cache ? cache->store : NULL;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+/* Whoever holds `slow` may wait for a grace period, and for the gate: so it comes first. */
+void
+sinter_cache_before_fork(sinter_cache *cache)
+{
+    int cancel = sc_wait_begin(cache);
+    pthread_mutex_lock(&cache->slow);
+    sc_wait_end(cache, cancel);
+    __atomic_store_n(&cache->fork.under_way, 1, __ATOMIC_SEQ_CST);
+    /* Who has not seen it is in a section that ends with its call. */
+    cache->flavor->update_synchronize_rcu();
+    handle_store_before_fork(cache->store);
+}
+
+static void
+open_gate(sinter_cache *cache)
+{
+    pthread_mutex_lock(&cache->fork.lock);
+    sc_store_release(&cache->fork.under_way, 0);
+    pthread_cond_broadcast(&cache->fork.over);
+    pthread_mutex_unlock(&cache->fork.lock);
+}
+
+void
+sinter_cache_after_fork_parent(sinter_cache *cache)
+{
+    handle_store_after_fork_parent(cache->store);
+    open_gate(cache);
+    pthread_mutex_unlock(&cache->slow);
+}
+
+/* The other threads, and what they held, are not in the child. */
+void
+sinter_cache_after_fork_child(sinter_cache *cache)
+{
+    handle_store_after_fork_child(cache->store);
+    pthread_mutex_init(&cache->fork.lock, NULL);
+    pthread_mutex_init(&cache->index.resizing, NULL);
+    pthread_mutex_init(&cache->room.lock, NULL);
+    pthread_mutex_init(&cache->sweep.lock, NULL);
+    pthread_cond_init(&cache->fork.over, NULL);
+    pthread_cond_init(&cache->sweep.wake, NULL);
+    pthread_cond_init(&cache->sweep.drained, NULL);
+    cache->index.walkers = 0;
+    cache->fork.child = true;
+    sc_sweep_forget(cache);
+    open_gate(cache);
+    pthread_mutex_init(&cache->slow, NULL);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* options.h - checking options, with a line about each that is out of range. */
+#ifndef SC_OPTIONS_H
+#define SC_OPTIONS_H
+
+#include "cache/room.h"
+
+/** The program's options, or the defaults where it was built with fewer, checked. Also gives the
+ * limit in bytes. 0 or -EINVAL. */
+int sc_options_read(const struct sinter_cache_options *given, struct sinter_cache_options *options,
+                    uint64_t *limit);
+
+#endif

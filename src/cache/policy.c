@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* policy.c - ghosts, the ring's target, the hand's judgement; see policy.h. */
+#include "cache/policy.h"
+
+#define GHOSTS       32u /* of a line */
+#define GHOSTS_STEER 12u /* the newest of them move the target */
+#define STEPS_MOST   32u /* of one charge, when main's ghosts come back oftener than the ring's */
+#define RING_LEAST   5u  /* percent of the budget */
+#define RING_MOST    90u
+
+static uint64_t
+mean_charge(const sinter_cache *cache)
+{
+    uint64_t items = sc_load(&cache->policy.items);
+    return items ? sc_max(sc_load(&cache->policy.used) / items, 1) : 1;
+}
+
+/* ---- ghosts ---------------------------------------------------------------------------------- */
+
+/* Bit 0: the origin. Never 0, which is no ghost. */
+static uint16_t
+ghost_of(uint64_t hash, enum sc_origin origin)
+{
+    uint16_t bits = (uint16_t)(hash >> 32 & 0x7fff);
+    return (uint16_t)((bits ? bits : 1) << 1 | (origin == SC_OF_MAIN));
+}
+
+static uint64_t *
+ghosts_of(const sinter_cache *cache, uint64_t hash)
+{
+    uint64_t bucket = sc_bucket_number(sc_place(hash), sc_buckets(cache));
+    return sc_line(&cache->policy.ghosts, bucket / 4);
+}
+
+/* Nobody locks a line: a race loses a ghost, or doubles one. */
+void
+sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin)
+{
+    uint64_t *line = ghosts_of(cache, hash);
+    uint64_t carry = ghost_of(hash, origin);
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t word = sc_load(&line[i]);
+        sc_store(&line[i], word << 16 | carry);
+        carry = word >> 48;
+    }
+}
+
+/* Its place in the line, 0 the newest; GHOSTS: there is none. */
+static unsigned
+ghost_place(const uint16_t ghosts[GHOSTS], uint16_t wanted)
+{
+    unsigned i = 0;
+    while (i < GHOSTS && ghosts[i] >> 1 != wanted >> 1)
+        i++;
+    return i;
+}
+
+static enum sc_origin
+ghost_take(sinter_cache *cache, uint64_t hash, unsigned *place)
+{
+    uint64_t *line = ghosts_of(cache, hash);
+    union {
+        uint64_t word[8];
+        uint16_t ghost[GHOSTS];
+    } copy;
+    for (unsigned i = 0; i < 8; i++)
+        copy.word[i] = sc_load(&line[i]);
+    *place = ghost_place(copy.ghost, ghost_of(hash, SC_OF_RING));
+    if (*place == GHOSTS)
+        return SC_NO_GHOST;
+    enum sc_origin origin = copy.ghost[*place] & 1 ? SC_OF_MAIN : SC_OF_RING;
+    copy.ghost[*place] = 0;
+    sc_store(&line[*place / 4], copy.word[*place / 4]);
+    return origin;
+}
+
+/* ---- the ring's share ------------------------------------------------------------------------ */
+
+static void
+steer(sinter_cache *cache, enum sc_origin origin, uint64_t charge)
+{
+    struct sc_policy *policy = &cache->policy;
+    uint64_t budget = sc_load(&cache->room.budget), target = sc_load(&policy->target);
+    uint64_t step = sc_min(charge, 2 * mean_charge(cache));
+    if (origin == SC_OF_RING)
+        target += step;
+    else
+        target = sc_less(
+            target, step * sc_clamp(sc_load(&policy->left_ring) / (sc_load(&policy->left_main) + 1),
+                                    1, STEPS_MOST));
+    sc_store(&policy->target,
+             sc_clamp(target, budget / 100 * RING_LEAST, budget / 100 * RING_MOST));
+}
+
+bool
+sc_policy_admit(sinter_cache *cache, uint64_t hash, uint64_t charge)
+{
+    unsigned place;
+    enum sc_origin origin = ghost_take(cache, hash, &place);
+    if (origin == SC_NO_GHOST)
+        return false;
+    sc_count(cache, SC_GHOST_HITS);
+    if (place < GHOSTS_STEER)
+        steer(cache, origin, charge);
+    return origin == SC_OF_RING; /* what main threw out has to be hit again */
+}
+
+bool
+sc_policy_ring_is_next(const sinter_cache *cache)
+{
+    uint64_t ring = sc_load(&cache->policy.ring_used);
+    return ring > sc_load(&cache->policy.target) || ring >= sc_load(&cache->policy.used);
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+void
+sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main)
+{
+    sc_add(&cache->policy.used, charge);
+    sc_add(&cache->policy.items, 1);
+    if (!in_main)
+        sc_add(&cache->policy.ring_used, charge);
+}
+
+void
+sc_policy_resize(sinter_cache *cache, uint64_t from, uint64_t to, bool in_main)
+{
+    sc_add(&cache->policy.used, to - from);
+    if (!in_main)
+        sc_add(&cache->policy.ring_used, to - from);
+}
+
+void
+sc_policy_remove(sinter_cache *cache, uint64_t charge, bool in_main)
+{
+    sc_sub(&cache->policy.used, charge);
+    sc_sub(&cache->policy.items, 1);
+    if (!in_main)
+        sc_sub(&cache->policy.ring_used, charge);
+}
+
+void
+sc_policy_promote(sinter_cache *cache, uint64_t charge)
+{
+    sc_sub(&cache->policy.ring_used, charge);
+}
+
+void
+sc_policy_left(sinter_cache *cache, enum sc_origin origin)
+{
+    struct sc_policy *policy = &cache->policy;
+    sc_add(origin == SC_OF_RING ? &policy->left_ring : &policy->left_main, 1);
+    uint64_t ring = sc_load(&policy->left_ring), main = sc_load(&policy->left_main);
+    if (ring + main > 2 * sc_load(&policy->items)) {
+        sc_store(&policy->left_ring, ring / 2);
+        sc_store(&policy->left_main, main / 2);
+    }
+}
+
+/* ---- the hand -------------------------------------------------------------------------------- */
+
+static uint32_t
+lot(void)
+{
+    static __thread uint32_t state;
+    if (!state)
+        state = (uint32_t)(uintptr_t)&state | 1;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state & 0xffff;
+}
+
+/* A small item without hits is spared by lot: it goes with the chance of the root of its share of
+ * the mean charge, at least an eighth. */
+static bool
+spared(uint64_t charge, uint64_t mean)
+{
+    /* roots of (i + 1/2) / 16, times 65536 */
+    static const uint16_t root[16] = {11585, 20066, 25905, 30652, 34755, 38423, 41770, 44869,
+                                      47766, 50497, 53088, 55557, 57922, 60194, 62384, 64500};
+    return charge < mean && lot() > root[charge * 16 / mean];
+}
+
+bool
+sc_policy_hand_takes(sinter_cache *cache, struct sc_bucket *bucket, unsigned cell, uint64_t charge)
+{
+    bool by_size = !sc_load(&cache->policy.favour_bytes);
+    uint64_t mean = mean_charge(cache);
+    unsigned heat = sc_bucket_heat(bucket, cell);
+    if (heat) {
+        sc_bucket_set_heat(bucket, cell, heat - (by_size && heat > 1 && charge > 2 * mean ? 2 : 1));
+        return false;
+    }
+    return !(by_size && spared(charge, mean));
+}

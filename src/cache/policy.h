@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.h - who stays. New items enter a ring, which is a FIFO; one that was hit in it goes on to
+ * main, one that was not is evicted. Main is every other item; a hand goes round over the buckets
+ * and takes one hit from each item that has one, and evicts those that have none (CLOCK). Both
+ * leave ghosts: 15 bits of a hash, in a line for each four buckets, the newest first. A ghost of
+ * the ring that is asked for again was thrown out too early: it goes to main, and the ring's share
+ * (5 to 90 %) grows; one of main shrinks it.
+ *
+ *   charge   what an item takes: its slots, and 16 bytes for its part of index, ghosts and ring
+ *
+ * The idea of two queues and ghosts is S3-FIFO's (Yang and others, SOSP'23).
+ */
+#ifndef SC_POLICY_H
+#define SC_POLICY_H
+
+#include "cache/index.h"
+
+#define SC_CHARGE_OF_INDEX 16u
+
+/** Who left a ghost. */
+enum sc_origin { SC_OF_RING = 0, SC_OF_MAIN = 1, SC_NO_GHOST };
+
+struct sc_ring_chunk;
+
+/** Puts a place at the ring's end. False: no memory (then the item goes to main). */
+bool sc_ring_push(struct sc_ring *ring, uint32_t place);
+/** Takes the oldest. False: it is empty. */
+bool sc_ring_pop(struct sc_ring *ring, uint32_t *place);
+void sc_ring_free(struct sc_ring *ring);
+
+/** Remembers that an item has been evicted. */
+void sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin);
+
+/**
+ * A key that was not there is about to be inserted, with this charge: looks for its ghost, and
+ * moves the ring's target. True: the item goes to main, else to the ring.
+ */
+bool sc_policy_admit(sinter_cache *cache, uint64_t hash, uint64_t charge);
+
+/** An item is there, has another size, or is gone. */
+void sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main);
+void sc_policy_resize(sinter_cache *cache, uint64_t from, uint64_t to, bool in_main);
+void sc_policy_remove(sinter_cache *cache, uint64_t charge, bool in_main);
+/** An item of the ring goes on to main. */
+void sc_policy_promote(sinter_cache *cache, uint64_t charge);
+/** An item was evicted. */
+void sc_policy_left(sinter_cache *cache, enum sc_origin origin);
+
+/** Whose turn it is to give an item up. */
+bool sc_policy_ring_is_next(const sinter_cache *cache);
+
+/** What the hand does with an item of main that has this charge: evict it, or spare it; takes a hit
+ * from it. */
+bool
+sc_policy_hand_takes(sinter_cache *cache, struct sc_bucket *bucket, unsigned cell, uint64_t charge);
+
+static inline uint64_t
+sc_charge_of(const struct sc_item *item)
+{
+    return sc_item_slots(item) + SC_CHARGE_OF_INDEX;
+}
+
+/** Slot bytes of all items. */
+static inline uint64_t
+sc_policy_slots(const sinter_cache *cache)
+{
+    return sc_less(sc_load(&cache->policy.used),
+                   SC_CHARGE_OF_INDEX * sc_load(&cache->policy.items));
+}
+
+static inline uint64_t
+sc_policy_bytes(const sinter_cache *cache)
+{
+    return sc_lines_bytes(&cache->policy.ghosts) + sc_load(&cache->policy.ring.bytes);
+}
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* room.c - see room.h. */
+#include "cache/room.h"
+
+#include "cache/large.h"
+#include "cache/sweep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define STEP_BYTES    (UINT64_C(64) << 10) /* max_bytes follows in such steps */
+#define WAIT_LEAST_US 500u
+#define WAIT_MOST_US  8000u
+#define ITEMS_LEAST   8u /* evicted for a refusal */
+#define TRIES_MOST    1000u
+
+/* ---- the limit ------------------------------------------------------------------------------- */
+
+uint64_t
+sc_room_beside(const sinter_cache *cache)
+{
+    return sizeof(*cache) + SC_BESIDE_BYTES + sc_lines_bytes(&cache->index.buckets) +
+           sc_policy_bytes(cache) + sc_load(&cache->room.nodes);
+}
+
+uint64_t
+sc_room_store_most(const sinter_cache *cache, uint64_t limit)
+{
+    uint64_t beside = sc_align(sc_room_beside(cache), STEP_BYTES) + STEP_BYTES;
+    return sc_max(sc_less(limit, beside), SC_STORE_LEAST);
+}
+
+/* Of max_bytes, what items can have at best: the store keeps some back, and needs some for itself.
+ */
+static uint64_t
+budget_most(uint64_t store_most)
+{
+    return store_most - sc_clamp(store_most / 32, UINT64_C(128) << 10, UINT64_C(1) << 20) -
+           store_most / 128;
+}
+
+void
+sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms)
+{
+    pthread_mutex_init(&cache->room.lock, NULL);
+    cache->room.limit = limit;
+    cache->room.wait_ms = wait_ms;
+    cache->room.store_most = sc_room_store_most(cache, limit);
+    cache->room.budget = budget_most(cache->room.store_most);
+    cache->policy.target = cache->room.budget / 20;
+}
+
+/* Under the room's lock. */
+static void
+set_store_most(sinter_cache *cache, uint64_t most)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, most);
+    if (handle_store_set(cache->store, "max_bytes", text) != 0)
+        return;
+    sc_store(&cache->room.store_most, most);
+    sc_store(&cache->room.budget, sc_min(sc_load(&cache->room.budget), budget_most(most)));
+}
+
+void
+sc_room_refit(sinter_cache *cache)
+{
+    uint64_t most = sc_room_store_most(cache, sc_load(&cache->room.limit));
+    if (sc_likely(most == sc_load(&cache->room.store_most)) ||
+        pthread_mutex_trylock(&cache->room.lock) != 0)
+        return;
+    set_store_most(cache, most);
+    pthread_mutex_unlock(&cache->room.lock);
+}
+
+void
+sc_room_set_limit(sinter_cache *cache, uint64_t limit)
+{
+    pthread_mutex_lock(&cache->room.lock);
+    uint64_t old = cache->room.store_most, most = sc_room_store_most(cache, limit);
+    sc_store(&cache->room.limit, limit);
+    /* The same share of the store as before. */
+    sc_store(&cache->room.budget,
+             sc_min(budget_most(most),
+                    (uint64_t)((double)cache->room.budget / (double)old * (double)most)));
+    set_store_most(cache, most);
+    pthread_mutex_unlock(&cache->room.lock);
+    sc_evict(cache, 0, 0);
+}
+
+bool
+sc_room_for_index(sinter_cache *cache, uint64_t buckets)
+{
+    if (buckets <= sc_load(&cache->index.buckets.touched))
+        return true;
+    if (sc_room_beside(cache) + 3 * STEP_BYTES + SC_STORE_LEAST > sc_load(&cache->room.limit))
+        return false;
+    sc_room_refit(cache);
+    return true;
+}
+
+uint64_t
+sc_room_most(const sinter_cache *cache)
+{
+    return budget_most(sc_load(&cache->room.store_most)) / 8 * 7;
+}
+
+/* ---- making room ----------------------------------------------------------------------------- */
+
+void
+sc_room_make(sinter_cache *cache, uint64_t need)
+{
+    uint64_t budget = sc_load(&cache->room.budget);
+    if (sc_likely(sc_policy_slots(cache) + need <= budget))
+        return;
+    /* Up again, by a 64th of what is set: as much as a refusal took, in one turn of the budget. */
+    sc_store(&cache->room.budget,
+             sc_min(budget + need / 64, budget_most(sc_load(&cache->room.store_most))));
+    sc_evict(cache, need, 0);
+}
+
+static void
+lower_budget(sinter_cache *cache)
+{
+    uint64_t budget = sc_load(&cache->room.budget), most = sc_load(&cache->room.store_most);
+    uint64_t lower = sc_min(budget, sc_policy_slots(cache));
+    sc_store(&cache->room.budget, sc_max(lower - lower / 64, most / 4));
+}
+
+static void
+note_wait(sinter_cache *cache, uint64_t whole_ns, uint64_t this_ns)
+{
+    sc_count(cache, SC_WAITS);
+    sc_count_by(cache->counts, SC_WAIT_NS, this_ns);
+    uint64_t most = sc_load(&cache->room.wait_most_ns);
+    while (whole_ns > most &&
+           !__atomic_compare_exchange_n(&cache->room.wait_most_ns, &most, whole_ns, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+/* For as long as this turn, and the whole call, may. False: its time is over. */
+static bool
+wait_for_memory(sinter_cache *cache, const struct sc_try *attempt)
+{
+    uint64_t now = sc_now_ns(), waited = now - attempt->began_ns;
+    uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
+    if (waited >= most)
+        return false;
+    uint64_t turn = sc_min((uint64_t)WAIT_LEAST_US << sc_min(attempt->refusals, 6), WAIT_MOST_US);
+    turn = sc_min(turn, (most - waited) / 1000 + 1);
+    if (sc_large_waits(cache))
+        sc_sweep_wait_for_drain(cache, turn);
+    int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
+    uint64_t after = sc_now_ns();
+    note_wait(cache, after - attempt->began_ns, after - now);
+    return rc != -EDEADLK;
+}
+
+int
+sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
+{
+    if (attempt->refusals++ == 0) {
+        attempt->began_ns = sc_now_ns();
+        lower_budget(cache);
+    }
+    uint64_t gone = 0;
+    if (refusal == -ENOMEM || attempt->refusals % 4 == 0)
+        gone = sc_evict(cache, attempt->need, ITEMS_LEAST);
+    if (attempt->nested)
+        return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
+    bool none_left = refusal == -ENOMEM && !gone && !sc_large_waits(cache);
+    if (none_left && attempt->refusals > 8)
+        return -ENOMEM;
+    if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
+        return -EAGAIN;
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* sweep.h - the cache's thread: frees what has expired, what leaves slowly, and pages of the index.
+ * It sleeps while there is nothing of it. */
+#ifndef SC_SWEEP_H
+#define SC_SWEEP_H
+
+#include "cache/evict.h"
+
+/** 0 or a negative errno. */
+int sc_sweep_open(sinter_cache *cache, uint32_t percent);
+/** Ends the thread, if there is one; outside of sections. */
+void sc_sweep_close(sinter_cache *cache);
+/** Makes it look for work. */
+void sc_sweep_wake(sinter_cache *cache);
+static inline void
+sc_sweep_wake_if_asleep(sinter_cache *cache)
+{
+    if (sc_unlikely(sc_load(&cache->sweep.asleep)))
+        sc_sweep_wake(cache);
+}
+/** Waits until it has freed items in pieces that left, at most so long. Outside of sections. */
+void sc_sweep_wait_for_drain(sinter_cache *cache, uint64_t timeout_us);
+/** In a forked child: there is no thread. */
+void sc_sweep_forget(sinter_cache *cache);
+
+#endif

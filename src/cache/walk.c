@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* walk.c - the calls that go over all buckets. None is taken away meanwhile. */
+#include "cache/grow.h"
+
+/* What is in a bucket, in a section. Under its lock, so that nothing moves past a walk (move.c). */
+static unsigned
+collect(sinter_cache *cache, struct sc_bucket *bucket, const struct sc_item *items[SC_CELLS])
+{
+    unsigned count = 0;
+    sc_bucket_lock(bucket);
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        const struct sc_item *item = sc_cell_item(cache, &bucket->cell[i]);
+        if (item && !sc_item_is_over(cache, item))
+            items[count++] = item;
+    }
+    sc_bucket_unlock(bucket);
+    return count;
+}
+
+/* One bucket, in a section of its own. */
+static int
+visit_bucket(sinter_cache *cache, uint64_t number,
+             int (*visit)(void *, const struct sinter_cache_view *), void *opaque)
+{
+    const struct sc_item *items[SC_CELLS];
+    int rc = 0;
+    if (!sc_enter_writing(cache, sc_in_section(cache)))
+        return -EAGAIN;
+    sc_index_walk_at(cache, number);
+    unsigned count = collect(cache, sc_bucket(cache, number), items);
+    for (unsigned i = 0; i < count && rc == 0; i++) {
+        struct sinter_cache_view view;
+        sc_view(cache, items[i], &view);
+        rc = visit(opaque, &view);
+    }
+    sc_leave(cache);
+    return rc;
+}
+
+int
+sinter_cache_walk(sinter_cache *cache, int (*visit)(void *, const struct sinter_cache_view *),
+                  void *opaque)
+{
+    if (!cache || !visit)
+        return -EINVAL;
+    int rc = 0;
+    sc_index_hold(cache);
+    for (uint64_t i = 0; i < sc_buckets(cache) && rc == 0; i++)
+        rc = visit_bucket(cache, i, visit, opaque);
+    sc_index_let(cache);
+    return rc;
+}
+
+static void
+clear_bucket(sinter_cache *cache, struct sc_bucket *bucket)
+{
+    sc_bucket_lock(bucket);
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        struct sc_spot spot = {bucket, i, sc_cell_item(cache, &bucket->cell[i])};
+        if (!spot.item)
+            continue;
+        sc_count(cache, SC_CLEARED);
+        sc_take_out(cache, &spot, sc_hash_of_item(cache, spot.item));
+    }
+    sc_bucket_unlock(bucket);
+}
+
+int
+sinter_cache_clear(sinter_cache *cache)
+{
+    int rc = 0;
+    if (!cache)
+        return -EINVAL;
+    bool nested = sc_in_section(cache);
+    sc_index_hold(cache);
+    for (uint64_t i = 0; i < sc_buckets(cache) && rc == 0; i++) {
+        if (sc_enter_writing(cache, nested)) {
+            clear_bucket(cache, sc_bucket(cache, i));
+            sc_leave(cache);
+        } else {
+            rc = -EAGAIN;
+        }
+    }
+    sc_index_let(cache);
+    while (rc == 0 && sc_buckets(cache) > SC_BUCKETS_MIN &&
+           sc_load(&cache->policy.items) < sc_buckets(cache) && sc_enter_writing(cache, nested)) {
+        uint64_t before = sc_buckets(cache);
+        sc_index_fit(cache);
+        sc_leave(cache);
+        if (sc_buckets(cache) >= before)
+            break;
+    }
+    return rc;
+}
+
+uint64_t
+sinter_cache_items(const sinter_cache *cache)
+{
+    return cache ? sc_load(&cache->policy.items) : 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* whole.c - see whole.h: clocks, and the gate that forks close. */
+#include "cache/whole.h"
+
+#include <time.h>
+
+static uint64_t
+read_clock(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t
+sc_now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t
+sc_now_ms(const sinter_cache *cache)
+{
+    return cache->clock_ms ? cache->clock_ms(cache->opaque) : sc_now_ns() / 1000000u;
+}
+
+int
+sc_wait_begin(const sinter_cache *cache)
+{
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    cache->flavor->thread_offline();
+    return cancel;
+}
+
+void
+sc_wait_end(const sinter_cache *cache, int cancel)
+{
+    cache->flavor->thread_online();
+    pthread_setcancelstate(cancel, NULL);
+}
+
+static void
+wait_for_fork(sinter_cache *cache)
+{
+    int cancel = sc_wait_begin(cache);
+    pthread_mutex_lock(&cache->fork.lock);
+    while (sc_load(&cache->fork.under_way))
+        pthread_cond_wait(&cache->fork.over, &cache->fork.lock);
+    pthread_mutex_unlock(&cache->fork.lock);
+    sc_wait_end(cache, cancel);
+}
+
+bool
+sc_enter_writing(sinter_cache *cache, bool nested)
+{
+    for (;;) {
+        sc_enter(cache);
+        /* In the section: a fork that this does not see yet waits for the section's end. */
+        if (sc_likely(!sc_load_acquire(&cache->fork.under_way)))
+            return true;
+        sc_leave(cache);
+        if (nested)
+            return false;
+        wait_for_fork(cache);
+    }
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * whole.h - the struct of a cache, each part under the sentence that says who may touch it, and the
+ * bracket around every call: section, gate.
+ *
+ * Locks, outermost first: slow; resizing; buckets (two in address order, more only by trying); the
+ * ring's; the room's. None but `slow` is held across a grace period, and `slow` is only tried in
+ * sections. The store's own locks come below all of them.
+ */
+#ifndef SC_WHOLE_H
+#define SC_WHOLE_H
+
+#include "cache/base.h"
+#include "cache/counts.h"
+#include "cache/hash.h"
+#include "cache/item.h"
+#include "cache/lines.h"
+
+#define SC_CELLS       7u
+#define SC_BUCKETS_MIN 64u
+
+/**
+ * A bucket, one line. It is locked by whoever changes its cells, or main and expires. Readers look
+ * at cells and `away`, and add to `heat`.
+ *
+ *   state  bit 0: locked; 1 to 7: the item is in main (else in the ring); 8 to 14: it expires
+ *   heat   2 bits for each cell: hits since it was put there or the hand came by, at most 3
+ *   away   at least as many as items whose home this is and that are in their other bucket
+ */
+struct sc_bucket {
+    uint32_t state;
+    uint16_t heat;
+    uint16_t away;
+    handle_cell cell[SC_CELLS];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct sc_bucket) == SC_LINE_BYTES, "a bucket is a line");
+
+#define SC_LOCKED        1u
+#define SC_IN_MAIN(cell) (2u << (cell))
+#define SC_EXPIRES(cell) (0x100u << (cell))
+#define SC_EXPIRES_ANY   0x7f00u
+#define SC_MAIN_ANY      0xfeu
+#define SC_AWAY_MOST     UINT16_MAX
+#define SC_HEAT_MOST     3u
+
+/*
+ * `shape` of the index, atomic: bits 0 to 31 the number of buckets; bit 32: the bucket of that
+ * number is being made or taken away; 33: taken away; above: changes with every change, and with
+ * every move of an item that is not from the first to the second of that pair.
+ */
+#define SC_SHAPE_COUNT   UINT64_C(0xffffffff)
+#define SC_SHAPE_MOVING  (UINT64_C(1) << 32)
+#define SC_SHAPE_MERGING (UINT64_C(1) << 33)
+#define SC_SHAPE_STEP    (UINT64_C(1) << 34)
+
+struct sc_index {
+    uint64_t shape; /* its lower half is written under `resizing` */
+    struct sc_lines buckets;
+    /* guarded by resizing */
+    pthread_mutex_t resizing;
+    uint64_t highest; /* number of buckets since a release began */
+    unsigned walkers; /* no bucket is taken away; atomic */
+    uint64_t
+        walk_at; /* atomic: the bucket that the only walk is at; UINT64_MAX: there are several */
+};
+
+struct sc_ring {
+    struct sc_ring_chunk *first, *last, *spare; /* guarded by lock */
+    unsigned char lock;
+    uint64_t places; /* in it, of items that are gone included; atomic */
+    uint64_t bytes;  /* of chunks; atomic */
+};
+
+/* Atomic, relaxed: a lost update of target or a drift by the number of threads is nothing. */
+struct sc_policy {
+    struct sc_ring ring;
+    struct sc_lines ghosts; /* a line for four buckets; grows and shrinks with the index */
+    bool favour_bytes;
+    uint64_t used; /* charges of items */
+    uint64_t items;
+    uint64_t ring_used; /* part of used: of items in the ring */
+    uint64_t target;    /* of ring_used */
+    uint64_t left_ring, left_main;
+    uint64_t hand;
+};
+
+struct sc_room {
+    pthread_mutex_t lock;  /* of what follows, to write it */
+    uint64_t limit;        /* atomic */
+    uint64_t charged;      /* of the limit: what is not the store's, when max_bytes was set last */
+    uint64_t store_most;   /* atomic: max_bytes */
+    uint64_t budget;       /* atomic: slot bytes of items at which eviction begins */
+    uint64_t nodes;        /* atomic: bytes from malloc */
+    uint64_t wait_most_ns; /* atomic: the longest wait of a call */
+    uint32_t wait_ms;
+};
+
+/** Items in pieces that nobody finds any more. */
+struct sc_large {
+    struct sc_aside *leaving; /* atomic stack: readers may have the item */
+    struct sc_aside *left;    /* guarded by slow: freed, readers may have the cell */
+};
+
+struct sc_sweep {
+    uint64_t hand;     /* guarded by slow */
+    uint64_t expiring; /* atomic: items that expire */
+    uint32_t percent;  /* atomic */
+    /* guarded by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t wake, drained;
+    bool running, stop, wanted;
+    bool asleep; /* atomic: until it is woken */
+    pthread_t thread;
+};
+
+struct sc_fork {
+    uint32_t under_way; /* atomic: writers wait outside */
+    bool child;         /* this process is one: there are no other threads */
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+};
+
+struct sinter_cache {
+    /* immutable after create */
+    handle_store *store;
+    const struct rcu_flavor_struct *flavor;
+    bool sees_sections;
+    uint64_t secret[2];
+    char name[32];
+    void (*evicted)(void *, const struct sinter_cache_view *, enum sinter_cache_reason);
+    void (*error)(void *, const char *);
+    uint64_t (*clock_ms)(void *);
+    void *opaque;
+    /* each its own */
+    struct sc_index index __attribute__((aligned(64)));
+    struct sc_policy policy __attribute__((aligned(64)));
+    struct sc_room room __attribute__((aligned(64)));
+    struct sc_large large;
+    struct sc_sweep sweep;
+    struct sc_fork fork;
+    pthread_mutex_t slow; /* whoever waits for a grace period of its own, or sweeps */
+    uint64_t cas __attribute__((aligned(64))); /* atomic: the last one given out */
+    uint64_t payload;                          /* atomic: bytes of keys and values */
+    struct sc_stripe counts[SC_STRIPES];
+};
+
+static inline void
+sc_count(sinter_cache *cache, enum sc_count what)
+{
+    sc_count_by(cache->counts, what, 1);
+}
+
+uint64_t sc_now_ms(const sinter_cache *cache);
+uint64_t sc_now_ns(void);
+
+static inline bool
+sc_item_is_over(const sinter_cache *cache, const struct sc_item *item)
+{
+    uint64_t deadline = sc_item_deadline(item);
+    return sc_unlikely(deadline) && deadline <= sc_now_ms(cache);
+}
+
+/* ---- the bracket around a call --------------------------------------------------------------- */
+
+static inline void
+sc_enter(const sinter_cache *cache)
+{
+    cache->flavor->read_lock();
+}
+
+static inline void
+sc_leave(const sinter_cache *cache)
+{
+    cache->flavor->read_unlock();
+}
+
+/** Whether the caller has a section open, as far as the flavour shows it. */
+static inline bool
+sc_in_section(const sinter_cache *cache)
+{
+    return cache->sees_sections && cache->flavor->read_ongoing();
+}
+
+/** Around a wait outside of sections: offline, and no cancellation point. */
+int sc_wait_begin(const sinter_cache *cache);
+void sc_wait_end(const sinter_cache *cache, int cancel);
+
+/**
+ * sc_enter for a call that writes. Whoever is past it is waited for by a fork; while one is
+ * prepared, or under way, it waits outside. False: it would have to, and `nested` says that the
+ * caller has a section open.
+ */
+bool sc_enter_writing(sinter_cache *cache, bool nested);
+
+#endif

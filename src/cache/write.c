@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write.c - storing an item: room is made, the pair is locked, and the item goes into a free cell
+ * or in the place of the one with its key. What the store refuses is answered outside of locks
+ * (room.h), and all is tried again. The other calls that write stand in modify.c.
+ */
+#include "cache/write.h"
+
+#include "cache/grow.h"
+#include "cache/move.h"
+#include "cache/sweep.h"
+
+/* ---- filling --------------------------------------------------------------------------------- */
+
+static uint64_t
+word_of(const struct sc_write *write, uint64_t cas)
+{
+    return cas | (uint64_t)write->key_size << SC_CAS_BITS | (write->expires ? SC_ITEM_EXPIRES : 0) |
+           (write->flags ? SC_ITEM_FLAGS : 0) | (write->making.count ? SC_ITEM_PIECES : 0);
+}
+
+static uint64_t
+next_cas(sinter_cache *cache)
+{
+    uint64_t cas;
+    do
+        cas = (sc_fetch_add(&cache->cas, 1) + 1) & ((UINT64_C(1) << SC_CAS_BITS) - 1);
+    while (cas == 0);
+    return cas;
+}
+
+static void
+fill_value(char *at, const struct sc_write *write)
+{
+    if (!write->making.count) {
+        if (write->size)
+            memcpy(at, write->value, write->size);
+        return;
+    }
+    struct sc_pieces pieces = {write->size, write->making.aside};
+    memcpy(at, &pieces, sizeof(pieces));
+    memcpy(at + sizeof(pieces), write->making.piece, write->making.count * sizeof(handle_t));
+}
+
+static void
+fill(sinter_cache *cache, struct sc_item *item, const struct sc_write *write)
+{
+    uint32_t inside = write->making.count ? 0 : (uint32_t)write->size;
+    uint64_t expiry = write->deadline << 16 | inside;
+    item->word = word_of(write, next_cas(cache));
+    char *key = (char *)item + sc_item_head(item->word);
+    if (write->expires)
+        memcpy(&item->expiry, &expiry, sizeof(expiry));
+    else
+        memcpy(&item->expiry, &inside, sizeof(inside));
+    if (write->flags)
+        memcpy(key - sizeof(write->flags), &write->flags, sizeof(write->flags));
+    memcpy(key, write->key, write->key_size);
+    fill_value(key + write->key_size, write);
+}
+
+/* ---- under the pair's locks ------------------------------------------------------------------ */
+
+static uint64_t
+payload_of(const struct sc_item *item)
+{
+    return sc_item_key_size(item) + sc_item_value_size(item);
+}
+
+/* A free cell, by moving somebody or letting somebody go if need be. */
+static bool
+free_cell(sinter_cache *cache, const struct sc_pair *pair, const struct sc_item *keep,
+          struct sc_spot *spot, struct sc_left *left)
+{
+    if (sc_pair_free_cell(pair, spot) || sc_pair_make_cell(cache, pair, spot))
+        return true;
+    sc_evict_crowded(cache, pair, keep, left);
+    return sc_pair_free_cell(pair, spot);
+}
+
+/* An object with the item in a free cell, which nobody sees. 0 or what the store answers. */
+static int
+make(sinter_cache *cache, const struct sc_write *write, struct sc_spot *spot)
+{
+    void *item = handle_cell_alloc(cache->store, &spot->bucket->cell[spot->cell], write->bytes, 0);
+    if (!item)
+        return -errno;
+    fill(cache, item, write);
+    spot->item = item;
+    return 0;
+}
+
+static void
+note_expiring(sinter_cache *cache, const struct sc_write *write)
+{
+    if (!write->expires)
+        return;
+    sc_add(&cache->sweep.expiring, 1);
+    sc_sweep_wake_if_asleep(cache);
+}
+
+/* From here on readers find it. */
+static void
+publish(sinter_cache *cache, const struct sc_write *write, const struct sc_pair *pair,
+        const struct sc_spot *spot, bool in_main, unsigned heat)
+{
+    uint64_t charge = write->slots + SC_CHARGE_OF_INDEX;
+    if (spot->bucket != pair->home)
+        sc_away_up(pair->home);
+    sc_bucket_mark(spot->bucket, spot->cell, in_main, write->expires, heat);
+    handle_cell_set_tag(cache->store, &spot->bucket->cell[spot->cell], sc_tag(write->hash));
+    sc_policy_add(cache, charge, in_main);
+    sc_add(&cache->payload, write->key_size + write->size);
+    note_expiring(cache, write);
+}
+
+static int
+insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
+       struct sc_left *left)
+{
+    struct sc_spot spot;
+    if (!free_cell(cache, pair, NULL, &spot, left))
+        return -ENOMEM;
+    int rc = make(cache, write, &spot);
+    if (rc != 0)
+        return rc;
+    bool in_main = sc_policy_admit(cache, write->hash, write->slots + SC_CHARGE_OF_INDEX) ||
+                   !sc_ring_push(&cache->policy.ring, sc_place(write->hash));
+    publish(cache, write, pair, &spot, in_main, 0);
+    sc_count(cache, SC_INSERTED);
+    return 0;
+}
+
+/* The new version in the place of the old one, in one step. */
+static int
+overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old)
+{
+    struct handle_update update;
+    handle_cell *cell = &old->bucket->cell[old->cell];
+    uint64_t charge = sc_charge_of(old->item), payload = payload_of(old->item);
+    void *item = handle_cell_update_begin(cache->store, cell, write->bytes, &update);
+    if (!item)
+        return -errno;
+    fill(cache, item, write);
+    int rc = handle_update_commit(cache->store, &update);
+    if (rc != 0)
+        return rc;
+    bool in_main = sc_in_main(old->bucket, old->cell);
+    if (sc_load(&old->bucket->state) & SC_EXPIRES(old->cell))
+        sc_sub(&cache->sweep.expiring, 1);
+    sc_bucket_hit(old->bucket, old->cell);
+    sc_bucket_mark(old->bucket, old->cell, in_main, write->expires,
+                   sc_bucket_heat(old->bucket, old->cell));
+    sc_policy_resize(cache, charge, write->slots + SC_CHARGE_OF_INDEX, in_main);
+    sc_add(&cache->payload, write->key_size + write->size - payload);
+    note_expiring(cache, write);
+    return 0;
+}
+
+/* An old one in pieces leaves slowly: the new one goes into a cell of its own first. Readers that
+ * have passed that cell before, and find the old one gone, look again (I3). */
+static int
+overwrite_large(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
+                const struct sc_spot *old, struct sc_left *left)
+{
+    struct sc_spot spot, at = *old;
+    if (!free_cell(cache, pair, old->item, &spot, left))
+        return -ENOMEM;
+    /* It may have made room by moving. */
+    if (!sc_pair_find(cache, pair, write->hash, write->key, write->key_size, &at))
+        return insert(cache, write, pair, left);
+    int rc = make(cache, write, &spot);
+    if (rc != 0)
+        return rc;
+    bool in_main = sc_in_main(at.bucket, at.cell);
+    publish(cache, write, pair, &spot, in_main, sc_bucket_heat(at.bucket, at.cell));
+    sc_index_step(cache);
+    sc_take_out(cache, &at, write->hash);
+    return 0;
+}
+
+static int
+check_mode(const struct sc_write *write, const struct sc_item *there)
+{
+    switch (write->mode) {
+    case SC_ADD:
+        return there ? -EEXIST : 0;
+    case SC_REPLACE:
+        return there ? 0 : -ENOENT;
+    case SC_CAS:
+        return !there ? -ENOENT : sc_item_cas(there) != write->cas ? -EEXIST : 0;
+    default:
+        return 0;
+    }
+}
+
+static int
+put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, struct sc_left *left)
+{
+    struct sc_spot spot;
+    bool there = sc_pair_find(cache, pair, write->hash, write->key, write->key_size, &spot);
+    if (there && sc_item_is_over(cache, spot.item)) {
+        sc_let_go(cache, &spot, write->hash, SINTER_CACHE_EXPIRED, left);
+        there = false;
+    }
+    int rc = check_mode(write, there ? spot.item : NULL);
+    if (rc != 0)
+        return rc;
+    if (!there)
+        return insert(cache, write, pair, left);
+    if (sc_item_in_pieces(spot.item))
+        return overwrite_large(cache, write, pair, &spot, left);
+    return overwrite(cache, write, &spot);
+}
+
+/* ---- a call ---------------------------------------------------------------------------------- */
+
+/* One attempt, in a section. */
+static int
+attempt(sinter_cache *cache, struct sc_write *write)
+{
+    struct sc_left left = {0};
+    struct sc_pair pair;
+    int rc =
+        write->making.count ? sc_making_fill(cache, &write->making, write->value, write->size) : 0;
+    if (rc != 0)
+        return rc;
+    sc_pair_lock(cache, sc_place(write->hash), &pair);
+    rc = put(cache, write, &pair, &left);
+    sc_pair_unlock(&pair);
+    sc_tell(cache, &left);
+    return rc;
+}
+
+/* Attempts, with room made in between, until there is an answer. */
+static int
+insist(sinter_cache *cache, struct sc_write *write)
+{
+    struct sc_try tries = {.need = write->slots, .nested = sc_in_section(cache)};
+    sc_room_make(cache, write->slots);
+    for (;;) {
+        if (!sc_enter_writing(cache, tries.nested))
+            return -EAGAIN;
+        int rc = attempt(cache, write);
+        sc_ring_trim(cache);
+        sc_index_fit(cache);
+        sc_leave(cache);
+        if (rc != -EAGAIN && rc != -ENOMEM)
+            return rc;
+        rc = sc_room_answer(cache, &tries, rc);
+        if (rc != 0)
+            return rc;
+    }
+}
+
+/* Whether the mode's condition holds now: it spares an item that would be evicted for nothing. */
+static int
+check_before(sinter_cache *cache, const struct sc_write *write)
+{
+    struct sc_spot spot;
+    if (write->mode == SC_SET)
+        return 0;
+    sc_enter(cache);
+    bool there = sc_index_find(cache, write->hash, write->key, write->key_size, &spot) &&
+                 !sc_item_is_over(cache, spot.item);
+    int rc = check_mode(write, there ? spot.item : NULL);
+    sc_leave(cache);
+    return rc;
+}
+
+static void
+measure(sinter_cache *cache, struct sc_write *write)
+{
+    write->hash = sc_hash(cache->secret, write->key, write->key_size);
+    uint64_t body = write->size;
+    bool large = sc_is_large(write->key_size, write->size);
+    if (large)
+        body = sizeof(struct sc_pieces) + sc_pieces_for(write->size) * sizeof(handle_t);
+    write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key_size + body;
+    write->slots = sc_slot_bytes(write->bytes);
+    if (large)
+        write->slots +=
+            write->size / SC_PIECE_BYTES * sc_slot_bytes(SC_PIECE_BYTES) +
+            (write->size % SC_PIECE_BYTES ? sc_slot_bytes(write->size % SC_PIECE_BYTES) : 0) +
+            8 * sc_pieces_for(write->size);
+}
+
+static int
+store_measured(sinter_cache *cache, struct sc_write *write)
+{
+    if (write->slots > sc_room_most(cache))
+        return -E2BIG;
+    if (sc_is_large(write->key_size, write->size)) {
+        int rc = sc_making_begin(cache, &write->making, write->size);
+        if (rc != 0)
+            return rc;
+    }
+    int rc = insist(cache, write);
+    if (rc == 0)
+        sc_making_done(&write->making);
+    else
+        sc_making_abort(cache, &write->making);
+    return rc;
+}
+
+int
+sc_write_item(sinter_cache *cache, struct sc_write *write)
+{
+    measure(cache, write);
+    int rc = check_before(cache, write);
+    if (rc == 0)
+        rc = store_measured(cache, write);
+    if (rc == 0)
+        sc_count(cache, SC_SETS);
+    else if (rc != -EEXIST && rc != -ENOENT)
+        sc_count(cache, SC_REFUSED);
+    return rc;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* write.h - how an item is stored; what the calls that write are made of. */
+#ifndef SC_WRITE_H
+#define SC_WRITE_H
+
+#include "cache/large.h"
+#include "cache/room.h"
+
+enum sc_mode { SC_SET, SC_ADD, SC_REPLACE, SC_CAS };
+
+/** An item that is to be stored. */
+struct sc_write {
+    enum sc_mode mode;
+    const void *key;
+    size_t key_size;
+    const void *value;
+    uint64_t size;
+    uint32_t flags;
+    bool expires;
+    uint64_t deadline; /* ms of the cache's clock; 0: never */
+    uint64_t cas;      /* SC_CAS: what it has to be */
+    /* filled in by sc_write_item */
+    uint64_t hash;
+    size_t bytes;   /* of the item's own object */
+    uint64_t slots; /* of all its objects */
+    struct sc_making making;
+};
+
+/** Stores it. 0 or a negative errno. */
+int sc_write_item(sinter_cache *cache, struct sc_write *write);
+
+#endif

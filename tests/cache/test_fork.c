@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* test_fork.c - forks beside threads that write: parent and child go on with sound caches. */
+#include "support.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WRITERS 2u
+
+struct forking {
+    struct fixture_cache *fixture;
+    unsigned stop; /* atomic */
+};
+
+static void
+write_on(void *opaque, unsigned index)
+{
+    struct forking *forking = opaque;
+    uint64_t seed = index + 1;
+    if (index == 0)
+        return;
+    while (!__atomic_load_n(&forking->stop, __ATOMIC_RELAXED)) {
+        uint64_t number = random_below(&seed, 20000);
+        size_t size = number % 100 ? 200 : 70000;
+        thread_check(set_number(forking->fixture->cache, number, size, index) == 0);
+        int rc = check_number(forking->fixture->cache, random_below(&seed, 20000));
+        thread_check(rc == 0 || rc == -ENOENT);
+        quiesce();
+    }
+}
+
+/* Exit status of the child: 0, all was well in it. */
+static int
+be_child(sinter_cache *cache)
+{
+    for (uint64_t i = 0; i < 200; i++) {
+        int rc = set_number(cache, 100000 + i, 50, 1);
+        if (rc != 0 && rc != -EAGAIN)
+            return 1;
+        if (rc == 0 && check_number(cache, 100000 + i) != 0)
+            return 2;
+    }
+    for (uint64_t i = 0; i < 20000; i++) {
+        int rc = check_number(cache, i);
+        if (rc != 0 && rc != -ENOENT)
+            return 3;
+    }
+    if (handle_store_check(sinter_cache_store(cache), print_violation, NULL) != 0)
+        return 4;
+    return sinter_cache_destroy(cache) == 0 ? 0 : 5;
+}
+
+static void
+fork_once(sinter_cache *cache, int (*child_main)(sinter_cache *))
+{
+    int status;
+    callbacks_pause();
+    sinter_cache_before_fork(cache);
+    flavour_before_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        flavour_after_fork_child();
+        sinter_cache_after_fork_child(cache);
+        _exit(child_main(cache));
+    }
+    flavour_after_fork_parent();
+    sinter_cache_after_fork_parent(cache);
+    callbacks_resume();
+    thread_check(child > 0);
+    wait_begin();
+    thread_check(waitpid(child, &status, 0) == child);
+    wait_end();
+    thread_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void
+fork_and_write(void *opaque, unsigned index)
+{
+    struct forking *forking = opaque;
+    if (index > 0) {
+        write_on(opaque, index);
+        return;
+    }
+    for (unsigned i = 0; i < scaled(12); i++)
+        fork_once(forking->fixture->cache, be_child);
+    __atomic_store_n(&forking->stop, 1, __ATOMIC_RELAXED);
+}
+
+static void
+test_forks_beside_writers(void **state)
+{
+    struct forking forking = {*state, 0};
+    if (TEST_TSAN)
+        skip(); /* its runtime does not fork with threads */
+    /* Times to live, so that the thread has its work. */
+    for (unsigned i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "ttl %u", i);
+        set_ttl(forking.fixture->cache, key, "v", 5 + i);
+    }
+    run_threads(WRITERS + 1, fork_and_write, &forking);
+    assert_sound(forking.fixture->cache);
+}
+
+/* ---- a thread of the child ------------------------------------------------------------------- */
+
+static void *
+read_in_child(void *opaque)
+{
+    char value[8];
+    thread_enter();
+    sinter_cache_get(opaque, "ttl 0", 5, value, sizeof(value), NULL);
+    thread_leave();
+    return NULL;
+}
+
+/* As large a stack as the cache's thread had in the parent, where that lay: its thread-local memory
+ * would be what liburcu's list of the child still named. */
+static int
+be_child_with_threads(sinter_cache *cache)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 512 * KIB);
+    for (unsigned i = 0; i < 8; i++) {
+        pthread_t thread;
+        if (pthread_create(&thread, &attributes, read_in_child, cache) != 0)
+            return 1;
+        wait_begin();
+        pthread_join(thread, NULL);
+        wait_end();
+    }
+    alarm(60); /* only ends what hangs */
+    grace_period();
+    return sinter_cache_destroy(cache) == 0 ? 0 : 2;
+}
+
+/* The cache's thread, which has been at work, is not among the child's readers. */
+static void
+test_child_has_threads(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    if (TEST_TSAN)
+        skip();
+    for (unsigned i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "ttl %u", i);
+        set_ttl(cache, key, "v", 1);
+    }
+    ((struct fixture_cache *)*state)->now_ms += 10;
+    for (unsigned i = 0; i < 10000 && sinter_cache_items(cache) > 0; i++) {
+        wait_begin();
+        usleep(1000);
+        wait_end();
+    }
+    fork_once(cache, be_child_with_threads);
+}
+
+int
+group_fork(void)
+{
+    const struct CMUnitTest tests[] = {CACHE_TEST(test_forks_beside_writers),
+                                       CACHE_TEST(test_child_has_threads)};
+    return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* test_insight.c - walks, statistics and their texts, the callback. */
+#include "support.h"
+
+#include "../api/json.h"
+
+/* ---- walk ------------------------------------------------------------------------------------ */
+
+static int
+mark_item(void *opaque, const struct sinter_cache_view *item)
+{
+    unsigned char *seen = opaque;
+    uint64_t number;
+    memcpy(&number, item->data, sizeof(number));
+    seen[number]++;
+    return 0;
+}
+
+static int
+stop_at_ten(void *opaque, const struct sinter_cache_view *item)
+{
+    (void)item;
+    return ++*(unsigned *)opaque == 10 ? 77 : 0;
+}
+
+static void
+test_walk(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    unsigned char seen[3000] = {0};
+    unsigned visits = 0;
+    for (uint64_t i = 0; i < 3000; i++)
+        set_number(cache, i, 10, 1);
+    assert_int_equal(sinter_cache_walk(cache, mark_item, seen), 0);
+    for (unsigned i = 0; i < 3000; i++)
+        assert_int_equal(seen[i], 1);
+    assert_int_equal(sinter_cache_walk(cache, stop_at_ten, &visits), 77);
+    assert_int_equal(visits, 10);
+}
+
+struct busy_walk {
+    sinter_cache *cache;
+    unsigned char seen[3000];
+    uint64_t next;
+};
+
+/* The visitor writes, so that the index grows, and deletes what it made: nothing is missed. */
+static int
+visit_and_write(void *opaque, const struct sinter_cache_view *item)
+{
+    struct busy_walk *walk = opaque;
+    char key[21];
+    uint64_t number;
+    memcpy(&number, item->data, sizeof(number));
+    if (number < 3000)
+        walk->seen[number] = 1;
+    if (walk->next < 20000)
+        set_number(walk->cache, walk->next, 10, 1);
+    make_key(key, walk->next++ - 1500);
+    sinter_cache_delete(walk->cache, key, 20, 0);
+    return walk->next > 40000;
+}
+
+static void
+test_walk_beside_writes(void **state)
+{
+    unsigned missed = 0;
+    struct busy_walk walk = {.cache = ((struct fixture_cache *)*state)->cache, .next = 5000};
+    for (uint64_t i = 0; i < 3000; i++)
+        set_number(walk.cache, i, 10, 1);
+    assert_int_equal(sinter_cache_walk(walk.cache, visit_and_write, &walk), 0);
+    for (unsigned i = 0; i < 3000; i++)
+        missed += walk.seen[i] != 1;
+    assert_true(missed <= cache_stats(walk.cache).crowded);
+    assert_true(cache_stats(walk.cache).crowded < 15);
+    assert_sound(walk.cache);
+}
+
+/* ---- the callback ---------------------------------------------------------------------------- */
+
+/* Calls back in every way. */
+static void
+note_told(void *opaque, const struct sinter_cache_view *item, enum sinter_cache_reason reason)
+{
+    struct fixture_cache *fixture = opaque;
+    char key[SINTER_CACHE_KEY_MAX + 1], value[300] = "";
+    memcpy(key, item->key, item->key_size);
+    fixture->told[reason]++;
+    fixture->told_bytes += item->info.size;
+    if (fixture->told[reason] % 16)
+        return;
+    if (sinter_cache_get(fixture->cache, key, item->key_size, NULL, 0, NULL) != -ENOENT)
+        fixture->errors++;
+    sinter_cache_set(fixture->cache, "from the callback", 17, value, sizeof(value), 0, 0);
+    sinter_cache_delete(fixture->cache, "from the callback", 17, 0);
+    if (FLAVOUR_SEES_SECTIONS && sinter_cache_destroy(fixture->cache) != -EDEADLK)
+        fixture->errors++;
+}
+
+static void
+test_callback(void **state)
+{
+    struct fixture_cache *fixture = *state;
+    assert_int_equal(sinter_cache_destroy(fixture->cache), 0);
+    fixture->options.evicted = note_told;
+    cache_open(fixture);
+    for (uint64_t i = 0; i < (slow_run() ? 14000 : 20000); i++)
+        assert_int_equal(set_number(fixture->cache, i, i % 500 ? 500 : 100000, 1), 0);
+    struct sinter_cache_stats stats = cache_stats(fixture->cache);
+    assert_true(stats.evicted > 1000);
+    assert_true(fixture->told[SINTER_CACHE_EVICTED] <= stats.evicted);
+    assert_true(fixture->told[SINTER_CACHE_EVICTED] * 2 >= stats.evicted);
+    assert_int_equal(fixture->errors, 0);
+    assert_sound(fixture->cache);
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+struct text {
+    char of[16384];
+    size_t length;
+};
+
+static void
+collect(void *opaque, const char *piece, size_t length)
+{
+    struct text *text = opaque;
+    assert_true(length >= 1 && length <= 512 && text->length + length < sizeof(text->of));
+    memcpy(text->of + text->length, piece, length);
+    text->length += length;
+    text->of[text->length] = '\0';
+}
+
+static void
+test_print(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    static struct text text;
+    for (uint64_t i = 0; i < 100; i++)
+        set_number(cache, i, 10, 1);
+    check_number(cache, 1);
+    check_number(cache, 1000);
+    text.length = 0;
+    assert_int_equal(sinter_cache_print(cache, HANDLE_STATS_TEXT, collect, &text), 0);
+    assert_non_null(strstr(text.of, "cache cache\n"));
+    text.length = 0;
+    assert_int_equal(sinter_cache_print(cache, HANDLE_STATS_JSON, collect, &text), 0);
+    assert_non_null(strstr(text.of, "{\"name\":\"cache\",\"limit_bytes\":8388608,"));
+    assert_non_null(strstr(text.of, "\"items\":100,"));
+    assert_non_null(strstr(text.of, "\"hits\":1,\"misses\":1,"));
+    assert_int_equal(text.of[text.length - 2], '}');
+    text.length = 0;
+    assert_int_equal(sinter_cache_print(cache, HANDLE_STATS_PROMETHEUS, collect, &text), 0);
+    assert_non_null(strstr(text.of, "# TYPE sinter_cache_hits_total counter\n"
+                                    "sinter_cache_hits_total{cache=\"cache\"} 1\n"));
+    assert_non_null(strstr(text.of, "# TYPE sinter_cache_wait_seconds_total counter\n"));
+    assert_non_null(strstr(text.of, "sinter_cache_wait_max_seconds{cache=\"cache\"} 0.0000"));
+    assert_int_equal(sinter_cache_print(cache, (enum handle_stats_format)3, collect, &text),
+                     -EINVAL);
+}
+
+/* An item's cost: what is beside key, value and the process. */
+static void
+test_bytes_an_item(void **state)
+{
+    struct fixture_cache *fixture = *state;
+    sinter_cache *cache = fixture->cache;
+    assert_int_equal(sinter_cache_configure(cache, "limit_bytes", "256M"), 0);
+    uint64_t before = cache_stats(cache).held_bytes, count = slow_run() ? 50000 : 200000;
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(set_number(cache, i, 16, 0), 0); /* value 32 */
+    struct sinter_cache_stats stats = cache_stats(cache);
+    assert_int_equal(stats.items + stats.crowded, count);
+    assert_true((stats.held_bytes - before) / count <= 92);
+}
+
+int
+group_insight(void)
+{
+    const struct CMUnitTest tests[] = {
+        CACHE_TEST(test_walk),  CACHE_TEST(test_walk_beside_writes), CACHE_TEST(test_callback),
+        CACHE_TEST(test_print), CACHE_TEST(test_bytes_an_item),
+    };
+    return cmocka_run_group_tests_name("insight", tests, NULL, NULL);
+}
