@@ -132,12 +132,14 @@ long_lines()
 }
 
 # Files that a page names between backquotes, by what their names end with, and those that it links
-# to, one a line. "|" stands for a path that counts from the page's folder.
+# to, one a line; of a command that runs one model the model. "|" stands for a path that counts from
+# the page's folder.
 named_files()
 {
     # shellcheck disable=SC2016 # the backquotes are the page's
     grep -oE '`[A-Za-z0-9_./-]+\.(c|h|hpp|sh|md|awk|map|ignorelist)`' "$1" | tr -d '`'
     grep -oE '\]\([^)#:]+[)#]' "$1" | sed -E 's/^..(.*).$/|\1/'
+    grep -oE 'tests/model/run\.sh --only [a-z]+' "$1" | sed 's,.* ,tests/model/,; s,$,.pml,'
 }
 
 check_readme()
