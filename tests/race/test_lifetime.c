@@ -358,8 +358,8 @@ body_step(struct actor *actor)
     __atomic_store_n(&actor->size, 1, __ATOMIC_RELAXED); /* it has returned */
 }
 
-/* A step waits for no mover, also at its end, when it has found nothing to do. Seen failing with one
- * that takes the mover's lock again to give its lists back: beside a compaction it stands still. */
+/* A step waits for no mover, also at its end, when it has found nothing to do. Seen failing: a step
+ * that took the mover's lock again to give its lists back stood still beside a compaction. */
 static void
 test_step_beside_a_compaction(struct race *race)
 {
