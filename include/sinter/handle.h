@@ -389,7 +389,8 @@ struct handle_store_options {
      * Called when an allocation finds max_bytes reached, before it fails, in the allocating thread,
      * with no lock of the library held; may free objects. The caller's own locks are held, and its
      * section is open: what a section forbids is forbidden, and evicting what one of those locks
-     * guards can deadlock. bytes: what is missing.
+     * guards can deadlock. Allocations that it makes are refused without asking it again. bytes:
+     * what is missing.
      */
     void (*pressure)(void *opaque, handle_store *store, size_t bytes);
     /**

@@ -9,10 +9,18 @@
 #include "memory/trim.h"
 #include "thread/drain.h"
 
+#include <string.h>
+
 /* Refusals between two times that all caches are emptied, when the last times gained nothing. */
 #define PASSED_OVER_MAX 1024
 
-_Thread_local struct sn_wait sn_shortage_wait;
+/* Requests that a thread has under way by turns, more than are kept: after so many EAGAIN in a row
+ * one is told ENOMEM. */
+#define IN_A_ROW_MAX 256
+
+_Thread_local struct sn_waits sn_shortage_waits;
+/* The thread is inside of a pressure callback. */
+static _Thread_local bool under_pressure;
 
 /* ---- what there is --------------------------------------------------------------------------- */
 
@@ -114,6 +122,7 @@ is_hopeless(handle_store *store, const struct sn_need *need)
         return false; /* a single one is enough */
     uint64_t most = sn_load_relaxed(&store->pool.empty_bytes) +
                     ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT) +
+                    sn_load_relaxed(&store->pool.excess_bytes) +
                     sn_caches_reclaimable_max(&store->caches);
     for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
         struct sn_class_use c;
@@ -185,12 +194,20 @@ make_room(handle_store *store, const struct sn_need *need)
     return lacks == 0;
 }
 
+/* Pages behind what is used of their runs. */
+static bool
+trim_excess(handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.excess_bytes) > 0 &&
+           sn_large_trim(&store->large, SIZE_MAX) + sn_heap_trim_excess(&store->heap, SIZE_MAX) > 0;
+}
+
 /* Empty spans and table pages, pages under free slots, and what caches keep from being such. False:
  * it is not enough. */
 static bool
 gather_pages(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
 {
-    bool trimmed = sn_large_trim(&store->large, SIZE_MAX) > 0;
+    bool trimmed = trim_excess(store);
     uint64_t lacks = lacks_of(store, need), loose;
     uint64_t tables = (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
@@ -234,16 +251,43 @@ is_wait_for(const struct sn_wait *wait, const struct sn_need *need)
            wait->unmovable == need->unmovable && wait->index == need->index;
 }
 
-/* How the thread has waited for this request. */
-static struct sn_waited
-waited_for(handle_store *store, const struct sn_need *need)
+/* What the thread was told when it was refused this before; SN_WAITS: nothing. */
+static unsigned
+find_wait(const handle_store *store, const struct sn_need *need)
 {
-    const struct sn_wait *wait = &sn_shortage_wait;
+    unsigned i = 0;
+    while (i < SN_WAITS && !(sn_shortage_waits.of[i].store == store->number &&
+                             is_wait_for(&sn_shortage_waits.of[i], need)))
+        i++;
+    return i;
+}
+
+static void
+drop_wait(unsigned i)
+{
+    struct sn_wait *of = sn_shortage_waits.of;
+    memmove(of + i, of + i + 1, (SN_WAITS - 1 - i) * sizeof(*of));
+    of[SN_WAITS - 1] = (struct sn_wait){0};
+}
+
+void
+sn_shortage_drop_wait(const handle_store *store, unsigned class_id, bool index)
+{
+    for (unsigned i = SN_WAITS; i-- > 0;) {
+        const struct sn_wait *wait = &sn_shortage_waits.of[i];
+        if (wait->store == store->number && wait->class_id == class_id && wait->index == index)
+            drop_wait(i);
+    }
+    sn_shortage_waits.in_a_row = 0;
+}
+
+/* How the thread has waited for this request, which it was told to do. */
+static struct sn_waited
+waited_for(handle_store *store, const struct sn_wait *wait)
+{
     const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     /* What it has freed since may be enough. (In the spare others count, too.) */
-    bool same = wait->store == store && wait->over && is_wait_for(wait, need) &&
-                (cache->shared || wait->frees == sn_cache_frees(cache));
-    if (!same)
+    if (!wait->over || !(cache->shared || wait->frees == sn_cache_frees(cache)))
         return (struct sn_waited){0};
     struct sn_waited waited = wait->waited;
     waited.hopeful = sn_at_least_zero(sn_mover_gained(store) - wait->gained) > 0 ||
@@ -259,25 +303,41 @@ note_wait(handle_store *store, const struct sn_need *need, const struct sn_wait 
         sn_store_relaxed(&store->shortage.told, told->waited.lacked_bytes);
     if (told->cached)
         sn_store_relaxed(&store->shortage.told_cached, 1);
-    sn_shortage_wait = *told;
-    sn_shortage_wait.store = store;
-    sn_shortage_wait.page_bytes = need->page_bytes;
-    sn_shortage_wait.frees = sn_cache_frees(sn_cache_self(&store->caches));
-    sn_shortage_wait.gained = sn_mover_gained(store);
-    sn_shortage_wait.undecided = sn_mover_undecided(&store->mover);
-    sn_shortage_wait.class_id = need->class_id;
-    sn_shortage_wait.unmovable = need->unmovable;
-    sn_shortage_wait.index = need->index;
+    struct sn_wait *of = sn_shortage_waits.of;
+    unsigned i = (unsigned)sn_min(find_wait(store, need), SN_WAITS - 1);
+    memmove(of + 1, of, i * sizeof(*of));
+    of[0] = *told;
+    of[0].store = store->number;
+    of[0].page_bytes = need->page_bytes;
+    of[0].frees = sn_cache_frees(sn_cache_self(&store->caches));
+    of[0].gained = sn_mover_gained(store);
+    of[0].undecided = sn_mover_undecided(&store->mover);
+    of[0].class_id = need->class_id;
+    of[0].unmovable = need->unmovable;
+    of[0].index = need->index;
+    sn_shortage_waits.in_a_row++;
+}
+
+/* The store's latest; NULL: there is none. */
+static struct sn_wait *
+latest_wait(const handle_store *store)
+{
+    for (unsigned i = 0; i < SN_WAITS; i++) {
+        if (sn_shortage_waits.of[i].store == store->number)
+            return &sn_shortage_waits.of[i];
+    }
+    return NULL;
 }
 
 struct sn_wait
 sn_shortage_begin_wait(handle_store *store)
 {
-    if (sn_shortage_wait.store == store)
-        return sn_shortage_wait;
+    const struct sn_wait *wait = latest_wait(store);
+    if (wait)
+        return *wait;
     uint64_t told = sn_swap_acq_rel(&store->shortage.told, 0);
     bool cached = sn_swap_acq_rel(&store->shortage.told_cached, 0) != 0;
-    return (struct sn_wait){.store = told > 0 || cached ? store : NULL,
+    return (struct sn_wait){.store = told > 0 || cached ? store->number : 0,
                             .waited = {.lacked_bytes = told},
                             .class_id = SN_CLASS_NONE,
                             .by_pages = told > 0,
@@ -296,8 +356,8 @@ sn_shortage_secure(handle_store *store, const struct sn_wait *wait)
 void
 sn_shortage_note_waited(const handle_store *store)
 {
-    struct sn_wait *wait = &sn_shortage_wait;
-    if (wait->store != store)
+    struct sn_wait *wait = latest_wait(store);
+    if (!wait)
         return;
     wait->waited.times += !wait->over;
     wait->over = true;
@@ -306,13 +366,13 @@ sn_shortage_note_waited(const handle_store *store)
 /* What comes to the request: slots of its class or, when it has waited for these in vain, and there
  * are none, pages. */
 static struct sn_coming
-look_for_more(handle_store *store, const struct sn_need *need, const struct sn_waited *waited,
-              uint64_t lacks, struct sn_wait *told)
+look_for_more(handle_store *store, const struct sn_need *need, const struct sn_wait *last,
+              const struct sn_waited *waited, uint64_t lacks, struct sn_wait *told)
 {
     struct sn_cache_glance glance;
     struct sn_coming coming = {0};
     sn_caches_glance(&store->caches, &glance);
-    bool in_vain = !sn_shortage_wait.by_pages && sn_answer_is_in_vain(lacks, waited);
+    bool in_vain = !last->by_pages && sn_answer_is_in_vain(lacks, waited);
     if (!in_vain)
         coming.own_slots = own_slots(store, need, &glance);
     told->by_pages = coming.own_slots == 0;
@@ -332,13 +392,16 @@ ask_for_more(handle_store *store, const struct sn_need *need)
     if (store->forked)
         return false; /* G10: nothing leaves limbo, and nobody moves */
     sn_hook(SN_HOOK_SHORTAGE, store);
-    if (is_hopeless(store, need))
+    if (is_hopeless(store, need) || sn_shortage_waits.in_a_row >= IN_A_ROW_MAX)
         return false;
+    static const struct sn_wait none;
     uint64_t lacks = lacks_of(store, need);
-    struct sn_waited waited = waited_for(store, need);
+    unsigned i = find_wait(store, need);
+    const struct sn_wait *last = i < SN_WAITS ? &sn_shortage_waits.of[i] : &none;
+    struct sn_waited waited = waited_for(store, last);
     struct sn_wait told = {.waited = {.lacked_bytes = lacks, .times = waited.times}};
-    struct sn_coming coming = look_for_more(store, need, &waited, lacks, &told);
-    if (told.by_pages && !sn_shortage_wait.by_pages && waited.times < SN_ANSWER_WAITS_MAX)
+    struct sn_coming coming = look_for_more(store, need, last, &waited, lacks, &told);
+    if (told.by_pages && !last->by_pages && waited.times < SN_ANSWER_WAITS_MAX)
         waited.lacked_bytes = 0; /* for pages it has not waited */
     if (sn_answer(lacks, &waited, &coming) == SN_ANSWER_ENOMEM)
         return false;
@@ -385,6 +448,21 @@ try_prepared(handle_store *store, uint64_t (*attempt)(handle_store *, void *), v
     return found;
 }
 
+/* Asks the application. An allocation that its callback makes does not ask again. False: it was not
+ * asked. */
+static bool
+ask_application(handle_store *store, size_t bytes)
+{
+    if (sn_load_relaxed(&store->budget.max_bytes) == 0 || !store->options.pressure ||
+        under_pressure)
+        return false;
+    SN_NO_CANCELLATION;
+    under_pressure = true;
+    store->options.pressure(store->options.opaque, store, bytes);
+    under_pressure = false;
+    return true;
+}
+
 uint64_t
 sn_shortage_resolve(handle_store *store, const struct sn_need *need,
                     uint64_t (*attempt)(handle_store *, void *), void *opaque)
@@ -393,9 +471,7 @@ sn_shortage_resolve(handle_store *store, const struct sn_need *need,
     uint64_t found = try_prepared(store, attempt, opaque);
     if (!found)
         found = gather_and_try(store, need, attempt, opaque);
-    if (!found && sn_load_relaxed(&store->budget.max_bytes) != 0 && store->options.pressure) {
-        SN_NO_CANCELLATION;
-        store->options.pressure(store->options.opaque, store, need->bytes);
+    if (!found && ask_application(store, need->bytes)) {
         found = attempt(store, opaque);
         if (!found)
             found = gather_and_try(store, need, attempt, opaque);

@@ -31,38 +31,46 @@ SN_NOINLINE uint64_t sn_shortage_resolve(handle_store *store, const struct sn_ne
                                          uint64_t (*attempt)(handle_store *store, void *opaque),
                                          void *opaque);
 
-/** What an allocation of the thread was last told to wait for. */
+/** What an allocation of the thread was told to wait for. */
 struct sn_wait {
-    const handle_store *store; /* NULL: it has been told nothing, or it is over */
-    struct sn_waited waited;   /* lacked_bytes: as it was told; times: that it has waited */
-    uint64_t page_bytes;       /* of the request */
-    uint64_t frees;            /* of the thread, then */
-    uint64_t gained;           /* by the mover, then */
-    uint64_t undecided;        /* passes of it, then */
+    uint64_t store;          /* its number; 0: there is none */
+    struct sn_waited waited; /* lacked_bytes: as it was told; times: that it has waited */
+    uint64_t page_bytes;     /* of the request */
+    uint64_t frees;          /* of the thread, then */
+    uint64_t gained;         /* by the mover, then */
+    uint64_t undecided;      /* passes of it, then */
     unsigned class_id;
     bool unmovable, index; /* as in the request */
     bool by_pages;         /* no slot or entry would have done */
     bool cached;           /* threads cached what would do */
     bool over;             /* it has called reclaim since */
 };
-extern _Thread_local struct sn_wait sn_shortage_wait;
 
+/* A thread may have several requests under way, by turns, of several stores: so many are kept. */
+#define SN_WAITS 4
+struct sn_waits {
+    struct sn_wait of[SN_WAITS]; /* the latest first */
+    unsigned in_a_row;           /* told to wait, since anything had success or was told ENOMEM */
+};
+extern _Thread_local struct sn_waits sn_shortage_waits;
+
+void sn_shortage_drop_wait(const handle_store *store, unsigned class_id, bool index);
 /** An attempt had success: for such a request the thread waits no more. */
 static inline void
 sn_shortage_end_wait(const handle_store *store, unsigned class_id, bool index)
 {
-    struct sn_wait *wait = &sn_shortage_wait;
-    if (sn_unlikely(wait->store == store) && wait->class_id == class_id && wait->index == index)
-        wait->store = NULL;
+    if (sn_unlikely(sn_shortage_waits.of[0].store != 0))
+        sn_shortage_drop_wait(store, class_id, index);
 }
 
-/** What the calling thread was told to wait for; of a thread that was told nothing, what the last
- * one that was. store NULL: none was. It is being waited for. */
+/** What the calling thread was last told to wait for; of a thread that was told nothing, what the
+ * last one that was. store 0: none was. It is being waited for. */
 struct sn_wait sn_shortage_begin_wait(handle_store *store);
 static inline bool
 sn_shortage_waits_for_slot(const struct sn_wait *wait)
 {
-    return wait->store && wait->class_id != SN_CLASS_NONE && !wait->unmovable && !wait->by_pages;
+    return wait->store != 0 && wait->class_id != SN_CLASS_NONE && !wait->unmovable &&
+           !wait->by_pages;
 }
 /** Keeps the slot that has come for the calling thread, which waits for one. False: none has. */
 bool sn_shortage_secure(handle_store *store, const struct sn_wait *wait);

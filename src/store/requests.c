@@ -55,7 +55,7 @@ reclaim_rest(handle_store *store, const struct sn_wait *wait, size_t bytes, uint
         sn_caches_take_slots(&store->caches, false, false, NULL);
     if (lacked > 0)
         sn_shortage_press(store, lacked);
-    return sn_defrag_settle(store, wait->store != NULL, deadline_ns) &&
+    return sn_defrag_settle(store, wait->store != 0, deadline_ns) &&
            (lacked == 0 || sn_mover_wait_relief(store, sn_max(bytes, lacked), deadline_ns));
 }
 

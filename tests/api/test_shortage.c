@@ -201,6 +201,62 @@ one_eviction_by_the_callback(void **state)
     done(fixture->store, &full);
 }
 
+struct nested {
+    unsigned depth, deepest, calls;
+};
+
+static void
+allocate_nested(void *opaque, handle_store *store, size_t bytes)
+{
+    struct nested *nested = ((struct fixture *)opaque)->pressure_context;
+    (void)bytes;
+    nested->calls++;
+    if (++nested->depth > nested->deepest)
+        nested->deepest = nested->depth;
+    assert_true(nested->depth < 100);
+    assert_int_equal(handle_alloc(store, 1000), HANDLE_NULL);
+    nested->depth--;
+}
+
+/* An allocation that the callback makes is answered, and the callback not asked. Seen failing: it
+ * was, for ever. */
+static void
+pressure_does_not_nest(void **state)
+{
+    struct fixture *fixture = *state;
+    struct nested nested = {0};
+    fixture->options.pressure = allocate_nested;
+    fixture->pressure_context = &nested;
+    limited(fixture, 16 * MIB, false);
+    while (handle_alloc(fixture->store, 1000) != HANDLE_NULL)
+        ;
+    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(nested.deepest, 1);
+    unsigned calls = nested.calls;
+    assert_int_equal(handle_alloc(fixture->store, 1000), HANDLE_NULL);
+    assert_int_equal(nested.calls, calls + 1); /* it is asked again */
+    fixture->pressure_context = NULL;
+}
+
+/* Pages behind what large objects use of their runs serve other requests. Seen failing: ENOMEM with
+ * half of the limit in such. */
+static void
+excess_pages_serve(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.purge_delay_ms = -1; /* nobody else gives them back */
+    limited(fixture, 16 * MIB, false);
+    struct full full = fill_store(fixture->store, MIB - 100);
+    done(fixture->store, &full);
+    assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+    full = fill_store(fixture->store, 66000); /* 17 of the 32 pages of a run */
+    assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
+    struct full more = fill_store(fixture->store, 66000);
+    assert_int_equal(more.n, 0);
+    done(fixture->store, &more);
+    done(fixture->store, &full);
+}
+
 /* ---- what does not help ---------------------------------------------------------------------- */
 
 /* Limbo is less than what lacks, and no mover: waiting for it is in vain. */
@@ -545,6 +601,79 @@ closed_while_a_visitor_stays(void **state)
     done(fixture->store, &full);
 }
 
+/* A full store, but for a slot in the span that a walk begins with. */
+static struct full
+all_but_the_first(handle_store *store)
+{
+    struct full full = fill_store(store, 1000);
+    assert_int_equal(handle_free(store, full.handles[0]), 0);
+    full.handles[0] = HANDLE_NULL;
+    assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
+    handle_thread_detach(store);
+    return full;
+}
+
+/* A thread that goes by turns between two stores is told in each what it would be told in one: to
+ * wait, and the next time that it was in vain. Seen failing: to wait, for ever. */
+static void
+waits_by_turns_end(void **state)
+{
+    enum { TURNS = 4 };
+    struct fixture *fixture = *state;
+    struct walk walk[2];
+    struct full full[2];
+    limited(fixture, 4 * MIB, false);
+    handle_store *stores[2] = {fixture->store, handle_store_create(&fixture->options)};
+    assert_non_null(stores[1]);
+    for (unsigned i = 0; i < 2; i++)
+        full[i] = all_but_the_first(stores[i]);
+    for (unsigned i = 0; i < 2; i++) {
+        walk[i] = (struct walk){.store = stores[i], .visit = stay};
+        walk_start(&walk[i]);
+    }
+    int answers[TURNS][2];
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        for (unsigned i = 0; i < 2; i++) {
+            handle_t handle;
+            do /* what else is left */
+                answers[turn][i] = try_one(stores[i], 1000, &handle);
+            while (turn == 0 && answers[turn][i] == 0);
+            (void)handle_store_reclaim(stores[i], 1000);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        walk_end(&walk[i]);
+        done(stores[i], &full[i]);
+    }
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(answers[turn][i], turn % 2 ? ENOMEM : EAGAIN);
+    }
+    assert_int_equal(handle_store_destroy(stores[1]), 0);
+}
+
+/* What a thread has waited for in a store that is no more is nothing to the next one, which gets
+ * the same place. Seen failing: ENOMEM in the second. */
+static void
+a_wait_ends_with_its_store(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_t handle;
+    for (unsigned round = 0; round < 2; round++) {
+        limited(fixture, 4 * MIB, false);
+        struct full full = fill_store(fixture->store, 1000);
+        section_enter();
+        for (unsigned i = 0; i < 400; i++) {
+            assert_int_equal(handle_free(fixture->store, full.handles[i]), 0);
+            full.handles[i] = HANDLE_NULL;
+        }
+        assert_int_equal(try_one(fixture->store, 5000, &handle), EAGAIN);
+        section_leave();
+        assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
+        done(fixture->store, &full);
+    }
+}
+
 static int
 visit_slowly(void *opaque, const struct handle_object *object)
 {
@@ -665,6 +794,8 @@ group_shortage(void)
     const struct CMUnitTest tests[] = {
         STORE_TEST(one_eviction_is_enough),
         STORE_TEST(one_eviction_by_the_callback),
+        STORE_TEST(pressure_does_not_nest),
+        STORE_TEST(excess_pages_serve),
         STORE_TEST(too_little_in_limbo_is_enomem),
         STORE_TEST(pinned_is_enomem_until_the_unpin),
         STORE_TEST(in_vain_is_enomem),
@@ -676,6 +807,8 @@ group_shortage(void)
         STORE_TEST(reclaim_until_ends_beside_a_reader),
         STORE_TEST(nothing_to_reclaim_beside_a_reader),
         STORE_TEST(closed_while_a_visitor_stays),
+        STORE_TEST(waits_by_turns_end),
+        STORE_TEST(a_wait_ends_with_its_store),
         STORE_TEST(compaction_makes_room_beside_a_walk),
         STORE_TEST(prepared_is_there),
         STORE_TEST(prepared_is_given_back),
