@@ -118,7 +118,7 @@ sn_defrag_is_forked_away(struct sn_defrag *d)
     sn_store_relaxed(&d->mover->shared, shared);
     if (!shared)
         sn_store_relaxed(&d->mover->fork_copied_bytes, 0);
-    if (!shared || (sn_mover_is_requested(d->mover) && sn_mover_may_copy(d->store, SN_BLOCK_BYTES)))
+    if (!shared || (sn_mover_is_requested(d->mover) && sn_mover_fork_copy_bytes(d->store) > 0))
         return false;
     sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_FORKED);
     return true;

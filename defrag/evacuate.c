@@ -101,21 +101,36 @@ sn_batch_span_is_marked(const struct sn_evacuation *e, const struct sn_batch *ba
     return batch->slot_at >= class_of(e, batch->spans[batch->span_count - 1].span)->slots;
 }
 
-void
-sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes)
+bool
+sn_evacuation_may_write(struct sn_evacuation *e, const void *address, size_t bytes)
 {
+    struct sn_mover *mover = &e->store->mover;
+    if (sn_likely(!e->shared))
+        return true;
     uint64_t copied = sn_os_shared_bytes(e->pagemap, address, bytes);
-    sn_owner_add(&e->store->mover.fork_copied_bytes, copied);
-    sn_owner_add(&e->store->mover.totals.fork_copied_bytes, copied);
+    if (copied > 0 && !e->may_copy_all && !sn_mover_may_copy(e->store, copied)) {
+        sn_owner_add(&mover->totals.fork_refused_bytes, copied);
+        return false;
+    }
+    sn_owner_add(&mover->fork_copied_bytes, copied);
+    sn_owner_add(&mover->totals.fork_copied_bytes, copied);
+    return true;
 }
 
-/* The mover will write to the word that a slot's header names: counts the copy of its page. */
-static void
-count_word_copy(struct sn_evacuation *e, uint64_t slot)
+/* The word that a slot's header names. */
+static bool
+may_write_word(struct sn_evacuation *e, uint64_t slot)
 {
     uint64_t header = sn_load_relaxed(sn_object_header(e->store, slot));
-    if (!sn_header_is_clear(header))
-        sn_evacuation_count_copies(e, sn_header_reference(header), sizeof(uint64_t));
+    return sn_header_is_clear(header) ||
+           sn_evacuation_may_write(e, sn_header_reference(header), sizeof(uint64_t));
+}
+
+static bool
+may_write_slot(struct sn_evacuation *e, uint64_t slot, uint32_t bytes)
+{
+    return sn_likely(!e->shared) ||
+           sn_evacuation_may_write(e, sn_object_header(e->store, slot), bytes);
 }
 
 static void
@@ -192,8 +207,10 @@ mark_group(struct sn_evacuation *e, struct sn_batch *batch, struct sn_evacuee *e
             evacuee->refused = true; /* what is left of the span is for another batch */
             break;
         }
-        if (sn_unlikely(e->shared))
-            count_word_copy(e, group->slot[i]);
+        if (sn_unlikely(e->shared) && !may_write_word(e, group->slot[i])) {
+            evacuee->refused = true;
+            continue;
+        }
         enum sn_outcome outcome =
             sn_migrate_mark(e->store, span, group->slot[i], &batch->moves[batch->move_count]);
         if (sn_likely(outcome == SN_MOVED))
@@ -443,10 +460,7 @@ copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flig
         enum sn_outcome outcome = SN_REFUSED_NO_ROOM;
         if (i < next->count)
             prefetch_move(e, batch, next, i);
-        if (sn_unlikely(e->shared) && flight->of[i].to)
-            sn_evacuation_count_copies(e, sn_object_header(e->store, flight->of[i].to),
-                                       flight->slot_bytes);
-        if (flight->of[i].to)
+        if (flight->of[i].to && may_write_slot(e, flight->of[i].to, flight->slot_bytes))
             outcome = sn_migrate_copy(e->store, span, move, flight->of[i].to, &flight->of[i].word);
         else
             sn_migrate_call_off(e->store, move);

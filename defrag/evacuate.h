@@ -57,11 +57,13 @@ struct sn_evacuation {
     uint64_t bytes_max; /* of a batch */
     /* While a forked child shares the pages: what writing to them copies is counted. */
     bool shared;
-    int pagemap; /* of this slice; see sn_os_open_pagemap */
+    bool may_copy_all; /* a forced pass: who asked for it has its copies, too */
+    int pagemap;       /* of this slice; see sn_os_open_pagemap */
 };
 
-/** The mover is about to write there: counts the pages that it copies. */
-void sn_evacuation_count_copies(struct sn_evacuation *e, const void *address, size_t bytes);
+/** The mover is about to write there: counts the pages that it copies for children. False: they
+ * would be too many, and it may not. */
+bool sn_evacuation_may_write(struct sn_evacuation *e, const void *address, size_t bytes);
 
 /** Makes the batch's list, if there is none. False: no memory. */
 bool sn_batch_begin(struct sn_batch *batch);

@@ -121,7 +121,7 @@ begin_pass_locked(struct sn_defrag *d)
         return false;
     }
     d->in_pass = true;
-    d->forced_pass = forced;
+    d->forced_pass = d->evacuation.may_copy_all = forced;
     d->pass_let_go = false;
     sn_store_relaxed(&d->mover->unpinned, 0);
     d->pass_gain = sn_gain_bytes(&sum.gain);
@@ -301,14 +301,8 @@ may_evacuate_locked(struct sn_defrag *d, uint32_t span)
         (size_t)sn_heap_class_of_span(&d->store->heap, &d->store->pool.spans[span])->pages
         << SN_PAGE_SHIFT;
     const void *pages = sn_store_address(d->store, sn_span_offset(span));
-    if (sn_likely(!e->shared))
+    if (sn_evacuation_may_write(e, pages, bytes))
         return true;
-    uint64_t shared = sn_os_shared_bytes(e->pagemap, pages, bytes);
-    if (d->forced_pass || sn_mover_may_copy(d->store, shared)) {
-        sn_evacuation_count_copies(e, pages, bytes);
-        return true;
-    }
-    sn_owner_add(&d->mover->totals.fork_refused_bytes, shared);
     sn_heap_reopen(&d->store->heap, span, SN_SPAN_TRIED, e->pass);
     return false;
 }
@@ -316,7 +310,7 @@ may_evacuate_locked(struct sn_defrag *d, uint32_t span)
 static uint32_t
 close_next_locked(struct sn_defrag *d)
 {
-    enum { REFUSALS = 8 }; /* spans that may not be copied; those after them are less sparse */
+    enum { REFUSALS = 64 }; /* those behind them may have fewer pages that are still shared */
     struct sn_class_use classes[SN_CLASSES_MAX];
     handle_store *store = d->store;
     unsigned refusals = 0;

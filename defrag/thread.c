@@ -178,7 +178,7 @@ must_rest(struct sn_defrag *d)
     bool enabled = sn_defrag_is_enabled(d);
     if (enabled && !sn_defrag_is_forked_away(d))
         return false;
-    if (!enabled || !sn_mover_may_copy(d->store, SN_BLOCK_BYTES))
+    if (!enabled || sn_mover_fork_copy_bytes(d->store) == 0)
         sn_mover_answer(d->mover, requests); /* nobody must wait for what will not come */
     wind_down(d);
     sn_store_relaxed(&d->mover->idle_reason, enabled ? HANDLE_IDLE_FORKED : HANDLE_IDLE_DISABLED);

@@ -463,8 +463,9 @@ struct handle_store_options {
         /**
          * While compaction pauses for a child, an allocation that max_bytes refuses makes it work
          * all the same, until it has written to so many bytes of pages shared with children: each
-         * such page is copied by the kernel. Counted anew when no child lives. 0: it pauses then,
-         * too; to 1 TiB; -1 (default): a tenth of max_bytes
+         * such page is copied by the kernel. What would cost more it leaves where it is, and works
+         * on what has been written to since the fork. Counted anew when no child lives. 0: it
+         * pauses then, too; to 1 TiB; -1 (default): a tenth of max_bytes
          */
         int64_t fork_copy_bytes;
     } defrag;

@@ -123,12 +123,18 @@ sn_mover_walked(handle_store *store)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+uint64_t
+sn_mover_fork_copy_bytes(const handle_store *store)
+{
+    int64_t option = sn_load_relaxed(&store->options.defrag.fork_copy_bytes);
+    return option < 0 ? sn_load_relaxed(&store->budget.max_bytes) / 10 : (uint64_t)option;
+}
+
 bool
 sn_mover_may_copy(const handle_store *store, uint64_t bytes)
 {
-    int64_t option = sn_load_relaxed(&store->options.defrag.fork_copy_bytes);
-    uint64_t most = option < 0 ? sn_load_relaxed(&store->budget.max_bytes) / 10 : (uint64_t)option;
-    return sn_load_relaxed(&store->mover.fork_copied_bytes) + bytes <= most;
+    return sn_load_relaxed(&store->mover.fork_copied_bytes) + bytes <=
+           sn_mover_fork_copy_bytes(store);
 }
 
 uint64_t
@@ -137,7 +143,7 @@ sn_mover_gain(handle_store *store, const struct sn_gain *gain)
     struct sn_mover *mover = &store->mover;
     bool shared = sn_load_relaxed(&mover->shared);
     if (store->forked || !is_enabled(store) || !sn_mover_is_available(mover) ||
-        (shared && !sn_mover_may_copy(store, SN_BLOCK_BYTES)))
+        (shared && sn_mover_fork_copy_bytes(store) == 0))
         return 0;
     uint64_t bytes = shared ? gain->excess_bytes : sn_gain_bytes(gain);
     bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&mover->pause_freed);

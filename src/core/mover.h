@@ -78,6 +78,9 @@ void sn_mover_arm(handle_store *store);
 
 /** Whether so many bytes more may be copied for children. */
 bool sn_mover_may_copy(const handle_store *store, uint64_t bytes);
+/** How many in all. When they are used up, what has been written to since the fork is still
+ * moved. */
+uint64_t sn_mover_fork_copy_bytes(const handle_store *store);
 
 /** What compaction can gain now, at the limit, of all that there is to gain; 0: it does not work,
  * or has tried in vain. */

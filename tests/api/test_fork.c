@@ -524,7 +524,25 @@ shift_at_the_limit_beside_a_child(void **state)
     struct handle_stats *stats[2];
     assert_true(shift_beside_a_child(*state, stats) >= 60);
     assert_true(stats[1]->moved_objects > stats[0]->moved_objects);
-    assert_true(stats[1]->fork_copied_bytes <= CACHE_LIMIT / 10 + MIB);
+    assert_true(stats[1]->fork_copied_bytes <= CACHE_LIMIT / 10);
+    free(stats[0]);
+    free(stats[1]);
+}
+
+/* The budget holds to the byte, and when it is used up, what has been written to since the fork is
+ * still moved. Seen failing, both: what destinations and words cost was counted and copied all the
+ * same; and then nothing moved any more, 26 percent lived. */
+static void
+copies_within_a_small_budget(void **state)
+{
+    enum { BUDGET = 70000 };
+    struct fixture *fixture = *state;
+    struct handle_stats *stats[2];
+    fixture->options.defrag.fork_copy_bytes = BUDGET;
+    uint64_t lowest = shift_beside_a_child(fixture, stats);
+    assert_in_range(stats[1]->fork_copied_bytes, 1, BUDGET);
+    assert_true(lowest >= 60);
+    assert_true(stats[1]->fork_refused_bytes > 0);
     free(stats[0]);
     free(stats[1]);
 }
@@ -765,6 +783,7 @@ group_fork(void)
         STORE_TEST(forks_under_load),
         STORE_TEST(shift_at_the_limit_beside_a_child),
         STORE_TEST(no_copies_for_a_child),
+        STORE_TEST(copies_within_a_small_budget),
         STORE_TEST(cancelled_beside_a_child),
         STORE_TEST(prepared_by_threads_that_are_gone),
     };

@@ -642,22 +642,18 @@ insert_much(struct worker *worker, uint64_t bytes)
         op_insert(worker, NULL);
 }
 
-/* While the child stays either the sizes shift, and the mover may copy all that it likes; or it has
- * its budget, and less is inserted than that makes room for: when it is used up, only evictions
- * make room, which are of single objects, and live data falls below what is checked. */
+/* While the child stays the sizes shift, and the mover has its budget of copies. */
 static void
 fork_once(struct worker *worker)
 {
-    bool shifts = roll(worker, 2);
     int status = 0;
     if (pipe(stay))
         return;
-    set_bytes("defrag.fork_copy_bytes", shifts ? (int64_t)most * 16 : -1);
     __atomic_store_n(&child_lives, 1, __ATOMIC_SEQ_CST);
     pid_t pid = fork_stores(worker, &store, 1, child_stays);
     close(stay[0]);
     if (pid > 0)
-        insert_much(worker, shifts ? most : most / 32);
+        insert_much(worker, most);
     close(stay[1]);
     wait_begin();
     pid_t waited = pid > 0 ? waitpid(pid, &status, 0) : pid;

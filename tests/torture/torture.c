@@ -505,16 +505,18 @@ take_mix(const char *list)
     return sum ? 0 : bad_argument("--mix", list, "a list with a weight above 0");
 }
 
-/* What live objects must take at least, in percent of a limit that is that small. */
+/* What live objects must take at least, in percent of a limit that is that small: at rest, and
+ * while it runs. */
 static void
 set_shares(void)
 {
-    static const uint64_t table[][2] = {{8, 50}, {16, 65}, {32, 75}, {64, 80}, {UINT64_MAX, 85}};
+    static const uint64_t table[][3] = {
+        {8, 50, 35}, {16, 65, 45}, {32, 75, 60}, {64, 80, 60}, {UINT64_MAX, 85, 60}};
     size_t i = 0;
     while (limits.mib >= table[i][0])
         i++;
     limits.rest_share = table[i][1];
-    limits.running_share = table[i][1] * 60 / 85;
+    limits.running_share = table[i][2];
 }
 
 static int
