@@ -153,10 +153,12 @@ struct sparse {
 static uint32_t
 slots_of_a_span(size_t size)
 {
-    const struct handle_stats *stats = subject_stats();
-    for (uint32_t i = 0; i < stats->classes; i++)
-        if (stats->class_stats[i].object_bytes >= size)
-            return stats->class_stats[i].span_slots;
+    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+    int count =
+        handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
+    for (int i = 0; i < count; i++)
+        if (classes[i].object_bytes >= size)
+            return (uint32_t)classes[i].span_slots;
     bench_fatal("no class has objects of %zu bytes", size);
 }
 

@@ -215,16 +215,17 @@ subject_close(void)
 uint64_t
 subject_unit(size_t size, enum free_mode mode)
 {
-    static struct handle_stats stats = HANDLE_STATS_INIT;
+    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+    static int count;
     (void)mode;
-    if (stats.classes == 0) {
-        int error = handle_store_stats(subject_store, &stats);
-        if (error || stats.classes == 0)
-            subject_failed("handle_store_stats", error);
-    }
-    for (uint32_t i = 0; i < stats.classes; i++)
-        if (stats.class_stats[i].object_bytes >= size)
-            return stats.class_stats[i].slot_bytes;
+    if (count == 0)
+        count = handle_store_class_stats(subject_store, classes, sizeof(classes[0]),
+                                         HANDLE_CLASSES_MAX);
+    if (count <= 0)
+        subject_failed("handle_store_class_stats", count);
+    for (int i = 0; i < count; i++)
+        if (classes[i].object_bytes >= size)
+            return classes[i].slot_bytes;
     return (size + 4095) / 4096 * 4096;
 }
 

@@ -32,6 +32,7 @@ struct fill {
 };
 
 static struct handle_stats stats = HANDLE_STATS_INIT;
+static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
 
 static void
 read_stats(void)
@@ -39,6 +40,10 @@ read_stats(void)
     int error = handle_store_stats(subject_store, &stats);
     if (error)
         subject_failed("handle_store_stats", error);
+    int count =
+        handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
+    if (count < 0)
+        subject_failed("handle_store_class_stats", count);
 }
 
 /* ---- half-full spans
@@ -93,7 +98,7 @@ choose_classes(struct fill *fill)
 {
     uint32_t fitting = 0;
     read_stats();
-    while (fitting < stats.classes && stats.class_stats[fitting].span_slots >= 8)
+    while (fitting < stats.classes && classes[fitting].span_slots >= 8)
         fitting++;
     if (fitting < opt_classes)
         bench_fatal("the store has %u classes with eight objects a span, not %u", fitting,
@@ -101,7 +106,7 @@ choose_classes(struct fill *fill)
     uint64_t place = 0;
     for (uint32_t i = 0; i < opt_classes; i++) {
         uint32_t at = (uint32_t)(i * fitting / opt_classes);
-        const struct handle_class_stats *c = &stats.class_stats[at];
+        const struct handle_class_stats *c = &classes[at];
         fill[i] = (struct fill){.class_index = at,
                                 .size = (uint32_t)c->object_bytes,
                                 .count = (uint32_t)(c->span_slots * opt_spans),
@@ -117,7 +122,7 @@ require_half_full(const struct fill *fill)
 {
     read_stats();
     for (uint32_t i = 0; i < opt_classes; i++) {
-        const struct handle_class_stats *c = &stats.class_stats[fill[i].class_index];
+        const struct handle_class_stats *c = &classes[fill[i].class_index];
         uint64_t half = c->occupancy[3] + c->occupancy[4];
         if (c->spans < opt_spans || half + 1 < c->spans)
             bench_fatal("class of %u bytes: %llu spans, %llu of them half full", fill[i].size,
@@ -152,7 +157,7 @@ occupancy(const struct fill *fill, double *spans)
     *spans = 0;
     read_stats();
     for (uint32_t i = 0; i < opt_classes; i++) {
-        const struct handle_class_stats *c = &stats.class_stats[fill[i].class_index];
+        const struct handle_class_stats *c = &classes[fill[i].class_index];
         live += c->live * c->slot_bytes;
         span_bytes += c->spans * c->span_bytes;
         *spans += (double)c->spans;

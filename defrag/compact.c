@@ -3,6 +3,7 @@
  * compact.c - the drivers of the state machine beside the background thread, and all of them
  * public: the step for event loops, the full compaction, the estimate.
  */
+#include "base/growing.h"
 #include "core/misuse.h"
 #include "core/report.h"
 #include "defrag/defrag.h"
@@ -16,42 +17,38 @@
 static bool
 check_report(const struct handle_defrag_report *report)
 {
-    return !report || report->struct_size >= sizeof(*report);
+    return !report || sn_growing_may_be(report->struct_size);
 }
 
-/* A caller built with a later version has a larger struct: its size is kept. */
-static void
-begin_report(struct handle_defrag_report *report, const struct sn_policy_sum *sum)
+static struct handle_defrag_report
+begin_report(const struct sn_policy_sum *sum)
 {
-    size_t struct_size = report->struct_size;
-    *report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
-    report->struct_size = struct_size;
-    report->live_bytes = sum->live_bytes;
-    report->span_bytes = sum->span_bytes;
-    report->recoverable_bytes = sum->recoverable_bytes;
+    return (struct handle_defrag_report){.live_bytes = sum->live_bytes,
+                                         .span_bytes = sum->span_bytes,
+                                         .recoverable_bytes = sum->recoverable_bytes};
 }
 
-static void
-fill_report(struct sn_defrag *d, struct handle_defrag_report *report,
-            const struct sn_mover_totals *before, uint64_t purged)
+/* What was done since `before`. */
+static struct handle_defrag_report
+make_report(struct sn_defrag *d, const struct sn_mover_totals *before, uint64_t purged)
 {
     struct sn_class_use classes[SN_CLASSES_MAX];
     struct sn_policy_sum sum;
-    const struct sn_mover_totals *now = &d->mover->totals;
-    if (!report)
-        return;
+    struct sn_mover_totals now;
+    sn_copy_counters(&now, &d->mover->totals, sizeof(now));
     sn_defrag_survey(d->store, &sum, classes);
-    begin_report(report, &sum);
-    report->moved_objects = sn_load_relaxed(&now->moved_objects) - before->moved_objects;
-    report->moved_bytes = sn_load_relaxed(&now->moved_bytes) - before->moved_bytes;
-    report->released_bytes = sn_load_relaxed(&now->released_bytes) - before->released_bytes;
-    report->spans_evacuated = sn_load_relaxed(&now->spans_emptied) - before->spans_emptied;
-    report->grace_periods = sn_load_relaxed(&now->grace_periods) - before->grace_periods;
-    report->cpu_ns = sn_load_relaxed(&now->cpu_ns) - before->cpu_ns;
+    struct handle_defrag_report report = begin_report(&sum);
+    report.moved_objects = now.moved_objects - before->moved_objects;
+    report.moved_bytes = now.moved_bytes - before->moved_bytes;
+    report.released_bytes = now.released_bytes - before->released_bytes;
+    report.spans_evacuated = now.spans_emptied - before->spans_emptied;
+    report.grace_periods = now.grace_periods - before->grace_periods;
+    report.cpu_ns = now.cpu_ns - before->cpu_ns;
     for (unsigned i = 0; i < HANDLE_REFUSED_REASONS; i++)
-        report->refused[i] = sn_load_relaxed(&now->refused[i]) - before->refused[i];
-    report->purged_bytes = purged;
-    report->idle_reason = sn_load_relaxed(&d->mover->idle_reason);
+        report.refused[i] = now.refused[i] - before->refused[i];
+    report.purged_bytes = purged;
+    report.idle_reason = sn_load_relaxed(&d->mover->idle_reason);
+    return report;
 }
 
 /* Who steps may do so no more, and its spans stay closed: the grace-period thread sees to that. */
@@ -92,10 +89,11 @@ handle_defrag_step(handle_store *store, uint32_t budget_us, struct handle_defrag
         sn_hook(SN_HOOK_STEP_LEFT, store);
     }
     size_t purged = sn_os_now_ns() < deadline ? sn_defrag_purge(store, STEP_PURGE_BYTES) : 0;
-    fill_report(d, report, &before, purged);
     if (report) {
-        report->busy = busy;
-        report->more = !mine || advance != SN_ADVANCE_NOTHING;
+        struct handle_defrag_report done = make_report(d, &before, purged);
+        done.busy = busy;
+        done.more = !mine || advance != SN_ADVANCE_NOTHING;
+        sn_growing_fill(report, &done, sizeof(done));
     }
     return 0;
 }
@@ -137,7 +135,10 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
     sn_rcu_wait_cycle(store->rcu, &store->client);
     run_forced_pass(store->defrag);
     size_t purged = sn_defrag_purge_all(store);
-    fill_report(store->defrag, report, &before, purged);
+    if (report) {
+        struct handle_defrag_report done = make_report(store->defrag, &before, purged);
+        sn_growing_fill(report, &done, sizeof(done));
+    }
     sn_rcu_return(store->rcu->flavor, was_online);
     sn_store_report_noted(store);
     return 0;
@@ -152,12 +153,13 @@ handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
     if (!store || !report || !check_report(report))
         return -EINVAL;
     sn_defrag_survey(store, &sum, classes);
-    begin_report(report, &sum);
-    report->moved_objects = sum.move_objects;
-    report->moved_bytes = sum.move_bytes;
-    report->released_bytes = sum.recoverable_bytes;
-    report->spans_evacuated = sum.recoverable_spans;
-    report->more = sum.recoverable_spans > 0;
-    report->idle_reason = sn_load_relaxed(&store->mover.idle_reason);
+    struct handle_defrag_report estimate = begin_report(&sum);
+    estimate.moved_objects = sum.move_objects;
+    estimate.moved_bytes = sum.move_bytes;
+    estimate.released_bytes = sum.recoverable_bytes;
+    estimate.spans_evacuated = sum.recoverable_spans;
+    estimate.more = sum.recoverable_spans > 0;
+    estimate.idle_reason = sn_load_relaxed(&store->mover.idle_reason);
+    sn_growing_fill(report, &estimate, sizeof(estimate));
     return 0;
 }

@@ -22,15 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BYTES   (UINT64_C(16) << 20)
-#define NOTES       100000u /* written per size */
-#define SMALL       240u
-#define LARGE       492u
-#define RING        (1u << 20)
-#define RELIEF      (64u << 10) /* bytes given up under pressure: many at once save waiting */
-#define PATIENCE    1000 /* attempts to get one note stored before the example calls itself stuck */
-#define FULL_SHARE  0.80 /* of max_bytes that the notes take in the end, at least */
-#define STATS_BYTES sizeof(struct handle_stats)
+#define MAX_BYTES  (UINT64_C(16) << 20)
+#define NOTES      100000u /* written per size */
+#define SMALL      240u
+#define LARGE      492u
+#define RING       (1u << 20)
+#define RELIEF     (64u << 10) /* bytes given up under pressure: many at once save waiting */
+#define PATIENCE   1000 /* attempts to get one note stored before the example calls itself stuck */
+#define FULL_SHARE 0.80 /* of max_bytes that the notes take in the end, at least */
 
 /** The notes, oldest first. */
 static handle_t ring[RING];
@@ -111,18 +110,14 @@ write_notes(handle_store *store, uint32_t first_number, size_t size)
 static void
 show(handle_store *store, size_t size)
 {
-    struct handle_stats *stats = calloc(1, STATS_BYTES);
-    if (!expect(stats != NULL))
-        return;
-    stats->struct_size = STATS_BYTES;
-    expect(handle_store_stats(store, stats) == 0);
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    expect(handle_store_stats(store, &stats) == 0);
     printf("%zu-byte notes: %zu kept, %.1f MiB of %.1f committed (peak %.1f, limit %.1f)\n", size,
            newest - oldest, (double)handle_store_used(store) / (1 << 20),
-           (double)stats->committed / (1 << 20), (double)stats->committed_peak / (1 << 20),
-           (double)stats->max_bytes / (1 << 20));
-    expect(stats->committed_peak <= MAX_BYTES);
+           (double)stats.committed / (1 << 20), (double)stats.committed_peak / (1 << 20),
+           (double)stats.max_bytes / (1 << 20));
+    expect(stats.committed_peak <= MAX_BYTES);
     expect((double)handle_store_used(store) >= FULL_SHARE * (double)MAX_BYTES);
-    free(stats);
 }
 
 /** A wrong value is refused with a text; nothing changes. */

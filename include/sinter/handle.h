@@ -98,7 +98,7 @@
  *   update_abort, unpin                               A        R           yes       no      L
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
- *   stats, stats_print                                A        -           yes       no      L
+ *   stats, class_stats, stats_print                   A        -           yes       no      L
  *   each, check, used_exact, exact stats_print        A        R           no        no      L
  *   defrag_start                                      A        -           no        no      L
  *   defrag_step                                       A        R           no        no      L
@@ -364,7 +364,12 @@ enum handle_alloc_failure {
  * of the inner struct.
  */
 struct handle_store_options {
-    size_t struct_size; /**< sizeof of the caller's struct: set by the initialiser */
+    /**
+     * sizeof of the caller's struct: set by the initialiser. A caller that was built with an earlier
+     * header has a smaller struct: the members that it does not have keep their defaults. What a
+     * later header has added must be 0
+     */
+    size_t struct_size;
 
     /* at creation only */
     /** Copied; in texts, labels and thread names. 0 to 31 bytes; default "store" */
@@ -478,15 +483,47 @@ struct handle_store_options {
     uint32_t reserved; /**< 0 */
 };
 /* clang-format off */
+#ifdef __cplusplus
+static inline struct handle_store_options
+handle_store_options_init_(void)
+{
+    struct handle_store_options options = handle_store_options();
+    options.struct_size = sizeof(options);
+    options.name = "store";
+    options.alignment = 8;
+    options.purge_delay_ms = 200;
+    options.hugepages = HANDLE_HUGEPAGES_NEVER;
+    options.thread_cache_bytes = 256u << 10;
+    options.thread_cache_total_bytes = 16u << 20;
+    options.defrag.enabled = true;
+    options.defrag.ignore_bytes = 1u << 20;
+    options.defrag.threshold_lower_percent = 1;
+    options.defrag.threshold_upper_percent = 1;
+    options.defrag.cpu_min_percent = 5;
+    options.defrag.cpu_max_percent = 50;
+    options.defrag.slice_us = 500;
+    options.defrag.pause_while_forked = true;
+    options.defrag.fork_copy_bytes = -1;
+    options.core = HANDLE_CORE_FULL;
+    return options;
+}
+#define HANDLE_STORE_OPTIONS_INIT handle_store_options_init_()
+#else
 #define HANDLE_STORE_OPTIONS_INIT \
-    {sizeof(struct handle_store_options), "store", false, 0, 8, NULL, NULL, NULL, \
-     0, 200, HANDLE_HUGEPAGES_NEVER, 256u << 10, 16u << 20, \
-     {true, 1u << 20, 1, 1, 5, 50, 500, true, -1}, HANDLE_CORE_FULL, 0}
+    {.struct_size = sizeof(struct handle_store_options), .name = "store", .alignment = 8, \
+     .purge_delay_ms = 200, .hugepages = HANDLE_HUGEPAGES_NEVER, \
+     .thread_cache_bytes = 256u << 10, .thread_cache_total_bytes = 16u << 20, \
+     .defrag = {.enabled = true, .ignore_bytes = 1u << 20, .threshold_lower_percent = 1, \
+                .threshold_upper_percent = 1, .cpu_min_percent = 5, .cpu_max_percent = 50, \
+                .slice_us = 500, .pause_while_forked = true, .fork_copy_bytes = -1}, \
+     .core = HANDLE_CORE_FULL}
+#endif
 /* clang-format on */
 
 /** What a compaction did, or (estimate) would do. Sums over the call, not over the store's life. */
 struct handle_defrag_report {
-    size_t struct_size;
+    size_t
+        struct_size; /**< sizeof of the caller's struct; what of it is not known stays as it is */
     uint64_t live_bytes; /**< bytes of occupied slots in spans of movable objects, at the end */
     uint64_t span_bytes; /**< bytes of those spans, at the end */
     /** Span bytes that a perfect compaction would still free, at the end */
@@ -506,9 +543,18 @@ struct handle_defrag_report {
     uint32_t reserved;
 };
 /* clang-format off */
-#define HANDLE_DEFRAG_REPORT_INIT \
-    {sizeof(struct handle_defrag_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-     {0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0, 0}
+#ifdef __cplusplus
+static inline struct handle_defrag_report
+handle_defrag_report_init_(void)
+{
+    struct handle_defrag_report report = handle_defrag_report();
+    report.struct_size = sizeof(report);
+    return report;
+}
+#define HANDLE_DEFRAG_REPORT_INIT handle_defrag_report_init_()
+#else
+#define HANDLE_DEFRAG_REPORT_INIT {.struct_size = sizeof(struct handle_defrag_report)}
+#endif
 /* clang-format on */
 
 /** A version of an object that nobody sees yet; between update_begin and commit or abort. Owned by
@@ -574,7 +620,8 @@ struct handle_class_stats {
  *     + metadata = committed
  */
 struct handle_stats {
-    size_t struct_size;
+    size_t
+        struct_size; /**< sizeof of the caller's struct; what of it is not known stays as it is */
     /* the ladder, bytes */
     /** asked for by live objects: an estimate, but for large ones, see handle_store_used */
     uint64_t requested;
@@ -640,10 +687,8 @@ struct handle_stats {
     /* threads */
     uint64_t threads; /**< with a cache in this store */
     uint64_t purge_failures;
-    /* classes */
-    uint32_t classes;
+    uint32_t classes;              /**< size classes; their figures: handle_store_class_stats */
     uint32_t alloc_failure_reason; /**< enum handle_alloc_failure */
-    struct handle_class_stats class_stats[HANDLE_CLASSES_MAX];
 };
 /* clang-format off */
 #ifdef __cplusplus
@@ -1266,23 +1311,37 @@ HANDLE_API int handle_store_used_exact(handle_store *store, size_t *bytes);
  * Fills *stats from counters; does not look at objects. All figures are exact when no other thread
  * is at work, but requested and rounding, see handle_store_used.
  *
- *   stats    begun as HANDLE_STATS_INIT. About 57 KiB: rather static or allocated than on a stack
- *   errors   EINVAL: NULL, or struct_size too small
+ *   stats    begun as HANDLE_STATS_INIT
+ *   errors   EINVAL: NULL, or a struct_size that no version has
  */
 HANDLE_API int handle_store_stats(handle_store *store, struct handle_stats *stats);
+
+/**
+ * Fills an array with the figures of the store's size classes, smallest first, from counters. A
+ * store has the same classes all its life.
+ *
+ *   classes        array of `room` elements; may be NULL if room is 0
+ *   element_bytes  sizeof(struct handle_class_stats); another version's is as good
+ *   room           elements there are: HANDLE_CLASSES_MAX are always enough (56 KiB: rather
+ *                  static or allocated than on a stack); of a smaller array all are filled
+ *   result         how many classes there are, as `classes` of struct handle_stats
+ *   errors         EINVAL: NULL, or element_bytes that no version has
+ */
+HANDLE_API int handle_store_class_stats(handle_store *store, struct handle_class_stats *classes,
+                                        size_t element_bytes, uint32_t room);
 
 /**
  * Prints the statistics. No address of memory is ever printed.
  *
  *   format   HANDLE_STATS_TEXT is for people, and may change; HANDLE_STATS_JSON is one object: the
- *            members of struct handle_stats by name, the classes in use; HANDLE_STATS_PROMETHEUS
+ *            members of struct handle_stats by name, class_stats: those of the classes in use; HANDLE_STATS_PROMETHEUS
  *            is the text exposition format in base units (bytes, seconds, ratios). Any of them
  *            with HANDLE_STATS_EXACT (format | HANDLE_STATS_EXACT): `requested`, and with it
  *            `rounding`, are counted as by handle_store_used_exact, which takes as long
  *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
  *            order; must not be NULL
  *   opaque   its first argument
- *   errors   EINVAL: an unknown format, NULL; ENOMEM: for a struct handle_stats; exact: EBUSY,
+ *   errors   EINVAL: an unknown format, NULL; ENOMEM: for the figures of the classes; exact: EBUSY,
  *            EAGAIN as handle_store_each. Nothing was written then
  *
  * Prometheus, several stores. Each call gives a whole exposition of one store: HELP and TYPE once
@@ -1326,7 +1385,7 @@ HANDLE_API int handle_store_each(handle_store *store,
  *
  *   report   NULL, or gets one line of text for each violation; called with no lock held
  *   result   the number of violations
- *   errors   EINVAL: NULL; ENOMEM: none found, but no memory for the check of the sums
+ *   errors   EINVAL: NULL
  */
 HANDLE_API int handle_store_check(handle_store *store,
                                   void (*report)(void *opaque, const char *violation),

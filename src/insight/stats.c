@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/growing.h"
 #include "core/misuse.h"
 #include "core/report.h"
 #include "defrag/life.h"
@@ -23,6 +24,7 @@ static void
 fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
            struct handle_class_stats *to)
 {
+    memset(to, 0, sizeof(*to));
     const struct sn_class *c = &store->classes.of[i];
     const struct sn_heap_class *hc = &store->heap.of[i];
     uint64_t used = 0, spans = 0;
@@ -59,10 +61,11 @@ fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle
 {
     uint64_t payload = 0, objects = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
-        const struct handle_class_stats *c = &stats->class_stats[i];
-        payload += c->live * (c->slot_bytes - SN_HEADER_BYTES);
-        objects += c->live;
-        stats->thread_cache += c->cached * c->slot_bytes;
+        uint64_t live = sn_at_least_zero(sums->live[i]);
+        uint64_t slot_bytes = store->classes.of[i].slot_bytes;
+        payload += live * (slot_bytes - SN_HEADER_BYTES);
+        objects += live;
+        stats->thread_cache += sums->cached[i] * slot_bytes;
     }
     sn_lock(&store->pool.lock); /* of one moment: else a purge shows as free slots */
     uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
@@ -120,10 +123,7 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
 static void
 fill_grace_periods(handle_store *store, struct handle_stats *stats)
 {
-    const uint64_t *from = (const uint64_t *)&store->rcu->durations;
-    uint64_t *to = (uint64_t *)&stats->grace_period;
-    for (size_t i = 0; i < sizeof(stats->grace_period) / sizeof(*to); i++)
-        to[i] = sn_load_relaxed(&from[i]);
+    sn_copy_counters(&stats->grace_period, &store->rcu->durations, sizeof(stats->grace_period));
     stats->grace_periods = sn_load_relaxed(&store->rcu->completed);
     stats->grace_period_age_ns = sn_rcu_age_ns(store->rcu);
 }
@@ -159,17 +159,15 @@ shrink_reason(const handle_store *store, const struct handle_stats *stats)
 }
 
 uint64_t
-sn_stats_fill(handle_store *store, struct handle_stats *stats)
+sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_class_stats *classes)
 {
     struct sn_cache_sums sums;
-    size_t struct_size = stats->struct_size; /* larger: the caller's version is later than ours */
-    memset(stats, 0, sizeof(*stats));
-    stats->struct_size = struct_size;
+    *stats = (struct handle_stats)HANDLE_STATS_INIT;
     sn_caches_sum(&store->caches, &sums);
     sn_hook(SN_HOOK_STATS_SUMS, &store->caches);
     stats->classes = store->classes.count;
-    for (unsigned i = 0; i < store->classes.count; i++)
-        fill_class(store, i, &sums, &stats->class_stats[i]);
+    for (unsigned i = 0; classes && i < store->classes.count; i++)
+        fill_class(store, i, &sums, &classes[i]);
     fill_ladder(store, &sums, stats);
     fill_counters(store, &sums, stats);
     fill_grace_periods(store, stats);
@@ -180,28 +178,67 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats)
 }
 
 /* The library's own threads keep house in a store that nobody uses: whoever asks then gets sums of
- * one moment. Beside a mover that works on and on there is none. */
-static void
-fill_whole(handle_store *store, struct handle_stats *stats)
+ * one moment. Beside a mover that works on and on there is none. Says before each try, both numbers
+ * being 0 before the first, whether it is to be made. */
+static bool
+is_to_try(handle_store *store, uint32_t *works, unsigned *tries)
 {
     enum { TRIES = 4 };
+    bool quiet = sn_caches_are_quiet(&store->caches, works);
+    return (*tries)++ == 0 || (!quiet && *tries <= TRIES);
+}
+
+void
+sn_stats_fill_whole(handle_store *store, struct handle_stats *stats,
+                    struct handle_class_stats *classes)
+{
     uint32_t works = 0;
-    bool quiet = false;
-    (void)sn_caches_are_quiet(&store->caches, &works);
-    for (int i = 0; i < TRIES && !quiet; i++) {
-        (void)sn_stats_fill(store, stats);
-        quiet = sn_caches_are_quiet(&store->caches, &works);
-    }
+    unsigned tries = 0;
+    while (is_to_try(store, &works, &tries))
+        (void)sn_stats_fill(store, stats, classes);
 }
 
 int
 handle_store_stats(handle_store *store, struct handle_stats *stats)
 {
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store || !stats || stats->struct_size < sizeof(*stats))
+    struct handle_stats now;
+    if (!store || !stats || !sn_growing_may_be(stats->struct_size))
         return -EINVAL;
-    fill_whole(store, stats);
+    sn_stats_fill_whole(store, &now, NULL);
+    sn_growing_fill(stats, &now, sizeof(now));
     return 0;
+}
+
+static void
+fill_classes(handle_store *store, struct handle_class_stats *classes, size_t element_bytes,
+             uint32_t room)
+{
+    struct sn_cache_sums sums;
+    sn_caches_sum(&store->caches, &sums);
+    sn_hook(SN_HOOK_STATS_SUMS, &store->caches);
+    for (unsigned i = 0; i < store->classes.count && i < room; i++) {
+        struct handle_class_stats now;
+        char *to = (char *)classes + i * element_bytes;
+        fill_class(store, i, &sums, &now);
+        memset(to, 0, element_bytes);
+        memcpy(to, &now, sn_min(element_bytes, sizeof(now)));
+    }
+}
+
+int
+handle_store_class_stats(handle_store *store, struct handle_class_stats *classes,
+                         size_t element_bytes, uint32_t room)
+{
+    uint32_t works = 0;
+    unsigned tries = 0;
+    sn_check_call(store, SN_ANYWHERE, 0, NULL);
+    if (!store || (!classes && room > 0) || !sn_growing_may_be(element_bytes))
+        return -EINVAL;
+    while (is_to_try(store, &works, &tries))
+        fill_classes(store, classes, element_bytes, room);
+    sn_store_report_noted(store); /* summing up has finished frees */
+    return (int)store->classes.count;
 }
 
 void

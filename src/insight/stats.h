@@ -5,9 +5,14 @@
 
 #include "core/store.h"
 
-/** handle_store_stats, of arguments that are right. Result: threads found inside a call that
- * changes counters, which may be half changed then. */
-uint64_t sn_stats_fill(handle_store *store, struct handle_stats *stats);
+/** Fills *stats, and, if it is not NULL, classes[stats->classes], of the same moment. Result:
+ * threads found inside a call that changes counters, which may be half changed then. */
+uint64_t
+sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_class_stats *classes);
+
+/** The same, of one moment if there is one: beside the library's own threads it tries again. */
+void sn_stats_fill_whole(handle_store *store, struct handle_stats *stats,
+                         struct handle_class_stats *classes);
 
 /** Instead of the requested bytes that were filled in: those counted. */
 void sn_stats_set_requested(struct handle_stats *stats, uint64_t requested);

@@ -31,6 +31,7 @@ struct printer {
     enum handle_stats_format format;
     const char *store;
     const struct handle_stats *stats;
+    const struct handle_class_stats *classes;
     const struct handle_class_stats *size_class; /* whose figures are printed; NULL: the store's */
     size_t used;
     char buffer[SN_PRINT_PIECE_BYTES];
@@ -272,7 +273,7 @@ class_shows(const struct printer *p, enum section section)
 static bool
 next_class(struct printer *p, bool spans_only)
 {
-    const struct handle_class_stats *first = p->stats->class_stats;
+    const struct handle_class_stats *first = p->classes;
     const struct handle_class_stats *end = first + sn_min(p->stats->classes, HANDLE_CLASSES_MAX);
     for (p->size_class = p->size_class ? p->size_class + 1 : first; p->size_class < end;
          p->size_class++) {
@@ -396,7 +397,7 @@ text_classes(struct printer *p, enum section section)
         if (first)
             text_class_head(p, section);
         first = false;
-        putf(p, "%5u %9llu", (unsigned)(c - p->stats->class_stats), (ull)c->object_bytes);
+        putf(p, "%5u %9llu", (unsigned)(c - p->classes), (ull)c->object_bytes);
         for (const struct field *f = sn_class_fields; f->name; f++)
             for (unsigned i = 0; f->section == section && i < elements(f); i++)
                 putf(p, " %*llu", column_width(f), (ull)load(p, f, i));
@@ -586,7 +587,8 @@ print_prometheus(struct printer *p)
 /* ---- entry ----------------------------------------------------------------------------------- */
 
 int
-sn_stats_print(const struct handle_stats *stats, const char *name, enum handle_stats_format format,
+sn_stats_print(const struct handle_stats *stats, const struct handle_class_stats *classes,
+               const char *name, enum handle_stats_format format,
                void (*write)(void *opaque, const char *text, size_t length), void *opaque)
 {
     static void (*const print[])(struct printer *) = {
@@ -594,7 +596,8 @@ sn_stats_print(const struct handle_stats *stats, const char *name, enum handle_s
         [HANDLE_STATS_JSON] = print_json,
         [HANDLE_STATS_PROMETHEUS] = print_prometheus,
     };
-    if (!stats || !name || !write || (unsigned)format >= sizeof(print) / sizeof(print[0]))
+    if (!stats || !classes || !name || !write ||
+        (unsigned)format >= sizeof(print) / sizeof(print[0]))
         return -EINVAL;
     struct printer p;
     p.write = write;
@@ -602,6 +605,7 @@ sn_stats_print(const struct handle_stats *stats, const char *name, enum handle_s
     p.format = format;
     p.store = name;
     p.stats = stats;
+    p.classes = classes;
     p.size_class = NULL;
     p.used = 0;
     print[format](&p);
@@ -629,15 +633,15 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
     if (!store || !write || of > HANDLE_STATS_PROMETHEUS)
         return -EINVAL;
     SN_NO_CANCELLATION;
-    struct handle_stats *stats = sn_os_zalloc(sizeof(*stats));
-    if (!stats)
+    struct handle_stats stats;
+    struct handle_class_stats *classes = sn_os_zalloc(store->classes.count * sizeof(*classes));
+    if (!classes)
         return -ENOMEM;
-    stats->struct_size = sizeof(*stats);
-    int result = handle_store_stats(store, stats);
-    if (result == 0 && exact)
-        result = count_requested(store, stats);
+    sn_stats_fill_whole(store, &stats, classes);
+    int result = exact ? count_requested(store, &stats) : 0;
     if (result == 0)
-        result = sn_stats_print(stats, store->name, (enum handle_stats_format)of, write, opaque);
-    sn_os_free(stats);
+        result = sn_stats_print(&stats, classes, store->name, (enum handle_stats_format)of, write,
+                                opaque);
+    sn_os_free(classes);
     return result;
 }

@@ -395,7 +395,50 @@ step_refused()
 }
 
 mkdir -p "$SINTER_WORK"
-steps='exports archive prefetches interface description breakages header manual refused update'
+# build_caller NAME SED-SCRIPT: caller.c with the header that the script makes of this one.
+build_caller()
+{
+    name=$1
+    mkdir -p "$SINTER_WORK/$name/sinter"
+    sed -E "$2" "$SINTER_INCLUDE/sinter/handle.h" >"$SINTER_WORK/$name/sinter/handle.h"
+    "$SINTER_CC" -std=c11 -D_GNU_SOURCE -Wall -Werror "-D$name" -I"$SINTER_WORK/$name" \
+        -isystem "$SINTER_URCU_INCLUDE" "$here/caller.c" -o "$SINTER_WORK/$name/caller" \
+        "$SINTER_SHARED" -lurcu-memb
+}
+
+# Structs that begin with struct_size may grow: a program with fewer members, and one with more.
+# Seen failing: handle_store_create that asks for the whole struct; handle_store_stats that fills
+# more than the caller has, or that refuses a longer one; elements of classes at the library's size.
+step_growth()
+{
+    build_caller OLDER '
+        /^struct handle_store_options \{/,/^\};/{
+            / (core|reserved);/d
+        }
+        s/\.core = HANDLE_CORE_FULL\}/}/
+        /options\.core = /d
+        /^struct handle_defrag_report \{/,/^\};/{
+            / (idle_reason|reserved);/d
+        }
+        /^struct handle_class_stats \{/,/^\};/{
+            / refused\[8\];/d
+        }
+        /^struct handle_stats \{/,/^\};/{
+            / (classes|alloc_failure_reason);/d
+        }'
+    build_caller NEWER '
+        /^struct handle_(store_options|defrag_report|class_stats|stats) \{/,/^\};/{
+            s/^\};/    uint64_t later;\n};/
+        }'
+    for name in OLDER NEWER; do
+        [ "$(diff "$SINTER_INCLUDE/sinter/handle.h" "$SINTER_WORK/$name/sinter/handle.h" |
+            grep -c '^[<>]')" -ge 4 ] || fail "$name: the header has not become another"
+        LD_LIBRARY_PATH=${SINTER_SHARED%/*} "$SINTER_WORK/$name/caller" ||
+            fail "a program whose structs are $name is not served"
+    done
+}
+
+steps='exports archive prefetches interface description breakages header manual refused growth update'
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;

@@ -195,11 +195,15 @@ insight()
     Store store = open_store();
     for (unsigned i = 0; i < 100; i++)
         put(store.get(), std::string(i, 'x'));
-    auto stats = std::make_unique<handle_stats>(HANDLE_STATS_INIT);
-    CHECK(handle_store_stats(store.get(), stats.get()) == 0);
+    handle_stats stats = HANDLE_STATS_INIT;
+    CHECK(handle_store_stats(store.get(), &stats) == 0);
     std::size_t used = 0;
-    CHECK(stats->objects == 100 && stats->requested + stats->rounding >= 99 * 100 / 2);
+    CHECK(stats.objects == 100 && stats.requested + stats.rounding >= 99 * 100 / 2);
     CHECK(handle_store_used_exact(store.get(), &used) == 0 && used == 99 * 100 / 2);
+    std::vector<handle_class_stats> classes(stats.classes);
+    CHECK(handle_store_class_stats(store.get(), classes.data(), sizeof(classes[0]),
+                                   stats.classes) == static_cast<int>(stats.classes));
+    CHECK(classes.front().live > 0 && classes.back().live == 0);
     std::string json;
     auto append = [](void *opaque, const char *text, std::size_t length) {
         static_cast<std::string *>(opaque)->append(text, length);

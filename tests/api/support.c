@@ -273,6 +273,15 @@ take_stats(handle_store *store)
     return stats;
 }
 
+const struct handle_class_stats *
+class_stats_of(handle_store *store)
+{
+    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+    assert_true(handle_store_class_stats(store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX) >
+                0);
+    return classes;
+}
+
 size_t
 used_exactly(handle_store *store)
 {

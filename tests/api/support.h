@@ -89,6 +89,8 @@ void compact_checked(handle_store *store, struct handle_defrag_report *report);
 void settle(handle_store *store);
 /** handle_store_stats into memory from malloc; the caller frees it. */
 struct handle_stats *take_stats(handle_store *store);
+/** Of each size class; valid until the next call. */
+const struct handle_class_stats *class_stats_of(handle_store *store);
 /** handle_store_used_exact, which must answer. */
 size_t used_exactly(handle_store *store);
 #define assert_used(store, bytes) assert_int_equal(used_exactly(store), bytes)

@@ -124,7 +124,8 @@ static uint64_t
 live_in_class(handle_store *store, uint32_t class)
 {
     struct handle_stats *stats = take_stats(store);
-    uint64_t live = class < stats->classes ? stats->class_stats[class].live : stats->objects_large;
+    uint64_t live =
+        class < stats->classes ? class_stats_of(store)[class].live : stats->objects_large;
     free(stats);
     return live;
 }
@@ -139,11 +140,11 @@ every_class_boundary(void **state)
     uint64_t seed = 1;
     assert_true(stats->classes > 64 && stats->classes <= HANDLE_CLASSES_MAX);
     for (uint32_t c = 0; c < stats->classes; c++) {
-        size_t largest = stats->class_stats[c].object_bytes;
-        assert_true(c == 0 || largest > stats->class_stats[c - 1].object_bytes);
-        assert_true(stats->class_stats[c].slot_bytes > largest);
-        assert_true(stats->class_stats[c].span_slots * stats->class_stats[c].slot_bytes <=
-                    stats->class_stats[c].span_bytes);
+        const struct handle_class_stats *classes = class_stats_of(fixture->store);
+        size_t largest = classes[c].object_bytes;
+        assert_true(c == 0 || largest > classes[c - 1].object_bytes);
+        assert_true(classes[c].slot_bytes > largest);
+        assert_true(classes[c].span_slots * classes[c].slot_bytes <= classes[c].span_bytes);
         uint64_t before = live_in_class(fixture->store, c);
         assert_object(fixture->store, make_object(fixture->store, largest, seed), largest, seed);
         assert_int_equal(live_in_class(fixture->store, c), before + 1);
@@ -155,7 +156,7 @@ every_class_boundary(void **state)
         assert_object(fixture->store, under, largest - 1, seed + 2);
         seed += 3;
     }
-    assert_true(stats->class_stats[stats->classes - 1].object_bytes >= 16 * KIB - 8);
+    assert_true(class_stats_of(fixture->store)[stats->classes - 1].object_bytes >= 16 * KIB - 8);
     free(stats);
 }
 

@@ -32,10 +32,10 @@ place_objects_of(struct fixture *fixture, size_t least)
     assert_int_equal(handle_defrag_stop(fixture->store), 0);
     struct handle_stats *stats = take_stats(fixture->store);
     uint32_t c = 0;
-    while (stats->class_stats[c].object_bytes < least)
+    while (class_stats_of(fixture->store)[c].object_bytes < least)
         c++;
-    size = stats->class_stats[c].object_bytes;
-    slot = stats->class_stats[c].slot_bytes;
+    size = class_stats_of(fixture->store)[c].object_bytes;
+    slot = class_stats_of(fixture->store)[c].slot_bytes;
     free(stats);
     for (unsigned i = 0; i < OBJECTS; i++) {
         void *object = NULL;

@@ -344,7 +344,8 @@ one_object_of_each_class(void **state)
     fixture_reopen(fixture);
     struct handle_stats *stats = take_stats(fixture->store);
     for (uint32_t c = stats->classes; c-- > 0;) {
-        if (handle_alloc(fixture->store, stats->class_stats[c].object_bytes) == HANDLE_NULL)
+        if (handle_alloc(fixture->store, class_stats_of(fixture->store)[c].object_bytes) ==
+            HANDLE_NULL)
             fail_msg("class %u of %u: %s", c, stats->classes, strerror(errno));
     }
     free(stats);

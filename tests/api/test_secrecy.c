@@ -98,9 +98,9 @@ damage_one(handle_store *store)
     static handle_t handle[OBJECTS];
     struct handle_stats *stats = take_stats(store);
     uint32_t c = 0;
-    while (stats->class_stats[c].object_bytes < 240)
+    while (class_stats_of(store)[c].object_bytes < 240)
         c++;
-    size_t size = stats->class_stats[c].object_bytes, slot = stats->class_stats[c].slot_bytes;
+    size_t size = class_stats_of(store)[c].object_bytes, slot = class_stats_of(store)[c].slot_bytes;
     free(stats);
     section_enter();
     for (unsigned i = 0; i < OBJECTS; i++) {

@@ -23,11 +23,12 @@ assert_ladder(const struct handle_stats *stats)
 
 /* Classes against each other and against the whole store. */
 static void
-assert_classes(const struct handle_stats *stats)
+assert_classes(handle_store *store, const struct handle_stats *stats)
 {
     uint64_t live = 0, free_bytes = 0, tails = 0, cached = 0, moved = 0, recoverable = 0;
+    const struct handle_class_stats *classes = class_stats_of(store);
     for (uint32_t c = 0; c < stats->classes; c++) {
-        const struct handle_class_stats *class = &stats->class_stats[c];
+        const struct handle_class_stats *class = &classes[c];
         uint64_t slots = class->live + class->free + class->cached + class->limbo, sparse = 0;
         for (unsigned e = 0; e < 8; e++)
             sparse += class->occupancy[e];
@@ -67,7 +68,7 @@ an_empty_store(void **state)
     settle(fixture->store);
     struct handle_stats *stats = take_stats(fixture->store);
     assert_ladder(stats);
-    assert_classes(stats);
+    assert_classes(fixture->store, stats);
     assert_true(stats->metadata > 0);
     assert_true(stats->reserved >= TEST_ARENA_BYTES);
     assert_int_equal(stats->objects + stats->allocs + stats->frees + stats->pins, 0);
@@ -88,7 +89,7 @@ assert_known(handle_store *store, const struct known *known)
 {
     struct handle_stats *stats = take_stats(store);
     assert_ladder(stats);
-    assert_classes(stats);
+    assert_classes(store, stats);
     assert_true(stats->requested + stats->requested_error >= known->bytes);
     assert_true(stats->requested <= known->bytes + stats->requested_error);
     assert_used(store, known->bytes);
@@ -111,7 +112,7 @@ static size_t
 largest_class(handle_store *store)
 {
     struct handle_stats *stats = take_stats(store);
-    size_t largest = stats->class_stats[stats->classes - 1].object_bytes;
+    size_t largest = class_stats_of(store)[stats->classes - 1].object_bytes;
     free(stats);
     return largest;
 }
@@ -182,7 +183,7 @@ rounding_of_a_class(void **state)
     struct fixture *fixture = *state;
     settle(fixture->store);
     struct handle_stats *stats = take_stats(fixture->store);
-    const struct handle_class_stats *class = &stats->class_stats[stats->classes / 2];
+    const struct handle_class_stats *class = &class_stats_of(fixture->store)[stats->classes / 2];
     size_t size = class->object_bytes - 3, slot = class->slot_bytes;
     for (unsigned i = 0; i < 1000; i++)
         make_object(fixture->store, size, i);
@@ -286,7 +287,7 @@ counters_follow_their_causes(void **state)
     assert_histogram(&after->slice);
     assert_histogram(&after->grace_period);
     assert_ladder(after);
-    assert_classes(after);
+    assert_classes(fixture->store, after);
     free(before);
     free(after);
 }

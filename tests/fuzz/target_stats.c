@@ -49,25 +49,31 @@ put_in_order(struct handle_histogram *histogram)
         histogram->count += histogram->bucket[i] &= (UINT64_C(1) << 48) - 1;
 }
 
+/* The store's figures and, behind them, those of its classes. */
+struct figures {
+    struct handle_stats store;
+    struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+};
+
 static void
-read_stats(struct source *source, struct handle_stats *stats)
+read_figures(struct source *source, struct figures *figures)
 {
-    size_t words = offsetof(struct handle_stats, class_stats[CLASSES_MOST]) / sizeof(uint64_t);
-    memset(stats, 0, sizeof(*stats));
+    size_t words = offsetof(struct figures, classes[CLASSES_MOST]) / sizeof(uint64_t);
+    memset(figures, 0, sizeof(*figures));
     uint32_t classes = take_byte(source) % (CLASSES_MOST + 1);
     while (!source_is_empty(source)) {
         size_t at = take_word(source) % words;
         uint64_t value = 0;
         for (unsigned byte = 0; byte < 8; byte++)
             value |= (uint64_t)take_byte(source) << (8 * byte);
-        memcpy((char *)stats + at * sizeof(value), &value, sizeof(value));
+        memcpy((char *)figures + at * sizeof(value), &value, sizeof(value));
     }
-    stats->struct_size = sizeof(*stats);
-    stats->classes = classes;
+    figures->store.struct_size = sizeof(figures->store);
+    figures->store.classes = classes;
     for (uint32_t i = 0; i < classes; i++)
-        stats->class_stats[i].object_bytes = 8 * (i + 1);
-    put_in_order(&stats->slice);
-    put_in_order(&stats->grace_period);
+        figures->classes[i].object_bytes = 8 * (i + 1);
+    put_in_order(&figures->store.slice);
+    put_in_order(&figures->store.grace_period);
 }
 
 /* ---- the readers ----------------------------------------------------------------------------- */
@@ -117,20 +123,20 @@ const uint64_t fuzz_round = 100;
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct handle_stats stats;
+    static struct figures figures;
     struct source source = {.at = data, .end = data + size};
     char name[NAME_BYTES + 1] = "";
     unsigned length = take_byte(&source) % NAME_BYTES;
     for (unsigned i = 0; i < length; i++)
         name[i] = (char)take_byte(&source);
-    read_stats(&source, &stats);
+    read_figures(&source, &figures);
     for (unsigned format = HANDLE_STATS_TEXT; format <= HANDLE_STATS_PROMETHEUS; format++) {
         struct text text = {NULL, 0, 0};
-        fuzz_check(sn_stats_print(&stats, name, (enum handle_stats_format)format, append, &text) ==
-                   0);
+        fuzz_check(sn_stats_print(&figures.store, figures.classes, name,
+                                  (enum handle_stats_format)format, append, &text) == 0);
         fuzz_check(strlen(text.bytes) == text.length && text.bytes[text.length - 1] == '\n');
         if (format == HANDLE_STATS_JSON)
-            read_json(text.bytes, &stats);
+            read_json(text.bytes, &figures.store);
         else if (format == HANDLE_STATS_PROMETHEUS)
             read_exposition(text.bytes);
         else

@@ -39,6 +39,7 @@ null_arguments(handle_store *store)
     handle_update_abort(store, NULL);
     section_leave();
     expect(handle_store_stats(store, NULL) == -EINVAL);
+    expect(handle_store_class_stats(store, NULL, sizeof(struct handle_class_stats), 1) == -EINVAL);
     expect(handle_defrag_estimate(store, NULL) == -EINVAL);
     expect(handle_store_each(store, NULL, NULL) == -EINVAL);
     expect(handle_store_used_exact(store, NULL) == -EINVAL);
@@ -125,6 +126,7 @@ null_store_control(handle_store *none)
     expect(handle_store_used(none) == 0);
     expect(handle_store_used_exact(none, &used) == -EINVAL);
     expect(handle_store_stats(none, &stats) == -EINVAL);
+    expect(handle_store_class_stats(none, NULL, sizeof(struct handle_class_stats), 0) == -EINVAL);
     expect(handle_store_check(none, NULL, NULL) == -EINVAL);
     handle_thread_detach(none);
     handle_store_before_fork(none);
@@ -248,6 +250,9 @@ struct_size_reports(handle_store *store)
     expect(handle_store_stats(store, &stats) == -EINVAL);
     stats.struct_size = sizeof(stats) - 1;
     expect(handle_store_stats(store, &stats) == -EINVAL);
+    struct handle_class_stats classes[1];
+    expect(handle_store_class_stats(store, classes, sizeof(classes[0]) - 1, 1) == -EINVAL);
+    expect(handle_store_class_stats(store, classes, 0, 1) == -EINVAL);
 }
 
 const struct misuse misuse_arguments[] = {

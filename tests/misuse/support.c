@@ -117,12 +117,12 @@ stray_address(handle_store *store, handle_t handle)
 size_t
 full_size(handle_store *store, size_t size)
 {
-    static struct handle_stats stats = HANDLE_STATS_INIT;
+    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
     unsigned c = 0;
-    expect(handle_store_stats(store, &stats) == 0);
-    while (stats.class_stats[c].object_bytes < size)
+    expect(handle_store_class_stats(store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX) > 0);
+    while (classes[c].object_bytes < size)
         c++;
-    return stats.class_stats[c].object_bytes;
+    return classes[c].object_bytes;
 }
 
 static void

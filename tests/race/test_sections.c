@@ -288,7 +288,7 @@ test_housekeeping_tears_no_sums(struct race *race)
     struct handle_stats *stats = take_stats(race->store);
     __atomic_store_n(&sn_hook_fn, before, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < stats->classes; i++) {
-        const struct handle_class_stats *c = &stats->class_stats[i];
+        const struct handle_class_stats *c = &class_stats_of(race->store)[i];
         assert_int_equal(c->live + c->free + c->cached + c->limbo, c->spans * c->span_slots);
     }
     free(stats);

@@ -44,12 +44,24 @@ append(void *opaque, const char *piece, size_t length)
     text->bytes[text->length] = '\0';
 }
 
+/* The store's figures and, behind them, those of its classes. */
+struct figures {
+    struct handle_stats store;
+    struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+};
+
+static struct handle_class_stats *
+classes_of(struct handle_stats *stats)
+{
+    return ((struct figures *)(void *)stats)->classes;
+}
+
 /* The caller frees the result. */
 static char *
-print_as(const struct handle_stats *stats, const char *name, enum handle_stats_format format)
+print_as(struct handle_stats *stats, const char *name, enum handle_stats_format format)
 {
     struct text text = {NULL, 0};
-    assert_int_equal(sn_stats_print(stats, name, format, append, &text), 0);
+    assert_int_equal(sn_stats_print(stats, classes_of(stats), name, format, append, &text), 0);
     assert_non_null(text.bytes);
     assert_int_equal(strlen(text.bytes), text.length);
     assert_int_equal(text.bytes[text.length - 1], '\n');
@@ -59,10 +71,10 @@ print_as(const struct handle_stats *stats, const char *name, enum handle_stats_f
 static struct handle_stats *
 new_stats(void)
 {
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    assert_non_null(stats);
-    stats->struct_size = sizeof(*stats);
-    return stats;
+    struct figures *figures = calloc(1, sizeof(*figures));
+    assert_non_null(figures);
+    figures->store.struct_size = sizeof(figures->store);
+    return &figures->store;
 }
 
 #define USED_CLASSES 3
@@ -75,7 +87,7 @@ stamped_stats(void)
 {
     struct handle_stats *stats = new_stats();
     uint64_t *word = (uint64_t *)(void *)stats;
-    size_t words = offsetof(struct handle_stats, class_stats[USED_CLASSES]) / sizeof(*word);
+    size_t words = offsetof(struct figures, classes[USED_CLASSES]) / sizeof(*word);
     for (size_t i = 0; i < words; i++)
         word[i] = 1000003 * (i + 17);
     stats->struct_size = sizeof(*stats);
@@ -195,13 +207,13 @@ every_word_is_in_json(void **state)
     struct handle_stats *stats = stamped_stats();
     char *text = print_as(stats, "s", HANDLE_STATS_JSON);
     const uint64_t *word = (const uint64_t *)(const void *)stats;
-    const size_t classes = offsetof(struct handle_stats, class_stats);
-    for (size_t at = 8; at < classes + USED_CLASSES * sizeof(stats->class_stats[0]); at += 8) {
+    const size_t classes = offsetof(struct figures, classes);
+    for (size_t at = 8; at < classes + USED_CLASSES * sizeof(struct handle_class_stats); at += 8) {
         if (at == offsetof(struct handle_stats, idle_reason) ||
             at == offsetof(struct handle_stats, classes))
             continue; /* two members in a word */
         bool skip = at < classes ? is_spare(at, offsetof(struct handle_stats, refused))
-                                 : is_spare((at - classes) % sizeof(stats->class_stats[0]),
+                                 : is_spare((at - classes) % sizeof(struct handle_class_stats),
                                             offsetof(struct handle_class_stats, refused));
         if (has_number(text, word[at / 8]) == skip)
             print_error("the word at %zu is %s\n", at, skip ? "printed" : "missing");
@@ -333,13 +345,13 @@ round_stats(void)
     stats->resident = 5000000;
     stats->classes = 4;
     for (unsigned i = 0; i < 4; i++) {
-        stats->class_stats[i].object_bytes = 8 * (i + 1);
-        stats->class_stats[i].span_bytes = 65536;
-        stats->class_stats[i].spans = i == 1 ? 0 : 8 * (i + 1);
-        stats->class_stats[i].spans_full = i == 1 ? 0 : 3;
-        stats->class_stats[i].occupancy[i] = i;
+        classes_of(stats)[i].object_bytes = 8 * (i + 1);
+        classes_of(stats)[i].span_bytes = 65536;
+        classes_of(stats)[i].spans = i == 1 ? 0 : 8 * (i + 1);
+        classes_of(stats)[i].spans_full = i == 1 ? 0 : 3;
+        classes_of(stats)[i].occupancy[i] = i;
     }
-    stats->class_stats[0].live = 100;
+    classes_of(stats)[0].live = 100;
     return stats;
 }
 
@@ -409,7 +421,7 @@ class_table(void **state)
     assert_line(prometheus, "sinter_class_occupancy{store=\"s\",size_class=\"16\",eighth=\"2\"}",
                 "1");
     assert_line(prometheus, "sinter_class_spans{store=\"s\",size_class=\"16\"}", "0");
-    stats->class_stats[1].occupancy[1] = 0;
+    classes_of(stats)[1].occupancy[1] = 0;
     free(prometheus);
     prometheus = print_as(stats, "s", HANDLE_STATS_PROMETHEUS);
     assert_null(strstr(prometheus, "size_class=\"16\""));
@@ -581,9 +593,9 @@ extremes(void **state)
     (void)state;
     struct handle_stats *stats = new_stats();
     for (unsigned fill = 0; fill < 3; fill++) {
-        memset(stats, fill == 0 ? 0 : fill == 1 ? 0xff : 0x80, sizeof(*stats));
+        memset(stats, fill == 0 ? 0 : fill == 1 ? 0xff : 0x80, sizeof(struct figures));
         for (unsigned i = 0; i < HANDLE_CLASSES_MAX; i++)
-            stats->class_stats[i].object_bytes = i;
+            classes_of(stats)[i].object_bytes = i;
         char *text = print_as(stats, "s", HANDLE_STATS_TEXT);
         char *json = print_as(stats, "s", HANDLE_STATS_JSON);
         assert_int_equal(strstr(json, "\"object_bytes\": 255,") != NULL, fill > 0);
@@ -604,12 +616,16 @@ refusals(void **state)
     (void)state;
     struct handle_stats *stats = new_stats();
     struct text text = {NULL, 0};
-    assert_int_equal(sn_stats_print(NULL, "s", HANDLE_STATS_TEXT, append, &text), -EINVAL);
-    assert_int_equal(sn_stats_print(stats, NULL, HANDLE_STATS_TEXT, append, &text), -EINVAL);
-    assert_int_equal(sn_stats_print(stats, "s", HANDLE_STATS_TEXT, NULL, &text), -EINVAL);
+    assert_int_equal(sn_stats_print(NULL, classes_of(stats), "s", HANDLE_STATS_TEXT, append, &text),
+                     -EINVAL);
+    assert_int_equal(
+        sn_stats_print(stats, classes_of(stats), NULL, HANDLE_STATS_TEXT, append, &text), -EINVAL);
+    assert_int_equal(sn_stats_print(stats, classes_of(stats), "s", HANDLE_STATS_TEXT, NULL, &text),
+                     -EINVAL);
     for (int format = -1; format <= 3; format += 4)
-        assert_int_equal(
-            sn_stats_print(stats, "s", (enum handle_stats_format)format, append, &text), -EINVAL);
+        assert_int_equal(sn_stats_print(stats, classes_of(stats), "s",
+                                        (enum handle_stats_format)format, append, &text),
+                         -EINVAL);
     assert_int_equal(handle_store_stats_print(NULL, HANDLE_STATS_TEXT, append, &text), -EINVAL);
     assert_null(text.bytes);
     free(stats);
