@@ -242,7 +242,8 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     sn_unlock(&caches->lock);
     sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
-    sums->reserved = sn_at_least_zero(sums->reserved); /* of a publish seen before its reservation */
+    sums->reserved =
+        sn_at_least_zero(sums->reserved); /* of a publish seen before its reservation */
 }
 
 /* A note may be out of date: it is counted, or not, one look later. */
