@@ -22,6 +22,8 @@
 #define LEFT_NS UINT64_C(1500000000)
 /* From a thread that could not be started to the next try. */
 #define TRY_AGAIN_NS UINT64_C(1000000000)
+/* One that ends is not gone yet. */
+#define JOIN_AGAIN_NS UINT64_C(10000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
@@ -253,6 +255,14 @@ start_thread(struct sn_defrag *d)
 }
 
 static void
+end_join_locked(struct sn_defrag *d)
+{
+    d->mover->running = d->stopping = d->mover->exiting = d->joined = false;
+    d->stops++; /* who waits for this thread's end sees it, even if the next one runs by then */
+    pthread_cond_broadcast(&d->mover->wake);
+}
+
+static void
 join_thread_locked(struct sn_defrag *d)
 {
     SN_NO_CANCELLATION;
@@ -260,9 +270,18 @@ join_thread_locked(struct sn_defrag *d)
     sn_unlock(&d->mover->wake_lock);
     pthread_join(d->thread, NULL);
     sn_lock(&d->mover->wake_lock);
-    d->mover->running = d->stopping = d->mover->exiting = d->joined = false;
-    d->stops++; /* who waits for this thread's end sees it, even if the next one runs by then */
-    pthread_cond_broadcast(&d->mover->wake);
+    end_join_locked(d);
+}
+
+/* The same without waiting, for who holds up others: destructors of the application's may run in a
+ * thread that has ended, and wait for those. False: it is not gone yet. */
+static bool
+try_join_thread_locked(struct sn_defrag *d)
+{
+    bool gone = pthread_tryjoin_np(d->thread, NULL) == 0;
+    if (gone)
+        end_join_locked(d);
+    return gone;
 }
 
 int
@@ -294,8 +313,8 @@ start_wanted_locked(struct sn_defrag *d, uint64_t now_ns)
 uint64_t
 sn_defrag_tend_locked(struct sn_defrag *d, uint64_t now_ns)
 {
-    if (d->mover->running && d->mover->exiting && !d->joined)
-        join_thread_locked(d); /* it takes its last steps */
+    if (d->mover->running && d->mover->exiting && !d->joined && !try_join_thread_locked(d))
+        return now_ns + JOIN_AGAIN_NS; /* it takes its last steps */
     if (d->mover->running || d->mover->ended)
         return SN_NEVER;
     uint64_t left_ns = sn_load_relaxed(&d->left_ns);

@@ -278,6 +278,34 @@ test_start_while_it_is_joined(struct race *race)
     assert_int_equal(handle_defrag_stop(race->store), 0);
 }
 
+static void
+body_make_a_store(struct actor *actor)
+{
+    handle_store *other = handle_store_create(&actor->race->fixture->options);
+    actor->result = other ? handle_store_destroy(other) : -errno;
+    __atomic_store_n(&actor->size, 1, __ATOMIC_RELAXED); /* it has returned */
+}
+
+/* A thread that has ended may take its time: destructors of thread-specific data that an error
+ * callback has set run in it, and may wait for others. Nobody waits for it but who stops it. Seen
+ * failing when the grace-period thread joins it: no store was made or ended meanwhile. */
+static void
+test_thread_that_ends_slowly(struct race *race)
+{
+    assert_int_equal(handle_defrag_start(race->store), 0);
+    await(thread_stays(race->store->defrag));
+    struct stage *gone = stage_arm(race, SN_HOOK_MOVER_GONE, race->store);
+    set_option(race->store, "defrag.enabled", "no");
+    stage_wait(gone);
+    sn_store_nudge(race->store, true); /* that there is one to be joined */
+    struct actor *maker = actor_start(race, body_make_a_store);
+    await(__atomic_load_n(&maker->size, __ATOMIC_RELAXED) == 1);
+    stage_go(gone);
+    actor_join(maker);
+    assert_int_equal(maker->result, 0);
+    await(!mover_is_running(race));
+}
+
 /* Seen failing with a stop that winds down only what a thread has begun: the span stayed closed. */
 static void
 test_stop_after_steps(struct race *race)
@@ -900,6 +928,7 @@ main(void)
         BY_HANDLE(test_disabled_while_it_watches),
         BY_HANDLE(test_woken_while_it_ends),
         BY_HANDLE(test_start_while_it_is_joined),
+        BY_HANDLE(test_thread_that_ends_slowly),
         BY_HANDLE(test_stop_after_steps),
         BY_HANDLE(test_step_that_none_follows),
         BY_HANDLE(test_compact_leaves_nothing_under_way),
