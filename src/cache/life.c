@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* life.c - how a cache begins and ends, and forks. */
+/* life.c - how a cache begins and ends. */
+#include "cache/fork.h"
 #include "cache/grow.h"
 #include "cache/large.h"
 #include "cache/options.h"
@@ -45,8 +46,6 @@ set_up(sinter_cache *cache, const struct sinter_cache_options *options,
     cache->opaque = options->opaque;
     cache->policy.favour_bytes = options->favour == SINTER_CACHE_FAVOUR_BYTES;
     pthread_mutex_init(&cache->slow, NULL);
-    pthread_mutex_init(&cache->fork.lock, NULL);
-    pthread_cond_init(&cache->fork.over, NULL);
 }
 
 static void
@@ -102,6 +101,7 @@ sinter_cache_create_version(const struct sinter_cache_options *given,
         errno = -rc;
         return NULL;
     }
+    sc_fork_add(cache);
     return cache;
 }
 
@@ -127,16 +127,17 @@ sinter_cache_destroy(sinter_cache *cache)
         return -EINVAL;
     if (sc_in_section(cache))
         return -EDEADLK;
+    sc_fork_remove(cache);
     sc_sweep_close(cache);
     while (sc_large_waits(cache))
-        sc_large_drain(cache, !cache->fork.child);
+        sc_large_drain(cache, !cache->fork_child);
     if (sc_load(&cache->room.nodes)) {
         for (uint64_t i = 0; i < sc_buckets(cache); i++)
             forget_bucket(cache, sc_bucket(cache, i));
     }
     int rc = handle_store_destroy(cache->store);
     if (rc != 0)
-        return rc;
+        return rc; /* somebody has pinned an object of the cache's: what it lies in stays */
     unmap(cache);
     return 0;
 }
@@ -145,55 +146,4 @@ handle_store *
 sinter_cache_store(sinter_cache *cache)
 {
     return cache ? cache->store : NULL;
-}
-
-/* ---- fork ------------------------------------------------------------------------------------ */
-
-/* Whoever holds `slow` may wait for a grace period, and for the gate: so it comes first. */
-void
-sinter_cache_before_fork(sinter_cache *cache)
-{
-    int cancel = sc_wait_begin(cache);
-    pthread_mutex_lock(&cache->slow);
-    sc_wait_end(cache, cancel);
-    __atomic_store_n(&cache->fork.under_way, 1, __ATOMIC_SEQ_CST);
-    /* Who has not seen it is in a section that ends with its call. */
-    cache->flavor->update_synchronize_rcu();
-    handle_store_before_fork(cache->store);
-}
-
-static void
-open_gate(sinter_cache *cache)
-{
-    pthread_mutex_lock(&cache->fork.lock);
-    sc_store_release(&cache->fork.under_way, 0);
-    pthread_cond_broadcast(&cache->fork.over);
-    pthread_mutex_unlock(&cache->fork.lock);
-}
-
-void
-sinter_cache_after_fork_parent(sinter_cache *cache)
-{
-    handle_store_after_fork_parent(cache->store);
-    open_gate(cache);
-    pthread_mutex_unlock(&cache->slow);
-}
-
-/* The other threads, and what they held, are not in the child. */
-void
-sinter_cache_after_fork_child(sinter_cache *cache)
-{
-    handle_store_after_fork_child(cache->store);
-    pthread_mutex_init(&cache->fork.lock, NULL);
-    pthread_mutex_init(&cache->index.resizing, NULL);
-    pthread_mutex_init(&cache->room.lock, NULL);
-    pthread_mutex_init(&cache->sweep.lock, NULL);
-    pthread_cond_init(&cache->fork.over, NULL);
-    pthread_cond_init(&cache->sweep.wake, NULL);
-    pthread_cond_init(&cache->sweep.drained, NULL);
-    cache->index.walkers = 0;
-    cache->fork.child = true;
-    sc_sweep_forget(cache);
-    open_gate(cache);
-    pthread_mutex_init(&cache->slow, NULL);
 }

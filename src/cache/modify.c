@@ -113,7 +113,8 @@ copy_item(sinter_cache *cache, struct sc_write *write, size_t before, size_t mor
     write->flags = view.info.flags;
     write->size = view.info.size;
     write->deadline = sc_item_deadline(spot.item);
-    write->expires = write->deadline != 0;
+    write->expires = spot.item->word & SC_ITEM_EXPIRES;
+    write->keeps_deadline = true; /* a touch is none of those that it competes with */
     *memory = write->size <= SC_LIMIT_MOST ? malloc(view.info.size + more + 1) : NULL;
     if (*memory) {
         char *at = *memory + before;
@@ -281,6 +282,7 @@ touch_by_copy(sinter_cache *cache, const void *key, size_t key_size, uint64_t tt
             return rc;
         write.value = memory;
         write.expires = true;
+        write.keeps_deadline = false;
         write.deadline = deadline_of(cache, ttl_ms);
         rc = sc_write_item(cache, &write);
         free(memory);

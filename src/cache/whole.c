@@ -41,13 +41,10 @@ sc_wait_end(const sinter_cache *cache, int cancel)
 }
 
 static void
-wait_for_fork(sinter_cache *cache)
+wait_for_fork(const sinter_cache *cache)
 {
     int cancel = sc_wait_begin(cache);
-    pthread_mutex_lock(&cache->fork.lock);
-    while (sc_load(&cache->fork.under_way))
-        pthread_cond_wait(&cache->fork.over, &cache->fork.lock);
-    pthread_mutex_unlock(&cache->fork.lock);
+    sc_fork_wait();
     sc_wait_end(cache, cancel);
 }
 
@@ -57,7 +54,7 @@ sc_enter_writing(sinter_cache *cache, bool nested)
     for (;;) {
         sc_enter(cache);
         /* In the section: a fork that this does not see yet waits for the section's end. */
-        if (sc_likely(!sc_load_acquire(&cache->fork.under_way)))
+        if (sc_likely(!sc_load_acquire(&sc_fork_under_way)))
             return true;
         sc_leave(cache);
         if (nested)

@@ -113,13 +113,6 @@ struct sc_sweep {
     pthread_t thread;
 };
 
-struct sc_fork {
-    uint32_t under_way; /* atomic: writers wait outside */
-    bool child;         /* this process is one: there are no other threads */
-    pthread_mutex_t lock;
-    pthread_cond_t over;
-};
-
 struct sinter_cache {
     /* immutable after create */
     handle_store *store;
@@ -137,7 +130,8 @@ struct sinter_cache {
     struct sc_room room __attribute__((aligned(64)));
     struct sc_large large;
     struct sc_sweep sweep;
-    struct sc_fork fork;
+    bool fork_child;      /* this process is one: there is no thread of the cache */
+    sinter_cache *next;   /* guarded by fork.c's lock */
     pthread_mutex_t slow; /* whoever waits for a grace period of its own, or sweeps */
     uint64_t cas __attribute__((aligned(64))); /* atomic: the last one given out */
     uint64_t payload;                          /* atomic: bytes of keys and values */
@@ -191,5 +185,9 @@ void sc_wait_end(const sinter_cache *cache, int cancel);
  * caller has a section open.
  */
 bool sc_enter_writing(sinter_cache *cache, bool nested);
+/** Atomic: a fork is being prepared, or under way. */
+extern uint32_t sc_fork_under_way;
+/** Waits until it is over; outside of sections, offline. */
+void sc_fork_wait(void);
 
 #endif

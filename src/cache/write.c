@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write.c - storing an item: room is made, the pair is locked, and the item goes into a free cell
- * or in the place of the one with its key. What the store refuses is answered outside of locks
- * (room.h), and all is tried again. The other calls that write stand in modify.c.
+ * write.c - storing an item: room is made, memory reserved and filled, then the pair is locked, and
+ * the item goes into a free cell or in the place of the one with its key. What the store refuses is
+ * answered before, outside of locks (room.h). The other calls that write stand in modify.c.
  */
 #include "cache/write.h"
 
@@ -78,18 +78,6 @@ free_cell(sinter_cache *cache, const struct sc_pair *pair, const struct sc_item 
     return sc_pair_free_cell(pair, spot);
 }
 
-/* An object with the item in a free cell, which nobody sees. 0 or what the store answers. */
-static int
-make(sinter_cache *cache, const struct sc_write *write, struct sc_spot *spot)
-{
-    void *item = handle_cell_alloc(cache->store, &spot->bucket->cell[spot->cell], write->bytes, 0);
-    if (!item)
-        return -errno;
-    fill(cache, item, write);
-    spot->item = item;
-    return 0;
-}
-
 static void
 note_expiring(sinter_cache *cache, const struct sc_write *write)
 {
@@ -99,19 +87,22 @@ note_expiring(sinter_cache *cache, const struct sc_write *write)
     sc_sweep_wake_if_asleep(cache);
 }
 
-/* From here on readers find it. */
-static void
-publish(sinter_cache *cache, const struct sc_write *write, const struct sc_pair *pair,
+/* Into a free cell: from here on readers find it. */
+static int
+publish(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
         const struct sc_spot *spot, bool in_main, unsigned heat)
 {
-    uint64_t charge = write->slots + SC_CHARGE_OF_INDEX;
     if (spot->bucket != pair->home)
         sc_away_up(pair->home);
     sc_bucket_mark(spot->bucket, spot->cell, in_main, write->expires, heat);
-    handle_cell_set_tag(cache->store, &spot->bucket->cell[spot->cell], sc_tag(write->hash));
-    sc_policy_add(cache, charge, in_main);
+    int rc = handle_cell_publish(cache->store, &spot->bucket->cell[spot->cell], &write->reserved,
+                                 sc_tag(write->hash));
+    if (rc != 0)
+        return rc;
+    sc_policy_add(cache, write->slots + SC_CHARGE_OF_INDEX, in_main);
     sc_add(&cache->payload, write->key_size + write->size);
     note_expiring(cache, write);
+    return 0;
 }
 
 static int
@@ -120,29 +111,20 @@ insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
 {
     struct sc_spot spot;
     if (!free_cell(cache, pair, NULL, &spot, left))
-        return -ENOMEM;
-    int rc = make(cache, write, &spot);
-    if (rc != 0)
-        return rc;
+        return -EINVAL;
     bool in_main = sc_policy_admit(cache, write->hash, write->slots + SC_CHARGE_OF_INDEX) ||
                    !sc_ring_push(&cache->policy.ring, sc_place(write->hash));
-    publish(cache, write, pair, &spot, in_main, 0);
     sc_count(cache, SC_INSERTED);
-    return 0;
+    return publish(cache, write, pair, &spot, in_main, 0);
 }
 
 /* The new version in the place of the old one, in one step. */
 static int
 overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old)
 {
-    struct handle_update update;
-    handle_cell *cell = &old->bucket->cell[old->cell];
     uint64_t charge = sc_charge_of(old->item), payload = payload_of(old->item);
-    void *item = handle_cell_update_begin(cache->store, cell, write->bytes, &update);
-    if (!item)
-        return -errno;
-    fill(cache, item, write);
-    int rc = handle_update_commit(cache->store, &update);
+    int rc = handle_cell_publish(cache->store, &old->bucket->cell[old->cell], &write->reserved,
+                                 sc_tag(write->hash));
     if (rc != 0)
         return rc;
     bool in_main = sc_in_main(old->bucket, old->cell);
@@ -158,24 +140,21 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
 }
 
 /* An old one in pieces leaves slowly: the new one goes into a cell of its own first. Readers that
- * have passed that cell before, and find the old one gone, look again (I3). */
+ * have passed that cell before, and find the old one gone, look again (I3). The old one stays in
+ * its cell when room is made: both buckets that it may be in are locked. */
 static int
 overwrite_large(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
                 const struct sc_spot *old, struct sc_left *left)
 {
-    struct sc_spot spot, at = *old;
+    struct sc_spot spot;
     if (!free_cell(cache, pair, old->item, &spot, left))
-        return -ENOMEM;
-    /* It may have made room by moving. */
-    if (!sc_pair_find(cache, pair, write->hash, write->key, write->key_size, &at))
-        return insert(cache, write, pair, left);
-    int rc = make(cache, write, &spot);
+        return -EINVAL;
+    int rc = publish(cache, write, pair, &spot, sc_in_main(old->bucket, old->cell),
+                     sc_bucket_heat(old->bucket, old->cell));
     if (rc != 0)
         return rc;
-    bool in_main = sc_in_main(at.bucket, at.cell);
-    publish(cache, write, pair, &spot, in_main, sc_bucket_heat(at.bucket, at.cell));
     sc_index_step(cache);
-    sc_take_out(cache, &at, write->hash);
+    sc_take_out(cache, old, write->hash);
     return 0;
 }
 
@@ -208,6 +187,8 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
         return rc;
     if (!there)
         return insert(cache, write, pair, left);
+    if (write->keeps_deadline && write->expires)
+        sc_item_set_deadline(write->item, sc_item_deadline(spot.item));
     if (sc_item_in_pieces(spot.item))
         return overwrite_large(cache, write, pair, &spot, left);
     return overwrite(cache, write, &spot);
@@ -215,35 +196,30 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
 
 /* ---- a call ---------------------------------------------------------------------------------- */
 
-/* One attempt, in a section. */
+/* The item with all its objects, which nobody sees; what is made stays when the rest is refused. */
 static int
-attempt(sinter_cache *cache, struct sc_write *write)
+prepare(sinter_cache *cache, struct sc_write *write)
 {
-    struct sc_left left = {0};
-    struct sc_pair pair;
     int rc =
         write->making.count ? sc_making_fill(cache, &write->making, write->value, write->size) : 0;
     if (rc != 0)
         return rc;
-    sc_pair_lock(cache, sc_place(write->hash), &pair);
-    rc = put(cache, write, &pair, &left);
-    sc_pair_unlock(&pair);
-    sc_tell(cache, &left);
-    return rc;
+    write->item = handle_reserve(cache->store, write->bytes, 0, &write->reserved);
+    if (!write->item)
+        return -errno;
+    fill(cache, write->item, write);
+    return 0;
 }
 
-/* Attempts, with room made in between, until there is an answer. */
+/* Attempts to get the memory, with room made in between. */
 static int
-insist(sinter_cache *cache, struct sc_write *write)
+insist(sinter_cache *cache, struct sc_write *write, bool nested)
 {
-    struct sc_try tries = {.need = write->slots, .nested = sc_in_section(cache)};
+    struct sc_try tries = {.need = write->slots, .nested = nested};
     sc_room_make(cache, write->slots);
     for (;;) {
-        if (!sc_enter_writing(cache, tries.nested))
-            return -EAGAIN;
-        int rc = attempt(cache, write);
-        sc_ring_trim(cache);
-        sc_index_fit(cache);
+        sc_enter(cache);
+        int rc = prepare(cache, write);
         sc_leave(cache);
         if (rc != -EAGAIN && rc != -ENOMEM)
             return rc;
@@ -251,6 +227,24 @@ insist(sinter_cache *cache, struct sc_write *write)
         if (rc != 0)
             return rc;
     }
+}
+
+/* Takes no memory any more. */
+static int
+put_locked(sinter_cache *cache, struct sc_write *write, bool nested)
+{
+    struct sc_left left = {0};
+    struct sc_pair pair;
+    if (!sc_enter_writing(cache, nested))
+        return -EAGAIN;
+    sc_pair_lock(cache, sc_place(write->hash), &pair);
+    int rc = put(cache, write, &pair, &left);
+    sc_pair_unlock(&pair);
+    sc_tell(cache, &left);
+    sc_ring_trim(cache);
+    sc_index_fit(cache);
+    sc_leave(cache);
+    return rc;
 }
 
 /* Whether the mode's condition holds now: it spares an item that would be evicted for nothing. */
@@ -288,6 +282,7 @@ measure(sinter_cache *cache, struct sc_write *write)
 static int
 store_measured(sinter_cache *cache, struct sc_write *write)
 {
+    bool nested = sc_in_section(cache);
     if (write->slots > sc_room_most(cache))
         return -E2BIG;
     if (sc_is_large(write->key_size, write->size)) {
@@ -295,11 +290,16 @@ store_measured(sinter_cache *cache, struct sc_write *write)
         if (rc != 0)
             return rc;
     }
-    int rc = insist(cache, write);
+    int rc = insist(cache, write, nested);
     if (rc == 0)
+        rc = put_locked(cache, write, nested);
+    if (rc == 0) {
         sc_making_done(&write->making);
-    else
-        sc_making_abort(cache, &write->making);
+        return 0;
+    }
+    if (write->item)
+        handle_reserved_abort(cache->store, &write->reserved);
+    sc_making_abort(cache, &write->making);
     return rc;
 }
 

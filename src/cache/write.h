@@ -17,13 +17,16 @@ struct sc_write {
     uint64_t size;
     uint32_t flags;
     bool expires;
-    uint64_t deadline; /* ms of the cache's clock; 0: never */
-    uint64_t cas;      /* SC_CAS: what it has to be */
+    bool keeps_deadline; /* of the item that it replaces, as it is then */
+    uint64_t deadline;   /* ms of the cache's clock; 0: never */
+    uint64_t cas;        /* SC_CAS: what it has to be */
     /* filled in by sc_write_item */
     uint64_t hash;
     size_t bytes;   /* of the item's own object */
     uint64_t slots; /* of all its objects */
     struct sc_making making;
+    struct sc_item *item; /* reserved and filled; NULL: not yet */
+    struct handle_reserved reserved;
 };
 
 /** Stores it. 0 or a negative errno. */

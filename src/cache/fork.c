@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* fork.c - see fork.h. */
+#include "cache/fork.h"
+
+#include "cache/sweep.h"
+
+uint32_t sc_fork_under_way;
+
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_open = PTHREAD_COND_INITIALIZER;
+
+/* Held from the first hook to the last one: other threads' forks wait, and no cache is made or
+ * destroyed meanwhile. */
+static pthread_mutex_t caches_lock = PTHREAD_MUTEX_INITIALIZER;
+static sinter_cache *caches;
+static __thread unsigned prepared; /* caches, by the owner of caches_lock */
+
+/* A mutex whose owner may wait for a grace period. */
+static void
+lock_offline(const sinter_cache *cache, pthread_mutex_t *mutex)
+{
+    int cancel = sc_wait_begin(cache);
+    pthread_mutex_lock(mutex);
+    sc_wait_end(cache, cancel);
+}
+
+void
+sc_fork_add(sinter_cache *cache)
+{
+    lock_offline(cache, &caches_lock);
+    cache->next = caches;
+    caches = cache;
+    pthread_mutex_unlock(&caches_lock);
+}
+
+void
+sc_fork_remove(sinter_cache *cache)
+{
+    lock_offline(cache, &caches_lock);
+    sinter_cache **at = &caches;
+    while (*at && *at != cache)
+        at = &(*at)->next;
+    if (*at)
+        *at = cache->next;
+    pthread_mutex_unlock(&caches_lock);
+}
+
+void
+sc_fork_wait(void)
+{
+    pthread_mutex_lock(&gate_lock);
+    while (sc_load(&sc_fork_under_way))
+        pthread_cond_wait(&gate_open, &gate_lock);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void
+open_gate(void)
+{
+    pthread_mutex_lock(&gate_lock);
+    sc_store_release(&sc_fork_under_way, 0);
+    pthread_cond_broadcast(&gate_open);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+/* Whether another cache of the same flavour comes before this one. */
+static bool
+flavour_came_before(const sinter_cache *cache)
+{
+    const sinter_cache *other = caches;
+    while (other != cache && other->flavor != cache->flavor)
+        other = other->next;
+    return other != cache;
+}
+
+/* Whoever holds `slow` may wait for a grace period, and for the gate: so these come first. */
+static void
+close_gate(void)
+{
+    for (sinter_cache *cache = caches; cache; cache = cache->next)
+        lock_offline(cache, &cache->slow);
+    __atomic_store_n(&sc_fork_under_way, 1, __ATOMIC_SEQ_CST);
+    /* Who has not seen it is in a section that ends with its call. */
+    for (sinter_cache *cache = caches; cache; cache = cache->next) {
+        if (!flavour_came_before(cache))
+            cache->flavor->update_synchronize_rcu();
+    }
+}
+
+void
+sinter_cache_before_fork(sinter_cache *cache)
+{
+    if (prepared++ == 0) {
+        lock_offline(cache, &caches_lock);
+        close_gate();
+    }
+    handle_store_before_fork(cache->store);
+}
+
+void
+sinter_cache_after_fork_parent(sinter_cache *cache)
+{
+    handle_store_after_fork_parent(cache->store);
+    if (--prepared > 0)
+        return;
+    open_gate();
+    for (sinter_cache *other = caches; other; other = other->next)
+        pthread_mutex_unlock(&other->slow);
+    pthread_mutex_unlock(&caches_lock);
+}
+
+/* The other threads, and what they held, are not in the child. */
+static void
+begin_again(sinter_cache *cache)
+{
+    pthread_mutex_init(&cache->slow, NULL);
+    pthread_mutex_init(&cache->index.resizing, NULL);
+    pthread_mutex_init(&cache->room.lock, NULL);
+    pthread_mutex_init(&cache->sweep.lock, NULL);
+    pthread_cond_init(&cache->sweep.wake, NULL);
+    pthread_cond_init(&cache->sweep.drained, NULL);
+    cache->index.walkers = 0;
+    cache->fork_child = true;
+    sc_sweep_forget(cache);
+}
+
+void
+sinter_cache_after_fork_child(sinter_cache *cache)
+{
+    handle_store_after_fork_child(cache->store);
+    begin_again(cache);
+    if (--prepared > 0)
+        return;
+    pthread_mutex_init(&gate_lock, NULL);
+    pthread_cond_init(&gate_open, NULL);
+    open_gate();
+    pthread_mutex_init(&caches_lock, NULL);
+}
