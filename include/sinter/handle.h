@@ -1298,8 +1298,8 @@ HANDLE_API size_t handle_store_used(const handle_store *store);
 
 /**
  * Counts the requested bytes of live objects: looks at every object, as handle_store_each does, and
- * like that counts what is live throughout the call, and nothing that is only reserved. Takes about 10 ns for each object; compaction
- * and all other calls go on beside it.
+ * like that counts what is live throughout the call, and nothing that is only reserved. Takes about
+ * 10 ns for each object; compaction and all other calls go on beside it.
  *
  *   bytes    gets the sum; unchanged after an error
  *   result   0
