@@ -365,9 +365,9 @@ enum handle_alloc_failure {
  */
 struct handle_store_options {
     /**
-     * sizeof of the caller's struct: set by the initialiser. A caller that was built with an earlier
-     * header has a smaller struct: the members that it does not have keep their defaults. What a
-     * later header has added must be 0
+     * sizeof of the caller's struct: set by the initialiser. A caller that was built with an
+     * earlier header has a smaller struct: the members that it does not have keep their defaults.
+     * What a later header has added must be 0
      */
     size_t struct_size;
 
@@ -1334,9 +1334,9 @@ HANDLE_API int handle_store_class_stats(handle_store *store, struct handle_class
  * Prints the statistics. No address of memory is ever printed.
  *
  *   format   HANDLE_STATS_TEXT is for people, and may change; HANDLE_STATS_JSON is one object: the
- *            members of struct handle_stats by name, class_stats: those of the classes in use; HANDLE_STATS_PROMETHEUS
- *            is the text exposition format in base units (bytes, seconds, ratios). Any of them
- *            with HANDLE_STATS_EXACT (format | HANDLE_STATS_EXACT): `requested`, and with it
+ *            members of struct handle_stats by name, class_stats: those of the classes in use;
+ *            HANDLE_STATS_PROMETHEUS is the text exposition format in base units (bytes, seconds,
+ *            ratios). Any of them with HANDLE_STATS_EXACT (format | HANDLE_STATS_EXACT): `requested`, and with it
  *            `rounding`, are counted as by handle_store_used_exact, which takes as long
  *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
  *            order; must not be NULL

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * growing.h - public structs that begin with struct_size, the caller's sizeof, and are filled for
- * it: a caller that was built with an earlier header has fewer members, one with a later more, which
- * stay as they are.
+ * it: a caller that was built with an earlier header has fewer members, one that was built with a
+ * later header has more, which stay as they are.
  */
 #ifndef SN_GROWING_H
 #define SN_GROWING_H

@@ -320,7 +320,7 @@ finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct 
     sn_owner_sub(&bin->inflow, 1);
 }
 
-/* Finishes one of a hardened store: header and canary are as they were made, or the process ends. */
+/* Finishes one of a hardened store: header and canary are whole, or the process ends. */
 static inline void
 finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
                 struct sn_limbo_list *retired)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * caller.c - a program that was compiled with an earlier header (OLDER: structs that grow lack their
- * last members), or with a later one (NEWER: each has a member more, `later`), and is linked with
- * this version's library. Exit status 0: it is served as the manual says.
+ * caller.c - a program that was compiled with an earlier header (OLDER: structs that grow lack
+ * their last members), or with a later one (NEWER: each has a member more, `later`), and is linked
+ * with this version's library. Exit status 0: it is served as the manual says.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -438,7 +438,8 @@ step_growth()
     done
 }
 
-steps='exports archive prefetches interface description breakages header manual refused growth update'
+steps='exports archive prefetches interface description breakages header manual refused growth'
+steps="$steps update"
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;
