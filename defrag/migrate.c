@@ -91,7 +91,7 @@ check(handle_store *store, const struct sn_span *span, const struct sn_move *mov
     /* Acquire: pairs with the release of whoever wrote the object under this word. */
     *word = sn_load_acquire(move->reference);
     if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)
-        return sn_word_has_object(*word) ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
+        return sn_word_is_freed(*word) ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;
     /* A pinner that saw LIVE raised the count in a section that step 2 waited for; one that saw
      * MOVING called the move off. */
     if (sn_unlikely(is_pinned(store, span, move->slot))) {
@@ -105,7 +105,7 @@ check(handle_store *store, const struct sn_span *span, const struct sn_move *mov
 static enum sn_outcome
 why_not(const handle_store *store, const struct sn_move *move, uint64_t expected, uint64_t seen)
 {
-    bool freed = !sn_word_has_object(seen);
+    bool freed = sn_word_is_freed(seen);
     if (sn_table_owns(&store->table, move->reference))
         freed = freed || sn_word_tag(seen) != sn_word_tag(expected); /* issued again */
     return freed ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;

@@ -90,7 +90,7 @@
  *   handle_alloc, prepare                             A        R           yes       no      L
  *   reserve, publish, reserved_abort                  A        R           yes       no      L
  *   cell_publish                                      R        R           S         no      L
- *   handle_free                                       A        R           yes       no      L
+ *   handle_free, handle_retire                        A        R           yes       no      L
  *   free_now, cell_free, cell_free_now                R        R           S         no      L
  *   handle_resize, clear                              A        R           yes       no      L
  *   cell_resize, cell_relocate                        R        R           S         no      L
@@ -811,7 +811,8 @@ handle_store *handle_store_create(const struct handle_store_options *options) HA
 HANDLE_API int handle_store_destroy(handle_store *store);
 
 /**
- * Frees every object that is named by a handle when the call begins, each as if by handle_free (one
+ * Frees every object that is named by a handle when the call begins, each as if by handle_free,
+ * retired ones, too (one
  * allocated or published meanwhile may go, too). Objects named by cells stay, and reserved ones.
  * handle_free may race with it, handle_free_now may not. Time grows with the largest number of
  * handles there ever was.
@@ -913,6 +914,30 @@ HANDLE_API size_t handle_deref_many(const handle_store *store, const handle_t *h
  *   order    release: what the caller wrote before is written before the slot is used again
  */
 HANDLE_API int handle_free(handle_store *store, handle_t handle);
+
+/**
+ * A free that takes effect a grace period later. Until then sections resolve the handle: those that
+ * are open now, and may have read it from another object, do so to their end. So lists and trees by
+ * handles work as with pointers and call_rcu, and need no record of their own. To unlink one:
+ *
+ *       under the writers' lock:
+ *           link in its neighbour = its own link     (release)
+ *           handle_retire(store, its handle)
+ *
+ * First out of reach, then retired: sections that begin later do not find it, and those that are in
+ * it go on by its links, which nobody changes any more. From the call on it is there for readers
+ * only: handle_deref, handle_deref_many and handle_size answer as before, deref_mut, pin, update
+ * and resize as for a stale handle, and a walk leaves it out. A pin that was taken before, or an
+ * update's, keeps the object to its end. It counts as freed, and with limbo (twice as long as by
+ * handle_free: the memory waits for the grace period after). Allocates nothing, waits for nothing.
+ * In a forked child it stays as it is, as limbo does.
+ *
+ *   result   0; of several that retire or free one handle at a time one gets it
+ *   errors   ENOENT: stale, retired already, HANDLE_NULL, or no handle of this store. handle_free
+ *            after it answers 0, once: the handle is stale from then on, at once
+ *   order    release, as handle_free
+ */
+HANDLE_API int handle_retire(handle_store *store, handle_t handle);
 
 /**
  * Frees an object that nobody else can resolve or holds: its memory is reusable at once, so that an

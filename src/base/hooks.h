@@ -29,6 +29,8 @@ enum sn_hook_point {
     SN_HOOK_COMMIT_HEADER,  /* update_commit has written the header, before its CAS */
     SN_HOOK_PUBLISH_LOADED, /* cell_publish has loaded the word, before its store */
     SN_HOOK_PUBLISH_SLOW,   /* the same on its slow path, before its store or CAS */
+    SN_HOOK_RETIRE_WORD,    /* retire: the word is RETIRED, the header still names it */
+    SN_HOOK_RETIRE_LISTED,  /* retire: it is in the list (object: the word) */
     SN_HOOK_RELOCATE_TO,    /* relocate: `to` is filled, `from` still is */
     SN_HOOK_RELOCATE_GOING, /* relocate: `from` is GOING, the header names it */
     SN_HOOK_RELOCATE,       /* relocate: the header names `to`, `from` is not yet empty */

@@ -20,6 +20,7 @@ struct sn_defrag;
 /** What the grace-period thread works on, see reclaim.h. */
 struct sn_reclaim {
     uint64_t list[SN_LIMBO_LISTS]; /* taken over, waiting for the GP under way */
+    uint64_t retired;              /* the same of the entries of retired objects */
     uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
     uint32_t slots; /* entries of each */
 };
@@ -80,6 +81,10 @@ struct handle_store {
         uint32_t pass_over;      /* refusals for which caches will not be emptied */
         uint32_t last_pass_over; /* what pass_over began with */
     } shortage;                  /* see object/shortage.c */
+
+    /* atomic; see object/retire.h */
+    uint64_t retired;         /* newest entry of the table whose object was; 0: none */
+    uint64_t retired_entries; /* how many there are */
 
     /* atomic; slots whose headers were found damaged, not yet reported; see report.h */
     uint64_t damaged[8];

@@ -202,7 +202,8 @@ check_word(struct check *check, const uint64_t *reference)
     for (int look = 0; look < LOOKS; look++) {
         sn_rcu_read_lock(check->store->rcu);
         word = sn_load_acquire(reference);
-        fault = sn_word_has_object(word) ? fault_of_word(check->store, reference, word) : NULL;
+        bool whole = sn_word_has_object(word) && !sn_word_is_retired(word);
+        fault = whole ? fault_of_word(check->store, reference, word) : NULL;
         bool same = sn_load_acquire(reference) == word;
         sn_rcu_read_unlock(check->store->rcu);
         if (!fault || same)

@@ -99,9 +99,9 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
     stats->committed_peak = sn_load_relaxed(&store->budget.peak);
     stats->max_bytes = sn_load_relaxed(&store->budget.max_bytes);
     /* Every object named by a handle has a table entry, and no other entry is in use. */
-    stats->objects_by_handle =
-        sn_at_least_zero(sn_load_relaxed(&store->table.used_entries) - sums->indexes -
-                         sn_load_relaxed(&store->table.dead_entries));
+    stats->objects_by_handle = sn_at_least_zero(
+        sn_load_relaxed(&store->table.used_entries) - sums->indexes -
+        sn_load_relaxed(&store->retired_entries) - sn_load_relaxed(&store->table.dead_entries));
     stats->objects_reserved = sums->reserved;
     stats->objects_by_cell =
         sn_at_least_zero(stats->objects - stats->objects_by_handle - stats->objects_reserved);

@@ -16,6 +16,13 @@ names(uint64_t word, handle_t handle)
     return (sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) == 0;
 }
 
+/* That, and a free may be fast: the object is not retired (nor unmovable). */
+static bool
+names_unretired(uint64_t word, handle_t handle)
+{
+    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | SN_WORD_UNMOVABLE)) == 0;
+}
+
 /* That, and it is not MOVING. */
 static bool
 names_unmarked(uint64_t word, handle_t handle)
@@ -338,7 +345,10 @@ end_by_cas(uint64_t *reference, handle_t handle)
     uint64_t word = sn_load_acquire(reference);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
     while (names(word, handle)) {
-        if (sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))
+        /* Of a retired object only the name ends here: the slot is in a list, which needs it. */
+        uint64_t want =
+            sn_word_is_retired(word) ? sn_table_void_word(word) : sn_table_free_word(word);
+        if (sn_cas_acq_rel(reference, &word, want))
             return word;
     }
     return 0;
@@ -370,7 +380,7 @@ static bool
 end_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word, bool shared)
 {
     uint64_t slot = sn_word_offset(word), freed = sn_table_free_word(word);
-    if (!names(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
+    if (!names_unretired(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
         sn_table_is_used_up(&store->table, word) || (!shared && sn_word_is_moving(word)))
         return false;
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
@@ -396,7 +406,7 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
     sn_check_call_named(store, "handle_free", SN_REGISTERED, handle, NULL);
     sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
-    if (sn_likely(word != 0)) {
+    if (sn_likely(word != 0) && !sn_word_is_retired(word)) {
         sn_object_retire(store, sn_word_offset(word), reference);
         release_index(store, reference, word);
     }
@@ -441,7 +451,7 @@ handle_free(handle_store *store, handle_t handle)
     uint64_t word = sn_load_relaxed(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names(word, handle) || !sn_object_bin_is_small(store, slot) ||
+    if (sn_unlikely(!names_unretired(word, handle) || !sn_object_bin_is_small(store, slot) ||
                     sn_table_is_used_up(&store->table, word)))
         return free_medium(store, reference, handle, word);
 
@@ -467,9 +477,9 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
     uint64_t seen = sn_load_acquire(reference);
     sn_cache_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
-    if (word == 0) {
+    if (word == 0 || sn_word_is_retired(word)) {
         sn_cache_end(&store->caches);
-        return -ENOENT;
+        return word == 0 ? -ENOENT : 0;
     }
     /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
     if (sn_word_is_moving(word) || sn_word_is_moving(seen))

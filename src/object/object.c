@@ -514,6 +514,43 @@ sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
     sn_object_give_way(store);
 }
 
+uint64_t
+sn_object_begin_retired(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    uint64_t *header = sn_header_of(&store->pool, slot);
+    uint64_t size, seen;
+    if (sn_object_class(store, slot) == SN_CLASS_LARGE) {
+        seen = sn_large_end(&store->large, slot);
+    } else { /* by CAS: a resize in place may race (G4); there is always a size */
+        seen = sn_load_relaxed(header);
+        while (!sn_cas_acq_rel(header, &seen, sn_header_make_retired(sn_header_size(seen), 0)))
+            ;
+    }
+    size = sn_object_size(store, slot, seen);
+    if (sn_unlikely(!sn_object_is_named(store, slot, seen, reference))) {
+        if (store->hardened)
+            sn_hardened_header_fault(store, slot, seen, reference);
+        sn_object_report_damage(store, slot, "retire");
+    }
+    sn_add_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
+    count_free(store, slot, size);
+    return sn_header_size(seen);
+}
+
+void
+sn_object_end_retired(handle_store *store, uint64_t slot)
+{
+    uint64_t *header = sn_header_of(&store->pool, slot);
+    uint64_t bytes = sn_object_slot_bytes(store, slot);
+    if (store->hardened)
+        sn_canary_require(store, slot, sn_object_size(store, slot, sn_load_relaxed(header)), NULL);
+    /* Release: whoever sees it clear also sees that the word has ended, as in end_header. */
+    sn_store_release(header, 0);
+    if (end_or_leave_to_pinners(store, slot)) /* by the spare: the thread keeps no cache for it */
+        sn_cache_retire(&store->caches, store->caches.spare, false, slot, bytes);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
+
 void
 sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
@@ -615,7 +652,9 @@ sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want, uint64_t 
 {
     /* G3: the CAS makes the mover's publish fail. The loop ends: MOVING is set again only after the
      * mover has seen LIVE, and a new mark needs a new batch. */
-    while (((word ^ want) & mask) == 0 && sn_word_is_moving(word)) {
+    while (((word ^ want) & mask) == 0 && sn_word_is_marked(word)) {
+        if (sn_word_is_retired(word))
+            return word & ~SN_WORD_LIVE;
         if (sn_cas_acq_rel(reference, &word, sn_word_as_live(word)))
             return sn_word_as_live(word);
     }
@@ -639,6 +678,12 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
             /* It names R, or, just being relocated, the other cell of R's object. */
             *size = sn_object_size(store, slot, header);
             if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
+                return true;
+            continue;
+        }
+        if (sn_word_is_retired(word)) { /* the header still has it (G11) */
+            *size = sn_object_size(store, slot, header);
+            if (sn_load_acquire(reference) == word)
                 return true;
             continue;
         }
@@ -782,7 +827,8 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     sn_object_name_any(store, slot, size, reference);
     sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
     /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
-    while (sn_word_has_object(word) && sn_word_offset(word) == old_slot) {
+    while (sn_word_has_object(word) && sn_word_offset(word) == old_slot &&
+           !sn_word_is_retired(word)) {
         uint64_t tag = sn_word_tag(word);
         if (sn_cas_acq_rel(reference, &word, sn_word_at(word, slot))) {
             sn_object_retire(store, old_slot, reference);

@@ -142,6 +142,14 @@ void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *refere
  */
 void sn_object_give_way(handle_store *store);
 
+/**
+ * The object's word is RETIRED, by the caller: clears the header but for the size, counts it as
+ * freed, and the slot with the limbo. Result: the low bits of its size.
+ */
+uint64_t sn_object_begin_retired(handle_store *store, uint64_t slot, const uint64_t *reference);
+/** A grace period later, the word has ended: the slot goes to limbo, or is left to its pinners. */
+void sn_object_end_retired(handle_store *store, uint64_t slot);
+
 /** As sn_object_retire, but the slot is reusable at once if nobody pins it. */
 SN_NOINLINE void sn_object_reuse(handle_store *store, uint64_t slot, const uint64_t *reference);
 
@@ -177,13 +185,13 @@ void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
 /** It will be none; clears the header. */
 void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
 
-/** Calls off the move of R, which was loaded as `word`, MOVING. Else as the next. */
+/** Calls off the move of R, which was loaded as `word`, MOVING or RETIRED. Else as the next. */
 SN_NOINLINE uint64_t sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want,
                                          uint64_t mask);
 
 /**
  * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
- * (want ^ word) & mask, untouched.
+ * (want ^ word) & mask, untouched. One that is RETIRED matches nothing that has an object.
  */
 static inline uint64_t
 sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
@@ -191,7 +199,7 @@ sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
     /* Acquire: orders the object's contents after the word; pairs with publication. */
     uint64_t word = sn_load_acquire(reference);
     sn_hook(SN_HOOK_MUT_LOADED, reference);
-    return sn_likely(!sn_word_is_moving(word)) ? word
+    return sn_likely(!sn_word_is_marked(word)) ? word
                                                : sn_reference_unmark(reference, word, want, mask);
 }
 

@@ -153,7 +153,8 @@ commit(handle_store *store, struct update *update)
 
     uint64_t word = sn_load_acquire(reference);
     /* A mark or a tag change meanwhile is no conflict: try again with what is seen. */
-    while (!freed && ((word ^ update->want) & mask) == 0 && sn_word_offset(word) == old_slot) {
+    while (!freed && ((word ^ update->want) & mask) == 0 && sn_word_offset(word) == old_slot &&
+           !sn_word_is_retired(word)) {
         /* Release: orders the new version's contents and header before the word (G2). */
         if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot))) {
             sn_object_count_committed(store, update->slot, update->size);
@@ -162,7 +163,7 @@ commit(handle_store *store, struct update *update)
             return 0;
         }
     }
-    freed |= ((word ^ update->want) & mask) != 0;
+    freed |= ((word ^ update->want) & mask) != 0 || sn_word_is_retired(word);
     sn_object_drop_uncommitted(store, update->slot);
     (void)sn_object_unpin(store, old_slot);
     return freed ? -ENOENT : -EAGAIN;

@@ -154,6 +154,14 @@ sn_table_free_word(uint64_t word)
     return (word - sn_word_of_tag(1)) & SN_WORD_TAG; /* the complement of one more */
 }
 
+/** The word of an entry whose object was freed after it was retired: no handle of this generation
+ * names it any more, and the slot is still there for the list of retired objects. */
+static inline uint64_t
+sn_table_void_word(uint64_t word)
+{
+    return (word & ~(SN_WORD_TAG | SN_WORD_KIND)) | sn_table_free_word(word) | SN_WORD_VOID;
+}
+
 /** The tag of the object that a freed entry with this word had. */
 static inline uint64_t
 sn_table_ended_word(uint64_t free_word)

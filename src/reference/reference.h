@@ -12,6 +12,8 @@
  *                       index of the table entry           generation
  *
  *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
+ *   with U, of table entries: 11 RETIRED: names its object for readers only; 01 VOID: freed after
+ *   it was retired, next tag, and still the slot. (What is unmovable is never MOVING.)
  *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
  *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the
  *   application's; that of a table entry is the complement of its generation, which the handle has:
@@ -38,11 +40,15 @@
  *               free; resize, update commit                FREE, LIVE elsewhere   CAS (G4)
  *               free_now, cell free; set_tag               FREE, LIVE             see G4, G7
  *               cell publish, of what it replaces          LIVE elsewhere         see G4
+ *               retire                                     RETIRED  CAS (G11)
  *               relocate (of `from`)                       GOING  plain store, over a mark too (G6)
  *   GOING       relocate (of `from`)                       FREE   plain store
  *   MOVING      the mover, step 5                          LIVE at D  CAS
  *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
- *               free; publish; resize, update commit       as from LIVE, always CAS
+ *               free, retire; publish; resize, commit      as from LIVE, always CAS
+ *   RETIRED     free                                       VOID   CAS
+ *               the grace-period thread                    FREE   CAS (G11)
+ *   VOID        the grace-period thread                    FREE   plain store
  *
  * MOVING A BATCH. R is a reference word, S its object's slot, D the destination. R is touched only
  * in a section in which S's header was read and named R.
@@ -132,6 +138,15 @@
  * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
  *      free work, destroy does not wait.
  *
+ * G11. A retired object ends twice. At once for all who change objects: the word is RETIRED, and the
+ *      header clear but for the size, so that nothing follows it and nothing moves it. A grace
+ *      period later, which began when it was in the list, the word ends: so whoever was in a
+ *      section then has resolved it by the handle to that section's end. Then its slot goes to
+ *      limbo, for those who resolved it in between. The list is linked through the headers, by
+ *      entries of the table, whose words lead on to the slots: so who frees a retired object ends
+ *      only the name (VOID), and neither slot nor entry, which stay the list's. A pin that was
+ *      counted before the word ended is seen at the end, as by a free (G5).
+ *
  * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
  * deref gives the same address; that a failed move is tried again soon.
  */
@@ -147,6 +162,9 @@
 #define SN_WORD_LIVE      ((uint64_t)HANDLE_HAS_OBJECT)
 #define SN_WORD_MOVING    UINT64_C(6)
 #define SN_WORD_STATE     UINT64_C(6)
+#define SN_WORD_RETIRED   UINT64_C(7)
+#define SN_WORD_VOID      UINT64_C(3) /* with the next generation: freed since it was retired */
+#define SN_WORD_KIND      (SN_WORD_STATE | SN_WORD_UNMOVABLE)
 #define SN_WORD_TAG       (SN_TAG_MASK << SN_TAG_SHIFT)
 #define SN_WORD_BITS      HANDLE_OFFSET_SHIFT /* below the offset */
 #define SN_TAG_SHIFT      3
@@ -195,7 +213,34 @@ sn_word_has_object(uint64_t word)
 static inline bool
 sn_word_is_moving(uint64_t word)
 {
+    return (word & SN_WORD_KIND) == SN_WORD_MOVING;
+}
+
+/** It names its object for readers only. */
+static inline bool
+sn_word_is_retired(uint64_t word)
+{
+    return (word & SN_WORD_KIND) == SN_WORD_RETIRED;
+}
+
+/** The object has ended, or does in a grace period. */
+static inline bool
+sn_word_is_freed(uint64_t word)
+{
+    return !sn_word_has_object(word) || sn_word_is_retired(word);
+}
+
+/** One of the two: who changes the object has to look which. */
+static inline bool
+sn_word_is_marked(uint64_t word)
+{
     return (word & SN_WORD_STATE) == SN_WORD_MOVING;
+}
+
+static inline uint64_t
+sn_word_as_retired(uint64_t word)
+{
+    return word | SN_WORD_RETIRED;
 }
 
 /** Whether a word names a slot: that of an object, or of one that has just gone to another cell. */
@@ -322,6 +367,22 @@ static inline bool
 sn_header_is_clear(uint64_t header)
 {
     return (header & SN_HEADER_CHECK) == 0 || header >> 32 == 0;
+}
+
+/*
+ * What a retired object's header is: clear, with its size where it was, and above it the next one
+ * of the list, by its entry's offset in the table.
+ */
+static inline uint64_t
+sn_header_make_retired(uint64_t size, uint64_t next)
+{
+    return next >> 3 << SN_HEADER_NAME_AT | (size & SN_HEADER_SIZE) << SN_HEADER_SIZE_AT;
+}
+
+static inline uint64_t
+sn_header_retired_next(uint64_t header)
+{
+    return header >> SN_HEADER_NAME_AT << 3;
 }
 
 /** Whether a header names an object, by all that it shows itself. */

@@ -199,6 +199,7 @@ stirred(struct sn_rcu_client *client)
 {
     handle_store *store = store_of(client);
     return sn_caches_stirred(&store->caches) || sn_large_has_tails(&store->large) ||
+           sn_load_relaxed(&store->retired) != 0 ||
            sn_load_relaxed(&store->pool.puts) != store->seen_puts;
 }
 

@@ -3,6 +3,7 @@
 #include "store/reclaim.h"
 
 #include "core/hardened.h"
+#include "object/retire.h"
 #include "thread/drain.h"
 
 /* A key: the class above the slot's offset. */
@@ -25,7 +26,9 @@ bool
 sn_reclaim_gather(handle_store *store)
 {
     bool tails = sn_large_gather(&store->large);
-    return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails;
+    store->reclaim.retired = sn_retired_take(store);
+    return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails ||
+           store->reclaim.retired != 0;
 }
 
 uint64_t
@@ -145,6 +148,7 @@ sn_reclaim_give_back(handle_store *store)
     bool more = true;
     sn_caches_begin_work(&store->caches);
     sn_reclaim_tails(store);
+    bool retired = sn_retired_end(store, &reclaim->retired);
     for (uint32_t looks = 0; more && looks < SN_RECLAIM_PIECE_SLOTS; looks += SN_LIMBO_LISTS) {
         more = false;
         for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
@@ -162,5 +166,5 @@ sn_reclaim_give_back(handle_store *store)
     }
     give_back(store, count);
     sn_caches_end_work(&store->caches);
-    return more;
+    return more || retired;
 }

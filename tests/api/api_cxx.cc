@@ -187,6 +187,11 @@ reserve_and_publish()
     Section section;
     CHECK(handle_cell_free(store.get(), &cell) == 0);
     CHECK(handle_store_used(store.get()) == 4);
+    handle_t retired = put(store.get(), "later");
+    CHECK(handle_retire(store.get(), retired) == 0);
+    CHECK(handle_retire(store.get(), retired) == -ENOENT);
+    CHECK(get(store.get(), retired) == "later");
+    CHECK(handle_store_used(store.get()) == 4);
 }
 
 void

@@ -134,6 +134,8 @@ int group_update(void);
 int group_update_threads(void);
 int group_reserve(void);
 int group_reserve_threads(void);
+int group_retire(void);
+int group_retire_threads(void);
 int group_pins(void);
 int group_pins_threads(void);
 int group_cells(void);

@@ -14,8 +14,8 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each, open
-                (default: all)
+  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each, open,
+                retire (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
   --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
@@ -107,10 +107,15 @@ full   noted     -DFREERS=2 -DTAKERS=1
 full   noted     -DRESIZERS=2 -DTAKERS=1
 full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
+short  retire    -DREADERS=2
+short  retire    -DFREERS=1
+short  retire    -DRETIRERS=2 -DFREERS=1 -DBATCHES=0
 short  open      -DREADERS=2
 short  open      -DUSERS=2 -DROUNDS=2
 full   open      -DSLOTS=3 -DREADERS=2 -DROUNDS=2
 full   each      -DFREERS=1
+full   retire    -DRETIRERS=2 -DFREERS=2 -DREADERS=1
+full   retire    -DREADERS=2 -DFREERS=1 -DBATCHES=2
 full   walk      -DOWNERS=2 -DOPS=3
 full   walk      -DOWNERS=2 -DHARDENED -DWALKS=2
 full   walk      -DOWNERS=2 -DLARGE -DOPS=3 -DWALKS=2
@@ -210,6 +215,11 @@ each      112 -DBATCHES=1
 each      113 -DBATCHES=1
 each      114 -DBATCHES=1
 each      115 -DBATCHES=1
+retire    130 -DBATCHES=0
+retire    131 -DBATCHES=0
+retire    132 -DFREERS=1 -DBATCHES=0
+retire    133 -DBATCHES=0
+retire    134
 open      120 -DUSERS=1
 open      121 -DUSERS=1
 open      122 -DUSERS=1
@@ -288,10 +298,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each | open) ;;
+'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each | open | retire) ;;
 *)
     die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail," \
-        "each, open is needed"
+        "each, open, retire is needed"
     ;;
 esac
 case $memory in

@@ -86,6 +86,24 @@ allocate_some(struct race *race)
 }
 
 static void
+act_retire(struct race *race)
+{
+    section_enter();
+    assert_int_equal(handle_retire(race->store, race->target->handle), 0);
+    assert_filled(handle_deref(race->store, race->target->handle), THING_BYTES, race->target->seed);
+    section_leave();
+    thing_is_gone(race->target);
+}
+
+static void
+act_retire_and_free(struct race *race)
+{
+    act_retire(race);
+    assert_int_equal(handle_free(race->store, race->target->handle), 0);
+    assert_int_equal(handle_free(race->store, race->target->handle), -ENOENT);
+}
+
+static void
 act_free_now(struct race *race)
 {
     set_option(race->store, "thread_cache_bytes", "256K");
@@ -351,6 +369,8 @@ static const struct operation operations[] = {
     {"deref", false, act_deref, MOVED, MOVED, false, NULL},
     {"deref_mut", false, act_write, WRITTEN, WRITTEN, false, NULL},
     {"free", false, act_free, FREED, FREED, false, NULL},
+    {"retire", false, act_retire, FREED, FREED, false, NULL},
+    {"retire_and_free", false, act_retire_and_free, FREED, FREED, false, NULL},
     {"free_now", false, act_free_now, FREED, FREED, false, NULL},
     {"resize_in_place", false, act_resize_in_place, WRITTEN, WRITTEN, false, NULL},
     {"grow", false, act_grow, REPLACED, REPLACED, true, NULL},

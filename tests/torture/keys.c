@@ -14,6 +14,7 @@
  *   freed slots reused although pinned                    "pinned contents are wrong"
  *   pins ignored by the mover; no move called off         "reported without reason", unpin's
  *   a commit that does not look which version it saw      "reported without reason", its own
+ *   retire frees at once                                  "it does not resolve"
  */
 #include "torture.h"
 
@@ -385,6 +386,32 @@ crowd(struct worker *worker, struct heap *heap, struct key *key, uint64_t name, 
 }
 
 /* Withdrawn first, then freed: a reader that misses it finds it withdrawn. */
+/* In a section, which resolves the handle to its end; some are freed at once all the same. */
+static void
+retire(struct worker *worker, struct heap *heap, struct key *key, uint64_t name)
+{
+    handle_t handle = key->handle;
+    section_enter();
+    key_leave(key);
+    __atomic_store_n(&key->handle, HANDLE_NULL, __ATOMIC_RELEASE);
+    int result = handle_retire(heap->store, handle);
+    if (result)
+        finding("object %llx: retire: %d", (unsigned long long)name, result);
+    tarry(worker);
+    const void *object = handle_deref(heap->store, handle);
+    if (!object || handle_size(heap->store, handle) != key->size)
+        finding("object %llx: retired in this section, it does not resolve",
+                (unsigned long long)name);
+    else if (!stamp_is(object, name, key_version(key), key->length))
+        stamp_finding("retired in this section", object, name, key_version(key));
+    if (roll(worker, 8) == 0 && handle_free(heap->store, handle))
+        finding("object %llx: free after retire failed", (unsigned long long)name);
+    section_leave();
+    key->incarnation++;
+    key_advance(key, false);
+    worker->counters.frees++;
+}
+
 void
 op_free(struct worker *worker, struct heap *heap)
 {
@@ -393,7 +420,9 @@ op_free(struct worker *worker, struct heap *heap)
     if (!try_lock(&key->locked))
         return;
     int error = 0;
-    if (key_present(key)) {
+    if (key_present(key) && roll(worker, 4) == 0) {
+        retire(worker, heap, key, name);
+    } else if (key_present(key)) {
         handle_t handle = key->handle;
         section_enter();
         const void *object = handle_deref(heap->store, handle);

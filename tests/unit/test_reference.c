@@ -38,7 +38,12 @@ test_word_fields(void **state)
                 assert_true(sn_word_has_object(word));
                 assert_false(sn_word_is_moving(word));
                 uint64_t moving = word | SN_WORD_MOVING;
-                assert_true(sn_word_is_moving(moving));
+                /* An unmovable object is never MOVING: its word would be RETIRED. */
+                assert_int_equal(sn_word_is_moving(moving), flags == 0);
+                assert_int_equal(sn_word_is_retired(moving), flags != 0);
+                assert_true(sn_word_is_marked(moving) && !sn_word_is_marked(word));
+                assert_int_equal(sn_word_is_freed(moving), flags != 0);
+                assert_true(sn_word_as_retired(word) == (word | SN_WORD_RETIRED));
                 assert_true(sn_word_has_object(moving));
                 assert_int_equal(sn_word_offset(moving), offsets[i]);
                 assert_int_equal(sn_word_tag(moving), tags[k]);
