@@ -82,9 +82,12 @@
  *   create, create_flavor, create_version, destroy    F        R           no        no      G
  *   compact, purge, reclaim, reclaim_until,
  *     defrag_stop, before_fork                        F        R           no        no      G
+ *   good_size                                         A        -           yes       no      -
  *   deref, deref_many, cell_deref, cell_read,
+ *     cell_tag, cell_match,
  *     cell_deref_many                                 R        R           S         yes     -
  *   deref_mut, cell_deref_mut                         R        R           S         no      -
+ *   handle_capacity, cell_capacity                    R        R           S         no      -
  *   handle_size, cell_size, cell_set_tag              R        R           S         no      -
  *   handle_alloc_object, cell_alloc                   R        R           S         no      L
  *   handle_alloc, prepare                             A        R           yes       no      L
@@ -882,6 +885,19 @@ HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size, unsign
 HANDLE_API size_t handle_size(const handle_store *store, handle_t handle);
 
 /**
+ * The largest size that takes no more memory than this one: what the same slot serves, or the same
+ * pages. What grows by and by is best made so large. 0 for a NULL store, and above the arena.
+ */
+HANDLE_API size_t handle_good_size(const handle_store *store, size_t size);
+
+/**
+ * The largest size that handle_resize gives an object where it lies, in memory that is its own
+ * already; in a hardened store its size, since there each resize is a new slot. (Above 64 KiB a
+ * resize may find more behind it.) 0 for what handle_size answers 0 for, but for size 0.
+ */
+HANDLE_API size_t handle_capacity(const handle_store *store, handle_t handle);
+
+/**
  * Address of an object for writing: a pending move of it is called off, and no new one takes effect
  * before the section ends. Never waits (G3). The application serialises it with handle_resize and
  * updates of the same object: what is written into a version that is being replaced is lost.
@@ -1147,6 +1163,9 @@ HANDLE_API size_t handle_cell_deref_many(const handle_store *store, handle_cell 
 /** As handle_size. */
 HANDLE_API size_t handle_cell_size(const handle_store *store, const handle_cell *cell);
 
+/** As handle_capacity. */
+HANDLE_API size_t handle_cell_capacity(const handle_store *store, const handle_cell *cell);
+
 /**
  * Sets the cell's tag: 24 bits of the application's (part of a key's hash, say), kept by moves,
  * update, resize and relocate. A pending move is called off.
@@ -1361,8 +1380,9 @@ HANDLE_API int handle_store_class_stats(handle_store *store, struct handle_class
  *   format   HANDLE_STATS_TEXT is for people, and may change; HANDLE_STATS_JSON is one object: the
  *            members of struct handle_stats by name, class_stats: those of the classes in use;
  *            HANDLE_STATS_PROMETHEUS is the text exposition format in base units (bytes, seconds,
- *            ratios). Any of them with HANDLE_STATS_EXACT (format | HANDLE_STATS_EXACT): `requested`, and with it
- *            `rounding`, are counted as by handle_store_used_exact, which takes as long
+ *            ratios). Any of them with HANDLE_STATS_EXACT (format | HANDLE_STATS_EXACT):
+ *            `requested`, and with it `rounding`, are counted as by handle_store_used_exact, which
+ *            takes as long
  *   write    called with no lock held, with pieces of text of 1 to 512 bytes, not ended by 0, in
  *            order; must not be NULL
  *   opaque   its first argument
@@ -1502,6 +1522,8 @@ struct handle_store_head {
 #define HANDLE_INDEX_SHIFT  24
 #define HANDLE_OFFSET_SHIFT 27
 #define HANDLE_HAS_OBJECT   4u
+#define HANDLE_TAG_SHIFT    3
+#define HANDLE_TAG_MAX      0xffffffu
 #define HANDLE_MATCH_MASK   0x7fffffcu
 
 #ifdef __cplusplus /* what follows is C as well: casts and NULL */
@@ -1556,14 +1578,62 @@ handle_cell_deref(const handle_store *store, const handle_cell *cell)
         __builtin_unreachable(); /* as in handle_deref */
     return (const void *)object;
 }
+
+/**
+ * The cell's tag; 0 for an empty cell. Of the same load as nothing else: for tag and object
+ * together there are handle_cell_match and handle_cell_read.
+ */
+static inline uint32_t
+handle_cell_tag(const handle_cell *cell)
+{
+    uint64_t word = __atomic_load_n(&cell->word, __ATOMIC_ACQUIRE);
+    return word & HANDLE_HAS_OBJECT ? (uint32_t)(word >> HANDLE_TAG_SHIFT) & HANDLE_TAG_MAX : 0;
+}
+
+/**
+ * handle_cell_deref if the cell has this tag, else NULL: of one load, and no object is touched. So
+ * a bucket of cells is looked through at the cost of its own line. tag24 above 0xffffff: NULL.
+ */
+static inline const void *
+handle_cell_match(const handle_store *store, const handle_cell *cell, uint32_t tag24)
+{
+    const struct handle_store_head *head = (const struct handle_store_head *)(const void *)store;
+    uint64_t word = __atomic_load_n(&cell->word, __ATOMIC_ACQUIRE);
+    uint64_t want = ((uint64_t)tag24 << HANDLE_TAG_SHIFT) + HANDLE_HAS_OBJECT;
+    if (((word ^ want) & HANDLE_MATCH_MASK) != 0 || tag24 > HANDLE_TAG_MAX)
+        return NULL;
+    uint64_t object = head->arena + 8 * (word >> HANDLE_OFFSET_SHIFT);
+    if (object == 0)
+        __builtin_unreachable(); /* as in handle_deref */
+    return (const void *)object;
+}
 #else
 /* Exported for languages that cannot inline C. */
+HANDLE_API uint32_t handle_cell_tag(const handle_cell *cell);
+HANDLE_API const void *
+handle_cell_match(const handle_store *store, const handle_cell *cell, uint32_t tag24);
 HANDLE_API const void *handle_deref(const handle_store *store, handle_t handle);
 HANDLE_API const void *handle_cell_deref(const handle_store *store, const handle_cell *cell);
 #endif
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
+#endif
+
+/*
+ * The same with the type of the object in the place of void; in C++ see sinter/handle.hpp. What
+ * they are given is used once.
+ *
+ *     const struct session *s = HANDLE_READ(struct session, store, h);
+ *     struct session *made = HANDLE_RESERVE(struct session, store, &reserved);
+ */
+#ifndef __cplusplus
+#define HANDLE_READ(type, store, handle)  ((const type *)handle_deref((store), (handle)))
+#define HANDLE_WRITE(type, store, handle) ((type *)handle_deref_mut((store), (handle)))
+#define HANDLE_RESERVE(type, store, reserved)                                                      \
+    ((type *)handle_reserve((store), sizeof(type), 0, (reserved)))
+#define HANDLE_CELL_READ(type, store, cell)  ((const type *)handle_cell_deref((store), (cell)))
+#define HANDLE_CELL_WRITE(type, store, cell) ((type *)handle_cell_deref_mut((store), (cell)))
 #endif
 
 #ifdef __cplusplus

@@ -51,3 +51,19 @@ handle_cell_deref(const handle_store *store, const handle_cell *cell)
     uint64_t word = sn_load_acquire(&cell->word);
     return sn_word_has_object(word) ? (const void *)(head->arena + sn_word_offset(word)) : NULL;
 }
+
+uint32_t
+handle_cell_tag(const handle_cell *cell)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    return sn_word_has_object(word) ? (uint32_t)sn_word_tag(word) : 0;
+}
+
+const void *
+handle_cell_match(const handle_store *store, const handle_cell *cell, uint32_t tag24)
+{
+    const struct handle_store_head *head = (const void *)store;
+    uint64_t word = sn_load_acquire(&cell->word);
+    bool matches = sn_word_has_object(word) && sn_word_tag(word) == tag24;
+    return matches ? (const void *)(head->arena + sn_word_offset(word)) : NULL;
+}

@@ -138,7 +138,7 @@
  * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
  *      free work, destroy does not wait.
  *
- * G11. A retired object ends twice. At once for all who change objects: the word is RETIRED, and the
+ * G11. A retired object ends twice. At once for all who change objects: the word is RETIRED, the
  *      header clear but for the size, so that nothing follows it and nothing moves it. A grace
  *      period later, which began when it was in the list, the word ends: so whoever was in a
  *      section then has resolved it by the handle to that section's end. Then its slot goes to

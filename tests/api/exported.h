@@ -11,6 +11,8 @@
 struct handle_store;
 
 const void *exported_deref(const struct handle_store *store, uint64_t handle);
+uint32_t exported_cell_tag(const void *cell);
+const void *exported_cell_match(const struct handle_store *store, const void *cell, uint32_t tag);
 const void *exported_cell_deref(const struct handle_store *store, const void *cell);
 
 #endif

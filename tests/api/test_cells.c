@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include "exported.h"
+
 static void
 empty_cell_answers(void **state)
 {
@@ -105,6 +107,96 @@ tags(void **state)
     handle_cell_read(fixture->store, &cell, &tag);
     assert_int_equal(tag, 0); /* not the one before */
     assert_int_equal(handle_cell_free(fixture->store, &cell), 0);
+    section_leave();
+}
+
+static void
+assert_matches(const handle_store *store, const handle_cell *cell, uint32_t tag)
+{
+    const void *object = handle_cell_deref(store, cell);
+    static const uint32_t others[] = {0x1000000, 0x2000000, 0x80000000, UINT32_MAX};
+    assert_non_null(object);
+    assert_int_equal(handle_cell_tag(cell), tag);
+    assert_int_equal(exported_cell_tag(cell), tag);
+    assert_ptr_equal(handle_cell_match(store, cell, tag), object);
+    assert_ptr_equal(exported_cell_match(store, cell, tag), object);
+    for (unsigned bit = 0; bit < 32; bit++) {
+        assert_null(handle_cell_match(store, cell, tag ^ UINT32_C(1) << bit));
+        assert_null(exported_cell_match(store, cell, tag ^ UINT32_C(1) << bit));
+    }
+    for (unsigned i = 0; i < 4; i++) /* these look like the tag with a bit of the slot */
+        assert_null(handle_cell_match(store, cell, tag | others[i]));
+}
+
+static void
+tag_and_match(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint32_t values[] = {0, 1, 0xffffff, 0x800000, 0x123456};
+    static handle_cell cell = HANDLE_CELL_INIT;
+    section_enter();
+    assert_int_equal(handle_cell_tag(&cell), 0);
+    assert_null(handle_cell_match(fixture->store, &cell, 0));
+    assert_null(exported_cell_match(fixture->store, &cell, 0));
+    for (unsigned flags = 0; flags <= HANDLE_UNMOVABLE; flags += HANDLE_UNMOVABLE) {
+        assert_non_null(handle_cell_alloc(fixture->store, &cell, 40, flags));
+        for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+            assert_int_equal(handle_cell_set_tag(fixture->store, &cell, values[i]), 0);
+            assert_matches(fixture->store, &cell, values[i]);
+        }
+        assert_int_equal(handle_cell_free(fixture->store, &cell), 0);
+    }
+    section_leave();
+}
+
+/* What good_size and capacity say is what a resize finds. */
+static void
+sizes_that_cost_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    static handle_cell cell = HANDLE_CELL_INIT;
+    for (size_t i = 0; i < test_sizes_count; i++) {
+        size_t size = test_sizes[i], good = handle_good_size(fixture->store, size);
+        section_enter();
+        const void *object = handle_cell_alloc(fixture->store, &cell, size, 0);
+        assert_true(good >= size && handle_good_size(fixture->store, good) == good);
+        assert_int_equal(handle_cell_capacity(fixture->store, &cell), good);
+        assert_int_equal(handle_cell_resize(fixture->store, &cell, good), 0);
+        assert_ptr_equal(handle_cell_deref(fixture->store, &cell), object);
+        assert_int_equal(handle_cell_capacity(fixture->store, &cell), good);
+        handle_t handle = handle_alloc(fixture->store, size);
+        assert_int_equal(handle_capacity(fixture->store, handle), good);
+        assert_int_equal(handle_free(fixture->store, handle), 0);
+        assert_int_equal(handle_capacity(fixture->store, handle), 0);
+        assert_int_equal(handle_cell_free(fixture->store, &cell), 0);
+        assert_int_equal(handle_cell_capacity(fixture->store, &cell), 0);
+        section_leave();
+    }
+    assert_int_equal(handle_good_size(fixture->store, SIZE_MAX), 0);
+    assert_int_equal(handle_good_size(NULL, 10), 0);
+}
+
+struct pair {
+    uint64_t first, second;
+};
+
+static void
+typed(void **state)
+{
+    struct fixture *fixture = *state;
+    static handle_cell cell = HANDLE_CELL_INIT;
+    struct handle_reserved reserved;
+    section_enter();
+    struct pair *pair = HANDLE_RESERVE(struct pair, fixture->store, &reserved);
+    *pair = (struct pair){1, 2};
+    handle_t handle = handle_publish(fixture->store, &reserved);
+    assert_int_equal(HANDLE_READ(struct pair, fixture->store, handle)->second, 2);
+    HANDLE_WRITE(struct pair, fixture->store, handle)->second = 3;
+    assert_int_equal(HANDLE_READ(struct pair, fixture->store, handle)->second, 3);
+    *HANDLE_RESERVE(struct pair, fixture->store, &reserved) = (struct pair){4, 5};
+    assert_int_equal(handle_cell_publish(fixture->store, &cell, &reserved, 0), 0);
+    HANDLE_CELL_WRITE(struct pair, fixture->store, &cell)->first = 6;
+    assert_int_equal(HANDLE_CELL_READ(struct pair, fixture->store, &cell)->first, 6);
     section_leave();
 }
 
@@ -366,6 +458,9 @@ group_cells(void)
         STORE_TEST(cell_life),
         STORE_TEST(alloc_refusals),
         STORE_TEST(tags),
+        STORE_TEST(tag_and_match),
+        STORE_TEST(sizes_that_cost_nothing),
+        STORE_TEST(typed),
         STORE_TEST(tags_survive_compaction),
         STORE_TEST(deref_many_cells),
         STORE_TEST(relocate),

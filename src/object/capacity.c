@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* capacity.c - sizes that cost nothing more: what a slot serves beyond what was asked for. */
+#include "core/misuse.h"
+#include "object/object.h"
+
+size_t
+handle_good_size(const handle_store *store, size_t size)
+{
+    sn_check_call(store, SN_ANYWHERE, HANDLE_NULL, NULL);
+    if (!store || size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT)
+        return 0;
+    size_t extra = store->classes.extra;
+    if (size > sn_classes_max_size(&store->classes))
+        return sn_round_up(size + extra, SN_PAGE_BYTES) - extra;
+    return sn_class_max_size(&store->classes, sn_class_for(&store->classes, size + extra));
+}
+
+/* What a resize keeps where it is; in a hardened store none does. */
+static size_t
+capacity(const handle_store *store, const uint64_t *reference, uint64_t want, uint64_t mask)
+{
+    size_t size;
+    if (!sn_object_read_size(store, reference, want, mask, &size))
+        return 0;
+    if (store->hardened)
+        return size;
+    uint64_t slot = sn_word_offset(sn_load_relaxed(reference));
+    unsigned class_id = sn_object_class(store, slot);
+    if (class_id < SN_CLASSES_MAX)
+        return sn_class_max_size(&store->classes, class_id);
+    return sn_max(sn_object_slot_bytes(store, slot), size);
+}
+
+size_t
+handle_capacity(const handle_store *store, handle_t handle)
+{
+    sn_check_call(store, SN_IN_SECTION, handle, NULL);
+    const uint64_t *reference = sn_store_word(store, handle);
+    return reference ? capacity(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK) : 0;
+}
+
+size_t
+handle_cell_capacity(const handle_store *store, const handle_cell *cell)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    return store && cell ? capacity(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE) : 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handle_hpp.cc - sinter/handle.hpp: each of its types, what ends what, errors. Exit status 1 on
+ * the first check that fails. What must not compile is in handle_hpp_refused.cc.
+ */
+#include "flavour.h"
+
+#include <sinter/handle.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+__thread unsigned section_depth;
+
+#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
+
+[[noreturn]] static void
+check_failed(const char *condition, int line)
+{
+    std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, line, condition);
+    std::exit(1);
+}
+
+namespace
+{
+
+struct session {
+    std::uint64_t id;
+    char name[24];
+};
+
+template <typename T>
+constexpr bool moves_only_v = std::is_nothrow_move_constructible_v<T> &&
+                              !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
+template <typename T>
+constexpr bool stays_v = !std::is_move_constructible_v<T> && !std::is_copy_constructible_v<T>;
+
+static_assert(moves_only_v<sinter::store> && moves_only_v<sinter::unique_handle<session>>);
+static_assert(moves_only_v<sinter::reserved<session>> && moves_only_v<sinter::pin<session>>);
+static_assert(moves_only_v<sinter::update<session>>);
+static_assert(stays_v<sinter::thread> && stays_v<sinter::section>);
+static_assert(stays_v<sinter::view<const session>> && stays_v<sinter::cell<session>>);
+static_assert(std::is_trivially_copyable_v<sinter::handle<session>> &&
+              sizeof(sinter::handle<session>) == sizeof(handle_t));
+static_assert(!std::is_convertible_v<handle_t, sinter::handle<session>>);
+static_assert(!std::is_convertible_v<sinter::handle<session>, sinter::handle<int>>);
+static_assert(!std::is_constructible_v<sinter::view<int>, sinter::section &&, int *>);
+
+std::uint64_t
+objects(sinter::store &store)
+{
+    static handle_stats stats = HANDLE_STATS_INIT;
+    CHECK(handle_store_stats(store.get(), &stats) == 0);
+    return stats.objects;
+}
+
+void
+handles(sinter::store &store)
+{
+    auto made = store.make(session{7, "seven"});
+    CHECK(bool(made) && !made.error());
+    sinter::unique_handle<session> owner(store, made.value());
+    {
+        sinter::section section;
+        auto read = store.read(section, owner.get());
+        CHECK(read && read->id == 7 && (*read).name[0] == 's');
+        store.write(section, owner.get())->id = 8;
+        CHECK(store.read(section, owner.get())->id == 8);
+        CHECK(!store.read(section, sinter::handle<session>()));
+    }
+    sinter::unique_handle<session> other(std::move(owner));
+    CHECK(!owner && other && objects(store) == 1);
+    other = sinter::unique_handle<session>();
+    CHECK(objects(store) == 0);
+    sinter::handle<session> retired = store.make(session{9, "nine"}).value();
+    sinter::section section;
+    CHECK(!store.retire(retired));
+    CHECK(store.retire(retired) == std::errc::no_such_file_or_directory);
+    CHECK(store.read(section, retired)->id == 9);
+    CHECK(!store.free(retired) && store.free(retired).value() == ENOENT);
+}
+
+void
+reservations(sinter::store &store)
+{
+    sinter::handle<session> named;
+    {
+        auto dropped = store.reserve<session>();
+        CHECK(dropped && objects(store) == 1);
+        auto kept = store.reserve<session>(HANDLE_ZERO);
+        CHECK((*kept)->id == 0);
+        (*kept)->id = 3;
+        named = kept->publish().value();
+        CHECK(kept->publish().error() == std::errc::invalid_argument);
+    }
+    CHECK(objects(store) == 1);
+    {
+        sinter::section section;
+        CHECK(store.read(section, named)->id == 3);
+    }
+    CHECK(!store.free(named));
+}
+
+void
+cells(sinter::store &store)
+{
+    static sinter::cell<session> from, to;
+    std::uint32_t tag = 0;
+    sinter::section section;
+    for (std::uint64_t id = 1; id < 4; id++) {
+        auto fresh = store.reserve<session>();
+        CHECK(bool(fresh));
+        (*fresh)->id = id;
+        CHECK(!from.publish(store, section, *fresh, 77));
+        CHECK(from.read(store, section, tag)->id == id && tag == 77);
+        CHECK(from.publish(store, section, *fresh, 77) == std::errc::invalid_argument);
+    }
+    from.write(store, section)->id = 12;
+    CHECK(!from.relocate(store, section, to));
+    CHECK(!from.read(store, section) && to.read(store, section)->id == 12);
+    {
+        auto pinned = to.pin(store, section);
+        CHECK((*pinned)->id == 12);
+        auto next = to.update(store, section);
+        (*next)->id = 13;
+        CHECK(!next->commit(section));
+        CHECK((*pinned)->id == 12 && to.read(store, section)->id == 13);
+    }
+    CHECK(from.pin(store, section).error().value() == ENOENT);
+    CHECK(!to.free(store, section) && to.free(store, section).value() == ENOENT);
+}
+
+void
+pins_and_updates(sinter::store &store)
+{
+    sinter::unique_handle<session> owner(store, store.make(session{1, "one"}).value());
+    {
+        sinter::section section;
+        auto pinned = store.pin(section, owner.get());
+        sinter::pin<session> moved(std::move(*pinned));
+        auto dropped = store.update(section, owner.get());
+        (*dropped)->id = 5;
+        auto next = store.update(section, owner.get());
+        (*next)->id = 2;
+        CHECK(!next->commit(section));
+        CHECK(next->commit(section) == std::errc::invalid_argument);
+        CHECK(dropped->commit(section) == std::errc::resource_unavailable_try_again);
+        CHECK(moved->id == 1 && store.read(section, owner.get())->id == 2);
+        CHECK(store.pin(section, sinter::handle<session>()).error().value() == ENOENT);
+    }
+    CHECK(!store.reclaim(SIZE_MAX));
+}
+
+void
+refuses()
+{
+    handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.error = [](void *, const char *) {};
+    options.alignment = 3;
+    try {
+        sinter::store store(options);
+        CHECK(!"made");
+    } catch (const std::system_error &error) {
+        CHECK(error.code() == std::errc::invalid_argument);
+    }
+    sinter::store first;
+    auto failed = first.update(sinter::section(), sinter::handle<session>());
+    try {
+        (void)failed.value();
+        CHECK(!"a value");
+    } catch (const std::system_error &error) {
+        CHECK(error.code().value() == ENOENT);
+    }
+    sinter::handle<session> named = first.make(session{1, "one"}).value();
+    const void *pinned = nullptr;
+    {
+        sinter::section section;
+        pinned = handle_pin(first.get(), named.get());
+    }
+    CHECK(first.close() == std::errc::device_or_resource_busy);
+    handle_unpin(first.get(), pinned);
+    sinter::store second(std::move(first));
+    CHECK(first.get() == nullptr && !first.close() && !second.close());
+}
+
+} // namespace
+
+int
+main()
+{
+    sinter::thread registered;
+    sinter::store store;
+    handles(store);
+    reservations(store);
+    cells(store);
+    pins_and_updates(store);
+    refuses();
+    CHECK(objects(store) == 0);
+    CHECK(handle_store_check(store.get(), nullptr, nullptr) == 0);
+    return 0;
+}
