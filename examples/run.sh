@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # run.sh - shows what the library is for, from a fresh clone on a machine with nothing but git and a
-# shell: installs what is missing (and says what and why), builds in build/examples, and runs the
-# cache of examples/cache over malloc, jemalloc and Sinter. Not a test run: that is tests/run.sh.
+# shell: installs what is missing (and says what and why), builds in build/examples, and runs a
+# cache whose values change their sizes over libsinter-cache, and over malloc and jemalloc. Not a
+# test run: that is tests/run.sh.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -14,18 +15,23 @@ build=$root/build/examples
 usage()
 {
     cat <<END
-usage: examples/run.sh [--no-install] [--jobs N] [OPTION...]
+usage: examples/run.sh [--no-install] [--jobs N] [--limit MIB]
+       examples/run.sh [--no-install] [--jobs N] --store [OPTION...]
 
-Runs a concurrent cache under production-derived value sizes and under size shifts, over malloc,
-jemalloc and Sinter (defragmenter off and on), and prints how much memory each needs for the same
-payload. Takes less than two minutes on two cores, and about 1 GiB of memory, besides installing and
-building.
+Runs a cache that may hold 64 MiB while the sizes of its values shift, over libsinter-cache, and
+over malloc and jemalloc, and prints whether each keeps its limit, what it holds within it, and how
+fast it is. With --store: a concurrent cache under sizes derived from production and under shifts, over
+malloc, jemalloc and the store (defragmenter off and on), and how much memory each needs for the
+same payload. Both take less than two minutes on two cores, besides installing and building, and
+--store about 1 GiB of memory.
 
+  --limit MIB   8 to 1024 (default 64)
+  --store       the second form
   --no-install  install nothing; what is missing makes the build fail, or is left out
   --jobs N      compile with N processes, 1 to 1024 (default: the number of cores)
   --help        this text
-  OPTION        everything from the first other argument on goes to the cache; its options, with
-                their ranges and defaults: examples/run.sh -- --help
+  OPTION        everything behind --store goes to that cache; its options, with their ranges and
+                defaults: examples/run.sh --store --help
 
 Installed where missing, by apt-get:
   gcc libc6-dev cmake pkg-config, make or ninja-build    to build
@@ -35,6 +41,8 @@ END
 }
 
 jobs=$(nproc 2>/dev/null || echo 1)
+program=example_shift
+limit=64
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h)
@@ -47,11 +55,17 @@ while [ $# -gt 0 ]; do
         jobs=$2
         shift
         ;;
-    --)
+    --limit)
+        [ $# -ge 2 ] || die '--limit needs a number from 8 to 1024'
+        limit=$2
+        shift
+        ;;
+    --store)
+        program=example_cache
         shift
         break
         ;;
-    *) break ;;
+    *) die "unknown option '$1' (see --help)" ;;
     esac
     shift
 done
@@ -71,7 +85,8 @@ note 'All there'
 step "Building in ${build#"$root"/}"
 cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_EXAMPLES=ON \
     --log-level=STATUS
-cmake --build "$build" --parallel "$jobs" --target example_cache
+cmake --build "$build" --parallel "$jobs" --target "$program"
 
 step 'Running the cache'
-exec "$build/examples/example_cache" "$@"
+[ "$program" = example_cache ] || set -- --limit "$limit"
+exec "$build/examples/$program" "$@"

@@ -131,7 +131,7 @@ struct sinter_cache_options {
     uint32_t limit_percent; /**< instead of it, percent of the memory that there is, by the
                                  process's cgroup or the machine: 1 to 90; 0 (default): not used */
     uint32_t wait_ms;       /**< longest time that one call waits for memory on its way: 0 to 60000;
-                                 default 100 */
+                                 default 1000 */
     enum sinter_cache_favour favour; /**< default: requests */
     uint32_t sweep_percent; /**< of one core: what the thread may take that frees expired items and
                                  shrinks the index: 1 to 50; default 1 */
@@ -150,7 +150,7 @@ struct sinter_cache_options {
 };
 /* clang-format off */
 #define SINTER_CACHE_OPTIONS_INIT \
-    {sizeof(struct sinter_cache_options), "cache", UINT64_C(64) << 20, 0, 100, \
+    {sizeof(struct sinter_cache_options), "cache", UINT64_C(64) << 20, 0, 1000, \
      SINTER_CACHE_FAVOUR_REQUESTS, 1, false, NULL, NULL, NULL, NULL}
 /* clang-format on */
 

@@ -113,18 +113,20 @@ sc_room_make(sinter_cache *cache, uint64_t need)
     uint64_t budget = sc_load(&cache->room.budget);
     if (sc_likely(sc_policy_slots(cache) + need <= budget))
         return;
-    /* Up again, by a 64th of what is set: as much as a refusal took, in one turn of the budget. */
+    /* Up again, by a 64th of what is set: as much as an ENOMEM took, in one turn of the budget. */
     sc_store(&cache->room.budget,
              sc_min(budget + need / 64, budget_most(sc_load(&cache->room.store_most))));
     sc_evict(cache, need, 0);
 }
 
+/* EAGAIN says that memory is on its way: the store can hold that much, if not just now. */
 static void
-lower_budget(sinter_cache *cache)
+lower_budget(sinter_cache *cache, int refusal)
 {
     uint64_t budget = sc_load(&cache->room.budget), most = sc_load(&cache->room.store_most);
-    uint64_t lower = sc_min(budget, sc_policy_slots(cache));
-    sc_store(&cache->room.budget, sc_max(lower - lower / 64, most / 4));
+    uint64_t lower = refusal == -ENOMEM ? sc_min(budget, sc_policy_slots(cache)) / 64 * 63
+                                        : budget / 1024 * 1023;
+    sc_store(&cache->room.budget, sc_max(lower, most / 4));
 }
 
 static void
@@ -162,7 +164,7 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
-        lower_budget(cache);
+        lower_budget(cache, refusal);
     }
     uint64_t gone = 0;
     if (refusal == -ENOMEM || attempt->refusals % 4 == 0)
