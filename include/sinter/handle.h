@@ -149,24 +149,20 @@
  * MISUSE, AND THE OPTION hardened
  *
  *   Errors above stay errors everywhere. What they do not cover is undefined, or reported through
- *   the error callback where it is noticed by chance (a damaged header, an unpin without a pin). A
- *   store made with `hardened` looks for it, and ends the process by abort() with one line:
+ *   the error callback where it is noticed by chance (an unpin without a pin; a damaged header, by
+ *   what reads it: see the option error). A store made with `hardened` looks for it, and ends the
+ *   process by abort() with one line:
  *
  *       sinter: handle_free: store sessions, handle 0x5d00000000002b: the object of 100 bytes was
  *       written past its end      (one line: function; store; handle, "a cell" or handle 0; reason)
  *
  *   The error callback gets the line first (without "sinter: "); it must not call the store, since
- *   locks may be held. What is found after a free is found by any call of any thread that looks
- *   through the frees of others (statistics, a check, an allocation without memory) or by the
- *   store's own threads; the function is then that of the free. It is "in the background" for what
- *   compaction finds.
+ *   locks may be held. The function is "in the background" for what compaction finds.
  *
  *   found                                         when
  *   --------------------------------------------  ------------------------------------------------
- *   write past an object's end: the next byte,    after its free, when the memory has been fetched:
- *     and those to the end of its 8-byte word     at most 32 frees of that thread later, and before
- *                                                 it is used again; at resize, commit and abort,
- *                                                 when it is moved; handle_store_check counts it
+ *   write past an object's end: the next byte,    at its free, resize, commit and abort, when it is
+ *     and those to the end of its 8-byte word     moved; handle_store_check counts it
  *   write in front of it, or over its header      the same (but for the header's first byte alone,
  *                                                 and lies about the size by less than a word)
  *   write that runs on behind a large object, or  SIGSEGV, at once: inaccessible pages behind each
@@ -175,10 +171,8 @@
  *   write after free, or to an address that the   when the memory is used again: by an allocation
  *     object has moved away from                  or a move; handle_store_check counts it. Not
  *                                                 large objects, nor pages the kernel got back, nor
- *                                                 before the grace period has ended (free), or
- *                                                 for those 32 frees (free_now) in the last bytes
- *                                                 that only its size has, or behind byte 56
- *   a cell copied by memcpy                       after it is freed, as above, or when relocated
+ *                                                 before the grace period has ended (free)
+ *   a cell copied by memcpy                       when it is freed or relocated
  *                                                 (the copy: the object knows its cell); what it
  *                                                 names meanwhile may look freed
  *   call outside a section where one is required  at once, by column R of the table above; inline
@@ -404,9 +398,10 @@ struct handle_store_options {
     /**
      * Called with one line of text for what no return value can say: a damaged header, a bad option
      * value, misuse. No lock of the library is held, except before an abort (MISUSE above). NULL:
-     * the line goes to stderr. A header that a free finds damaged is reported up to 32 frees of
-     * that thread later, or with the next statistics: a free does not wait for the header to come
-     * from memory.
+     * the line goes to stderr. A header that was damaged is reported when something reads it:
+     * compaction, a walk, handle_store_check, size, resize and relocate. A free need not wait for
+     * the header to come from memory: of many frees in a row about one in 50 takes a slow path,
+     * which reads it, of frees between allocations next to none (hardened stores: all do).
      * What compaction finds is reported by a thread that is registered with the flavour, and
      * online: the callback can open sections, must not register, and makes no call that waits for a
      * GP, since a fork waits for the callback.

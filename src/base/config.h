@@ -66,12 +66,6 @@
 #define SN_CACHE_BURST_BYTES 131072
 #define SN_CACHE_BURST_SLOTS 1024 /* no bin has more; so many indexes, too */
 
-/* Frees that a thread has noted but not yet finished: enough that the oldest object's header has
- * come from memory by then, few enough to stay in the first-level cache. Those of larger slots are
- * finished at once. */
-#define SN_FREED                32
-#define SN_FREED_SLOT_MAX_BYTES 2048
-
 /* A thread hands its limbo list over at either bound. */
 #define SN_LIMBO_HANDOVER_SLOTS 256
 #define SN_LIMBO_HANDOVER_BYTES 65536

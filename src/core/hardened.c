@@ -121,26 +121,3 @@ sn_hardened_header_fault(const handle_store *store, uint64_t slot, uint64_t head
         "the end of its neighbour",
         (unsigned long long)slot);
 }
-
-void
-sn_hardened_freed_fault(const handle_store *store, const struct sn_freed *freed, uint64_t left,
-                        size_t size)
-{
-    const uint64_t *reference = (const uint64_t *)(uintptr_t)freed->reference;
-    bool by_handle = sn_table_owns(&store->table, reference);
-    bool now = (freed->slot & SN_FREED_NOW) != 0;
-    uint64_t word = sn_word_of_tag(freed->slot >> SN_FREED_TAG_AT);
-    /* The line names that call, not the one under way. */
-    if (by_handle)
-        sn_call = (struct sn_call){now ? "handle_free_now" : "handle_free",
-                                   sn_table_handle(&store->table, reference, word), NULL};
-    else
-        sn_call = (struct sn_call){now ? "handle_cell_free_now" : "handle_cell_free", HANDLE_NULL,
-                                   (const handle_cell *)(const void *)reference};
-    if (sn_header_left_names(left, freed->reference))
-        sn_canary_fault(store, size, reference);
-    if (!by_handle)
-        sn_misuse(store, reference,
-                  "another cell names the object (was the cell copied?), or its header is damaged");
-    sn_hardened_header_fault(store, freed->slot & SN_FREED_SLOT, left, reference);
-}

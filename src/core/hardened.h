@@ -6,13 +6,12 @@
  *   canary   the bytes directly behind the last one requested, to the end of that word: 1 to 8
  *            (each request is served with at least one byte more). A function of the slot and the
  *            store's secret; no byte is 0, so that a string's terminator always shows. Looked at
- *            when the object is replaced or moved, when its free is finished, and by
- *            handle_store_check.
- *   poison   fills a slot from the moment its free is finished; looked at when the slot is taken
- *            again, by an allocation or by the mover, and by handle_store_check. The header then
- *            says that the slot is poisoned (check bits 0, as of every free slot); a slot never
- *            used, or of a span formatted anew or trimmed, does not say so and is not looked at.
- *            Of an object that is freed for reuse at once, the first bytes are filled at once.
+ *            when the object is freed, replaced or moved, and by handle_store_check.
+ *   poison   fills a slot from the moment it is free, of a retired one after its GP; looked at when
+ *            the slot is taken again, by an allocation or by the mover, and by handle_store_check.
+ *            The header then says that the slot is poisoned (check bits 0, as of every free slot);
+ *            a slot never used, or of a span formatted anew or trimmed, does not say so and is not
+ *            looked at.
  *
  * First for slots whose class is known, inline, as the short ways need them (hardened_object.h);
  * then for any object. Guard spans are in guard.h, checks at entry in misuse.h.
@@ -92,11 +91,9 @@ sn_canary_fault(const handle_store *store, size_t size, const uint64_t *referenc
 /* ---- poison ---------------------------------------------------------------------------------- */
 
 #define SN_POISON          UINT64_C(0xdededededededede)
-#define SN_POISON_AT_ONCE  56u /* bytes, at most; documented in handle.h */
 #define SN_POISON_BYTE     ((int)(SN_POISON & 0xff))
 #define SN_POISONED_HEADER UINT64_C(0xdedededededede00) /* check bits 0: no object */
 #define SN_POISON_FEW      64u                          /* bytes */
-_Static_assert(SN_POISON_AT_ONCE <= SN_POISON_FEW, "a short free fills them by sn_poison_few");
 
 /* Two words at any address. */
 typedef uint64_t sn_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -150,15 +147,6 @@ sn_poison_put(uint64_t *data, size_t begin, size_t bytes)
         memset((char *)data + begin, SN_POISON_BYTE, bytes - begin);
 }
 
-/** How much of a slot of the class a short free poisons at once: bytes that are surely the object's
- * and not its canary's, since the class below has no room for them; few, since they have to come
- * from memory. */
-static inline size_t
-sn_poisoned_at_once(const struct sn_thread_cache *cache, unsigned class_id)
-{
-    return class_id > 0 ? sn_min(cache->bin[class_id - 1].payload, SN_POISON_AT_ONCE) : 0;
-}
-
 /** Of many words: all are the first one, and that is right. bytes: a multiple of 8, not 0. */
 static inline bool
 sn_poison_has(const uint64_t *data, size_t bytes)
@@ -199,12 +187,6 @@ void sn_poison_write(handle_store *store, uint64_t slot);
 bool sn_poison_is_whole(const handle_store *store, uint64_t slot);
 /** Ends the process when a slot just taken was written since its free. */
 void sn_poison_check(const handle_store *store, uint64_t slot);
-
-/** The same, and for canaries, found by whoever finishes a free: the call that is named is the one
- * that made it. left: what it has left of the header. */
-SN_NOINLINE _Noreturn void sn_hardened_freed_fault(const handle_store *store,
-                                                   const struct sn_freed *freed, uint64_t left,
-                                                   size_t size);
 
 /** The header of a live object failed its check, or names another word than the object's. */
 SN_NOINLINE _Noreturn void sn_hardened_header_fault(const handle_store *store, uint64_t slot,

@@ -69,27 +69,8 @@ sn_store_print_damage(handle_store *store, uint64_t slot, const char *where)
 }
 
 void
-sn_store_note_damage(handle_store *store, uint64_t slot)
-{
-    const uint32_t room = sizeof(store->damaged) / sizeof(store->damaged[0]);
-    sn_heap_note_damage(&store->heap, slot);
-    uint32_t at = __atomic_fetch_add(&store->damaged_at, 1, __ATOMIC_RELAXED);
-    sn_store_relaxed(&store->damaged[at % room], slot);
-    /* Release: who takes it down finds the slot; pairs with the exchange in
-     * sn_store_report_noted_slow. */
-    sn_store_release(&store->damage_noted, 1);
-}
-
-void
 sn_store_report_noted_slow(handle_store *store)
 {
     if (sn_swap_acq_rel(&store->thread_failed, 0))
         sn_store_error(store, "compaction: no thread could be started; it is tried again");
-    if (sn_swap_acq_rel(&store->damage_noted, 0) == 0)
-        return;
-    for (unsigned i = 0; i < sizeof(store->damaged) / sizeof(store->damaged[0]); i++) {
-        uint64_t slot = sn_swap_acq_rel(&store->damaged[i], 0);
-        if (slot != 0)
-            sn_store_print_damage(store, slot, "free");
-    }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * report.h - what a store says to the error callback: one line at a time, by a caller that holds no
- * lock. What is found under a lock, or in a thread's cache, is noted and reported later.
+ * lock. What is found under a lock is noted and reported later.
  */
 #ifndef SN_REPORT_H
 #define SN_REPORT_H
@@ -21,16 +21,13 @@ void sn_store_note_failure(handle_store *store, uint64_t small);
 /** The header of an object was found damaged by the call `where`. */
 void sn_store_print_damage(handle_store *store, uint64_t slot, const char *where);
 
-/** Notes a header that a free found damaged, for sn_store_report_noted. Any lock may be held. */
-void sn_store_note_damage(handle_store *store, uint64_t slot);
-
-/** Reports what was noted: damaged headers, and that no thread could be started. */
+/** Reports what was noted: that no thread could be started. */
 void sn_store_report_noted_slow(handle_store *store);
 
 static inline void
 sn_store_report_noted(handle_store *store)
 {
-    if (sn_unlikely(sn_load_relaxed(&store->damage_noted) | sn_load_relaxed(&store->thread_failed)))
+    if (sn_unlikely(sn_load_relaxed(&store->thread_failed)))
         sn_store_report_noted_slow(store);
 }
 

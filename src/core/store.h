@@ -86,11 +86,6 @@ struct handle_store {
     uint64_t retired;         /* newest entry of the table whose object was; 0: none */
     uint64_t retired_entries; /* how many there are */
 
-    /* atomic; slots whose headers were found damaged, not yet reported; see report.h */
-    uint64_t damaged[8];
-    uint32_t damaged_at;   /* slots noted; more than there is room for are lost */
-    uint32_t damage_noted; /* since the last report */
-
     /* grace-period thread only */
     struct sn_rcu_client client;
     struct sn_reclaim reclaim;

@@ -6,7 +6,6 @@
 
 #include "base/growing.h"
 #include "core/misuse.h"
-#include "core/report.h"
 #include "defrag/life.h"
 #include "insight/requested.h"
 #include "thread/drain.h"
@@ -173,7 +172,6 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
     fill_grace_periods(store, stats);
     sn_defrag_fill_stats(store, stats);
     stats->shrink_reason = shrink_reason(store, stats);
-    sn_store_report_noted(store); /* summing up has finished frees */
     return sums.busy;
 }
 
@@ -237,7 +235,6 @@ handle_store_class_stats(handle_store *store, struct handle_class_stats *classes
         return -EINVAL;
     while (is_to_try(store, &works, &tries))
         fill_classes(store, classes, element_bytes, room);
-    sn_store_report_noted(store); /* summing up has finished frees */
     return (int)store->classes.count;
 }
 

@@ -109,7 +109,8 @@ prefetch_span(const struct sn_pool *pool, uint32_t number)
 static void
 set_bins_locked(struct sn_heap *heap, const struct sn_span *span)
 {
-    bool fast = span->class_id <= heap->classes->last_small || !heap->pool->has_guards;
+    bool small = sn_heap_class_of_span(heap, span)->payload <= SN_SMALL_MAX_BYTES;
+    bool fast = small || !heap->pool->has_guards;
     bool bins = fast && sn_span_state(span) == SN_SPAN_OPEN && kind_of(span) == SN_MOVABLE;
     sn_pins_set_bins(&heap->pins, sn_span_number(heap->pool, span), bins);
 }

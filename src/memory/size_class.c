@@ -78,8 +78,6 @@ sn_classes_init(struct sn_classes *classes, uint32_t alignment, uint32_t extra)
         lay_out_span(c, alignment);
         c->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + aligned / 8 - 1) / (aligned / 8));
         c->cache_slots = cache_slots(aligned);
-        if (aligned <= SN_FREED_SLOT_MAX_BYTES)
-            classes->last_small = classes->count - 1;
     }
     sn_assert(classes->count <= SN_CLASSES_MAX);
     fill_lookup(classes);

@@ -24,8 +24,6 @@
 
 /** Requests up to here find their class by one table look-up. Above, slots are multiples of 64. */
 #define SN_SMALL_MAX_BYTES 2040
-_Static_assert(SN_SMALL_MAX_BYTES + SN_HEADER_BYTES <= SN_FREED_SLOT_MAX_BYTES,
-               "what is allocated by the short way is freed by it");
 
 struct sn_class {
     uint32_t slot_bytes;
@@ -45,8 +43,7 @@ _Static_assert(sizeof(struct sn_class) == 32, "indexed by a shift");
 
 struct sn_classes {
     uint32_t count;
-    uint32_t extra;      /* bytes added to every request (hardened mode's canary, at least) */
-    uint32_t last_small; /* the last class whose frees may stay noted: SN_FREED_SLOT_MAX_BYTES */
+    uint32_t extra; /* bytes added to every request (hardened mode's canary, at least) */
     struct sn_class of[SN_CLASSES_MAX];
     uint8_t by_8[SN_SMALL_MAX_BYTES / 8 + 1];  /* small requests, in units of 8 bytes */
     uint8_t by_64[SN_SLOT_MAX_BYTES / 64 + 1]; /* slot need of the others, in units of 64 */

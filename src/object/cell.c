@@ -4,7 +4,6 @@
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
  * that plain stores suffice where G4 and G6 (reference.h) allow them.
  */
-#include "core/report.h"
 #include "object/hardened_object.h"
 #include "object/reserve.h"
 
@@ -64,7 +63,6 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
     sn_cache_end(&store->caches);
-    sn_store_report_noted(store); /* refilling has finished frees */
     return slot ? sn_store_address(store, slot) : NULL;
 }
 
@@ -234,41 +232,6 @@ empty_cell(handle_cell *cell, bool *was_moving)
     return word;
 }
 
-/* Whether a word can be ended by a plain store, and its free may be noted. */
-static bool
-ends_short(const handle_store *store, uint64_t word)
-{
-    return sn_likely((word & SN_WORD_STATE) == SN_WORD_LIVE) &&
-           sn_object_bin_is_small(store, sn_word_offset(word));
-}
-
-/* The short way of both frees, once the word was loaded. Plain stores: G4, as in
- * handle_free_now. */
-static inline int
-end_short(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, uint64_t slot,
-          uint64_t flag)
-{
-    sn_store_relaxed(&cell->word, 0);
-    sn_header_end(sn_object_header(store, slot));
-    return sn_object_note_freed(store, cache, slot | flag, &cell->word);
-}
-
-/* The fast path of both frees for objects that are not small. False: the word is not fit for it, or
- * the cache is not to be had. */
-static bool
-end_medium(handle_store *store, handle_cell *cell, uint64_t word, bool retire)
-{
-    uint64_t slot = sn_word_offset(word);
-    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_object_bin(store, slot) == SN_CLASS_NONE)
-        return false;
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (!cache)
-        return false;
-    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    sn_object_free_medium(store, cache, slot, &cell->word, retire);
-    return true;
-}
-
 static SN_NOINLINE int
 free_slow(handle_store *store, handle_cell *cell)
 {
@@ -283,13 +246,7 @@ free_slow(handle_store *store, handle_cell *cell)
     return sn_likely(live) ? 0 : -ENOENT;
 }
 
-static SN_OUTLINE int
-free_medium(handle_store *store, handle_cell *cell, uint64_t word)
-{
-    return end_medium(store, cell, word, true) ? 0 : free_slow(store, cell);
-}
-
-/* The short way of hardened stores, once the word was loaded; where there is none, the long way. */
+/* The fast path of hardened stores, once the word was loaded; where there is none, the slow one. */
 static SN_OUTLINE int
 free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
 {
@@ -297,8 +254,14 @@ free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
         sn_hardened_begin_free(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!cache))
         return free_slow(store, cell);
-    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_RETIRE);
+    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
+        sn_cache_leave(cache);
+        return free_slow(store, cell);
+    }
+    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
+    sn_hardened_retire(store, cache, slot, &cell->word);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 int
@@ -308,13 +271,22 @@ handle_cell_free(handle_store *store, handle_cell *cell)
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
     uint64_t word = sn_load_acquire(&cell->word);
+    uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_bin(store, slot);
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-    if (sn_unlikely(!ends_short(store, word)))
-        return free_medium(store, cell, word);
+    if (sn_unlikely((word & SN_WORD_STATE) != SN_WORD_LIVE || class_id == SN_CLASS_NONE))
+        return free_slow(store, cell);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
-        return free_hardened(store, cell, sn_word_offset(word));
-    return end_short(store, cache, cell, sn_word_offset(word), SN_FREED_RETIRE);
+        return free_hardened(store, cell, slot);
+    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
+        sn_cache_leave(cache);
+        return free_slow(store, cell);
+    }
+    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
+    sn_object_retire_fast(store, cache, class_id, slot);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 static SN_NOINLINE int
@@ -334,20 +306,20 @@ free_now_slow(handle_store *store, handle_cell *cell)
 }
 
 static SN_OUTLINE int
-free_now_medium(handle_store *store, handle_cell *cell, uint64_t word)
-{
-    return end_medium(store, cell, word, false) ? 0 : free_now_slow(store, cell);
-}
-
-static SN_OUTLINE int
 free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
 {
     struct sn_thread_cache *cache =
         sn_hardened_begin_free(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!cache))
         return free_now_slow(store, cell);
-    sn_store_relaxed(&cell->word, 0); /* G4, as in end_short */
-    return sn_hardened_note_freed(store, cache, slot, 0, &cell->word, SN_FREED_NOW);
+    if (sn_unlikely(!sn_hardened_has_room(store, cache, slot))) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, cell);
+    }
+    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
+    sn_hardened_reuse(store, cache, slot, &cell->word);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 int
@@ -357,13 +329,24 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
     uint64_t word = sn_load_acquire(&cell->word);
+    uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_bin(store, slot);
     sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-    if (sn_unlikely(!ends_short(store, word)))
-        return free_now_medium(store, cell, word);
+    if (sn_unlikely((word & SN_WORD_STATE) != SN_WORD_LIVE))
+        return free_now_slow(store, cell);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
-        return free_now_hardened(store, cell, sn_word_offset(word));
-    return end_short(store, cache, cell, sn_word_offset(word), 0);
+        return free_now_hardened(store, cell, slot);
+    if (sn_unlikely(!sn_cache_has_room(cache, class_id))) {
+        sn_cache_leave(cache);
+        return free_now_slow(store, cell);
+    }
+    /* A plain store (G4): LIVE was loaded in this section. Should the mover have marked the cell in
+     * between, its grace period waits for this section, and it then finds no MOVING. */
+    sn_store_relaxed(&cell->word, 0);
+    sn_object_reuse_fast(store, cache, class_id, slot);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 /* ---- publish --------------------------------------------------------------------------------- */
@@ -415,16 +398,12 @@ publish_entered(handle_store *store, struct sn_thread_cache *cache, handle_cell 
     sn_store_release(&cell->word, reserved->word + sn_word_of_tag(tag24));
 }
 
-/* The fast path in an empty cell, or in the place of an object that is not small. */
+/* The fast path in an empty cell. */
 static SN_OUTLINE int
-publish_elsewhere(handle_store *store, handle_cell *cell, struct sn_reserved *reserved,
-                  uint32_t tag24, uint64_t word)
+publish_in_empty(handle_store *store, handle_cell *cell, struct sn_reserved *reserved,
+                 uint32_t tag24, uint64_t word)
 {
-    uint64_t slot = sn_word_offset(word);
-    bool fits = word == 0 ? is_far_address(store, cell)
-                          : (word & SN_WORD_STATE) == SN_WORD_LIVE &&
-                                sn_object_bin(store, slot) != SN_CLASS_NONE;
-    if (!fits)
+    if (word != 0 || !is_far_address(store, cell))
         return publish_slow(store, cell, reserved, tag24);
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
@@ -432,10 +411,7 @@ publish_elsewhere(handle_store *store, handle_cell *cell, struct sn_reserved *re
     if (sn_unlikely(!cache))
         return publish_slow(store, cell, reserved, tag24);
     publish_entered(store, cache, cell, reserved, tag24);
-    if (word == 0)
-        sn_cache_leave(cache);
-    else
-        sn_object_free_medium(store, cache, slot, &cell->word, true);
+    sn_cache_leave(cache);
     return 0;
 }
 
@@ -451,14 +427,21 @@ handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserv
         return publish_slow(store, cell, reserved, tag24);
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_PUBLISH_LOADED, &cell->word);
-    if (!ends_short(store, word))
-        return publish_elsewhere(store, cell, reserved, tag24, word);
+    uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_bin(store, slot);
+    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || class_id == SN_CLASS_NONE)
+        return publish_in_empty(store, cell, reserved, tag24, word);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return publish_slow(store, cell, reserved, tag24);
+    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
+        sn_cache_leave(cache);
+        return publish_slow(store, cell, reserved, tag24);
+    }
     publish_entered(store, cache, cell, reserved, tag24);
-    sn_header_end(sn_object_header(store, sn_word_offset(word)));
-    return sn_object_note_freed(store, cache, sn_word_offset(word) | SN_FREED_RETIRE, &cell->word);
+    sn_object_retire_fast(store, cache, class_id, slot);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 /* ---- resize and relocate --------------------------------------------------------------------- */

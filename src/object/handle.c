@@ -3,7 +3,6 @@
  * handle.c - objects named by handles: the public functions, with their fast paths. What happens
  * below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
-#include "core/report.h"
 #include "object/hardened_object.h"
 #include "object/reserve.h"
 #include "object/shortage.h"
@@ -217,7 +216,6 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
     sn_cache_begin(&store->caches);
     handle_t handle = alloc_by_parts(store, size, flags, object);
     sn_cache_end(&store->caches);
-    sn_store_report_noted(store); /* refilling has finished frees */
     return handle;
 }
 
@@ -310,7 +308,6 @@ publish_slow(handle_store *store, struct sn_reserved *reserved)
         handle = publish_word(store, at, reserved->word);
     }
     sn_cache_end(&store->caches);
-    sn_store_report_noted(store); /* a shortage has finished frees */
     return handle;
 }
 
@@ -371,34 +368,6 @@ free_nothing(const handle_store *store, const char *function, handle_t handle)
     return store ? -ENOENT : -EINVAL;
 }
 
-/*
- * The fast path of both frees for objects that are not small. shared: by CAS, since readers and
- * others that free may race with it. False: the word is not fit for it, or the cache is not to be
- * had.
- */
-static bool
-end_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word, bool shared)
-{
-    uint64_t slot = sn_word_offset(word), freed = sn_table_free_word(word);
-    if (!names_unretired(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE ||
-        sn_table_is_used_up(&store->table, word) || (!shared && sn_word_is_moving(word)))
-        return false;
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (!cache)
-        return false;
-    /* Acquire-release: G4, as in end_by_cas. */
-    if (!sn_cache_has_room_for_index(cache) ||
-        (shared && !sn_cas_acq_rel(reference, &word, freed))) {
-        sn_cache_leave(cache);
-        return false;
-    }
-    if (!shared)
-        sn_store_relaxed(reference, freed); /* G4, as in handle_free_now */
-    sn_cache_push_index(cache, offset_of(store, reference));
-    sn_object_free_medium(store, cache, slot, reference, shared);
-    return true;
-}
-
 /* The long way: something there is pinned, the thread kept out of its cache, the object large. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle)
@@ -414,15 +383,26 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle)
     return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
-static SN_OUTLINE int
-free_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
+/* Between enter and leave, for both frees: whether the thread keeps the table entry and the word
+ * can be ended. */
+static inline bool
+ends_fast(handle_store *store, const struct sn_thread_cache *cache, uint64_t word)
 {
-    return end_medium(store, reference, handle, word, true) ? 0
-                                                            : free_slow(store, reference, handle);
+    return sn_likely(sn_cache_has_room_for_index(cache)) &&
+           sn_likely(!sn_table_is_used_up(&store->table, word));
 }
 
-/* The short way of hardened stores, once the word was loaded and found fit for one; where there is
- * none, the long way. */
+/* The same for handle_free, and ends it: by CAS, acquire-release (G4), as in end_by_cas. */
+static inline bool
+end_shared(handle_store *store, const struct sn_thread_cache *cache, uint64_t *reference,
+           uint64_t word)
+{
+    return ends_fast(store, cache, word) && sn_cache_retires(&store->caches, cache) &&
+           sn_likely(sn_cas_acq_rel(reference, &word, sn_table_free_word(word)));
+}
+
+/* The fast path of hardened stores, once the word was loaded and found fit for one; where there is
+ * none, the slow one. */
 static SN_OUTLINE int
 free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
 {
@@ -430,15 +410,13 @@ free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_
         sn_hardened_begin_free(store, "handle_free", SN_REGISTERED, handle, NULL);
     if (sn_unlikely(!cache))
         return free_slow(store, reference, handle);
-    /* Acquire-release: G4, as in end_by_cas. */
-    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
-                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
-        sn_cache_leave(cache);
-        return free_slow(store, reference, handle);
+    bool ended = end_shared(store, cache, reference, word);
+    if (sn_likely(ended)) {
+        sn_hardened_retire(store, cache, sn_word_offset(word), reference);
+        sn_cache_push_index(cache, offset_of(store, reference));
     }
-    sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
-                                  SN_FREED_RETIRE);
+    sn_cache_leave(cache);
+    return sn_likely(ended) ? 0 : free_slow(store, reference, handle);
 }
 
 int
@@ -451,22 +429,22 @@ handle_free(handle_store *store, handle_t handle)
     uint64_t word = sn_load_relaxed(reference);
     uint64_t slot = sn_word_offset(word);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names_unretired(word, handle) || !sn_object_bin_is_small(store, slot) ||
-                    sn_table_is_used_up(&store->table, word)))
-        return free_medium(store, reference, handle, word);
+    if (sn_unlikely(!names_unretired(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE))
+        return free_slow(store, reference, handle);
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_hardened(store, reference, handle, word);
-    /* Acquire-release: G4, as in end_by_cas. */
-    if (sn_unlikely(!sn_cache_has_room_for_index(cache) ||
-                    !sn_cas_acq_rel(reference, &word, sn_table_free_word(word)))) {
+    if (sn_unlikely(!end_shared(store, cache, reference, word))) {
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
-    sn_header_end(sn_object_header(store, slot));
+    /* In no section: until the CAS the object may have moved, even there and back; from now on its
+     * slot stays what it is. */
+    sn_object_retire_fast(store, cache, sn_object_class(store, slot), slot);
     sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_object_note_freed(store, cache, slot | SN_FREED_RETIRE, reference);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 /* The long way: the same, or a move is pending. */
@@ -492,28 +470,22 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 }
 
 static SN_OUTLINE int
-free_now_medium(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
-{
-    return end_medium(store, reference, handle, word, false)
-               ? 0
-               : free_now_slow(store, reference, handle);
-}
-
-static SN_OUTLINE int
 free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
 {
     struct sn_thread_cache *cache =
         sn_hardened_begin_free(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
     if (sn_unlikely(!cache))
         return free_now_slow(store, reference, handle);
-    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
+    if (sn_unlikely(!ends_fast(store, cache, word) ||
+                    !sn_hardened_has_room(store, cache, sn_word_offset(word)))) {
         sn_cache_leave(cache);
         return free_now_slow(store, reference, handle);
     }
     sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
+    sn_hardened_reuse(store, cache, sn_word_offset(word), reference);
     sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_hardened_note_freed(store, cache, sn_word_offset(word), sn_word_tag(word), reference,
-                                  SN_FREED_NOW);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 int
@@ -525,25 +497,26 @@ handle_free_now(handle_store *store, handle_t handle)
         return free_nothing(store, __func__, handle);
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
+    unsigned class_id = sn_object_bin(store, slot);
     sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names_unmarked(word, handle) || !sn_object_bin_is_small(store, slot) ||
-                    sn_table_is_used_up(&store->table, word)))
-        return free_now_medium(store, reference, handle, word);
+    if (sn_unlikely(!names_unmarked(word, handle)))
+        return free_now_slow(store, reference, handle);
 
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_now_hardened(store, reference, handle, word);
-    if (sn_unlikely(!sn_cache_has_room_for_index(cache))) {
+    if (sn_unlikely(!ends_fast(store, cache, word) || !sn_cache_has_room(cache, class_id))) {
         sn_cache_leave(cache);
         return free_now_slow(store, reference, handle);
     }
     /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked R in
      * between, its grace period waits for this section, and it then finds the header of S not
-     * naming R. */
+     * naming R, or R not MOVING. */
     sn_store_relaxed(reference, sn_table_free_word(word));
-    sn_header_end(sn_object_header(store, slot));
+    sn_object_reuse_fast(store, cache, class_id, slot);
     sn_cache_push_index(cache, offset_of(store, reference));
-    return sn_object_note_freed(store, cache, slot, reference);
+    sn_cache_leave(cache);
+    return 0;
 }
 
 /* ---- resize and clear ------------------------------------------------------------------------ */

@@ -5,8 +5,7 @@
  * instead of their plain short ways, after their checks at entry; where these give up, the same
  * long ways follow.
  *
- * A free is noted as in other stores, and looked at when the slot has come from memory: in any case
- * before the slot can be used again.
+ * A free looks at header and canary before the slot can be used again.
  */
 #ifndef SN_HARDENED_OBJECT_H
 #define SN_HARDENED_OBJECT_H
@@ -67,33 +66,58 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
     return slot;
 }
 
-/** Before a slot that nobody else reads is noted: poisons its first bytes; the others follow when
- * the canary has been looked at. False: a walk may read the object, the slot is to be retired. */
+/** Whether the thread's bin takes the slot; small as classes are, or not. */
 static inline bool
-sn_hardened_begin_reuse(const handle_store *store, struct sn_thread_cache *cache, uint64_t slot)
+sn_hardened_has_room(const handle_store *store, const struct sn_thread_cache *cache, uint64_t slot)
 {
-    /* As in sn_object_reuse: a walk that began after we entered may look at the object. */
-    sn_fence_compiler();
-    if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0))
-        return false;
-    sn_poison_few(sn_store_address(store, slot),
-                  sn_poisoned_at_once(cache, sn_object_class(store, slot)));
-    return true;
+    return sn_cache_has_room(cache, sn_object_bin(store, slot));
 }
 
-/**
- * sn_object_note_freed for a hardened store: the word, which named the object until now, has ended.
- * tag: of a table's word, for the line that a fault found later prints; a cell's: 0. Result: 0.
- */
-static inline int
-sn_hardened_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                       uint64_t tag, const uint64_t *reference, uint64_t flag)
+/* The word, which named the object until now, has ended: header and canary are as they were made,
+ * or the process ends. No other thread changes the header: hardened stores do not resize in place
+ * (G4). */
+static inline void
+sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_t slot,
+                    const uint64_t *reference)
 {
-    sn_hardened_fetch(store, slot, cache->bin[sn_object_class(store, slot)].payload);
-    sn_header_end_hardened(sn_object_header(store, slot));
-    if (flag == SN_FREED_NOW && !sn_hardened_begin_reuse(store, cache, slot))
-        flag |= SN_FREED_RETIRE;
-    return sn_object_note_freed(store, cache, slot | tag << SN_FREED_TAG_AT | flag, reference);
+    uint64_t header = sn_load_relaxed(sn_object_header(store, slot));
+    if (sn_unlikely(!sn_object_is_named(store, slot, header, reference)))
+        sn_hardened_header_fault(store, slot, header, reference);
+    uint64_t largest = bin->payload - SN_CANARY_MIN_BYTES;
+    size_t size = largest - sn_min(sn_header_slack(header, largest), largest);
+    if (sn_unlikely(!sn_canary_has(store, slot, size, bin->payload)))
+        sn_canary_fault(store, size, reference);
+}
+
+/** As sn_object_retire_fast, once the word has ended. */
+static inline void
+sn_hardened_retire(const handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                   const uint64_t *reference)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    sn_hardened_require(store, &cache->bin[class_id], slot, reference);
+    sn_object_retire_fast(store, cache, class_id, slot);
+}
+
+/** As sn_object_reuse_fast; but the slot is retired if a walk may read it. */
+static inline void
+sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
+                  const uint64_t *reference)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    const struct sn_bin *bin = &cache->bin[class_id];
+    sn_hardened_require(store, bin, slot, reference);
+    sn_owner_add(&cache->frees, 1);
+    /* As in sn_object_reuse: a walk that began after we entered may look at the object. */
+    sn_fence_compiler();
+    if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0)) {
+        uint64_t bytes = (uint64_t)bin->payload + SN_HEADER_BYTES;
+        sn_owner_sub(&cache->bin[class_id].inflow, 1);
+        sn_cache_retire(&store->caches, cache, true, slot, bytes);
+        return;
+    }
+    sn_poison_put(sn_store_address(store, slot), 0, bin->payload);
+    sn_cache_push_room(cache, class_id, slot);
 }
 
 #endif

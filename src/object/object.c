@@ -227,211 +227,27 @@ sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64
 
 /* ---- the end of an object -------------------------------------------------------------------- */
 
-/* Clears the header of an object whose word has ended, and counts. */
+/* Clears the header of an object whose word has ended, and counts. This is what fast frees leave
+ * out: it looks whether the header is sound. */
 static void
 end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
     uint64_t *header = sn_header_of(&store->pool, slot);
-    /* By exchange where a resize in place may race (G4): the size counted is the one that stood. A
-     * cell's writers are serialised. */
-    bool shared = sn_table_owns(&store->table, reference);
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
-    uint64_t seen = large    ? sn_large_end(&store->large, slot)
-                    : shared ? sn_swap_acq_rel(header, 0)
-                             : sn_load_relaxed(header);
+    uint64_t seen = large ? sn_large_end(&store->large, slot) : sn_load_relaxed(header);
     bool sound = sn_object_is_named(store, slot, seen, reference);
-    size_t size = sound ? sn_object_size(store, slot, seen) : 0;
+    size_t size = sn_object_size(store, slot, sound ? seen : 0);
     if (sn_unlikely(store->hardened)) {
         if (!sound)
             sn_hardened_header_fault(store, slot, seen, reference);
         sn_canary_require(store, slot, size, reference);
     }
-    if (sn_unlikely(!sound))
-        size = sn_object_size(store, slot, 0);
-    /* Release: whoever sees it clear also sees that the word has ended. */
+    /* Release: whoever sees it clear also sees that the word has ended. A resize in place that
+     * races with us has changed it before, or finds it clear (G4). */
     sn_store_release(header, 0);
     count_free(store, slot, size);
     if (sn_unlikely(!sound))
         sn_object_report_damage(store, slot, "free");
-}
-
-/* ---- frees that were noted ------------------------------------------------------------------- */
-
-static handle_store *
-store_of(struct sn_caches *caches)
-{
-    return (handle_store *)(void *)((char *)caches - offsetof(struct handle_store, caches));
-}
-
-/*
- * Whether what a short free left of the header is sound: the lower half, which holds check bits,
- * slack and a part of the name.
- */
-static inline bool
-is_ended_sound(uint64_t secret, uint64_t slot, uint64_t reference, uint32_t left)
-{
-    const uint64_t *name = (const uint64_t *)(uintptr_t)reference;
-    return (uint32_t)sn_header_make(secret, name, sn_header_size(left), slot) == left;
-}
-
-/* Empties `freed`: its slots are in bins or in a list. */
-static inline void
-finish_settling(handle_store *store, struct sn_thread_cache *cache,
-                const struct sn_limbo_list *retired)
-{
-    if (retired->head)
-        sn_cache_retire_list(&store->caches, cache, retired);
-    sn_owner_add(&cache->frees, sn_cache_freed_count(cache));
-    sn_store_relaxed(&cache->freed_bytes, 0);
-}
-
-/* Finishes one free that is not the plain case. */
-static SN_NOINLINE void
-finish_freed(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed)
-{
-    uint64_t slot = freed->slot & SN_FREED_SLOT;
-    unsigned class_id = sn_object_class(store, slot);
-    if (!is_ended_sound(store->secret, slot, freed->reference,
-                        sn_header_ended(sn_object_header(store, slot))))
-        sn_store_note_damage(store, slot);
-    if (freed->slot & SN_FREED_RETIRE)
-        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
-    else
-        sn_cache_finish_free(&store->caches, cache, class_id, slot);
-}
-
-/* Finishes one whose slot is retired; they are linked first. Out of line: the loop
- * below keeps its registers. */
-static SN_OUTLINE void
-finish_retired(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
-               struct sn_limbo_list *retired)
-{
-    uint64_t slot = freed->slot & SN_FREED_SLOT;
-    unsigned class_id = sn_object_bin(store, slot);
-    uint64_t *header = sn_object_header(store, slot);
-    uint32_t left = sn_header_ended(header);
-    if (sn_unlikely(class_id == SN_CLASS_NONE) ||
-        sn_unlikely(!is_ended_sound(store->secret, slot, freed->reference, left))) {
-        finish_freed(store, cache, freed);
-        return;
-    }
-    struct sn_bin *bin = &cache->bin[class_id];
-    sn_limbo_push(retired, slot, header, bin->payload + SN_HEADER_BYTES);
-    sn_owner_sub(&bin->inflow, 1);
-}
-
-/* Finishes one of a hardened store: header and canary are whole, or the process ends. */
-static inline void
-finish_hardened(handle_store *store, struct sn_thread_cache *cache, const struct sn_freed *freed,
-                struct sn_limbo_list *retired)
-{
-    uint64_t slot = freed->slot & SN_FREED_SLOT;
-    uint64_t *data = sn_store_address(store, slot);
-    unsigned class_id = sn_object_class(store, slot);
-    struct sn_bin *bin = &cache->bin[class_id];
-    size_t payload = bin->payload, largest = payload - SN_CANARY_MIN_BYTES;
-    /* No other thread writes it: hardened stores do not resize in place (G4). */
-    uint64_t left = sn_load_relaxed(&data[-1]);
-    /* beyond payload, if that is damaged */
-    size_t size = sn_wrapping_sub(largest, sn_header_slack(left, largest));
-    if (sn_unlikely(!sn_header_left_names(left, freed->reference)) ||
-        sn_unlikely(!sn_canary_has(store, slot, size, payload)))
-        sn_hardened_freed_fault(store, freed, left, sn_min(size, payload));
-    if (freed->slot & SN_FREED_RETIRE) {
-        sn_limbo_push(retired, slot, &data[-1], payload + SN_HEADER_BYTES);
-        sn_owner_sub(&bin->inflow, 1);
-        return;
-    }
-    sn_poison_put(data, sn_poisoned_at_once(cache, class_id), payload);
-    if (sn_unlikely(sn_object_bin(store, slot) != class_id) ||
-        sn_unlikely(!sn_cache_push(cache, class_id, slot)))
-        sn_cache_finish_free(&store->caches, cache, class_id, slot);
-}
-
-static SN_OUTLINE void
-settle_hardened(handle_store *store, struct sn_thread_cache *cache)
-{
-    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
-    struct sn_limbo_list retired = {0};
-    for (const struct sn_freed *freed = cache->freed; freed < end; freed++)
-        finish_hardened(store, cache, freed, &retired);
-    finish_settling(store, cache, &retired);
-}
-
-/* A tight loop: its loads of headers overlap, and what it needs of the store stays in registers. */
-void
-sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    handle_store *store = store_of(caches);
-    if (sn_unlikely(store->hardened)) {
-        settle_hardened(store, cache);
-        return;
-    }
-    const uint8_t *bin_class = store->pool.bin_class;
-    const struct sn_freed *end = cache->freed + sn_cache_freed_count(cache);
-    const uint64_t secret = store->secret;
-    const uintptr_t arena = store->head.arena;
-    const uint32_t last_small = store->classes.last_small;
-    struct sn_limbo_list retired = {0};
-    /* Ends by the upper halves are performed before lower halves are read: until then the CAS of a
-     * resize may still succeed (G4). Between two halves of one word no processor keeps that
-     * order. */
-    sn_fence_seq_cst();
-    for (const struct sn_freed *freed = cache->freed; freed < end; freed++) {
-        uint64_t slot = freed->slot; /* without flags, below */
-        if (slot & SN_FREED_RETIRE) {
-            finish_retired(store, cache, freed, &retired);
-            continue;
-        }
-        unsigned class_id = sn_load_relaxed(&bin_class[slot >> SN_BLOCK_SHIFT]);
-        if (sn_unlikely(class_id > last_small)) {
-            finish_freed(store, cache, freed);
-            continue;
-        }
-        const uint64_t *header = (const uint64_t *)(arena + slot - SN_HEADER_BYTES);
-        uint32_t left = sn_header_ended(header);
-        if (sn_unlikely(!is_ended_sound(secret, slot, freed->reference, left)) ||
-            sn_unlikely(!sn_cache_push(cache, class_id, slot))) {
-            finish_freed(store, cache, freed);
-            continue;
-        }
-    }
-    finish_settling(store, cache, &retired);
-}
-
-int
-sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache)
-{
-    bool first = sn_cache_freed_count(cache) == 1;
-    if (!first)
-        sn_object_settle(&store->caches, cache);
-    sn_cache_leave(cache);
-    if (first) {
-        sn_store_nudge(store, false);
-    } else {
-        sn_store_report_noted(store);
-        sn_object_give_way(store);
-    }
-    return 0;
-}
-
-void
-sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                      const uint64_t *reference, bool retire)
-{
-    unsigned class_id = sn_object_class(store, slot);
-    /* By exchange, as in end_header. */
-    uint64_t seen = sn_swap_acq_rel(sn_object_header(store, slot), 0);
-    if (sn_unlikely(!sn_header_names(store->secret, seen, reference, slot)))
-        sn_store_note_damage(store, slot);
-    sn_owner_add(&cache->frees, 1);
-    if (retire)
-        sn_cache_finish_retire(&store->caches, cache, class_id, slot);
-    else
-        sn_cache_finish_free(&store->caches, cache, class_id, slot);
-    sn_cache_leave(cache);
-    sn_store_report_noted(store);
-    sn_object_give_way(store);
 }
 
 /* ---- retiring -------------------------------------------------------------------------------- */

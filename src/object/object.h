@@ -95,40 +95,27 @@ sn_object_bin(const handle_store *store, uint64_t slot)
     return sn_load_relaxed(&store->pool.bin_class[sn_block_of(slot)]);
 }
 
-/** Whether there is one, of a small class: the free may be noted and left so. */
-static inline bool
-sn_object_bin_is_small(const handle_store *store, uint64_t slot)
+/**
+ * Fast frees, between enter and leave: ends the object of a slot that may go into a bin (there is
+ * room) or to limbo (sn_cache_retires); its word has ended. Neither reads the object: its header is
+ * cleared by a store, which need not wait for the line to come from memory.
+ */
+static inline void
+sn_object_reuse_fast(const handle_store *store, struct sn_thread_cache *cache, unsigned class_id,
+                     uint64_t slot)
 {
-    return sn_likely(sn_object_bin(store, slot) <= store->classes.last_small);
+    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
+    sn_store_release(sn_object_header(store, slot), 0);
+    sn_cache_push_room(cache, class_id, slot);
+    sn_owner_add(&cache->frees, 1);
 }
 
-/**
- * After sn_cache_note_freed said true, instead of sn_cache_leave: finishes the frees noted when
- * there is no room for another; tells the grace-period thread of the first. Result: 0.
- */
-SN_NOINLINE int sn_object_after_freed(handle_store *store, struct sn_thread_cache *cache);
-
-/**
- * The end of a short free, between enter and leave: notes it and leaves. slot: as of
- * sn_cache_note_freed. Result: 0.
- */
-static inline int
-sn_object_note_freed(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                     const uint64_t *reference)
+static inline void
+sn_object_retire_fast(const handle_store *store, struct sn_thread_cache *cache, unsigned class_id,
+                      uint64_t slot)
 {
-    if (sn_unlikely(sn_cache_note_freed(cache, slot, reference)))
-        return sn_object_after_freed(store, cache);
-    sn_cache_leave(cache);
-    return 0;
+    sn_cache_retire_next(cache, class_id, slot, sn_object_header(store, slot));
 }
-
-/** The end of a fast free of a slot that is not small, between enter and leave, once the word has
- * ended: all of it at once, and leaves. */
-void sn_object_free_medium(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                           const uint64_t *reference, bool retire);
-
-/** The caches' settle. */
-void sn_object_settle(struct sn_caches *caches, struct sn_thread_cache *cache);
 
 /**
  * The object's word was ended by the caller (CAS, or the cell's owner): clears the header, counts,

@@ -3,7 +3,6 @@
 #include "object/reserve.h"
 
 #include "core/hardened.h"
-#include "core/report.h"
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -48,7 +47,6 @@ take(handle_store *store, size_t size, unsigned flags)
         count(store, 1);
     }
     sn_cache_end(&store->caches);
-    sn_store_report_noted(store); /* refilling has finished frees */
     return slot;
 }
 

@@ -233,7 +233,6 @@ gather(handle_store *store, const struct sn_need *need)
     struct sn_cache_glance glance;
     if (is_hopeless(store, need))
         return false;
-    sn_cache_settle_own(&store->caches);
     sn_caches_glance(&store->caches, &glance);
     if (need->index && glance.indexes > 0) {
         sn_caches_take_slots(&store->caches, false, false, NULL);

@@ -23,16 +23,11 @@
  *     of an object      address of R / 8              size        1 check
  *     clear             what may link a limbo list                0     0
  *
- *                       63                        32 31                 0
- *     clear             0                            what a free has left
- *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
  *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
- *   Clear means that there is no live object in the slot. The last form is that of a free which has
- *   ended the object by a store to the upper half alone: no address of an R is 0 there. By what is
- *   left it finishes what it has to count and check, and a free slot keeps that. A large object's
- *   header word lies in its span descriptor, beside its size; what is the size here counts its
- *   resizes in place, so that each changes the word.
+ *   Clear means that there is no live object in the slot. A large object's header word lies in its
+ *   span descriptor, beside its size; what is the size here counts its resizes in place, so that
+ *   each changes the word.
  *
  *   word state  who may change it                          to
  *   FREE        alloc (the index's or cell's owner)        LIVE   plain release store
@@ -94,13 +89,11 @@
  *      publish replaces is retired in any case.) The header of an object that others may free is
  *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. (A
  *      large object's header, size and run of blocks change together, under the pool's lock.) A
- *      free clears the header after it has ended the word and before its call returns; it may do so
- *      by the upper half alone and note the slot: whoever finishes the free later (the thread
- *      itself, or who takes back from it) executes a fence and reads the lower half, which no CAS
- *      changes any more; only then is the slot retired, or reusable. Headers of a hardened store
- *      are never changed in place: there it clears the check byte alone, and the rest is read. The
- *      slot may be written from the free on if no walk is under way, its canary and what follows
- *      when the free is finished.
+ *      free clears the header after it has ended the word and before the slot is retired, or, by
+ *      free_now, reusable: by a plain store, it need not read what was there. So a slot may be
+ *      freed and be another object's, even of the same R, while a mark is pending: that mark has
+ *      failed, was overwritten, or is a valid one of the new object. Headers of a hardened store
+ *      are never changed in place; there a free reads header and canary before it clears them.
  * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
  *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
  *      (memory/pins.h). A slot counts as pinned for writing from its first pin_mut to its last
@@ -308,18 +301,10 @@ sn_word_mismatch(uint64_t word, handle_t handle)
 #define SN_HEADER_SIZE_AT   8
 #define SN_HEADER_SIZE      UINT64_C(0x7ff)
 #define SN_HEADER_NAME_AT   19
-#define SN_CELL_ADDRESS_MIN (UINT64_C(1) << 16) /* so that no header's upper half is 0 */
+#define SN_CELL_ADDRESS_MIN (UINT64_C(1) << 16) /* below it lies nothing */
 #define SN_CELL_ADDRESS_MAX (UINT64_C(1) << 48)
 _Static_assert(SN_SIZES_OF_A_CLASS_MAX <= SN_HEADER_SIZE + 1, "class and header say the size");
 _Static_assert(SN_SMALL_MAX_BYTES <= SN_HEADER_SIZE, "small sizes are whole in the header");
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define SN_UPPER_HALF 1
-#define SN_CHECK_BYTE 0
-#else
-#define SN_UPPER_HALF 0
-#define SN_CHECK_BYTE 7
-#endif
 
 /** A store's secret from a random number: a factor for sn_header_check, odd, and such that every
  * single bit of a header that is changed changes its check bits. */
@@ -366,7 +351,7 @@ sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uin
 static inline bool
 sn_header_is_clear(uint64_t header)
 {
-    return (header & SN_HEADER_CHECK) == 0 || header >> 32 == 0;
+    return (header & SN_HEADER_CHECK) == 0;
 }
 
 /*
@@ -390,45 +375,6 @@ static inline bool
 sn_header_has_object(uint64_t secret, uint64_t header, uint64_t offset)
 {
     return !sn_header_is_clear(header) && sn_header_is_sound(secret, header, offset);
-}
-
-/**
- * Ends the object of a header without reading it: a free need not wait for the line to come from
- * memory. x86-64 and aarch64 keep accesses of both sizes to one word coherent. What it overwrites
- * is checked by nobody: damage to the upper half alone, all of it address bits of the name, goes
- * unnoticed by such a free, and does no harm to it, which has the name from its caller.
- */
-static inline void
-sn_header_end(uint64_t *header)
-{
-    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
-    sn_store_release((uint32_t *)(void *)header + SN_UPPER_HALF, 0);
-}
-
-/** What sn_header_end left. */
-static inline uint32_t
-sn_header_ended(const uint64_t *header)
-{
-    return sn_load_relaxed((const uint32_t *)(const void *)header + (1 - SN_UPPER_HALF));
-}
-
-/**
- * The same in a hardened store, where no CAS changes headers: all that a free has to look for, name
- * and slack, stays for the one who finishes it.
- */
-static inline void
-sn_header_end_hardened(uint64_t *header)
-{
-    /* Release: as in sn_header_end. */
-    sn_store_release((uint8_t *)(void *)header + SN_CHECK_BYTE, 0);
-}
-
-/** Whether what sn_header_end_hardened left names R, by its address. */
-static inline bool
-sn_header_left_names(uint64_t left, uint64_t reference)
-{
-    uint64_t name = left & ~(SN_HEADER_SIZE << SN_HEADER_SIZE_AT);
-    return name == reference << (SN_HEADER_NAME_AT - 3);
 }
 
 static inline uint64_t *

@@ -97,7 +97,6 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     sn_housekeeping_init(store);
     sn_mover_init(&store->mover);
     sn_children_init(&store->children);
-    store->caches.settle = sn_object_settle;
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
 }
 
@@ -246,7 +245,7 @@ handle_store_destroy(handle_store *store)
             sn_rcu_wait_cycle(store->rcu, &store->client);
             sn_rcu_remove_client(store->rcu, &store->client);
         }
-        report_reserved(store); /* summing up finishes frees that threads have noted */
+        report_reserved(store);
         sn_store_report_noted(store);
         tear_down(store);
     }

@@ -46,7 +46,7 @@ owner_is_out(const struct sn_thread_cache *cache)
 }
 
 /* Whether a held cache is the caller's to work on. Without a barrier that is known of its own only:
- * what it waits for comes all the same, and what it has noted counts. */
+ * what it waits for comes all the same. */
 static bool
 is_takers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
 {
@@ -60,10 +60,8 @@ sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
     sn_lock(&caches->lock);
     bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (is_takers(caches, cache, known)) {
-            sn_cache_settle(caches, cache);
+        if (is_takers(caches, cache, known))
             sn_cache_hand_over(caches, cache);
-        }
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
@@ -81,7 +79,6 @@ filter_closed(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     uint64_t back[BACK_BATCH];
     const struct sn_pool *pool = caches->heap->pool;
-    sn_cache_settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         const struct sn_bin *bin = &cache->bin[i];
         uint32_t kept = 0, gone = 0, count = sn_cache_count(cache, i);
@@ -144,13 +141,6 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
     return skipped;
 }
 
-static uint64_t
-take_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
-{
-    sn_cache_settle(caches, cache);
-    return sn_cache_empty_bin(caches, cache, class_id);
-}
-
 uint64_t
 sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
 {
@@ -160,7 +150,7 @@ sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
     bool known = hold_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         if (is_takers(caches, cache, known))
-            taken += take_bin(caches, cache, class_id);
+            taken += sn_cache_empty_bin(caches, cache, class_id);
     }
     let_go_locked(caches);
     sn_unlock(&caches->lock);
@@ -231,36 +221,16 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
     bool known = hold_locked(caches);
     sums->busy += !known;
     add_one(caches, caches->spare, sums);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (is_takers(caches, cache, known))
-            sn_cache_settle(caches, cache);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         add_one(caches, cache, sums);
-    }
     sums->threads = caches->threads;
     sums->busy += sn_load_acquire(&caches->workers);
     let_go_locked(caches);
     sn_unlock(&caches->lock);
     sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
     sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
-    sums->reserved =
-        sn_at_least_zero(sums->reserved); /* of a publish seen before its reservation */
-}
-
-/* A note may be out of date: it is counted, or not, one look later. */
-static void
-glance_at_notes(const struct sn_caches *caches, const struct sn_thread_cache *cache,
-                struct sn_cache_glance *glance)
-{
-    const struct sn_pool *pool = caches->heap->pool;
-    uint32_t count = sn_cache_freed_count(cache);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t slot = sn_load_relaxed(&cache->freed[i].slot) & SN_FREED_SLOT;
-        unsigned class_id = sn_load_relaxed(&pool->class_of[sn_block_of(slot)]);
-        if (class_id >= SN_CLASSES_MAX)
-            continue;
-        glance->live[class_id]--;
-        glance->limbo_bytes += caches->heap->classes->of[class_id].slot_bytes;
-    }
+    /* A publish may be seen whose reservation, by another thread, was looked for too early. */
+    sums->reserved = sn_at_least_zero(sums->reserved);
 }
 
 static void
@@ -276,7 +246,6 @@ glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
         glance->cached[i] += cached;
         glance->idle[i] += idle ? cached : 0;
     }
-    glance_at_notes(caches, cache, glance);
 }
 
 void
@@ -298,8 +267,7 @@ sn_caches_reclaimable_max(struct sn_caches *caches)
     uint64_t bytes = sn_load_relaxed(&caches->total_cap_bytes);
     sn_lock(&caches->lock);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        bytes += sn_load_relaxed(&cache->limbo_bytes) +
-                 sn_cache_freed_count(cache) * (uint64_t)SN_FREED_SLOT_MAX_BYTES;
+        bytes += sn_load_relaxed(&cache->limbo_bytes);
     sn_unlock(&caches->lock);
     return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_glance */
 }

@@ -26,9 +26,9 @@ uint64_t sn_caches_take_class(struct sn_caches *caches, unsigned class_id);
 
 /** What the caches hold and count: read beside their owners, so an estimate while those work. */
 struct sn_cache_glance {
-    uint64_t limbo_bytes; /* what a grace period brings back, frees that were noted included */
+    uint64_t limbo_bytes; /* what a grace period brings back */
     uint64_t indexes;
-    uint64_t live[SN_CLASSES_MAX]; /* less those whose free was noted */
+    uint64_t live[SN_CLASSES_MAX];
     uint64_t cached[SN_CLASSES_MAX];
     uint64_t idle[SN_CLASSES_MAX]; /* of those, by threads without a call since the last tick */
 };
@@ -46,7 +46,7 @@ void sn_caches_let_go(struct sn_caches *caches);
 /** Whether any owner used its cache since the last housekeeping, or has something in limbo. */
 bool sn_caches_stirred(struct sn_caches *caches);
 
-/** Sums over all threads, their noted frees finished; exact when none is at work. */
+/** Sums over all threads; exact when none is at work. */
 struct sn_cache_sums {
     uint64_t threads;
     uint64_t indexes;     /* free table entries that threads keep */

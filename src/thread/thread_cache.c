@@ -136,7 +136,6 @@ sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsi
 void
 sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
-    sn_cache_settle(caches, cache);
     for (unsigned i = 0; i < caches->heap->classes->count; i++)
         (void)sn_cache_empty_bin(caches, cache, i);
     uint32_t indexes = sn_cache_index_count(cache);
@@ -484,26 +483,19 @@ sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache)
     return true;
 }
 
-/*
- * For the owner, inside: puts more into its bin, below what is warm. Also when a little is left: as
- * many frees may be noted as the next allocations need slots.
- */
+/* For the owner, inside: puts more into its empty bin. */
 static void
 refill_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id)
 {
-    uint64_t slots[HANDOVER_BATCH];
-    struct sn_bin *bin = &cache->bin[class_id];
+    const struct sn_bin *bin = &cache->bin[class_id];
     try_grow(caches, cache, class_id, false);
     cache->ran_dry[class_id] = true;
     uint32_t want = (uint32_t)sn_min((bin->cap + 1) / 2, HANDOVER_BATCH);
-    uint32_t count = sn_cache_count(cache, class_id);
-    if (want < 2 || count + want > bin->cap)
+    if (want < 2)
         return;
     uint32_t got =
-        sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, slots);
-    memmove(bin->slots + got, bin->slots, count * sizeof(slots[0]));
-    memcpy(bin->slots, slots, got * sizeof(slots[0]));
-    sn_cache_set_count(cache, class_id, count + got);
+        sn_heap_take(caches->heap, class_id, SN_MOVABLE, SN_CHARGE_APPLICATION, want, bin->slots);
+    sn_cache_set_count(cache, class_id, got);
 }
 
 /* As a fast path would, but the caller counts the allocation. */
@@ -524,8 +516,7 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
         bool entered = sn_cache_enter(cache);
         bool first = entered && cache->bin[class_id].cap == 0;
         if (entered) {
-            sn_cache_settle(caches, cache);
-            if (sn_cache_count(cache, class_id) < SN_FREED)
+            if (sn_cache_count(cache, class_id) == 0)
                 refill_bin(caches, cache, class_id);
             slot = pop_for_slow_path(cache, class_id);
         }
@@ -534,26 +525,6 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
             caches->retired(caches, false); /* there is a cache to watch */
     }
     return slot ? slot : sn_heap_take_one(caches->heap, class_id);
-}
-
-void
-sn_cache_settle_own(struct sn_caches *caches)
-{
-    struct sn_thread_cache *cache = sn_cache_self(caches);
-    if (cache->shared)
-        return;
-    bool entered = sn_cache_enter(cache);
-    if (entered)
-        sn_cache_settle(caches, cache);
-    sn_cache_leave(cache);
-    if (entered)
-        return;
-    /* Kept out: whoever takes from the cache holds the lock. */
-    sn_caches_begin_work(caches);
-    sn_lock(&caches->lock);
-    sn_cache_settle(caches, cache);
-    sn_unlock(&caches->lock);
-    sn_caches_end_work(caches);
 }
 
 /* The older part of a full bin goes back: what was pushed last is warm. */
@@ -600,27 +571,6 @@ sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned
         sn_heap_put(caches->heap, class_id, &slot, 1);
 }
 
-void
-sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
-                     uint64_t slot)
-{
-    struct sn_bin *bin = &cache->bin[class_id];
-    /* Since the free the span may have been closed. */
-    bool has_bin = sn_load_relaxed(&caches->heap->pool->bin_class[sn_block_of(slot)]) == class_id;
-    if (has_bin && put_in_bin(caches, cache, class_id, slot))
-        return;
-    sn_owner_sub(&bin->inflow, 1);
-    sn_heap_put(caches->heap, class_id, &slot, 1);
-}
-
-void
-sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id,
-                       uint64_t slot)
-{
-    sn_owner_sub(&cache->bin[class_id].inflow, 1);
-    sn_cache_retire(caches, cache, true, slot, caches->heap->classes->of[class_id].slot_bytes);
-}
-
 /* ---- limbo ----------------------------------------------------------------------------------- */
 
 void
@@ -633,20 +583,14 @@ sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool en
         caches->retired(caches, false);
         return;
     }
-    sn_cache_retire_list(caches, cache, &(struct sn_limbo_list){slot, link, 1, bytes});
-}
-
-void
-sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
-                     const struct sn_limbo_list *list)
-{
     bool first = cache->limbo_head == 0;
-    sn_store_relaxed(list->end, cache->limbo_head << 8);
+    /* Relaxed: the list is published when it is handed over. */
+    sn_store_relaxed(link, cache->limbo_head << 8);
     if (first)
-        cache->limbo_end = list->end;
-    cache->limbo_head = list->head;
-    cache->limbo_slots += list->slots;
-    sn_store_relaxed(&cache->limbo_bytes, cache->limbo_bytes + list->bytes);
+        cache->limbo_end = link;
+    cache->limbo_head = slot;
+    cache->limbo_slots++;
+    sn_owner_add(&cache->limbo_bytes, bytes);
     if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
         cache->limbo_bytes >= sn_load_relaxed(&caches->handover_bytes)) {
         sn_cache_hand_over(caches, cache);

@@ -45,23 +45,6 @@ struct sn_bin {
 #define SN_STACKS 256
 _Static_assert(SN_CLASS_NONE < SN_STACKS && SN_CLASS_LARGE < SN_STACKS, "any class has a stack");
 
-/**
- * A free that its thread has noted. Its object has ended: the reference word does not name it any
- * more and the header is clear. What is left reads the header, so it waits until that has come from
- * memory: to check it, to count, and to put the slot into its bin or into limbo.
- */
-struct sn_freed {
-    uint64_t slot;      /* arena offset, and SN_FREED_RETIRE in its lowest bits; a hardened store's
-                           has the tag of the word that named it above */
-    uint64_t reference; /* address of the word that named it; not looked at any more */
-};
-#define SN_FREED_RETIRE UINT64_C(1) /* readers may hold it: it goes to limbo */
-#define SN_FREED_NOW    UINT64_C(2) /* hardened stores: by a free_now, walk or not */
-#define SN_FREED_SLOT   UINT64_C(0xfffffffff8)
-#define SN_FREED_TAG_AT 40
-_Static_assert((SN_FREED & (SN_FREED - 1)) == 0 && sizeof(struct sn_freed) == 16,
-               "sn_cache_note_freed finds both ends by one test");
-
 /* Where the owner is. */
 enum sn_cache_phase {
     SN_CACHE_IDLE = 0, /* out, not inside since the last housekeeping, which has written this */
@@ -76,27 +59,25 @@ enum sn_cache_phase {
  *   live, of a class = bin.inflow - slots in the bin + live_by_long_way
  *
  * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
- * corrects by inflow. An object in `freed` still counts as live. Sums over all threads count: an
+ * corrects by inflow; so does a free whose slot goes to limbo. Sums over all threads count: an
  * object may be freed by another thread than allocated it.
  */
 struct sn_thread_cache {
     /* owner; gate and caches are read by it, phase is read by takers, gate written by them */
-    uintptr_t gate;           /* atomic; SN_GATE_SHUT, or the caches' open_gate */
-    uint32_t phase;           /* atomic; enum above */
-    uint32_t freed_bytes;     /* of `freed` in use; from here on: between enter and leave, or by a
-                             taker */
+    uintptr_t gate; /* atomic; SN_GATE_SHUT, or the caches' open_gate */
+    uint32_t phase; /* atomic; enum above */
+    /* from here on: between enter and leave, or by a taker */
     struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
                                  frees this */
     /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
     uint64_t *index_top; /* atomic */
     uint64_t *index_end;
-    uint64_t frees;      /* objects whose free was finished here */
+    uint64_t frees;      /* of objects, by fast paths */
     uint64_t reserved;   /* objects reserved less those published or aborted here; wraps */
     uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
     uint64_t *limbo_end; /* link word of the oldest */
     /* owner: of its caches that share an entry below, the one used before this one */
     struct sn_thread_cache *next_of_entry;
-    struct sn_freed freed[SN_FREED];
     uint64_t *indexes; /* atomic; table offsets of free reference words: in own_indexes, or, where
                           they come and go in bursts, in an array that has grown by doubling */
     bool indexes_ran_dry;                       /* they were refilled since they last overflowed */
@@ -139,8 +120,6 @@ struct sn_caches {
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
     void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
-    /* Finishes the frees that a cache has noted; the owner is inside, or out and kept out. */
-    void (*settle)(struct sn_caches *caches, struct sn_thread_cache *cache);
 
     uint64_t thread_bytes_max; /* option thread_cache_bytes, or a share of the limit */
     uint64_t total_bytes_max;  /* option thread_cache_total_bytes, or a share of the limit */
@@ -307,16 +286,29 @@ sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
     return slot;
 }
 
+/** Between enter (true) and leave: whether there is room. A class that has no bin has none. */
+static inline bool
+sn_cache_has_room(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return sn_likely(cache->top[class_id] != cache->end[class_id]);
+}
+
+/** That: it has room. */
+static inline void
+sn_cache_push_room(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
+{
+    uint64_t **top = sn_cache_top(cache, class_id), *at = *top;
+    *at = slot;
+    sn_store_relaxed(top, at + 1);
+}
+
 /** Between enter (true) and leave. False: no room. */
 static inline bool
 sn_cache_push(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
 {
-    uint64_t **top = sn_cache_top(cache, class_id);
-    uint64_t *at = *top;
-    if (sn_unlikely(at == cache->end[class_id]))
+    if (!sn_cache_has_room(cache, class_id))
         return false;
-    *at = slot;
-    sn_store_relaxed(top, at + 1);
+    sn_cache_push_room(cache, class_id, slot);
     return true;
 }
 
@@ -433,62 +425,30 @@ bool sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cac
 void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
                      uint64_t slot, uint64_t bytes);
 
-/** How many frees it has noted. */
-static inline uint32_t
-sn_cache_freed_count(const struct sn_thread_cache *cache)
-{
-    return sn_load_relaxed(&cache->freed_bytes) / (uint32_t)sizeof(struct sn_freed);
-}
-
-/** Slots that are to be retired, linked through their header words. */
-struct sn_limbo_list {
-    uint64_t head; /* offset of the newest; 0: none */
-    uint64_t *end; /* link word of the oldest, not written yet */
-    uint64_t slots, bytes;
-};
-
-/** The owner inside, or a taker: puts one in front. */
-static inline void
-sn_limbo_push(struct sn_limbo_list *list, uint64_t slot, uint64_t *link, uint64_t bytes)
-{
-    if (list->head)
-        sn_store_relaxed(link, list->head << 8);
-    else
-        list->end = link;
-    list->head = slot;
-    list->slots++;
-    list->bytes += bytes;
-}
-
-/** Retires them all; by the owner inside, or a taker. */
-void sn_cache_retire_list(struct sn_caches *caches, struct sn_thread_cache *cache,
-                          const struct sn_limbo_list *list);
-
-/**
- * Notes a free: the slot, with SN_FREED_RETIRE or not, of an object that has ended. Between enter
- * (true) and leave. True: it was the first or the last that there is room for; the caller goes to
- * sn_object_after_freed instead of leaving.
- */
+/** Between enter and leave: whether the next slot is one that sn_cache_retire_next may retire. The
+ * first of the list goes the slow path, which tells the grace-period thread, and so does the one
+ * that hands it over. */
 static inline bool
-sn_cache_note_freed(struct sn_thread_cache *cache, uint64_t slot, const uint64_t *reference)
+sn_cache_retires(const struct sn_caches *caches, const struct sn_thread_cache *cache)
 {
-    uint32_t at = cache->freed_bytes;
-    struct sn_freed *freed = (struct sn_freed *)(void *)((char *)cache->freed + at);
-    sn_store_relaxed(&freed->slot, slot); /* statistics look at it */
-    sn_store_relaxed(&freed->reference, (uintptr_t)reference);
-    at += sizeof(*freed);
-    sn_store_relaxed(&cache->freed_bytes, at);
-    /* One test for both ends: sizes are powers of two, so only there all middle bits are 0. */
-    return (at & (sizeof(cache->freed) - 2 * sizeof(*freed))) == 0;
+    return sn_likely(cache->limbo_slots - 1 < SN_LIMBO_HANDOVER_SLOTS - 2) &&
+           sn_likely(cache->limbo_bytes < sn_load_relaxed(&caches->handover_bytes));
 }
 
-/** Finishes a retirement, by whoever may change the cache. */
-void sn_cache_finish_retire(struct sn_caches *caches, struct sn_thread_cache *cache,
-                            unsigned class_id, uint64_t slot);
-/** Finishes a free: the slot (header clear) goes into its bin if its block still has one, else to
- * the heap. */
-void sn_cache_finish_free(struct sn_caches *caches, struct sn_thread_cache *cache,
-                          unsigned class_id, uint64_t slot);
+/** That: retires a slot of a class. Its object has ended; the header becomes the link. */
+static inline void
+sn_cache_retire_next(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot,
+                     uint64_t *header)
+{
+    struct sn_bin *bin = &cache->bin[class_id];
+    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
+    sn_store_release(header, cache->limbo_head << 8);
+    cache->limbo_head = slot;
+    cache->limbo_slots++;
+    sn_owner_add(&cache->limbo_bytes, (uint64_t)bin->payload + SN_HEADER_BYTES);
+    sn_owner_sub(&bin->inflow, 1);
+    sn_owner_add(&cache->frees, 1);
+}
 
 /** What a slot's link word says comes next; 0: the end. */
 static inline uint64_t
@@ -496,9 +456,6 @@ sn_limbo_next(uint64_t link)
 {
     return link >> 8;
 }
-
-/** Finishes the frees that the calling thread has noted. */
-void sn_cache_settle_own(struct sn_caches *caches);
 
 /** What the calling thread has prepared goes back. By the owner. */
 void sn_cache_end_prepared(struct sn_caches *caches, struct sn_thread_cache *cache);
@@ -558,14 +515,6 @@ sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache
     bool walked = sn_load_relaxed(&caches->walkers) > 0;
     /* Release: pairs with the owner's acquire of gate; it sees what the taker left. */
     sn_store_release(&cache->gate, walked ? SN_GATE_SHUT : caches->open_gate);
-}
-
-/* Finishes what the thread noted. The owner is out or is the caller. */
-static inline void
-sn_cache_settle(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    if (cache->freed_bytes > 0)
-        caches->settle(caches, cache);
 }
 
 /** The slots of one bin go back; by whoever may change the cache. Result: how many. */

@@ -184,25 +184,17 @@ enter_with_copy(handle_store *store)
 }
 
 static void
-leave_and_settle(handle_store *store)
-{
-    section_leave();
-    expect(handle_store_purge(store, NULL) == 0);
-    handle_thread_detach(store); /* frees look at headers later, at the latest here */
-}
-
-static void
 cell_copied_free(handle_store *store)
 {
     expect(handle_cell_free(store, enter_with_copy(store)) == 0);
-    leave_and_settle(store);
+    section_leave();
 }
 
 static void
 cell_copied_free_now(handle_store *store)
 {
     expect(handle_cell_free_now(store, enter_with_copy(store)) == 0);
-    leave_and_settle(store);
+    section_leave();
 }
 
 static void
@@ -232,11 +224,10 @@ const struct misuse misuse_cells[] = {
         HARDENED_ABORTS("free: header of the object at offset * is damaged*",
                         "handle_cell_free: store misuse, a cell: another cell names the object*"
                         "was the cell copied?*")),
-    CASE_OPEN(
-        cell_copied_free_now,
-        HARDENED_ABORTS("free: header of the object at offset * is damaged*",
-                        "handle_cell_free_now: store misuse, a cell: another cell names the object*"
-                        "was the cell copied?*")),
+    CASE_OPEN(cell_copied_free_now,
+              HARDENED_FINDS(ABORTS(
+                  "handle_cell_free_now: store misuse, a cell: another cell names the object*"
+                  "was the cell copied?*"))),
     CASE_OPEN(cell_copied_relocate,
               HARDENED_ABORTS(
                   "relocate: header of the object at offset * is damaged*",

@@ -10,9 +10,8 @@
  *   ... reports them from inside of its walk       overflow_many_checked
  *   no guards; none for spans of slots             overflow_*_runs_on; overflow_span_runs_on
  *   fast paths let into hardened stores            overflow_8, ...
- *   the call of the moment is named                overflow_among_frees, underflow, ...
- *   damage of what was freed is not noted          underflow
- *   ... not looked for by free_now                 underflow_free_now
+ *   damage of what is freed is not looked for      underflow
+ *   ... by free_now                                underflow_free_now
  */
 #include "support.h"
 
@@ -31,34 +30,25 @@ make_overflown(handle_store *store, size_t size, int byte, size_t count)
     return handle;
 }
 
-/* Hardened frees look at the memory later, at the latest when the thread detaches. */
 static void
-free_and_detach(handle_store *store, handle_t handle)
-{
-    handle_free(store, handle);
-    handle_thread_detach(store);
-}
-
-static void
-free_now_and_detach(handle_store *store, handle_t handle)
+free_now(handle_store *store, handle_t handle)
 {
     section_enter();
     handle_free_now(store, handle);
     section_leave();
-    handle_thread_detach(store);
 }
 
 static void
 overflow_8(handle_store *store)
 {
-    free_and_detach(store, make_overflown(store, 100, 0x41, 8));
+    handle_free(store, make_overflown(store, 100, 0x41, 8));
 }
 
 /* Over whole neighbours. */
 static void
 overflow_many(handle_store *store)
 {
-    free_and_detach(store, make_overflown(store, 100, 0x41, 5000));
+    handle_free(store, make_overflown(store, 100, 0x41, 5000));
 }
 
 static void
@@ -85,13 +75,13 @@ overflow_terminator(handle_store *store)
         object[size - 1] = 0;
         expect(handle_free(store, handle) == 0);
     }
-    free_and_detach(store, make_overflown(store, full_size(store, 100), 0, 1));
+    handle_free(store, make_overflown(store, full_size(store, 100), 0, 1));
 }
 
 static void
 overflow_terminator_free_now(handle_store *store)
 {
-    free_now_and_detach(store, make_overflown(store, 103, 0, 1));
+    free_now(store, make_overflown(store, 103, 0, 1));
 }
 
 static void
@@ -107,23 +97,6 @@ overflow_terminator_cell(handle_store *store)
 }
 
 /* ---- found by others ------------------------------------------------------------------------- */
-
-/* By one of many objects that are freed: the call that is named is that object's. */
-static void
-overflow_among_frees(handle_store *store)
-{
-    enum { LATER = 32 };
-    handle_t others[LATER];
-    for (unsigned i = 0; i < LATER; i++)
-        others[i] = make(store, 60, NULL);
-    handle_t handle = make_overflown(store, 100, 0, 1);
-    section_enter();
-    expect(handle_free_now(store, handle) == 0);
-    for (unsigned i = 0; i < LATER; i++)
-        expect(handle_free(store, others[i]) == 0);
-    section_leave();
-    handle_thread_detach(store); /* the grace-period thread may be about to say it */
-}
 
 static void
 overflow_moved(handle_store *store)
@@ -264,13 +237,12 @@ underflow(handle_store *store)
 static void
 underflow_free_now(handle_store *store)
 {
-    free_now_and_detach(store, make_underflown(store));
+    free_now(store, make_underflown(store));
 }
 
 #define HEADER(call)                                                                               \
-    HARDENED_ABORTS("free: header of the object at offset * is damaged*",                          \
-                    call ": store misuse, handle @: the header of the object at offset * "         \
-                         "is damaged: written in front of it*")
+    call ": store misuse, handle @: the header of the object at offset * "                         \
+         "is damaged: written in front of it*"
 
 const struct misuse misuse_overflows[] = {
     CASE(overflow_8, PAST_END("handle_free", "handle @", "100")),
@@ -280,14 +252,15 @@ const struct misuse misuse_overflows[] = {
     CASE(overflow_terminator, PAST_END("handle_free", "handle @", "*")),
     CASE(overflow_terminator_free_now, PAST_END("handle_free_now", "handle @", "103")),
     CASE(overflow_terminator_cell, PAST_END("handle_cell_free_now", "a cell", "63")),
-    CASE(overflow_among_frees, PAST_END("handle_free_now", "handle @", "100")),
     CASE(overflow_moved, PAST_END("handle_store_compact", "handle 0x*", "100")),
     CASE(overflow_update, PAST_END("handle_update_commit", "handle @", "60")),
     CASE(overflow_checked, HARDENED_ONLY(RETURNS)),
     CASE(overflow_many_checked, HARDENED_ONLY(RETURNS)),
     CASE(overflow_large_runs_on, HARDENED_ONLY(FAULTS)),
     CASE(overflow_span_runs_on, HARDENED_ONLY(FAULTS)),
-    CASE_OPEN(underflow, HEADER("handle_free")),
-    CASE_OPEN(underflow_free_now, HEADER("handle_free_now")),
+    /* A thread's first free takes a slow path, which looks at the header in any store. */
+    CASE_OPEN(underflow, HARDENED_ABORTS("free: header of the object at offset * is damaged*",
+                                         HEADER("handle_free"))),
+    CASE_OPEN(underflow_free_now, HARDENED_FINDS(ABORTS(HEADER("handle_free_now")))),
     CASES_END,
 };

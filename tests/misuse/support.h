@@ -17,8 +17,7 @@
  *   an abort that leaves the callback out          all that abort
  *   sections not looked at                         no_section_*, unregistered_thread
  *   fast paths let into hardened stores            no_section_free_now, overflow_8, ...
- *   damage of what was freed is not noted          underflow, cell_copied_free
- *   ... the call of the moment is named            overflow_among_frees, underflow, ...
+ *   damage of what is freed is not looked for      underflow, cell_copied_free
  *   ... nothing poisoned at once; the rest never   write_after_*_now; free_now_twice
  */
 #ifndef MISUSE_SUPPORT_H
@@ -78,6 +77,8 @@ struct misuse {
 #define ALWAYS(...)   __VA_ARGS__, __VA_ARGS__, __VA_ARGS__
 #define CHECKED(...)  NO_PROMISE, __VA_ARGS__, __VA_ARGS__
 #define HARDENED_ONLY(...) NO_PROMISE, __VA_ARGS__, NO_PROMISE
+/* Not looked for elsewhere. */
+#define HARDENED_FINDS(...) RETURNS, __VA_ARGS__, RETURNS
 /* Reported; where it ends the process, with another line. */
 #define HARDENED_ABORTS(reported, line) REPORTS(reported), ABORTS(line), REPORTS(reported)
 #define CHECKED_ABORTS(reported, line)  REPORTS(reported), ABORTS(line), ABORTS(line)

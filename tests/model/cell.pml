@@ -8,7 +8,9 @@
  * objects (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and
  * writes of one object are serialised by a mutex of the application. A walker takes slot by slot
  * from the mover, and follows its header, as handle_store_each and _check do with spans; each.pml
- * has more of it.
+ * has more of it. What is freed by free_now may be allocated again in the same section, by the same
+ * word and slot: the word is then what it was, also to a mover that has marked it meanwhile, or is
+ * about to.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
  * a walker finds what is live throughout its look; a resolved object is not reused; a pinned slot
@@ -24,7 +26,8 @@
  * after the header; BUG_92 it is emptied before the header; BUG_93 a walker takes GOING for empty;
  * BUG_94 a commit does not look whether the object has left the cell and come back; BUG_95 publish
  * stores after loading MOVING; BUG_96 it writes the header after the word; BUG_97 it fills the
- * object after the word; BUG_98 what it replaces is reusable at once.
+ * object after the word; BUG_98 what it replaces is reusable at once;
+ * BUG_99 step 3 takes LIVE for MOVING.
  */
 #ifndef OPS
 #define OPS 2
@@ -252,6 +255,20 @@ inline publish(c, p, bits, w, ok)
 #define DONE_WITH(c) (uo == 0 || uc != c) /* no update on it is pending */
 #endif
 
+/* An allocation, if a slot is free. */
+inline name_slot(c, s, objects)
+{
+    take_slot(s, objects + 1);
+    if
+    :: s != NONE ->
+        objects++;
+        hdr[s] = HEADER(c, 0);
+        d_step { R[c] = WORD(0, LIVE, s); content[c] = 0 }
+        d_step { data[s] = 1; content[c] = 1 }
+    :: else
+    fi
+}
+
 /* The one writer of both cells; every turn of the loop is one section. */
 proctype holder()
 {
@@ -295,7 +312,11 @@ proctype holder()
             if
             :: ok && !linked[c] && lookers == 0 && !PINNED(s) ->
                 hdr[s] = 0;
-                release(s, w)
+                release(s, w);
+                if
+                :: name_slot(c, s, objects) /* most likely the same one: bins are stacks */
+                :: true
+                fi
             :: true ->
 #ifdef BUG_45
                 if
@@ -308,19 +329,12 @@ proctype holder()
                 ended(s, w, ok)
             fi;
             if
-            :: mem[c] == ALIVE && DONE_WITH(c) -> linked[c] = 0; give_back(c)
+            :: mem[c] == ALIVE && STATE(R[c]) == FREE && DONE_WITH(c) ->
+                linked[c] = 0;
+                give_back(c)
             :: true
             fi
-        :: mem[c] == ALIVE && STATE(R[c]) == FREE -> /* alloc */
-            take_slot(s, objects + 1);
-            if
-            :: s != NONE ->
-                objects++;
-                hdr[s] = HEADER(c, 0);
-                d_step { R[c] = WORD(0, LIVE, s); content[c] = 0 }
-                d_step { data[s] = 1; content[c] = 1 }
-            :: else
-            fi
+        :: mem[c] == ALIVE && STATE(R[c]) == FREE -> name_slot(c, s, objects) /* alloc */
 #ifdef PUBLISH
         :: mem[c] == ALIVE && !mutex -> /* deref_mut of what is replaced is serialised with it */
             take_slot(p, objects + 1);

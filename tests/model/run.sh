@@ -14,7 +14,7 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, noted, walk, tail, each, open,
+  --only NAME   one model: move, pin, update, cell, takeback, fence, walk, tail, each, open,
                 retire (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
@@ -64,9 +64,6 @@ short  takeback  -DOPS=3 -DNO_MEMBARRIER
 short  fence     -DPINNERS=2
 short  fence     -DPINNERS=2 -DPREMADE
 short  fence     -DPINNERS=2 -DFENCE -DBUG_60
-short  noted     -DRESIZERS=1 -DTAKERS=1
-short  noted     -DFREERS=2 -DRESIZERS=1 -DSHARED=1
-short  noted     -DCHURN -DTAKERS=1 -DSHARED=1 -DOPS=4
 short  walk      -DOWNERS=2
 short  walk      -DHARDENED -DOPS=3 -DWALKS=2
 short  walk      -DOWNERS=2 -DLARGE
@@ -103,9 +100,6 @@ full   takeback  -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
 full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
 full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
 full   fence     -DPINNERS=3
-full   noted     -DFREERS=2 -DTAKERS=1
-full   noted     -DRESIZERS=2 -DTAKERS=1
-full   noted     -DCHURN -DRESIZERS=1 -DTAKERS=1 -DSHARED=1 -DOPS=4
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
 short  retire    -DREADERS=2
 short  retire    -DFREERS=1
@@ -175,6 +169,7 @@ cell      95  -DPUBLISH -DOPS=1
 cell      96  -DPUBLISH -DOPS=1 -DWALKERS=1
 cell      97  -DPUBLISH -DOPS=1 -DREADERS=1
 cell      98  -DPUBLISH -DOPS=1 -DREADERS=1
+cell      99  -DOPS=1
 takeback  50  -DOPS=3
 takeback  51  -DOPS=3
 takeback  52  -DOPS=3
@@ -186,14 +181,6 @@ takeback  57  -DOPS=2 -DWALKS=1
 fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
 fence     63  -DPINNERS=2 -DPREMADE
-noted     70  -DRESIZERS=1
-noted     71  -DRESIZERS=1
-noted     72  -DRESIZERS=1
-noted     73  -DRESIZERS=1
-noted     74  -DCHURN -DSHARED=1 -DOPS=4
-noted     75  -DTAKERS=1
-noted     76  -DTAKERS=1
-noted     77  -DRESIZERS=1 -DTAKERS=1 -DSHARED=1
 walk      80  -DHARDENED
 walk      81  -DHARDENED
 walk      82  -DOWNERS=2 -DLARGE
@@ -298,9 +285,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | noted | walk | tail | each | open | retire) ;;
+'' | move | pin | update | cell | takeback | fence | walk | tail | each | open | retire) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, takeback, fence, noted, walk, tail," \
+    die "--only '$only': one of move, pin, update, cell, takeback, fence, walk, tail," \
         "each, open, retire is needed"
     ;;
 esac

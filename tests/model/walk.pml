@@ -5,19 +5,19 @@
  * section and with the span held, at the objects that it finds by header and word. A free_now ends
  * the word by a plain store; what it does with the slot says the form:
  *
- *   plain     enters its cache, notes the slot without a look at `walkers`: no slot of its bin is
- *             taken, for the owner enters no more, and none that it gave to the heap, for no refill
- *             takes from a span that is held
+ *   plain     enters its cache, puts the slot into its bin without a look at `walkers`: no slot of
+ *             that is taken, for the owner enters no more, and none that goes to the heap, for no
+ *             refill takes from a span that is held
  *   HARDENED  enters its cache, ends word and header, and overwrites the object at once, unless
  *             it sees `walkers`: then the slot is retired
- *   LARGE     always the long way (sn_object_reuse), as for what has no bin: ends the word, looks
+ *   LARGE     always the slow path (sn_object_reuse), as for what has no bin: ends the word, looks
  *             at `walkers`: retired, or back to the heap. No span is held for a large object.
  *
  * The long way is also that of who is kept out of its cache, in any form. Where membarrier is
  * missing (NO_MEMBARRIER), nobody takes the short way, and the long way passes a full fence before
- * it looks. There is one slot; a note is finished with the free, or when the owner needs a slot.
- * Not here: frees by CAS, which is a full fence; how notes are counted (noted.pml); the cache's
- * lock alone, and takers (takeback.pml); objects that are relocated (cell.pml).
+ * it looks. There is one slot.
+ * Not here: frees by CAS, which is a full fence; the cache's lock alone (takeback.pml);
+ * objects that are relocated (cell.pml).
  *
  * Checked: while a walk looks at an object, nobody poisons or fills its slot for another.
  *
@@ -52,7 +52,6 @@
 
 /* Where the slot is. Ghost, but for heap and bin, whose users hold lock or cache. */
 #define USED      0
-#define NOTED     1 /* in a cache; its owner knows how */
 #define LIMBO     2
 #define IN_HEAP   3
 #define IN_BIN(p) (4 + (p))
@@ -83,22 +82,6 @@ inline enter(f)
 inline leave()
 {
     store(BUSY(me), 0)
-}
-
-/* Between enter and leave: finishes the note of the slot, which is to be retired or not. */
-inline settle(retire)
-{
-    if
-    :: retire -> store(A_LIMBO, 1); retire = 0
-    :: else ->
-#ifdef HARDENED
-        store(A_DATA, POISON); /* the rest of it */
-#endif
-        if
-        :: place = IN_BIN(me)
-        :: atomic { FENCED -> place = IN_HEAP } /* the bin is full: by the class lock */
-        fi
-    fi
 }
 
 /* sn_object_reuse: the word has ended. */
@@ -133,8 +116,8 @@ inline reuse(v, f)
     v = 0
 }
 
-/* free_now of the owner's object. noted: it is not finished; retire: the slot is to be retired. */
-inline free_now(v, f, noted, retire)
+/* free_now of the owner's object. */
+inline free_now(v, f)
 {
 #ifdef BUG_81
     load(A_WALKERS, v);
@@ -147,7 +130,6 @@ inline free_now(v, f, noted, retire)
     if
     :: f == 0 ->
         store(WORD(me), 0);
-        store(A_HEADER, 0);
 #ifdef HARDENED
 #ifndef BUG_81
         load(A_WALKERS, v);
@@ -155,16 +137,17 @@ inline free_now(v, f, noted, retire)
 #ifdef BUG_83
         v = 0;
 #endif
-        if
-        :: v == 0 -> store(A_DATA, POISON) /* the first bytes */
-        :: else -> v = 0; retire = 1
-        fi;
 #endif
-        place = NOTED;
+        store(A_HEADER, 0);
         if
-        :: true -> noted = 1
-        :: true -> settle(retire) /* no room for another note */
+#ifdef HARDENED
+        :: v != 0 -> store(A_LIMBO, 1)
+        :: v == 0 -> store(A_DATA, POISON); place = IN_BIN(me)
+#else
+        :: true -> place = IN_BIN(me)
+#endif
         fi;
+        v = 0;
         leave()
     :: else ->
 #if !defined(LARGE) && !defined(NO_MEMBARRIER)
@@ -175,18 +158,14 @@ inline free_now(v, f, noted, retire)
     fi
 }
 
-/* An allocation, if the slot can be had: from the bin, after what was noted is finished, or from
- * the heap. mine: the object's number. */
-inline alloc(mine, noted, f, retire)
+/* An allocation, if the slot can be had: from the bin, or from the heap. mine: the object's
+ * number. */
+inline alloc(mine, f)
 {
 #ifdef LARGE
     f = 1;
 #else
     enter(f);
-    if
-    :: f == 0 && noted -> settle(retire); noted = 0
-    :: else
-    fi;
 #endif
     if
     :: f == 0 && place == IN_BIN(me) -> d_step { place = USED; objects++; mine = objects }
@@ -215,16 +194,21 @@ inline alloc(mine, noted, f, retire)
 proctype owner(byte me)
 {
     byte i, mine, v, f;
-    bool noted, retire;
     mine = (me == 0); /* the first object */
     do
     :: i < OPS ->
         i++;
         if
         :: mine != 0 ->
-            free_now(v, f, noted, retire);
+            free_now(v, f);
             mine = 0
-        :: else -> alloc(mine, noted, f, retire)
+        :: mine == 0 -> alloc(mine, f)
+        :: atomic { /* takes back what the other one keeps, while that is out, which a membarrier
+                  * shows (takeback.pml) */
+            place == IN_BIN(OWNERS - 1 - me) && memory[BUSY(OWNERS - 1 - me)] == 0 &&
+            sb_used[OWNERS - 1 - me] == 0 ->
+            place = IN_HEAP
+            }
         fi;
         atomic { v = 0; f = 0 }
     :: else -> break

@@ -96,16 +96,6 @@ give(struct world *world, unsigned class_id, uint64_t slot)
     sn_cache_count_free(cache, class_id);
 }
 
-/* The short free: noted only. */
-static void
-note(struct world *world, uint64_t slot, uint64_t flag)
-{
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    assert_true(sn_cache_enter(cache));
-    (void)sn_cache_note_freed(cache, slot | flag, NULL);
-    sn_cache_leave(cache);
-}
-
 static void
 retire(struct world *world, uint64_t slot, uint64_t bytes)
 {
@@ -496,95 +486,61 @@ test_limbo_of_a_busy_thread(void **state)
     other_end(&other);
 }
 
-/* ---- noted frees ----------------------------------------------------------------------------- */
-
-enum finisher { BY_SUMS, BY_TAKE_BACK, BY_TAKE_OF_CLOSED, BY_LIMBO, BY_REFILL };
-
-static void
-finish_by_refill(struct world *world, unsigned class_id)
+/* Ends an object as a fast free does. False: it is not to be, a slow one does. */
+static bool
+retire_fast(struct world *world, unsigned class_id, uint64_t slot)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    uint64_t slot = sn_cache_refill(&world->caches, cache, class_id);
-    sn_cache_count_alloc(cache, class_id);
-    give(world, class_id, slot);
+    bool entered = sn_cache_enter(cache), fast = sn_cache_retires(&world->caches, cache);
+    assert_true(entered);
+    if (fast)
+        sn_cache_retire_next(cache, class_id, slot, world_header(world, slot));
+    sn_cache_leave(cache);
+    return fast;
 }
 
+/* The first of a list and the one that hands it over go the slow path: they wake who reclaims. All
+ * between only link and count, and the list has them all. */
 static void
-finish_by(struct world *world, unsigned class_id, enum finisher by)
-{
-    if (by == BY_SUMS)
-        (void)sums_of(world);
-    else if (by == BY_TAKE_BACK)
-        sn_caches_take_slots(&world->caches, false, false, NULL);
-    else if (by == BY_TAKE_OF_CLOSED)
-        sn_caches_take_slots(&world->caches, true, false, NULL);
-    else if (by == BY_LIMBO)
-        (void)take_limbo(world);
-    else
-        finish_by_refill(world, class_id);
-}
-
-/* Whoever looks at a cache, or takes from it, finishes what its thread has noted. */
-static void
-test_noted_frees_are_finished(void **state)
+test_fast_retirement(void **state)
 {
     struct setup *setup = *state;
     struct world *world = setup->world;
-    unsigned class_id = class_for(world, 1000);
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    uint64_t frees = 0, limbo = 0;
-    for (enum finisher by = BY_SUMS; by <= BY_REFILL; by++) {
-        uint64_t slots[5];
-        for (unsigned i = 0; i < 5; i++)
-            slots[i] = take(world, class_id);
-        for (unsigned i = 0; i < 5; i++)
-            note(world, slots[i], i < 2 ? SN_FREED_RETIRE : 0);
-        assert_int_equal(sn_cache_freed_count(cache), 5);
-        finish_by(world, class_id, by);
-        assert_int_equal(sn_cache_freed_count(cache), 0);
-        frees += by == BY_REFILL ? 6 : 5;
-        limbo += UINT64_C(2) * 1008;
-        assert_int_equal(sums_of(world).frees, frees);
-        assert_int_equal(sums_of(world).limbo_bytes, limbo);
-    }
-    assert_class_sound(world, class_id);
-}
-
-/* Where the span has been closed since, the slot goes to its bitmap and not into a bin. */
-static void
-test_noted_free_in_a_closed_span(void **state)
-{
-    struct world *world = ((struct setup *)*state)->world;
-    unsigned class_id = class_for(world, 1000);
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    uint64_t slot = take(world, class_id);
-    note(world, slot, 0);
-    uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
-    assert_int_equal(closed, slot >> SN_BLOCK_SHIFT);
-    assert_int_equal(used_slots(world, class_id), 1 + sn_cache_count(cache, class_id));
-    sn_caches_take_slots(&world->caches, true, false, NULL);
-    assert_int_equal(used_slots(world, class_id), 0);
-    struct sn_cache_sums sums = sums_of(world);
-    assert_int_equal(sums.live[class_id], 0);
-    assert_true(sn_heap_reopen(&world->heap, closed, 0, 0));
-}
-
-/* First and last: the first wakes who cleans up behind idle threads, the last makes room. */
-static void
-test_note_tells_of_first_and_last(void **state)
-{
-    struct world *world = ((struct setup *)*state)->world;
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    unsigned class_id = class_for(world, 1000);
-    uint64_t slots[SN_FREED];
-    for (unsigned i = 0; i < SN_FREED; i++)
+    unsigned class_id = class_for(world, 40);
+    const uint64_t bytes = world->classes.of[class_id].slot_bytes;
+    uint64_t slots[SN_LIMBO_HANDOVER_SLOTS];
+    for (unsigned i = 0; i < SN_LIMBO_HANDOVER_SLOTS; i++)
         slots[i] = take(world, class_id);
-    for (unsigned i = 0; i < SN_FREED; i++) {
-        assert_true(sn_cache_enter(cache));
-        bool told = sn_cache_note_freed(cache, slots[i], NULL);
-        sn_cache_leave(cache);
-        assert_int_equal(told, i == 0 || i == SN_FREED - 1);
+    assert_false(retire_fast(world, class_id, slots[0]));
+    retire(world, slots[0], bytes);
+    sn_cache_count_free(sn_cache_self(&world->caches), class_id);
+    for (unsigned i = 1; i < SN_LIMBO_HANDOVER_SLOTS - 1; i++) {
+        *world_header(world, slots[i]) = 0xab; /* check bits of a live object */
+        assert_true(retire_fast(world, class_id, slots[i]));
+        assert_true(sn_header_is_clear(*world_header(world, slots[i])));
     }
+    struct sn_cache_sums sums = sums_of(world);
+    assert_int_equal(sums.limbo_bytes, (SN_LIMBO_HANDOVER_SLOTS - 1) * bytes);
+    assert_int_equal(sums.frees, SN_LIMBO_HANDOVER_SLOTS - 1);
+    assert_int_equal(sums.live[class_id], 1);
+    assert_false(retire_fast(world, class_id, slots[SN_LIMBO_HANDOVER_SLOTS - 1]));
+    setup->retired = 0;
+    retire(world, slots[SN_LIMBO_HANDOVER_SLOTS - 1], bytes);
+    assert_int_equal(setup->retired, 1);
+    assert_int_equal(take_limbo(world), SN_LIMBO_HANDOVER_SLOTS);
+}
+
+/* Nor do fast frees retire more bytes than a thread keeps. */
+static void
+test_fast_retirement_of_bytes(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 30000), fast = 0;
+    const uint64_t bytes = world->classes.of[class_id].slot_bytes;
+    retire(world, take(world, class_id), bytes);
+    while (retire_fast(world, class_id, take(world, class_id)))
+        fast++;
+    assert_int_equal(fast, (SN_LIMBO_HANDOVER_BYTES - 1) / bytes);
 }
 
 /* ---- taking back ----------------------------------------------------------------------------- */
@@ -1138,9 +1094,8 @@ main(void)
         CACHE_TEST(test_limbo_is_handed_over_by_bytes),
         CACHE_TEST(test_take_limbo),
         CACHE_TEST(test_limbo_of_a_busy_thread),
-        CACHE_TEST(test_noted_frees_are_finished),
-        CACHE_TEST(test_noted_free_in_a_closed_span),
-        CACHE_TEST(test_note_tells_of_first_and_last),
+        CACHE_TEST(test_fast_retirement),
+        CACHE_TEST(test_fast_retirement_of_bytes),
         CACHE_TEST(test_idle_means_no_call_since_the_last_look),
         CACHE_TEST(test_indexes_go_back_too),
         CACHE_TEST(test_busy_thread_is_skipped),

@@ -108,26 +108,9 @@ nobody_reclaims(struct sn_caches *caches, bool urgent)
     (void)urgent;
 }
 
-/* What a store's settle does, without headers to look at. */
-static void
-finish_noted(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    for (uint32_t i = 0; i < sn_cache_freed_count(cache); i++) {
-        uint64_t slot = cache->freed[i].slot & SN_FREED_SLOT;
-        unsigned class_id = caches->heap->pool->class_of[sn_block_of(slot)];
-        sn_owner_add(&cache->frees, 1);
-        if (cache->freed[i].slot & SN_FREED_RETIRE)
-            sn_cache_finish_retire(caches, cache, class_id, slot);
-        else
-            sn_cache_finish_free(caches, cache, class_id, slot);
-    }
-    sn_store_relaxed(&cache->freed_bytes, 0);
-}
-
 void
 world_add_caches(struct world *world)
 {
-    world->caches.settle = finish_noted;
     world->caches.put_indexes = drop_indexes;
     world->caches.retired = nobody_reclaims;
     world->caches.thread_bytes_max = UINT64_MAX / 4;
