@@ -480,7 +480,7 @@ static bool
 has_object(const struct walk *walk, uint64_t header, uint64_t offset)
 {
     const struct layout *at = &walk->reader->at;
-    if ((header & at->header_check) == 0 || header >> 32 == 0)
+    if ((header & at->header_check) == 0)
         return false;
     uint64_t body = (header & ~(uint64_t)at->header_check) | at->header_object;
     return header == (body | ((body ^ offset) * walk->store->secret) >> 57);
