@@ -93,6 +93,14 @@ take_page(struct sn_pins *pins)
     return page;
 }
 
+static void
+note_released(struct sn_pins *pins)
+{
+    sn_sub_relaxed(&pins->bytes, SN_PAGE_BYTES);
+    sn_add_relaxed(&pins->released_bytes, SN_PAGE_BYTES);
+    sn_budget_refund(pins->pool->budget, SN_PAGE_BYTES);
+}
+
 /* False: the kernel does not take it. */
 static bool
 give_page_back(struct sn_pins *pins, uint32_t page)
@@ -104,9 +112,7 @@ give_page_back(struct sn_pins *pins, uint32_t page)
     pins->page_bits[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
     pins->lowest_word = (uint32_t)sn_min(pins->lowest_word, bit / 64);
     sn_unlock(&pins->lock);
-    sn_sub_relaxed(&pins->bytes, SN_PAGE_BYTES);
-    sn_add_relaxed(&pins->released_bytes, SN_PAGE_BYTES);
-    sn_budget_refund(pins->pool->budget, SN_PAGE_BYTES);
+    note_released(pins);
     return true;
 }
 
@@ -420,6 +426,28 @@ sn_pins_held(const struct sn_pins *pins)
     return held;
 }
 
+static bool
+is_zero(const uint64_t *words, size_t bytes)
+{
+    size_t i = 0;
+    while (i < bytes / sizeof(*words) && words[i] == 0)
+        i++;
+    return i == bytes / sizeof(*words);
+}
+
+/* Pages of page_bits that say nothing, from the last one on. */
+static void
+give_bit_pages_back_locked(struct sn_pins *pins)
+{
+    while (pins->bit_pages > 0) {
+        uint64_t *last = pins->page_bits + (pins->bit_pages - 1) * (SN_PAGE_BYTES / 8);
+        if (!is_zero(last, SN_PAGE_BYTES) || !sn_os_discard(last, SN_PAGE_BYTES))
+            return;
+        pins->bit_pages--;
+        note_released(pins);
+    }
+}
+
 void
 sn_pins_purge(struct sn_pins *pins)
 {
@@ -431,6 +459,9 @@ sn_pins_purge(struct sn_pins *pins)
             drop_page_locked(pins, stripe, page);
         sn_unlock(&stripe->lock);
     }
+    sn_lock(&pins->lock);
+    give_bit_pages_back_locked(pins);
+    sn_unlock(&pins->lock);
 }
 
 void

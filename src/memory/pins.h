@@ -117,7 +117,7 @@ bool sn_pins_set_aside(struct sn_pins *pins, uint32_t number);
 /** Pins held now. */
 uint64_t sn_pins_held(const struct sn_pins *pins);
 
-/** Gives back the pages that are kept for the next pin. */
+/** Gives back the pages that are kept for the next pin, and those of page_bits that say nothing. */
 void sn_pins_purge(struct sn_pins *pins);
 
 /** For processes that lock what they have mapped: pages that were never used go back. See

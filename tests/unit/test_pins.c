@@ -145,15 +145,15 @@ shuffle(uint32_t *order, uint32_t count, uint64_t *random)
 }
 
 /* What is kept when nothing is pinned: a page for a stripe, and the one that says which are used;
- * of a purge only that one. */
+ * after a purge nothing. Seen failing: that one stayed. */
 static void
 assert_all_given_back(struct world *world, uint64_t committed)
 {
     struct sn_pins *pins = pins_of(world);
     assert_true(pins->bytes <= (SN_PIN_STRIPES + 1) * SN_PAGE_BYTES);
     sn_pins_purge(pins);
-    assert_int_equal(pins->bytes, SN_PAGE_BYTES);
-    assert_int_equal(world->budget.committed, committed + SN_PAGE_BYTES);
+    assert_int_equal(pins->bytes, 0);
+    assert_int_equal(world->budget.committed, committed);
 }
 
 /* Every slot of a span with the most slots there are, pinned and unpinned in any order. Seen
