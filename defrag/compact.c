@@ -123,13 +123,13 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
 {
     struct sn_mover_totals before;
     bool was_online;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store || !check_report(report))
+    if (!check_report(report))
         return -EINVAL;
-    if (store->forked)
+    if (store && store->forked)
         return -ENOTSUP;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
-        return -EDEADLK;
+    int error = sn_begin_waiting(store, &was_online);
+    if (error)
+        return error;
     sn_copy_counters(&before, &store->mover.totals, sizeof(before));
     /* What is in limbo now need not be moved around. */
     sn_rcu_wait_cycle(store->rcu, &store->client);

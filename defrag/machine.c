@@ -37,18 +37,17 @@ sn_defrag_survey(const handle_store *store, struct sn_policy_sum *sum,
     }
 }
 
-/* At rest what was not worth the trouble under load is, once: it will stay for long. */
 static struct sn_policy_limits
 limits_of(const struct sn_defrag *d)
 {
     const struct handle_store_options *o = &d->store->options;
-    unsigned part = d->at_rest ? 4 : 1;
-    return (struct sn_policy_limits){
-        .ignore_bytes = sn_load_relaxed(&o->defrag.ignore_bytes) / part,
-        .lower_percent = sn_load_relaxed(&o->defrag.threshold_lower_percent) / part,
+    struct sn_policy_limits limits = {
+        .ignore_bytes = sn_load_relaxed(&o->defrag.ignore_bytes),
+        .lower_percent = sn_load_relaxed(&o->defrag.threshold_lower_percent),
         .upper_percent = sn_load_relaxed(&o->defrag.threshold_upper_percent),
         .cpu_min_percent = sn_load_relaxed(&o->defrag.cpu_min_percent),
         .cpu_max_percent = sn_load_relaxed(&o->defrag.cpu_max_percent)};
+    return d->at_rest ? sn_policy_at_rest(limits) : limits;
 }
 
 /* Whether a pass should begin, with so many requests of memory before the sum; sets effort and idle

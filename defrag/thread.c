@@ -374,16 +374,14 @@ int
 handle_defrag_stop(handle_store *store)
 {
     bool was_online;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store)
-        return -EINVAL;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
-        return -EDEADLK;
+    int error = sn_begin_waiting(store, &was_online);
+    if (error)
+        return error;
     struct sn_defrag *d = store->defrag;
     sn_lock(&d->mover->wake_lock);
-    int result = is_own_thread_locked(d) ? -EDEADLK : 0;
+    error = is_own_thread_locked(d) ? -EDEADLK : 0;
     bool alone = !d->mover->running;
-    if (!result) {
+    if (!error) {
         sn_store_relaxed(&store->options.defrag.enabled, false);
         sn_defrag_stop_locked(d);
         if (!sn_defrag_is_enabled(d)) /* a start may have come since */
@@ -391,8 +389,8 @@ handle_defrag_stop(handle_store *store)
     }
     sn_unlock(&d->mover->wake_lock);
     sn_store_nudge(store, true); /* it may want another thread, now that this one is joined */
-    if (!result && alone)        /* what steps have begun no thread has wound down */
+    if (!error && alone)         /* what steps have begun no thread has wound down */
         (void)sn_defrag_settle(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
-    return result;
+    return error;
 }

@@ -229,7 +229,11 @@ check_order()
 symbols_of()
 {
     while IFS= read -r file; do
-        nm "$build/CMakeFiles/sinter_objects.dir/$file.o" | awk -v file="$file" -v want="$1" '
+        case $file in
+        src/cache/*) object=src/cache/CMakeFiles/sinter_cache_objects.dir/${file##*/}.o ;;
+        *) object=CMakeFiles/sinter_objects.dir/$file.o ;;
+        esac
+        nm "$build/$object" | awk -v file="$file" -v want="$1" '
             want == "used" && $1 == "U" { print $2, file }
             want == "defined" && $2 ~ /^[A-TV-Z]$/ { print $3, file }'
     done <"$work/sources"
@@ -241,7 +245,8 @@ check_symbols()
 {
     has nm || return 0
     compile_database || return 1
-    cmake --build "$build" --target sinter_objects -j "$jobs" >"$work/make" 2>&1 || {
+    cmake --build "$build" --target sinter_objects sinter_cache_objects -j "$jobs" \
+        >"$work/make" 2>&1 || {
         tail -n 30 "$work/make"
         return 1
     }

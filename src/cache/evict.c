@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* evict.c - see evict.h. */
 #include "cache/evict.h"
+#include "cache/ring.h"
 
 #define HANDS_MOST 32u /* steps of the hand that free nothing; then it is the ring's turn */
 

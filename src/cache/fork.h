@@ -14,4 +14,9 @@
 void sc_fork_add(sinter_cache *cache);
 void sc_fork_remove(sinter_cache *cache);
 
+/** Atomic: a fork is being prepared, or under way. */
+extern uint32_t sc_fork_under_way;
+/** Waits until it is over; outside of sections, offline. */
+void sc_fork_wait(void);
+
 #endif

@@ -4,6 +4,7 @@
 #include "cache/grow.h"
 #include "cache/large.h"
 #include "cache/options.h"
+#include "cache/ring.h"
 #include "cache/sweep.h"
 
 #include <stdio.h>

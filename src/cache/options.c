@@ -86,8 +86,9 @@ limit_of_cgroup(void)
     return least;
 }
 
-uint64_t
-sc_limit_of_percent(uint32_t percent)
+/* Bytes; 0: nobody knows how much memory there is. */
+static uint64_t
+limit_of_percent(uint32_t percent)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
@@ -133,7 +134,7 @@ sc_options_read(const struct sinter_cache_options *given, struct sinter_cache_op
     if (rc == 0)
         rc = check_range(listener, "sweep_percent", options->sweep_percent, 1, 50);
     *limit =
-        options->limit_percent ? sc_limit_of_percent(options->limit_percent) : options->limit_bytes;
+        options->limit_percent ? limit_of_percent(options->limit_percent) : options->limit_bytes;
     return rc;
 }
 
@@ -185,7 +186,7 @@ set_number(sinter_cache *cache, struct listener listener, const char *name, uint
     if (rc != 0)
         return rc;
     if (i < 2)
-        sc_room_set_limit(cache, i ? sc_limit_of_percent((uint32_t)number) : number);
+        sc_room_set_limit(cache, i ? limit_of_percent((uint32_t)number) : number);
     else
         sc_store(i == 2 ? &cache->room.wait_ms : &cache->sweep.percent, (uint32_t)number);
     return 0;

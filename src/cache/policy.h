@@ -23,12 +23,6 @@ enum sc_origin { SC_OF_RING = 0, SC_OF_MAIN = 1, SC_NO_GHOST };
 
 struct sc_ring_chunk;
 
-/** Puts a place at the ring's end. False: no memory (then the item goes to main). */
-bool sc_ring_push(struct sc_ring *ring, uint32_t place);
-/** Takes the oldest. False: it is empty. */
-bool sc_ring_pop(struct sc_ring *ring, uint32_t *place);
-void sc_ring_free(struct sc_ring *ring);
-
 /** Remembers that an item has been evicted. */
 void sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ring.c - the ring of policy.h: places of new items, oldest first, in chunks of a page. */
-#include "cache/policy.h"
+#include "cache/ring.h"
 
 #include <sys/mman.h>
 

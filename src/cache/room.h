@@ -44,7 +44,4 @@ void sc_room_make(sinter_cache *cache, uint64_t need);
  * Outside of locks, and of sections but the caller's. */
 int sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal);
 
-/** Bytes of a limit in percent of the memory there is; 0: nobody knows. */
-uint64_t sc_limit_of_percent(uint32_t percent);
-
 #endif

@@ -2,6 +2,8 @@
 /* whole.c - see whole.h: clocks, and the gate that forks close. */
 #include "cache/whole.h"
 
+#include "cache/fork.h"
+
 #include <time.h>
 
 static uint64_t

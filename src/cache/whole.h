@@ -185,9 +185,5 @@ void sc_wait_end(const sinter_cache *cache, int cancel);
  * caller has a section open.
  */
 bool sc_enter_writing(sinter_cache *cache, bool nested);
-/** Atomic: a fork is being prepared, or under way. */
-extern uint32_t sc_fork_under_way;
-/** Waits until it is over; outside of sections, offline. */
-void sc_fork_wait(void);
 
 #endif

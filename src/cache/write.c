@@ -8,6 +8,7 @@
 
 #include "cache/grow.h"
 #include "cache/move.h"
+#include "cache/ring.h"
 #include "cache/sweep.h"
 
 /* ---- filling --------------------------------------------------------------------------------- */

@@ -55,6 +55,13 @@ sn_checks_entries(const handle_store *store)
             sn_check_entry(store, __func__, place, handle, cell);                                  \
     } while (0)
 
+/**
+ * Begins a call that waits for grace periods or threads: the check at its entry, and the thread is
+ * offline from then on; sn_rcu_return ends that. 0; -EINVAL: store is NULL; -EDEADLK: inside a
+ * section.
+ */
+#define sn_begin_waiting(store, was_online) sn_begin_waiting_named(store, __func__, was_online)
+
 /* What the calling thread is doing, for the line. */
 struct sn_call {
     const char *function;
@@ -116,5 +123,14 @@ void sn_misuse_after_fork_child(handle_store *store);
 void sn_misuse_leave_tombstone(handle_store *store);
 /** Bytes of address space that tombstones keep: whoever looks for leaks does not count them. */
 size_t sn_misuse_kept_bytes(void);
+
+static inline int
+sn_begin_waiting_named(handle_store *store, const char *function, bool *was_online)
+{
+    sn_check_call_named(store, function, SN_ANYWHERE, 0, NULL);
+    if (!store)
+        return -EINVAL;
+    return sn_rcu_leave(store->rcu->flavor, was_online) ? 0 : -EDEADLK;
+}
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* purge.c - see purge.h. */
 #include "core/purge.h"
+
+#include "memory/policy.h"
 #include "thread/drain.h"
 
 size_t
@@ -11,9 +13,8 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     *next_ns = SN_NEVER;
     if (delay_ms < 0 || empty == 0)
         return 0;
-    uint64_t delay_ns = (uint64_t)delay_ms * 1000000;
-    if (empty > sn_load_relaxed(&store->pool.arena_committed) / 200)
-        delay_ns /= 4; /* more than a reserve for reuse: sizes are shifting */
+    uint64_t delay_ns = sn_policy_purge_delay_ns((uint64_t)delay_ms, empty,
+                                                 sn_load_relaxed(&store->pool.arena_committed));
     uint64_t since;
     uint64_t before = now_ns > delay_ns ? now_ns - delay_ns : 0;
     size_t released = sn_pool_purge(&store->pool, before, max_bytes, &since);

@@ -10,8 +10,8 @@
 
 /**
  * Prints *stats, and classes[stats->classes], as handle_store_stats_print does. name: the store's,
- * any bytes. write gets pieces of at most SN_PRINT_PIECE_BYTES; the last one ends with a newline. 0;
- * -EINVAL for a NULL pointer (opaque aside) or an unknown format: nothing was written.
+ * any bytes. write gets pieces of at most SN_PRINT_PIECE_BYTES; the last one ends with a newline.
+ * 0; -EINVAL for a NULL pointer (opaque aside) or an unknown format: nothing was written.
  */
 int sn_stats_print(const struct handle_stats *stats, const struct handle_class_stats *classes,
                    const char *name, enum handle_stats_format format,

@@ -5,6 +5,11 @@
 #define PAUSE_FIRST_NS UINT64_C(100000000)
 #define PAUSE_LAST_NS  UINT64_C(60000000000)
 #define CREDIT_NS      UINT64_C(20000000)
+/* At rest thresholds are so many times lower. */
+#define REST_PART 4
+/* Empty spans up to this share of what is committed are a reserve; more go so many times sooner. */
+#define RESERVE_SHARE 200
+#define RESERVE_HASTE 4
 
 /* Objects in the `excess` emptiest spans, taking each occupancy's middle. */
 static uint64_t
@@ -112,4 +117,19 @@ sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes)
     uint64_t share = live_bytes / 200;
     uint64_t least = ignore_bytes / 2 > 65536 ? ignore_bytes / 2 : 65536;
     return share > least ? share : least;
+}
+
+struct sn_policy_limits
+sn_policy_at_rest(struct sn_policy_limits limits)
+{
+    limits.ignore_bytes /= REST_PART;
+    limits.lower_percent /= REST_PART;
+    return limits;
+}
+
+uint64_t
+sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t committed_bytes)
+{
+    uint64_t delay_ns = delay_ms * 1000000;
+    return empty_bytes > committed_bytes / RESERVE_SHARE ? delay_ns / RESERVE_HASTE : delay_ns;
 }

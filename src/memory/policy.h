@@ -39,6 +39,9 @@ struct sn_policy_limits {
     uint32_t cpu_min_percent, cpu_max_percent;
 };
 
+/** For a store at rest, once: what was not worth the trouble under load will stay for long. */
+struct sn_policy_limits sn_policy_at_rest(struct sn_policy_limits limits);
+
 /** RUNNING when compaction should work, else BELOW_IGNORE or BELOW_THRESHOLD. */
 enum handle_idle_reason
 sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits);
@@ -69,5 +72,10 @@ uint64_t sn_policy_pause_ns(uint64_t last_pause_ns, uint64_t moved_bytes, uint64
 
 /** Freed bytes after which a pause ends early, or an idle mover looks again. */
 uint64_t sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes);
+
+/** How long empty spans of `empty_bytes` together wait for reuse before they are purged: less than
+ * the option says when they are more than a reserve, since sizes are shifting. */
+uint64_t
+sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t committed_bytes);
 
 #endif

@@ -230,15 +230,12 @@ int
 handle_store_destroy(handle_store *store)
 {
     bool was_online;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store)
-        return -EINVAL;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
-        return -EDEADLK;
+    int error = sn_begin_waiting(store, &was_online);
+    if (error)
+        return error;
     const struct rcu_flavor_struct *flavor = store->rcu->flavor;
-    int result = 0;
     if (sn_pins_held(&store->heap.pins) != 0) {
-        result = -EBUSY;
+        error = -EBUSY;
     } else {
         sn_defrag_end(store);
         if (!store->forked) {
@@ -250,5 +247,5 @@ handle_store_destroy(handle_store *store)
         tear_down(store);
     }
     sn_rcu_return(flavor, was_online);
-    return result;
+    return error;
 }

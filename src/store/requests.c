@@ -12,11 +12,9 @@ int
 handle_store_purge(handle_store *store, size_t *released_bytes)
 {
     bool was_online;
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (!store)
-        return -EINVAL;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
-        return -EDEADLK;
+    int error = sn_begin_waiting(store, &was_online);
+    if (error)
+        return error;
     size_t released = sn_defrag_purge_all(store);
     if (released_bytes)
         *released_bytes = released;
@@ -79,13 +77,12 @@ reclaim_until(handle_store *store, size_t bytes, uint64_t deadline_ns)
 }
 
 static int
-reclaim_memory(handle_store *store, size_t bytes, uint64_t deadline_ns)
+reclaim_memory(handle_store *store, const char *function, size_t bytes, uint64_t deadline_ns)
 {
     bool was_online;
-    if (!store)
-        return -EINVAL;
-    if (!sn_rcu_leave(store->rcu->flavor, &was_online))
-        return -EDEADLK;
+    int error = sn_begin_waiting_named(store, function, &was_online);
+    if (error)
+        return error;
     bool in_time = store->forked || reclaim_until(store, bytes, deadline_ns);
     sn_rcu_return(store->rcu->flavor, was_online);
     sn_store_report_noted(store);
@@ -95,17 +92,15 @@ reclaim_memory(handle_store *store, size_t bytes, uint64_t deadline_ns)
 int
 handle_store_reclaim(handle_store *store, size_t bytes)
 {
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    return reclaim_memory(store, bytes, SN_NEVER);
+    return reclaim_memory(store, __func__, bytes, SN_NEVER);
 }
 
 int
 handle_store_reclaim_until(handle_store *store, size_t bytes, uint64_t timeout_us)
 {
-    sn_check_call(store, SN_ANYWHERE, 0, NULL);
     uint64_t now = sn_os_now_ns();
     uint64_t timeout_ns = sn_min(timeout_us, (SN_NEVER - now) / 1000) * 1000;
-    return reclaim_memory(store, bytes, now + timeout_ns);
+    return reclaim_memory(store, __func__, bytes, now + timeout_ns);
 }
 
 size_t

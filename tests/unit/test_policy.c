@@ -403,12 +403,47 @@ test_random_classes_converge(void **state)
     }
 }
 
+static void
+test_at_rest(void **state)
+{
+    (void)state;
+    const struct sn_policy_limits limits = {1 << 20, 9, 20, 5, 50};
+    struct sn_policy_limits rest = sn_policy_at_rest(limits);
+    assert_int_equal(rest.ignore_bytes, 1 << 18);
+    assert_int_equal(rest.lower_percent, 2);
+    assert_int_equal(rest.upper_percent, 20);
+    assert_int_equal(rest.cpu_min_percent, 5);
+    assert_int_equal(rest.cpu_max_percent, 50);
+}
+
+static void
+test_purge_delay(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t delay_ms, empty, committed, ns;
+    } table[] = {
+        {0, 1, 1, 0},
+        {200, 1000, 200000, 200000000},
+        {200, 1001, 200000, 50000000}, /* more than half a percent */
+        {200, 1, 199, 50000000},       /* all of it */
+        {3600000, 0, 0, UINT64_C(3600000000000)},
+        {3600000, 1, 0, UINT64_C(900000000000)},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        assert_int_equal(
+            sn_policy_purge_delay_ns(table[i].delay_ms, table[i].empty, table[i].committed),
+            table[i].ns);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_permille),
         cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_at_rest),
+        cmocka_unit_test(test_purge_delay),
         cmocka_unit_test(test_recoverable_is_what_is_committed),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_effort_is_linear),
