@@ -2,7 +2,7 @@
 /*
  * sinter/handle.h - a compacting, handle-based object store. This header is the interface and its
  * manual; it holds no mechanism beyond the inline read path. The move protocol and its guarantees
- * (G1 to G10) stand in src/reference/reference.h.
+ * (G1 to G11) stand in src/reference/reference.h.
  *
  * WHAT IT IS
  *
@@ -36,7 +36,7 @@
  *     bucket, say).
  *   - A freed handle is stale at once, for a reader that has just read it from another object, too.
  *     The address that a reader has lasts until its section ends, the name does not.
- *     Fix: unlink the object, and free it by call_rcu; or let readers take NULL for "not there any
+ *     Fix: unlink the object, and handle_retire it; or let readers take NULL for "not there any
  *     more", and begin again.
  *   - Nobody waits for the sections of a thread that is not registered: what it reads may be used
  *     for something else meanwhile.
@@ -809,11 +809,10 @@ handle_store *handle_store_create(const struct handle_store_options *options) HA
 HANDLE_API int handle_store_destroy(handle_store *store);
 
 /**
- * Frees every object that is named by a handle when the call begins, each as if by handle_free,
- * retired ones, too (one
- * allocated or published meanwhile may go, too). Objects named by cells stay, and reserved ones.
- * handle_free may race with it, handle_free_now may not. Time grows with the largest number of
- * handles there ever was.
+ * Frees every object that is named by a handle when the call begins, retired ones included, each
+ * as if by handle_free (one allocated or published meanwhile may go, too). Objects named by cells
+ * stay, and reserved ones. handle_free may race with it, handle_free_now may not. Time grows with
+ * the largest number of handles there ever was.
  * Result: 0.
  */
 HANDLE_API int handle_store_clear(handle_store *store);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reference.h - reference words and header words, and the protocol by which objects move. This file
- * owns the protocol statement; code that relies on it cites the numbers G1 to G10.
+ * owns the protocol statement; code that relies on it cites the numbers G1 to G11.
  *
  * THE WORDS
  *
@@ -130,7 +130,6 @@
  *      is never empty between what publish replaces and what it publishes.
  * G10. In a forked child the other threads are gone: no compaction, limbo is kept, alloc, deref and
  *      free work, destroy does not wait.
- *
  * G11. A retired object ends twice. At once for all who change objects: the word is RETIRED, the
  *      header clear but for the size, so that nothing follows it and nothing moves it. A grace
  *      period later, which began when it was in the list, the word ends: so whoever was in a

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pieces.c - runs the C code of examples/README.md, which check.sh puts into pieces.inc: a cache of
- * buckets is filled far beyond max_bytes, with items of one size and then of another; a link's
- * target is freed after a grace period; a version is looked at twice.
+ * buckets is filled far beyond max_bytes, with items of one size and then of another; a node of a
+ * list is unlinked and retired; a version is looked at twice.
  *
  * Seen failing with: an item published with tag 0; a sweep that frees nothing, or items that
- * were used; free_later that frees at once; a version that is not compared.
+ * were used; a node that is freed at once; a version that is not compared.
  */
 #include "pieces.inc"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MAX_BYTES  (UINT64_C(4) << 20)
 #define BUCKETS    4096u
@@ -120,24 +121,38 @@ run_cache(void)
     free(table);
 }
 
+static handle_t
+new_node(handle_store *store, handle_t next, uint64_t value)
+{
+    void *object;
+    handle_t handle = handle_alloc_object(store, sizeof(struct node), HANDLE_ZERO, &object);
+    if (!object)
+        abort();
+    ((struct node *)object)->next = next;
+    ((struct node *)object)->value = value;
+    return handle;
+}
+
 static void
 run_traps(void)
 {
     handle_store *store = new_store();
     uint64_t value = 0;
-    void *object;
     rcu_read_lock();
-    handle_t handle = handle_alloc_object(store, sizeof(struct node), HANDLE_ZERO, &object);
-    ((struct node *)object)->value = 7;
-    EXPECT(read_value(store, handle, &value) && value == 7);
-    ((struct node *)handle_deref_mut(store, handle))->version = 1; /* being written */
-    EXPECT(!read_value(store, handle, &value));
-    free_later(store, handle);
-    EXPECT(handle_deref(store, handle) != NULL); /* a section that is open still resolves it */
+    handle_t last = new_node(store, HANDLE_NULL, 3), middle = new_node(store, last, 7);
+    handle_t first = new_node(store, middle, 1);
+    EXPECT(read_value(store, middle, &value) && value == 7);
+    ((struct node *)handle_deref_mut(store, middle))->version = 1; /* being written */
+    EXPECT(!read_value(store, middle, &value));
+    EXPECT(remove_next(store, first) == 0);
+    const struct node *node = handle_deref(store, middle);
+    EXPECT(node && node->next == last); /* a section that is open still resolves it */
+    EXPECT(read_value(store, first, &value));
+    EXPECT(((const struct node *)handle_deref(store, first))->next == last);
     rcu_read_unlock();
-    rcu_barrier();
+    handle_store_reclaim(store, SIZE_MAX);
     rcu_read_lock();
-    EXPECT(handle_deref(store, handle) == NULL);
+    EXPECT(handle_deref(store, middle) == NULL);
     rcu_read_unlock();
     EXPECT(handle_store_destroy(store) == 0);
 }
