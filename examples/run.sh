@@ -20,10 +20,10 @@ usage: examples/run.sh [--no-install] [--jobs N] [--limit MIB]
 
 Runs a cache that may hold 64 MiB while the sizes of its values shift, over libsinter-cache, and
 over malloc and jemalloc, and prints whether each keeps its limit, what it holds within it, and how
-fast it is. With --store: a concurrent cache under sizes derived from production and under shifts, over
-malloc, jemalloc and the store (defragmenter off and on), and how much memory each needs for the
-same payload. Both take less than two minutes on two cores, besides installing and building, and
---store about 1 GiB of memory.
+fast it is. With --store: a concurrent cache under sizes derived from production and under shifts,
+over malloc, jemalloc and the store (defragmenter off and on), and how much memory each needs for
+the same payload. Both take less than two minutes on two cores, besides installing and building,
+and --store about 1 GiB of memory.
 
   --limit MIB   8 to 1024 (default 64)
   --store       the second form
