@@ -102,7 +102,8 @@
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
  *   stats, class_stats, stats_print                   A        -           yes       no      L
- *   each, check, used_exact, exact stats_print        A        R           no        no      L
+ *   each, each_from, check, used_exact,
+ *     exact stats_print                               A        R           no        no      L
  *   defrag_start                                      A        -           no        no      L
  *   defrag_step                                       A        R           no        no      L
  *   thread_detach                                     A        -           no        no      L
@@ -1417,6 +1418,24 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
 HANDLE_API int handle_store_each(handle_store *store,
                                  int (*visit)(void *opaque, const struct handle_object *object),
                                  void *opaque);
+
+/**
+ * A piece of a walk: as handle_store_each from where *cursor is, until about max objects were
+ * visited (it ends between two spans of memory: up to some thousand small ones more). For samplers
+ * and evictions that have no index of their own, and rather look at some objects often than at all
+ * of them at once. Between two calls nothing is held, and the mover is free: an object that it
+ * moves then may be missed, or visited again. What is allocated after the walk began may be visited.
+ *
+ *   cursor   0 to begin; is 0 again when the end was reached, else for the next call of this store
+ *   max      1 to SIZE_MAX
+ *   visit    as in handle_store_each; a result other than 0 ends the call, and the next one begins
+ *            with the same span
+ *   result, errors  as handle_store_each; EINVAL also for a cursor that no call gave, and max 0
+ */
+HANDLE_API int
+handle_store_each_from(handle_store *store, uint64_t *cursor, size_t max,
+                       int (*visit)(void *opaque, const struct handle_object *object),
+                       void *opaque);
 
 /**
  * Checks every invariant of the store's structures: bitmaps, counters and lists of spans, words

@@ -45,6 +45,7 @@ struct walk {
     void *opaque;
     uint32_t next, end; /* spans that are ahead */
     uint32_t held;      /* the span that is being walked, if it holds slots */
+    size_t visits;
 };
 
 /* ---- one span -------------------------------------------------------------------------------- */
@@ -72,7 +73,7 @@ find_group(const struct walk *walk, uint32_t number, const struct sn_class *c, u
 /* One section. It ends before the next object when a grace period has begun, which waits for it:
  * *slot is then that object's. */
 static int
-walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot)
+walk_group(struct walk *walk, uint32_t number, const struct sn_class *c, uint32_t *slot)
 {
     struct sn_found found[GROUP];
     struct sn_rcu *rcu = walk->store->rcu;
@@ -86,6 +87,7 @@ walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, u
             *slot = sn_slot_of(c, number, found[i].slot);
             break;
         }
+        walk->visits++;
         result = walk->visit(walk->opaque, &found[i]);
     }
     sn_rcu_read_unlock(rcu);
@@ -93,7 +95,7 @@ walk_group(const struct walk *walk, uint32_t number, const struct sn_class *c, u
 }
 
 static int
-walk_span(const struct walk *walk, uint32_t number)
+walk_span(struct walk *walk, uint32_t number)
 {
     const struct sn_class *c =
         walk->held ? sn_heap_class_of_span(&walk->store->heap, &walk->store->pool.spans[number])
@@ -171,11 +173,11 @@ next_span(struct walk *walk)
 /* What is taken later at a higher address holds nothing that has been there all the time, but what
  * the mover moves there from behind the walk. */
 static void
-set_out(struct walk *walk)
+set_out(struct walk *walk, uint32_t from)
 {
     struct sn_heap *heap = &walk->store->heap;
     sn_lock(&walk->store->mover.lock);
-    walk->next = 1;
+    walk->next = from;
     walk->end = sn_load_relaxed(&walk->store->pool.high);
     sn_store_relaxed(&heap->walk_next, walk->next);
     sn_store_relaxed(&heap->walk_end, walk->end);
@@ -220,20 +222,31 @@ end_walk(struct walk *walk)
     sn_unlock(&store->walk_lock);
 }
 
-int
-sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
+/* From a span on, until `max` objects were visited at the end of a span. *from: the next one, or
+ * that in which a visitor ended the walk; 0: there is none. */
+static int
+walk_from(handle_store *store, uint32_t *from, size_t max,
+          int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
 {
     SN_NO_CANCELLATION;
     struct walk walk = {.store = store, .visit = visit, .opaque = opaque};
-    uint32_t number;
+    uint32_t number = 0;
     int result = begin_walk(store);
     if (result != 0)
         return result;
-    set_out(&walk);
-    while (result == 0 && (number = next_span(&walk)) != 0)
+    set_out(&walk, *from);
+    while (result == 0 && walk.visits < max && (number = next_span(&walk)) != 0)
         result = walk_span(&walk, number);
+    *from = result != 0 || number == 0 ? number : walk.next;
     end_walk(&walk);
     return result;
+}
+
+int
+sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found), void *opaque)
+{
+    uint32_t from = 1;
+    return walk_from(store, &from, SIZE_MAX, visit, opaque);
 }
 
 /* ---- handle_store_each ----------------------------------------------------------------------- */
@@ -269,6 +282,21 @@ handle_store_each(handle_store *store, int (*visit)(void *opaque, const struct h
     if (!store || !visit)
         return -EINVAL;
     return sn_walk(store, show, &each);
+}
+
+int
+handle_store_each_from(handle_store *store, uint64_t *cursor, size_t max,
+                       int (*visit)(void *opaque, const struct handle_object *), void *opaque)
+{
+    struct each each = {store, visit, opaque};
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store || !cursor || !visit || max == 0 || *cursor > UINT32_MAX)
+        return -EINVAL;
+    uint32_t from = *cursor == 0 ? 1 : (uint32_t)*cursor;
+    int result = walk_from(store, &from, max, show, &each);
+    if (result != -EBUSY && result != -EAGAIN) /* a walk that did not begin is where it was */
+        *cursor = from;
+    return result;
 }
 
 /* ---- handle_store_used_exact ----------------------------------------------------------------- */

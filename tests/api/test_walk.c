@@ -367,10 +367,82 @@ walks_beside_churn(void **state)
     assert_int_equal(handle_store_used(fixture->store), 0);
 }
 
+/* ---- in pieces ------------------------------------------------------------------------------- */
+
+struct pieces {
+    handle_store *store;
+    const handle_t *handles;
+    unsigned seen[20000], visits, stop_after;
+};
+
+static int
+note_piece(void *opaque, const struct handle_object *object)
+{
+    struct pieces *pieces = opaque;
+    unsigned i = 0;
+    memcpy(&i, object->data, sizeof(i));
+    assert_true(object->handle == pieces->handles[i]);
+    pieces->seen[i]++;
+    return ++pieces->visits == pieces->stop_after ? 7 : 0;
+}
+
+/* All pieces together are one walk, where nothing is moved between them; a visitor that ends one
+ * sees the rest of its span in the next. */
+static void
+in_pieces(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { PIECED = 20000 };
+    static handle_t handles[PIECED];
+    static struct pieces pieces;
+    uint64_t cursor = 0;
+    unsigned calls = 0;
+    assert_int_equal(handle_defrag_stop(fixture->store), 0);
+    memset(&pieces, 0, sizeof(pieces));
+    pieces.handles = handles;
+    for (unsigned i = 0; i < PIECED; i++) {
+        void *object = NULL;
+        section_enter();
+        handles[i] = handle_alloc_object(fixture->store, i % 500 ? 100 : 70000, 0, &object);
+        memcpy(object, &i, sizeof(i));
+        section_leave();
+    }
+    do {
+        unsigned before = pieces.visits;
+        assert_int_equal(handle_store_each_from(fixture->store, &cursor, 50, note_piece, &pieces),
+                         0);
+        assert_true(pieces.visits >= before + 50 || cursor == 0);
+        calls++;
+    } while (cursor != 0);
+    assert_true(calls > 20 && pieces.visits == PIECED);
+    for (unsigned i = 0; i < PIECED; i++)
+        assert_int_equal(pieces.seen[i], 1);
+    pieces.stop_after = pieces.visits + 10;
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, 50, note_piece, &pieces), 7);
+    assert_true(cursor != 0);
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, SIZE_MAX, note_piece, &pieces),
+                     0);
+    assert_int_equal(cursor, 0);
+    for (unsigned i = 0; i < PIECED; i++)
+        assert_in_range(pieces.seen[i], 2, 3);
+    cursor = UINT64_C(1) << 32;
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, 1, note_piece, &pieces),
+                     -EINVAL);
+    cursor = 0;
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, 0, note_piece, &pieces),
+                     -EINVAL);
+    assert_int_equal(handle_store_each_from(fixture->store, NULL, 1, note_piece, &pieces), -EINVAL);
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, 1, NULL, NULL), -EINVAL);
+    cursor = UINT32_MAX; /* beyond the end */
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, 1, note_piece, &pieces), 0);
+    assert_int_equal(cursor, 0);
+}
+
 int
 group_walk(void)
 {
     const struct CMUnitTest tests[] = {
+        STORE_TEST(in_pieces),
         STORE_TEST(each_visits_all),
         STORE_TEST(each_ends_when_told),
         STORE_TEST(each_may_free),
