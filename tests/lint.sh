@@ -315,9 +315,10 @@ check_symbols()
         END { exit bad }'
 }
 
+# src/cache waits with cancellation disabled (sc_wait_begin), or in a thread of its own.
 check_waits()
 {
-    if library_files | grep -v -e '^src/base/lock\.h$' -e '^src/tools/' |
+    if library_files | grep -v -e '^src/base/lock\.h$' -e '^src/tools/' -e '^src/cache/' |
         (cd "$root" && xargs grep -nE '(pthread_cond_[a-z]*wait|nanosleep|usleep) *\(' /dev/null) |
         grep -v '^src/os/osmem\.c:.*nanosleep'; then
         echo 'cancellation points; sn_wait, sn_wait_until and sn_os_sleep_ns are none'
