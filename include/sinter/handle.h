@@ -1424,7 +1424,8 @@ HANDLE_API int handle_store_each(handle_store *store,
  * visited (it ends between two spans of memory: up to some thousand small ones more). For samplers
  * and evictions that have no index of their own, and rather look at some objects often than at all
  * of them at once. Between two calls nothing is held, and the mover is free: an object that it
- * moves then may be missed, or visited again. What is allocated after the walk began may be visited.
+ * moves then may be missed, or visited again. What is allocated after the walk began may be
+ * visited.
  *
  *   cursor   0 to begin; is 0 again when the end was reached, else for the next call of this store
  *   max      1 to SIZE_MAX
