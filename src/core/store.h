@@ -25,6 +25,15 @@ struct sn_reclaim {
     uint32_t slots; /* entries of each */
 };
 
+/** What a look at the objects of a class plans and finds. */
+struct sn_looks {
+    uint64_t slots;         /* in use */
+    uint64_t rate;          /* of them, in 2^-32 */
+    uint64_t due;           /* of a look, in 2^-32 */
+    uint64_t count;         /* objects looked at */
+    uint64_t slack, square; /* sums over them */
+};
+
 /** What is known of the bytes that objects asked for, see insight/requested.h. */
 struct sn_requested {
     struct sn_slack {
@@ -35,10 +44,14 @@ struct sn_requested {
     } of[SN_CLASSES_MAX];
     /* grace-period thread only */
     uint64_t random;
-    uint64_t frees, used; /* as they were at the last look */
+    uint64_t frees, used; /* as they were when the last look began */
     uint64_t next_ns;     /* no look before */
     unsigned ticks;       /* since the last look */
     bool rests;           /* nobody was at work */
+    /* of the look under way */
+    struct sn_looks *looks; /* by class; NULL: none is */
+    uint32_t at, end;       /* blocks: where it goes on, and ends */
+    uint64_t spent_ns;
 };
 
 struct handle_store {

@@ -9,6 +9,10 @@
 /* Headers looked at in one look, at least and at most: 0.2 and 10 ms where each is a miss. */
 #define LOOKS_MIN 1024
 #define LOOKS_MAX 65536
+/* A piece of a look ends behind the block in which it has looked at so many, or after so many
+ * blocks: others wait meanwhile. */
+#define PIECE_LOOKS  4096
+#define PIECE_BLOCKS 65536
 /* Of a class, in any case: to see that its sizes have changed. */
 #define LOOKS_OF_CLASS 32
 /* A look takes at most a fiftieth of the time. */
@@ -91,15 +95,6 @@ sn_requested_estimate(const handle_store *store, const uint64_t *live)
 
 /* ---- a look ---------------------------------------------------------------------------------- */
 
-/* What is planned for a class, and found. */
-struct looks {
-    uint64_t slots;         /* in use */
-    uint64_t rate;          /* of them, in 2^-32 */
-    uint64_t due;           /* of a look, in 2^-32 */
-    uint64_t count;         /* objects looked at */
-    uint64_t slack, square; /* sums over them */
-};
-
 static uint64_t
 slots_in_use(const handle_store *store, unsigned class_id)
 {
@@ -137,7 +132,7 @@ draw(handle_store *store)
 }
 
 static void
-plan(handle_store *store, struct looks *looks)
+plan(handle_store *store, struct sn_looks *looks)
 {
     uint64_t all = 0, bytes = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
@@ -155,7 +150,7 @@ plan(handle_store *store, struct looks *looks)
 }
 
 static void
-look_at_slot(const handle_store *store, unsigned class_id, uint64_t slot, struct looks *looks)
+look_at_slot(const handle_store *store, unsigned class_id, uint64_t slot, struct sn_looks *looks)
 {
     uint64_t header = sn_load_relaxed((uint64_t *)sn_store_address(store, slot - SN_HEADER_BYTES));
     if (!sn_header_has_object(store->secret, header, slot))
@@ -167,47 +162,51 @@ look_at_slot(const handle_store *store, unsigned class_id, uint64_t slot, struct
     looks->square += slack * slack;
 }
 
-/* `count` of the slots from begin on, at even distances. Under the class's lock, so that the span
+/* `count` of the slots from begin on, one by chance from each of as many parts: at even distances
+ * sizes that come by turns would all be the same one. Under the class's lock, so that the span
  * stays one of the class, and its pages what they are. */
 static void
 look_at_slots_locked(handle_store *store, unsigned class_id, uint32_t number, uint64_t begin,
-                     uint64_t slots, uint64_t count, struct looks *looks)
+                     uint64_t slots, uint64_t count, struct sn_looks *looks)
 {
     const struct sn_class *c = &store->classes.of[class_id];
     uint64_t step = count > 0 ? (slots << 20) / count : 0;
-    uint64_t at = (draw(store) >> 32) * step >> 32; /* below step */
-    for (uint64_t i = 0; i < count; i++, at += step) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t at = i * step + ((draw(store) >> 32) * step >> 32); /* below (i + 1) * step */
         uint32_t slot = (uint32_t)(begin + (at >> 20));
         if (*sn_span_bits(&store->pool, number, slot / 64) >> (slot % 64) & 1)
             look_at_slot(store, class_id, sn_slot_offset(c, number, slot), looks);
     }
 }
 
-/* A block of a class: in its part of the span's slots as many looks as are due. */
-static void
-look_at_block(handle_store *store, unsigned class_id, uint32_t block, struct looks *looks)
+/* A block of a class: in its part of the span's slots as many looks as are due. Result: their
+ * number. */
+static uint64_t
+look_at_block(handle_store *store, unsigned class_id, uint32_t block, struct sn_looks *looks)
 {
     const struct sn_class *c = &store->classes.of[class_id];
     bool all = looks->rate >> 32 != 0;
+    uint64_t count = 0;
     looks->due += looks->rate * c->slots / c->blocks;
     if (!all && looks->due >> 32 == 0)
-        return;
+        return 0;
     sn_lock(&store->heap.of[class_id].lock);
     uint32_t number = sn_span_head(&store->pool.spans[block]), part = block - number;
     if (part < c->blocks && sn_heap_is_of_class_locked(&store->heap, number, class_id)) {
         uint64_t begin = c->slots * part / c->blocks;
         uint64_t slots = c->slots * (part + 1) / c->blocks - begin;
-        uint64_t count = all ? slots : sn_min(looks->due >> 32, slots);
+        count = all ? slots : sn_min(looks->due >> 32, slots);
         look_at_slots_locked(store, class_id, number, begin, slots, count, looks);
     }
     sn_unlock(&store->heap.of[class_id].lock);
     looks->due &= UINT32_MAX;
+    return count;
 }
 
 /* Makes of what was found what is known. The variance has one object more than was seen, as far
  * from the mean as can be: so many may be such that chance has passed over. */
 static void
-conclude(handle_store *store, unsigned class_id, const struct looks *looks)
+conclude(handle_store *store, unsigned class_id, const struct sn_looks *looks)
 {
     struct sn_slack *slack = &store->requested.of[class_id];
     if (looks->count == 0) {
@@ -225,20 +224,69 @@ conclude(handle_store *store, unsigned class_id, const struct looks *looks)
     sn_store_relaxed(&slack->known, (all ? 0 : error << 32) | (mean + 1));
 }
 
+/* Without memory for the plan there is none now. */
+static void
+begin_look(handle_store *store)
+{
+    struct sn_looks *looks = sn_os_zalloc(store->classes.count * sizeof(*looks));
+    if (!looks)
+        return;
+    plan(store, looks);
+    store->requested.looks = looks;
+    store->requested.end = sn_load_relaxed(&store->pool.high);
+    store->requested.at = 1;
+    store->requested.spent_ns = 0;
+}
+
+/* Those of a class that is there: result as above. */
+static uint64_t
+look_at_any_block(handle_store *store, uint32_t block)
+{
+    unsigned class_id = sn_load_relaxed(&store->pool.class_of[block]);
+    if (class_id >= store->classes.count || !sn_heap_class_is_used(&store->heap, class_id))
+        return 0;
+    return look_at_block(store, class_id, block, &store->requested.looks[class_id]);
+}
+
+static void
+end_look(handle_store *store)
+{
+    for (unsigned i = 0; i < store->classes.count; i++)
+        if (store->requested.looks[i].slots > 0)
+            conclude(store, i, &store->requested.looks[i]);
+    sn_requested_give_up(store);
+}
+
 void
+sn_requested_give_up(handle_store *store)
+{
+    sn_os_free(store->requested.looks);
+    store->requested.looks = NULL;
+}
+
+void
+sn_requested_look_some(handle_store *store)
+{
+    struct sn_requested *requested = &store->requested;
+    uint64_t begin_ns = sn_os_now_ns(), looks = 0;
+    uint32_t end = (uint32_t)sn_min(requested->end, (uint64_t)requested->at + PIECE_BLOCKS);
+    for (; requested->at < end && looks < PIECE_LOOKS; requested->at++)
+        looks += look_at_any_block(store, requested->at);
+    if (requested->at >= requested->end)
+        end_look(store);
+    uint64_t now_ns = sn_os_now_ns();
+    requested->spent_ns += now_ns - begin_ns;
+    requested->next_ns = now_ns + requested->spent_ns * REST_FACTOR;
+}
+
+unsigned
 sn_requested_look(handle_store *store)
 {
-    struct looks looks[SN_CLASSES_MAX] = {0};
-    uint32_t high = sn_load_relaxed(&store->pool.high);
-    plan(store, looks);
-    for (uint32_t block = 1; block < high; block++) {
-        unsigned class_id = sn_load_relaxed(&store->pool.class_of[block]);
-        if (class_id < store->classes.count && sn_heap_class_is_used(&store->heap, class_id))
-            look_at_block(store, class_id, block, &looks[class_id]);
-    }
-    for (unsigned i = 0; i < store->classes.count; i++)
-        if (looks[i].slots > 0)
-            conclude(store, i, &looks[i]);
+    unsigned pieces = 0;
+    begin_look(store);
+    for (; sn_requested_is_looking(store); pieces++)
+        sn_requested_look_some(store);
+    return pieces;
 }
 
 /* ---- when to look ---------------------------------------------------------------------------- */
@@ -263,13 +311,13 @@ sn_requested_tend(handle_store *store, bool active, uint64_t now_ns)
     bool comes_to_rest = !active && !requested->rests;
     requested->rests = !active;
     requested->ticks++;
-    if (!comes_to_rest &&
-        (now_ns < requested->next_ns ||
-         !(has_changed(store, frees, used) || (active && requested->ticks >= QUIET_TICKS))))
+    if (sn_requested_is_looking(store) ||
+        (!comes_to_rest &&
+         (now_ns < requested->next_ns ||
+          !(has_changed(store, frees, used) || (active && requested->ticks >= QUIET_TICKS)))))
         return;
-    sn_requested_look(store);
     requested->frees = frees;
     requested->used = used;
     requested->ticks = 0;
-    requested->next_ns = now_ns + (sn_os_now_ns() - now_ns) * REST_FACTOR;
+    begin_look(store);
 }

@@ -6,9 +6,9 @@
  * many objects of each class live; what is estimated is their slack, the bytes by which a size is
  * less than the largest that its class serves. The grace-period thread looks at the headers of a
  * sample as it keeps house: of every slot where there are few, else of so many that three standard
- * errors are about 0.4 % of the bytes. The slots are drawn from all spans evenly (systematic
- * sampling), and a class gets as many looks as its number and the spread of its slack ask for
- * (Neyman 1934).
+ * errors are about 0.4 % of the bytes. The slots are drawn from all spans evenly, by chance one of
+ * each few neighbours (stratified sampling), and a class gets as many looks as its number and the
+ * spread of its slack ask for (Neyman 1934).
  *
  * What has come since a class was looked at is taken to be like the rest, but where it makes the
  * class larger: of that nothing is known but the class, and the error says so.
@@ -26,10 +26,23 @@ struct sn_estimate {
 /** live: objects by class. */
 struct sn_estimate sn_requested_estimate(const handle_store *store, const uint64_t *live);
 
-/** The grace-period thread, at each tick: looks if it is time. active: threads were at work. */
+/** The grace-period thread, at each tick: begins a look if it is time. active: threads were at
+ * work. */
 void sn_requested_tend(handle_store *store, bool active, uint64_t now_ns);
 
-/** Looks at a sample now. The grace-period thread, or a test that keeps it out. */
-void sn_requested_look(handle_store *store);
+/** The grace-period thread: whether one is under way, and a piece of it, which takes about a
+ * millisecond where each header is a miss. */
+static inline bool
+sn_requested_is_looking(const handle_store *store)
+{
+    return store->requested.looks != NULL;
+}
+void sn_requested_look_some(handle_store *store);
+/** Ends it without a result, if there is one. */
+void sn_requested_give_up(handle_store *store);
+
+/** Looks at a sample now, from the first piece to the last; result: how many. For a test that keeps
+ * the grace-period thread out. */
+unsigned sn_requested_look(handle_store *store);
 
 #endif

@@ -167,7 +167,7 @@ tick(handle_store *store, uint64_t now_ns)
     if (!active)
         sn_pins_purge(&store->heap.pins);
     bool more = store->table_due || store->trim_at > 0 || wants_trim(store) ||
-                sn_large_has_work(&store->large, purges);
+                sn_requested_is_looking(store) || sn_large_has_work(&store->large, purges);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 
@@ -184,12 +184,15 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
     if (store->table_due)
         purge_table_some(store);
     trim_excess_some(store, now_ns);
+    if (sn_requested_is_looking(store))
+        sn_requested_look_some(store);
     if (store->trim_at > 0 && !try_trim_some(store)) {
         store->next_tick_ns =
             now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
         return sn_min(due, store->next_tick_ns);
     }
-    if (store->table_due || store->excess_due || store->trim_at > 0)
+    if (store->table_due || store->excess_due || store->trim_at > 0 ||
+        sn_requested_is_looking(store))
         return now_ns;
     return store->next_tick_ns ? sn_min(due, store->next_tick_ns) : due;
 }

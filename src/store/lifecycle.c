@@ -7,6 +7,7 @@
 #include "core/hardened.h"
 #include "core/report.h"
 #include "defrag/life.h"
+#include "insight/requested.h"
 #include "memory/guard.h"
 #include "object/shortage.h"
 #include "store/fork.h"
@@ -131,6 +132,7 @@ tear_down(handle_store *store)
         sn_defrag_destroy(store);
     sn_mover_destroy(&store->mover);
     sn_children_destroy(&store->children);
+    sn_requested_give_up(store);
     sn_guard_end(&store->pool);
     if (store->magic == SN_STORE_LIVE && sn_checks_entries(store)) {
         sn_misuse_leave_tombstone(store);

@@ -5,10 +5,10 @@
  * small enough, and true. The grace-period thread is kept out, and the test looks itself, from a
  * fixed random number on.
  *
- * Seen failing: looks at neighbours (sizes_by_place); without the
- * object that chance has passed over (rare_sizes); a quarter of the looks (ends_of_a_class); one
- * standard error instead of three (even_sizes, long_tail); without what a class has grown by
- * (few_objects, growth).
+ * Seen failing: looks at neighbours (sizes_by_place); looks at even distances (sizes_by_turns); a
+ * look in one piece (pieces); without the object that chance has passed over (rare_sizes); a
+ * quarter of the looks (ends_of_a_class); one standard error instead of three (even_sizes,
+ * long_tail); without what a class has grown by (few_objects, growth).
  */
 #include "unit.h"
 
@@ -218,6 +218,50 @@ test_sizes_by_place(void **state)
     end_store(&w);
 }
 
+/* Two sizes by turns, and every second slot is looked at, or every fourth. */
+static void
+test_sizes_by_turns(void **state)
+{
+    (void)state;
+    for (unsigned count = 3500; count <= 7300; count += count == 3700 ? 3400 : 50) {
+        struct world_of w;
+        fill_store(&w, one_size, count);
+        for (unsigned i = 0; i < count; i++) {
+            section_enter();
+            uint64_t place = sn_store_offset(w.store, handle_deref(w.store, objects[i]));
+            section_leave();
+            if (place % SN_BLOCK_BYTES / 72 % 2 == 0) {
+                assert_int_equal(handle_resize(w.store, objects[i], 57), 0);
+                w.bytes -= 64 - 57;
+            }
+        }
+        look_often(&w);
+        end_store(&w);
+    }
+}
+
+static size_t
+tiny_sizes(unsigned i)
+{
+    (void)i;
+    return 1 + random_below(&chance, 8);
+}
+
+/* A look at nearly 50000 headers is made in pieces: grace periods wait for each. */
+static void
+test_pieces(void **state)
+{
+    (void)state;
+    struct world_of w;
+    fill_store(&w, tiny_sizes, OBJECTS_MAX);
+    sn_requested_look(w.store); /* which learns the spread */
+    assert_in_range(sn_requested_look(w.store), 6, 12);
+    struct sn_estimate estimate = estimate_of(&w);
+    assert_in_range(estimate.error, 1, w.bytes / 100); /* sizes are about half of what is served */
+    assert_in_range(distance(&w, estimate), 0, estimate.error);
+    end_store(&w);
+}
+
 /* Of few objects the sample is all, and the figure exact. */
 static void
 test_few_objects(void **state)
@@ -287,6 +331,7 @@ main(void)
         cmocka_unit_test(test_sizes_by_place), cmocka_unit_test(test_rare_sizes),
         cmocka_unit_test(test_medium_sizes),   cmocka_unit_test(test_few_objects),
         cmocka_unit_test(test_growth),         cmocka_unit_test(test_looks_come_by_themselves),
+        cmocka_unit_test(test_sizes_by_turns), cmocka_unit_test(test_pieces),
     };
     thread_enter();
     int failed = cmocka_run_group_tests_name("requested", tests, NULL, NULL);
