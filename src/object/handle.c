@@ -439,8 +439,9 @@ handle_free(handle_store *store, handle_t handle)
         sn_cache_leave(cache);
         return free_slow(store, reference, handle);
     }
-    /* In no section: until the CAS the object may have moved, even there and back; from now on its
-     * slot stays what it is. */
+    /* In no section: until the CAS the object may have moved, or been resized, even there and back;
+     * from now on its slot stays what it is. That it is still one of a class, the word says: none
+     * begins a block, as large objects do. */
     sn_object_retire_fast(store, cache, sn_object_class(store, slot), slot);
     sn_cache_push_index(cache, offset_of(store, reference));
     sn_cache_leave(cache);

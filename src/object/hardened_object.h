@@ -113,6 +113,8 @@ sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, uint64_t s
     if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0)) {
         uint64_t bytes = (uint64_t)bin->payload + SN_HEADER_BYTES;
         sn_owner_sub(&cache->bin[class_id].inflow, 1);
+        /* Release: as in end_header; the link that follows is a plain store. */
+        sn_store_release(sn_object_header(store, slot), 0);
         sn_cache_retire(&store->caches, cache, true, slot, bytes);
         return;
     }
