@@ -102,6 +102,7 @@
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
  *   stats, class_stats, stats_print                   A        -           yes       no      L
+ *   handle_stats_doctor, handle_stats_diff            A        -           yes       no      -
  *   each, each_from, check, used_exact,
  *     exact stats_print                               A        R           no        no      L
  *   defrag_start                                      A        -           no        no      L
@@ -710,6 +711,25 @@ enum handle_stats_format {
     HANDLE_STATS_JSON = 1,
     HANDLE_STATS_PROMETHEUS = 2,
     HANDLE_STATS_EXACT = 0x100, /**< or'ed to one of them: `requested` is counted for it */
+};
+
+/** How much a finding matters. */
+enum handle_severity {
+    HANDLE_FINDING_NOTE = 0, /**< worth knowing */
+    HANDLE_FINDING_WARN = 1, /**< costs memory, or soon will */
+    HANDLE_FINDING_ACT = 2,  /**< nothing gets better by itself */
+};
+
+/** What handle_stats_doctor finds. Its texts live as long as the library. */
+struct handle_finding {
+    const char *code; /**< a word for programs, which stays as it is: "stuck_reader" */
+    enum handle_severity severity;
+    uint32_t reserved;
+    uint64_t bytes;     /**< at stake; more than 0 */
+    const char *text;   /**< what is the matter, in a sentence */
+    const char *remedy; /**< what helps, in a sentence */
+    const char *option; /**< an option that helps, as for handle_store_set; NULL: none */
+    const char *value;  /**< what to set it to; NULL: that depends */
 };
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -1395,6 +1415,36 @@ HANDLE_API int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void (*write)(void *opaque, const char *text, size_t length),
                          void *opaque);
+
+/**
+ * Says what is the matter with a store, by its statistics, and what helps: a reader that is stuck,
+ * options that hold compaction back, pins, a limit that is near. A store that is well has no
+ * finding. Pure: looks at *stats only.
+ *
+ *   stats    as handle_store_stats fills it
+ *   finding  called for each, with what is the matter; valid during the call
+ *   opaque   its first argument
+ *   result   the number of findings
+ *   errors   EINVAL: NULL, or a struct_size that no version has
+ */
+HANDLE_API int
+handle_stats_doctor(const struct handle_stats *stats,
+                    void (*finding)(void *opaque, const struct handle_finding *finding),
+                    void *opaque);
+
+/**
+ * Prints what has changed between two statistics of one store. Pure.
+ *
+ *   before, after  as handle_store_stats fills them
+ *   format   HANDLE_STATS_TEXT: the figures that differ, and a sentence. HANDLE_STATS_JSON: one object of the figures that differ,
+ *            after less before; empty when none does
+ *   write, opaque  as in handle_store_stats_print; pieces of at most 256 bytes
+ *   errors   EINVAL: NULL, a struct_size that no version has, or another format
+ */
+HANDLE_API int handle_stats_diff(const struct handle_stats *before,
+                                 const struct handle_stats *after, enum handle_stats_format format,
+                                 void (*write)(void *opaque, const char *text, size_t length),
+                                 void *opaque);
 
 /**
  * Calls visit once for every object that is live throughout the call, by address. (One allocated

@@ -27,4 +27,13 @@ sn_growing_fill(void *to, const void *ours, size_t our_size)
            struct_size - sizeof(size_t));
 }
 
+/** The other way: ours gets what the caller's struct has. */
+static inline void
+sn_growing_read(void *ours, const void *from, size_t our_size)
+{
+    size_t struct_size = sn_min(*(const size_t *)from, our_size);
+    memcpy((char *)ours + sizeof(size_t), (const char *)from + sizeof(size_t),
+           struct_size - sizeof(size_t));
+}
+
 #endif

@@ -12,6 +12,7 @@ static struct sn_debug_table table __attribute__((section(".sinter_debug"), used
     .entries = SN_DEBUG_ENTRIES,
     .bytes = sizeof(table),
     .entry_bytes = sizeof(struct sn_debug_entry),
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): of a pointer its own size is meant */
     .entry = {SN_DEBUG_MEMBERS(MEMBER) SN_DEBUG_CONSTANTS(CONSTANT)},
 };
 

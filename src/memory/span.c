@@ -8,8 +8,8 @@
 #define DIRTY 1
 #define CLEAN 0
 
-_Static_assert(SN_BITMAP_LINES *SN_PAGE_BYTES == SN_GROUP_TABLE_AT, "a page for each line");
-_Static_assert(SN_GROUP_BLOCKS *SN_LINE_WORDS * 8 == SN_PAGE_BYTES, "of a group's blocks");
+_Static_assert(SN_GROUP_TABLE_AT / SN_PAGE_BYTES >= SN_BITMAP_LINES, "a page for each line");
+_Static_assert((size_t)SN_GROUP_BLOCKS *SN_LINE_WORDS * 8 == SN_PAGE_BYTES, "of a group's blocks");
 
 size_t
 sn_pool_spans_bytes(uint32_t blocks)
@@ -37,7 +37,7 @@ static uint32_t
 step_blocks(uint32_t blocks)
 {
     const uint32_t least = (uint32_t)(SN_ARENA_STEP_BYTES >> SN_BLOCK_SHIFT);
-    return (uint32_t)sn_max(least, blocks / 8 / least * least);
+    return (uint32_t)sn_max(least, (uint64_t)blocks / 8 / least * least);
 }
 
 /* Shows blocks below `end` and their metadata. */

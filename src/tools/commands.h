@@ -14,6 +14,8 @@
 int command_stores(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_record(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+int command_diff(int argc, char **argv);
 
 /** "sinter: " and a sentence on stderr. Result: 1. */
 __attribute__((format(printf, 1, 2))) int say(const char *format, ...);

@@ -14,17 +14,21 @@ static const char usage[] =
     "  map TARGET [TARGET] [-o PAGE.html]         a picture of the heap; of two: before and after\n"
     "      [--series FILE] [--lines]                with a series of `record`; as lines of JSON\n"
     "  record PID [-i MS] [-n COUNT] [-o FILE]    its memory over time, a line each\n"
+    "  doctor STATS.json [--json]                 what is the matter, and what helps\n"
+    "  diff BEFORE.json AFTER.json [--json]       what has changed\n"
     "  completion                                 for bash: eval \"$(sinter completion)\"\n"
     "\n"
     "TARGET is the number of a process, or a core's file; of map also a file of its lines.\n"
-    "--store NAME chooses a store; else it is the newest. -o -: standard output.\n";
+    "--store NAME chooses a store; else it is the newest. STATS.json is what\n"
+    "handle_store_stats_print writes (HANDLE_STATS_JSON). A file may be -: standard input, "
+    "output.\n";
 
 static const char completion[] =
     "_sinter()\n"
     "{\n"
     "    local word=${COMP_WORDS[COMP_CWORD]}\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-    "        COMPREPLY=($(compgen -W 'stores map record completion' -- \"$word\"))\n"
+    "        COMPREPLY=($(compgen -W 'stores map record doctor diff completion' -- \"$word\"))\n"
     "        return\n"
     "    fi\n"
     "    case $word in\n"
@@ -71,9 +75,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"stores", command_stores},
-    {"map", command_map},
-    {"record", command_record},
+    {"stores", command_stores}, {"map", command_map},   {"record", command_record},
+    {"doctor", command_doctor}, {"diff", command_diff},
 };
 
 int

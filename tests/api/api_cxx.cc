@@ -214,6 +214,11 @@ insight()
         static_cast<std::string *>(opaque)->append(text, length);
     };
     CHECK(handle_store_stats_print(store.get(), HANDLE_STATS_JSON, append, &json) == 0);
+    const auto ignore = [](void *, const struct handle_finding *) {};
+    CHECK(handle_stats_doctor(&stats, ignore, nullptr) >= 0);
+    std::string difference;
+    CHECK(handle_stats_diff(&stats, &stats, HANDLE_STATS_JSON, append, &difference) == 0);
+    CHECK(difference == "{}\n");
     CHECK(json.find("\"c++\"") != std::string::npos);
     std::vector<std::size_t> sizes;
     auto visit = [](void *opaque, const handle_object *object) {

@@ -3,8 +3,9 @@
  * hoard.c - a program that others look into: hoard OBJECTS CORE [arena]. It fills a store with so
  * many objects of different sizes, frees three of four of some, holds pins, and begins to wait: it
  * says "ready", and ends when its input does. A line "grow" makes it ten times as large first,
- * "compact" packs it, "crash" ends it by SIGSEGV. Every object begins with MARKER, which is in no
- * core that has no contents. What it says of itself is what a reader must find:
+ * "compact" packs it, "stats PATH" writes its statistics, "crash" ends it by SIGSEGV. Every object
+ * begins with MARKER, which is in no core that has no contents. What it says of itself is what a
+ * reader must find:
  *
  *   ready rss=BYTES objects=COUNT bytes=REQUESTED pinned=COUNT
  */
@@ -77,7 +78,7 @@ static void
 thin_out(void)
 {
     for (unsigned long i = 0; i < count; i++) {
-        if (i % 7 != 3 || i % 4 == 0)
+        if ((i % 7 != 3 && i % 7 != 4) || i % 4 == 0)
             continue;
         if (handle_free(store, handles[i]) != 0)
             fail("handle_free");
@@ -118,11 +119,46 @@ say_ready(void)
     fflush(stdout);
 }
 
+static void
+write_text(void *file, const char *text, size_t length)
+{
+    fwrite(text, 1, length, file);
+}
+
+static void
+write_statistics(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (!file || handle_store_stats_print(store, HANDLE_STATS_JSON, write_text, file) != 0)
+        fail("handle_store_stats_print");
+    fclose(file);
+    say_ready();
+}
+
+/* A command of one line, without its end. */
+static void
+obey(const char *command, unsigned long objects)
+{
+    if (strcmp(command, "crash") == 0)
+        raise(SIGSEGV);
+    if (strcmp(command, "grow") == 0) {
+        fill(9 * objects);
+        say_ready();
+    }
+    if (strcmp(command, "compact") == 0) {
+        if (handle_store_compact(store, NULL) != 0 || handle_store_purge(store, NULL) != 0)
+            fail("handle_store_compact");
+        say_ready();
+    }
+    if (strncmp(command, "stats ", 6) == 0)
+        write_statistics(command + 6);
+}
+
 int
 main(int argc, char **argv)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
-    char line[64];
+    char line[512];
     if (argc < 3)
         return 2;
     options.name = "hoard";
@@ -143,17 +179,8 @@ main(int argc, char **argv)
     pin_some();
     say_ready();
     while (fgets(line, sizeof(line), stdin)) {
-        if (strcmp(line, "crash\n") == 0)
-            raise(SIGSEGV);
-        if (strcmp(line, "grow\n") == 0) {
-            fill(9 * objects);
-            say_ready();
-        }
-        if (strcmp(line, "compact\n") == 0) {
-            if (handle_store_compact(store, NULL) != 0 || handle_store_purge(store, NULL) != 0)
-                fail("handle_store_compact");
-            say_ready();
-        }
+        line[strcspn(line, "\n")] = 0;
+        obey(line, objects);
     }
     return 0;
 }

@@ -94,6 +94,29 @@ refusals)
     grep -q 'no right to read' "$work/said" || fail "it says: $(cat "$work/said")"
     stop
     ;;
+files)
+    start 50000 full
+    echo "stats $work/before" >&3
+    await 2
+    "$sinter" doctor "$work/before" >"$work/doctor"
+    grep -q '^act: disabled' "$work/doctor" || fail "doctor says: $(cat "$work/doctor")"
+    grep -q 'handle_store_set(store, "defrag.enabled", "yes")' "$work/doctor" ||
+        fail 'doctor does not say what to set'
+    "$sinter" doctor --json "$work/before" | grep -q '"code":"disabled","severity":"act"' ||
+        fail 'doctor does not say it in JSON'
+    echo compact >&3
+    await 3
+    echo "stats $work/after" >&3
+    await 4
+    stop
+    "$sinter" doctor "$work/after" | grep -q '^nothing to do' || fail 'it is not well, compacted'
+    "$sinter" diff "$work/before" "$work/after" >"$work/diff"
+    grep -q '^committed -[0-9]* bytes, most of it free_slot -' "$work/diff" ||
+        fail "diff says: $(cat "$work/diff")"
+    [ -z "$("$sinter" diff "$work/before" "$work/before")" ] || fail 'a file differs from itself'
+    ! "$sinter" doctor "$0" 2>"$work/said" || fail 'a script is taken for statistics'
+    grep -q 'no statistics' "$work/said" || fail "it says: $(cat "$work/said")"
+    ;;
 damage)
     start 2000 full
     take
