@@ -1436,8 +1436,8 @@ handle_stats_doctor(const struct handle_stats *stats,
  * Prints what has changed between two statistics of one store. Pure.
  *
  *   before, after  as handle_store_stats fills them
- *   format   HANDLE_STATS_TEXT: the figures that differ, and a sentence. HANDLE_STATS_JSON: one object of the figures that differ,
- *            after less before; empty when none does
+ *   format   HANDLE_STATS_TEXT: the figures that differ, and a sentence. HANDLE_STATS_JSON: one
+ *            object of the figures that differ, after less before; empty when none does
  *   write, opaque  as in handle_store_stats_print; pieces of at most 256 bytes
  *   errors   EINVAL: NULL, a struct_size that no version has, or another format
  */
