@@ -112,9 +112,13 @@ void
 sn_hardened_header_fault(const handle_store *store, uint64_t slot, uint64_t header,
                          const uint64_t *reference)
 {
-    if (reference && sn_header_is_sound(store->secret, header, slot) &&
-        !sn_table_owns(&store->table, reference))
+    bool by_cell = reference && !sn_table_owns(&store->table, reference);
+    if (by_cell && sn_header_is_sound(store->secret, header, slot))
         sn_misuse(store, reference, "another cell names the object: was the cell copied?");
+    if (by_cell && sn_header_is_clear(header))
+        sn_misuse(store, reference,
+                  "the object was freed by another cell (was the cell copied?), or its header is "
+                  "damaged");
     sn_misuse(
         store, reference,
         "the header of the object at offset %#llx is damaged: written in front of it, or past "

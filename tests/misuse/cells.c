@@ -197,6 +197,20 @@ cell_copied_free_now(handle_store *store)
     section_leave();
 }
 
+/* Both; in other stores than hardened ones that is not found, and does harm. */
+static void
+cell_copied_free_both(handle_store *store)
+{
+    handle_cell cell = HANDLE_CELL_INIT, copy;
+    if (mode != HARDENED)
+        return;
+    section_enter();
+    expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
+    memcpy(&copy, &cell, sizeof(cell));
+    expect(handle_cell_free(store, &cell) == 0);
+    handle_cell_free(store, &copy);
+}
+
 static void
 cell_copied_relocate(handle_store *store)
 {
@@ -228,6 +242,9 @@ const struct misuse misuse_cells[] = {
               HARDENED_FINDS(ABORTS(
                   "handle_cell_free_now: store misuse, a cell: another cell names the object*"
                   "was the cell copied?*"))),
+    CASE_OPEN(cell_copied_free_both,
+              HARDENED_FINDS(ABORTS("handle_cell_free: store misuse, a cell: the object was freed "
+                                    "by another cell (was the cell copied?)*"))),
     CASE_OPEN(cell_copied_relocate,
               HARDENED_ABORTS(
                   "relocate: header of the object at offset * is damaged*",
