@@ -294,8 +294,7 @@ handle_store_each_from(handle_store *store, uint64_t *cursor, size_t max,
         return -EINVAL;
     uint32_t from = *cursor == 0 ? 1 : (uint32_t)*cursor;
     int result = walk_from(store, &from, max, show, &each);
-    if (result != -EBUSY && result != -EAGAIN) /* a walk that did not begin is where it was */
-        *cursor = from;
+    *cursor = from; /* where it was, if the walk did not begin */
     return result;
 }
 

@@ -373,6 +373,7 @@ struct pieces {
     handle_store *store;
     const handle_t *handles;
     unsigned seen[20000], visits, stop_after;
+    int result;
 };
 
 static int
@@ -383,7 +384,7 @@ note_piece(void *opaque, const struct handle_object *object)
     memcpy(&i, object->data, sizeof(i));
     assert_true(object->handle == pieces->handles[i]);
     pieces->seen[i]++;
-    return ++pieces->visits == pieces->stop_after ? 7 : 0;
+    return ++pieces->visits == pieces->stop_after ? pieces->result : 0;
 }
 
 /* All pieces together are one walk, where nothing is moved between them; a visitor that ends one
@@ -417,7 +418,16 @@ in_pieces(void **state)
     assert_true(calls > 20 && pieces.visits == PIECED);
     for (unsigned i = 0; i < PIECED; i++)
         assert_int_equal(pieces.seen[i], 1);
+    pieces.stop_after = pieces.visits + PIECED - 10;
+    pieces.result = -EBUSY; /* it is the visitor's, and the walk has begun */
+    assert_int_equal(handle_store_each_from(fixture->store, &cursor, SIZE_MAX, note_piece, &pieces),
+                     -EBUSY);
+    assert_true(cursor > 1);
+    for (unsigned i = 0; i < PIECED; i++)
+        pieces.seen[i] = 1;
+    cursor = 0;
     pieces.stop_after = pieces.visits + 10;
+    pieces.result = 7;
     assert_int_equal(handle_store_each_from(fixture->store, &cursor, 50, note_piece, &pieces), 7);
     assert_true(cursor != 0);
     assert_int_equal(handle_store_each_from(fixture->store, &cursor, SIZE_MAX, note_piece, &pieces),
