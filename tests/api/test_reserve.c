@@ -279,6 +279,15 @@ abort_gives_back(void **state)
     assert_clean(fixture->store);
 }
 
+static uint64_t
+moved_objects(handle_store *store)
+{
+    struct handle_stats *stats = take_stats(store);
+    uint64_t moved = stats->moved_objects;
+    free(stats);
+    return moved;
+}
+
 /* A whole span of them, beside as many objects of which most are freed: compaction leaves the
  * reserved ones where they are, published they can be moved. */
 static void
@@ -288,7 +297,6 @@ survives_compaction(void **state)
     enum { RESERVED = 300 };
     static struct handle_reserved reserved[RESERVED];
     static handle_t handles[10 * RESERVED];
-    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
     for (unsigned i = 0; i < RESERVED; i++) {
         for (unsigned k = 0; k < 10; k++)
             handles[10 * i + k] = make_object(fixture->store, 240, k);
@@ -297,13 +305,14 @@ survives_compaction(void **state)
     for (unsigned i = 0; i < 10 * RESERVED; i++)
         assert_int_equal(handle_free(fixture->store, handles[i]), 0);
     compact_checked(fixture->store, NULL);
+    uint64_t moved = moved_objects(fixture->store);
     for (unsigned i = 0; i < RESERVED; i++) {
         assert_filled(reserved[i].object, 240, i);
         handles[i] = handle_publish(fixture->store, &reserved[i]);
         assert_true(handles[i] != HANDLE_NULL);
     }
-    compact_checked(fixture->store, &report);
-    assert_true(report.moved_objects > 0);
+    compact_checked(fixture->store, NULL);
+    assert_true(moved_objects(fixture->store) > moved); /* by us, or by the compaction thread */
     for (unsigned i = 0; i < RESERVED; i++)
         assert_object(fixture->store, handles[i], 240, i);
 }
