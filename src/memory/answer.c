@@ -2,7 +2,7 @@
 /* answer.c - see answer.h. */
 #include "memory/answer.h"
 
-#define PAGE_BYTES 4096
+#include "base/config.h"
 
 static uint64_t
 lesser(uint64_t a, uint64_t b)
@@ -39,7 +39,7 @@ sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
     if (slots == 0)
         return 0;
     uint64_t spans = emptied_spans(c, slots) * c->span_bytes;
-    uint64_t touched = slots * (c->slot_bytes / PAGE_BYTES + 2) * PAGE_BYTES;
+    uint64_t touched = slots * (c->slot_bytes / SN_PAGE_BYTES + 2) * SN_PAGE_BYTES;
     uint64_t pages = lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes);
     return lesser(spans > pages ? spans : pages, c->committed);
 }

@@ -2,7 +2,8 @@
 /* class_use.c - see class_use.h. */
 #include "memory/class_use.h"
 
-#define PAGE_BYTES 4096
+#include "base/config.h"
+
 /* A span is not emptied for fewer pages, nor when so many times the gain would be moved. */
 #define LOOSE_PAGES  2
 #define MOVES_A_GAIN 4
@@ -31,8 +32,8 @@ static uint64_t
 dense_bytes(const struct sn_class_use *c, uint64_t used)
 {
     uint64_t rest = used % c->slots * c->slot_bytes;
-    uint64_t pages = (rest + PAGE_BYTES - 1) / PAGE_BYTES + (rest > 0);
-    uint64_t bytes = pages * PAGE_BYTES < c->span_bytes ? pages * PAGE_BYTES : c->span_bytes;
+    uint64_t pages = (rest + SN_PAGE_BYTES - 1) / SN_PAGE_BYTES + (rest > 0);
+    uint64_t bytes = pages * SN_PAGE_BYTES < c->span_bytes ? pages * SN_PAGE_BYTES : c->span_bytes;
     return used / c->slots * c->span_bytes + bytes;
 }
 
@@ -40,7 +41,7 @@ dense_bytes(const struct sn_class_use *c, uint64_t used)
 static bool
 is_worth(const struct sn_class_use *c, uint64_t used_bytes, uint64_t gain)
 {
-    return gain >= LOOSE_PAGES * PAGE_BYTES && gain * MOVES_A_GAIN * c->spans >= used_bytes;
+    return gain >= LOOSE_PAGES * SN_PAGE_BYTES && gain * MOVES_A_GAIN * c->spans >= used_bytes;
 }
 
 uint64_t
