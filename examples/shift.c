@@ -23,6 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 #define PHASES             4u
 #define TURNS              3u /* bytes written in a phase, in limits */
 #define KEY_SIZE           20u
@@ -351,9 +357,12 @@ be_kind(const struct kind *kind, uint64_t limit)
 static struct result results[KINDS][PHASES];
 static bool ran[KINDS];
 
+/** What to preload. NULL: there is none, or an address sanitizer, which wants to be first, is. */
 static const char *
 find_jemalloc(void)
 {
+    if (SANITIZED)
+        return NULL;
     static const char *const usual[] = {"/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
                                         "/usr/lib/aarch64-linux-gnu/libjemalloc.so.2",
                                         "/usr/lib64/libjemalloc.so.2"};
@@ -372,7 +381,7 @@ run_kind(unsigned which, uint64_t limit_mib)
     const char *preload = strcmp(kinds[which].name, "jemalloc") == 0 ? find_jemalloc() : "";
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (!preload) {
-        printf("jemalloc is not installed (Debian: libjemalloc2): left out\n");
+        printf("jemalloc left out: not installed (Debian: libjemalloc2), or a sanitizer runs\n");
         return true;
     }
     if (length <= 0)
