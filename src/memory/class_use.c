@@ -19,12 +19,17 @@ sn_excess_spans(const struct sn_class_use *c, uint64_t freed)
     return c->spans > stay ? (uint32_t)(c->spans - stay) : 0;
 }
 
+static uint64_t
+bytes_of_excess(const struct sn_class_use *c, uint32_t excess)
+{
+    uint64_t stay = (c->spans - excess) * c->span_bytes;
+    return excess > 0 && c->committed > stay ? c->committed - stay : 0;
+}
+
 uint64_t
 sn_excess_bytes(const struct sn_class_use *c, uint64_t freed)
 {
-    uint32_t excess = sn_excess_spans(c, freed);
-    uint64_t stay = (c->spans - excess) * c->span_bytes;
-    return excess > 0 && c->committed > stay ? c->committed - stay : 0;
+    return bytes_of_excess(c, sn_excess_spans(c, freed));
 }
 
 /* Pages that so many used slots take where they lie close; they may begin anywhere in a page. */
@@ -44,24 +49,33 @@ is_worth(const struct sn_class_use *c, uint64_t used_bytes, uint64_t gain)
     return gain >= LOOSE_PAGES * SN_PAGE_BYTES && gain * MOVES_A_GAIN * c->spans >= used_bytes;
 }
 
-uint64_t
-sn_loose_bytes(const struct sn_class_use *c, uint64_t freed)
+/* Of a class that has no span too many. */
+static uint64_t
+bytes_of_loose(const struct sn_class_use *c, uint64_t freed)
 {
     uint64_t used = c->used > freed ? c->used - freed : 0, used_bytes = used * c->slot_bytes;
     if (c->spans <= c->aside || c->committed <= used_bytes ||
-        !is_worth(c, used_bytes, c->committed - used_bytes) || sn_excess_spans(c, freed) > 0)
+        !is_worth(c, used_bytes, c->committed - used_bytes))
         return 0;
     uint64_t dense = dense_bytes(c, used);
     uint64_t gain = c->committed > dense ? c->committed - dense : 0;
     return is_worth(c, used_bytes, gain) ? gain : 0;
 }
 
+uint64_t
+sn_loose_bytes(const struct sn_class_use *c, uint64_t freed)
+{
+    return sn_excess_spans(c, freed) > 0 ? 0 : bytes_of_loose(c, freed);
+}
+
 void
 sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed)
 {
-    uint64_t excess_bytes = sn_excess_bytes(c, freed);
-    gain->excess_bytes += excess_bytes;
-    gain->loose_bytes += excess_bytes > 0 ? 0 : sn_loose_bytes(c, freed);
+    uint32_t excess = sn_excess_spans(c, freed);
+    if (excess > 0)
+        gain->excess_bytes += bytes_of_excess(c, excess);
+    else
+        gain->loose_bytes += bytes_of_loose(c, freed);
     gain->committed += c->committed;
 }
 

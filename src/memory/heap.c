@@ -971,22 +971,19 @@ sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP
     sn_unlock(&hc->lock);
 }
 
+void
+sn_heap_class_lists(const struct sn_heap *heap, unsigned class_id, struct sn_class_use *use)
+{
+    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
+        use->spans_in[i] = sn_load_relaxed(&heap->of[class_id].spans_in[SN_MOVABLE][i]);
+}
+
 struct sn_class_use
 sn_heap_class_use(const struct sn_heap *heap, unsigned class_id)
 {
-    const struct sn_heap_class *hc = &heap->of[class_id];
-    const struct sn_class *of = &heap->classes->of[class_id];
-    struct sn_class_use use = {.slots = of->slots,
-                               .slot_bytes = of->slot_bytes,
-                               .span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT,
-                               .committed = sn_load_relaxed(&hc->pages[SN_MOVABLE])
-                                            << SN_PAGE_SHIFT,
-                               .used = sn_load_relaxed(&hc->used[SN_MOVABLE]),
-                               .spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]),
-                               .aside = sn_load_relaxed(&hc->aside),
-                               .detached = sn_load_relaxed(&hc->detached)};
-    for (unsigned i = 0; i < SN_OCCUPANCIES; i++)
-        use.spans_in[i] = sn_load_relaxed(&hc->spans_in[SN_MOVABLE][i]);
+    struct sn_class_use use;
+    sn_heap_class_sums(heap, class_id, &use);
+    sn_heap_class_lists(heap, class_id, &use);
     return use;
 }
 

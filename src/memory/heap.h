@@ -194,6 +194,22 @@ void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_B
 
 /** The class's spans of movable objects, as numbers; beside others at work an estimate. */
 struct sn_class_use sn_heap_class_use(const struct sn_heap *heap, unsigned class_id);
+/** The same in two parts: the lengths of the lists (spans_in), and all but these. */
+void sn_heap_class_lists(const struct sn_heap *heap, unsigned class_id, struct sn_class_use *use);
+static inline void
+sn_heap_class_sums(const struct sn_heap *heap, unsigned class_id, struct sn_class_use *use)
+{
+    const struct sn_heap_class *hc = &heap->of[class_id];
+    const struct sn_class *of = &heap->classes->of[class_id];
+    use->slots = of->slots;
+    use->slot_bytes = of->slot_bytes;
+    use->span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT;
+    use->committed = sn_load_relaxed(&hc->pages[SN_MOVABLE]) << SN_PAGE_SHIFT;
+    use->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
+    use->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
+    use->aside = sn_load_relaxed(&hc->aside);
+    use->detached = sn_load_relaxed(&hc->detached);
+}
 
 static inline const struct sn_class *
 sn_heap_class_of_span(const struct sn_heap *heap, const struct sn_span *span)

@@ -32,14 +32,24 @@ slot_would_do(const handle_store *store, const struct sn_need *need)
     return need->class_id != SN_CLASS_NONE && sn_budget_excess(&store->budget) == 0;
 }
 
-/* False: the class has no spans, and nothing to give. */
+/* False: the class has no spans, and nothing to give. The lists of its spans are left out: only
+ * emptied_of looks at them. */
 static bool
 use_of(const handle_store *store, unsigned class_id, struct sn_class_use *use)
 {
     if (sn_load_relaxed(&store->heap.of[class_id].spans[SN_MOVABLE]) == 0)
         return false;
-    *use = sn_heap_class_use(&store->heap, class_id);
+    sn_heap_class_sums(&store->heap, class_id, use);
     return true;
+}
+
+static uint64_t
+emptied_of(const handle_store *store, unsigned class_id, struct sn_class_use *use, uint64_t slots)
+{
+    if (slots == 0)
+        return 0;
+    sn_heap_class_lists(&store->heap, class_id, use);
+    return sn_answer_emptied(use, slots);
 }
 
 /* Slots of a class that a grace period brings back. */
@@ -51,8 +61,7 @@ limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, uns
         sn_load_relaxed(&hc->used[SN_MOVABLE]) + sn_load_relaxed(&hc->used[SN_UNMOVABLE]);
     if (glance->limbo_bytes == 0)
         return 0;
-    return sn_at_least_zero(used - glance->live[class_id] - glance->cached[class_id] -
-                            sn_load_relaxed(&hc->unreclaimable));
+    return sn_at_least_zero(used - glance->out[class_id] - sn_load_relaxed(&hc->unreclaimable));
 }
 
 /* Free slots of the class, with their pages, in spans that the mover or a walk has detached: those
@@ -90,7 +99,7 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
         small += limbo * store->classes.of[i].slot_bytes;
         if (!use_of(store, i, &c))
             continue;
-        emptied += sn_answer_emptied(&c, back);
+        emptied += emptied_of(store, i, &c, back);
         sn_gain_add(&sum, &c, back);
     }
     uint64_t large = sn_at_least_zero(sn_wrapping_sub(glance->limbo_bytes, small));
@@ -134,27 +143,38 @@ is_hopeless(handle_store *store, const struct sn_need *need)
 /* ---- gathering ------------------------------------------------------------------------------- */
 
 static bool
-gather_own(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
+gather_own(handle_store *store, const struct sn_need *need)
 {
     if (!slot_would_do(store, need) || need->unmovable)
         return false;
-    if (glance->cached[need->class_id] > 0 &&
+    if (sn_caches_hold_class(&store->caches, need->class_id) &&
         sn_caches_take_class(&store->caches, need->class_id) > 0)
         return true;
     return detached_slots(store, need->class_id) > 0 && sn_mover_open_class(store, need->class_id);
 }
 
+static bool
+gather_index(handle_store *store, const struct sn_need *need)
+{
+    if (!need->index || !sn_caches_hold_indexes(&store->caches))
+        return false;
+    sn_caches_take_slots(&store->caches, false, false, NULL);
+    return true;
+}
+
 /* Pages that emptying all caches gives back at most; *loose: those that lie under free slots. */
 static uint64_t
-cached_page_bytes(const handle_store *store, const struct sn_cache_glance *glance, uint64_t *loose)
+cached_page_bytes(handle_store *store, uint64_t *loose)
 {
+    struct sn_cache_glance glance;
     uint64_t bytes = 0;
     *loose = 0;
+    sn_caches_glance(&store->caches, &glance);
     for (unsigned i = 0; i < store->classes.count; i++) {
         struct sn_class_use c;
         if (!use_of(store, i, &c))
             continue;
-        bytes += sn_answer_emptied(&c, glance->cached[i]);
+        bytes += emptied_of(store, i, &c, glance.cached[i]);
         *loose += sn_answer_loose(&c);
     }
     return bytes;
@@ -205,7 +225,7 @@ trim_excess(handle_store *store)
 /* Empty spans and table pages, pages under free slots, and what caches keep from being such. False:
  * it is not enough. */
 static bool
-gather_pages(handle_store *store, const struct sn_need *need, const struct sn_cache_glance *glance)
+gather_pages(handle_store *store, const struct sn_need *need)
 {
     bool trimmed = trim_excess(store);
     uint64_t lacks = lacks_of(store, need), loose;
@@ -213,7 +233,7 @@ gather_pages(handle_store *store, const struct sn_need *need, const struct sn_ca
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
     if (empty < lacks && is_passed_over(store))
         return trimmed;
-    uint64_t cached = cached_page_bytes(store, glance, &loose);
+    uint64_t cached = cached_page_bytes(store, &loose);
     if (cached + loose + empty < lacks)
         return trimmed;
     if (empty < lacks && cached > 0)
@@ -230,15 +250,8 @@ gather_pages(handle_store *store, const struct sn_need *need, const struct sn_ca
 static bool
 gather(handle_store *store, const struct sn_need *need)
 {
-    struct sn_cache_glance glance;
-    if (is_hopeless(store, need))
-        return false;
-    sn_caches_glance(&store->caches, &glance);
-    if (need->index && glance.indexes > 0) {
-        sn_caches_take_slots(&store->caches, false, false, NULL);
-        return true;
-    }
-    return gather_own(store, need, &glance) || gather_pages(store, need, &glance);
+    return !is_hopeless(store, need) &&
+           (gather_index(store, need) || gather_own(store, need) || gather_pages(store, need));
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */

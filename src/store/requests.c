@@ -109,9 +109,9 @@ handle_store_used(const handle_store *store)
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
     if (!store)
         return 0;
-    struct sn_cache_glance glance;
-    sn_caches_glance(&sn_store_mutable(store)->caches, &glance);
-    return sn_requested_estimate(store, glance.live).bytes;
+    uint64_t live[SN_CLASSES_MAX];
+    sn_caches_live(&sn_store_mutable(store)->caches, live);
+    return sn_requested_estimate(store, live).bytes;
 }
 
 void

@@ -240,12 +240,21 @@ glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
     glance->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
     glance->indexes += sn_cache_index_count(cache);
+    if (cache->shared)
+        return; /* it has no bins */
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
         uint32_t cached = sn_cache_count(cache, i);
-        glance->live[i] += sn_cache_live(cache, i);
         glance->cached[i] += cached;
         glance->idle[i] += idle ? cached : 0;
     }
+}
+
+static void
+count_out(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+          struct sn_cache_glance *glance)
+{
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        glance->out[i] += sn_cache_out(cache, i);
 }
 
 void
@@ -256,9 +265,54 @@ sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
     glance_at(caches, caches->spare, glance);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         glance_at(caches, cache, glance);
-    sn_unlock(&caches->lock);
     /* Last: a list that was handed over meanwhile is not missed, but may count twice. */
     glance->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
+    if (glance->limbo_bytes > 0) {
+        count_out(caches, caches->spare, glance);
+        for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+            count_out(caches, cache, glance);
+    }
+    sn_unlock(&caches->lock);
+}
+
+bool
+sn_caches_hold_class(struct sn_caches *caches, unsigned class_id)
+{
+    bool any = false;
+    sn_lock(&caches->lock);
+    for (const struct sn_thread_cache *cache = caches->all; cache && !any; cache = cache->next)
+        any = sn_cache_count(cache, class_id) > 0;
+    sn_unlock(&caches->lock);
+    return any;
+}
+
+bool
+sn_caches_hold_indexes(struct sn_caches *caches)
+{
+    sn_lock(&caches->lock);
+    bool any = sn_cache_index_count(caches->spare) > 0;
+    for (const struct sn_thread_cache *cache = caches->all; cache && !any; cache = cache->next)
+        any = sn_cache_index_count(cache) > 0;
+    sn_unlock(&caches->lock);
+    return any;
+}
+
+static void
+add_live(const struct sn_caches *caches, const struct sn_thread_cache *cache, uint64_t *live)
+{
+    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+        live[i] += sn_cache_live(cache, i);
+}
+
+void
+sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX])
+{
+    memset(live, 0, SN_CLASSES_MAX * sizeof(*live));
+    sn_lock(&caches->lock);
+    add_live(caches, caches->spare, live);
+    for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+        add_live(caches, cache, live);
+    sn_unlock(&caches->lock);
 }
 
 uint64_t

@@ -28,11 +28,16 @@ uint64_t sn_caches_take_class(struct sn_caches *caches, unsigned class_id);
 struct sn_cache_glance {
     uint64_t limbo_bytes; /* what a grace period brings back */
     uint64_t indexes;
-    uint64_t live[SN_CLASSES_MAX];
+    uint64_t out[SN_CLASSES_MAX]; /* slots that live or are cached; not filled in without limbo */
     uint64_t cached[SN_CLASSES_MAX];
     uint64_t idle[SN_CLASSES_MAX]; /* of those, by threads without a call since the last tick */
 };
 void sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance);
+/** Whether a cache holds free slots of the class; free table entries. */
+bool sn_caches_hold_class(struct sn_caches *caches, unsigned class_id);
+bool sn_caches_hold_indexes(struct sn_caches *caches);
+/** Objects that live, by class. */
+void sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX]);
 
 /** Bytes that threads cache, or that a grace period brings back, at most. Looks at next to nothing
  * of the caches, so that their owners do not wait for it to come back from our processor. */

@@ -533,12 +533,18 @@ sn_cache_frees(const struct sn_thread_cache *cache)
     return sn_load_relaxed(&cache->frees) + sn_load_relaxed(&cache->frees_by_long_way);
 }
 
+/** Slots that live or are in the bin. */
+static inline uint64_t
+sn_cache_out(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return sn_load_relaxed(&cache->bin[class_id].inflow) +
+           sn_load_relaxed(&cache->live_by_long_way[class_id]);
+}
+
 static inline uint64_t
 sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    const struct sn_bin *bin = &cache->bin[class_id];
-    return sn_load_relaxed(&bin->inflow) - sn_cache_count(cache, class_id) +
-           sn_load_relaxed(&cache->live_by_long_way[class_id]);
+    return sn_cache_out(cache, class_id) - sn_cache_count(cache, class_id);
 }
 
 #endif
