@@ -444,7 +444,8 @@ void
 target_damage(struct race *race, unsigned bit)
 {
     uint64_t *header = (uint64_t *)(void *)(race->from - SN_HEADER_BYTES);
-    *header ^= UINT64_C(1) << bit;
+    /* Atomic: the statistics' look at requested bytes may read headers meanwhile. */
+    (void)__atomic_xor_fetch(header, UINT64_C(1) << bit, __ATOMIC_RELAXED);
 }
 
 uint64_t *
