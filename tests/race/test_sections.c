@@ -205,6 +205,71 @@ test_second_batch_waits(struct race *race)
     assert_int_equal(refused(race, HANDLE_REFUSED_WRITTEN), 1);
 }
 
+/* ---- reclaim --------------------------------------------------------------------------------- */
+
+/* As for an allocation that was told to wait. size: how often the span was reclaimed by then. */
+static void
+body_reclaim(struct actor *actor)
+{
+    struct race *race = actor->race;
+    __atomic_store_n(&race->store->shortage.told_cached, 1, __ATOMIC_RELEASE);
+    actor->result = handle_store_reclaim(race->store, SIZE_MAX);
+    actor->size = passed(SN_HOOK_BEFORE_RECLAIM, race->span);
+}
+
+/*
+ * Steps have left a batch that drains behind a reader and one that is marked; no step comes any
+ * more. Reclaim waits for the reader, and what was moved has come back when it returns. Result:
+ * where an object of the second batch lay.
+ */
+static const char *
+reclaim_what_steps_left(struct race *race, uint64_t compactions)
+{
+    make_two_batches(race);
+    const char *second_at = thing_address(race, &race->things[72]);
+    steps_begin(race);
+    struct actor *mover = stand(race, body_step, SN_HOOK_BEFORE_PUBLISH);
+    struct actor *reader = read_thing(race, race->target);
+    actor_go(mover);
+    while (passed(SN_HOOK_AFTER_MARK, second_at) == 0)
+        await_steps(mover, 1);
+    end_steps(mover);
+    sn_add_relaxed(&race->store->defrag->forced_wanted, compactions);
+    struct actor *reclaimer = actor_start(race, body_reclaim);
+    give_way();
+    assert_int_equal(passed(SN_HOOK_BEFORE_COPY, second_at), 0);
+    assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
+    end_read(reader);
+    actor_join(reclaimer);
+    sn_sub_relaxed(&race->store->defrag->forced_wanted, compactions);
+    assert_int_equal(reclaimer->result, 0);
+    assert_int_equal(reclaimer->size, 1);
+    return second_at;
+}
+
+/* Both batches are carried through, each after its own grace period. Fails (so does the next) when
+ * reclaim only waits. */
+static void
+test_reclaim_carries_batches_through(struct race *race)
+{
+    const char *second_at = reclaim_what_steps_left(race, 0);
+    if (!mover_is_running(race)) /* else so long has no step come that a thread does the rest */
+        assert_int_equal(passed(SN_HOOK_AFTER_PUBLISH, second_at), 1);
+    steps_end(race);
+}
+
+/*
+ * The same beside a compaction that was asked for and does not get a processor: what was moved
+ * until now is not left to it. Fails when only batches that nobody else carries on are carried
+ * through.
+ */
+static void
+test_reclaim_leaves_no_batch_to_others(struct race *race)
+{
+    reclaim_what_steps_left(race, 1);
+    steps_end(race);
+}
+
 /* ---- who does not wait ----------------------------------------------------------------------- */
 
 /* While the mover waits behind a reader everything else goes on (G8). */
@@ -404,6 +469,8 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_freed_slot_stays),
     BY_HANDLE(test_visitor_frees_now),
     BY_HANDLE(test_second_batch_waits),
+    BY_HANDLE(test_reclaim_carries_batches_through),
+    BY_HANDLE(test_reclaim_leaves_no_batch_to_others),
     BY_HANDLE(test_nobody_waits_for_a_waiting_mover),
     BY_HANDLE(test_step_beside_a_busy_mover),
     BY_HANDLE(test_waiting_calls_refuse_a_section),
