@@ -279,6 +279,27 @@ place_of(const handle_store *store, uint64_t slot)
                           sn_slot_of(sn_heap_class_of_span(&store->heap, span), number, slot)};
 }
 
+/* Of any address: false if it is not that of a slot's object in a span in use. */
+static bool
+find_place(const handle_store *store, const void *object, struct place *place)
+{
+    if (!sn_store_contains(store, object))
+        return false;
+    uint64_t offset = sn_store_offset(store, object);
+    unsigned class_id = sn_object_class(store, offset);
+    uint32_t number = sn_span_number(&store->pool, sn_span_at(&store->pool, offset));
+    *place = (struct place){number, 0};
+    if (class_id == SN_CLASS_LARGE)
+        return offset == sn_span_offset(number);
+    if (class_id >= SN_CLASSES_MAX)
+        return false;
+    const struct sn_class *c = &store->classes.of[class_id];
+    if (offset < sn_slot_offset(c, number, 0))
+        return false;
+    place->slot = sn_slot_of(c, number, offset);
+    return place->slot < c->slots && sn_slot_offset(c, number, place->slot) == offset;
+}
+
 /* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */
 static bool
 end_for_pinners(handle_store *store, uint64_t slot)
@@ -426,10 +447,9 @@ sn_object_pin(handle_store *store, uint64_t slot, uint64_t flags, uint32_t *chan
     return true;
 }
 
-bool
-sn_object_unpin(handle_store *store, uint64_t slot)
+static bool
+unpin(handle_store *store, uint64_t slot, struct place at)
 {
-    struct place at = place_of(store, slot);
     unsigned last = sn_pins_lower(&store->heap.pins, at.number, at.slot);
     /* The span may end with this unpin, unless the slot is ours to retire. */
     if (last == SN_UNPIN_NOTHING)
@@ -443,6 +463,19 @@ sn_object_unpin(handle_store *store, uint64_t slot)
         sn_heap_come_back(&store->heap, at.number);
     sn_mover_unpinned(store);
     return true;
+}
+
+bool
+sn_object_unpin(handle_store *store, uint64_t slot)
+{
+    return unpin(store, slot, place_of(store, slot));
+}
+
+bool
+sn_object_unpin_address(handle_store *store, const void *object)
+{
+    struct place at;
+    return find_place(store, object, &at) && unpin(store, sn_store_offset(store, object), at);
 }
 
 uint64_t

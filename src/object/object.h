@@ -149,6 +149,8 @@ bool sn_object_is_unpinned(handle_store *store, uint64_t slot);
 
 /** Ends one pin of a slot; the last one of an ended object retires it. False: was not pinned. */
 bool sn_object_unpin(handle_store *store, uint64_t slot);
+/** The same by any address; one where no object can lie was not pinned. */
+bool sn_object_unpin_address(handle_store *store, const void *object);
 
 /**
  * Raises the slot's pin count. flags: SN_PIN_WRITTEN or 0. *changes: relocations since it was first

@@ -64,34 +64,13 @@ handle_cell_pin(handle_store *store, handle_cell *cell)
     return pin_reference(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE, false);
 }
 
-/* Whether an address is that of a slot's object in a span in use. */
-static bool
-is_object(const handle_store *store, const void *object)
-{
-    if (!sn_store_contains(store, object))
-        return false;
-    uint64_t offset = sn_store_offset(store, object);
-    unsigned class_id = sn_object_class(store, offset);
-    const struct sn_span *span = sn_span_at(&store->pool, offset);
-    uint32_t number = sn_span_number(&store->pool, span);
-    if (class_id == SN_CLASS_LARGE)
-        return offset == sn_span_offset(number);
-    if (class_id >= SN_CLASSES_MAX)
-        return false;
-    const struct sn_class *c = &store->classes.of[class_id];
-    uint64_t first = sn_slot_offset(c, number, 0);
-    return offset >= first && (offset - first) % c->slot_bytes == 0 &&
-           (offset - first) / c->slot_bytes < c->slots;
-}
-
 void
 handle_unpin(handle_store *store, const void *object)
 {
     sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
     if (!store)
         return;
-    if (sn_likely(is_object(store, object) &&
-                  sn_object_unpin(store, sn_store_offset(store, object))))
+    if (sn_likely(sn_object_unpin_address(store, object)))
         return;
     if (store->hardened)
         sn_misuse(store, NULL, "not pinned: the address is not one a pin gave");
