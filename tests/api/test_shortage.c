@@ -177,8 +177,8 @@ evict_oldest(void *opaque, handle_store *store, size_t bytes)
     }
 }
 
-/* The same by the pressure callback: what it has freed is what comes while a reader delays its grace
- * period, and one reclaim brings it. */
+/* The same by the pressure callback: what it has freed is what comes, while a reader delays the
+ * grace period, and one reclaim brings it. */
 static void
 one_eviction_by_the_callback(void **state)
 {
