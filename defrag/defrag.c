@@ -101,7 +101,7 @@ sn_defrag_rest_batches(struct sn_defrag *d)
     sn_unlock(&d->mover->lock);
 }
 
-/* ---- for all drivers ------------------------------------------------------------------------ */
+/* ---- for all drivers ------------------------------------------------------------------------- */
 
 size_t
 sn_defrag_purge(handle_store *store, size_t max_bytes)
@@ -140,7 +140,7 @@ reclaimed_when_back(struct sn_defrag *d)
 /* One slice of finishing what is under way; its batches until so many are reclaimed, whoever else
  * works. */
 static enum sn_advance
-settle_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
+finish_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
 {
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     sn_defrag_enter(d, SN_OFFLINE);
@@ -162,7 +162,7 @@ settle_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
 }
 
 bool
-sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns)
+sn_defrag_finish(handle_store *store, bool moved, uint64_t deadline_ns)
 {
     struct sn_defrag *d = store->defrag;
     enum sn_advance advance;
@@ -171,7 +171,7 @@ sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns)
     uint64_t reclaimed = moved ? reclaimed_when_back(d) : 0;
     do {
         uint64_t ticket = 0;
-        advance = settle_once(d, reclaimed, &ticket);
+        advance = finish_once(d, reclaimed, &ticket);
         if (advance == SN_ADVANCE_WAIT)
             (void)sn_rcu_wait(store->rcu, ticket, deadline_ns);
     } while (advance != SN_ADVANCE_NOTHING && sn_os_now_ns() < deadline_ns);
@@ -186,7 +186,7 @@ sn_defrag_purge_all(handle_store *store)
     uint64_t before = sn_store_released_bytes(store);
     if (!store->forked)
         sn_rcu_wait_cycle(store->rcu, &store->client);
-    (void)sn_defrag_settle(store, false, SN_NEVER);
+    (void)sn_defrag_finish(store, false, SN_NEVER);
     sn_store_purge_all(store);
     return sn_store_released_bytes(store) - before;
 }

@@ -33,8 +33,8 @@
 
 enum sn_defrag_state { SN_DEFRAG_IDLE, SN_DEFRAG_MARKING, SN_DEFRAG_MARKED, SN_DEFRAG_MOVING };
 
-#define SN_LINGER_MAX   128
-#define SN_LINGER_TRIES 16
+#define SN_DRAINING_SPANS_MAX 128
+#define SN_DRAINING_TRIES     16
 
 /** The state machine's own. What others ask of it, and the mover's lock, are in core/mover.h. */
 struct sn_defrag {
@@ -47,10 +47,11 @@ struct sn_defrag {
     bool draining;
     uint64_t reclaimed; /* batches, so far */
     struct sn_evacuation evacuation;
-    uint32_t linger[SN_LINGER_MAX];      /* closed spans without objects that are not yet empty */
-    uint8_t linger_tries[SN_LINGER_MAX]; /* looks at each; 0 beyond linger_count */
-    uint32_t linger_count;
-    uint64_t linger_ticket; /* of the grace period before the next look */
+    /* closed spans without objects that are not yet empty */
+    uint32_t draining_spans[SN_DRAINING_SPANS_MAX];
+    uint8_t draining_span_tries[SN_DRAINING_SPANS_MAX]; /* looks at each; 0 beyond the count */
+    uint32_t draining_span_count;
+    uint64_t draining_spans_ticket; /* of the grace period before the next look */
     uint32_t quota[SN_CLASSES_MAX];
     bool winding_down; /* nothing new is begun: stopped, disabled, or a child shares the pages */
     bool only_forced;  /* a compact drives: no pass but the forced one is begun */
@@ -134,7 +135,7 @@ sn_defrag_is_enabled(const struct sn_defrag *d)
  * now: the caller works and waits until it has come back, whoever else does. Waits for grace
  * periods; the caller is offline. False: the time came first.
  */
-bool sn_defrag_settle(handle_store *store, bool moved, uint64_t deadline_ns);
+bool sn_defrag_finish(handle_store *store, bool moved, uint64_t deadline_ns);
 
 /** handle_store_purge, for a caller that is offline. Result: bytes given back. */
 size_t sn_defrag_purge_all(handle_store *store);

@@ -147,7 +147,7 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
         evacuee->refused = true;
     if (outcome == SN_REFUSED_DAMAGED) {
         if (e->store->hardened)
-            sn_hardened_header_fault(e->store, slot, 0, NULL);
+            sn_hardened_header_report(e->store, slot, 0, NULL);
         evacuee->damaged = true;
         if (e->damage.count < SN_DAMAGED_NOTES)
             e->damage.slot[e->damage.count++] = slot;
@@ -287,7 +287,7 @@ let_go(struct sn_evacuation *e, struct sn_batch *batch, uint32_t span_at)
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t at = begin; at < evacuee->moves; at++) {
         if (batch->moves[at].slot != 0)
-            sn_migrate_call_off(e->store, &batch->moves[at]);
+            sn_migrate_cancel(e->store, &batch->moves[at]);
         batch->moves[at].slot = 0;
     }
     sn_rcu_read_unlock(e->store->rcu);
@@ -463,7 +463,7 @@ copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flig
         if (flight->of[i].to && may_write_slot(e, flight->of[i].to, flight->slot_bytes))
             outcome = sn_migrate_copy(e->store, span, move, flight->of[i].to, &flight->of[i].word);
         else
-            sn_migrate_call_off(e->store, move);
+            sn_migrate_cancel(e->store, move);
         if (sn_unlikely(outcome != SN_MOVED))
             refuse(e, batch, flight, i, outcome);
     }
@@ -535,12 +535,12 @@ sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
 }
 
 void
-sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch)
+sn_batch_cancel(struct sn_evacuation *e, struct sn_batch *batch)
 {
     sn_rcu_read_lock(e->store->rcu);
     for (uint32_t at = batch->move_at; at < batch->move_count; at++) {
         if (batch->moves[at].slot != 0) /* else its span was let go */
-            sn_migrate_call_off(e->store, &batch->moves[at]);
+            sn_migrate_cancel(e->store, &batch->moves[at]);
         batch->moves[at].slot = 0;
     }
     sn_rcu_read_unlock(e->store->rcu);
@@ -615,21 +615,22 @@ reclaim_moves(struct sn_evacuation *e, struct sn_batch *batch, const struct sn_e
 }
 
 static void
-settle_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint32_t *linger,
-            uint32_t *linger_count, uint32_t linger_max)
+finish_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint32_t *draining_spans,
+            uint32_t *draining_span_count, uint32_t draining_spans_max)
 {
     bool waits = !evacuee->refused && !sn_heap_is_empty(&e->store->heap, evacuee->span);
-    if (!waits || *linger_count == linger_max) {
+    if (!waits || *draining_span_count == draining_spans_max) {
         open_span(e, evacuee, evacuee->refused ? SN_SPAN_TRIED : 0u);
         return;
     }
-    linger[(*linger_count)++] = evacuee->span;
+    draining_spans[(*draining_span_count)++] = evacuee->span;
     evacuee->let_go = true;
 }
 
 bool
 sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns,
-                 uint32_t *linger, uint32_t *linger_count, uint32_t linger_max)
+                 uint32_t *draining_spans, uint32_t *draining_span_count,
+                 uint32_t draining_spans_max)
 {
     for (bool in_time = true; batch->span_at < batch->span_count && in_time; batch->span_at++) {
         struct sn_evacuee *evacuee = &batch->spans[batch->span_at];
@@ -637,7 +638,7 @@ sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadl
         sn_hook(SN_HOOK_BEFORE_RECLAIM, sn_store_address(e->store, sn_span_offset(evacuee->span)));
         reclaim_moves(e, batch, evacuee, begin);
         if (!evacuee->let_go)
-            settle_span(e, evacuee, linger, linger_count, linger_max);
+            finish_span(e, evacuee, draining_spans, draining_span_count, draining_spans_max);
         in_time = sn_os_now_ns() < deadline_ns;
     }
     return batch->span_at == batch->span_count;

@@ -90,7 +90,7 @@ bool sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t dea
 bool sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns);
 
 /** Gives up the moves not yet made. */
-void sn_batch_call_off(struct sn_evacuation *e, struct sn_batch *batch);
+void sn_batch_cancel(struct sn_evacuation *e, struct sn_batch *batch);
 
 /**
  * Gives up the moves out of the batch's spans of one class (SN_CLASS_NONE: of all) and opens these
@@ -104,10 +104,11 @@ bool sn_batch_let_go_span(struct sn_evacuation *e, struct sn_batch *batch, uint3
 /**
  * Step 6 is over: reclaims the moved slots, span by span, until the deadline. Spans that are empty
  * go to the pool, spans with objects that stayed are opened again, and spans that only hold slots
- * of thread caches or limbo are put into linger[] (while there is room). True: the batch is
+ * of thread caches or limbo are put into draining_spans[] (while there is room). True: the batch is
  * through.
  */
 bool sn_batch_reclaim(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns,
-                      uint32_t *linger, uint32_t *linger_count, uint32_t linger_max);
+                      uint32_t *draining_spans, uint32_t *draining_span_count,
+                      uint32_t draining_spans_max);
 
 #endif

@@ -80,7 +80,7 @@ sn_defrag_destroy(handle_store *store)
 }
 
 void
-sn_defrag_watch(handle_store *store)
+sn_defrag_purge_during_gp(handle_store *store)
 {
     struct sn_defrag *d = store->defrag;
     bool purgeable = sn_load_relaxed(&store->pool.empty_bytes) > 0 &&

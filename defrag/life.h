@@ -21,7 +21,7 @@ int sn_defrag_configure(handle_store *store);
 uint64_t sn_defrag_tend(handle_store *store, uint64_t now_ns);
 
 /** A grace period begins, which may be long: until it ends the mover purges. */
-void sn_defrag_watch(handle_store *store);
+void sn_defrag_purge_during_gp(handle_store *store);
 
 void sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats);
 

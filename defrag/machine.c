@@ -104,7 +104,7 @@ begin_pass_locked(struct sn_defrag *d)
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
     d->pass_requests = sn_mover_requests(d->mover);
     if (forced)
-        sn_caches_take_slots(&d->store->caches, false, false, NULL);
+        sn_caches_drain(&d->store->caches, false, false, NULL);
     sn_defrag_survey(d->store, &sum, classes);
     if (!decide_locked(d, &sum, forced, d->pass_requests))
         return false;
@@ -173,15 +173,15 @@ end_pass_locked(struct sn_defrag *d)
         sn_mover_answer(d->mover, d->pass_requests);
 }
 
-/* ---- lingering spans ------------------------------------------------------------------------- */
+/* ---- draining spans -------------------------------------------------------------------------- */
 
 static void
-forget_lingering_locked(struct sn_defrag *d, uint32_t i)
+forget_draining_locked(struct sn_defrag *d, uint32_t i)
 {
-    uint32_t last = --d->linger_count;
-    d->linger[i] = d->linger[last];
-    d->linger_tries[i] = d->linger_tries[last];
-    d->linger_tries[last] = 0;
+    uint32_t last = --d->draining_span_count;
+    d->draining_spans[i] = d->draining_spans[last];
+    d->draining_span_tries[i] = d->draining_span_tries[last];
+    d->draining_span_tries[last] = 0;
 }
 
 /*
@@ -190,18 +190,18 @@ forget_lingering_locked(struct sn_defrag *d, uint32_t i)
  * Each has its own number of tries, so that every pass ends.
  */
 static void
-settle_lingering_locked(struct sn_defrag *d)
+retry_draining_spans_locked(struct sn_defrag *d)
 {
     struct sn_heap *heap = &d->store->heap;
     struct sn_mover_totals *totals = &d->mover->totals;
-    if (d->linger_count == 0 || !sn_rcu_is_done(d->store->rcu, d->linger_ticket))
+    if (d->draining_span_count == 0 || !sn_rcu_is_done(d->store->rcu, d->draining_spans_ticket))
         return;
-    sn_caches_take_slots(&d->store->caches, true, false, NULL);
+    sn_caches_drain(&d->store->caches, true, false, NULL);
     uint64_t before = totals->spans_emptied;
-    for (uint32_t i = 0; i < d->linger_count;) {
-        uint32_t number = d->linger[i];
+    for (uint32_t i = 0; i < d->draining_span_count;) {
+        uint32_t number = d->draining_spans[i];
         uint64_t bytes = (uint64_t)d->store->pool.spans[number].pages << SN_PAGE_SHIFT;
-        if (!sn_heap_is_empty(heap, number) && ++d->linger_tries[i] < SN_LINGER_TRIES) {
+        if (!sn_heap_is_empty(heap, number) && ++d->draining_span_tries[i] < SN_DRAINING_TRIES) {
             i++;
             continue;
         }
@@ -209,19 +209,19 @@ settle_lingering_locked(struct sn_defrag *d)
             sn_owner_add(&totals->spans_emptied, 1);
             sn_owner_add(&totals->released_bytes, bytes);
         }
-        forget_lingering_locked(d, i);
+        forget_draining_locked(d, i);
     }
     if (totals->spans_emptied != before)
         sn_store_nudge(d->store, false); /* there is something to purge */
-    if (d->linger_count > 0)
-        d->linger_ticket = sn_rcu_request(d->store->rcu);
+    if (d->draining_span_count > 0)
+        d->draining_spans_ticket = sn_rcu_request(d->store->rcu);
 }
 
 static void
-open_lingering_locked(struct sn_defrag *d, uint32_t i)
+open_draining_locked(struct sn_defrag *d, uint32_t i)
 {
-    sn_heap_reopen(&d->store->heap, d->linger[i], SN_SPAN_TRIED, d->evacuation.pass);
-    forget_lingering_locked(d, i);
+    sn_heap_reopen(&d->store->heap, d->draining_spans[i], SN_SPAN_TRIED, d->evacuation.pass);
+    forget_draining_locked(d, i);
 }
 
 /* ---- what walks need ------------------------------------------------------------------------- */
@@ -235,10 +235,10 @@ sn_defrag_let_go_span_locked(handle_store *store, uint32_t number)
     if (sn_batch_let_go_span(&d->evacuation, &d->batch[0], number) ||
         sn_batch_let_go_span(&d->evacuation, &d->batch[1], number))
         return;
-    for (uint32_t i = d->linger_count; i > 0;) {
+    for (uint32_t i = d->draining_span_count; i > 0;) {
         i--;
-        if (d->linger[i] == number)
-            open_lingering_locked(d, i);
+        if (d->draining_spans[i] == number)
+            open_draining_locked(d, i);
     }
 }
 
@@ -249,10 +249,10 @@ open_class_locked(struct sn_defrag *d, unsigned class_id)
 {
     sn_batch_let_go(&d->evacuation, &d->batch[0], class_id);
     sn_batch_let_go(&d->evacuation, &d->batch[1], class_id);
-    for (uint32_t i = d->linger_count; i > 0;) {
+    for (uint32_t i = d->draining_span_count; i > 0;) {
         i--;
-        if (d->store->pool.spans[d->linger[i]].class_id == class_id)
-            open_lingering_locked(d, i);
+        if (d->store->pool.spans[d->draining_spans[i]].class_id == class_id)
+            open_draining_locked(d, i);
     }
     d->quota[class_id] = 0;
     d->pass_let_go = true;
@@ -418,7 +418,7 @@ mark_locked(struct sn_defrag *d, uint64_t deadline_ns)
         return true;
     if (batch->span_count == 0)
         return false;
-    sn_caches_take_slots(&d->store->caches, true, false, NULL);
+    sn_caches_drain(&d->store->caches, true, false, NULL);
     batch->span_at = 0;
     batch->ticket = request_locked(d);
     struct sn_batch *before = &d->batch[d->current ^ 1];
@@ -435,8 +435,8 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
     struct sn_batch *batch = &d->batch[d->current ^ 1];
     if (!d->draining || batch->ticket == 0 || !sn_rcu_is_done(d->store->rcu, batch->ticket))
         return;
-    if (sn_batch_reclaim(&d->evacuation, batch, deadline_ns, d->linger, &d->linger_count,
-                         SN_LINGER_MAX)) {
+    if (sn_batch_reclaim(&d->evacuation, batch, deadline_ns, d->draining_spans,
+                         &d->draining_span_count, SN_DRAINING_SPANS_MAX)) {
         d->draining = false;
         d->reclaimed++;
         reset_batch(batch);
@@ -451,15 +451,15 @@ wait_for(uint64_t ticket, uint64_t *wanted)
     return SN_ADVANCE_WAIT;
 }
 
-/* Lingering spans need a moment for limbo and caches: ask for a GP rather than spin. */
+/* Draining spans need a moment for limbo and caches: ask for a GP rather than spin. */
 static enum sn_advance
-settle_or_nothing_locked(struct sn_defrag *d, uint64_t *ticket)
+await_draining_or_nothing_locked(struct sn_defrag *d, uint64_t *ticket)
 {
-    if (d->linger_count == 0)
+    if (d->draining_span_count == 0)
         return SN_ADVANCE_NOTHING;
-    if (sn_rcu_is_done(d->store->rcu, d->linger_ticket))
-        d->linger_ticket = sn_rcu_request(d->store->rcu);
-    *ticket = d->linger_ticket;
+    if (sn_rcu_is_done(d->store->rcu, d->draining_spans_ticket))
+        d->draining_spans_ticket = sn_rcu_request(d->store->rcu);
+    *ticket = d->draining_spans_ticket;
     return SN_ADVANCE_WAIT;
 }
 
@@ -475,7 +475,7 @@ idle_locked(struct sn_defrag *d, uint64_t *ticket)
         return wait_for(drain_ticket_locked(d), ticket);
     bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
     if (d->winding_down || (d->only_forced && !forced))
-        return settle_or_nothing_locked(d, ticket);
+        return await_draining_or_nothing_locked(d, ticket);
     if (!begin_pass_locked(d))
         return SN_ADVANCE_NOTHING;
     d->state = SN_DEFRAG_MARKING;
@@ -489,7 +489,7 @@ finish_pass_locked(struct sn_defrag *d, uint64_t *ticket)
     d->state = SN_DEFRAG_IDLE;
     if (d->draining)
         return wait_for(drain_ticket_locked(d), ticket);
-    if (settle_or_nothing_locked(d, ticket) == SN_ADVANCE_WAIT)
+    if (await_draining_or_nothing_locked(d, ticket) == SN_ADVANCE_WAIT)
         return SN_ADVANCE_WAIT;
     end_pass_locked(d);
     return SN_ADVANCE_MORE;
@@ -510,7 +510,7 @@ one_step_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket)
         d->state = SN_DEFRAG_MOVING;
         return SN_ADVANCE_MORE;
     case SN_DEFRAG_MOVING:
-        if (d->draining) { /* its GP was not after this one's, unless it was called off; or its
+        if (d->draining) { /* its GP was not after this one's, unless it was cancelled; or its
                             * reclaiming was cut short */
             uint64_t before = drain_ticket_locked(d);
             return sn_rcu_is_done(d->store->rcu, before) ? SN_ADVANCE_MORE
@@ -556,7 +556,7 @@ sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ti
     look_for_children_locked(d);
     sn_caches_begin_work(&d->store->caches);
     follow_waste_locked(d);
-    settle_lingering_locked(d);
+    retry_draining_spans_locked(d);
     unsigned steps = 0;
     do {
         sn_defrag_open_wanted_locked(d);
@@ -585,11 +585,11 @@ sn_defrag_end_plan_locked(struct sn_defrag *d)
 }
 
 void
-sn_defrag_call_off_locked(struct sn_defrag *d)
+sn_defrag_cancel_locked(struct sn_defrag *d)
 {
     struct sn_batch *batch = current_batch(d);
     if (batch->span_count > 0) {
-        sn_batch_call_off(&d->evacuation, batch);
+        sn_batch_cancel(&d->evacuation, batch);
         sn_batch_let_go(&d->evacuation, batch, SN_CLASS_NONE);
         if (!d->draining) {
             drain_current_locked(d);

@@ -19,7 +19,7 @@ enum sn_advance
 sn_defrag_advance_locked(struct sn_defrag *d, uint64_t deadline_ns, uint64_t *ticket);
 
 /** Gives up the batch under way and opens its spans; what drains goes on. */
-void sn_defrag_call_off_locked(struct sn_defrag *d);
+void sn_defrag_cancel_locked(struct sn_defrag *d);
 
 /** Opens the closed spans of the classes that are wanted. */
 void sn_defrag_open_wanted_locked(struct sn_defrag *d);

@@ -32,7 +32,7 @@ static bool
 still_named(handle_store *store, uint64_t slot, const uint64_t *reference, uint64_t *header)
 {
     *header = sn_load_acquire(sn_object_header(store, slot));
-    return sn_object_is_named(store, slot, *header, reference);
+    return sn_object_is_owned_by(store, slot, *header, reference);
 }
 
 /* Whether the slot is pinned; few spans have any pin. */
@@ -46,7 +46,7 @@ enum sn_outcome
 sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
                 struct sn_move *move)
 {
-    /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
+    /* Acquire: pairs with the release in sn_object_set_owner; R's memory is seen as it was made. */
     uint64_t header = sn_load_acquire(sn_object_header(store, slot));
     if (sn_header_is_clear(header))
         return SN_NOTHING_THERE;
@@ -69,7 +69,7 @@ sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
 }
 
 void
-sn_migrate_call_off(handle_store *store, const struct sn_move *move)
+sn_migrate_cancel(handle_store *store, const struct sn_move *move)
 {
     uint64_t header;
     if (!still_named(store, move->slot, move->reference, &header))
@@ -95,7 +95,7 @@ check(handle_store *store, const struct sn_span *span, const struct sn_move *mov
     /* A pinner that saw LIVE raised the count in a section that step 2 waited for; one that saw
      * MOVING called the move off. */
     if (sn_unlikely(is_pinned(store, span, move->slot))) {
-        sn_migrate_call_off(store, move);
+        sn_migrate_cancel(store, move);
         return SN_REFUSED_PINNED;
     }
     return SN_MOVED;
@@ -124,7 +124,7 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     size_t largest = sn_class_max_size(&store->classes, span->class_id);
     size_t slack = sn_header_slack(header, largest);
     if (sn_unlikely(slack > largest)) { /* damaged, and passed the check by chance */
-        sn_migrate_call_off(store, move);
+        sn_migrate_cancel(store, move);
         return SN_REFUSED_DAMAGED;
     }
     size_t size = largest - slack;
@@ -135,7 +135,7 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
-    /* Release: as in sn_object_name; the checker may follow it. */
+    /* Release: as in sn_object_set_owner; the checker may follow it. */
     sn_store_release(sn_object_header(store, to),
                      sn_header_make(store->secret, move->reference, sn_header_size(header), to));
     sn_hook(SN_HOOK_AFTER_COPY, source);
@@ -147,7 +147,7 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
 {
     sn_hook(SN_HOOK_BEFORE_PUBLISH, sn_store_address(store, move->slot));
     /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
-     * call-off, a free or a replacement since step 3 makes it fail. */
+     * cancel, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = word;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
         sn_store_release(sn_object_header(store, to), 0);

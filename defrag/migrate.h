@@ -54,6 +54,6 @@ enum sn_outcome
 sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t word);
 
 /** Gives a marked move up: R is LIVE again, if it still is MOVING. In a section, mover's lock. */
-void sn_migrate_call_off(handle_store *store, const struct sn_move *move);
+void sn_migrate_cancel(handle_store *store, const struct sn_move *move);
 
 #endif

@@ -16,7 +16,7 @@
 #define POLL_NS            UINT64_C(100000000)
 #define WIND_DOWN_SLICE_NS 5000000
 /* With nothing to do for so long the thread ends. Longer than pauses between bursts of frees. */
-#define LINGER_NS UINT64_C(1000000000)
+#define LAST_REST_NS UINT64_C(1000000000)
 /* What handle_defrag_step has left under way a thread finishes when no other step came for so long.
  */
 #define LEFT_NS UINT64_C(1500000000)
@@ -58,11 +58,11 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
 {
     sn_lock(&d->mover->wake_lock);
     while (!d->mover->woken && !d->stopping) {
-        bool watching = sn_load_relaxed(&d->mover->purge_during_gp);
-        uint64_t look_ns = watching ? sn_os_now_ns() + POLL_NS : SN_NEVER;
+        bool purging = sn_load_relaxed(&d->mover->purge_during_gp);
+        uint64_t look_ns = purging ? sn_os_now_ns() + POLL_NS : SN_NEVER;
         if (sleep_locked(d, sn_min(until_ns, look_ns)))
             continue;
-        if (watching)
+        if (purging)
             look_after_locked(d);
         if (until_ns <= look_ns)
             break;
@@ -125,8 +125,8 @@ idle(struct sn_defrag *d)
     bool look = until_ns == SN_NEVER && freed != d->rest_freed;
     if (until_ns == SN_NEVER && !look)
         sn_defrag_rest_batches(d);
-    uint64_t linger_ns = sn_os_now_ns() + (look ? REST_NS : LINGER_NS);
-    bool woken = rest_until(d, sn_min(until_ns, linger_ns));
+    uint64_t rest_end_ns = sn_os_now_ns() + (look ? REST_NS : LAST_REST_NS);
+    bool woken = rest_until(d, sn_min(until_ns, rest_end_ns));
     if (until_ns == SN_NEVER && !look && !woken)
         end_by_itself(d);
     bool at_rest = look && sn_load_relaxed(&d->store->heap.freed_bytes) == freed;
@@ -160,7 +160,7 @@ wind_down(struct sn_defrag *d)
         if (left)
             sn_defrag_end_plan_locked(d);
         else if (first)
-            sn_defrag_call_off_locked(d);
+            sn_defrag_cancel_locked(d);
         first = false;
         advance = sn_defrag_advance_locked(d, sn_os_now_ns() + WIND_DOWN_SLICE_NS, &ticket);
         d->winding_down = false;
@@ -390,7 +390,7 @@ handle_defrag_stop(handle_store *store)
     sn_unlock(&d->mover->wake_lock);
     sn_store_nudge(store, true); /* it may want another thread, now that this one is joined */
     if (!error && alone)         /* what steps have begun no thread has wound down */
-        (void)sn_defrag_settle(store, false, SN_NEVER);
+        (void)sn_defrag_finish(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
     return error;
 }

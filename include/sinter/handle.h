@@ -23,7 +23,7 @@
  *   - An address must not leave its section.
  *     Fix: keep the handle or the cell, and resolve again. For I/O: handle_pin.
  *   - A write through handle_deref's pointer may go to a copy that nobody reads any more.
- *     Fix: write through handle_deref_mut, which calls off a pending move.
+ *     Fix: write through handle_deref_mut, which cancels a pending move.
  *   - Sinter does not serialise two writers of one object, or a writer and its readers.
  *     Fix: a lock or a protocol of the application's; or handle_update_begin and its commit, after
  *     which readers see the old version or the new one, each complete.
@@ -182,7 +182,7 @@
  *   thread not registered                         at once under QSBR, where an offline one is found
  *                                                 too; else as outside a section. Inside one (which
  *                                                 nobody waits for) by its first call that takes no
- *                                                 short way, or a later one: it gives a grace
+ *                                                 fast path, or a later one: it gives a grace
  *                                                 period a millisecond to end, 1st, 16th, 256th
  *                                                 ... time
  *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
@@ -201,7 +201,7 @@
  *   Grace periods: read-copy update (McKenney and Slingwine), in user space by liburcu. Size-class
  *   slabs: Bonwick. Moving live objects out of sparse slabs: the consolidator of illumos' kmem; the
  *   plan of the fewest spans per class stands in the place of Redis' comparison with the average.
- *   Generations in handles: as in slot maps. Thread caches that others take back by membarrier: the
+ *   Generations in handles: as in slot maps. Thread caches that others drain by membarrier: the
  *   asymmetric fence of liburcu's memb flavour.
  *
  * PLATFORM
@@ -615,14 +615,14 @@ struct handle_class_stats {
 #define HANDLE_CLASSES_MAX 256
 
 /**
- * Statistics. The ladder adds up exactly when no other thread is at work:
+ * Statistics. The memory breakdown (the "ladder") adds up exactly when no other thread is at work:
  *   requested + rounding + header + free_slot + thread_cache + limbo + empty_span + table
  *     + metadata = committed
  */
 struct handle_stats {
     size_t
         struct_size; /**< sizeof of the caller's struct; what of it is not known stays as it is */
-    /* the ladder, bytes */
+    /* the memory breakdown, bytes */
     /** asked for by live objects: an estimate, but for large ones, see handle_store_used */
     uint64_t requested;
     /** Class rounding and alignment of live objects, large objects' page rounding */
@@ -639,7 +639,7 @@ struct handle_stats {
     uint64_t table;        /**< handle table pages */
     uint64_t metadata;     /**< span descriptors, bitmaps, caches, pins, the store itself */
     uint64_t committed;    /**< sum of all above */
-    /* beside the ladder, bytes */
+    /* beside the memory breakdown, bytes */
     uint64_t released; /**< given back to the kernel, all together, since creation */
     uint64_t reserved; /**< address range, committed or not */
     uint64_t resident; /**< of the process, read from the kernel when the statistics are */
@@ -913,7 +913,7 @@ HANDLE_API size_t handle_good_size(const handle_store *store, size_t size);
 HANDLE_API size_t handle_capacity(const handle_store *store, handle_t handle);
 
 /**
- * Address of an object for writing: a pending move of it is called off, and no new one takes effect
+ * Address of an object for writing: a pending move of it is cancelled, and no new one takes effect
  * before the section ends. Never waits (G3). The application serialises it with handle_resize and
  * updates of the same object: what is written into a version that is being replaced is lost.
  *
@@ -1183,7 +1183,7 @@ HANDLE_API size_t handle_cell_capacity(const handle_store *store, const handle_c
 
 /**
  * Sets the cell's tag: 24 bits of the application's (part of a key's hash, say), kept by moves,
- * update, resize and relocate. A pending move is called off.
+ * update, resize and relocate. A pending move is cancelled.
  *
  *   tag24    0 to 0xffffff
  *   result   0
@@ -1238,7 +1238,7 @@ HANDLE_API int handle_defrag_start(handle_store *store);
 
 /**
  * Stops the background thread, as setting defrag.enabled to no, and waits until it has ended; a
- * batch under way is called off. What steps have begun is finished, too. Stops at once all wait. A
+ * batch under way is cancelled. What steps have begun is finished, too. Stops at once all wait. A
  * start at the same time wins if it is the later of the two.
  *
  *   result   0, also when it does not run
@@ -1338,10 +1338,10 @@ HANDLE_API int handle_store_prepare(handle_store *store, size_t bytes);
 
 /**
  * Requested bytes of live objects, as far as counters say: an estimate. Known exactly is how many
- * objects live in each class, so that slots and the sums of the ladder are exact; by how much less
- * than its class serves an object asked for is known of a sample, which the grace-period thread
- * draws from the headers up to five times a second in a store at work, and once more when it comes
- * to rest. Of a store of a few hundred objects of each size the sample is all of them.
+ * objects live in each class, so that slots and the sums of the memory breakdown are exact; by how
+ * much less than its class serves an object asked for is known of a sample, which the grace-period
+ * thread draws from the headers up to five times a second in a store at work, and once more when it
+ * comes to rest. Of a store of a few hundred objects of each size the sample is all of them.
  *
  * The error stands beside the figure in the statistics (requested_error): three standard errors of
  * the sample, and what is possible for objects of which only the class is known, since their class
@@ -1490,7 +1490,8 @@ handle_store_each_from(handle_store *store, uint64_t *cursor, size_t max,
 
 /**
  * Checks every invariant of the store's structures: bitmaps, counters and lists of spans, words
- * against headers, table pages, the ladder. Touches every header; may run beside everything else.
+ * against headers, table pages, the memory breakdown. Touches every header; may run beside
+ * everything else.
  *
  *   report   NULL, or gets one line of text for each violation; called with no lock held
  *   result   the number of violations

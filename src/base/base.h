@@ -18,7 +18,7 @@
 #define sn_likely(x)   __builtin_expect(!!(x), 1)
 #define sn_unlikely(x) __builtin_expect(!!(x), 0)
 #define SN_NOINLINE    __attribute__((noinline, cold))
-/* Often called, but kept out of its callers, whose own short way it would burden. */
+/* Often called, but kept out of its callers, whose own fast path it would burden. */
 #define SN_OUTLINE __attribute__((noinline))
 /* Compiled once for each set of constant arguments it is called with. */
 #define SN_FORCE_INLINE static inline __attribute__((always_inline))

@@ -4,6 +4,6 @@
 
 #if SN_DEBUG
 void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
-int (*sn_fault_fn)(enum sn_fault_point point);
+int (*sn_inject_fn)(enum sn_inject_point point);
 bool sn_debug_force_moves;
 #endif

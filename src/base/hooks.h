@@ -22,7 +22,7 @@ enum sn_hook_point {
     SN_HOOK_AFTER_PUBLISH,  /* mover: step 5 done */
     SN_HOOK_BEFORE_RECLAIM, /* mover: step 6; object: the span about to be reclaimed */
     SN_HOOK_FREE_LOADED,    /* a free has loaded the word, before its CAS or store */
-    SN_HOOK_MUT_LOADED,     /* deref_mut has loaded the word, before a call-off */
+    SN_HOOK_MUT_LOADED,     /* deref_mut has loaded the word, before a cancel */
     SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
     SN_HOOK_RESIZE_LOADED,  /* resize has found the object, not yet looked whether it is pinned */
     SN_HOOK_RESIZE_COPIED,  /* resize has filled the new slot, before its CAS */
@@ -34,9 +34,9 @@ enum sn_hook_point {
     SN_HOOK_RELOCATE_TO,    /* relocate: `to` is filled, `from` still is */
     SN_HOOK_RELOCATE_GOING, /* relocate: `from` is GOING, the header names it */
     SN_HOOK_RELOCATE,       /* relocate: the header names `to`, `from` is not yet empty */
-    SN_HOOK_CACHE_BUSY,     /* thread cache: owner is busy, before it looks for the taker's flag */
-    SN_HOOK_CACHE_ENTERED,  /* a hardened store's short way: it has looked, and uses the cache */
-    SN_HOOK_CACHE_TAKE,     /* taker: flags set, membarrier done, before it empties caches */
+    SN_HOOK_CACHE_INSIDE,   /* thread cache: the owner has entered, before it looks at the gate */
+    SN_HOOK_CACHE_ENTERED,  /* a hardened store's fast path: it has looked, and uses the cache */
+    SN_HOOK_CACHE_DRAIN,    /* drainer: gates shut, membarrier done, before it empties caches */
     SN_HOOK_GP_START,       /* grace-period thread: before synchronize_rcu (object NULL) */
     SN_HOOK_GP_END,         /* grace-period thread: after it (object NULL) */
     SN_HOOK_GIVE_WAY,       /* after a free: much is in limbo (object: the store) */
@@ -51,27 +51,27 @@ enum sn_hook_point {
     SN_HOOK_STEP_LEFT,    /* step: it has let the mover's lock go (the store) */
     SN_HOOK_MOVER_GONE,   /* mover's thread: it has ended, but for being joined (the store) */
     SN_HOOK_WALK_SECTION, /* walk: before it opens a section, no lock held (object: the span) */
-    SN_HOOK_TRIM,         /* trim: the span is held (object: the heap) */
+    SN_HOOK_TRIM,         /* trim: the span is detached (object: the heap) */
     SN_HOOK_SHORTAGE,     /* allocation: found nothing, before it looks at what comes by itself */
     SN_HOOK_POINTS
 };
 
 /** System calls and allocations that a test can make fail. */
-enum sn_fault_point {
-    SN_FAULT_MMAP, /* a store's address range */
-    SN_FAULT_MADVISE,
-    SN_FAULT_THREAD,     /* pthread_create */
-    SN_FAULT_MEMBARRIER, /* as if the kernel had none, or took no registration; once per process */
-    SN_FAULT_MALLOC,     /* the library's own calloc and malloc */
-    SN_FAULT_PIPE,
-    SN_FAULT_KEY,             /* pthread_key_create: no cache without it, asked once per process */
-    SN_FAULT_RANDOM,          /* getrandom */
-    SN_FAULT_STATM,           /* the process's resident pages, from /proc */
-    SN_FAULT_MPROTECT,        /* guards of hardened stores */
-    SN_FAULT_PROCESS_MADVISE, /* as if the kernel had none: one madvise per run of pages */
-    SN_FAULT_BARRIER,         /* a running membarrier, and the slow one instead */
-    SN_FAULT_WIPE,            /* memory that a forked child finds empty: asked once per process */
-    SN_FAULT_POINTS
+enum sn_inject_point {
+    SN_INJECT_MMAP, /* a store's address range */
+    SN_INJECT_MADVISE,
+    SN_INJECT_THREAD,     /* pthread_create */
+    SN_INJECT_MEMBARRIER, /* as if the kernel had none, or took no registration; once per process */
+    SN_INJECT_MALLOC,     /* the library's own calloc and malloc */
+    SN_INJECT_PIPE,
+    SN_INJECT_KEY,             /* pthread_key_create: no cache without it, asked once per process */
+    SN_INJECT_RANDOM,          /* getrandom */
+    SN_INJECT_STATM,           /* the process's resident pages, from /proc */
+    SN_INJECT_MPROTECT,        /* guards of hardened stores */
+    SN_INJECT_PROCESS_MADVISE, /* as if the kernel had none: one madvise per run of pages */
+    SN_INJECT_BARRIER,         /* a running membarrier, and the slow one instead */
+    SN_INJECT_WIPE,            /* memory that a forked child finds empty: asked once per process */
+    SN_INJECT_POINTS
 };
 
 #if SN_DEBUG
@@ -79,7 +79,7 @@ enum sn_fault_point {
  * held. */
 extern void (*sn_hook_fn)(enum sn_hook_point point, const void *object);
 /** Non-zero answer: the call fails. */
-extern int (*sn_fault_fn)(enum sn_fault_point point);
+extern int (*sn_inject_fn)(enum sn_inject_point point);
 /** Compaction treats every span as worth evacuating: moves although nothing is fragmented. */
 extern bool sn_debug_force_moves;
 
@@ -92,9 +92,9 @@ sn_hook(enum sn_hook_point point, const void *object)
 }
 
 static inline bool
-sn_fault(enum sn_fault_point point)
+sn_inject(enum sn_inject_point point)
 {
-    int (*fn)(enum sn_fault_point) = __atomic_load_n(&sn_fault_fn, __ATOMIC_ACQUIRE);
+    int (*fn)(enum sn_inject_point) = __atomic_load_n(&sn_inject_fn, __ATOMIC_ACQUIRE);
     return fn && fn(point);
 }
 
@@ -102,7 +102,7 @@ static inline bool
 sn_hooks_are_set(void)
 {
     return __atomic_load_n(&sn_hook_fn, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&sn_fault_fn, __ATOMIC_RELAXED);
+           __atomic_load_n(&sn_inject_fn, __ATOMIC_RELAXED);
 }
 
 static inline bool
@@ -119,7 +119,7 @@ sn_hook(enum sn_hook_point point, const void *object)
 }
 
 static inline bool
-sn_fault(enum sn_fault_point point)
+sn_inject(enum sn_inject_point point)
 {
     (void)point;
     return false;

@@ -214,7 +214,7 @@ prepare(sinter_cache *cache, struct sc_write *write)
 
 /* Attempts to get the memory, with room made in between. */
 static int
-insist(sinter_cache *cache, struct sc_write *write, bool nested)
+prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
 {
     struct sc_try tries = {.need = write->slots, .nested = nested};
     sc_room_make(cache, write->slots);
@@ -291,7 +291,7 @@ store_measured(sinter_cache *cache, struct sc_write *write)
         if (rc != 0)
             return rc;
     }
-    int rc = insist(cache, write, nested);
+    int rc = prepare_with_room(cache, write, nested);
     if (rc == 0)
         rc = put_locked(cache, write, nested);
     if (rc == 0) {

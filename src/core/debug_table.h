@@ -86,7 +86,7 @@ struct sn_debug_entry {
     X("state.purging", SN_SPAN_PURGING)                                                            \
     X("state.open", SN_SPAN_OPEN)                                                                  \
     X("state.closed", SN_SPAN_CLOSED)                                                              \
-    X("state.held", SN_SPAN_HELD)                                                                  \
+    X("state.held", SN_SPAN_DETACHED)                                                              \
     X("state.taken", SN_SPAN_TAKEN)                                                                \
     X("state.large", SN_SPAN_LARGE)                                                                \
     X("state.lost", SN_SPAN_LOST)                                                                  \

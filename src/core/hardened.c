@@ -23,7 +23,7 @@ sn_load_beside_writers(const uint64_t *word)
 #endif
 
 void
-sn_canary_fault(const handle_store *store, size_t size, const uint64_t *reference)
+sn_canary_report(const handle_store *store, size_t size, const uint64_t *reference)
 {
     sn_misuse(store, reference, "the object of %zu bytes was written past its end", size);
 }
@@ -44,7 +44,7 @@ void
 sn_canary_require(const handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
 {
     if (sn_unlikely(!sn_canary_is_whole(store, slot, size)))
-        sn_canary_fault(store, size, reference);
+        sn_canary_report(store, size, reference);
 }
 
 void
@@ -57,7 +57,7 @@ sn_canary_check(const handle_store *store, uint64_t slot, size_t size, const uin
     sn_fence_acquire();
     uint64_t word = sn_load_relaxed(reference);
     if (sn_word_is_moving(word) && sn_word_offset(word) == slot)
-        sn_canary_fault(store, size, reference);
+        sn_canary_report(store, size, reference);
 }
 
 /* ---- poison ---------------------------------------------------------------------------------- */
@@ -73,7 +73,7 @@ void
 sn_poison_write(handle_store *store, uint64_t slot)
 {
     if (!is_large(store, slot))
-        sn_poison_put(sn_store_address(store, slot), 0, room_of(store, slot));
+        sn_poison_put(sn_store_address(store, slot), room_of(store, slot));
 }
 
 bool
@@ -88,7 +88,7 @@ sn_poison_is_whole(const handle_store *store, uint64_t slot)
 }
 
 void
-sn_poison_fault(const handle_store *store, uint64_t slot)
+sn_poison_report(const handle_store *store, uint64_t slot)
 {
     const unsigned char *data = sn_store_address(store, slot);
     size_t at = 0;
@@ -109,8 +109,8 @@ sn_poison_check(const handle_store *store, uint64_t slot)
 /* ---- headers --------------------------------------------------------------------------------- */
 
 void
-sn_hardened_header_fault(const handle_store *store, uint64_t slot, uint64_t header,
-                         const uint64_t *reference)
+sn_hardened_header_report(const handle_store *store, uint64_t slot, uint64_t header,
+                          const uint64_t *reference)
 {
     bool by_cell = reference && !sn_table_owns(&store->table, reference);
     if (by_cell && sn_header_is_sound(store->secret, header, slot))

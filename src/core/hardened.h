@@ -13,7 +13,7 @@
  *            a slot never used, or of a span formatted anew or trimmed, does not say so and is not
  *            looked at.
  *
- * First for slots whose class is known, inline, as the short ways need them (hardened_object.h);
+ * First for slots whose class is known, inline, as the fast paths need them (hardened_object.h);
  * then for any object. Guard spans are in guard.h, checks at entry in misuse.h.
  */
 #ifndef SN_HARDENED_H
@@ -86,7 +86,7 @@ sn_canary_has(const handle_store *store, uint64_t slot, size_t size, size_t room
 
 /** Ends the process: the object was written past its end. */
 SN_NOINLINE _Noreturn void
-sn_canary_fault(const handle_store *store, size_t size, const uint64_t *reference);
+sn_canary_report(const handle_store *store, size_t size, const uint64_t *reference);
 
 /* ---- poison ---------------------------------------------------------------------------------- */
 
@@ -132,19 +132,19 @@ sn_poison_has_few(const char *data, size_t bytes)
     return (other[0] | other[1]) == 0;
 }
 
-/** Fills a slot's payload, from `begin` on, and marks it in the header before. Of many bytes the C
+/** Fills a slot's payload, and marks it in the header before. Of many bytes the C
  * library makes the widest stores that the processor has, and below the widest comparison. */
 static inline void
-sn_poison_put(uint64_t *data, size_t begin, size_t bytes)
+sn_poison_put(uint64_t *data, size_t bytes)
 {
     /* Release: the object has ended for whoever finds its header clear. */
     sn_store_release(&data[-1], SN_POISONED_HEADER);
     /* ... or its canary overwritten; pairs with the fence in sn_canary_check. */
     sn_fence_release();
-    if (bytes - begin <= SN_POISON_FEW)
-        sn_poison_few((char *)data + begin, bytes - begin);
+    if (bytes <= SN_POISON_FEW)
+        sn_poison_few((char *)data, bytes);
     else
-        memset((char *)data + begin, SN_POISON_BYTE, bytes - begin);
+        memset(data, SN_POISON_BYTE, bytes);
 }
 
 /** Of many words: all are the first one, and that is right. bytes: a multiple of 8, not 0. */
@@ -157,7 +157,7 @@ sn_poison_has(const uint64_t *data, size_t bytes)
 }
 
 /** Ends the process: the slot was written since its free. */
-SN_NOINLINE _Noreturn void sn_poison_fault(const handle_store *store, uint64_t slot);
+SN_NOINLINE _Noreturn void sn_poison_report(const handle_store *store, uint64_t slot);
 
 /** The same when a slot of a class, just taken, was. bytes: its payload. */
 static inline void
@@ -166,7 +166,7 @@ sn_poison_require(const handle_store *store, uint64_t slot, size_t bytes)
     uint64_t *data = sn_store_address(store, slot);
     sn_touch(&data[-1]);
     if (sn_likely(data[-1] == SN_POISONED_HEADER) && sn_unlikely(!sn_poison_has(data, bytes)))
-        sn_poison_fault(store, slot);
+        sn_poison_report(store, slot);
 }
 
 /* ---- for any object -------------------------------------------------------------------------- */
@@ -189,7 +189,7 @@ bool sn_poison_is_whole(const handle_store *store, uint64_t slot);
 void sn_poison_check(const handle_store *store, uint64_t slot);
 
 /** The header of a live object failed its check, or names another word than the object's. */
-SN_NOINLINE _Noreturn void sn_hardened_header_fault(const handle_store *store, uint64_t slot,
-                                                    uint64_t header, const uint64_t *reference);
+SN_NOINLINE _Noreturn void sn_hardened_header_report(const handle_store *store, uint64_t slot,
+                                                     uint64_t header, const uint64_t *reference);
 
 #endif

@@ -30,7 +30,7 @@ static unsigned tombstones;
 static uint64_t arenas_begin = UINT64_MAX, arenas_end;
 
 /* Where frees of a destroyed store's cells look for their block: nothing but zeros. No thread has a
- * cache of that store, so they go their long way from there. */
+ * cache of that store, so they take the slow path from there. */
 static uint8_t *no_bins;
 
 static const uint64_t no_marker = 1;
@@ -189,7 +189,7 @@ mark_process_locked(void)
 }
 
 void
-sn_misuse_enroll(handle_store *store)
+sn_misuse_register(handle_store *store)
 {
     uint64_t end = store->head.arena + store->reservation.arena_max; /* if it grows so far */
     pthread_mutex_lock(&lock);
@@ -207,7 +207,7 @@ sn_misuse_enroll(handle_store *store)
 }
 
 void
-sn_misuse_withdraw(handle_store *store)
+sn_misuse_unregister(handle_store *store)
 {
     pthread_mutex_lock(&lock);
     if (store->store_link) {

@@ -78,7 +78,7 @@ SN_NOINLINE _Noreturn void sn_misuse_wrong_store(const handle_store *store);
 /* The thread is outside a section, not registered, or offline: the same. */
 SN_NOINLINE _Noreturn void sn_misuse_wrong_place(const handle_store *store);
 
-/** sn_check_entry for short ways; does not look whether the thread is registered. */
+/** sn_check_entry for fast paths; does not look whether the thread is registered. */
 static inline void
 sn_check_entry_inline(const handle_store *store, const char *function, enum sn_place place,
                       handle_t handle, const handle_cell *cell)
@@ -109,9 +109,9 @@ __attribute__((format(printf, 3, 4))) SN_NOINLINE _Noreturn void
 sn_misuse(const handle_store *store, const uint64_t *reference, const char *format, ...);
 
 /** Create: the store is known to the checks from here on. */
-void sn_misuse_enroll(handle_store *store);
+void sn_misuse_register(handle_store *store);
 /** Destroy, or a failed create: it is not. */
-void sn_misuse_withdraw(handle_store *store);
+void sn_misuse_unregister(handle_store *store);
 /** In every forked child: other threads may have held the lock. */
 void sn_misuse_begin_child(void);
 /** In a forked child, by the hook: the store belongs to this process now. */

@@ -192,7 +192,7 @@ sn_mover_open_class(handle_store *store, unsigned class_id)
     if (store->forked)
         return false;
     sn_store_relaxed(&mover->wanted[class_id], 1);
-    /* Release: whoever takes the wish down finds the class. */
+    /* Release: whoever takes the request down finds the class. */
     sn_store_release(&mover->any_wanted, 1);
     if (!sn_try_lock(&mover->lock))
         return false;

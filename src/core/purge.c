@@ -31,7 +31,7 @@ void
 sn_store_purge_all(handle_store *store)
 {
     uint64_t next;
-    sn_caches_take_slots(&store->caches, false, false, NULL);
+    sn_caches_drain(&store->caches, false, false, NULL);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     (void)sn_large_trim(&store->large, SIZE_MAX);
     sn_table_purge(&store->table, UINT32_MAX);

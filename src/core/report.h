@@ -22,13 +22,13 @@ void sn_store_note_failure(handle_store *store, uint64_t small);
 void sn_store_print_damage(handle_store *store, uint64_t slot, const char *where);
 
 /** Reports what was noted: that no thread could be started. */
-void sn_store_report_noted_slow(handle_store *store);
+void sn_store_report_damage_slow(handle_store *store);
 
 static inline void
-sn_store_report_noted(handle_store *store)
+sn_store_report_damage(handle_store *store)
 {
     if (sn_unlikely(sn_load_relaxed(&store->thread_failed)))
-        sn_store_report_noted_slow(store);
+        sn_store_report_damage_slow(store);
 }
 
 #endif

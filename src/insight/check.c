@@ -37,7 +37,7 @@ violation(struct check *check, const char *format, ...)
 
 /* ---- spans and bitmaps ----------------------------------------------------------------------- */
 
-struct span_fault {
+struct span_defect {
     const char *what;
     uint64_t have, want;
 };
@@ -88,46 +88,46 @@ find_uncharged_slot(const struct sn_pool *pool, const struct sn_class *c, uint32
     return slot;
 }
 
-/* What a span has committed. One that is HELD may be just being trimmed. */
-static struct span_fault
+/* What a span has committed. One that is DETACHED may be just being trimmed. */
+static struct span_defect
 check_pages_locked(const handle_store *store, const struct sn_class *c, uint32_t number)
 {
     const struct sn_span *span = &store->pool.spans[number];
     uint32_t pages = c->pages - sn_pool_missing_pages(&store->pool, number, 0, c->pages);
-    if (sn_span_state(span) == SN_SPAN_HELD)
-        return (struct span_fault){NULL, 0, 0};
+    if (sn_span_state(span) == SN_SPAN_DETACHED)
+        return (struct span_defect){NULL, 0, 0};
     if (pages != span->pages)
-        return (struct span_fault){"count of committed pages", span->pages, pages};
+        return (struct span_defect){"count of committed pages", span->pages, pages};
     uint32_t slot = find_uncharged_slot(&store->pool, c, number);
     return slot < c->slots
-               ? (struct span_fault){"slot in use on a page that is not committed", slot, c->slots}
-               : (struct span_fault){NULL, 0, 0};
+               ? (struct span_defect){"slot in use on a page that is not committed", slot, c->slots}
+               : (struct span_defect){NULL, 0, 0};
 }
 
 /* Under the class's lock, so that nothing is reported from there. */
-static struct span_fault
+static struct span_defect
 check_span_locked(handle_store *store, const struct sn_class *c, uint32_t number)
 {
     const struct sn_span *span = &store->pool.spans[number];
     uint32_t bits = count_free_bits(&store->pool, number, c->slots);
     if (bits != span->free)
-        return (struct span_fault){"free count against bitmap", span->free, bits};
+        return (struct span_defect){"free count against bitmap", span->free, bits};
     if (span->free == c->slots && sn_span_state(span) == SN_SPAN_OPEN)
-        return (struct span_fault){"empty span not in the pool", 0, 0};
+        return (struct span_defect){"empty span not in the pool", 0, 0};
     /* Compared without a division: list * slots <= used * SN_FULL < (list + 1) * slots. */
     uint64_t eighths = (uint64_t)(c->slots - span->free) * SN_FULL;
     bool listed = eighths >= (uint64_t)span->list * c->slots &&
                   eighths < ((uint64_t)span->list + 1) * c->slots;
     if (sn_span_state(span) == SN_SPAN_OPEN && !listed)
-        return (struct span_fault){"occupancy list", span->list, eighths};
+        return (struct span_defect){"occupancy list", span->list, eighths};
     for (uint32_t word = 0; word < span->hint; word++) {
         if (~*sn_span_bits(&store->pool, number, word) != 0)
-            return (struct span_fault){"free slot before the hint", word, span->hint};
+            return (struct span_defect){"free slot before the hint", word, span->hint};
     }
-    struct span_fault fault = check_pages_locked(store, c, number);
-    if (!fault.what)
-        fault.have = find_bad_free_slot(store, c, number, &fault.what);
-    return fault;
+    struct span_defect defect = check_pages_locked(store, c, number);
+    if (!defect.what)
+        defect.have = find_bad_free_slot(store, c, number, &defect.what);
+    return defect;
 }
 
 static void
@@ -136,7 +136,7 @@ check_class(struct check *check, unsigned class_id)
     handle_store *store = check->store;
     const struct sn_class *c = &store->classes.of[class_id];
     struct sn_heap_class *hc = &store->heap.of[class_id];
-    struct span_fault fault = {NULL, 0, 0};
+    struct span_defect defect = {NULL, 0, 0};
     uint32_t at = 0;
     uint64_t used = 0, spans = 0;
     if (!sn_heap_class_is_used(&store->heap, class_id))
@@ -145,18 +145,18 @@ check_class(struct check *check, unsigned class_id)
     uint32_t high = sn_load_relaxed(&store->pool.high);
     uint64_t used_said = hc->used[0] + hc->used[1];
     uint64_t spans_said = hc->spans[0] + hc->spans[1];
-    for (uint32_t number = 1; number < high && !fault.what; number++) {
+    for (uint32_t number = 1; number < high && !defect.what; number++) {
         if (!sn_heap_is_of_class_locked(&store->heap, number, class_id))
             continue;
         at = number;
         spans++;
         used += c->slots - store->pool.spans[number].free;
-        fault = check_span_locked(store, c, number);
+        defect = check_span_locked(store, c, number);
     }
     sn_unlock(&hc->lock);
-    if (fault.what)
-        violation(check, "span %u of class %u: %s: %llu against %llu", at, class_id, fault.what,
-                  (unsigned long long)fault.have, (unsigned long long)fault.want);
+    if (defect.what)
+        violation(check, "span %u of class %u: %s: %llu against %llu", at, class_id, defect.what,
+                  (unsigned long long)defect.have, (unsigned long long)defect.want);
     else if (used != used_said || spans != spans_said)
         violation(check, "class %u: %llu slots in %llu spans, counters say %llu in %llu", class_id,
                   (unsigned long long)used, (unsigned long long)spans,
@@ -167,7 +167,7 @@ check_class(struct check *check, unsigned class_id)
 
 /* What is wrong with the slot that a word names; NULL: nothing. */
 static const char *
-fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
+defect_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
 {
     uint64_t slot = sn_word_offset(word);
     if (sn_block_of(slot) >= sn_load_relaxed(&store->pool.high))
@@ -186,9 +186,10 @@ fault_of_word(handle_store *store, const uint64_t *reference, uint64_t word)
     }
     const uint64_t *header_word = sn_header_of(&store->pool, slot);
     sn_hook(SN_HOOK_CHECK_HEADER, reference);
-    /* Acquire: pairs with the release of sn_header_end; the second look at R then sees its end. */
+    /* Acquire: pairs with the release by which an end overwrites the header; the second look at R
+     * then sees its end. */
     uint64_t header = sn_load_acquire(header_word);
-    if (!sn_object_is_named(store, slot, header, reference))
+    if (!sn_object_is_owned_by(store, slot, header, reference))
         return "names a slot whose header does not name it";
     return NULL;
 }
@@ -197,22 +198,22 @@ static void
 check_word(struct check *check, const uint64_t *reference)
 {
     enum { LOOKS = 3 };
-    const char *fault = NULL;
+    const char *defect = NULL;
     uint64_t word = 0;
     for (int look = 0; look < LOOKS; look++) {
         sn_rcu_read_lock(check->store->rcu);
         word = sn_load_acquire(reference);
         bool whole = sn_word_has_object(word) && !sn_word_is_retired(word);
-        fault = whole ? fault_of_word(check->store, reference, word) : NULL;
+        defect = whole ? defect_of_word(check->store, reference, word) : NULL;
         bool same = sn_load_acquire(reference) == word;
         sn_rcu_read_unlock(check->store->rcu);
-        if (!fault || same)
+        if (!defect || same)
             break;
     }
-    if (fault)
+    if (defect)
         violation(check, "reference word with tag %#llx and offset %#llx %s",
                   (unsigned long long)sn_word_tag(word), (unsigned long long)sn_word_offset(word),
-                  fault);
+                  defect);
 }
 
 /* Where there are guards, a header can be looked at only while free_now retires: else its pages may
@@ -221,7 +222,7 @@ static void
 check_table_words(struct check *check)
 {
     uint64_t end = (uint64_t)sn_load_relaxed(&check->store->table.high) << SN_PAGE_SHIFT;
-    if (check->store->pool.has_guards && !sn_caches_hold(&check->store->caches))
+    if (check->store->pool.has_guards && !sn_caches_lock_out(&check->store->caches))
         return;
     for (uint64_t at = 0; at < end; at += 8) {
         const uint64_t *reference = sn_table_word(&check->store->table, at);
@@ -229,7 +230,7 @@ check_table_words(struct check *check)
             check_word(check, reference);
     }
     if (check->store->pool.has_guards)
-        sn_caches_let_go(&check->store->caches);
+        sn_caches_let_in(&check->store->caches);
 }
 
 struct count {
@@ -331,7 +332,7 @@ check_pool(struct check *check)
                   (unsigned long long)committed, (unsigned long long)said);
 }
 
-/* ---- the ladder ------------------------------------------------------------------------------ */
+/* ---- the memory breakdown -------------------------------------------------------------------- */
 
 /* What the mover was refused: a slice that moves nothing takes slots, and gives them back. */
 static bool
@@ -349,7 +350,7 @@ at_rest(const struct handle_stats *a, const struct handle_stats *b)
  * done, and what begins later changes them, or is seen inside at the second look.
  */
 static void
-check_ladder(struct check *check)
+check_breakdown(struct check *check)
 {
     handle_store *store = check->store;
     struct handle_stats stats[2];
@@ -364,10 +365,10 @@ check_ladder(struct check *check)
     if (rest && sn_stats_fill(store, &stats[1], NULL) == 0 && sn_stats_at_rest(store) &&
         at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)
-            violation(check, "ladder: %llu bytes in free slots, spans add up to %llu",
+            violation(check, "memory breakdown: %llu bytes in free slots, spans add up to %llu",
                       (unsigned long long)stats[0].free_slot, (unsigned long long)free_bytes);
         if (budget != stats[0].committed)
-            violation(check, "ladder: %llu bytes committed, the budget says %llu",
+            violation(check, "memory breakdown: %llu bytes committed, the budget says %llu",
                       (unsigned long long)stats[0].committed, (unsigned long long)budget);
         if (found != live)
             violation(check, "a walk finds %llu objects, counters say %llu",
@@ -389,7 +390,7 @@ handle_store_check(handle_store *store, void (*report)(void *opaque, const char 
     for (uint32_t page = 0; page < sn_load_relaxed(&store->table.high); page++)
         check_table_page(&check, page);
     check_pool(&check);
-    check_ladder(&check);
-    sn_store_report_noted(store);
+    check_breakdown(&check);
+    sn_store_report_damage(store);
     return check.violations;
 }

@@ -53,10 +53,10 @@ fill_class(handle_store *store, unsigned i, const struct sn_cache_sums *sums,
         to->refused[k] = sn_load_relaxed(&hc->refused[k]);
 }
 
-/* The ladder. Beside other threads its steps are of slightly different moments. free_slot is what
- * is left of the arena's pages; check counts it the other way. */
+/* The memory breakdown. Beside other threads its steps are of slightly different moments. free_slot
+ * is what is left of the arena's pages; check counts it the other way. */
 static void
-fill_ladder(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
+fill_breakdown(handle_store *store, const struct sn_cache_sums *sums, struct handle_stats *stats)
 {
     uint64_t payload = 0, objects = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
@@ -167,7 +167,7 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
     stats->classes = store->classes.count;
     for (unsigned i = 0; classes && i < store->classes.count; i++)
         fill_class(store, i, &sums, &classes[i]);
-    fill_ladder(store, &sums, stats);
+    fill_breakdown(store, &sums, stats);
     fill_counters(store, &sums, stats);
     fill_grace_periods(store, stats);
     sn_defrag_fill_stats(store, stats);

@@ -21,7 +21,7 @@ void sn_stats_set_requested(struct handle_stats *stats, uint64_t requested);
 bool sn_stats_at_rest(handle_store *store);
 
 /** Pages of spans in use, found by a walk over the descriptors, less the classes' occupied slots:
- * what the ladder's free_slot must come to. For check. */
+ * what the memory breakdown's free_slot must come to. For check. */
 uint64_t sn_stats_count_free(handle_store *store);
 
 #endif

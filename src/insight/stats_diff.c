@@ -74,14 +74,14 @@ put_fields(struct out *out, const struct handle_stats *before, const struct hand
     }
 }
 
-/* The step of the ladder that has changed most, in a sentence. */
+/* The step of the memory breakdown that has changed most, in a sentence. */
 static void
 put_sentence(struct out *out, const struct handle_stats *before, const struct handle_stats *after)
 {
     const struct field *largest = NULL;
     uint64_t most = 0;
     for (const struct field *f = sn_store_fields; f->name; f++) {
-        if (f->section != LADDER || strcmp(f->name, "committed") == 0)
+        if (f->section != MEMORY || strcmp(f->name, "committed") == 0)
             continue;
         int64_t change = number_of(after, f) - number_of(before, f);
         uint64_t size = (uint64_t)(change < 0 ? -change : change);

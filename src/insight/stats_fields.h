@@ -19,7 +19,7 @@ enum kind {
     NS,
     NS_TOTAL,
     PERMILLE,
-    RATIO, /* no member: made of two steps of the ladder */
+    RATIO, /* no member: made of two steps of the memory breakdown */
     TIMES,
     IDLE,
     SHRINK,
@@ -31,7 +31,7 @@ enum kind {
 
 /** Where TEXT prints a figure. */
 enum section {
-    LADDER,
+    MEMORY,
     BESIDE,
     RATIOS,
     OBJECTS,

@@ -290,7 +290,7 @@ next_class(struct printer *p, bool spans_only)
 /* ---- TEXT ------------------------------------------------------------------------------------ */
 
 static const char *const titles[SECTIONS] = {
-    [LADDER] = "memory                                        bytes         MiB       %",
+    [MEMORY] = "memory                                        bytes         MiB       %",
     [BESIDE] = "beside it                                     bytes         MiB",
     [RATIOS] = "ratios",
     [OBJECTS] = "objects",
@@ -320,7 +320,7 @@ text_scalar(struct printer *p, const struct field *f)
     char mark = ' ';
     if (f->kind == BYTES || f->kind == BYTES_TOTAL)
         columns[1] = mebibytes(mib, load(p, f, 0));
-    if (f->section == LADDER) {
+    if (f->section == MEMORY) {
         mark = f->offset == offsetof(struct handle_stats, committed) ? '=' : '+';
         columns[2] = fixed(percent, share(load(p, f, 0), p->stats->committed, 1000), 1);
     }
@@ -415,7 +415,7 @@ print_text(struct printer *p)
     put(p, "store ");
     put_quoted(p, p->store);
     put(p, "\n");
-    for (unsigned section = LADDER; section < CLASS_KEY; section++) {
+    for (unsigned section = MEMORY; section < CLASS_KEY; section++) {
         putf(p, "\n%s\n", titles[section]);
         for (const struct field *f = sn_store_fields; f->name; f++) {
             if (f->section != section)

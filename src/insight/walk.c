@@ -19,7 +19,8 @@ find(handle_store *store, uint64_t slot, const uint64_t *header_word, struct sn_
 {
     uint64_t last_header = 0, last_word = 0;
     for (;;) {
-        /* Acquire: pairs with the release in sn_object_name; R's memory is seen as it was made. */
+        /* Acquire: pairs with the release in sn_object_set_owner; R's memory is seen as it was
+         * made. */
         uint64_t header = sn_load_acquire(header_word);
         if (!sn_header_has_object(store->secret, header, slot))
             return false;
@@ -44,7 +45,7 @@ struct walk {
     int (*visit)(void *opaque, const struct sn_found *found);
     void *opaque;
     uint32_t next, end; /* spans that are ahead */
-    uint32_t held;      /* the span that is being walked, if it holds slots */
+    uint32_t detached;  /* the span that is being walked, if it holds slots */
     size_t visits;
 };
 
@@ -98,8 +99,8 @@ static int
 walk_span(struct walk *walk, uint32_t number)
 {
     const struct sn_class *c =
-        walk->held ? sn_heap_class_of_span(&walk->store->heap, &walk->store->pool.spans[number])
-                   : NULL;
+        walk->detached ? sn_heap_class_of_span(&walk->store->heap, &walk->store->pool.spans[number])
+                       : NULL;
     uint32_t slots = c ? c->slots : 1;
     int result = 0;
     for (uint32_t slot = 0; slot < slots && result == 0;)
@@ -112,9 +113,9 @@ walk_span(struct walk *walk, uint32_t number)
 enum look { NOTHING_HERE, FOUND, LOOK_AGAIN };
 
 /*
- * Looks whether a block begins a span that is to be walked. One of slots is held, so that nobody
- * pools it, takes from it, or moves anything into it or out of it. LOOK_AGAIN: it is being trimmed,
- * and soon free again.
+ * Looks whether a block begins a span that is to be walked. One of slots is detached, so that
+ * nobody pools it, takes from it, or moves anything into it or out of it. LOOK_AGAIN: it is being
+ * trimmed, and soon free again.
  */
 static enum look
 look_at_locked(struct walk *walk, uint32_t number)
@@ -128,12 +129,12 @@ look_at_locked(struct walk *walk, uint32_t number)
         return NOTHING_HERE;
     if (sn_span_state(span) == SN_SPAN_CLOSED)
         sn_defrag_let_go_span_locked(store, number);
-    if (sn_heap_hold(&store->heap, number)) {
-        walk->held = number;
+    if (sn_heap_detach(&store->heap, number)) {
+        walk->detached = number;
         return FOUND;
     }
-    uint8_t state = sn_span_state(span); /* OPEN: was HELD when we tried */
-    return state == SN_SPAN_HELD || state == SN_SPAN_OPEN ? LOOK_AGAIN : NOTHING_HERE;
+    uint8_t state = sn_span_state(span); /* OPEN: was DETACHED when we tried */
+    return state == SN_SPAN_DETACHED || state == SN_SPAN_OPEN ? LOOK_AGAIN : NOTHING_HERE;
 }
 
 static void
@@ -141,9 +142,9 @@ leave_span_locked(struct walk *walk)
 {
     handle_store *store = walk->store;
     /* Else the visitor forked, this is the child, and its hooks have reopened the span. */
-    if (walk->held && sn_span_state(&store->pool.spans[walk->held]) == SN_SPAN_HELD)
-        sn_heap_reopen(&store->heap, walk->held, 0, 0);
-    walk->held = 0;
+    if (walk->detached && sn_span_state(&store->pool.spans[walk->detached]) == SN_SPAN_DETACHED)
+        sn_heap_reopen(&store->heap, walk->detached, 0, 0);
+    walk->detached = 0;
 }
 
 /* Goes on to the next span; 0: there is none. Between two spans the mover may work. */
@@ -193,7 +194,7 @@ begin_walk(handle_store *store)
         sn_lock(&store->walk_lock);
     else if (!sn_try_lock(&store->walk_lock))
         return -EBUSY;
-    if (!sn_caches_hold(&store->caches)) {
+    if (!sn_caches_lock_out(&store->caches)) {
         sn_unlock(&store->walk_lock);
         return -EAGAIN;
     }
@@ -217,7 +218,7 @@ end_walk(struct walk *walk)
     if (!ours)
         return;
     sn_mover_walked(store);
-    sn_caches_let_go(&store->caches);
+    sn_caches_let_in(&store->caches);
     sn_store_relaxed(&store->walker, 0);
     sn_unlock(&store->walk_lock);
 }

@@ -4,7 +4,7 @@
  *
  * What lives throughout is met once, though the mover works: it moves an object only from a span
  * ahead of the walk to another one ahead, or from one behind to another one behind, and the span
- * that is being walked is the walk's (HELD). Where the walk is changes under the mover's lock;
+ * that is being walked is the walk's (DETACHED). Where the walk is changes under the mover's lock;
  * destinations are chosen, filled and published under one hold of it. Threads keep out of their
  * caches meanwhile (free_now retires).
  */

@@ -271,7 +271,7 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
 /* After slots of an OPEN span were given back, or taken: its place in the lists, or (true) its
  * end. */
 static bool
-settle_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+relist_or_release_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     if (sn_span_state(span) != SN_SPAN_OPEN)
         return false; /* CLOSED: only who closed it pools or reopens it */
@@ -521,7 +521,7 @@ take_new_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, stru
     count_pages_taken(heap, taking->who, span->pages);
     take_committed_locked(heap, span, taking);
     take_lowest_locked(heap, span, taking);
-    (void)settle_locked(heap, hc, span);
+    (void)relist_or_release_locked(heap, hc, span);
 }
 
 /* Whether pages of empty spans may be used where no more may be committed. Not by applications
@@ -670,7 +670,7 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
             clear_slot_locked(heap, span, slots[i++]);
         } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
         sn_owner_sub(&hc->used[kind_of(span)], i - begin);
-        emptied += settle_locked(heap, hc, span);
+        emptied += relist_or_release_locked(heap, hc, span);
     }
     sn_unlock(&hc->lock);
     note_freed(heap, class_id, count);
@@ -699,7 +699,7 @@ sn_heap_put_rest(struct sn_heap *heap, uint32_t number, uint32_t count)
     return all;
 }
 
-/* ---- closed and held spans ------------------------------------------------------------------- */
+/* ---- closed and detached spans --------------------------------------------------------------- */
 
 static void
 copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS])
@@ -710,7 +710,7 @@ copy_bits_locked(const struct sn_heap *heap, uint32_t number, uint64_t bits[SN_B
         bits[word] = *sn_span_bits(heap->pool, number, word);
 }
 
-/* Takes an OPEN span out of its list; `state`: CLOSED or HELD. */
+/* Takes an OPEN span out of its list; `state`: CLOSED or DETACHED. */
 static void
 detach_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span, uint8_t state)
 {
@@ -838,19 +838,13 @@ lock_if_open(struct sn_heap *heap, uint32_t number)
     return NULL;
 }
 
-static void
-hold_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
-{
-    detach_locked(heap, hc, span, SN_SPAN_HELD);
-}
-
 bool
-sn_heap_hold(struct sn_heap *heap, uint32_t number)
+sn_heap_detach(struct sn_heap *heap, uint32_t number)
 {
     struct sn_heap_class *hc = lock_if_open(heap, number);
     if (!hc)
         return false;
-    hold_locked(heap, hc, &heap->pool->spans[number]);
+    detach_locked(heap, hc, &heap->pool->spans[number], SN_SPAN_DETACHED);
     sn_unlock(&hc->lock);
     return true;
 }
@@ -866,8 +860,8 @@ count_pages_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_spa
 }
 
 bool
-sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
-                   uint64_t bits[SN_BITMAP_WORDS])
+sn_heap_detach_loose(struct sn_heap *heap, uint32_t number, bool quiet,
+                     uint64_t bits[SN_BITMAP_WORDS])
 {
     struct sn_span *span = &heap->pool->spans[number];
     struct sn_heap_class *hc = lock_if_open(heap, number);
@@ -879,7 +873,7 @@ sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
         loose = false;
     }
     if (loose) {
-        hold_locked(heap, hc, span);
+        detach_locked(heap, hc, span, SN_SPAN_DETACHED);
         /* A free from now on clears TIGHT. */
         set_flags_locked(span, (span->flags | SN_SPAN_TIGHT) & ~(unsigned)SN_SPAN_EXCESS);
         copy_bits_locked(heap, number, bits);
@@ -900,7 +894,7 @@ sn_heap_note_refused(struct sn_heap *heap, uint32_t number)
 }
 
 bool
-sn_heap_hold_excess(struct sn_heap *heap, uint32_t number)
+sn_heap_detach_excess(struct sn_heap *heap, uint32_t number)
 {
     struct sn_span *span = &heap->pool->spans[number];
     struct sn_heap_class *hc = lock_if_open(heap, number);
@@ -908,7 +902,7 @@ sn_heap_hold_excess(struct sn_heap *heap, uint32_t number)
         return false;
     bool excess = (span->flags & SN_SPAN_EXCESS) != 0;
     if (excess) {
-        hold_locked(heap, hc, span);
+        detach_locked(heap, hc, span, SN_SPAN_DETACHED);
         set_flags_locked(span, span->flags & ~(unsigned)SN_SPAN_EXCESS);
     }
     sn_unlock(&hc->lock);
@@ -930,7 +924,7 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t p
         set_flags_locked(span, span->flags | flags);
         if (flags & SN_SPAN_TRIED)
             span->v.use.pass = pass;
-        sn_store_relaxed(&heap->squeeze_due, 0); /* squeezes have passed it by while it was held */
+        sn_store_relaxed(&heap->squeeze_due, 0); /* squeezes passed it by while detached */
         sn_span_set_state(span, SN_SPAN_OPEN);
         set_bins_locked(heap, span);
         list_insert_locked(heap, hc, span);

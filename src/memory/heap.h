@@ -7,7 +7,7 @@
  *
  *   slot state  bit in bitmap  header's check bits  may change it
  *   FREE        0              0                    the class's lock
- *   CACHED      1              0                    the thread whose cache holds it, or a taker
+ *   CACHED      1              0                    the thread whose cache holds it, or a drainer
  *   LIVE        1              not 0                whoever ends its reference word (G4)
  *   RETIRED     1              0 (limbo link)       the grace-period thread; last unpin; the mover
  *
@@ -32,10 +32,10 @@ struct sn_heap_class {
     uint32_t spans_in[SN_SPAN_LISTS][SN_OCCUPANCIES]; /* lengths of the lists */
     uint32_t spans[2];                                /* OPEN and CLOSED */
     uint32_t aside;                                   /* of the movable ones, set aside */
-    uint32_t detached;                                /* CLOSED and HELD: in no list */
+    uint32_t detached;                                /* CLOSED and DETACHED: in no list */
     uint64_t used[2];                                 /* slots whose bit is set */
-    uint64_t pages[2]; /* committed, of those spans; while one is HELD for a trim, what it loses is
-                          still among them */
+    uint64_t pages[2]; /* committed, of those spans; while one is DETACHED for a trim, what it loses
+                          is still among them */
     /* atomic; slots whose object has ended but is pinned, or of versions under way */
     uint64_t unreclaimable;
     /* written by the mover, read by anybody */
@@ -81,14 +81,14 @@ sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
 }
 
 /** Whether a block begins a span of the class, under its lock. Blocks other than of OPEN, CLOSED
- * and HELD spans are in the pool, large, or just taken by another class, which has not said so yet:
- * class_of is 0 then. */
+ * and DETACHED spans are in the pool, large, or just taken by another class, which has not said so
+ * yet: class_of is 0 then. */
 static inline bool
 sn_heap_is_of_class_locked(const struct sn_heap *heap, uint32_t number, unsigned class_id)
 {
     const struct sn_span *span = &heap->pool->spans[number];
     enum sn_span_state state = sn_span_state(span);
-    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_HELD) &&
+    return (state == SN_SPAN_OPEN || state == SN_SPAN_CLOSED || state == SN_SPAN_DETACHED) &&
            sn_load_relaxed(&heap->pool->class_of[number]) == class_id &&
            sn_span_head(span) == number;
 }
@@ -163,19 +163,19 @@ void sn_heap_put_run(struct sn_heap *heap, uint32_t number);
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
 /** Holds one given span, for a walk over its headers. False: it is not OPEN. */
-bool sn_heap_hold(struct sn_heap *heap, uint32_t number);
+bool sn_heap_detach(struct sn_heap *heap, uint32_t number);
 #define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
 /** Holds a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
  * OPEN; or it is not QUIET and has to be: it is from here on. */
-bool sn_heap_hold_loose(struct sn_heap *heap, uint32_t number, bool quiet,
-                        uint64_t bits[SN_BITMAP_WORDS]);
+bool sn_heap_detach_loose(struct sn_heap *heap, uint32_t number, bool quiet,
+                          uint64_t bits[SN_BITMAP_WORDS]);
 /** Holds a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or has
  * none. */
-bool sn_heap_hold_excess(struct sn_heap *heap, uint32_t number);
-/** The kernel has refused pages of a span held for a trim: it is loose, and tried again. */
+bool sn_heap_detach_excess(struct sn_heap *heap, uint32_t number);
+/** The kernel has refused pages of a span detached for a trim: it is loose, and tried again. */
 void sn_heap_note_refused(struct sn_heap *heap, uint32_t number);
-/** Ends a span's closed or held state. True: it was empty, and went to the pool. False: it is OPEN
- * again, with these flags set, and `pass` noted if TRIED is among them. */
+/** Ends a span's closed or detached state. True: it was empty, and went to the pool. False: it is
+ * OPEN again, with these flags set, and `pass` noted if TRIED is among them. */
 bool sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t pass);
 /** Asks the grace-period thread for sn_heap_trim_excess, if there is much excess. */
 void sn_heap_note_excess(struct sn_heap *heap);

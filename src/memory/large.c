@@ -116,7 +116,7 @@ claim_first(struct sn_large *large, enum sn_large_list list, uint32_t *held)
 
 /* Ends a claim. True: the span was to be given back meanwhile, the caller does it. */
 static bool
-let_go_locked(struct sn_span *span)
+end_claim_locked(struct sn_span *span)
 {
     bool was_put = (span->flags & SN_SPAN_PUT) != 0;
     set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_CLAIMED | SN_SPAN_PUT));
@@ -189,7 +189,7 @@ sn_large_put(struct sn_large *large, uint64_t offset)
     bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
     set_flags_locked(span, span->flags | SN_SPAN_PUT);
     if (!claimed)
-        (void)let_go_locked(span);
+        (void)end_claim_locked(span);
     sn_unlock(&pool->lock);
     if (!claimed)
         sn_heap_put_run(large->heap, sn_span_number(pool, span));
@@ -247,7 +247,7 @@ resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resi
     /* Readers from now on see so many, also if they are cut off again at once. */
     span->v.large.floor = (uint32_t)sn_max(span->v.large.floor, pages);
     resize->tail_bytes = (int64_t)tail_bytes(span) - (int64_t)tail_before;
-    /* Release: as in sn_object_name. */
+    /* Release: as in sn_object_set_owner. */
     sn_store_release(&span->large_header, resize->want);
     if (span->list == SN_LARGE_EXCESS)
         list_remove_locked(large, span);
@@ -320,7 +320,7 @@ sn_large_has_work(struct sn_large *large, bool trims)
 /* After the grace period: no reader sees pages behind `floor` any more. Whole blocks behind them
  * become free, single pages wait for a trim. Result: bytes by which the tail is shorter. */
 static size_t
-settle_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns)
+finish_tail_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns)
 {
     struct sn_pool *pool = large->heap->pool;
     size_t before = tail_bytes(span);
@@ -334,15 +334,15 @@ settle_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns)
 
 /* Ends a claim. Result: bytes that are tail no more. */
 static size_t
-settle_claimed(struct sn_large *large, struct sn_span *span, bool pinned)
+finish_claimed(struct sn_large *large, struct sn_span *span, bool pinned)
 {
     struct sn_pool *pool = large->heap->pool;
     size_t bytes = 0;
     uint64_t now_ns = sn_os_now_ns();
     sn_lock(&pool->lock);
     if (!pinned)
-        bytes = settle_locked(large, span, now_ns);
-    bool was_put = let_go_locked(span);
+        bytes = finish_tail_locked(large, span, now_ns);
+    bool was_put = end_claim_locked(span);
     if (!was_put && pinned)
         list_insert_locked(large, span, SN_LARGE_PINNED);
     else if (!was_put)
@@ -354,8 +354,8 @@ settle_claimed(struct sn_large *large, struct sn_span *span, bool pinned)
 }
 
 size_t
-sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, uint64_t offset),
-                void *opaque)
+sn_large_finish_tails(struct sn_large *large, bool (*is_pinned)(void *opaque, uint64_t offset),
+                      void *opaque)
 {
     struct sn_pool *pool = large->heap->pool;
     struct sn_span *span;
@@ -366,7 +366,7 @@ sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, uint64_t
     sn_unlock(&pool->lock);
     while ((span = claim_first(large, SN_LARGE_WAITING, &held)) != NULL) {
         uint64_t offset = sn_span_offset(sn_span_number(pool, span));
-        bytes += settle_claimed(large, span, is_pinned(opaque, offset));
+        bytes += finish_claimed(large, span, is_pinned(opaque, offset));
     }
     return bytes;
 }
@@ -380,7 +380,7 @@ end_trim(struct sn_large *large, struct sn_span *span)
     struct sn_pool *pool = large->heap->pool;
     sn_lock(&pool->lock);
     bool refused = excess_pages(large, span) > 0;
-    bool was_put = let_go_locked(span);
+    bool was_put = end_claim_locked(span);
     if (!was_put)
         list_anew_locked(large, span);
     sn_unlock(&pool->lock);
@@ -424,7 +424,7 @@ sn_large_after_fork_child(struct sn_large *large)
         struct sn_span *span = &pool->spans[number];
         if (sn_span_state(span) != SN_SPAN_LARGE || !(span->flags & SN_SPAN_CLAIMED))
             continue;
-        if (let_go_locked(span))
+        if (end_claim_locked(span))
             sn_heap_put_run(large->heap, number);
         else
             list_anew_locked(large, span);

@@ -92,11 +92,11 @@ bool sn_large_gather(struct sn_large *large);
  * After it: what was taken over is no tail any more, unless the object is pinned: then a later call
  * looks again, a grace period need not pass. By the grace-period thread. Result: bytes.
  */
-size_t sn_large_settle(struct sn_large *large, bool (*is_pinned)(void *opaque, uint64_t offset),
-                       void *opaque);
-/** Whether gather or a later settle will find some. */
+size_t sn_large_finish_tails(struct sn_large *large,
+                             bool (*is_pinned)(void *opaque, uint64_t offset), void *opaque);
+/** Whether gather or a later finish_tails will find some. */
 bool sn_large_has_tails(struct sn_large *large);
-/** Whether a later settle has something to do, or (trims) a later trim has. */
+/** Whether a later finish_tails has something to do, or (trims) a later trim has. */
 bool sn_large_has_work(struct sn_large *large, bool trims);
 
 /** Gives excess pages back to the kernel, about max_bytes at most. The caller holds no lock.

@@ -249,7 +249,7 @@ committed_bytes(const struct sn_pool *pool, uint32_t first, uint32_t blocks)
 }
 
 /* The run that is asked for. */
-struct wish {
+struct run_request {
     uint32_t blocks;
     uint32_t pages; /* the first so many are committed at once */
     uint32_t lines; /* of the bitmap, that will be used */
@@ -270,25 +270,26 @@ array_growth(uint32_t from, uint32_t to, size_t entry_bytes)
 /* Bytes of metadata that a run which begins at `first` comes to use: also the descriptor behind it,
  * of the rest that stays free. */
 static uint64_t
-metadata_growth(const struct sn_pool *pool, uint32_t first, const struct wish *wish)
+metadata_growth(const struct sn_pool *pool, uint32_t first, const struct run_request *request)
 {
-    uint32_t end = first + wish->blocks;
+    uint32_t end = first + request->blocks;
     uint64_t bytes = array_growth(pool->high + 1, end + 1, sizeof(struct sn_span)) +
                      2 * array_growth(pool->high, end, sizeof(uint8_t));
-    for (uint32_t k = 0; k < wish->lines; k++)
+    for (uint32_t k = 0; k < request->lines; k++)
         bytes += array_growth(pool->line_high[k], first + 1, SN_LINE_WORDS * sizeof(uint64_t));
     return bytes;
 }
 
 /* Notes that metadata for such a run is in use; the caller has charged `bytes` for it. */
 static void
-note_metadata_locked(struct sn_pool *pool, uint32_t first, const struct wish *wish, uint64_t bytes)
+note_metadata_locked(struct sn_pool *pool, uint32_t first, const struct run_request *request,
+                     uint64_t bytes)
 {
-    uint32_t end = first + wish->blocks;
+    uint32_t end = first + request->blocks;
     if (end > pool->high)
         sn_store_relaxed(&pool->high, end);
     show_locked(pool, end);
-    for (uint32_t k = 0; k < wish->lines; k++)
+    for (uint32_t k = 0; k < request->lines; k++)
         pool->line_high[k] = (uint32_t)sn_max(pool->line_high[k], first + 1);
     sn_owner_add(&pool->metadata_bytes, bytes);
 }
@@ -330,7 +331,7 @@ static bool
 grow_locked(struct sn_pool *pool, uint32_t blocks)
 {
     uint32_t limit = pool->limit;
-    struct wish none = {0};
+    struct run_request none = {0};
     char *end = pool->arena + sn_span_offset(limit);
     size_t most = (size_t)(pool->blocks - limit) << SN_BLOCK_SHIFT;
     /* For the descriptor of what will be the last block: within the limit, or not at all. */
@@ -367,26 +368,27 @@ sn_pool_set_hugepages(struct sn_pool *pool, bool want)
 }
 
 static uint32_t
-take_free_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
+take_free_locked(struct sn_pool *pool, const struct run_request *request, uint64_t *lacks)
 {
-    *lacks = wish->who == SN_CHARGE_APPLICATION ? sn_budget_excess(pool->budget) : 0;
+    *lacks = request->who == SN_CHARGE_APPLICATION ? sn_budget_excess(pool->budget) : 0;
     if (*lacks > 0)
         return 0; /* not even committed pages: they are to go back */
     *lacks = UINT64_MAX;
     for (int dirty = DIRTY; dirty >= CLEAN; dirty--) {
-        uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, wish->blocks);
+        uint32_t first = sn_runs_find(&pool->runs[dirty], pool->spans, request->blocks);
         if (!first)
             continue;
-        uint64_t pages = (uint64_t)sn_pool_missing_pages(pool, first, 0, wish->pages)
+        uint64_t pages = (uint64_t)sn_pool_missing_pages(pool, first, 0, request->pages)
                          << SN_PAGE_SHIFT;
-        uint64_t metadata = metadata_growth(pool, first, wish);
-        if (pages + metadata > 0 && !sn_budget_charge(pool->budget, pages + metadata, wish->who)) {
-            *lacks = sn_max(sn_budget_lacks(pool->budget, pages + metadata, wish->who), 1);
+        uint64_t metadata = metadata_growth(pool, first, request);
+        if (pages + metadata > 0 &&
+            !sn_budget_charge(pool->budget, pages + metadata, request->who)) {
+            *lacks = sn_max(sn_budget_lacks(pool->budget, pages + metadata, request->who), 1);
             return 0;
         }
-        carve_locked(pool, first, wish->blocks);
-        commit_locked(pool, first, 0, wish->pages, pages);
-        note_metadata_locked(pool, first, wish, metadata);
+        carve_locked(pool, first, request->blocks);
+        commit_locked(pool, first, 0, request->pages, pages);
+        note_metadata_locked(pool, first, request, metadata);
         return first;
     }
     return 0;
@@ -394,11 +396,11 @@ take_free_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
 
 /* 0: *lacks bytes must become free first; UINT64_MAX: no run is long enough. */
 static uint32_t
-try_take_locked(struct sn_pool *pool, const struct wish *wish, uint64_t *lacks)
+try_take_locked(struct sn_pool *pool, const struct run_request *request, uint64_t *lacks)
 {
-    uint32_t first = take_free_locked(pool, wish, lacks);
-    if (!first && *lacks == UINT64_MAX && grow_locked(pool, wish->blocks))
-        first = take_free_locked(pool, wish, lacks);
+    uint32_t first = take_free_locked(pool, request, lacks);
+    if (!first && *lacks == UINT64_MAX && grow_locked(pool, request->blocks))
+        first = take_free_locked(pool, request, lacks);
     return first;
 }
 
@@ -566,17 +568,18 @@ sn_pool_extend_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uin
     if (blocks > have && !is_free_behind_locked(pool, first, blocks - have) &&
         !become_free_behind_locked(pool, first, blocks - have))
         return SN_EXTEND_BLOCKED;
-    struct wish wish = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
+    struct run_request request = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
     uint64_t missing = (uint64_t)sn_pool_missing_pages(pool, first, 0, pages) << SN_PAGE_SHIFT;
-    uint64_t metadata = metadata_growth(pool, first, &wish);
-    if (missing + metadata > 0 && !sn_budget_charge(pool->budget, missing + metadata, wish.who)) {
-        *lacks = sn_max(sn_budget_lacks(pool->budget, missing + metadata, wish.who), 1);
+    uint64_t metadata = metadata_growth(pool, first, &request);
+    if (missing + metadata > 0 &&
+        !sn_budget_charge(pool->budget, missing + metadata, request.who)) {
+        *lacks = sn_max(sn_budget_lacks(pool->budget, missing + metadata, request.who), 1);
         return SN_EXTEND_REFUSED;
     }
     if (blocks > have)
         annex_locked(pool, first, blocks - have);
     commit_locked(pool, first, 0, pages, missing);
-    note_metadata_locked(pool, first, &wish, metadata);
+    note_metadata_locked(pool, first, &request, metadata);
     return SN_EXTENDED;
 }
 
@@ -646,11 +649,11 @@ cut_rooms(struct sn_pool *pool)
 /* ---- taking and giving back ------------------------------------------------------------------ */
 
 static uint32_t
-try_take(struct sn_pool *pool, const struct wish *wish, bool *zero, uint8_t *old_class,
+try_take(struct sn_pool *pool, const struct run_request *request, bool *zero, uint8_t *old_class,
          uint64_t *lacks)
 {
     sn_lock(&pool->lock);
-    uint32_t first = try_take_locked(pool, wish, lacks);
+    uint32_t first = try_take_locked(pool, request, lacks);
     sn_unlock(&pool->lock);
     if (!first)
         return 0;
@@ -664,17 +667,17 @@ uint32_t
 sn_pool_try_take(struct sn_pool *pool, uint32_t blocks, uint32_t pages, enum sn_charge who,
                  bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    struct wish wish = {.blocks = blocks, .pages = pages, .who = who};
-    return try_take(pool, &wish, zero, old_class, lacks);
+    struct run_request request = {.blocks = blocks, .pages = pages, .who = who};
+    return try_take(pool, &request, zero, old_class, lacks);
 }
 
 uint32_t
 sn_pool_try_take_there(struct sn_pool *pool, uint32_t blocks, uint32_t pages, bool *zero)
 {
-    struct wish wish = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
+    struct run_request request = {.blocks = blocks, .pages = pages, .who = SN_CHARGE_APPLICATION};
     uint64_t lacks;
     sn_lock(&pool->lock);
-    uint32_t first = take_free_locked(pool, &wish, &lacks);
+    uint32_t first = take_free_locked(pool, &request, &lacks);
     pool->has_rooms |= first != 0;
     sn_unlock(&pool->lock);
     if (first)
@@ -686,9 +689,9 @@ uint32_t
 sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const struct sn_class *c,
                        enum sn_charge who, bool *zero, uint8_t *old_class, uint64_t *lacks)
 {
-    struct wish wish = {
+    struct run_request request = {
         .blocks = blocks, .lines = (c->slots + SN_LINE_SLOTS - 1) / SN_LINE_SLOTS, .who = who};
-    return try_take(pool, &wish, zero, old_class, lacks);
+    return try_take(pool, &request, zero, old_class, lacks);
 }
 
 uint32_t
@@ -949,7 +952,7 @@ sn_pool_discard_unused(struct sn_pool *pool)
 static void
 note_first_metadata(struct sn_pool *pool)
 {
-    struct wish none = {0};
+    struct run_request none = {0};
     uint64_t bytes = (descriptor_page(pool->limit - 1) > 0 ? 4 : 3) * SN_PAGE_BYTES;
     sn_budget_charge(pool->budget, bytes, SN_CHARGE_ALWAYS);
     note_metadata_locked(pool, 0, &none, bytes);

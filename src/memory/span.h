@@ -11,8 +11,8 @@
  *   SN_SPAN_OPEN          slots of a class, serves refills           the class's lock
  *   SN_SPAN_CLOSED        slots of a class, belongs to the mover:    the class's lock; state: mover
  *                         no refills, not pooled
- *   SN_SPAN_HELD          the same, belongs to a walk or a trim      the class's lock; state: who
- *                                                                    holds it
+ *   SN_SPAN_DETACHED      the same, belongs to a walk or a trim      the class's lock; state: who
+ *                                                                    detached it
  *   SN_SPAN_TAKEN         just taken from the pool, or going back    who takes it, or gives it
  *   SN_SPAN_LARGE         one large object                           its owner
  *   SN_SPAN_LOST          never used again                           nobody
@@ -35,7 +35,7 @@ enum sn_span_state {
     SN_SPAN_PURGING,
     SN_SPAN_OPEN,
     SN_SPAN_CLOSED,
-    SN_SPAN_HELD,
+    SN_SPAN_DETACHED,
     SN_SPAN_TAKEN,
     SN_SPAN_LARGE,
     SN_SPAN_LOST,

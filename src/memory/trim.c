@@ -63,7 +63,7 @@ trim_slots(struct sn_heap *heap, uint32_t number, uint32_t begin, uint32_t end, 
     return trim_pages(heap, number, first_page, end_page, refused);
 }
 
-/* Gives the committed pages behind the last slot of a held span back. Result: bytes. */
+/* Gives the committed pages behind the last slot of a detached span back. Result: bytes. */
 static size_t
 trim_behind(struct sn_heap *heap, uint32_t number)
 {
@@ -83,7 +83,7 @@ sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes)
         if (!number)
             break;
         /* Not OPEN: the mover has it. The pages stay committed until the run is taken again. */
-        if (!sn_heap_hold_excess(heap, number))
+        if (!sn_heap_detach_excess(heap, number))
             continue;
         size_t released = trim_behind(heap, number);
         refused = released == 0;
@@ -98,7 +98,7 @@ trim(struct sn_heap *heap, uint32_t number, bool quiet)
 {
     uint64_t bits[SN_BITMAP_WORDS];
     /* Held: no refill takes what is being given back. */
-    if (!sn_heap_hold_loose(heap, number, quiet, bits))
+    if (!sn_heap_detach_loose(heap, number, quiet, bits))
         return 0;
     sn_hook(SN_HOOK_TRIM, heap);
     const struct sn_class *c = sn_heap_class_of_span(heap, &heap->pool->spans[number]);
@@ -169,7 +169,7 @@ note_squeeze(struct sn_heap *heap, uint64_t freed, uint64_t bytes, uint32_t seen
 size_t
 sn_heap_squeeze(struct sn_heap *heap, uint64_t bytes)
 {
-    enum { LOOKS = 1024, TRIMS = 32 }; /* descriptors looked at and spans held, at most */
+    enum { LOOKS = 1024, TRIMS = 32 }; /* descriptors looked at and spans detached, at most */
     uint32_t high = sn_load_relaxed(&heap->pool->high), trims = 0, seen = 0;
     uint32_t at = sn_load_relaxed(&heap->squeeze_at);
     uint64_t freed = sn_load_relaxed(&heap->freed_bytes);

@@ -55,18 +55,18 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
         errno = EEXIST;
         return NULL;
     }
-    sn_cache_begin(&store->caches);
-    uint64_t slot = sn_object_take(store, size, flags);
+    sn_slow_call_begin(&store->caches);
+    uint64_t slot = sn_slot_acquire(store, size, flags);
     if (slot) {
-        sn_object_name_any(store, slot, size, &cell->word);
+        sn_object_set_owner_any(store, slot, size, &cell->word);
         /* Release: as in the fast path below. */
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return slot ? sn_store_address(store, slot) : NULL;
 }
 
-/* The short way of hardened stores; where there is none, the long way. */
+/* The fast path of hardened stores; where there is none, the slow path. */
 static SN_OUTLINE void *
 alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
 {
@@ -80,8 +80,8 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
         return alloc_slow(store, cell, size, 0);
     uint64_t slot = sn_hardened_take(store, cache, class_id, size);
     if (sn_likely(slot != 0)) {
-        sn_object_name(store, slot, size, &cell->word);
-        /* Release: as in the plain short way. */
+        sn_object_set_owner(store, slot, size, &cell->word);
+        /* Release: as in the plain fast path. */
         sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     }
     sn_cache_leave(cache);
@@ -109,7 +109,7 @@ alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned cla
         sn_cache_leave(cache);
         return alloc_slow(store, cell, size, 0);
     }
-    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
+    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
     sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     sn_cache_leave(cache);
@@ -155,7 +155,7 @@ handle_cell_deref_mut(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return NULL;
-    uint64_t word = sn_reference_call_off(&cell->word, WANT_OBJECT, MASK_OBJECT);
+    uint64_t word = sn_reference_cancel_move(&cell->word, WANT_OBJECT, MASK_OBJECT);
     return sn_likely(sn_word_has_object(word)) ? sn_store_address(store, sn_word_offset(word))
                                                : NULL;
 }
@@ -237,12 +237,12 @@ free_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
     sn_check_call_named(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
     if (sn_likely(live))
         sn_object_retire(store, sn_word_offset(word), &cell->word);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return sn_likely(live) ? 0 : -ENOENT;
 }
 
@@ -294,14 +294,14 @@ free_now_slow(handle_store *store, handle_cell *cell)
 {
     bool was_moving;
     sn_check_call_named(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     uint64_t word = empty_cell(cell, &was_moving);
     bool live = sn_word_has_object(word);
     if (live && was_moving)
         sn_object_retire(store, sn_word_offset(word), &cell->word);
     else if (live)
         sn_object_reuse(store, sn_word_offset(word), &cell->word);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return live ? 0 : -ENOENT;
 }
 
@@ -364,7 +364,7 @@ replace(handle_cell *cell, uint64_t want)
         sn_store_release(&cell->word, want);
         return word;
     }
-    while (!sn_cas_acq_rel(&cell->word, &word, want)) /* published by the mover, or called off */
+    while (!sn_cas_acq_rel(&cell->word, &word, want)) /* published by the mover, or cancelled */
         ;
     return word;
 }
@@ -377,12 +377,12 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
         return -EINVAL;
     if (sn_checks_entries(store))
         sn_check_cell_place(store, cell);
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     sn_reserved_publish_slow(store, reserved, &cell->word);
     uint64_t word = replace(cell, reserved->word + sn_word_of_tag(tag24));
     if (sn_word_has_object(word))
         sn_object_retire(store, sn_word_offset(word), &cell->word);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return 0;
 }
 
@@ -465,16 +465,16 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
         sn_check_cell_place(store, to);
     if (sn_load_relaxed(&to->word) != 0)
         return -EEXIST;
-    /* G6: a pending move is called off; a mark from here on waits for this section. */
-    uint64_t word = sn_reference_call_off(&from->word, WANT_OBJECT, MASK_OBJECT);
+    /* G6: a pending move is cancelled; a mark from here on waits for this section. */
+    uint64_t word = sn_reference_cancel_move(&from->word, WANT_OBJECT, MASK_OBJECT);
     if (!sn_word_has_object(word))
         return -ENOENT;
     uint64_t slot = sn_word_offset(word);
     uint64_t *header_word = sn_header_of(&store->pool, slot);
     uint64_t header = sn_load_relaxed(header_word);
-    if (!sn_object_is_named(store, slot, header, &from->word)) {
+    if (!sn_object_is_owned_by(store, slot, header, &from->word)) {
         if (store->hardened)
-            sn_hardened_header_fault(store, slot, header, &from->word);
+            sn_hardened_header_report(store, slot, header, &from->word);
         sn_object_report_damage(store, slot, "relocate");
         return -EINVAL;
     }

@@ -36,7 +36,8 @@ handle_deref_mut(handle_store *store, handle_t handle)
     uint64_t *reference = sn_store_word(store, handle);
     if (sn_unlikely(!reference))
         return NULL;
-    uint64_t word = sn_reference_call_off(reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
+    uint64_t word =
+        sn_reference_cancel_move(reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
     return sn_likely(names(word, handle)) ? sn_store_address(store, sn_word_offset(word)) : NULL;
 }
 
@@ -87,7 +88,7 @@ static uint64_t
 try_take_index(handle_store *store, void *unused)
 {
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    uint64_t at = 0;
+    uint64_t entry = 0;
     (void)unused;
     if (!cache->shared && sn_cache_enter(cache)) {
         if (sn_cache_index_count(cache) == 0) {
@@ -95,32 +96,32 @@ try_take_index(handle_store *store, void *unused)
             sn_cache_set_index_count(cache,
                                      sn_table_take(&store->table, cache->indexes, INDEXES_AT_ONCE));
         }
-        at = sn_cache_pop_index(cache);
+        entry = sn_cache_pop_index(cache);
         sn_cache_leave(cache);
-        return at;
+        return entry;
     }
     if (!cache->shared)
         sn_cache_leave(cache);
-    return sn_table_take(&store->table, &at, 1) ? at : 0;
+    return sn_table_take(&store->table, &entry, 1) ? entry : 0;
 }
 
 /* The table grows by pages, which stand against max_bytes as slots do. */
 static SN_NOINLINE uint64_t
 take_index(handle_store *store)
 {
-    uint64_t at = try_take_index(store, NULL);
+    uint64_t entry = try_take_index(store, NULL);
     static const struct sn_need need = {.bytes = SN_PAGE_BYTES,
                                         .page_bytes = SN_PAGE_BYTES,
                                         .class_id = SN_CLASS_NONE,
                                         .index = true};
-    if (sn_unlikely(at == 0))
+    if (sn_unlikely(entry == 0))
         return sn_shortage_resolve(store, &need, try_take_index, NULL);
     sn_shortage_end_wait(store, SN_CLASS_NONE, true);
-    return at;
+    return entry;
 }
 
 static SN_NOINLINE void
-put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
+put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t entry)
 {
     bool kept = false;
     if (!cache->shared) {
@@ -131,20 +132,20 @@ put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t at)
                 sn_cache_set_index_count(cache, kept_count);
                 sn_table_put(&store->table, cache->indexes + kept_count, INDEXES_AT_ONCE);
             }
-            sn_cache_push_index(cache, at);
+            sn_cache_push_index(cache, entry);
             kept = true;
         }
         sn_cache_leave(cache);
     }
     if (!kept)
-        sn_table_put(&store->table, &at, 1);
+        sn_table_put(&store->table, &entry, 1);
 }
 
 /* sn_table_word, and its inverse: the table lies at a constant distance from the store. */
 static inline uint64_t *
-word_at(handle_store *store, uint64_t at)
+word_at(handle_store *store, uint64_t entry)
 {
-    return (uint64_t *)(void *)((char *)store + HANDLE_TABLE_OFFSET + at);
+    return (uint64_t *)(void *)((char *)store + HANDLE_TABLE_OFFSET + entry);
 }
 
 static inline uint64_t
@@ -155,19 +156,19 @@ offset_of(const handle_store *store, const uint64_t *reference)
 
 /* G9: the object is LIVE from here on. word: without its tag. */
 SN_FORCE_INLINE handle_t
-publish_word(handle_store *store, uint64_t at, uint64_t word)
+publish_word(handle_store *store, uint64_t entry, uint64_t word)
 {
-    uint64_t *reference = word_at(store, at);
+    uint64_t *reference = word_at(store, entry);
     uint64_t tag = sn_load_relaxed(reference); /* in a free word that was taken is nothing else */
     /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
     sn_store_release(reference, tag + word);
-    return sn_table_handle_at(at, tag);
+    return sn_table_handle_at(entry, tag);
 }
 
 SN_FORCE_INLINE handle_t
-publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **object)
+publish(handle_store *store, uint64_t entry, uint64_t slot, unsigned flags, void **object)
 {
-    handle_t handle = publish_word(store, at, sn_object_word(0, slot, flags));
+    handle_t handle = publish_word(store, entry, sn_object_word(0, slot, flags));
     if (object)
         *object = sn_store_address(store, slot);
     return handle;
@@ -176,18 +177,18 @@ publish(handle_store *store, uint64_t at, uint64_t slot, unsigned flags, void **
 static handle_t
 alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    uint64_t at = take_index(store);
-    if (!at)
+    uint64_t entry = take_index(store);
+    if (!entry)
         return HANDLE_NULL;
-    uint64_t slot = sn_object_take(store, size, flags);
+    uint64_t slot = sn_slot_acquire(store, size, flags);
     if (!slot) {
         int error = errno;
-        put_index(store, sn_cache_self(&store->caches), at);
+        put_index(store, sn_cache_self(&store->caches), entry);
         errno = error;
         return HANDLE_NULL;
     }
-    sn_object_name_any(store, slot, size, sn_table_word(&store->table, at));
-    return publish(store, at, slot, flags, object);
+    sn_object_set_owner_any(store, slot, size, sn_table_word(&store->table, entry));
+    return publish(store, entry, slot, flags, object);
 }
 
 /* handle_alloc asks for less: nothing is filled in the caller's section. */
@@ -213,13 +214,13 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
         errno = EINVAL;
         return HANDLE_NULL;
     }
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     handle_t handle = alloc_by_parts(store, size, flags, object);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return handle;
 }
 
-/* The short way of hardened stores; where there is none, the long way. */
+/* The fast path of hardened stores; where there is none, the slow path. */
 static SN_OUTLINE handle_t
 alloc_hardened(handle_store *store, size_t size, void **object)
 {
@@ -234,9 +235,9 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     handle_t handle = HANDLE_NULL;
     if (sn_likely(sn_cache_index_count(cache) > 0) &&
         sn_likely((slot = sn_hardened_take(store, cache, class_id, size)) != 0)) {
-        uint64_t at = sn_cache_pop_index(cache);
-        sn_object_name(store, slot, size, word_at(store, at));
-        handle = publish(store, at, slot, 0, object);
+        uint64_t entry = sn_cache_pop_index(cache);
+        sn_object_set_owner(store, slot, size, word_at(store, entry));
+        handle = publish(store, entry, slot, 0, object);
     }
     sn_cache_leave(cache);
     return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, 0, object);
@@ -251,15 +252,15 @@ alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, 
         return small ? alloc_hardened(store, size, object) : alloc_slow(store, size, 0, object);
     /* Both or none. */
     uint64_t **top = sn_cache_top(cache, class_id), *slots = *top, *indexes = cache->index_top;
-    uint64_t slot = slots[-1], at = indexes[-1];
-    if (sn_unlikely(slot == 0) || sn_unlikely(at == 0)) {
+    uint64_t slot = slots[-1], entry = indexes[-1];
+    if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0)) {
         sn_cache_leave(cache);
         return alloc_slow(store, size, 0, object);
     }
     sn_store_relaxed(top, slots - 1);
     sn_store_relaxed(&cache->index_top, indexes - 1);
-    sn_object_name(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, at));
-    handle_t handle = publish(store, at, slot, 0, object);
+    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, entry));
+    handle_t handle = publish(store, entry, slot, 0, object);
     sn_cache_leave(cache);
     return handle;
 }
@@ -301,13 +302,13 @@ publish_slow(handle_store *store, struct sn_reserved *reserved)
         return HANDLE_NULL;
     }
     handle_t handle = HANDLE_NULL;
-    sn_cache_begin(&store->caches);
-    uint64_t at = take_index(store);
-    if (at) {
-        sn_reserved_publish_slow(store, reserved, sn_table_word(&store->table, at));
-        handle = publish_word(store, at, reserved->word);
+    sn_slow_call_begin(&store->caches);
+    uint64_t entry = take_index(store);
+    if (entry) {
+        sn_reserved_publish_slow(store, reserved, sn_table_word(&store->table, entry));
+        handle = publish_word(store, entry, reserved->word);
     }
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return handle;
 }
 
@@ -321,13 +322,13 @@ handle_publish(handle_store *store, struct handle_reserved *public_reserved)
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return publish_slow(store, reserved);
-    uint64_t at = sn_cache_pop_index(cache);
-    if (sn_unlikely(at == 0)) {
+    uint64_t entry = sn_cache_pop_index(cache);
+    if (sn_unlikely(entry == 0)) {
         sn_cache_leave(cache);
         return publish_slow(store, reserved);
     }
-    sn_reserved_publish(store, cache, reserved, word_at(store, at));
-    handle_t handle = publish_word(store, at, reserved->word);
+    sn_reserved_publish(store, cache, reserved, word_at(store, entry));
+    handle_t handle = publish_word(store, entry, reserved->word);
     sn_cache_leave(cache);
     return handle;
 }
@@ -368,18 +369,18 @@ free_nothing(const handle_store *store, const char *function, handle_t handle)
     return store ? -ENOENT : -EINVAL;
 }
 
-/* The long way: something there is pinned, the thread kept out of its cache, the object large. */
+/* The slow path: something there is pinned, the thread kept out of its cache, the object large. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
     sn_check_call_named(store, "handle_free", SN_REGISTERED, handle, NULL);
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
     if (sn_likely(word != 0) && !sn_word_is_retired(word)) {
         sn_object_retire(store, sn_word_offset(word), reference);
         release_index(store, reference, word);
     }
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return sn_likely(word != 0) ? 0 : -ENOENT;
 }
 
@@ -448,16 +449,16 @@ handle_free(handle_store *store, handle_t handle)
     return 0;
 }
 
-/* The long way: the same, or a move is pending. */
+/* The slow path: the same, or a move is pending. */
 static SN_NOINLINE int
 free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
 {
     sn_check_call_named(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
     uint64_t seen = sn_load_acquire(reference);
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle);
     if (word == 0 || sn_word_is_retired(word)) {
-        sn_cache_end(&store->caches);
+        sn_slow_call_end(&store->caches);
         return word == 0 ? -ENOENT : 0;
     }
     /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
@@ -466,7 +467,7 @@ free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
     else
         sn_object_reuse(store, sn_word_offset(word), reference);
     release_index(store, reference, word);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return 0;
 }
 
@@ -544,11 +545,11 @@ handle_store_clear(handle_store *store)
     if (!store)
         return -EINVAL;
     uint64_t end = (uint64_t)sn_load_relaxed(&store->table.high) << SN_PAGE_SHIFT;
-    for (uint64_t at = 0; at < end; at += 8) {
-        uint64_t word = sn_load_relaxed(sn_table_word(&store->table, at));
+    for (uint64_t entry = 0; entry < end; entry += 8) {
+        uint64_t word = sn_load_relaxed(sn_table_word(&store->table, entry));
         if (sn_word_has_object(word))
             (void)handle_free(
-                store, sn_table_handle(&store->table, sn_table_word(&store->table, at), word));
+                store, sn_table_handle(&store->table, sn_table_word(&store->table, entry), word));
     }
     return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hardened_object.h - the short ways of hardened stores: what an allocation and a free of a small
+ * hardened_object.h - the fast paths of hardened stores: what an allocation and a free of a small
  * object do with its slot, between enter and leave. Handles and cells (handle.c, cell.c) come here
- * instead of their plain short ways, after their checks at entry; where these give up, the same
- * long ways follow.
+ * instead of their plain fast paths, after their checks at entry; where these give up, the same
+ * slow paths follow.
  *
  * A free looks at header and canary before the slot can be used again.
  */
@@ -35,7 +35,7 @@ sn_hardened_fetch(const handle_store *store, uint64_t slot, uint64_t payload)
 }
 
 /** Begins a short free: the check at entry, then the thread's cache, entered. NULL: there is none,
- * or the store is not hardened; the caller goes its long way. */
+ * or the store is not hardened; the caller takes the slow path. */
 static inline struct sn_thread_cache *
 sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place place,
                        handle_t handle, const handle_cell *cell)
@@ -81,12 +81,12 @@ sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_
                     const uint64_t *reference)
 {
     uint64_t header = sn_load_relaxed(sn_object_header(store, slot));
-    if (sn_unlikely(!sn_object_is_named(store, slot, header, reference)))
-        sn_hardened_header_fault(store, slot, header, reference);
+    if (sn_unlikely(!sn_object_is_owned_by(store, slot, header, reference)))
+        sn_hardened_header_report(store, slot, header, reference);
     uint64_t largest = bin->payload - SN_CANARY_MIN_BYTES;
     size_t size = largest - sn_min(sn_header_slack(header, largest), largest);
     if (sn_unlikely(!sn_canary_has(store, slot, size, bin->payload)))
-        sn_canary_fault(store, size, reference);
+        sn_canary_report(store, size, reference);
 }
 
 /** As sn_object_retire_fast, once the word has ended. */
@@ -112,13 +112,13 @@ sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, uint64_t s
     sn_fence_compiler();
     if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0)) {
         uint64_t bytes = (uint64_t)bin->payload + SN_HEADER_BYTES;
-        sn_owner_sub(&cache->bin[class_id].inflow, 1);
+        sn_owner_sub(&cache->bin[class_id].bulk_in, 1);
         /* Release: as in end_header; the link that follows is a plain store. */
         sn_store_release(sn_object_header(store, slot), 0);
         sn_cache_retire(&store->caches, cache, true, slot, bytes);
         return;
     }
-    sn_poison_put(sn_store_address(store, slot), 0, bin->payload);
+    sn_poison_put(sn_store_address(store, slot), bin->payload);
     sn_cache_push_room(cache, class_id, slot);
 }
 

@@ -16,7 +16,7 @@ void
 sn_object_report_damage(handle_store *store, uint64_t slot, const char *where)
 {
     if (store->hardened)
-        sn_hardened_header_fault(store, slot, 0, NULL);
+        sn_hardened_header_report(store, slot, 0, NULL);
     sn_heap_note_damage(&store->heap, slot);
     sn_store_print_damage(store, slot, where);
 }
@@ -60,8 +60,8 @@ count_free(handle_store *store, uint64_t slot, size_t size)
     }
 }
 
-/* What sn_object_take asks for. */
-struct wish {
+/* What sn_slot_acquire asks for. */
+struct slot_request {
     size_t size;
     unsigned flags;
     bool zero; /* answer: the bytes are zero already */
@@ -71,12 +71,13 @@ struct wish {
 static uint64_t
 try_take(handle_store *store, void *opaque)
 {
-    struct wish *wish = opaque;
-    wish->zero = false;
-    if (wish->size > sn_classes_max_size(&store->classes))
-        return sn_large_take(&store->large, wish->size, wish->flags & SN_OBJECT_GROWS, &wish->zero);
-    unsigned class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
-    if (wish->flags & HANDLE_UNMOVABLE) {
+    struct slot_request *request = opaque;
+    request->zero = false;
+    if (request->size > sn_classes_max_size(&store->classes))
+        return sn_large_take(&store->large, request->size, request->flags & SN_OBJECT_GROWS,
+                             &request->zero);
+    unsigned class_id = sn_class_for(&store->classes, request->size + store->classes.extra);
+    if (request->flags & HANDLE_UNMOVABLE) {
         uint64_t slot;
         return sn_heap_take(&store->heap, class_id, SN_UNMOVABLE, SN_CHARGE_APPLICATION, 1, &slot)
                    ? slot
@@ -88,16 +89,16 @@ try_take(handle_store *store, void *opaque)
 }
 
 static struct sn_need
-need_of(const handle_store *store, const struct wish *wish)
+need_of(const handle_store *store, const struct slot_request *request)
 {
-    struct sn_need need = {.bytes = wish->size, .class_id = SN_CLASS_NONE};
-    if (wish->size > sn_classes_max_size(&store->classes)) {
-        need.page_bytes = sn_round_up(wish->size + store->classes.extra, SN_PAGE_BYTES);
+    struct sn_need need = {.bytes = request->size, .class_id = SN_CLASS_NONE};
+    if (request->size > sn_classes_max_size(&store->classes)) {
+        need.page_bytes = sn_round_up(request->size + store->classes.extra, SN_PAGE_BYTES);
         return need;
     }
-    need.class_id = sn_class_for(&store->classes, wish->size + store->classes.extra);
+    need.class_id = sn_class_for(&store->classes, request->size + store->classes.extra);
     need.page_bytes = sn_round_up(store->classes.of[need.class_id].slot_bytes, SN_PAGE_BYTES);
-    need.unmovable = (wish->flags & HANDLE_UNMOVABLE) != 0;
+    need.unmovable = (request->flags & HANDLE_UNMOVABLE) != 0;
     return need;
 }
 
@@ -105,24 +106,24 @@ need_of(const handle_store *store, const struct wish *wish)
 static uint64_t
 take(handle_store *store, size_t size, unsigned flags)
 {
-    struct wish wish = {.size = size, .flags = flags};
+    struct slot_request request = {.size = size, .flags = flags};
     if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
         errno = EINVAL;
         return 0;
     }
-    uint64_t slot = try_take(store, &wish);
+    uint64_t slot = try_take(store, &request);
     if (sn_likely(slot != 0)) {
         unsigned class_id = sn_object_class(store, slot);
         sn_shortage_end_wait(store, class_id < SN_CLASSES_MAX ? class_id : SN_CLASS_NONE, false);
     } else {
-        struct sn_need need = need_of(store, &wish);
-        slot = sn_shortage_resolve(store, &need, try_take, &wish);
+        struct sn_need need = need_of(store, &request);
+        slot = sn_shortage_resolve(store, &need, try_take, &request);
         if (!slot)
             return 0;
     }
     if (sn_unlikely(store->hardened))
         sn_poison_check(store, slot);
-    if ((flags & HANDLE_ZERO) && !wish.zero)
+    if ((flags & HANDLE_ZERO) && !request.zero)
         memset(sn_store_address(store, slot), 0, size);
     return slot;
 }
@@ -132,7 +133,7 @@ static void
 count_unreclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
 {
     unsigned class_id = sn_object_class(store, slot);
-    sn_add_relaxed(&store->caches.held_bytes, bytes);
+    sn_add_relaxed(&store->caches.unreclaimable_bytes, bytes);
     if (class_id < SN_CLASSES_MAX)
         sn_add_relaxed(&store->heap.of[class_id].unreclaimable, 1);
 }
@@ -142,13 +143,13 @@ static void
 count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
 {
     unsigned class_id = sn_object_class(store, slot);
-    sn_sub_relaxed(&store->caches.held_bytes, bytes);
+    sn_sub_relaxed(&store->caches.unreclaimable_bytes, bytes);
     if (class_id < SN_CLASSES_MAX)
         sn_sub_relaxed(&store->heap.of[class_id].unreclaimable, 1);
 }
 
 uint64_t
-sn_object_take(handle_store *store, size_t size, unsigned flags)
+sn_slot_acquire(handle_store *store, size_t size, unsigned flags)
 {
     uint64_t slot = take(store, size, flags);
     if (sn_likely(slot != 0))
@@ -157,7 +158,7 @@ sn_object_take(handle_store *store, size_t size, unsigned flags)
 }
 
 uint64_t
-sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags)
+sn_slot_acquire_uncommitted(handle_store *store, size_t size, unsigned flags)
 {
     uint64_t slot = take(store, size, flags);
     if (slot)
@@ -198,7 +199,7 @@ drop(handle_store *store, uint64_t slot)
 }
 
 void
-sn_object_untake(handle_store *store, uint64_t slot, size_t size)
+sn_slot_abandon(handle_store *store, uint64_t slot, size_t size)
 {
     count_free(store, slot, size);
     drop(store, slot);
@@ -212,15 +213,15 @@ sn_object_drop_uncommitted(handle_store *store, uint64_t slot)
 }
 
 void
-sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+sn_object_set_owner_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
 {
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, slot, size);
     unsigned class_id = sn_object_class(store, slot);
     if (sn_likely(class_id < SN_CLASSES_MAX))
-        sn_object_name(store, slot, size & SN_HEADER_SIZE, reference);
+        sn_object_set_owner(store, slot, size & SN_HEADER_SIZE, reference);
     else
-        /* Release: as in sn_object_name; a walk follows it. */
+        /* Release: as in sn_object_set_owner; a walk follows it. */
         sn_store_release(sn_header_of(&store->pool, slot),
                          sn_header_make(store->secret, reference, 0, slot));
 }
@@ -235,11 +236,11 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     uint64_t *header = sn_header_of(&store->pool, slot);
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
     uint64_t seen = large ? sn_large_end(&store->large, slot) : sn_load_relaxed(header);
-    bool sound = sn_object_is_named(store, slot, seen, reference);
+    bool sound = sn_object_is_owned_by(store, slot, seen, reference);
     size_t size = sn_object_size(store, slot, sound ? seen : 0);
     if (sn_unlikely(store->hardened)) {
         if (!sound)
-            sn_hardened_header_fault(store, slot, seen, reference);
+            sn_hardened_header_report(store, slot, seen, reference);
         sn_canary_require(store, slot, size, reference);
     }
     /* Release: whoever sees it clear also sees that the word has ended. A resize in place that
@@ -364,9 +365,9 @@ sn_object_begin_retired(handle_store *store, uint64_t slot, const uint64_t *refe
             ;
     }
     size = sn_object_size(store, slot, seen);
-    if (sn_unlikely(!sn_object_is_named(store, slot, seen, reference))) {
+    if (sn_unlikely(!sn_object_is_owned_by(store, slot, seen, reference))) {
         if (store->hardened)
-            sn_hardened_header_fault(store, slot, seen, reference);
+            sn_hardened_header_report(store, slot, seen, reference);
         sn_object_report_damage(store, slot, "retire");
     }
     sn_add_relaxed(&store->caches.limbo_bytes, sn_object_slot_bytes(store, slot));
@@ -383,8 +384,8 @@ sn_object_end_retired(handle_store *store, uint64_t slot)
         sn_canary_require(store, slot, sn_object_size(store, slot, sn_load_relaxed(header)), NULL);
     /* Release: whoever sees it clear also sees that the word has ended, as in end_header. */
     sn_store_release(header, 0);
-    if (end_or_leave_to_pinners(store, slot)) /* by the spare: the thread keeps no cache for it */
-        sn_cache_retire(&store->caches, store->caches.spare, false, slot, bytes);
+    if (end_or_leave_to_pinners(store, slot)) /* by the fallback cache: the thread keeps none */
+        sn_cache_retire(&store->caches, store->caches.fallback, false, slot, bytes);
     sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
 }
 
@@ -669,11 +670,11 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     uint64_t old_slot = sn_word_offset(word);
     size_t before = sn_object_size(store, old_slot, header);
     unsigned grows = size > before ? SN_OBJECT_GROWS : 0;
-    uint64_t slot = sn_object_take(store, size, sn_object_flags(word) | grows);
+    uint64_t slot = sn_slot_acquire(store, size, sn_object_flags(word) | grows);
     if (!slot)
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
-    sn_object_name_any(store, slot, size, reference);
+    sn_object_set_owner_any(store, slot, size, reference);
     sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
     /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
     while (sn_word_has_object(word) && sn_word_offset(word) == old_slot &&
@@ -686,7 +687,7 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
         if (sn_table_owns(&store->table, reference) && sn_word_tag(word) != tag)
             break; /* freed, and the index issued again */
     }
-    sn_object_untake(store, slot, size);
+    sn_slot_abandon(store, slot, size);
     return -ENOENT;
 }
 
@@ -695,13 +696,13 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
 {
     uint64_t last = 0;
     for (;;) {
-        /* A pending move is called off: the copy it would publish has the old size. */
-        uint64_t word = sn_reference_call_off(reference, want, mask);
+        /* A pending move is cancelled: the copy it would publish has the old size. */
+        uint64_t word = sn_reference_cancel_move(reference, want, mask);
         if (((word ^ want) & mask) != 0)
             return -ENOENT;
         uint64_t slot = sn_word_offset(word);
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (sn_object_is_named(store, slot, header, reference)) {
+        if (sn_object_is_owned_by(store, slot, header, reference)) {
             if (sn_object_pins(store, slot) & SN_PIN_WRITTEN)
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
@@ -735,8 +736,8 @@ int
 sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
                  size_t size)
 {
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     int result = resize(store, reference, want, mask, size);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return result;
 }

@@ -25,7 +25,7 @@ sn_object_flags(uint64_t word)
     return word & SN_WORD_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
 }
 
-/** A flag of the library's own for sn_object_take: the object has grown, and may grow on. */
+/** A flag of the library's own for sn_slot_acquire: the object has grown, and may grow on. */
 #define SN_OBJECT_GROWS (1u << 31)
 
 /** Class of the object at an offset, or SN_CLASS_LARGE. */
@@ -36,13 +36,13 @@ sn_object_class(const handle_store *store, uint64_t slot)
 }
 
 /**
- * Takes a slot for `size` bytes by the long way: refill, large, unmovable, limits. Counts it as
+ * Takes a slot for `size` bytes by the slow path: refill, large, unmovable, limits. Counts it as
  * allocated. The header is clear. 0 with errno ENOMEM, EAGAIN or EINVAL.
  */
-SN_NOINLINE uint64_t sn_object_take(handle_store *store, size_t size, unsigned flags);
+SN_NOINLINE uint64_t sn_slot_acquire(handle_store *store, size_t size, unsigned flags);
 
-/** Undoes sn_object_take for a slot that nobody has seen; clears the header. */
-SN_NOINLINE void sn_object_untake(handle_store *store, uint64_t slot, size_t size);
+/** Undoes sn_slot_acquire for a slot that nobody has seen; clears the header. */
+SN_NOINLINE void sn_slot_abandon(handle_store *store, uint64_t slot, size_t size);
 
 /** Header word of a slot of a class. (sn_header_of finds that of a large object, too.) */
 static inline uint64_t *
@@ -54,7 +54,7 @@ sn_object_header(const handle_store *store, uint64_t slot)
 /** Writes the header of an object in a slot of a class: it names R (before R names the slot). size:
  * the low bits of the object's. */
 static inline void
-sn_object_name(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
+sn_object_set_owner(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference)
 {
     sn_assert(size <= SN_HEADER_SIZE);
     /* Release: pairs with the acquire of who follows headers (mover, walk); R's memory, a cell's
@@ -63,8 +63,9 @@ sn_object_name(handle_store *store, uint64_t slot, size_t size, const uint64_t *
                      sn_header_make(store->secret, reference, size, slot));
 }
 
-/** sn_object_name for any slot, with what hardened mode writes. */
-void sn_object_name_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
+/** sn_object_set_owner for any slot, with what hardened mode writes. */
+void
+sn_object_set_owner_any(handle_store *store, uint64_t slot, size_t size, const uint64_t *reference);
 
 /** Requested size by a header that names R; never more than the slot holds, whatever has passed the
  * check by chance. */
@@ -82,8 +83,8 @@ sn_object_size(const handle_store *store, uint64_t slot, uint64_t header)
 
 /** Whether a header read from the slot names R. */
 static inline bool
-sn_object_is_named(const handle_store *store, uint64_t slot, uint64_t header,
-                   const uint64_t *reference)
+sn_object_is_owned_by(const handle_store *store, uint64_t slot, uint64_t header,
+                      const uint64_t *reference)
 {
     return sn_header_names(store->secret, header, reference, slot);
 }
@@ -167,23 +168,23 @@ void sn_object_note_relocation(handle_store *store, uint64_t slot);
 /** Slot bytes of an object, header included. */
 size_t sn_object_slot_bytes(const handle_store *store, uint64_t slot);
 
-/** sn_object_take for a version under way: no object yet, it counts with the limbo. */
-uint64_t sn_object_take_uncommitted(handle_store *store, size_t size, unsigned flags);
+/** sn_slot_acquire for a version under way: no object yet, it counts with the limbo. */
+uint64_t sn_slot_acquire_uncommitted(handle_store *store, size_t size, unsigned flags);
 /** It is an object now. */
 void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
 /** It will be none; clears the header. */
 void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
 
-/** Calls off the move of R, which was loaded as `word`, MOVING or RETIRED. Else as the next. */
+/** Cancels the move of R, which was loaded as `word`, MOVING or RETIRED. Else as the next. */
 SN_NOINLINE uint64_t sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want,
                                          uint64_t mask);
 
 /**
- * Loads R and calls off a pending move. Result: the word, LIVE; or whatever does not match
+ * Loads R and cancels a pending move. Result: the word, LIVE; or whatever does not match
  * (want ^ word) & mask, untouched. One that is RETIRED matches nothing that has an object.
  */
 static inline uint64_t
-sn_reference_call_off(uint64_t *reference, uint64_t want, uint64_t mask)
+sn_reference_cancel_move(uint64_t *reference, uint64_t want, uint64_t mask)
 {
     /* Acquire: orders the object's contents after the word; pairs with publication. */
     uint64_t word = sn_load_acquire(reference);

@@ -39,14 +39,14 @@ count(handle_store *store, uint64_t by)
 static uint64_t
 take(handle_store *store, size_t size, unsigned flags)
 {
-    sn_cache_begin(&store->caches);
-    uint64_t slot = sn_object_take(store, size, flags);
+    sn_slow_call_begin(&store->caches);
+    uint64_t slot = sn_slot_acquire(store, size, flags);
     if (slot) {
         if (store->hardened)
             sn_canary_write(store, slot, size);
         count(store, 1);
     }
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return slot;
 }
 
@@ -117,7 +117,7 @@ sn_reserved_publish_slow(handle_store *store, struct sn_reserved *reserved,
                          const uint64_t *reference)
 {
     end(store, reserved);
-    sn_object_name_any(store, reserved->slot, reserved->size, reference);
+    sn_object_set_owner_any(store, reserved->slot, reserved->size, reference);
 }
 
 void
@@ -127,8 +127,8 @@ handle_reserved_abort(handle_store *store, struct handle_reserved *public_reserv
     struct sn_reserved *reserved = sn_reserved(public_reserved);
     if (!sn_reserved_is(store, reserved))
         return;
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     end(store, reserved);
-    sn_object_untake(store, reserved->slot, reserved->size);
-    sn_cache_end(&store->caches);
+    sn_slot_abandon(store, reserved->slot, reserved->size);
+    sn_slow_call_end(&store->caches);
 }

@@ -64,7 +64,7 @@ sn_reserved_publish(handle_store *store, struct sn_thread_cache *cache,
 {
     sn_owner_dec(&cache->reserved);
     reserved->mark = 0;
-    sn_object_name(store, reserved->slot, reserved->size & SN_HEADER_SIZE, reference);
+    sn_object_set_owner(store, reserved->slot, reserved->size & SN_HEADER_SIZE, reference);
 }
 
 /** The same on slow paths, for any object. */

@@ -58,9 +58,9 @@ handle_retire(handle_store *store, handle_t handle)
     uint64_t *reference = sn_store_word(store, handle);
     if (!reference)
         return store ? -ENOENT : -EINVAL;
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     int result = retire(store, reference, handle);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     sn_object_give_way(store);
     return result;
 }
@@ -87,26 +87,26 @@ end_word(uint64_t *reference, uint64_t word)
 }
 
 static void
-release_entry(handle_store *store, uint64_t at, uint64_t free_word)
+release_entry(handle_store *store, uint64_t entry, uint64_t free_word)
 {
     if (free_word == store->table.used_up)
         sn_table_note_dead(&store->table);
     else
-        sn_table_put(&store->table, &at, 1);
+        sn_table_put(&store->table, &entry, 1);
     sn_sub_relaxed(&store->retired_entries, 1);
 }
 
 /* Result: the next one. */
 static uint64_t
-end_one(handle_store *store, uint64_t at)
+end_one(handle_store *store, uint64_t entry)
 {
-    uint64_t *reference = sn_table_word(&store->table, at);
+    uint64_t *reference = sn_table_word(&store->table, entry);
     uint64_t word = sn_load_acquire(reference);
     uint64_t slot = sn_word_offset(word);
     uint64_t next = sn_header_retired_next(sn_load_relaxed(sn_header_of(&store->pool, slot)));
     uint64_t free_word = end_word(reference, word);
     sn_object_end_retired(store, slot);
-    release_entry(store, at, free_word);
+    release_entry(store, entry, free_word);
     return next;
 }
 

@@ -148,7 +148,7 @@ gather_own(handle_store *store, const struct sn_need *need)
     if (!slot_would_do(store, need) || need->unmovable)
         return false;
     if (sn_caches_hold_class(&store->caches, need->class_id) &&
-        sn_caches_take_class(&store->caches, need->class_id) > 0)
+        sn_caches_drain_class(&store->caches, need->class_id) > 0)
         return true;
     return detached_slots(store, need->class_id) > 0 && sn_mover_open_class(store, need->class_id);
 }
@@ -158,7 +158,7 @@ gather_index(handle_store *store, const struct sn_need *need)
 {
     if (!need->index || !sn_caches_hold_indexes(&store->caches))
         return false;
-    sn_caches_take_slots(&store->caches, false, false, NULL);
+    sn_caches_drain(&store->caches, false, false, NULL);
     return true;
 }
 
@@ -237,7 +237,7 @@ gather_pages(handle_store *store, const struct sn_need *need)
     if (cached + loose + empty < lacks)
         return trimmed;
     if (empty < lacks && cached > 0)
-        sn_caches_take_slots(&store->caches, false, false, NULL);
+        sn_caches_drain(&store->caches, false, false, NULL);
     if (tables > 0)
         sn_table_purge(&store->table, UINT32_MAX);
     bool gained = make_room(store, need);
@@ -298,7 +298,7 @@ static struct sn_waited
 waited_for(handle_store *store, const struct sn_wait *wait)
 {
     const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    /* What it has freed since may be enough. (In the spare others count, too.) */
+    /* What it has freed since may be enough. (In the fallback cache others count, too.) */
     if (!wait->over || !(cache->shared || wait->frees == sn_cache_frees(cache)))
         return (struct sn_waited){0};
     struct sn_waited waited = wait->waited;
@@ -424,7 +424,7 @@ ask_for_more(handle_store *store, const struct sn_need *need)
 }
 
 void
-sn_shortage_press(handle_store *store, uint64_t lacks_bytes)
+sn_shortage_request_memory(handle_store *store, uint64_t lacks_bytes)
 {
     struct sn_gain gain = {0};
     for (unsigned i = 0; i < store->classes.count; i++) {

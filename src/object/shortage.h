@@ -78,6 +78,6 @@ bool sn_shortage_secure(handle_store *store, const struct sn_wait *wait);
 void sn_shortage_note_waited(const handle_store *store);
 
 /** Before waiting for the mover: asks it for work if it can gain anything. */
-void sn_shortage_press(handle_store *store, uint64_t lacks_bytes);
+void sn_shortage_request_memory(handle_store *store, uint64_t lacks_bytes);
 
 #endif

@@ -29,7 +29,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
     uint64_t word, old_slot;
     uint32_t changes;
     for (;;) {
-        word = sn_reference_call_off(reference, want, mask);
+        word = sn_reference_cancel_move(reference, want, mask);
         if (((word ^ want) & mask) != 0) {
             errno = ENOENT;
             return NULL;
@@ -42,7 +42,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
             break;
         (void)sn_object_unpin(store, old_slot); /* freed, or replaced: look again */
     }
-    uint64_t slot = sn_object_take_uncommitted(store, size, sn_object_flags(word));
+    uint64_t slot = sn_slot_acquire_uncommitted(store, size, sn_object_flags(word));
     if (!slot) {
         int error = errno;
         (void)sn_object_unpin(store, old_slot);
@@ -76,9 +76,9 @@ static void *
 begin(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size,
       struct handle_update *update)
 {
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     void *object = begin_version(store, reference, want, mask, size, update);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return object;
 }
 
@@ -148,7 +148,7 @@ commit(handle_store *store, struct update *update)
     uint64_t mask = mask_of(store, update);
     bool freed = was_relocated(store, update);
     end_version(store, update);
-    sn_object_name_any(store, update->slot, update->size, reference);
+    sn_object_set_owner_any(store, update->slot, update->size, reference);
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
 
     uint64_t word = sn_load_acquire(reference);
@@ -176,9 +176,9 @@ handle_update_commit(handle_store *store, struct handle_update *public_update)
     struct update *update = active(store, public_update);
     if (!update)
         return -EINVAL;
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     int result = commit(store, update);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
     return result;
 }
 
@@ -189,9 +189,9 @@ handle_update_abort(handle_store *store, struct handle_update *public_update)
     struct update *update = active(store, public_update);
     if (!update)
         return;
-    sn_cache_begin(&store->caches);
+    sn_slow_call_begin(&store->caches);
     end_version(store, update);
     sn_object_drop_uncommitted(store, update->slot);
     (void)sn_object_unpin(store, update->old_slot);
-    sn_cache_end(&store->caches);
+    sn_slow_call_end(&store->caches);
 }

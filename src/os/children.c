@@ -83,7 +83,7 @@ static void
 open_pipe(struct sn_pipe_end ends[2])
 {
     int fd[2];
-    if (sn_fault(SN_FAULT_PIPE) || pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+    if (sn_inject(SN_INJECT_PIPE) || pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
         return;
     if (identify(&ends[0], fd[0]) && identify(&ends[1], fd[1]))
         return;

@@ -70,7 +70,7 @@ map_empty(void *at, size_t bytes)
 void *
 sn_os_reserve(size_t bytes, size_t align)
 {
-    if (sn_fault(SN_FAULT_MMAP)) {
+    if (sn_inject(SN_INJECT_MMAP)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -96,7 +96,7 @@ sn_os_reserve(size_t bytes, size_t align)
 bool
 sn_os_reserve_at(void *address, size_t bytes)
 {
-    if (sn_fault(SN_FAULT_MMAP)) {
+    if (sn_inject(SN_INJECT_MMAP)) {
         errno = ENOMEM;
         return false;
     }
@@ -135,7 +135,7 @@ read_number(const char *path, const char *key)
 {
     SN_NO_CANCELLATION;
     char text[4096];
-    int fd = sn_fault(SN_FAULT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = sn_inject(SN_INJECT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
     ssize_t got = read(fd, text, sizeof(text) - 1);
@@ -184,7 +184,7 @@ discard_one(void *address, size_t bytes)
 bool
 sn_os_discard(void *address, size_t bytes)
 {
-    if (sn_fault(SN_FAULT_MADVISE)) {
+    if (sn_inject(SN_INJECT_MADVISE)) {
         errno = ENOMEM;
         return false;
     }
@@ -212,7 +212,7 @@ discard_at_once(const struct iovec *ranges, size_t count)
 #ifdef __NR_process_madvise
     static bool refused; /* atomic */
     int saved = errno;
-    if (sn_fault(SN_FAULT_PROCESS_MADVISE) || sn_load_relaxed(&refused))
+    if (sn_inject(SN_INJECT_PROCESS_MADVISE) || sn_load_relaxed(&refused))
         return 0;
     long bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
     if (bytes > 0)
@@ -230,7 +230,7 @@ size_t
 sn_os_discard_many(const struct iovec *ranges, size_t count)
 {
     size_t allowed = 0, done = 0;
-    while (allowed < count && !sn_fault(SN_FAULT_MADVISE))
+    while (allowed < count && !sn_inject(SN_INJECT_MADVISE))
         allowed++;
     size_t bytes = allowed > 1 ? discard_at_once(ranges, allowed) : 0;
     for (; done < allowed && bytes >= ranges[done].iov_len; done++)
@@ -245,7 +245,7 @@ sn_os_discard_many(const struct iovec *ranges, size_t count)
 void
 sn_os_hugepages(void *address, size_t bytes, bool want)
 {
-    if (!sn_fault(SN_FAULT_MADVISE))
+    if (!sn_inject(SN_INJECT_MADVISE))
         (void)madvise(address, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
@@ -270,7 +270,7 @@ sn_os_name(void *address, size_t bytes, const char *name)
 bool
 sn_os_protect(void *address, size_t bytes, bool accessible)
 {
-    if (sn_fault(SN_FAULT_MPROTECT)) {
+    if (sn_inject(SN_INJECT_MPROTECT)) {
         errno = ENOMEM;
         return false;
     }
@@ -280,7 +280,7 @@ sn_os_protect(void *address, size_t bytes, bool accessible)
 uint64_t *
 sn_os_wiped_on_fork(void)
 {
-    if (sn_fault(SN_FAULT_WIPE))
+    if (sn_inject(SN_INJECT_WIPE))
         return NULL;
     void *page =
         mmap(NULL, SN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -295,7 +295,7 @@ sn_os_wiped_on_fork(void)
 void *
 sn_os_zalloc(size_t bytes)
 {
-    if (sn_fault(SN_FAULT_MALLOC)) {
+    if (sn_inject(SN_INJECT_MALLOC)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -320,7 +320,7 @@ sn_os_resident_bytes(void)
 {
     SN_NO_CANCELLATION;
     char text[128];
-    int fd = sn_fault(SN_FAULT_STATM) ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = sn_inject(SN_INJECT_STATM) ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
     ssize_t got = read(fd, text, sizeof(text) - 1);
@@ -416,7 +416,7 @@ sn_os_random(void)
 {
     SN_NO_CANCELLATION;
     uint64_t value;
-    if (sn_fault(SN_FAULT_RANDOM) ||
+    if (sn_inject(SN_INJECT_RANDOM) ||
         getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
         value = (sn_os_now_ns() ^ (uintptr_t)&value) * UINT64_C(0x9e3779b97f4a7c15);
     return value;
@@ -464,7 +464,7 @@ sn_os_start_thread(pthread_t *thread, void *(*run)(void *argument), void *argume
                    const char *name)
 {
     sigset_t all, before;
-    if (sn_fault(SN_FAULT_THREAD))
+    if (sn_inject(SN_INJECT_THREAD))
         return EAGAIN;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -488,12 +488,12 @@ membarrier_call(int command)
 static void
 membarrier_register(void)
 {
-    if (sn_fault(SN_FAULT_MEMBARRIER))
+    if (sn_inject(SN_INJECT_MEMBARRIER))
         return;
     long have = membarrier_call(MEMBARRIER_CMD_QUERY);
     if (have < 0 || !(have & MEMBARRIER_CMD_PRIVATE_EXPEDITED))
         return;
-    bool works = !sn_fault(SN_FAULT_MEMBARRIER) &&
+    bool works = !sn_inject(SN_INJECT_MEMBARRIER) &&
                  membarrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
     sn_store_relaxed(&membarrier_works, works);
 }
@@ -509,7 +509,7 @@ sn_os_membarrier_init(void)
 static bool
 membarrier_done(int command)
 {
-    return !sn_fault(SN_FAULT_BARRIER) && membarrier_call(command) == 0;
+    return !sn_inject(SN_INJECT_BARRIER) && membarrier_call(command) == 0;
 }
 
 bool

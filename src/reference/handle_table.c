@@ -203,7 +203,7 @@ provide_locked(struct sn_table *table)
 }
 
 static uint32_t
-take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uint32_t want)
+take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *entries, uint32_t want)
 {
     struct sn_table_page *page = sn_table_page(table, number);
     uint32_t taken = 0;
@@ -213,13 +213,13 @@ take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *at, uin
         page->free_head = word >> SN_WORD_BITS & 1023;
         page->used = (page->used + 1) & 1023;
         sn_store_relaxed(sn_table_word(table, entry), word & SN_WORD_TAG);
-        at[taken++] = entry;
+        entries[taken++] = entry;
     }
     return taken;
 }
 
 uint32_t
-sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want)
+sn_table_take(struct sn_table *table, uint64_t *entries, uint32_t want)
 {
     uint32_t taken = 0;
     sn_lock(&table->lock);
@@ -233,7 +233,7 @@ sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want)
             continue;
         }
         uint32_t number = table->by_use[list - 1] - 1;
-        taken += take_from_page_locked(table, number, at + taken, want - taken);
+        taken += take_from_page_locked(table, number, entries + taken, want - taken);
         delist_locked(table, number);
         enlist_locked(table, number);
     }
@@ -245,15 +245,15 @@ sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want)
 /* ---- giving entries back --------------------------------------------------------------------- */
 
 static void
-put_one_locked(struct sn_table *table, uint64_t at)
+put_one_locked(struct sn_table *table, uint64_t entry)
 {
-    uint32_t number = (uint32_t)(at >> SN_PAGE_SHIFT);
+    uint32_t number = (uint32_t)(entry >> SN_PAGE_SHIFT);
     struct sn_table_page *page = sn_table_page(table, number);
-    uint64_t *word = sn_table_word(table, at);
+    uint64_t *word = sn_table_word(table, entry);
     uint64_t free_word = sn_load_relaxed(word) & SN_WORD_TAG;
     delist_locked(table, number);
     sn_store_relaxed(word, free_word | (uint64_t)page->free_head << SN_WORD_BITS);
-    page->free_head = ((at & (SN_PAGE_BYTES - 1)) / 8 + 1) & 1023;
+    page->free_head = ((entry & (SN_PAGE_BYTES - 1)) / 8 + 1) & 1023;
     page->used = (page->used - 1u) & 1023;
     if (page->used == 0) {
         page->state = SN_PAGE_EMPTY;
@@ -265,11 +265,11 @@ put_one_locked(struct sn_table *table, uint64_t at)
 }
 
 void
-sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count)
+sn_table_put(struct sn_table *table, const uint64_t *entries, uint32_t count)
 {
     sn_lock(&table->lock);
     for (uint32_t i = 0; i < count; i++)
-        put_one_locked(table, at[i]);
+        put_one_locked(table, entries[i]);
     sn_owner_sub(&table->used_entries, count);
     sn_unlock(&table->lock);
 }

@@ -11,7 +11,7 @@
  *     once it has given up an eighth of all. So 2^24 frees cost at most 2.3
  *     indexes, and one where no page goes back.
  *
- * Entries are named by their byte offset in the table ("at"). A FREE word: the tag of the next
+ * Entries are named by their byte offset in the table ("entry"). A FREE word: the tag of the next
  * generation, and where an offset would be the place in its page of the next free entry of the
  * page, plus 1.
  */
@@ -83,9 +83,9 @@ void sn_table_let_grow(struct sn_table *table, uint64_t bytes_max, uint64_t *end
 void sn_table_set_hugepages(struct sn_table *table, bool want);
 
 /** Takes up to `want` free entries from the fullest pages. Result: how many; 0: max_bytes. */
-uint32_t sn_table_take(struct sn_table *table, uint64_t *at, uint32_t want);
+uint32_t sn_table_take(struct sn_table *table, uint64_t *entries, uint32_t want);
 /** Gives free entries back (their words are FREE). */
-void sn_table_put(struct sn_table *table, const uint64_t *at, uint32_t count);
+void sn_table_put(struct sn_table *table, const uint64_t *entries, uint32_t count);
 /** An entry whose generations are used up is never given back; counts it. */
 void sn_table_note_dead(struct sn_table *table);
 /** Releases at most max_pages pages without an issued entry. Result: bytes. */
@@ -107,9 +107,9 @@ sn_table_page(const struct sn_table *table, uint32_t number)
 }
 
 static inline uint64_t *
-sn_table_word(const struct sn_table *table, uint64_t at)
+sn_table_word(const struct sn_table *table, uint64_t entry)
 {
-    return (uint64_t *)(void *)((char *)table->words + at);
+    return (uint64_t *)(void *)((char *)table->words + entry);
 }
 
 /** Where in the table a word lies. */
@@ -128,10 +128,10 @@ sn_table_owns(const struct sn_table *table, const uint64_t *reference)
 
 /** The handle of the entry there. tag: what its word has of it, and nothing else. */
 static inline handle_t
-sn_table_handle_at(uint64_t at, uint64_t tag)
+sn_table_handle_at(uint64_t entry, uint64_t tag)
 {
     /* Sums of what does not overlap, and one shift: an instruction less than a mask. */
-    return ((at << HANDLE_INDEX_SHIFT) + (SN_WORD_TAG - tag)) >> SN_TAG_SHIFT;
+    return ((entry << HANDLE_INDEX_SHIFT) + (SN_WORD_TAG - tag)) >> SN_TAG_SHIFT;
 }
 
 static inline handle_t

@@ -66,7 +66,7 @@
  * A WALK over the store goes from span to span in rising address, and meets every object that lives
  * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of
  * it or both behind. The span that is being walked is neither S's nor D's: the walk gets it under
- * the mover's lock, with all moves out of it that are not published called off, and nobody takes a
+ * the mover's lock, with all moves out of it that are not published cancelled, and nobody takes a
  * slot of it meanwhile. Where the walk is changes under that lock, too. Spans beyond its end, which
  * is set when it begins, count as behind. What resize or commit replaces may cross it.
  *
@@ -97,7 +97,7 @@
  * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
  *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
  *      (memory/pins.h). A slot counts as pinned for writing from its first pin_mut to its last
- *      unpin; free_now on a pinned slot retires it. Pin: in a section, call off a pending move,
+ *      unpin; free_now on a pinned slot retires it. Pin: in a section, cancel a pending move,
  *      raise the count, look again that R still names the slot. A pinned slot is neither moved nor
  *      reclaimed. Whoever ends an object looks for the word after R and the header: there is none,
  *      and he retires the slot; or he sets FREED, and the last unpin retires it. A late pinner of a
@@ -119,7 +119,7 @@
  *      after the commit or abort of any update on it. So: free the cell at unlinking, then call_rcu
  *      the structure around it. Cells are not copied by memcpy and do not lie inside an object of
  *      this store.
- * G7.  MOVING is left only by publish, by a call-off or by the end of the object; set_tag is a
+ * G7.  MOVING is left only by publish, by a cancel or by the end of the object; set_tag is a
  *      writer and leaves LIVE.
  * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
  *      mover's own lock included; step tries it and reports busy. (A fork's preparation holds two
@@ -249,7 +249,7 @@ sn_word_as_going(uint64_t word)
     return (word & ~SN_WORD_STATE) | SN_WORD_GOING;
 }
 
-/** The same word with the move called off. */
+/** The same word with the move cancelled. */
 static inline uint64_t
 sn_word_as_live(uint64_t word)
 {

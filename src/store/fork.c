@@ -106,7 +106,7 @@ reopen_spans(handle_store *store)
     for (uint32_t number = 1; number < store->pool.high; number++) {
         uint8_t state = sn_span_state(&store->pool.spans[number]);
         if (sn_load_relaxed(&store->pool.class_of[number]) < SN_CLASSES_MAX &&
-            (state == SN_SPAN_HELD || state == SN_SPAN_CLOSED))
+            (state == SN_SPAN_DETACHED || state == SN_SPAN_CLOSED))
             sn_heap_reopen(&store->heap, number, 0, 0);
     }
 }

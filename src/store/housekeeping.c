@@ -24,7 +24,7 @@ gather(struct sn_rcu_client *client)
     handle_store *store = store_of(client);
     bool any = sn_reclaim_gather(store);
     if (any)
-        sn_defrag_watch(store);
+        sn_defrag_purge_during_gp(store);
     return any;
 }
 
@@ -158,7 +158,7 @@ static uint64_t
 tick(handle_store *store, uint64_t now_ns)
 {
     bool active, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
-    sn_caches_take_slots(&store->caches, false, true, &active);
+    sn_caches_drain(&store->caches, false, true, &active);
     sn_reclaim_tails(store);
     store->excess_due |= trims_excess(store) || (purges && !active);
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;

@@ -109,14 +109,14 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
         return -errno;
     sn_reclaim_init(store, store->options.max_bytes);
     sn_caches_init(&store->caches, &store->heap, store, store->hardened);
-    size_t own_bytes = sizeof(*store) - sizeof(store->caches.spares); /* that counts as a cache */
+    size_t own_bytes = sizeof(*store) - sizeof(store->caches.fallback_cache); /* that is a cache */
     store->base_metadata_bytes = sn_round_up(own_bytes, SN_PAGE_BYTES) +
                                  sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
     sn_defrag_create(store);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_settings_apply(store);
-    sn_misuse_enroll(store);
+    sn_misuse_register(store);
     return 0;
 }
 
@@ -125,8 +125,8 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
 static void
 tear_down(handle_store *store)
 {
-    sn_misuse_withdraw(store);
-    if (store->caches.spare)
+    sn_misuse_unregister(store);
+    if (store->caches.fallback)
         sn_caches_destroy(&store->caches);
     if (store->defrag)
         sn_defrag_destroy(store);
@@ -245,7 +245,7 @@ handle_store_destroy(handle_store *store)
             sn_rcu_remove_client(store->rcu, &store->client);
         }
         report_reserved(store);
-        sn_store_report_noted(store);
+        sn_store_report_damage(store);
         tear_down(store);
     }
     sn_rcu_return(flavor, was_online);

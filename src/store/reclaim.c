@@ -27,7 +27,7 @@ sn_reclaim_gather(handle_store *store)
 {
     bool tails = sn_large_gather(&store->large);
     store->reclaim.retired = sn_retired_take(store);
-    return sn_caches_take_limbo(&store->caches, store->reclaim.list) || tails ||
+    return sn_caches_drain_limbo(&store->caches, store->reclaim.list) || tails ||
            store->reclaim.retired != 0;
 }
 
@@ -36,7 +36,7 @@ sn_store_limbo(handle_store *store)
 {
     struct sn_cache_sums sums;
     sn_caches_sum(&store->caches, &sums);
-    return sums.limbo_bytes - sums.held_bytes;
+    return sums.limbo_bytes - sums.unreclaimable_bytes;
 }
 
 /* ---- order ----------------------------------------------------------------------------------- */
@@ -135,7 +135,7 @@ is_pinned(void *opaque, uint64_t slot)
 void
 sn_reclaim_tails(handle_store *store)
 {
-    size_t bytes = sn_large_settle(&store->large, is_pinned, store);
+    size_t bytes = sn_large_finish_tails(&store->large, is_pinned, store);
     sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
 }
 

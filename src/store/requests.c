@@ -19,7 +19,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     if (released_bytes)
         *released_bytes = released;
     sn_rcu_return(store->rcu->flavor, was_online);
-    sn_store_report_noted(store);
+    sn_store_report_damage(store);
     return 0;
 }
 
@@ -50,10 +50,10 @@ reclaim_rest(handle_store *store, const struct sn_wait *wait, size_t bytes, uint
 {
     uint64_t lacked = wait->by_pages ? wait->waited.lacked_bytes : 0;
     if (lacked > 0 || wait->cached)
-        sn_caches_take_slots(&store->caches, false, false, NULL);
+        sn_caches_drain(&store->caches, false, false, NULL);
     if (lacked > 0)
-        sn_shortage_press(store, lacked);
-    return sn_defrag_settle(store, wait->store != 0, deadline_ns) &&
+        sn_shortage_request_memory(store, lacked);
+    return sn_defrag_finish(store, wait->store != 0, deadline_ns) &&
            (lacked == 0 || sn_mover_wait_relief(store, sn_max(bytes, lacked), deadline_ns));
 }
 
@@ -85,7 +85,7 @@ reclaim_memory(handle_store *store, const char *function, size_t bytes, uint64_t
         return error;
     bool in_time = store->forked || reclaim_until(store, bytes, deadline_ns);
     sn_rcu_return(store->rcu->flavor, was_online);
-    sn_store_report_noted(store);
+    sn_store_report_damage(store);
     return in_time ? 0 : -ETIMEDOUT;
 }
 
@@ -121,5 +121,5 @@ handle_thread_detach(handle_store *store)
     if (!store)
         return;
     sn_caches_detach(&store->caches);
-    sn_store_report_noted(store);
+    sn_store_report_damage(store);
 }

@@ -120,7 +120,7 @@ handle_store_set(handle_store *store, const char *name, const char *value)
         return error;
     tell_threads(store);
     if (is_bound(option))
-        sn_caches_take_slots(&store->caches, false, false, NULL);
+        sn_caches_drain(&store->caches, false, false, NULL);
     return option->at == AT(defrag.enabled) ? enable(store) : 0;
 }
 

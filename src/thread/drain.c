@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * drain.c - what others than the owner do with thread caches: take back what idle and blocked
+ * drain.c - what others than the owner do with thread caches: drain what idle and blocked
  * threads hold, keep owners out for a walk, sum up what all have counted. How they keep apart from
  * an owner at work stands in thread_cache.h.
  */
@@ -11,22 +11,22 @@
 
 #define BACK_BATCH 64 /* slots given to the heap at once, at most */
 
-/* ---- taking back ----------------------------------------------------------------------------- */
+/* ---- draining -------------------------------------------------------------------------------- */
 
 /* False: no barrier could be had. An owner may be inside whatever its phase says. */
 static bool
-hold_locked(struct sn_caches *caches)
+lock_out_locked(struct sn_caches *caches)
 {
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_store_relaxed(&cache->gate, SN_GATE_SHUT);
     /* Every owner that runs now has either shown itself inside or will see its gate shut. */
     bool known = sn_os_membarrier();
-    sn_hook(SN_HOOK_CACHE_TAKE, caches);
+    sn_hook(SN_HOOK_CACHE_DRAIN, caches);
     return known;
 }
 
 static void
-let_go_locked(struct sn_caches *caches)
+let_in_locked(struct sn_caches *caches)
 {
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_cache_open_gate(caches, cache);
@@ -45,25 +45,25 @@ owner_is_out(const struct sn_thread_cache *cache)
     return false;
 }
 
-/* Whether a held cache is the caller's to work on. Without a barrier that is known of its own only:
- * what it waits for comes all the same. */
+/* Whether a cache that is locked out is the caller's to work on. Without a barrier that is known of
+ * its own only: what it waits for comes all the same. */
 static bool
-is_takers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
+is_drainers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
 {
     return (known || cache == sn_tls_cache[caches->tls_entry]) && owner_is_out(cache);
 }
 
 bool
-sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
+sn_caches_drain_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
 {
     bool any = false;
     sn_lock(&caches->lock);
-    bool known = hold_locked(caches);
+    bool known = lock_out_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (is_takers(caches, cache, known))
+        if (is_drainers(caches, cache, known))
             sn_cache_hand_over(caches, cache);
     }
-    let_go_locked(caches);
+    let_in_locked(caches);
     sn_unlock(&caches->lock);
     for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
         /* Acquire: pairs with the release in hand_over. */
@@ -112,18 +112,18 @@ note_use(struct sn_thread_cache *cache)
 }
 
 unsigned
-sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
+sn_caches_drain(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active)
 {
     unsigned skipped = 0;
     bool active = false;
     sn_caches_begin_work(caches);
     sn_lock(&caches->lock);
-    bool known = hold_locked(caches);
+    bool known = lock_out_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         if (only_idle && sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE) {
             note_use(cache);
             active = true;
-        } else if (!is_takers(caches, cache, known)) {
+        } else if (!is_drainers(caches, cache, known)) {
             skipped++;
         } else if (only_closed) {
             filter_closed(caches, cache);
@@ -133,7 +133,7 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
                 sn_cache_hand_over(caches, cache); /* the grace-period thread can not take it */
         }
     }
-    let_go_locked(caches);
+    let_in_locked(caches);
     sn_unlock(&caches->lock);
     sn_caches_end_work(caches);
     if (any_active)
@@ -142,42 +142,42 @@ sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle,
 }
 
 uint64_t
-sn_caches_take_class(struct sn_caches *caches, unsigned class_id)
+sn_caches_drain_class(struct sn_caches *caches, unsigned class_id)
 {
     uint64_t taken = 0;
     sn_caches_begin_work(caches);
     sn_lock(&caches->lock);
-    bool known = hold_locked(caches);
+    bool known = lock_out_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        if (is_takers(caches, cache, known))
+        if (is_drainers(caches, cache, known))
             taken += sn_cache_empty_bin(caches, cache, class_id);
     }
-    let_go_locked(caches);
+    let_in_locked(caches);
     sn_unlock(&caches->lock);
     sn_caches_end_work(caches);
     return taken;
 }
 
 bool
-sn_caches_hold(struct sn_caches *caches)
+sn_caches_lock_out(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
     sn_add_relaxed(&caches->walkers, 1);
-    bool known = hold_locked(caches);
+    bool known = lock_out_locked(caches);
     sn_unlock(&caches->lock);
     if (!known)
-        sn_caches_let_go(caches);
+        sn_caches_let_in(caches);
     return known;
 }
 
 void
-sn_caches_let_go(struct sn_caches *caches)
+sn_caches_let_in(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
     if (sn_load_relaxed(&caches->walkers) > 0) { /* 0: a callback forked, this is the child */
         /* Release: pairs with the acquire in sn_object_reuse; the walker's reads come before. */
         (void)__atomic_fetch_sub(&caches->walkers, 1, __ATOMIC_RELEASE);
-        let_go_locked(caches);
+        let_in_locked(caches);
     }
     sn_unlock(&caches->lock);
 }
@@ -208,7 +208,7 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     sums->frees += sn_cache_frees(cache);
     sums->reserved += sn_load_relaxed(&cache->reserved);
     for (unsigned i = 0; i < caches->heap->classes->count; i++) {
-        sums->live[i] += sn_cache_live(cache, i);
+        sums->live[i] += sn_cache_live_delta(cache, i);
         sums->cached[i] += sn_cache_count(cache, i);
     }
 }
@@ -218,17 +218,17 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
 {
     memset(sums, 0, sizeof(*sums));
     sn_lock(&caches->lock);
-    bool known = hold_locked(caches);
+    bool known = lock_out_locked(caches);
     sums->busy += !known;
-    add_one(caches, caches->spare, sums);
+    add_one(caches, caches->fallback, sums);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         add_one(caches, cache, sums);
     sums->threads = caches->threads;
     sums->busy += sn_load_acquire(&caches->workers);
-    let_go_locked(caches);
+    let_in_locked(caches);
     sn_unlock(&caches->lock);
-    sums->held_bytes = sn_load_relaxed(&caches->held_bytes);
-    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->held_bytes;
+    sums->unreclaimable_bytes = sn_load_relaxed(&caches->unreclaimable_bytes);
+    sums->limbo_bytes += sn_load_relaxed(&caches->limbo_bytes) + sums->unreclaimable_bytes;
     /* A publish may be seen whose reservation, by another thread, was looked for too early. */
     sums->reserved = sn_at_least_zero(sums->reserved);
 }
@@ -262,13 +262,13 @@ sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
 {
     memset(glance, 0, sizeof(*glance));
     sn_lock(&caches->lock);
-    glance_at(caches, caches->spare, glance);
+    glance_at(caches, caches->fallback, glance);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         glance_at(caches, cache, glance);
     /* Last: a list that was handed over meanwhile is not missed, but may count twice. */
     glance->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
     if (glance->limbo_bytes > 0) {
-        count_out(caches, caches->spare, glance);
+        count_out(caches, caches->fallback, glance);
         for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
             count_out(caches, cache, glance);
     }
@@ -290,7 +290,7 @@ bool
 sn_caches_hold_indexes(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
-    bool any = sn_cache_index_count(caches->spare) > 0;
+    bool any = sn_cache_index_count(caches->fallback) > 0;
     for (const struct sn_thread_cache *cache = caches->all; cache && !any; cache = cache->next)
         any = sn_cache_index_count(cache) > 0;
     sn_unlock(&caches->lock);
@@ -301,7 +301,7 @@ static void
 add_live(const struct sn_caches *caches, const struct sn_thread_cache *cache, uint64_t *live)
 {
     for (unsigned i = 0; i < caches->heap->classes->count; i++)
-        live[i] += sn_cache_live(cache, i);
+        live[i] += sn_cache_live_delta(cache, i);
 }
 
 void
@@ -309,7 +309,7 @@ sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX])
 {
     memset(live, 0, SN_CLASSES_MAX * sizeof(*live));
     sn_lock(&caches->lock);
-    add_live(caches, caches->spare, live);
+    add_live(caches, caches->fallback, live);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         add_live(caches, cache, live);
     sn_unlock(&caches->lock);
@@ -330,7 +330,7 @@ uint64_t
 sn_caches_frees(struct sn_caches *caches)
 {
     sn_lock(&caches->lock);
-    uint64_t frees = sn_cache_frees(caches->spare);
+    uint64_t frees = sn_cache_frees(caches->fallback);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         frees += sn_cache_frees(cache);
     sn_unlock(&caches->lock);

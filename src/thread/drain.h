@@ -10,19 +10,19 @@
 
 /** Grace-period thread: takes all that is in limbo, handed over or still with a thread that is not
  * inside its cache. False: nothing. Their bytes stay counted in limbo_bytes. */
-bool sn_caches_take_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
+bool sn_caches_drain_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
 
 /**
- * Takes free slots back from threads that are not inside their cache. only_closed: only slots of
+ * Drains free slots of threads that are not inside their cache. only_closed: only slots of
  * CLOSED spans; only_idle: only from caches without a call since the last housekeeping (and
  * remembers where they are now). Result: caches skipped.
  */
 unsigned
-sn_caches_take_slots(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
+sn_caches_drain(struct sn_caches *caches, bool only_closed, bool only_idle, bool *any_active);
 
-/** Takes the free slots of one class back from threads that are not inside their cache. Result: how
+/** Drains the free slots of one class of threads that are not inside their cache. Result: how
  * many. */
-uint64_t sn_caches_take_class(struct sn_caches *caches, unsigned class_id);
+uint64_t sn_caches_drain_class(struct sn_caches *caches, unsigned class_id);
 
 /** What the caches hold and count: read beside their owners, so an estimate while those work. */
 struct sn_cache_glance {
@@ -45,8 +45,8 @@ uint64_t sn_caches_reclaimable_max(struct sn_caches *caches);
 
 /** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no
  * membarrier could be had, nobody is kept out. */
-bool sn_caches_hold(struct sn_caches *caches);
-void sn_caches_let_go(struct sn_caches *caches);
+bool sn_caches_lock_out(struct sn_caches *caches);
+void sn_caches_let_in(struct sn_caches *caches);
 
 /** Whether any owner used its cache since the last housekeeping, or has something in limbo. */
 bool sn_caches_stirred(struct sn_caches *caches);
@@ -55,8 +55,8 @@ bool sn_caches_stirred(struct sn_caches *caches);
 struct sn_cache_sums {
     uint64_t threads;
     uint64_t indexes;     /* free table entries that threads keep */
-    uint64_t limbo_bytes; /* held_bytes included */
-    uint64_t held_bytes;
+    uint64_t limbo_bytes; /* unreclaimable_bytes included */
+    uint64_t unreclaimable_bytes;
     uint64_t busy; /* threads inside a call that changes the counters */
     uint64_t frees;
     uint64_t reserved; /* objects; part of those that live */

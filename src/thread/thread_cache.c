@@ -23,7 +23,7 @@ static struct sn_thread_cache no_cache; /* of no store: its gate is shut */
 _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE16, NONE16, NONE16,
                                                                       NONE16};
 _Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
-_Thread_local unsigned sn_calls_on_spares;
+_Thread_local unsigned sn_calls_on_fallback;
 
 #define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
 
@@ -156,7 +156,7 @@ hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes
     sn_add_relaxed(&caches->limbo_bytes, bytes);
     uint64_t top = sn_load_relaxed(stack);
     /* Release: orders the links before the list's publication; pairs with the acquire in
-     * sn_caches_take_limbo. Without it the grace-period thread could follow a stale link. */
+     * sn_caches_drain_limbo. Without it the grace-period thread could follow a stale link. */
     do
         sn_store_relaxed(end, top << 8);
     while (
@@ -177,11 +177,11 @@ sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
 static void
 fold_counters(struct sn_caches *caches, const struct sn_thread_cache *from)
 {
-    struct sn_thread_cache *to = caches->spare;
-    sn_add_relaxed(&to->frees_by_long_way, sn_cache_frees(from));
+    struct sn_thread_cache *to = caches->fallback;
+    sn_add_relaxed(&to->frees_slow, sn_cache_frees(from));
     sn_add_relaxed(&to->reserved, sn_load_relaxed(&from->reserved));
     for (unsigned i = 0; i < caches->heap->classes->count; i++)
-        sn_add_relaxed(&to->live_by_long_way[i], sn_cache_live(from, i));
+        sn_add_relaxed(&to->live_slow[i], sn_cache_live_delta(from, i));
 }
 
 void
@@ -198,7 +198,7 @@ static void
 end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     sn_assert_locked(&registry);
-    sn_lock(&caches->lock); /* keeps takers out; the owner itself is here */
+    sn_lock(&caches->lock); /* keeps drainers out; the owner itself is here */
     sn_cache_empty(caches, cache);
     sn_cache_end_prepared(caches, cache);
     bool had_limbo = cache->limbo_head != 0;
@@ -248,7 +248,7 @@ free_orphans_locked(void)
 }
 
 /* Destructors of the application's may still use stores, in this round or a later one, and there
- * may be no later one for a cache that they get: they work with the spares. */
+ * may be no later one for a cache that they get: they work with the fallback caches. */
 static _Thread_local bool thread_is_ending;
 
 static void
@@ -271,7 +271,7 @@ thread_exit(void *unused)
 static void
 make_exit_key(void)
 {
-    exit_key_made = !sn_fault(SN_FAULT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
+    exit_key_made = !sn_inject(SN_INJECT_KEY) && pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
 /* Puts it first, where the fast paths look. No lock: only its thread frees a cache, and the end of
@@ -291,7 +291,7 @@ find_mine(const struct sn_caches *caches)
     return found;
 }
 
-/* NULL: no memory, or max_bytes does not allow for one more: the spare cache must do. */
+/* NULL: no memory, or max_bytes does not allow for one more: the fallback cache must do. */
 static struct sn_thread_cache *
 join(struct sn_caches *caches)
 {
@@ -331,10 +331,10 @@ sn_cache_self_slow(struct sn_caches *caches)
 {
     int saved = errno;
     struct sn_thread_cache *cache = find_mine(caches);
-    if (!cache && sn_calls_on_spares == 0 && !thread_is_ending)
+    if (!cache && sn_calls_on_fallback == 0 && !thread_is_ending)
         cache = join(caches);
     errno = saved;
-    return cache ? cache : caches->spare; /* not remembered: tried again next time */
+    return cache ? cache : caches->fallback; /* not remembered: tried again next time */
 }
 
 void
@@ -504,7 +504,7 @@ pop_for_slow_path(struct sn_thread_cache *cache, unsigned class_id)
 {
     uint64_t slot = sn_cache_pop(cache, class_id);
     if (slot != 0)
-        sn_owner_sub(&cache->bin[class_id].inflow, 1);
+        sn_owner_sub(&cache->bin[class_id].bulk_in, 1);
     return slot;
 }
 
@@ -564,7 +564,7 @@ sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned
     if (!cache->shared) {
         kept = sn_cache_enter(cache) && put_in_bin(caches, cache, class_id, slot);
         if (kept)
-            sn_owner_add(&cache->bin[class_id].inflow, 1); /* the caller counts its free */
+            sn_owner_add(&cache->bin[class_id].bulk_in, 1); /* the caller counts its free */
         sn_cache_leave(cache);
     }
     if (!kept)
@@ -633,10 +633,10 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store
     caches->heap = heap;
     sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);
-    caches->spare = &caches->spares;
-    sn_cache_set_index_count(caches->spare, 0);
-    sn_budget_charge(heap->pool->budget, sizeof(*caches->spare), SN_CHARGE_ALWAYS);
-    caches->spare->shared = true; /* never entered: its gate stays shut */
+    caches->fallback = &caches->fallback_cache;
+    sn_cache_set_index_count(caches->fallback, 0);
+    sn_budget_charge(heap->pool->budget, sizeof(*caches->fallback), SN_CHARGE_ALWAYS);
+    caches->fallback->shared = true; /* never entered: its gate stays shut */
 }
 
 void
@@ -675,7 +675,7 @@ void
 sn_caches_after_fork_child(struct sn_caches *caches)
 {
     /* A walk of another thread ended with the fork. So did workers, outside of the locks that they
-     * work under. Owners that were inside a call stay so, for sums and takers: what they were
+     * work under. Owners that were inside a call stay so, for sums and drainers: what they were
      * changing will never be whole. */
     caches->walkers = 0;
     caches->workers = 0;

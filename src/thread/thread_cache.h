@@ -2,18 +2,18 @@
 /*
  * thread_cache.h - what a thread keeps of a store for itself: free slots per class, free handle
  * indexes, the list of slots it retired, and its share of the counters. The owner works on it with
- * plain loads and stores; others may take the contents back while the owner is idle or blocked.
+ * plain loads and stores; others may drain it while the owner is idle or blocked.
  *
- * Taking back (an asymmetric lock):
+ * Draining (an asymmetric lock):
  *
- *   owner: phase = INSIDE            taker: gate = shut in every cache
+ *   owner: phase = INSIDE          drainer: gate = shut in every cache
  *          look at gate                     membarrier
  *          open: use the cache              skip caches whose owner is INSIDE; empty the others
  *          shut: go to the heap itself      gate = open, unless a walk keeps owners out
  *          phase = USED
  *
  * The membarrier puts a fence into each running owner, between its store to phase and its load of
- * gate or before or after both: so either the taker sees the owner inside, or the owner sees the
+ * gate or before or after both: so either the drainer sees the owner inside, or the owner sees the
  * gate shut. Nobody waits. (A membarrier that fails leaves all skipped.) What opens a gate is the
  * store's address, so that one comparison says, too, whether a cache that was found is of this
  * store: the owner pays two stores of constants and a load. Without membarrier in the kernel no
@@ -32,14 +32,14 @@
  * A thread's free slots of one class are a stack between `slots` and the cache's `end`; its `top`
  * is behind the slot that is taken next. The word below the first slot is 0: who takes it has found
  * the stack empty. What is here is for slow paths. All members: between enter and leave, or by a
- * taker.
+ * drainer.
  */
 struct sn_bin {
     uint64_t *slots;  /* atomic; arena offsets */
     uint32_t cap;     /* grows from 0 by doubling while the budgets allow, to the class's bound; to
                         that for bursts when it runs dry and overflows in turn */
     uint32_t payload; /* of a slot */
-    uint64_t inflow; /* slots put into the bin less those taken out, by other than alloc and free */
+    uint64_t bulk_in; /* slots put into the bin less those taken out, but for allocs and frees */
 };
 /** Stacks by class; so many that SN_CLASS_NONE has one, too, which is always full and empty. */
 #define SN_STACKS 256
@@ -56,17 +56,17 @@ enum sn_cache_phase {
  * Counting. The fast paths count frees, for all classes together; nothing of single objects: those
  * follow from how the bin has changed.
  *
- *   live, of a class = bin.inflow - slots in the bin + live_by_long_way
+ *   live, of a class = bin.bulk_in - slots in the bin + live_slow
  *
  * A slot that leaves a bin is allocated, one that enters it was freed; who moves slots in bulk
- * corrects by inflow; so does a free whose slot goes to limbo. Sums over all threads count: an
+ * corrects by bulk_in; so does a free whose slot goes to limbo. Sums over all threads count: an
  * object may be freed by another thread than allocated it.
  */
 struct sn_thread_cache {
-    /* owner; gate and caches are read by it, phase is read by takers, gate written by them */
+    /* owner; gate and caches are read by it, phase is read by drainers, gate written by them */
     uintptr_t gate; /* atomic; SN_GATE_SHUT, or the caches' open_gate */
     uint32_t phase; /* atomic; enum above */
-    /* from here on: between enter and leave, or by a taker */
+    /* from here on: between enter and leave, or by a drainer */
     struct sn_caches *caches; /* atomic; NULL, by the registry's lock: the store is gone, the thread
                                  frees this */
     /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
@@ -93,12 +93,12 @@ struct sn_thread_cache {
     uint32_t refusals, hand;
     const uint64_t *seen_top[SN_CLASSES_MAX]; /* as the hand found it */
 
-    /* owner, on slow paths; atomic in the spare */
+    /* owner, on slow paths; atomic in the fallback cache */
     uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */
     uint64_t prepared; /* charged for this thread's allocations to come; the owner's alone */
-    bool shared; /* the store's spare: used by threads that could not get a cache of their own */
-    uint64_t frees_by_long_way;
-    uint64_t live_by_long_way[SN_CLASSES_MAX]; /* allocs less frees; wraps */
+    bool shared;       /* the fallback cache: used by threads that could not get one of their own */
+    uint64_t frees_slow;
+    uint64_t live_slow[SN_CLASSES_MAX]; /* allocs less frees; wraps */
 
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
@@ -130,23 +130,23 @@ struct sn_caches {
     /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
     uint64_t limbo[SN_LIMBO_LISTS] SN_ALIGNED(64);
     uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
-    uint64_t
-        held_bytes;   /* atomic; freed and pinned, or versions under way: no GP brings them back */
-    uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, takers */
+    /* atomic; freed and pinned, or versions under way: no grace period brings them back */
+    uint64_t unreclaimable_bytes;
+    uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, drainers */
     uint32_t works;   /* atomic; how often one of them has ended */
     uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
 
-    struct sn_lock lock; /* guards the list, and taking */
+    struct sn_lock lock; /* guards the list, and draining */
     struct sn_thread_cache *all;
     uint32_t threads;
-    struct sn_thread_cache *spare; /* also: counters of threads that have gone */
-    struct sn_thread_cache spares; /* it; its bins are not used, and stay zero */
+    struct sn_thread_cache *fallback;      /* also: counters of threads that have gone */
+    struct sn_thread_cache fallback_cache; /* it; its bins are not used, and stay zero */
 };
 
 /* Where a thread finds its caches: stores share the entries in turn. An entry is the head of a list
  * of all caches that the thread has of its stores, the one used last first; the end, also of an
  * empty one, is a cache of no store, never NULL. Who works on two stores of one entry by turns goes
- * the long way each time; more entries would take more of the static TLS that the C library keeps
+ * the slow path each time; more entries would take more of the static TLS that the C library keeps
  * for libraries loaded late, 1.6 KiB for all of them. */
 #define SN_TLS_ENTRIES 64
 extern _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES];
@@ -169,7 +169,7 @@ sn_caches_hardened(const struct sn_caches *caches)
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
 
-/** The calling thread's cache; the spare one when there is no memory for its own. */
+/** The calling thread's cache; the fallback cache when there is no memory for its own. */
 static inline struct sn_thread_cache *
 sn_cache_self(struct sn_caches *caches)
 {
@@ -183,23 +183,23 @@ static inline uintptr_t
 sn_cache_show(struct sn_thread_cache *cache)
 {
     sn_store_relaxed(&cache->phase, SN_CACHE_INSIDE);
-    /* Orders the store to phase before the load of gate; pairs with the taker's membarrier. Without
-     * it both could miss each other and use the arrays at once. */
+    /* Orders the store to phase before the load of gate; pairs with the drainer's membarrier.
+     * Without it both could miss each other and use the arrays at once. */
     sn_fence_compiler();
-    sn_hook(SN_HOOK_CACHE_BUSY, cache);
-    /* Acquire: pairs with the taker's release when it lets go; its changes to the arrays are
-     * seen. */
+    sn_hook(SN_HOOK_CACHE_INSIDE, cache);
+    /* Acquire: pairs with the drainer's release when it lets the owner in; its changes to the
+     * arrays are seen. */
     return sn_load_acquire(&cache->gate);
 }
 
-/** Owner, on slow paths: begins using the cache. False: it is being taken back, go to the heap.
+/** Owner, on slow paths: begins using the cache. False: it is being drained, go to the heap.
  * Then leave, too. */
 static inline bool
 sn_cache_enter(struct sn_thread_cache *cache)
 {
     uintptr_t gate = sn_cache_show(cache);
     if (sn_unlikely(gate == SN_GATE_FENCED)) {
-        /* What the taker's membarrier is elsewhere. */
+        /* What the drainer's membarrier is elsewhere. */
         sn_fence_seq_cst();
         gate = sn_load_acquire(&cache->gate);
     }
@@ -209,15 +209,15 @@ sn_cache_enter(struct sn_thread_cache *cache)
 static inline void
 sn_cache_leave(struct sn_thread_cache *cache)
 {
-    /* Release: pairs with the taker's load of phase; what the owner did to the arrays is seen. */
+    /* Release: pairs with the drainer's load of phase; what the owner did to the arrays is seen. */
     sn_store_release(&cache->phase, SN_CACHE_USED);
 }
 
 /**
  * For the fast paths: the calling thread's cache, entered. NULL: it has none for this store yet, or
- * is kept out, or has to execute a fence; the caller goes its long way. All in one function without
- * calls, so that fast paths are leaves of the call graph and save no registers (a sixth of their
- * instructions otherwise).
+ * is kept out, or has to execute a fence; the caller takes the slow path. All in one function
+ * without calls, so that fast paths are leaves of the call graph and save no registers (a sixth of
+ * their instructions otherwise).
  */
 static inline struct sn_thread_cache *
 sn_cache_try_enter_by(const struct sn_caches *caches, uintptr_t open_gate)
@@ -335,22 +335,22 @@ static inline uint64_t
 sn_cache_pop_index(struct sn_thread_cache *cache)
 {
     uint64_t *top = cache->index_top;
-    uint64_t at = top[-1];
-    if (sn_likely(at != 0))
+    uint64_t entry = top[-1];
+    if (sn_likely(entry != 0))
         sn_store_relaxed(&cache->index_top, top - 1);
-    return at;
+    return entry;
 }
 
 static inline void
-sn_cache_push_index(struct sn_thread_cache *cache, uint64_t at)
+sn_cache_push_index(struct sn_thread_cache *cache, uint64_t entry)
 {
     uint64_t *top = cache->index_top;
     sn_assert(sn_cache_has_room_for_index(cache));
-    *top = at;
+    *top = entry;
     sn_store_relaxed(&cache->index_top, top + 1);
 }
 
-/** Adds to one of the owner's counters (the spare cache has many owners). */
+/** Adds to one of the owner's counters (the fallback cache has many owners). */
 static inline void
 sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by)
 {
@@ -360,20 +360,20 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
         sn_owner_add(counter, by);
 }
 
-/** Calls of this thread under way that began with a spare cache: until they end it gets none of its
- * own, so that a call ends with the cache that it began with. */
-extern _Thread_local unsigned sn_calls_on_spares;
+/** Calls of this thread under way that began with the fallback cache: until they end it gets none
+ * of its own, so that a call ends with the cache that it began with. */
+extern _Thread_local unsigned sn_calls_on_fallback;
 
 /**
- * Around a call that takes the long way: what it counts and what it publishes come at different
- * moments, and a checker must know. (Fast paths are between enter and leave.)
+ * Around a call that takes the slow path: what it counts and what it publishes come at different
+ * moments, and checks of sums skip it. (Fast paths are between enter and leave.)
  */
 static inline void
-sn_cache_begin(struct sn_caches *caches)
+sn_slow_call_begin(struct sn_caches *caches)
 {
     struct sn_thread_cache *cache = sn_cache_self(caches);
     if (sn_unlikely(cache->shared)) {
-        sn_calls_on_spares++;
+        sn_calls_on_fallback++;
         sn_add_relaxed(&cache->pending, 1);
     } else {
         sn_store_release(&cache->pending, cache->pending + 1);
@@ -381,36 +381,37 @@ sn_cache_begin(struct sn_caches *caches)
 }
 
 static inline void
-sn_cache_end(struct sn_caches *caches)
+sn_slow_call_end(struct sn_caches *caches)
 {
     /* Looked up again: a callback may have run in between. A detach in it keeps the cache. */
     struct sn_thread_cache *cache = sn_cache_self(caches);
     if (sn_unlikely(cache->shared)) {
         sn_sub_relaxed(&cache->pending, 1);
-        sn_calls_on_spares--;
+        sn_calls_on_fallback--;
     } else {
         sn_store_release(&cache->pending, cache->pending - 1);
     }
 }
 
-/** Counts an allocation, or a free, that went the long way. */
+/** Counts an allocation, or a free, that took the slow path. */
 static inline void
 sn_cache_count_alloc(struct sn_thread_cache *cache, unsigned class_id)
 {
-    sn_cache_add(cache, &cache->live_by_long_way[class_id], 1);
+    sn_cache_add(cache, &cache->live_slow[class_id], 1);
 }
 
 static inline void
 sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id)
 {
-    sn_cache_add(cache, &cache->live_by_long_way[class_id], sn_wrapping_sub(0, 1));
-    sn_cache_add(cache, &cache->frees_by_long_way, 1);
+    sn_cache_add(cache, &cache->live_slow[class_id], sn_wrapping_sub(0, 1));
+    sn_cache_add(cache, &cache->frees_slow, 1);
 }
 
-/** A slot when the bin is empty or the cache held: refills where it may. 0: no memory. */
+/** A slot when the bin is empty or the owner locked out: refills where it may. 0: no memory. */
 SN_NOINLINE uint64_t sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache,
                                      unsigned class_id);
-/** Puts a free slot (header clear) where it belongs when the bin is full or the cache held. */
+/** Puts a free slot (header clear) where it belongs when the bin is full or the owner locked
+ * out. */
 SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache,
                                 unsigned class_id, uint64_t slot);
 
@@ -446,7 +447,7 @@ sn_cache_retire_next(struct sn_thread_cache *cache, unsigned class_id, uint64_t 
     cache->limbo_head = slot;
     cache->limbo_slots++;
     sn_owner_add(&cache->limbo_bytes, (uint64_t)bin->payload + SN_HEADER_BYTES);
-    sn_owner_sub(&bin->inflow, 1);
+    sn_owner_sub(&bin->bulk_in, 1);
     sn_owner_add(&cache->frees, 1);
 }
 
@@ -497,14 +498,14 @@ void sn_caches_begin_child(void);
 /** In a forked child, by the store's hook. */
 void sn_caches_after_fork_child(struct sn_caches *caches);
 
-/* ---- shared by thread_cache.c and drain.c: for the owner inside, or a taker ---- */
+/* ---- shared by thread_cache.c and drain.c: for the owner inside, or a drainer ---------------- */
 
 /* Puts slots into a bin or takes them out, other than by its fast paths. */
 static inline void
 sn_cache_set_count(struct sn_thread_cache *cache, unsigned class_id, uint32_t count)
 {
     struct sn_bin *bin = &cache->bin[class_id];
-    sn_owner_add(&bin->inflow, sn_wrapping_sub(count, sn_cache_count(cache, class_id)));
+    sn_owner_add(&bin->bulk_in, sn_wrapping_sub(count, sn_cache_count(cache, class_id)));
     sn_store_relaxed(&cache->top[class_id], bin->slots + count);
 }
 
@@ -513,7 +514,7 @@ static inline void
 sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache)
 {
     bool walked = sn_load_relaxed(&caches->walkers) > 0;
-    /* Release: pairs with the owner's acquire of gate; it sees what the taker left. */
+    /* Release: pairs with the owner's acquire of gate; it sees what the drainer left. */
     sn_store_release(&cache->gate, walked ? SN_GATE_SHUT : caches->open_gate);
 }
 
@@ -530,19 +531,19 @@ void sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
 static inline uint64_t
 sn_cache_frees(const struct sn_thread_cache *cache)
 {
-    return sn_load_relaxed(&cache->frees) + sn_load_relaxed(&cache->frees_by_long_way);
+    return sn_load_relaxed(&cache->frees) + sn_load_relaxed(&cache->frees_slow);
 }
 
 /** Slots that live or are in the bin. */
 static inline uint64_t
 sn_cache_out(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    return sn_load_relaxed(&cache->bin[class_id].inflow) +
-           sn_load_relaxed(&cache->live_by_long_way[class_id]);
+    return sn_load_relaxed(&cache->bin[class_id].bulk_in) +
+           sn_load_relaxed(&cache->live_slow[class_id]);
 }
 
 static inline uint64_t
-sn_cache_live(const struct sn_thread_cache *cache, unsigned class_id)
+sn_cache_live_delta(const struct sn_thread_cache *cache, unsigned class_id)
 {
     return sn_cache_out(cache, class_id) - sn_cache_count(cache, class_id);
 }

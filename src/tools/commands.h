@@ -33,14 +33,14 @@ struct option_value {
 bool take_options(int *argc, char **argv, const struct option_value *options);
 
 /* What a store's memory is, counted object by object. */
-struct ladder {
+struct breakdown {
     uint64_t requested, rounding, header, free_slot, waiting, empty_span, table, metadata;
     uint64_t committed, objects, objects_large, resident, damaged;
 };
 /** Counts it. write: NULL, or gets the lines of the map. progress: say how far it is, on a
  * terminal. False: *error says why. */
 bool map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
-               struct ladder *ladder, const char **error);
+               struct breakdown *breakdown, const char **error);
 
 /** "1.5 MiB", in one of a few buffers that are used in turn. */
 const char *text_of_bytes(uint64_t bytes);

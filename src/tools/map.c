@@ -44,7 +44,7 @@ write_lines(const char *target, const char *name, FILE *to)
 {
     static struct reader_store store;
     const char *error;
-    struct ladder ladder;
+    struct breakdown breakdown;
     FILE *lines = open_lines(target);
     if (lines) {
         copy_text(lines, to);
@@ -53,7 +53,7 @@ write_lines(const char *target, const char *name, FILE *to)
     }
     struct reader *reader = reader_open(target, &error);
     bool good = reader && reader_find(reader, name, &store, &error) &&
-                map_count(reader, &store, to, true, &ladder, &error);
+                map_count(reader, &store, to, true, &breakdown, &error);
     if (!good)
         say("%s", error);
     reader_close(reader);

@@ -19,7 +19,7 @@
 
 struct count {
     const struct reader_store *store;
-    struct ladder *ladder;
+    struct breakdown *breakdown;
     FILE *write;
     bool progress;
     uint32_t told; /* percent */
@@ -34,7 +34,7 @@ static void
 add_slots(struct count *count, const struct reader_run *run)
 {
     const struct reader_class *c = &count->store->of[run->class_id];
-    struct ladder *l = count->ladder;
+    struct breakdown *l = count->breakdown;
     uint64_t live = (uint64_t)run->live * c->slot_bytes, header = (uint64_t)run->live * 8;
     uint64_t ended = (uint64_t)run->ended * c->slot_bytes;
     uint64_t requested = run->no_contents ? live - header : run->requested;
@@ -49,7 +49,7 @@ add_slots(struct count *count, const struct reader_run *run)
 static void
 add_large(struct count *count, const struct reader_run *run)
 {
-    struct ladder *l = count->ladder;
+    struct breakdown *l = count->breakdown;
     uint64_t pages = (run->requested + PAGE - 1) / PAGE * PAGE;
     if (!run->live) {
         l->waiting += run->committed;
@@ -71,9 +71,9 @@ add_run(struct count *count, const struct reader_run *run)
     else if (run->kind == READER_LARGE)
         add_large(count, run);
     else if (run->kind == READER_EMPTY)
-        count->ladder->empty_span += run->committed;
+        count->breakdown->empty_span += run->committed;
     else
-        count->ladder->free_slot += run->committed;
+        count->breakdown->free_slot += run->committed;
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ write_run(const struct count *count, const struct reader_run *run)
 static void
 write_tail(const struct count *count)
 {
-    const struct ladder *l = count->ladder;
+    const struct breakdown *l = count->breakdown;
     fprintf(count->write,
             "{\"stats\":{\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64 ",\"header\":%" PRIu64
             ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"empty_span\":%" PRIu64
@@ -211,7 +211,7 @@ note_damage(void *opaque, const char *sentence)
 static void
 end_sums(struct count *count, struct reader *reader)
 {
-    struct ladder *l = count->ladder;
+    struct breakdown *l = count->breakdown;
     const struct reader_store *s = count->store;
     uint64_t rest = count->arena + s->table_committed;
     l->table = s->table_committed;
@@ -223,14 +223,14 @@ end_sums(struct count *count, struct reader *reader)
 
 bool
 map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
-          struct ladder *ladder, const char **error)
+          struct breakdown *breakdown, const char **error)
 {
     struct count *count = calloc(1, sizeof(*count));
-    *ladder = (struct ladder){0};
+    *breakdown = (struct breakdown){0};
     *error = count ? NULL : "no memory";
     if (!count)
         return false;
-    *count = (struct count){.store = store, .ladder = ladder, .write = write};
+    *count = (struct count){.store = store, .breakdown = breakdown, .write = write};
     count->progress = progress && store->high > 4096 && isatty(STDERR_FILENO);
     if (write)
         write_head(count, reader_is_live(reader) ? "process" : "core");

@@ -18,7 +18,7 @@ print_step(const char *name, uint64_t bytes, uint64_t all, const char *what)
 }
 
 static void
-print_store(const struct reader_store *store, const struct ladder *l)
+print_store(const struct reader_store *store, const struct breakdown *l)
 {
     printf("store %s: %" PRIu64 " objects, %s asked for, %s committed", store->name, l->objects,
            text_of_bytes(l->requested), text_of_bytes(l->committed));
@@ -36,7 +36,7 @@ print_store(const struct reader_store *store, const struct ladder *l)
 }
 
 static void
-print_json(const struct reader_store *store, const struct ladder *l, bool first)
+print_json(const struct reader_store *store, const struct breakdown *l, bool first)
 {
     printf("%s\n {\"store\":\"%s\",\"hardened\":%s,\"max_bytes\":%" PRIu64 ",\"objects\":%" PRIu64
            ",\"objects_large\":%" PRIu64 ",\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64
@@ -53,14 +53,14 @@ print_stores(struct reader *reader, const char *name, bool json)
 {
     static struct reader_store store;
     const char *error = NULL;
-    struct ladder ladder;
+    struct breakdown breakdown;
     bool first = true, found = name ? reader_find(reader, name, &store, &error)
                                     : reader_first(reader, &store, &error);
-    while (found && map_count(reader, &store, NULL, true, &ladder, &error)) {
+    while (found && map_count(reader, &store, NULL, true, &breakdown, &error)) {
         if (json)
-            print_json(&store, &ladder, first);
+            print_json(&store, &breakdown, first);
         else
-            print_store(&store, &ladder);
+            print_store(&store, &breakdown);
         first = false;
         found = !name && reader_next(reader, &store, &error);
     }
@@ -118,7 +118,7 @@ static bool
 record_one(struct reader *reader, const char *pid, const char *name, double since, FILE *to)
 {
     static struct reader_store store;
-    struct ladder l;
+    struct breakdown l;
     const char *error;
     if (!reader_find(reader, name, &store, &error) ||
         !map_count(reader, &store, NULL, false, &l, &error))

@@ -85,7 +85,7 @@ uint64_t store_digest(handle_store *store);
 void assert_clean(handle_store *store);
 /** handle_store_compact between two digests, asserted equal; then assert_clean. */
 void compact_checked(handle_store *store, struct handle_defrag_report *report);
-/** Stops compaction and lets limbo drain: afterwards the ladder adds up exactly. */
+/** Stops compaction and lets limbo drain: afterwards the memory breakdown adds up exactly. */
 void settle(handle_store *store);
 /** handle_store_stats into memory from malloc; the caller frees it. */
 struct handle_stats *take_stats(handle_store *store);

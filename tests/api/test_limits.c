@@ -685,7 +685,7 @@ fill_cache(handle_store *store)
 }
 
 /* A thread's cache is bounded by the option; 0 caches nothing. (That of a thread which is held up
- * before it looks may have been taken back as idle: then once more.) */
+ * before it looks may have been drained as idle: then once more.) */
 static void
 thread_cache_is_bounded(void **state)
 {

@@ -303,7 +303,7 @@ assert_series_differ(const char *text)
     }
 }
 
-/* The exact figure is that of a walk, in all formats; the ladder still adds up. */
+/* The exact figure is that of a walk, in all formats; the memory breakdown still adds up. */
 static void
 exact_figures_are_counted(void **state)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_stats.c - the statistics: the ladder adds up exactly when nothing is at work, every rung
- * is compared with what the test itself knows, classes add up to the whole, histograms to their
- * counts. The printed forms are test_print.c's.
+ * test_stats.c - the statistics: the memory breakdown adds up exactly when nothing is at work,
+ * every rung is compared with what the test itself knows, classes add up to the whole, histograms
+ * to their counts. The printed forms are test_print.c's.
  */
 #include "support.h"
 
 #include <time.h>
 
 static void
-assert_ladder(const struct handle_stats *stats)
+assert_breakdown(const struct handle_stats *stats)
 {
     uint64_t sum = stats->requested + stats->rounding + stats->header + stats->free_slot +
                    stats->thread_cache + stats->limbo + stats->empty_span + stats->table +
@@ -67,7 +67,7 @@ an_empty_store(void **state)
     struct fixture *fixture = *state;
     settle(fixture->store);
     struct handle_stats *stats = take_stats(fixture->store);
-    assert_ladder(stats);
+    assert_breakdown(stats);
     assert_classes(fixture->store, stats);
     assert_true(stats->metadata > 0);
     assert_true(stats->reserved >= TEST_ARENA_BYTES);
@@ -88,7 +88,7 @@ static void
 assert_known(handle_store *store, const struct known *known)
 {
     struct handle_stats *stats = take_stats(store);
-    assert_ladder(stats);
+    assert_breakdown(stats);
     assert_classes(store, stats);
     assert_used(store, known->bytes);
     assert_int_equal(stats->objects, known->objects);
@@ -187,7 +187,7 @@ rounding_of_a_class(void **state)
         make_object(fixture->store, size, i);
     free(stats);
     stats = take_stats(fixture->store);
-    assert_ladder(stats);
+    assert_breakdown(stats);
     assert_int_equal(stats->header, 8 * 1000);
     assert_int_equal(stats->requested + stats->rounding, (slot - 8) * 1000);
     assert_used(fixture->store, size * 1000);
@@ -215,7 +215,7 @@ limbo_rung(void **state)
     settle(fixture->store);
     stats = take_stats(fixture->store);
     assert_int_equal(stats->limbo, 0);
-    assert_ladder(stats);
+    assert_breakdown(stats);
     free(stats);
 }
 
@@ -284,7 +284,7 @@ counters_follow_their_causes(void **state)
     assert_int_equal(after->recoverable, 0);
     assert_histogram(&after->slice);
     assert_histogram(&after->grace_period);
-    assert_ladder(after);
+    assert_breakdown(after);
     assert_classes(fixture->store, after);
     free(before);
     free(after);

@@ -124,7 +124,7 @@ resident_bytes(const void *address)
 }
 
 /* Its mappings, whatever the C library does. Seen failing with locks of all size classes that
- * are made at once (96 KiB more), and with a spare cache that has its bins filled in (12 KiB). */
+ * are made at once (96 KiB more), and a fallback cache whose bins are filled in (12 KiB). */
 static void
 few_objects_cost_little(void **state)
 {

@@ -389,9 +389,9 @@ sample_beside_churn(void *arg, unsigned index)
     }
     for (unsigned i = 0; index == 0 && i < scaled(2000); i++) {
         struct handle_stats *stats = take_stats(sampled->store);
-        const uint64_t *ladder = &stats->requested;
-        for (unsigned step = 0; &ladder[step] <= &stats->committed; step++)
-            thread_check(ladder[step] <= stats->reserved);
+        const uint64_t *breakdown = &stats->requested;
+        for (unsigned step = 0; &breakdown[step] <= &stats->committed; step++)
+            thread_check(breakdown[step] <= stats->reserved);
         thread_check(stats->objects <= stats->reserved / BYTES);
         thread_check(stats->objects_by_handle <= stats->reserved / BYTES);
         thread_check(handle_store_used(sampled->store) <= stats->reserved);

@@ -29,14 +29,14 @@
     }
 GROUPS(RUN)
 
-#define UNSEEN (1u << SN_FAULT_MEMBARRIER | 1u << SN_FAULT_RANDOM | 1u << SN_FAULT_WIPE)
+#define UNSEEN (1u << SN_INJECT_MEMBARRIER | 1u << SN_INJECT_RANDOM | 1u << SN_INJECT_WIPE)
 
 int
 main(int argc, char **argv)
 {
 #define ENTRY(group) {#group, run_##group, UNSEEN, true, false},
     static const struct scenario scenarios[] = {GROUPS(ENTRY){NULL, NULL, 0, false, false}};
-    struct arguments arguments = {NULL, SN_FAULT_POINTS, 2, 0, 3, 1, 0};
+    struct arguments arguments = {NULL, SN_INJECT_POINTS, 2, 0, 3, 1, 0};
     if (slow_run())
         arguments.cases = 1;
     if (take_arguments(&arguments, argc, argv))

@@ -20,7 +20,7 @@ main(int argc, char **argv)
         {"sequence", sequence, 0, false, false},
         {NULL, NULL, 0, false, false},
     };
-    struct arguments arguments = {NULL, SN_FAULT_POINTS, 2, 0, 12, 0, 3000};
+    struct arguments arguments = {NULL, SN_INJECT_POINTS, 2, 0, 12, 0, 3000};
     if (slow_run())
         arguments.cases = 4;
     if (take_arguments(&arguments, argc, argv))

@@ -17,13 +17,13 @@
 /* ---- plan.c: which call fails ---------------------------------------------------------------- */
 
 struct plan {
-    enum sn_fault_point point;
+    enum sn_inject_point point;
     uint64_t nth; /* the first call that fails, from 1; 0: none does, they are counted */
     bool for_ever;
 };
 
 /** Names as the options of the test take them: mmap, madvise, thread, ... */
-extern const char *const fault_point_names[SN_FAULT_POINTS];
+extern const char *const fault_point_names[SN_INJECT_POINTS];
 
 /** Calls of the plan's kind are counted, and fail as it says, between arm and disarm. */
 void plan_make(const struct plan *plan);
@@ -62,7 +62,7 @@ void balance_check(const struct balance *before, bool gp_thread);
 /** What to run: by the options of the program. */
 struct arguments {
     const char *scenario; /* NULL: all */
-    int point;            /* SN_FAULT_POINTS: all */
+    int point;            /* SN_INJECT_POINTS: all */
     int mode;             /* 0: once, 1: for ever, 2: both */
     uint64_t nth;         /* 0: as many as `cases` allows */
     uint64_t cases;       /* for each point and mode; 0: until a run without a fault */
@@ -74,7 +74,7 @@ struct scenario {
     const char *name;
     /** Ends the process, or comes back. Result: whether everything worked as if without faults. */
     bool (*run)(const struct arguments *arguments);
-    /** Points at which nothing may be seen of a fault: a set of 1 << enum sn_fault_point. */
+    /** Points at which nothing may be seen of a fault: a set of 1 << enum sn_inject_point. */
     unsigned unseen;
     bool noisy;      /* its output is kept back unless the run fails */
     bool everywhere; /* it reaches every point */

@@ -2,20 +2,20 @@
 /* plan.c - see fault.h. The fault hook is called by any thread, with whatever locks are held. */
 #include "fault.h"
 
-const char *const fault_point_names[SN_FAULT_POINTS] = {
-    [SN_FAULT_MMAP] = "mmap",
-    [SN_FAULT_MADVISE] = "madvise",
-    [SN_FAULT_THREAD] = "thread",
-    [SN_FAULT_MEMBARRIER] = "membarrier",
-    [SN_FAULT_MALLOC] = "malloc",
-    [SN_FAULT_PIPE] = "pipe",
-    [SN_FAULT_KEY] = "key",
-    [SN_FAULT_RANDOM] = "random",
-    [SN_FAULT_STATM] = "statm",
-    [SN_FAULT_MPROTECT] = "mprotect",
-    [SN_FAULT_PROCESS_MADVISE] = "process_madvise",
-    [SN_FAULT_BARRIER] = "barrier",
-    [SN_FAULT_WIPE] = "wipe",
+const char *const fault_point_names[SN_INJECT_POINTS] = {
+    [SN_INJECT_MMAP] = "mmap",
+    [SN_INJECT_MADVISE] = "madvise",
+    [SN_INJECT_THREAD] = "thread",
+    [SN_INJECT_MEMBARRIER] = "membarrier",
+    [SN_INJECT_MALLOC] = "malloc",
+    [SN_INJECT_PIPE] = "pipe",
+    [SN_INJECT_KEY] = "key",
+    [SN_INJECT_RANDOM] = "random",
+    [SN_INJECT_STATM] = "statm",
+    [SN_INJECT_MPROTECT] = "mprotect",
+    [SN_INJECT_PROCESS_MADVISE] = "process_madvise",
+    [SN_INJECT_BARRIER] = "barrier",
+    [SN_INJECT_WIPE] = "wipe",
 };
 
 static struct plan current;
@@ -23,7 +23,7 @@ static bool armed;
 static uint64_t calls, injected, marked;
 
 static int
-fault(enum sn_fault_point point)
+fault(enum sn_inject_point point)
 {
     if (point != current.point || !__atomic_load_n(&armed, __ATOMIC_ACQUIRE))
         return 0;
@@ -38,7 +38,7 @@ void
 plan_make(const struct plan *plan)
 {
     current = *plan;
-    __atomic_store_n(&sn_fault_fn, fault, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, fault, __ATOMIC_RELEASE);
 }
 
 void
@@ -78,11 +78,11 @@ plan_excuses(int error)
     if (plan_injected() == marked)
         return false;
     switch (current.point) {
-    case SN_FAULT_MMAP:
-    case SN_FAULT_MALLOC:
+    case SN_INJECT_MMAP:
+    case SN_INJECT_MALLOC:
         return error == ENOMEM;
-    case SN_FAULT_THREAD:
-    case SN_FAULT_BARRIER:
+    case SN_INJECT_THREAD:
+    case SN_INJECT_BARRIER:
         return error == EAGAIN;
     default:
         return false;

@@ -22,14 +22,14 @@ bad(const char *option, const char *value, const char *range)
 static int
 take_point(struct arguments *arguments, const char *value)
 {
-    for (int i = 0; value && i < SN_FAULT_POINTS; i++) {
+    for (int i = 0; value && i < SN_INJECT_POINTS; i++) {
         if (strcmp(value, fault_point_names[i]) == 0) {
             arguments->point = i;
             return 0;
         }
     }
     fprintf(stderr, "--point: %s is not one of:", value ? value : "nothing");
-    for (int i = 0; i < SN_FAULT_POINTS; i++)
+    for (int i = 0; i < SN_INJECT_POINTS; i++)
         fprintf(stderr, " %s", fault_point_names[i]);
     fprintf(stderr, "\n");
     return 2;
@@ -266,7 +266,7 @@ run_point(struct run *run, int point)
 {
     int mode = run->arguments->mode;
     struct tally tally = {0, 0, 0};
-    run->plan = (struct plan){(enum sn_fault_point)point, 0, false};
+    run->plan = (struct plan){(enum sn_inject_point)point, 0, false};
     run_nth(run, 0, &tally);
     uint64_t calls = run->outcome->calls;
     for (int ever = 0; ever < 2; ever++) {
@@ -296,8 +296,8 @@ run_scenarios(const struct scenario *scenarios, const struct arguments *argument
             continue;
         run.scenario = scenarios;
         ran++;
-        for (int point = 0; point < SN_FAULT_POINTS; point++)
-            if (arguments->point == SN_FAULT_POINTS || arguments->point == point)
+        for (int point = 0; point < SN_INJECT_POINTS; point++)
+            if (arguments->point == SN_INJECT_POINTS || arguments->point == point)
                 findings += run_point(&run, point);
     }
     if (ran == 0)

@@ -4,8 +4,8 @@
  * says what every object must hold: after each operation that a fault hit, the whole store is
  * compared with it. Then the faults end, and the store must be as good as new.
  *
- * Seen failing: a purge that counts pages as given back although madvise failed (ladder), a
- * defragmenter whose batches are not freed when its thread cannot start (blocks not given back),
+ * Seen failing: a purge that counts pages as given back although madvise failed (memory breakdown),
+ * a defragmenter whose batches are not freed when its thread cannot start (blocks not given back),
  * set of defrag.enabled that stays on without a thread.
  */
 #include "fault.h"

@@ -7,7 +7,8 @@
  * Seen failing: stats_print that goes on with its NULL struct (crash), a create that keeps its
  * address range when the mover's thread cannot start (one range not given back), a pipe of
  * before_fork left open (one descriptor),
- * a tail of a large object that madvise did not take, missing from the sum of free slots (ladder).
+ * a tail of a large object that madvise did not take, missing from the sum of free slots (memory
+ * breakdown).
  */
 #include "fault.h"
 

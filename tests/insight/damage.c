@@ -52,13 +52,13 @@ read_all(const char *path)
 {
     static struct reader_store store;
     const char *error = NULL;
-    struct ladder ladder;
+    struct breakdown breakdown;
     struct reader *reader = reader_open(path, &error);
     bool found = reader && reader_first(reader, &store, &error);
     uint64_t seen = 0;
     FILE *nowhere = fopen("/dev/null", "w");
-    while (found && map_count(reader, &store, nowhere, false, &ladder, &error)) {
-        damaged += ladder.damaged > 0;
+    while (found && map_count(reader, &store, nowhere, false, &breakdown, &error)) {
+        damaged += breakdown.damaged > 0;
         seen++;
         found = reader_next(reader, &store, &error);
     }

@@ -4,7 +4,7 @@
  *
  * Seen failing, with the library broken like this:
  *   a retired word matches another retire          retire_twice
- *   call-offs make a retired word LIVE             retire_then_change
+ *   cancelling makes a retired word LIVE           retire_then_change
  *   the header is not looked at                    retire_of_overwritten
  */
 #include "support.h"

@@ -5,7 +5,7 @@
  * piece, and are no more to the rule. Two objects; a writer calls moves off, a freer frees the
  * second object and makes another in its place, anywhere.
  *
- * The walk comes to a slot under the mover's lock: it calls off a move that is pending there, and
+ * The walk comes to a slot under the mover's lock: it cancels a move that is pending there, and
  * the mover leaves the slot alone until the walk has gone on. Then it looks at the slot, in a
  * section and without the lock. The last slot is beyond the walk's end if it is taken later than
  * the walk begins, and then counts as behind.
@@ -13,7 +13,7 @@
  * Checked: at the end of each walk, what lived throughout was met once.
  *
  * Seeded bugs, beside mover.inc's: BUG_110 an object may cross the walk; BUG_111 it may go to the
- * slot that the walk is at; BUG_112 the walk does not call off what is pending at its slot; BUG_113
+ * slot that the walk is at; BUG_112 the walk does not cancel what is pending at its slot; BUG_113
  * the mover may mark there; BUG_114 the walk goes on without the mover's lock; BUG_115 what lies
  * beyond the walk's end counts as ahead.
  */

@@ -6,7 +6,7 @@
  * whether the cell still names the slot (G5). Each can miss what the other stored. So the slot goes
  * to limbo, and its word is looked for once more after its grace period, which waits for every
  * pinner that found the cell: pinned, it is left to the last unpin, which retires it again. Not
- * here: the mover, for a move is called off by CAS; how pins, moves and reuse meet (pin.pml).
+ * here: the mover, for a move is cancelled by CAS; how pins, moves and reuse meet (pin.pml).
  * Retiring is a store, too, behind that of the empty cell: a grace period begins after both.
  *
  * Checked: a pinned slot is not reclaimed; nobody retires a slot that another has retired; in the

@@ -14,7 +14,7 @@
  *
  * Seeded bugs, beside mover.inc's: BUG_10 free_now's plain store after loading MOVING; BUG_11
  * free_now reuses at once after MOVING; BUG_12 resize changes the header without CAS; BUG_13
- * resize does not call off the move; BUG_14 deref_mut does not; BUG_15 an index is reused under
+ * resize does not cancel the move; BUG_14 deref_mut does not; BUG_15 an index is reused under
  * the same generation.
  */
 #ifndef READERS
@@ -41,7 +41,7 @@
 #define INDEXES 2
 byte R[INDEXES]; /* the handle table */
 #include "rcu.inc"
-/* No move is called off of what free_now frees here, so step 4 reads nothing that was reused. */
+/* No move is cancelled of what free_now frees here, so step 4 reads nothing that was reused. */
 #define COPIES(s, o) READABLE(s, o)
 #include "mover.inc"
 

@@ -14,7 +14,7 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, takeback, fence, walk, tail, each, open,
+  --only NAME   one model: move, pin, update, cell, drain, fence, walk, tail, each, open,
                 retire (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
@@ -37,19 +37,19 @@ searches()
     cat <<END
 short  move      -DREADERS=1 -DWRITERS=1 -DFREERS=1
 short  move      -DWRITERS=1 -DRESIZERS=1 -DBATCHES=2
-short  move      -DCHURN=2 -DBATCHES=2 -DCALL_OFF
+short  move      -DCHURN=2 -DBATCHES=2 -DCANCEL
 short  move      -DREADERS=1 -DFREERS=2 -DCHURN=1 -DBATCHES=0
 short  pin       -DPINNERS=1 -DFREERS=1 -DREUSE=1
 short  pin       -DPINNERS=2 -DFREERS=1 -DREADERS=1 -DBATCHES=0
-short  pin       -DWRITE_PINNERS=1 -DRESIZERS=1 -DCALL_OFF
+short  pin       -DWRITE_PINNERS=1 -DRESIZERS=1 -DCANCEL
 short  pin       -DPINNERS=1 -DSOLE_FREERS=1 -DREUSE=1
-short  update    -DUPDATERS=1 -DREADERS=1 -DCALL_OFF
+short  update    -DUPDATERS=1 -DREADERS=1 -DCANCEL
 short  update    -DUPDATERS=1 -DFREERS=1
 short  update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
 short  update    -DUPDATERS=2 -DRESIZERS=1 -DBATCHES=0
 short  update    -DUPDATERS=1 -DRESIZERS=1
 short  cell      -DOPS=3
-short  cell      -DOPS=1 -DBATCHES=2 -DCALL_OFF
+short  cell      -DOPS=1 -DBATCHES=2 -DCANCEL
 short  cell      -DOPS=1 -DREADERS=1
 short  cell      -DOPS=1 -DPINNERS=1
 short  cell      -DOPS=1 -DWALKERS=1
@@ -57,10 +57,10 @@ short  cell      -DOPS=1 -DWRITERS=1
 short  cell      -DPUBLISH -DOPS=2
 short  cell      -DPUBLISH -DOPS=1 -DREADERS=1
 short  cell      -DPUBLISH -DOPS=1 -DWALKERS=1
-short  takeback  -DOPS=4
-short  takeback  -DOPS=3 -DTAKERS=2
-short  takeback  -DOPS=2 -DWALKS=1
-short  takeback  -DOPS=3 -DNO_MEMBARRIER
+short  drain     -DOPS=4
+short  drain     -DOPS=3 -DDRAINERS=2
+short  drain     -DOPS=2 -DWALKS=1
+short  drain     -DOPS=3 -DNO_MEMBARRIER
 short  fence     -DPINNERS=2
 short  fence     -DPINNERS=2 -DPREMADE
 short  fence     -DPINNERS=2 -DFENCE -DBUG_60
@@ -72,13 +72,13 @@ short  walk      -DHARDENED -DNO_MEMBARRIER
 short  tail      -DREADERS=1 -DPINNERS=1
 short  tail      -DREADERS=2 -DPINNERS=0 -DRESIZES=3
 short  each      -DBATCHES=2
-short  each      -DWRITERS=1 -DCALL_OFF
+short  each      -DWRITERS=1 -DCANCEL
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
-full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCALL_OFF
+full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCANCEL
 full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
 full   move      -DWRITERS=2 -DROUNDS=2 -DFREERS=1 -DBATCHES=2
 full   pin       -DPINNERS=2 -DFREERS=1 -DREUSE=1
-full   pin       -DPINNERS=1 -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=2 -DCALL_OFF
+full   pin       -DPINNERS=1 -DWRITE_PINNERS=1 -DRESIZERS=1 -DBATCHES=2 -DCANCEL
 full   pin       -DPINNERS=2 -DSOLE_FREERS=1 -DREUSE=1 -DBATCHES=2
 full   pin       -DPINNERS=1 -DREADERS=1 -DFREERS=1 -DREUSE=1
 full   update    -DUPDATERS=2
@@ -86,7 +86,7 @@ full   update    -DUPDATERS=1 -DRESIZERS=2 -DFREERS=1
 full   update    -DUPDATERS=1 -DREADERS=1 -DFREERS=1 -DBATCHES=2
 full   update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3
 full   cell      -DOPS=4
-full   cell      -DOPS=3 -DBATCHES=2 -DCALL_OFF
+full   cell      -DOPS=3 -DBATCHES=2 -DCANCEL
 full   cell      -DOPS=2 -DREADERS=1
 full   cell      -DOPS=2 -DPINNERS=1
 full   cell      -DOPS=2 -DWALKERS=1
@@ -94,11 +94,11 @@ full   cell      -DOPS=2 -DWRITERS=1
 full   cell      -DPUBLISH -DOPS=3 -DBATCHES=2
 full   cell      -DPUBLISH -DOPS=2 -DREADERS=1
 full   cell      -DPUBLISH -DOPS=2 -DPINNERS=1
-full   takeback  -DOPS=2 -DOWNERS=2
-full   takeback  -DOPS=3 -DWALKS=1 -DTAKES=2
-full   takeback  -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
-full   takeback  -DOPS=5 -DTAKERS=2 -DTAKES=2
-full   takeback  -DOPS=6 -DTAKES=3 -DNO_MEMBARRIER
+full   drain     -DOPS=2 -DOWNERS=2
+full   drain     -DOPS=3 -DWALKS=1 -DDRAINS=2
+full   drain     -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
+full   drain     -DOPS=5 -DDRAINERS=2 -DDRAINS=2
+full   drain     -DOPS=6 -DDRAINS=3 -DNO_MEMBARRIER
 full   fence     -DPINNERS=3
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
 short  retire    -DREADERS=2
@@ -170,14 +170,14 @@ cell      96  -DPUBLISH -DOPS=1 -DWALKERS=1
 cell      97  -DPUBLISH -DOPS=1 -DREADERS=1
 cell      98  -DPUBLISH -DOPS=1 -DREADERS=1
 cell      99  -DOPS=1
-takeback  50  -DOPS=3
-takeback  51  -DOPS=3
-takeback  52  -DOPS=3
-takeback  53  -DOPS=3 -DTAKERS=2
-takeback  54  -DOPS=3
-takeback  55  -DOPS=3
-takeback  56  -DOPS=3
-takeback  57  -DOPS=2 -DWALKS=1
+drain     50  -DOPS=3
+drain     51  -DOPS=3
+drain     52  -DOPS=3
+drain     53  -DOPS=3 -DDRAINERS=2
+drain     54  -DOPS=3
+drain     55  -DOPS=3
+drain     56  -DOPS=3
+drain     57  -DOPS=2 -DWALKS=1
 fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
 fence     63  -DPINNERS=2 -DPREMADE
@@ -285,9 +285,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | takeback | fence | walk | tail | each | open | retire) ;;
+'' | move | pin | update | cell | drain | fence | walk | tail | each | open | retire) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, takeback, fence, walk, tail," \
+    die "--only '$only': one of move, pin, update, cell, drain, fence, walk, tail," \
         "each, open, retire is needed"
     ;;
 esac

@@ -2,30 +2,30 @@
 /*
  * walk.pml - frees whose slots are reusable at once (free_now) beside a walk, over store buffers. A
  * walk raises `walkers` and shuts every cache's gate, does one membarrier, and then looks, in a
- * section and with the span held, at the objects that it finds by header and word. A free_now ends
- * the word by a plain store; what it does with the slot says the form:
+ * section and with the span detached, at the objects that it finds by header and word. A free_now
+ * ends the word by a plain store; what it does with the slot says the form:
  *
  *   plain     enters its cache, puts the slot into its bin without a look at `walkers`: no slot of
  *             that is taken, for the owner enters no more, and none that goes to the heap, for no
- *             refill takes from a span that is held
+ *             refill takes from a span that is detached
  *   HARDENED  enters its cache, ends word and header, and overwrites the object at once, unless
  *             it sees `walkers`: then the slot is retired
  *   LARGE     always the slow path (sn_object_reuse), as for what has no bin: ends the word, looks
- *             at `walkers`: retired, or back to the heap. No span is held for a large object.
+ *             at `walkers`: retired, or back to the heap. No span is detached for a large object.
  *
- * The long way is also that of who is kept out of its cache, in any form. Where membarrier is
- * missing (NO_MEMBARRIER), nobody takes the short way, and the long way passes a full fence before
+ * The slow path is also that of who is kept out of its cache, in any form. Where membarrier is
+ * missing (NO_MEMBARRIER), nobody takes the fast path, and the slow path passes a full fence before
  * it looks. There is one slot.
- * Not here: frees by CAS, which is a full fence; the cache's lock alone (takeback.pml);
+ * Not here: frees by CAS, which is a full fence; the cache's lock alone (drain.pml);
  * objects that are relocated (cell.pml).
  *
  * Checked: while a walk looks at an object, nobody poisons or fills its slot for another.
  *
  * Seeded bugs: BUG_80 no membarrier; BUG_81 a free looks at walkers before it enters and ends the
- * word; BUG_82 the long way reuses in spite of walkers, BUG_83 the short one of hardened stores;
- * BUG_84 the span is not held; BUG_85 owners are not kept out; BUG_86 membarrier before walkers is
- * raised; BUG_87 the walk looks outside of a section; BUG_88 without membarrier in the kernel, no
- * fence in the long way.
+ * word; BUG_82 the slow path reuses in spite of walkers, BUG_83 the fast one of hardened stores;
+ * BUG_84 the span is not detached; BUG_85 owners are not kept out; BUG_86 membarrier before walkers
+ * is raised; BUG_87 the walk looks outside of a section; BUG_88 without membarrier in the kernel,
+ * no fence in the slow path.
  */
 #ifndef OWNERS
 #define OWNERS 1
@@ -203,8 +203,8 @@ proctype owner(byte me)
             free_now(v, f);
             mine = 0
         :: mine == 0 -> alloc(mine, f)
-        :: atomic { /* takes back what the other one keeps, while that is out, which a membarrier
-                  * shows (takeback.pml) */
+        :: atomic { /* drains what the other one keeps, while that is out, which a membarrier
+                  * shows (drain.pml) */
             place == IN_BIN(OWNERS - 1 - me) && memory[BUSY(OWNERS - 1 - me)] == 0 &&
             sb_used[OWNERS - 1 - me] == 0 ->
             place = IN_HEAP

@@ -136,7 +136,7 @@ void target_damage(struct race *race, unsigned bit);
 char *thing_write(struct race *race, struct thing *thing, uint64_t seed);
 /** The thing is gone from now on. */
 void thing_is_gone(struct thing *thing);
-/** Where the thing's reference word is: what the hooks before a call-off and a free show. */
+/** Where the thing's reference word is: what the hooks before a cancel and a free show. */
 uint64_t *thing_reference(struct race *race, struct thing *thing);
 /** Makes one more thing, in a place among the things that was not used yet. */
 struct thing *thing_make(struct race *race, uint64_t seed);

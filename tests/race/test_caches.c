@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_caches.c - a thread stands between showing itself busy and looking whether it is kept out of
- * its cache, or a taker between keeping owners out and emptying their caches; and the other side
+ * its cache, or a drainer between keeping owners out and emptying their caches; and the other side
  * comes by. Neither waits for the other, and no slot has two owners. And a checker that comes by
  * while a span stands between the pool and its class, or beside which a call begins and ends.
  */
@@ -79,7 +79,7 @@ static struct actor *
 owner_stands_busy(struct race *race)
 {
     struct actor *owner = actor_inside(race, body_owner);
-    actor_leave_to(owner, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave_to(owner, SN_HOOK_CACHE_INSIDE, NULL);
     return owner;
 }
 
@@ -92,8 +92,8 @@ owner_ends(struct actor *owner)
 }
 
 /*
- * A taker skips it and does not wait. Fails when it takes the arrays of a busy owner: the slot that
- * the owner pops next would also be free in the heap (its assertion, or the sums at the end).
+ * A drainer skips it and does not wait. Fails when it takes the arrays of a busy owner: the slot
+ * that the owner pops next would also be free in the heap (its assertion, or the sums at the end).
  */
 static void
 test_busy_owner_is_skipped(struct race *race)
@@ -102,7 +102,7 @@ test_busy_owner_is_skipped(struct race *race)
     uint64_t before = cached_bytes(race);
     assert_int_not_equal(before, 0);
     if (FLAVOUR_QSBR) /* where it stands it is online: a purge would wait for it */
-        assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 1);
+        assert_int_equal(sn_caches_drain(&race->store->caches, false, false, NULL), 1);
     else
         assert_int_equal(handle_store_purge(race->store, NULL), 0);
     assert_int_equal(cached_bytes(race), before);
@@ -149,12 +149,12 @@ test_walk_keeps_a_busy_owner_out(struct race *race)
     actor_join(walk.owner);
 }
 
-/* ---- a taker at work ------------------------------------------------------------------------- */
+/* ---- a drainer at work ----------------------------------------------------------------------- */
 
 static void
-body_take(struct actor *actor)
+body_drain(struct actor *actor)
 {
-    actor->result = (int)sn_caches_take_slots(&store_of(actor)->caches, false, false, NULL);
+    actor->result = (int)sn_caches_drain(&store_of(actor)->caches, false, false, NULL);
 }
 
 /* Meanwhile the owner allocates and frees, by every call, without its cache. */
@@ -163,7 +163,7 @@ test_owner_goes_past_its_cache(struct race *race)
 {
     handle_cell cell = HANDLE_CELL_INIT;
     warm_up(race->store);
-    struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
+    struct actor *drainer = actor_stands(race, body_drain, SN_HOOK_CACHE_DRAIN, NULL);
     unsigned before = own_slots(race);
     assert_int_not_equal(before, 0);
     section_enter();
@@ -176,13 +176,13 @@ test_owner_goes_past_its_cache(struct race *race)
     assert_int_equal(handle_cell_free_now(race->store, &cell), 0);
     section_leave();
     assert_int_equal(own_slots(race), before);
-    actor_finish(taker);
-    assert_int_equal(taker->result, 0);
+    actor_finish(drainer);
+    assert_int_equal(drainer->result, 0);
     assert_int_equal(own_slots(race), 0);
     thing_make(race, 5000); /* and it goes on */
 }
 
-/* A thread that meets the store for the first time while a taker is at work. */
+/* A thread that meets the store for the first time while a drainer is at work. */
 static void
 body_newcomer(struct actor *actor)
 {
@@ -196,11 +196,11 @@ static void
 test_newcomer_during_a_take(struct race *race)
 {
     warm_up(race->store);
-    struct actor *taker = actor_stands(race, body_take, SN_HOOK_CACHE_TAKE, NULL);
-    struct actor *newcomer = actor_start(race, body_newcomer); /* may have to wait for the taker */
-    actor_go(taker);
+    struct actor *drainer = actor_stands(race, body_drain, SN_HOOK_CACHE_DRAIN, NULL);
+    struct actor *newcomer = actor_start(race, body_newcomer); /* may have to wait for it */
+    actor_go(drainer);
     actor_join(newcomer);
-    actor_join(taker);
+    actor_join(drainer);
     assert_int_equal(newcomer->result, 0);
 }
 
@@ -229,7 +229,7 @@ slot_is_held(struct race *race)
     actor_leave(holder);
     actor_await(holder);
     thing_is_gone(&race->things[60]);
-    actor_leave_to(holder, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave_to(holder, SN_HOOK_CACHE_INSIDE, NULL);
     return holder;
 }
 
@@ -266,7 +266,7 @@ test_compaction_waits_for_a_cached_slot(struct race *race)
     assert_int_equal(mover->report.spans_evacuated, 1);
 }
 
-/* An idle owner's slots of the span are taken back when the batch begins. */
+/* An idle owner's slots of the span are drained when the batch begins. */
 static void
 body_idle_holder(struct actor *actor)
 {
@@ -358,7 +358,7 @@ static void
 on_turn(enum sn_hook_point point, const void *object)
 {
     beside.stages(point, object);
-    if (point != SN_HOOK_CACHE_TAKE || !pthread_equal(pthread_self(), beside.checker))
+    if (point != SN_HOOK_CACHE_DRAIN || !pthread_equal(pthread_self(), beside.checker))
         return;
     beside.turn++;
     if (beside.turn == beside.begin)
@@ -438,7 +438,7 @@ use_and_free(handle_store *store, size_t size, bool now)
 static void
 test_all_slot_classes_take_the_fast_path(struct race *race)
 {
-    enum { MAY_BE_TAKEN_BACK = 8 }; /* and a walk that keeps owners out */
+    enum { MAY_BE_DRAINED = 8 }; /* and a walk that keeps owners out */
     static const size_t sizes[] = {64, 2041, 3000, 6000, 9000, 12000};
     handle_store *store = race->store;
     set_option(store, "thread_cache_bytes", "1M");
@@ -447,14 +447,14 @@ test_all_slot_classes_take_the_fast_path(struct race *race)
             use_and_free(store, sizes[i], true);
         const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
         unsigned class_id = sn_class_for(&store->classes, sizes[i]);
-        uint64_t live = cache->live_by_long_way[class_id], frees = cache->frees_by_long_way;
+        uint64_t live = cache->live_slow[class_id], frees = cache->frees_slow;
         for (unsigned round = 0; round < 40; round++)
             use_and_free(store, sizes[i], true);
         use_and_free(store, sizes[i], false);
         /* An object's two calls may take different paths, so the difference may be negative. */
-        int64_t more = (int64_t)(cache->live_by_long_way[class_id] - live);
-        assert_true(more >= -MAY_BE_TAKEN_BACK && more <= MAY_BE_TAKEN_BACK);
-        assert_in_range(cache->frees_by_long_way - frees, 0, MAY_BE_TAKEN_BACK);
+        int64_t more = (int64_t)(cache->live_slow[class_id] - live);
+        assert_true(more >= -MAY_BE_DRAINED && more <= MAY_BE_DRAINED);
+        assert_in_range(cache->frees_slow - frees, 0, MAY_BE_DRAINED);
         assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
     }
 }
@@ -470,7 +470,7 @@ test_indexes_of_bursts(struct race *race)
     static handle_t handles[BURST];
     handle_store *store = race->store;
     const struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    unsigned bursts = 0; /* now and then what an idle thread keeps is taken back */
+    unsigned bursts = 0; /* now and then what an idle thread keeps is drained */
     for (; bursts < BURSTS_MAX && sn_cache_index_count(cache) < BURST; bursts++) {
         section_enter();
         for (unsigned i = 0; i < BURST; i++)

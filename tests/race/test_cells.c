@@ -279,7 +279,7 @@ body_write(struct actor *actor)
 /*
  * `to` is marked while relocate still stands there; then a writer enters a section, and relocate
  * goes on: the mover's grace period does not wait for that writer (G3). Fails when he finds the
- * object by `from`, where no move can be called off: what he writes is lost.
+ * object by `from`, where no move can be cancelled: what he writes is lost.
  */
 static void
 test_relocate_then_marked_then_written(struct race *race)

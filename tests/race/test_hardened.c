@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_hardened.c - the short ways of hardened stores beside the mover, a walk and a taker. What
+ * test_hardened.c - the fast paths of hardened stores beside the mover, a walk and a drainer. What
  * only they do is poison a slot while the free's call lasts: nobody may still read the object then,
  * nor take the poison for damage.
  *
@@ -49,7 +49,7 @@ keep_grace_period_thread_out(void)
 
 /* An actor stands inside its cache, the target's word loaded and not yet ended. The grace-period
  * thread is kept out of the store until then: it takes from caches that were idle for a while, and
- * the actor would go the long way. */
+ * the actor would take the slow path. */
 static struct actor *
 freer_stands(struct race *race, size_t kind)
 {
@@ -87,7 +87,7 @@ test_free_now_before_copy(struct race *race)
  * The freer has loaded LIVE; the mover closes the span and marks the word; the freer ends it, by
  * free_now with a plain store (G4), and poisons the slot. Fails when the header is left as it was
  * (a free slot whose header names an object); by free, which finds its CAS lost to the mark and
- * goes the long way, when it goes on instead (the word still names the slot).
+ * takes the slow path, when it goes on instead (the word still names the slot).
  */
 static void
 free_beside_mark(struct race *race, size_t kind)
@@ -140,7 +140,7 @@ free_what_is_visited(void *opaque, const struct handle_object *object)
     return 0;
 }
 
-/* Fails when the short way does not look for walks: the visitor finds poison. */
+/* Fails when the fast path does not look for walks: the visitor finds poison. */
 static void
 test_free_now_under_a_walk(struct race *race)
 {
@@ -152,17 +152,17 @@ test_free_now_under_a_walk(struct race *race)
     thing_is_gone(race->target);
 }
 
-/* ---- a taker --------------------------------------------------------------------------------- */
+/* ---- a drainer ------------------------------------------------------------------------------- */
 
-/* A taker passes over who stands inside. Fails when the short way does not show itself busy. */
+/* A drainer passes over who stands inside. Fails when the fast path does not show itself inside. */
 static void
 test_taker_skips_a_freer(struct race *race)
 {
     struct actor *freer = freer_stands(race, NOW);
-    assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 1);
+    assert_int_equal(sn_caches_drain(&race->store->caches, false, false, NULL), 1);
     actor_go(freer);
     actor_await(freer);
-    assert_int_equal(sn_caches_take_slots(&race->store->caches, false, false, NULL), 0);
+    assert_int_equal(sn_caches_drain(&race->store->caches, false, false, NULL), 0);
     actor_finish(freer);
     thing_is_gone(race->target);
 }

@@ -82,7 +82,7 @@ body_stop(struct actor *actor)
 }
 
 /*
- * Fails when a batch that was called off keeps words MOVING, spans closed, or what was moved in
+ * Fails when a batch that was cancelled keeps words MOVING, spans closed, or what was moved in
  * limbo for as long as the mover rests.
  */
 static void
@@ -122,7 +122,7 @@ run_disable(void **state)
     ground_settle(race);
 }
 
-/* A thread that rests must not call off what somebody else carries out. */
+/* A thread that rests must not cancel what somebody else carries out. */
 static void
 test_resting_thread_and_compact(struct race *race)
 {
@@ -145,11 +145,11 @@ test_resting_thread_and_compact(struct race *race)
 static unsigned threads_asked; /* atomic */
 
 static int
-threads_fail(enum sn_fault_point point)
+threads_fail(enum sn_inject_point point)
 {
-    if (point == SN_FAULT_THREAD)
+    if (point == SN_INJECT_THREAD)
         __atomic_fetch_add(&threads_asked, 1, __ATOMIC_RELAXED);
-    return point == SN_FAULT_THREAD;
+    return point == SN_INJECT_THREAD;
 }
 
 /* Looks whether a thread is wanted are many, and one of them a second asks the kernel. */
@@ -170,7 +170,7 @@ static void
 test_no_thread_can_be_started(struct race *race)
 {
     race->fixture->errors_expected = true;
-    __atomic_store_n(&sn_fault_fn, threads_fail, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, threads_fail, __ATOMIC_RELEASE);
     assert_int_equal(handle_defrag_start(race->store), 0);
     await(!sn_mover_is_available(&race->store->mover));
     assert_false(sn_mover_has_thread(&race->store->mover));
@@ -180,7 +180,7 @@ test_no_thread_can_be_started(struct race *race)
     assert_int_equal(errors_count(race->fixture), 1);
     assert_true(errors_contain(race->fixture, "no thread could be started"));
     assert_rarely_asked(race);
-    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
     await(sn_mover_has_thread(&race->store->mover));
     assert_true(sn_mover_is_available(&race->store->mover));
     assert_int_equal(handle_defrag_stop(race->store), 0);
@@ -208,15 +208,15 @@ thread_stays(struct sn_defrag *d)
     return stays;
 }
 
-/* Disabled while it looks after a grace period, it ends once that is over. Seen failing with a rest
- * that was always too short for such a look: the thread stayed for ever, and called off what steps
- * had begun. */
+/* Disabled while it purges during a grace period, it ends once that is over. Seen failing with a
+ * rest that was always too short for such a look: the thread stayed for ever, and cancelled what
+ * steps had begun. */
 static void
-test_disabled_while_it_watches(struct race *race)
+test_disabled_while_it_purges(struct race *race)
 {
     assert_int_equal(handle_defrag_start(race->store), 0);
     await(thread_stays(race->store->defrag));
-    sn_defrag_watch(race->store);
+    sn_defrag_purge_during_gp(race->store);
     set_option(race->store, "defrag.enabled", "no");
     await(!mover_is_running(race));
 }
@@ -334,7 +334,7 @@ count_closed(struct race *race)
 
 /* Nobody steps any more, nor calls anything else: the batch is finished, its spans serve again, and
  * there is no thread afterwards. Seen failing with steps that nobody looks after: they stay closed
- * for ever; and with a batch that is called off then: nothing was ever moved. */
+ * for ever; and with a batch that is cancelled then: nothing was ever moved. */
 static void
 test_step_that_none_follows(struct race *race)
 {
@@ -790,7 +790,7 @@ test_no_thread_for_purges_that_never_come(struct race *race)
     d->mover->woken = false; /* the option did it */
     sn_store_relaxed(&race->store->options.defrag.enabled, true);
     sn_unlock(&d->mover->wake_lock);
-    sn_defrag_watch(race->store);
+    sn_defrag_purge_during_gp(race->store);
     assert_false(mover_is_running(race));
     assert_int_equal(handle_defrag_stop(race->store), 0);
 }
@@ -925,7 +925,7 @@ main(void)
         BY_HANDLE(test_resting_thread_and_compact),
         BY_HANDLE(test_no_thread_can_be_started),
         BY_HANDLE(test_thread_ends_and_comes_again),
-        BY_HANDLE(test_disabled_while_it_watches),
+        BY_HANDLE(test_disabled_while_it_purges),
         BY_HANDLE(test_woken_while_it_ends),
         BY_HANDLE(test_start_while_it_is_joined),
         BY_HANDLE(test_thread_that_ends_slowly),

@@ -192,7 +192,7 @@ body_try_write(struct actor *actor)
     section_leave();
 }
 
-/* Fails when a call-off that was too late brings the old word back, or takes the new one for it. */
+/* Fails when a cancel that was too late brings the old word back, or takes the new one for it. */
 static void
 test_mut_loaded_then_reissued(struct race *race)
 {
@@ -224,8 +224,8 @@ body_pin(struct actor *actor)
 }
 
 /*
- * The pinner has loaded LIVE, the mover marks, the pinner goes on: it need not call off, since the
- * mover looks at the count after its grace period. Fails when step 3 does not.
+ * The pinner has loaded LIVE, the mover marks, the pinner goes on: it need not cancel the move,
+ * since the mover looks at the count after its grace period. Fails when step 3 does not.
  */
 static void
 test_pin_loaded_then_marked(struct race *race)
@@ -346,7 +346,7 @@ test_fast_free_then_pinned(struct race *race)
     sn_lock(&race->store->caches.lock); /* nobody takes what it puts into limbo */
     actor_leave(freer);
     actor_await(freer);
-    actor_leave_to(freer, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave_to(freer, SN_HOOK_CACHE_INSIDE, NULL);
     sn_unlock(&race->store->caches.lock);
     struct actor *pinner = actor_inside(race, body_pin);
     assert_ptr_equal(pinner->object, race->from);

@@ -196,7 +196,7 @@ test_second_batch_waits(struct race *race)
     await_steps(mover, 50);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, second_at), 0);
     assert_int_equal(passed(SN_HOOK_BEFORE_RECLAIM, race->span), 0);
-    thing_write(race, second, 5401); /* and may still be called off */
+    thing_write(race, second, 5401); /* and may still be cancelled */
     end_read(reader);
     while (passed(SN_HOOK_BEFORE_RECLAIM, race->span) == 0)
         await_steps(mover, 1);
@@ -325,7 +325,7 @@ test_waiting_calls_refuse_a_section(struct race *race)
     assert_ptr_equal(thing_address(race, race->target), race->from);
 }
 
-/* ---- what the library's threads do between -------------------------------------------------- */
+/* ---- what the library's threads do between --------------------------------------------------- */
 
 static handle_store *housekept;
 
@@ -336,7 +336,7 @@ keep_house_between(enum sn_hook_point point, const void *object)
     if (point != SN_HOOK_STATS_SUMS || object != &housekept->caches)
         return;
     __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
-    (void)sn_caches_take_slots(&housekept->caches, false, false, NULL);
+    (void)sn_caches_drain(&housekept->caches, false, false, NULL);
 }
 
 /* Statistics of a store that nobody uses are of one moment. Fails when they are taken once. */
@@ -381,11 +381,11 @@ set_second(void *unused)
 /* The first setter is about to tell the kernel; another one comes by. It is over by then, or waits
  * for the first: that is not to be seen, so it gets a while. */
 static int
-come_by(enum sn_fault_point point)
+come_by(enum sn_inject_point point)
 {
-    if (point != SN_FAULT_MADVISE || !pthread_equal(pthread_self(), setting.first))
+    if (point != SN_INJECT_MADVISE || !pthread_equal(pthread_self(), setting.first))
         return 0;
-    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
     thread_check(pthread_create(&setting.second, NULL, set_second, NULL) == 0);
     for (int i = 0; i < 100 && !__atomic_load_n(&setting.over, __ATOMIC_ACQUIRE); i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -421,7 +421,7 @@ test_option_in_force_is_shown(struct race *race)
     setting.store = race->store;
     setting.first = pthread_self();
     setting.over = false;
-    __atomic_store_n(&sn_fault_fn, come_by, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, come_by, __ATOMIC_RELEASE);
     set_option(race->store, "hugepages", "advise");
     assert_int_equal(pthread_join(setting.second, NULL), 0);
     assert_int_equal(handle_store_get(race->store, "hugepages", shown, sizeof(shown)), 0);

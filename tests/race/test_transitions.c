@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_transitions.c - starts, stops and forks that meet each other, a grace period, a walk, a
- * purge; a walk that meets a trim, a purge and a span that linger beside readers and busy threads:
+ * purge; a walk that meets a trim, a purge and a span that drains beside readers and busy threads:
  * who waits for whom, and who wins.
  */
 #include "race.h"
@@ -141,7 +141,7 @@ stop_beside(struct race *race, struct actor *driver, struct stage *stage)
     ground_verify(race);
 }
 
-/* The batch is called off, and the plan made again. Seen failing with a call-off that counts the
+/* The batch is cancelled, and the plan made again. Seen failing with a cancel that counts the
  * forced pass as ended: nothing was moved. */
 static void
 test_stop_beside_a_compact(struct race *race)
@@ -255,7 +255,8 @@ body_walk(struct actor *actor)
     actor->result = handle_store_each(actor->race->store, stay_once, actor);
 }
 
-/* Fails when the child finds the walk's lock taken, or its span held for ever: seen with each. */
+/* Fails when the child finds the walk's lock taken, or its span detached for ever: seen with
+ * each. */
 static void
 test_fork_during_a_walk(struct race *race)
 {
@@ -355,28 +356,28 @@ test_purge_lets_grace_periods_pass(struct race *race)
 }
 
 static void
-body_take_back(struct actor *actor)
+body_drain(struct actor *actor)
 {
-    actor->result = (int)sn_caches_take_slots(&actor->race->store->caches, false, false, NULL);
+    actor->result = (int)sn_caches_drain(&actor->race->store->caches, false, false, NULL);
 }
 
-/* Fails when a taker of the parent, which waits for the caches' lock, still counts as at work in
+/* Fails when a drainer of the parent, which waits for the caches' lock, still counts as at work in
  * the child: seen, no check there ever compares the sums. */
 static void
-test_fork_beside_a_taker(struct race *race)
+test_fork_beside_a_drainer(struct race *race)
 {
     if (TEST_TSAN)
         skip();
     fflush(NULL);
     callbacks_pause();
     handle_store_before_fork(race->store);
-    struct actor *taker = actor_start(race, body_take_back);
+    struct actor *drainer = actor_start(race, body_drain);
     while (sn_load_relaxed(&race->store->caches.workers) == 0)
         nap();
     pid_t child = fork_prepared(race, child_works);
     callbacks_resume();
-    actor_join(taker);
-    assert_int_equal(taker->result, 0);
+    actor_join(drainer);
+    assert_int_equal(drainer->result, 0);
     wait_begin();
     assert_int_equal(wait_for_child(child), 0);
     wait_end();
@@ -515,7 +516,7 @@ test_limbo_comes_back_beside_an_allocation(struct race *race)
         assert_int_equal(handle_free(race->store, handles[i]), 0);
 }
 
-/* ---- spans that linger ----------------------------------------------------------------------- */
+/* ---- draining spans -------------------------------------------------------------------------- */
 
 /* Frees an object of the span that is evacuated into its cache, then stands inside that. */
 static void
@@ -539,7 +540,7 @@ owner_keeps_a_slot(struct race *race)
     actor_run(owner);
     actor_await(owner);
     thing_is_gone(&race->things[60]);
-    actor_leave_to(owner, SN_HOOK_CACHE_BUSY, NULL);
+    actor_leave_to(owner, SN_HOOK_CACHE_INSIDE, NULL);
     return owner;
 }
 
@@ -548,33 +549,33 @@ owner_keeps_a_slot(struct race *race)
  * however often steps look. Fails when each step counts as a try: seen, it is open again.
  */
 static void
-test_lingering_span_waits_for_grace_periods(struct race *race)
+test_draining_span_waits_for_grace_periods(struct race *race)
 {
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
         skip(); /* the busy thread would hold up every grace period */
     struct actor *owner = owner_keeps_a_slot(race);
     steps_begin(race);
-    for (unsigned i = 0; d->linger_count == 0; i++) {
+    for (unsigned i = 0; d->draining_span_count == 0; i++) {
         assert_in_range(i, 0, 100000); /* would hang */
         step(race);
     }
-    uint32_t number = d->linger[0];
+    uint32_t number = d->draining_spans[0];
     section_enter(); /* no grace period ends */
-    for (unsigned i = 0; i < 10 * SN_LINGER_TRIES; i++)
+    for (unsigned i = 0; i < 10 * SN_DRAINING_TRIES; i++)
         assert_int_equal(handle_defrag_step(race->store, 1000, NULL), 0);
-    assert_int_equal(d->linger_count, 1);
+    assert_int_equal(d->draining_span_count, 1);
     assert_int_equal(sn_span_state(&race->store->pool.spans[number]), SN_SPAN_CLOSED);
     section_leave();
     actor_finish(owner);
     steps_end(race); /* and it ends */
-    assert_int_equal(d->linger_count, 0);
+    assert_int_equal(d->draining_span_count, 0);
 }
 
 /* Given up in the end: a pass does not wait for a thread that stays inside its cache for ever.
  * Fails when there is no number of tries: seen, the pass does not end. */
 static void
-test_lingering_span_is_given_up(struct race *race)
+test_draining_span_is_given_up(struct race *race)
 {
     struct sn_defrag *d = race->store->defrag;
     if (FLAVOUR_QSBR)
@@ -586,7 +587,7 @@ test_lingering_span_is_given_up(struct race *race)
         assert_in_range(i, 0, 100000); /* would hang */
         step(race);
     }
-    assert_int_equal(d->linger_count, 0);
+    assert_int_equal(d->draining_span_count, 0);
     actor_finish(owner);
     steps_end(race);
 }
@@ -642,9 +643,9 @@ test_step_beside_a_mover(struct race *race)
 /* ---- a trim that the kernel refuses ---------------------------------------------------------- */
 
 static int
-madvise_fails(enum sn_fault_point point)
+madvise_fails(enum sn_inject_point point)
 {
-    return point == SN_FAULT_MADVISE;
+    return point == SN_INJECT_MADVISE;
 }
 
 static uint64_t
@@ -666,7 +667,7 @@ test_refused_trim_is_tried_again(void **state)
     struct race *race = *state;
     set_option(race->store, "purge_delay_ms", "-1");
     ground_make(race, false);
-    __atomic_store_n(&sn_fault_fn, madvise_fails, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, madvise_fails, __ATOMIC_RELEASE);
     let_trim(race);
     uint64_t loose = STAT(free_slot);
     for (unsigned turns = 0; STAT(purge_failures) == 0; turns++) {
@@ -674,7 +675,7 @@ test_refused_trim_is_tried_again(void **state)
         nap();
     }
     assert_int_equal(STAT(free_slot), loose);
-    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
     for (unsigned turns = 0; STAT(free_slot) > loose - SN_PAGE_BYTES; turns++) {
         assert_in_range(turns, 0, 60000); /* would go on for ever */
         nap();
@@ -695,15 +696,15 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_fork_during_a_purge),
     BY_HANDLE(test_purge_waits_for_another),
     BY_HANDLE(test_purge_lets_grace_periods_pass),
-    BY_HANDLE(test_fork_beside_a_taker),
+    BY_HANDLE(test_fork_beside_a_drainer),
     BY_HANDLE(test_walk_beside_trims),
     RACE_TEST(test_step_beside_a_trim),
     BY_HANDLE(test_step_beside_a_mover),
     RACE_TEST(test_refused_trim_is_tried_again),
     BY_HANDLE(test_purge_beside_a_stuck_reader),
     BY_HANDLE(test_limbo_comes_back_beside_an_allocation),
-    BY_HANDLE(test_lingering_span_waits_for_grace_periods),
-    BY_HANDLE(test_lingering_span_is_given_up),
+    BY_HANDLE(test_draining_span_waits_for_grace_periods),
+    BY_HANDLE(test_draining_span_is_given_up),
 };
 
 RACE_MAIN("transitions", tests)

@@ -2,12 +2,12 @@
 /*
  * audit.c - set-up, end, and what is compared while all workers are at rest and hold nothing:
  * every key against its object exactly, the sums against the statistics, a digest of all contents
- * around a compaction, the ladder, the invariants.
+ * around a compaction, the memory breakdown, the invariants.
  *
  * Seen failing:
  *   a walk leaves out the last slot of each span          digest; "each shows"; violation
  *   HANDLE_UNMOVABLE ignored, by place and mover          digest
- *   caches of one class counted with a slot too many      violation: ladder
+ *   caches of one class counted with a slot too many      violation: memory breakdown
  *   a move's header damaged: check bits                   "reported without reason"
  *   a clear leaves every other object                     "bytes are left"
  */
@@ -200,10 +200,11 @@ audit_stats(struct heap *heap, const struct sums *sums)
     s->struct_size = sizeof(*s);
     if (handle_store_stats(heap->store, s))
         finding("audit: stats failed");
-    uint64_t ladder = s->requested + s->rounding + s->header + s->free_slot + s->thread_cache +
-                      s->limbo + s->empty_span + s->table + s->metadata;
-    if (ladder != s->committed)
-        finding("audit: the ladder is %" PRIu64 ", committed %" PRIu64, ladder, s->committed);
+    uint64_t breakdown = s->requested + s->rounding + s->header + s->free_slot + s->thread_cache +
+                         s->limbo + s->empty_span + s->table + s->metadata;
+    if (breakdown != s->committed)
+        finding("audit: the memory breakdown is %" PRIu64 ", committed %" PRIu64, breakdown,
+                s->committed);
     if (s->objects != sums->objects || s->objects_by_cell != sums->by_cell || s->pins)
         finding("audit: %" PRIu64 " objects, %" PRIu64 " by cell, %" PRIu64 " pins; expected "
                 "%" PRIu64 ", %" PRIu64 ", 0",

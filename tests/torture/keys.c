@@ -12,7 +12,7 @@
  *   HANDLE_ZERO ignored                                   "not zero"
  *   a move, a resize copies 8 bytes less                  "not what its only writer left"
  *   freed slots reused although pinned                    "pinned contents are wrong"
- *   pins ignored by the mover; no move called off         "reported without reason", unpin's
+ *   pins ignored by the mover; no move cancelled          "reported without reason", unpin's
  *   a commit that does not look which version it saw      "reported without reason", its own
  *   retire frees at once                                  "it does not resolve"
  */
@@ -25,7 +25,7 @@ static const void *mailbox[8 * STORES]; /* pins that one thread took and another
 size_t
 random_length(struct worker *worker)
 {
-    /* 2036 and up to 7 more: to 2040 by the short way. */
+    /* 2036 and up to 7 more: to 2040 by the fast path. */
     static const size_t common[] = {200, 960, 2036};
     uint64_t kind = roll(worker, 1000);
     if (kind < 700)

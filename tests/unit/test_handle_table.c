@@ -338,7 +338,7 @@ test_failing_madvise(void **state)
     uint32_t count = take_many(setup, setup->at, 3 * SN_TABLE_PAGE_ENTRIES - 1);
     sn_table_put(&setup->table, setup->at, count);
     uint64_t committed = setup->budget.committed;
-    fail_next(SN_FAULT_MADVISE, 1, 1);
+    fail_next(SN_INJECT_MADVISE, 1, 1);
     assert_int_equal(sn_table_purge(&setup->table, UINT32_MAX), SN_PAGE_BYTES);
     assert_int_equal(fail_none(), 1);
     assert_int_equal(setup->table.empty_pages, 1);

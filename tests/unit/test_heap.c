@@ -502,7 +502,7 @@ test_trim_refused_in_part(void **state)
         put_one(world, class_id, slots[i]);
         *world_header(world, slots[i]) = poisoned;
     }
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     assert_int_not_equal(sn_heap_trim(&world->heap, number), 0);
     assert_int_equal(fail_none(), 1);
     assert_int_equal(*world_header(world, slots[0]), poisoned);
@@ -649,7 +649,7 @@ test_refused_trim(void **state)
     uint64_t *slots = take_long_slots(world, &class_id, &number);
     put_one(world, class_id, slots[1]);
     uint64_t committed = world->pool.arena_committed;
-    fail_next(SN_FAULT_MADVISE, 0, UINT32_MAX);
+    fail_next(SN_INJECT_MADVISE, 0, UINT32_MAX);
     assert_int_equal(sn_heap_trim(&world->heap, number), 0);
     assert_int_equal(sn_heap_trim(&world->heap, number), 0);
     assert_true(fail_none() >= 2);
@@ -879,7 +879,7 @@ test_excess_is_listed(void **state)
                      SN_PAGE_BYTES);
     assert_int_equal(sn_heap_trim(&world->heap, number_of(world, slots[9 * n])), SN_PAGE_BYTES);
     assert_int_equal(pool->excess_bytes, (EXCESS_SPANS - 3) * SN_PAGE_BYTES);
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     assert_int_equal(sn_heap_trim_excess(&world->heap, SIZE_MAX), 0);
     assert_int_equal(fail_none(), 1);
     assert_int_equal(sn_heap_trim_excess(&world->heap, 3 * SN_PAGE_BYTES), 3 * SN_PAGE_BYTES);
@@ -1003,7 +1003,7 @@ change_flags(void *arg, unsigned index)
         sn_unlock(&hc->lock);
     }
     while (index != 0 && !__atomic_load_n(&f->ended, __ATOMIC_ACQUIRE)) {
-        thread_check(sn_heap_hold(&f->world->heap, number));
+        thread_check(sn_heap_detach(&f->world->heap, number));
         thread_check(!sn_heap_reopen(&f->world->heap, number, SN_SPAN_TRIED, 1));
     }
     if (index == 0)

@@ -55,7 +55,7 @@ is_pinned(void *opaque, uint64_t offset)
 static size_t
 settle_tails(struct world *world)
 {
-    return sn_large_settle(&world->large, is_pinned, NULL);
+    return sn_large_finish_tails(&world->large, is_pinned, NULL);
 }
 
 /* ---- growing --------------------------------------------------------------------------------- */
@@ -229,10 +229,10 @@ test_room_of_a_run_that_goes(void **state)
 
 /* Whoever trims has claimed the span. */
 static int
-look_for_rooms(enum sn_fault_point point)
+look_for_rooms(enum sn_inject_point point)
 {
     struct world *world = hook_world;
-    if (point == SN_FAULT_MADVISE && world) {
+    if (point == SN_INJECT_MADVISE && world) {
         hook_world = NULL;
         sn_pool_make_room(&world->pool, UINT64_MAX);
     }
@@ -249,7 +249,7 @@ test_room_of_a_claimed_run(void **state)
     uint64_t offset = take(world, 60 * SN_BLOCK_BYTES, true);
     assert_true(sn_large_has_work(&world->large, true));
     hook_world = world;
-    __atomic_store_n(&sn_fault_fn, look_for_rooms, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, look_for_rooms, __ATOMIC_RELEASE);
     assert_int_equal(sn_large_trim(&world->large, SIZE_MAX), 60 * SN_BLOCK_BYTES);
     fail_none();
     assert_null(hook_world);
@@ -376,7 +376,7 @@ test_excess_is_trimmed(void **state)
     uint64_t offset = take(world, 32 * PAGE, false);
     memset(world->arena + offset, 1, 32 * PAGE);
     sn_large_put(&world->large, offset);
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     assert_int_equal(take(world, 20 * PAGE, false), offset);
     assert_int_equal(world->pool.arena_committed, 32 * PAGE);
     assert_int_equal(world->pool.excess_bytes, 12 * PAGE);
@@ -466,7 +466,7 @@ test_random_sequence(void **state)
     struct sn_large *large = &model.world->large;
     uint64_t next;
     pinned = false;
-    fail_next(SN_FAULT_MADVISE, 20, 10);
+    fail_next(SN_INJECT_MADVISE, 20, 10);
     for (unsigned turn = 0; turn < scaled(6000); turn++) {
         unsigned i = (unsigned)random_below(&model.random, OBJECTS);
         switch (random_below(&model.random, 8)) {

@@ -199,11 +199,11 @@ test_no_hook_no_fault(void **state)
 {
     (void)state;
     assert_null(sn_hook_fn);
-    assert_null(sn_fault_fn);
+    assert_null(sn_inject_fn);
     for (int point = 0; point < SN_HOOK_POINTS; point++)
         sn_hook((enum sn_hook_point)point, NULL);
-    for (int point = 0; point < SN_FAULT_POINTS; point++)
-        assert_false(sn_fault((enum sn_fault_point)point));
+    for (int point = 0; point < SN_INJECT_POINTS; point++)
+        assert_false(sn_inject((enum sn_inject_point)point));
     assert_false(sn_force_moves());
 }
 

@@ -221,7 +221,7 @@ static void
 test_without_thread(void **state)
 {
     handle_store *store = *state;
-    fail_next(SN_FAULT_THREAD, 0, 1);
+    fail_next(SN_INJECT_THREAD, 0, 1);
     set_option(store, "defrag.enabled", "yes");
     set_option(store, "max_bytes", "123M");
     assert_int_equal(fail_none(), 0);

@@ -72,7 +72,7 @@ test_reserve_fails(void **state)
     errno = 0;
     assert_null(sn_os_reserve((size_t)1 << 60, 4096));
     assert_int_equal(errno, ENOMEM);
-    fail_next(SN_FAULT_MMAP, 0, 1);
+    fail_next(SN_INJECT_MMAP, 0, 1);
     errno = 0;
     assert_null(sn_os_reserve(MEGABYTE, 4096));
     assert_int_equal(errno, ENOMEM);
@@ -108,7 +108,7 @@ test_discard(void **state)
         if (base[at] != !gone)
             fail_msg("byte %zu", at);
     }
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     errno = 0;
     assert_false(sn_os_discard(base, SN_PAGE_BYTES));
     assert_int_equal(errno, ENOMEM);
@@ -155,12 +155,12 @@ test_discard_many(void **state)
     sn_os_hugepages(base, MEGABYTE, false);
     assert_int_equal(discard_three(base), 3);
     assert_gone(base, 3);
-    fail_next(SN_FAULT_PROCESS_MADVISE, 0, 1);
+    fail_next(SN_INJECT_PROCESS_MADVISE, 0, 1);
     assert_int_equal(discard_three(base), 3);
     assert_gone(base, 3);
     assert_int_equal(fail_none(), 1);
     for (unsigned first = 0; first < 3; first++) {
-        fail_next(SN_FAULT_MADVISE, first, 1);
+        fail_next(SN_INJECT_MADVISE, first, 1);
         errno = 0;
         assert_int_equal(discard_three(base), first);
         assert_int_equal(errno, ENOMEM);
@@ -197,7 +197,7 @@ test_hugepages_are_a_hint(void **state)
     base[5] = 1;
     sn_os_hugepages(base, MEGABYTE, true);
     sn_os_hugepages(base, MEGABYTE, false);
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     sn_os_hugepages(base, MEGABYTE, true); /* failure is ignored */
     assert_int_equal(fail_none(), 1);
     assert_int_equal(base[5], 1);
@@ -217,7 +217,7 @@ test_small_structures(void **state)
         sn_os_free(bytes);
     }
     sn_os_free(NULL);
-    fail_next(SN_FAULT_MALLOC, 1, 1);
+    fail_next(SN_INJECT_MALLOC, 1, 1);
     void *first = sn_os_zalloc(8);
     assert_non_null(first);
     errno = 0;
@@ -378,7 +378,7 @@ test_threads_block_signals(void **state)
     assert_int_equal(sigismember(&started.blocked, SIGTERM), 1);
     assert_int_equal(sigismember(&started.blocked, SIGCHLD), 1);
     assert_int_equal(sigismember(&after, SIGTERM), sigismember(&before, SIGTERM));
-    fail_next(SN_FAULT_THREAD, 0, 1);
+    fail_next(SN_INJECT_THREAD, 0, 1);
     assert_int_equal(sn_os_start_thread(&thread, look_around, &started, "sn-none"), EAGAIN);
     assert_int_equal(fail_none(), 1);
 }

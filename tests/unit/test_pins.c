@@ -249,7 +249,7 @@ test_page_that_the_kernel_refuses(void **state)
     assert_true(raise_pin(world, number, 3, SN_PIN_WRITTEN));
     assert_int_equal(lower_pin(world, number, 3), SN_UNPIN_DONE);
     uint64_t bytes = pins_of(world)->bytes;
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     sn_pins_purge(pins_of(world));
     assert_int_equal(fail_none(), 1);
     assert_int_equal(pins_of(world)->bytes, bytes);
@@ -287,7 +287,7 @@ test_bins_come_back(void **state)
     uint64_t slot = sn_slot_offset(&world->classes.of[class_id], number, 1);
     sn_heap_put(&world->heap, class_id, &slot, 1);
     assert_true(raise_pin(world, number, 0, 0));
-    assert_true(sn_heap_hold(&world->heap, number));
+    assert_true(sn_heap_detach(&world->heap, number));
     assert_false(sn_heap_reopen(&world->heap, number, 0, 0));
     assert_bins(world, number, SN_CLASS_NONE); /* reopened, still pinned */
     assert_int_equal(lower_pin(world, number, 0), SN_UNPIN_DONE);

@@ -244,11 +244,11 @@ test_thread_that_cannot_start(void **state)
     (void)state;
     static struct rcu_flavor_struct copy;
     memcpy(&copy, &rcu_flavor, sizeof(copy));
-    fail_next(SN_FAULT_THREAD, 0, 1);
+    fail_next(SN_INJECT_THREAD, 0, 1);
     errno = 0;
     assert_null(sn_rcu_get(&copy));
     assert_int_equal(errno, EAGAIN);
-    fail_next(SN_FAULT_MALLOC, 0, 1);
+    fail_next(SN_INJECT_MALLOC, 0, 1);
     assert_null(sn_rcu_get(&copy));
     assert_int_equal(errno, ENOMEM);
     fail_none();

@@ -260,24 +260,24 @@ test_limbo_links(void **state)
 /* ---- calling off ----------------------------------------------------------------------------- */
 
 static void
-test_call_off(void **state)
+test_cancel_move(void **state)
 {
     (void)state;
     const uint64_t live = sn_object_word(7, 4096, 0), moving = live | SN_WORD_MOVING;
     const uint64_t want = live & HANDLE_MATCH_MASK;
     uint64_t word = live;
-    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), live);
+    assert_int_equal(sn_reference_cancel_move(&word, want, HANDLE_MATCH_MASK), live);
     assert_int_equal(word, live);
     word = moving;
-    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), live);
+    assert_int_equal(sn_reference_cancel_move(&word, want, HANDLE_MATCH_MASK), live);
     assert_int_equal(word, live);
-    /* Another generation's move is not ours to call off. */
+    /* Another generation's move is not ours to cancel. */
     word = moving;
     uint64_t stale = sn_object_word(6, 0, 0);
-    assert_int_equal(sn_reference_call_off(&word, stale, HANDLE_MATCH_MASK), moving);
+    assert_int_equal(sn_reference_cancel_move(&word, stale, HANDLE_MATCH_MASK), moving);
     assert_int_equal(word, moving);
     word = sn_word_of_tag(8);
-    assert_int_equal(sn_reference_call_off(&word, want, HANDLE_MATCH_MASK), word);
+    assert_int_equal(sn_reference_cancel_move(&word, want, HANDLE_MATCH_MASK), word);
     assert_int_equal(word, sn_word_of_tag(8));
 }
 
@@ -292,7 +292,7 @@ main(void)
         cmocka_unit_test(test_every_flipped_bit),
         cmocka_unit_test(test_what_is_no_header),
         cmocka_unit_test(test_limbo_links),
-        cmocka_unit_test(test_call_off),
+        cmocka_unit_test(test_cancel_move),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_every_size),
         cmocka_unit_test(test_reservations_that_can_be_named),

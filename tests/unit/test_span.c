@@ -447,7 +447,7 @@ test_failing_madvise(void **state)
     memset(bytes_of(world, number), 1, 2 * SN_BLOCK_BYTES);
     sn_pool_put(&world->pool, number, 1);
     uint64_t committed = world->budget.committed;
-    fail_next(SN_FAULT_MADVISE, 0, 1);
+    fail_next(SN_INJECT_MADVISE, 0, 1);
     assert_int_equal(purge(world, UINT64_MAX, 0), 0);
     assert_int_equal(fail_none(), 1);
     assert_int_equal(world->pool.purge_failures, 1);
@@ -476,7 +476,7 @@ test_refused_run_is_passed(void **state)
     }
     for (unsigned i = 0; i < 5; i += 2)
         sn_pool_put(&world->pool, number[i], i + 1);
-    fail_next(SN_FAULT_MADVISE, 1, 1);
+    fail_next(SN_INJECT_MADVISE, 1, 1);
     assert_int_equal(purge(world, UINT64_MAX, 0), SN_BLOCK_BYTES);
     assert_int_equal(fail_none(), 1);
     assert_true(reads_as_zero(world, number[0], 1));
@@ -501,10 +501,10 @@ test_failing_trim(void **state)
     uint32_t number = take_whole(world, 2);
     memset(bytes_of(world, number), 1, 2 * SN_BLOCK_BYTES);
     sn_pool_put(&world->pool, number, 1);
-    fail_next(SN_FAULT_MADVISE, 0, UINT32_MAX);
+    fail_next(SN_INJECT_MADVISE, 0, UINT32_MAX);
     assert_int_equal(take(world, 2, 17), number);
     assert_int_equal(fail_none(), 0);
-    fail_next(SN_FAULT_MADVISE, 0, UINT32_MAX);
+    fail_next(SN_INJECT_MADVISE, 0, UINT32_MAX);
     assert_int_equal(sn_pool_trim(&world->pool, number, 17, 32), 0);
     assert_int_equal(fail_none(), 1);
     assert_int_equal(world->pool.arena_committed, 2 * SN_BLOCK_BYTES);
@@ -742,7 +742,7 @@ static void
 test_random_sequence(void **state)
 {
     struct model model = {.world = *state, .random = random_seed("test_random_sequence")};
-    fail_next(SN_FAULT_MADVISE, 20, 10);
+    fail_next(SN_INJECT_MADVISE, 20, 10);
     for (unsigned i = 0; i < scaled(20000); i++) {
         uint64_t dice = random_below(&model.random, 10);
         if (dice < 5)

@@ -356,7 +356,7 @@ round_stats(void)
 }
 
 static void
-ladder_and_ratios(void **state)
+breakdown_and_ratios(void **state)
 {
     (void)state;
     struct handle_stats *stats = round_stats();
@@ -638,7 +638,7 @@ main(void)
         cmocka_unit_test(the_reader_says_no),
         cmocka_unit_test(every_word_is_in_json),
         cmocka_unit_test(every_number_is_in_the_other_formats),
-        cmocka_unit_test(ladder_and_ratios),
+        cmocka_unit_test(breakdown_and_ratios),
         cmocka_unit_test(class_table),
         cmocka_unit_test(histograms),
         cmocka_unit_test(reasons),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_thread_cache.c - what a thread keeps of a store: bounds of bins, budgets, limbo lists,
- * taking back from idle threads and not from busy ones, walkers that keep owners out, the end of a
+ * draining idle threads and not from busy ones, walkers that keep owners out, the end of a
  * thread and of a store. Other threads are stopped where the test wants them by semaphores.
  */
 #include "thread/drain.h"
@@ -119,10 +119,10 @@ limbo_length(const struct world *world, const uint64_t lists[SN_LIMBO_LISTS])
 
 /* Takes all that is in limbo. Result: how many slots. */
 static uint32_t
-take_limbo(struct world *world)
+drain_limbo(struct world *world)
 {
     uint64_t lists[SN_LIMBO_LISTS];
-    bool any = sn_caches_take_limbo(&world->caches, lists);
+    bool any = sn_caches_drain_limbo(&world->caches, lists);
     uint32_t length = limbo_length(world, lists);
     assert_int_equal(any, length > 0);
     return length;
@@ -437,7 +437,7 @@ test_limbo_is_handed_over_by_bytes(void **state)
 }
 
 static void
-test_take_limbo(void **state)
+test_drain_limbo(void **state)
 {
     struct world *world = ((struct setup *)*state)->world;
     unsigned class_id = class_for(world, 1000);
@@ -449,7 +449,7 @@ test_take_limbo(void **state)
         assert_true(sn_header_is_clear(*world_header(world, slots[i])));
     }
     uint64_t lists[SN_LIMBO_LISTS];
-    assert_true(sn_caches_take_limbo(&world->caches, lists));
+    assert_true(sn_caches_drain_limbo(&world->caches, lists));
     uint64_t list = 0; /* all went to one stack, in one piece */
     for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
         list |= lists[i];
@@ -458,7 +458,7 @@ test_take_limbo(void **state)
         assert_int_equal(list, slots[4 - i]);
     assert_int_equal(list, 0);
     assert_int_equal(sums_of(world).limbo_bytes, 5 * 1008); /* until somebody reclaims them */
-    assert_int_equal(take_limbo(world), 0);
+    assert_int_equal(drain_limbo(world), 0);
 }
 
 static void
@@ -480,9 +480,9 @@ test_limbo_of_a_busy_thread(void **state)
     static struct other other;
     other_start(&other, world, retire_three);
     assert_true(other.answer);
-    assert_int_equal(take_limbo(world), 0); /* it stands inside: skipped */
+    assert_int_equal(drain_limbo(world), 0); /* it stands inside: skipped */
     other_step(&other);
-    assert_int_equal(take_limbo(world), 3);
+    assert_int_equal(drain_limbo(world), 3);
     other_end(&other);
 }
 
@@ -527,7 +527,7 @@ test_fast_retirement(void **state)
     setup->retired = 0;
     retire(world, slots[SN_LIMBO_HANDOVER_SLOTS - 1], bytes);
     assert_int_equal(setup->retired, 1);
-    assert_int_equal(take_limbo(world), SN_LIMBO_HANDOVER_SLOTS);
+    assert_int_equal(drain_limbo(world), SN_LIMBO_HANDOVER_SLOTS);
 }
 
 /* Nor do fast frees retire more bytes than a thread keeps. */
@@ -543,7 +543,7 @@ test_fast_retirement_of_bytes(void **state)
     assert_int_equal(fast, (SN_LIMBO_HANDOVER_BYTES - 1) / bytes);
 }
 
-/* ---- taking back ----------------------------------------------------------------------------- */
+/* ---- draining -------------------------------------------------------------------------------- */
 
 static void
 test_idle_means_no_call_since_the_last_look(void **state)
@@ -556,15 +556,15 @@ test_idle_means_no_call_since_the_last_look(void **state)
     uint32_t cached = sn_cache_count(cache, class_id);
     assert_int_not_equal(cached, 0);
     assert_true(sn_caches_stirred(&world->caches));
-    assert_int_equal(sn_caches_take_slots(&world->caches, false, true, &active), 0);
+    assert_int_equal(sn_caches_drain(&world->caches, false, true, &active), 0);
     assert_true(active);
     assert_false(sn_caches_stirred(&world->caches));
     assert_int_equal(sn_cache_count(cache, class_id), cached); /* it was at work before the look */
     give(world, class_id, take(world, class_id));
-    sn_caches_take_slots(&world->caches, false, true, &active);
+    sn_caches_drain(&world->caches, false, true, &active);
     assert_true(active);
     assert_int_equal(sn_cache_count(cache, class_id), cached);
-    sn_caches_take_slots(&world->caches, false, true, &active);
+    sn_caches_drain(&world->caches, false, true, &active);
     assert_false(active);
     assert_int_equal(sn_cache_count(cache, class_id), 0);
     assert_int_equal(cache->bin[class_id].cap, 0);
@@ -581,7 +581,7 @@ test_indexes_go_back_too(void **state)
     struct sn_thread_cache *cache = sn_cache_self(&setup->world->caches);
     for (unsigned i = 0; i < 10; i++)
         sn_cache_push_index(cache, UINT64_C(8) * (i + 1));
-    sn_caches_take_slots(&setup->world->caches, false, false, NULL);
+    sn_caches_drain(&setup->world->caches, false, false, NULL);
     assert_int_equal(sn_cache_index_count(cache), 0);
     assert_int_equal(setup->index_count, 10);
     for (unsigned i = 0; i < 10; i++)
@@ -608,28 +608,28 @@ test_busy_thread_is_skipped(void **state)
     other_start(&other, world, stand_inside);
     uint64_t used = used_slots(world, other.class_id);
     assert_int_not_equal(used, 0);
-    assert_int_equal(sn_caches_take_slots(&world->caches, false, false, NULL), 1);
+    assert_int_equal(sn_caches_drain(&world->caches, false, false, NULL), 1);
     assert_int_equal(used_slots(world, other.class_id), used);
     /* Nor does it look idle, however often one looks while it stands there. */
     for (unsigned i = 0; i < 3; i++) {
-        sn_caches_take_slots(&world->caches, false, true, &active);
+        sn_caches_drain(&world->caches, false, true, &active);
         assert_true(active);
     }
     assert_int_equal(used_slots(world, other.class_id), used);
     other_step(&other);
-    assert_int_equal(sn_caches_take_slots(&world->caches, false, false, NULL), 0);
+    assert_int_equal(sn_caches_drain(&world->caches, false, false, NULL), 0);
     assert_int_equal(used_slots(world, other.class_id), 0);
     other_end(&other);
 }
 
 static struct world *hook_world;
-static int hook_answer; /* of enter, while a taker is at work: -1 not asked */
+static int hook_answer; /* of enter, while a drainer is at work: -1 not asked */
 
 static void
 enter_while_taking(enum sn_hook_point point, const void *object)
 {
     (void)object;
-    if (point != SN_HOOK_CACHE_TAKE || hook_answer >= 0)
+    if (point != SN_HOOK_CACHE_DRAIN || hook_answer >= 0)
         return;
     struct sn_thread_cache *cache = sn_cache_self(&hook_world->caches);
     hook_answer = sn_cache_enter(cache);
@@ -657,11 +657,11 @@ test_gates(void **state)
     assert_false(finds(world));
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
     assert_true(finds(world));
-    assert_true(sn_caches_hold(&world->caches));
+    assert_true(sn_caches_lock_out(&world->caches));
     assert_false(finds(world));
-    sn_caches_take_slots(&world->caches, false, false, NULL);
+    sn_caches_drain(&world->caches, false, false, NULL);
     assert_false(finds(world));
-    sn_caches_let_go(&world->caches);
+    sn_caches_let_in(&world->caches);
     assert_true(finds(world));
     assert_false(finds(other));
     sn_cache_self(&other->caches); /* comes first in the entry */
@@ -672,7 +672,7 @@ test_gates(void **state)
     world_free(other);
 }
 
-/* The taker runs in the owner's own thread here: what matters is the order of the two flags. */
+/* The drainer runs in the owner's own thread here: what matters is the order of the two flags. */
 static void
 test_taker_keeps_the_owner_out(void **state)
 {
@@ -683,7 +683,7 @@ test_taker_keeps_the_owner_out(void **state)
     hook_world = world;
     hook_answer = -1;
     __atomic_store_n(&sn_hook_fn, enter_while_taking, __ATOMIC_RELEASE);
-    sn_caches_take_slots(&world->caches, false, false, NULL);
+    sn_caches_drain(&world->caches, false, false, NULL);
     __atomic_store_n(&sn_hook_fn, NULL, __ATOMIC_RELEASE);
     assert_int_equal(hook_answer, 0);
     assert_true(sn_cache_enter(cache)); /* let go again */
@@ -709,7 +709,7 @@ test_only_slots_of_closed_spans(void **state)
     uint32_t closed = sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL);
     assert_int_not_equal(closed, 0);
     uint64_t used = used_slots(world, class_id);
-    sn_caches_take_slots(&world->caches, true, false, NULL);
+    sn_caches_drain(&world->caches, true, false, NULL);
     assert_int_equal(sn_cache_count(cache, class_id), 4);
     assert_int_equal(used_slots(world, class_id), used - 4);
     for (unsigned i = 0; i < 4; i++)
@@ -737,16 +737,16 @@ test_hold_nests_and_covers_newcomers(void **state)
     struct world *world = ((struct setup *)*state)->world;
     static struct other other;
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    sn_caches_hold(&world->caches);
-    sn_caches_hold(&world->caches);
+    sn_caches_lock_out(&world->caches);
+    sn_caches_lock_out(&world->caches);
     assert_false(sn_cache_enter(cache));
     sn_cache_leave(cache);
     other_start(&other, world, ask_to_enter); /* its cache is made while walkers are there */
     assert_false(other.answer);
-    sn_caches_let_go(&world->caches);
+    sn_caches_let_in(&world->caches);
     other_step(&other);
     assert_false(other.answer);
-    /* Held owners still allocate and free, past their caches. */
+    /* Owners that are locked out still allocate and free, past their caches. */
     unsigned class_id = class_for(world, 1000);
     uint64_t slot = take(world, class_id);
     assert_int_equal(used_slots(world, class_id), 1);
@@ -755,7 +755,7 @@ test_hold_nests_and_covers_newcomers(void **state)
     slot = take(world, class_id);
     retire(world, slot, 1008);
     assert_int_equal(limbo_length(world, world->caches.limbo), 1); /* at once: its list is taken */
-    sn_caches_let_go(&world->caches);
+    sn_caches_let_in(&world->caches);
     other_step(&other);
     assert_true(other.answer);
     assert_int_equal(world->caches.walkers, 0);
@@ -805,7 +805,7 @@ check_thread_end(struct setup *setup, bool detaches)
     assert_int_equal(sums.limbo_bytes, 5 * 1008);
     assert_true(setup->retired > 0); /* somebody must reclaim its limbo */
     assert_int_equal(used_slots(world, other.class_id), 30);
-    assert_int_equal(take_limbo(world), 5);
+    assert_int_equal(drain_limbo(world), 5);
     assert_int_equal(world->budget.committed, committed - bytes);
     assert_int_equal(world->caches.arrays_bytes, 0);
     assert_class_sound(world, other.class_id);
@@ -943,11 +943,11 @@ work_without_a_cache(struct other *other)
 }
 
 static void
-test_spare_cache_is_shared(void **state)
+test_fallback_cache_is_shared(void **state)
 {
     struct world *world = ((struct setup *)*state)->world;
     static struct other other[3];
-    fail_next(SN_FAULT_MALLOC, 0, UINT32_MAX);
+    fail_next(SN_INJECT_MALLOC, 0, UINT32_MAX);
     for (unsigned i = 0; i < 3; i++)
         other_start(&other[i], world, work_without_a_cache);
     for (unsigned i = 0; i < 3; i++)
@@ -961,28 +961,28 @@ test_spare_cache_is_shared(void **state)
     assert_int_equal(sums.frees, 750);
     assert_int_equal(sums.limbo_bytes, 750 * 1008);
     assert_int_equal(used_slots(world, other[0].class_id), 750);
-    assert_int_equal(take_limbo(world), 750);
+    assert_int_equal(drain_limbo(world), 750);
 }
 
 /* Memory comes back within a call. Fails when the call goes on with a cache of its own: seen, the
- * spare then says for ever that a call is under way, and the other that 2^32 - 1 are. */
+ * fallback cache then says for ever that a call is under way, and the other that 2^32 - 1 are. */
 static void
 test_call_ends_with_the_cache_it_began_with(void **state)
 {
     struct world *world = ((struct setup *)*state)->world;
     sn_caches_detach(&world->caches);
-    fail_next(SN_FAULT_MALLOC, 0, 1);
-    sn_cache_begin(&world->caches);
+    fail_next(SN_INJECT_MALLOC, 0, 1);
+    sn_slow_call_begin(&world->caches);
     assert_int_equal(fail_none(), 1);
-    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
-    sn_cache_begin(&world->caches); /* a callback's */
-    sn_cache_end(&world->caches);
-    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
-    assert_int_equal(world->caches.spare->pending, 1);
-    sn_cache_end(&world->caches);
-    assert_int_equal(world->caches.spare->pending, 0);
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.fallback);
+    sn_slow_call_begin(&world->caches); /* a callback's */
+    sn_slow_call_end(&world->caches);
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.fallback);
+    assert_int_equal(world->caches.fallback->pending, 1);
+    sn_slow_call_end(&world->caches);
+    assert_int_equal(world->caches.fallback->pending, 0);
     struct sn_thread_cache *own = sn_cache_self(&world->caches);
-    assert_ptr_not_equal(own, world->caches.spare);
+    assert_ptr_not_equal(own, world->caches.fallback);
     assert_int_equal(own->pending, 0);
     assert_int_equal(sums_of(world).busy, 0);
 }
@@ -996,16 +996,16 @@ test_no_cache_beyond_the_limit(void **state)
     sn_caches_detach(&world->caches);
     uint64_t committed = world->budget.committed;
     world->budget.max_bytes = committed + SN_RESERVE_MIN_BYTES + 4096;
-    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.spare);
+    assert_ptr_equal(sn_cache_self(&world->caches), world->caches.fallback);
     assert_int_equal(sums_of(world).threads, 0);
     assert_int_equal(world->budget.committed, committed);
     assert_true(world->budget.peak <= world->budget.max_bytes);
     world->budget.max_bytes = 0;
-    assert_ptr_not_equal(sn_cache_self(&world->caches), world->caches.spare);
+    assert_ptr_not_equal(sn_cache_self(&world->caches), world->caches.fallback);
     give(world, class_id, take(world, class_id));
 }
 
-/* ---- owners and takers at once --------------------------------------------------------------- */
+/* ---- owners and drainers at once ------------------------------------------------------------- */
 
 #define STORM_SLOTS 300
 
@@ -1048,9 +1048,9 @@ static void
 storm_taker(struct storm *storm)
 {
     while (__atomic_load_n(&storm->running, __ATOMIC_ACQUIRE) > 0) {
-        sn_caches_take_slots(&storm->world->caches, false, false, NULL);
-        sn_caches_hold(&storm->world->caches);
-        sn_caches_let_go(&storm->world->caches);
+        sn_caches_drain(&storm->world->caches, false, false, NULL);
+        sn_caches_lock_out(&storm->world->caches);
+        sn_caches_let_in(&storm->world->caches);
     }
 }
 
@@ -1092,7 +1092,7 @@ main(void)
         CACHE_TEST(test_total_budget),
         CACHE_TEST(test_limbo_is_handed_over_by_number),
         CACHE_TEST(test_limbo_is_handed_over_by_bytes),
-        CACHE_TEST(test_take_limbo),
+        CACHE_TEST(test_drain_limbo),
         CACHE_TEST(test_limbo_of_a_busy_thread),
         CACHE_TEST(test_fast_retirement),
         CACHE_TEST(test_fast_retirement_of_bytes),
@@ -1108,7 +1108,7 @@ main(void)
         CACHE_TEST(test_stores_share_an_entry),
         cmocka_unit_test(test_store_ends_beside_others_of_its_entry),
         cmocka_unit_test(test_store_ends_before_its_threads),
-        CACHE_TEST(test_spare_cache_is_shared),
+        CACHE_TEST(test_fallback_cache_is_shared),
         CACHE_TEST(test_call_ends_with_the_cache_it_began_with),
         CACHE_TEST(test_no_cache_beyond_the_limit),
         CACHE_TEST(test_owners_against_takers),

@@ -10,12 +10,12 @@
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 static struct {
-    enum sn_fault_point point;
+    enum sn_inject_point point;
     unsigned after, times, failed;
 } plan;
 
 static int
-fault(enum sn_fault_point point)
+fault(enum sn_inject_point point)
 {
     if (point != __atomic_load_n(&plan.point, __ATOMIC_ACQUIRE))
         return 0;
@@ -31,20 +31,20 @@ fault(enum sn_fault_point point)
 }
 
 void
-fail_next(enum sn_fault_point point, unsigned after, unsigned times)
+fail_next(enum sn_inject_point point, unsigned after, unsigned times)
 {
     plan.after = after;
     plan.times = times;
     plan.failed = 0;
     /* Release: a thread of the library that finds its point there finds the rest, too. */
     __atomic_store_n(&plan.point, point, __ATOMIC_RELEASE);
-    __atomic_store_n(&sn_fault_fn, fault, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, fault, __ATOMIC_RELEASE);
 }
 
 unsigned
 fail_none(void)
 {
-    __atomic_store_n(&sn_fault_fn, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
     return plan.failed;
 }
 

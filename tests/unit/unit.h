@@ -55,7 +55,7 @@ void assert_pool_sound(const struct world *world);
 void assert_class_sound(const struct world *world, unsigned class_id);
 
 /** The next `times` calls of this kind fail, after `after` that do not. */
-void fail_next(enum sn_fault_point point, unsigned after, unsigned times);
+void fail_next(enum sn_inject_point point, unsigned after, unsigned times);
 /** No call fails any more. Result: how many failed since fail_next. */
 unsigned fail_none(void);
 

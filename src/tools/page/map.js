@@ -73,7 +73,7 @@ function legendEntry(color, text) {
 
 const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// ---- title, facts, ladder -----------------------------------------------------------------------
+// ---- title, facts, breakdown --------------------------------------------------------------------
 
 function showFacts() {
     $('name').textContent = 'Store ' + before.head.store;
@@ -96,7 +96,7 @@ function showFacts() {
             element('span', { textContent: text })));
 }
 
-function showLadder() {
+function showBreakdown() {
     const most = Math.max(...maps.map(map => map.stats.committed || 1));
     for (const map of maps) {
         const steps = element('div');
@@ -109,10 +109,10 @@ function showLadder() {
         }
         const label = element('label', { textContent: after ? map.label : '' });
         const sum = element('em', { textContent: mib(map.stats.committed) + ' MiB' });
-        $('ladder').append(element('div', { className: 'bar' }, label, steps, sum));
+        $('breakdown').append(element('div', { className: 'bar' }, label, steps, sum));
     }
     for (const [key, name, text] of STEPS)
-        $('ladder-legend').append(
+        $('breakdown-legend').append(
             legendEntry(`var(${name})`, `${text} ${each(map => mib(map.stats[key]))}`));
 }
 
@@ -334,7 +334,7 @@ function showMapLegend() {
     $('proof').textContent = maps.filter(map => map.stats.resident_arena !== undefined).map(map => {
         const arena = map.stats.committed - map.stats.table - map.stats.metadata;
         return `${after ? map.label + ': ' : ''}the kernel holds ` +
-            `${mib(map.stats.resident_arena)} MiB of the arena, the ladder says ${mib(arena)}`;
+            `${mib(map.stats.resident_arena)} MiB of the arena, the breakdown says ${mib(arena)}`;
     }).concat(maps.flatMap(map => map.damage)).join(' · ');
 }
 
@@ -449,7 +449,7 @@ function redraw() {
 
 if (before) {
     showFacts();
-    showLadder();
+    showBreakdown();
     listenToMap();
     showMapLegend();
     showClasses();

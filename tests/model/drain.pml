@@ -1,39 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * takeback.pml - the asymmetric lock of a thread cache, over store buffers. An owner marks itself
+ * drain.pml - the asymmetric lock of a thread cache, over store buffers. An owner marks itself
  * busy by a plain store, then looks whether its cache's gate is open; if it is shut, it leaves the
- * cache alone and goes to the heap. A taker shuts the gates, does one membarrier, and empties the
+ * cache alone and goes to the heap. A drainer shuts the gates, does one membarrier, and empties the
  * caches whose owners are not busy; nobody waits for an owner. A walk keeps the gates shut over a
- * while in which takers come and go. Limbo lists that were not handed over are taken back by the
- * same lock. Not here: what the slots hold, when caches are taken back.
+ * while in which drainers come and go. Limbo lists that were not handed over are drained by the
+ * same lock. Not here: what the slots hold, when caches are drained.
  *
  * Checked: a slot is in one place at a time, whoever asks; none is lost; nobody enters during a
  * walk.
  *
  * Where membarrier is missing (NO_MEMBARRIER), an owner passes a full fence after it said busy.
  *
- * Seeded bugs: BUG_50 no membarrier; BUG_51 the taker does not look at busy; BUG_52 the compiler
- * moves the owner's look at the gate before its store; BUG_53 takers do not exclude each other;
- * BUG_54 the taker opens the gate before it has emptied the cache; BUG_55 membarrier before the
- * gates are shut; BUG_56 the owner is not busy any more before its cache is stored; BUG_57 a taker
- * opens gates during a walk.
+ * Seeded bugs: BUG_50 no membarrier; BUG_51 the drainer does not look at busy; BUG_52 the compiler
+ * moves the owner's look at the gate before its store; BUG_53 drainers do not exclude each other;
+ * BUG_54 the drainer opens the gate before it has emptied the cache; BUG_55 membarrier before the
+ * gates are shut; BUG_56 the owner is not busy any more before its cache is stored; BUG_57 a
+ * drainer opens gates during a walk.
  */
 #ifndef OWNERS
 #define OWNERS 1
 #endif
-#ifndef TAKERS
-#define TAKERS 1
+#ifndef DRAINERS
+#define DRAINERS 1
 #endif
 #ifndef OPS /* of each owner */
 #define OPS 3
 #endif
-#ifndef TAKES /* by each taker */
-#define TAKES 1
+#ifndef DRAINS /* by each drainer */
+#define DRAINS 1
 #endif
 #ifndef WALKS /* 0 or 1 */
 #define WALKS 0
 #endif
-#define THREADS      (OWNERS + TAKERS + WALKS)
+#define THREADS      (OWNERS + DRAINERS + WALKS)
 #define WROTE(at, v) skip
 /* One owner's cache: count and two entries. */
 #define BUSY(p)      ((p) * 5)
@@ -51,7 +51,7 @@
 #define IN_CACHE(p) (1 + (p))
 #define IN_USE      9
 byte place[SLOTS];
-bool takers_lock;
+bool drainers_lock;
 byte walkers; /* by the lock */
 bool walking; /* gates are known to be shut (ghost) */
 
@@ -179,21 +179,21 @@ inline open(p)
     fi
 }
 
-inline lock_takers()
+inline lock_drainers()
 {
 #ifdef BUG_53
     skip
 #else
-    atomic { !takers_lock -> takers_lock = 1 }
+    atomic { !drainers_lock -> drainers_lock = 1 }
 #endif
 }
 
-inline unlock_takers()
+inline unlock_drainers()
 {
 #ifdef BUG_53
     skip
 #else
-    atomic { FENCED -> takers_lock = 0 } /* an unlock is visible after what was stored before */
+    atomic { FENCED -> drainers_lock = 0 } /* an unlock is visible after what was stored before */
 #endif
 }
 
@@ -213,31 +213,31 @@ inline shut_all(p)
 #endif
 }
 
-/* sn_caches_hold and sn_caches_let_go. */
+/* sn_caches_lock_out and sn_caches_let_in. */
 proctype walker(byte me)
 {
     byte p;
-    lock_takers();
+    lock_drainers();
     walkers++;
     shut_all(p);
     walking = 1;
-    unlock_takers();
-    lock_takers();
+    unlock_drainers();
+    lock_drainers();
     atomic { walking = 0; walkers-- }
     do
     :: p < OWNERS -> open(p); p++
     :: else -> break
     od;
-    unlock_takers()
+    unlock_drainers()
 }
 
-proctype taker(byte me)
+proctype drainer(byte me)
 {
     byte p, n, s, b, i;
     do
-    :: i < TAKES ->
+    :: i < DRAINS ->
         i++;
-        lock_takers();
+        lock_drainers();
         shut_all(p);
         do
         :: p < OWNERS ->
@@ -269,7 +269,7 @@ proctype taker(byte me)
             atomic { n = 0; s = 0; b = 0; p++ }
         :: else -> p = 0; break
         od;
-        unlock_takers()
+        unlock_drainers()
     :: else -> break
     od
 }
@@ -281,8 +281,8 @@ init
         i = 0;
         do
         :: i < OWNERS -> run owner(i); i++
-        :: i >= OWNERS && i < OWNERS + TAKERS -> run taker(i); i++
-        :: i >= OWNERS + TAKERS && i < THREADS -> run walker(i); i++
+        :: i >= OWNERS && i < OWNERS + DRAINERS -> run drainer(i); i++
+        :: i >= OWNERS + DRAINERS && i < THREADS -> run walker(i); i++
         :: else -> i = 0; break
         od;
     }
