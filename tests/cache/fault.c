@@ -8,9 +8,9 @@
 
 #include <sys/mman.h>
 
-static uint64_t countdown; /* 0: nothing fails */
-static bool for_ever, failed;
-static __thread bool spare; /* the test's own requests do not fail */
+static uint64_t countdown;    /* 0: nothing fails */
+static bool for_ever, failed; /* threads of the library set and read them, too */
+static __thread bool spare;   /* the test's own requests do not fail */
 
 static bool
 fails(void)
@@ -20,8 +20,8 @@ fails(void)
     uint64_t left = __atomic_sub_fetch(&countdown, 1, __ATOMIC_RELAXED);
     if (left > 0)
         return false;
-    failed = true;
-    if (for_ever)
+    __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&for_ever, __ATOMIC_RELAXED))
         __atomic_store_n(&countdown, 1, __ATOMIC_RELAXED);
     errno = ENOMEM;
     return true;
@@ -111,7 +111,7 @@ read_all(sinter_cache *cache)
 static bool
 tour(struct fixture_cache *fixture, uint64_t number)
 {
-    failed = false;
+    __atomic_store_n(&failed, false, __ATOMIC_RELAXED);
     __atomic_store_n(&countdown, number, __ATOMIC_RELAXED);
     sinter_cache *cache = sinter_cache_create_flavor(&fixture->options, test_flavor());
     if (cache) {
@@ -129,13 +129,13 @@ tour(struct fixture_cache *fixture, uint64_t number)
         assert_int_equal(cache_stats(cache).payload_bytes, 0);
         assert_int_equal(sinter_cache_destroy(cache), 0);
     }
-    return failed;
+    return __atomic_load_n(&failed, __ATOMIC_RELAXED);
 }
 
 static void
 test_once(void **state)
 {
-    for_ever = false;
+    __atomic_store_n(&for_ever, false, __ATOMIC_RELAXED);
     for (uint64_t number = 1; tour(*state, number); number++)
         ;
 }
@@ -143,7 +143,7 @@ test_once(void **state)
 static void
 test_for_ever(void **state)
 {
-    for_ever = true;
+    __atomic_store_n(&for_ever, true, __ATOMIC_RELAXED);
     for (uint64_t number = 1; tour(*state, number); number++)
         ;
 }
