@@ -55,9 +55,11 @@ step_components()
         install_into "$SINTER_WORK/$component" "$component"
         files_of "$SINTER_WORK/$component" >"$SINTER_WORK/$component.txt"
     done
-    lib=./$SINTER_LIBDIR/libsinter.so
-    printf '%s\n' "$lib.$SINTER_SOVERSION" "$lib.$SINTER_VERSION" | LC_ALL=C sort |
-        diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the one library"
+    for lib in libsinter libsinter-cache; do
+        printf '%s\n' "./$SINTER_LIBDIR/$lib.so.$SINTER_SOVERSION" \
+            "./$SINTER_LIBDIR/$lib.so.$SINTER_VERSION"
+    done | LC_ALL=C sort |
+        diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the two libraries"
     files_of "$prefix" >"$SINTER_WORK/all.txt"
     [ "$(cat "$SINTER_WORK/tools.txt")" = ./bin/sinter ] ||
         fail "the component of tools is not the one program"
