@@ -1456,6 +1456,12 @@ HANDLE_API int handle_stats_diff(const struct handle_stats *before,
  * to two spans of each size more than it would alone. Nobody waits for a walk to end but other
  * walks: one runs at a time.
  *
+ * Free slots of the span being visited serve nobody until the walk leaves it. At max_bytes, where a
+ * size has no others, an allocation answers EAGAIN, and after a reclaim, which then brings nothing,
+ * ENOMEM, by turns.
+ * Fix: a visit that takes long copies what it needs, and works on it after the walk; a visitor that
+ * allocates takes EAGAIN for ENOMEM.
+ *
  *   visit    runs inside a section that `each` opened, with no lock held, and that ends with the
  *            visit in which a GP begins (under QSBR the whole call is one, as it is inside a
  *            section of the caller's); may free the object and allocate; what waits for a GP
