@@ -20,10 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH       16
-#define ROUNDS_WARM 32
-#define ROUNDS      512
-#define POOL        4096 /* objects that are pinned in turn: where they lie is chance */
+#define BATCH        16
+#define ROUNDS_WARM  32
+#define ROUNDS       512
+#define ROUNDS_LIMBO 64   /* after so many limbo is waited for: what slow paths find is no chance */
+#define POOL         4096 /* objects that are pinned in turn: where they lie is chance */
 
 static handle_store *store;
 static handle_t batch_handles[BATCH], pool_handles[POOL], *handles = batch_handles;
@@ -252,6 +253,8 @@ run(const struct entry *entry)
         (round < ROUNDS_WARM ? entry->warm : entry->count)(entry->size);
         entry->after(entry->size);
         rcu_read_unlock();
+        if (round % ROUNDS_LIMBO == 0)
+            require(handle_store_reclaim(store, SIZE_MAX) == 0, "handle_store_reclaim");
     }
     handles = batch_handles;
     cells = batch_cells;
