@@ -8,23 +8,41 @@
 
 #include <sys/mman.h>
 
-static uint64_t countdown;    /* 0: nothing fails */
-static bool for_ever, failed; /* threads of the library set and read them, too */
-static __thread bool spare;   /* the test's own requests do not fail */
+/* What follows; threads of the library make requests, too. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t countdown; /* 0: nothing fails */
+static bool for_ever, failed;
+static __thread bool spare; /* the test's own requests do not fail */
 
 static bool
 fails(void)
 {
-    if (spare || __atomic_load_n(&countdown, __ATOMIC_RELAXED) == 0)
+    bool fail = false;
+    if (spare)
         return false;
-    uint64_t left = __atomic_sub_fetch(&countdown, 1, __ATOMIC_RELAXED);
-    if (left > 0)
-        return false;
-    __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&for_ever, __ATOMIC_RELAXED))
-        __atomic_store_n(&countdown, 1, __ATOMIC_RELAXED);
-    errno = ENOMEM;
-    return true;
+    pthread_mutex_lock(&lock);
+    if (countdown > 0 && --countdown == 0) {
+        fail = failed = true;
+        countdown = for_ever ? 1 : 0;
+    }
+    pthread_mutex_unlock(&lock);
+    if (fail)
+        errno = ENOMEM;
+    return fail;
+}
+
+/* From now on the request of this number fails, and all after it if `ever`; 0: none.
+ * Result: whether one has failed. */
+static bool
+let_fail(uint64_t number, bool ever)
+{
+    pthread_mutex_lock(&lock);
+    bool had = failed;
+    countdown = number;
+    for_ever = ever;
+    failed = false;
+    pthread_mutex_unlock(&lock);
+    return had;
 }
 
 void *__real_malloc(size_t size);
@@ -109,10 +127,9 @@ read_all(sinter_cache *cache)
 
 /* False: nothing failed, the tour is over. */
 static bool
-tour(struct fixture_cache *fixture, uint64_t number)
+tour(struct fixture_cache *fixture, uint64_t number, bool ever)
 {
-    __atomic_store_n(&failed, false, __ATOMIC_RELAXED);
-    __atomic_store_n(&countdown, number, __ATOMIC_RELAXED);
+    (void)let_fail(number, ever);
     sinter_cache *cache = sinter_cache_create_flavor(&fixture->options, test_flavor());
     if (cache) {
         write_all(cache);
@@ -120,7 +137,7 @@ tour(struct fixture_cache *fixture, uint64_t number)
     } else {
         assert_true(errno == ENOMEM || errno == EAGAIN);
     }
-    __atomic_store_n(&countdown, 0, __ATOMIC_RELAXED);
+    bool any = let_fail(0, false);
     if (cache) {
         assert_int_equal(set_text(cache, "after", "all is well"), 0);
         assert_text(cache, "after", "all is well");
@@ -129,22 +146,20 @@ tour(struct fixture_cache *fixture, uint64_t number)
         assert_int_equal(cache_stats(cache).payload_bytes, 0);
         assert_int_equal(sinter_cache_destroy(cache), 0);
     }
-    return __atomic_load_n(&failed, __ATOMIC_RELAXED);
+    return any;
 }
 
 static void
 test_once(void **state)
 {
-    __atomic_store_n(&for_ever, false, __ATOMIC_RELAXED);
-    for (uint64_t number = 1; tour(*state, number); number++)
+    for (uint64_t number = 1; tour(*state, number, false); number++)
         ;
 }
 
 static void
 test_for_ever(void **state)
 {
-    __atomic_store_n(&for_ever, true, __ATOMIC_RELAXED);
-    for (uint64_t number = 1; tour(*state, number); number++)
+    for (uint64_t number = 1; tour(*state, number, true); number++)
         ;
 }
 
