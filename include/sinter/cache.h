@@ -389,7 +389,7 @@ HANDLE_API int sinter_cache_walk(sinter_cache *cache,
                                  void *opaque);
 
 /** Fills *stats, begun as SINTER_CACHE_STATS_INIT; does not look at items. Sums are exact when no
- * other thread is at work. Errors: EINVAL; ENOMEM: for the store's statistics. */
+ * other thread is at work. Errors: EINVAL. */
 HANDLE_API int sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats *stats);
 
 /** Prints the statistics, as handle_store_stats_print does its own (which stand beside them:

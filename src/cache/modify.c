@@ -25,70 +25,53 @@ deadline_of(const sinter_cache *cache, uint64_t ttl_ms)
     return ttl_ms ? sc_min(sc_now_ms(cache) + ttl_ms, (UINT64_C(1) << SC_DEADLINE_BITS) - 1) : 0;
 }
 
+/* Stores a value of the caller's; `cas` where the mode asks for one. */
 static int
-store(sinter_cache *cache, struct sc_write *write, uint64_t ttl_ms)
+store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, const void *value,
+      size_t size, uint32_t flags, uint64_t ttl_ms, uint64_t cas)
 {
-    if (!good_key(cache, write->key, write->key_size) || (!write->value && write->size) ||
-        ttl_ms > TTL_MOST)
+    struct sc_write write = {.mode = mode,
+                             .key = key,
+                             .key_size = key_size,
+                             .value = value,
+                             .size = size,
+                             .flags = flags,
+                             .cas = cas,
+                             .expires = ttl_ms != 0};
+    if (!good_key(cache, key, key_size) || (!value && size) || ttl_ms > TTL_MOST)
         return -EINVAL;
-    if (write->size > SC_LIMIT_MOST)
+    if (size > SC_LIMIT_MOST)
         return -E2BIG;
-    write->expires = ttl_ms != 0;
-    write->deadline = deadline_of(cache, ttl_ms);
-    return sc_write_item(cache, write);
+    write.deadline = deadline_of(cache, ttl_ms);
+    return sc_write_item(cache, &write);
 }
 
 int
 sinter_cache_set(sinter_cache *cache, const void *key, size_t key_size, const void *value,
                  size_t size, uint32_t flags, uint64_t ttl_ms)
 {
-    struct sc_write write = {.mode = SC_SET,
-                             .key = key,
-                             .key_size = key_size,
-                             .value = value,
-                             .size = size,
-                             .flags = flags};
-    return store(cache, &write, ttl_ms);
+    return store(cache, SC_SET, key, key_size, value, size, flags, ttl_ms, 0);
 }
 
 int
 sinter_cache_add(sinter_cache *cache, const void *key, size_t key_size, const void *value,
                  size_t size, uint32_t flags, uint64_t ttl_ms)
 {
-    struct sc_write write = {.mode = SC_ADD,
-                             .key = key,
-                             .key_size = key_size,
-                             .value = value,
-                             .size = size,
-                             .flags = flags};
-    return store(cache, &write, ttl_ms);
+    return store(cache, SC_ADD, key, key_size, value, size, flags, ttl_ms, 0);
 }
 
 int
 sinter_cache_replace(sinter_cache *cache, const void *key, size_t key_size, const void *value,
                      size_t size, uint32_t flags, uint64_t ttl_ms)
 {
-    struct sc_write write = {.mode = SC_REPLACE,
-                             .key = key,
-                             .key_size = key_size,
-                             .value = value,
-                             .size = size,
-                             .flags = flags};
-    return store(cache, &write, ttl_ms);
+    return store(cache, SC_REPLACE, key, key_size, value, size, flags, ttl_ms, 0);
 }
 
 int
 sinter_cache_cas(sinter_cache *cache, const void *key, size_t key_size, const void *value,
                  size_t size, uint32_t flags, uint64_t ttl_ms, uint64_t cas)
 {
-    struct sc_write write = {.mode = SC_CAS,
-                             .key = key,
-                             .key_size = key_size,
-                             .value = value,
-                             .size = size,
-                             .flags = flags,
-                             .cas = cas};
-    return store(cache, &write, ttl_ms);
+    return store(cache, SC_CAS, key, key_size, value, size, flags, ttl_ms, cas);
 }
 
 /* ---- changing what is there ------------------------------------------------------------------ */

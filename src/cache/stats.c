@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- the struct ------------------------------------------------------------------------------ */
 
@@ -14,13 +13,9 @@
 static int
 store_bytes(sinter_cache *cache, uint64_t *bytes)
 {
-    struct handle_stats *store = calloc(1, sizeof(*store));
-    if (!store)
-        return -ENOMEM;
-    store->struct_size = sizeof(*store);
-    int rc = handle_store_stats(cache->store, store);
-    *bytes = store->committed;
-    free(store);
+    struct handle_stats store = HANDLE_STATS_INIT;
+    int rc = handle_store_stats(cache->store, &store);
+    *bytes = store.committed;
     return rc;
 }
 
