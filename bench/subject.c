@@ -232,11 +232,7 @@ subject_unit(size_t size, enum free_mode mode)
 uint64_t
 subject_compaction_ns(void)
 {
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    return stats.compaction_cpu_ns;
+    return subject_stats()->compaction_cpu_ns;
 }
 
 uint64_t

@@ -112,11 +112,7 @@ static double
 table_per_live(uint64_t live)
 {
 #if BENCH_SUBJECT == SUBJECT_HANDLE
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    return (double)stats.table / (double)live;
+    return (double)subject_stats()->table / (double)live;
 #else
     (void)live;
     return 0;

@@ -70,12 +70,10 @@ static void
 report_compaction(void)
 {
 #if SUBJECT_IS_STORE
-    static struct handle_stats stats = HANDLE_STATS_INIT;
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
-    report_at_most("CPU of all compaction", "s", (double)stats.compaction_cpu_ns * 1e-9, NAN, 0.25);
-    report_value("objects moved", "thousand", (double)stats.moved_objects / 1e3);
+    const struct handle_stats *stats = subject_stats();
+    report_at_most("CPU of all compaction", "s", (double)stats->compaction_cpu_ns * 1e-9, NAN,
+                   0.25);
+    report_value("objects moved", "thousand", (double)stats->moved_objects / 1e3);
 #endif
 }
 

@@ -37,9 +37,7 @@ static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
 static void
 read_stats(void)
 {
-    int error = handle_store_stats(subject_store, &stats);
-    if (error)
-        subject_failed("handle_store_stats", error);
+    stats = *subject_stats();
     int count =
         handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
     if (count < 0)

@@ -116,23 +116,19 @@ open_space(struct space *space)
 static void
 look_through(const struct space *space)
 {
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    if (!expect(stats != NULL))
-        return;
-    stats->struct_size = sizeof(*stats);
+    struct handle_stats stats = HANDLE_STATS_INIT;
     for (uint32_t i = 0; i < space->objects; i++) {
         rcu_read_lock();
         const void *object = handle_deref(space->store, space->object[i]);
         expect(object && memcmp(object, &i, sizeof(i)) == 0);
         rcu_read_unlock();
     }
-    expect(handle_store_stats(space->store, stats) == 0);
-    expect(stats->objects == space->objects);
-    expect(stats->max_bytes == space->max_bytes);
+    expect(handle_store_stats(space->store, &stats) == 0);
+    expect(stats.objects == space->objects);
+    expect(stats.max_bytes == space->max_bytes);
     size_t used = 0; /* counted: that of the statistics is an estimate */
     expect(handle_store_used_exact(space->store, &used) == 0);
     expect(used == space->objects * space->object_bytes);
-    free(stats);
 }
 
 /** Frees all objects at once; their handles are stale from now on. */

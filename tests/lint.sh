@@ -174,7 +174,7 @@ layers()
 
 library_files()
 {
-    files 'src/*.[ch]' 'src/*/*.[ch]' 'defrag/*.[ch]'
+    files 'src/*.[ch]' 'defrag/*.[ch]'
 }
 
 # A file includes only files of its own folder and of those above it in the list, and names them

@@ -102,8 +102,7 @@ nothing_to_reclaim(union value_name *name)
 static void
 facts(struct backend_facts *facts)
 {
-    static struct handle_stats stats; /* 60 KiB; only the main thread asks */
-    stats = (struct handle_stats)HANDLE_STATS_INIT;
+    struct handle_stats stats = HANDLE_STATS_INIT;
     *facts = (struct backend_facts){.known = handle_store_stats(store, &stats) == 0};
     facts->moved_bytes = stats.moved_bytes;
     facts->emptied_bytes = stats.compaction_released;

@@ -22,9 +22,3 @@ sn_debug_table_show(handle_store **stores)
     table.stores = stores;
     table.self = &table;
 }
-
-const struct sn_debug_table *
-sn_debug_table(void)
-{
-    return &table;
-}

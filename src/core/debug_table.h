@@ -111,7 +111,5 @@ struct sn_debug_table {
 
 /** Under the lock of the list of stores, before one is in it. */
 void sn_debug_table_show(handle_store **stores);
-/** For tests. */
-const struct sn_debug_table *sn_debug_table(void);
 
 #endif

@@ -42,8 +42,6 @@ struct table_entry {
     X(pool_groups, "store.pool.groups_end", 8)                                                     \
     X(pool_limit, "store.pool.limit", 4)                                                           \
     X(pool_high, "store.pool.high", 4)                                                             \
-    X(pool_committed, "store.pool.arena_committed", 8)                                             \
-    X(pool_empty, "store.pool.empty_bytes", 8)                                                     \
     X(classes_count, "store.classes.count", 4)                                                     \
     X(classes_extra, "store.classes.extra", 4)                                                     \
     X(classes_of, "store.classes.of", 0)                                                           \
@@ -374,8 +372,6 @@ read_store(const struct reader *reader, uint64_t address, struct reader_store *s
     store->high = (uint32_t)number_at(reader, address + at->pool_high, 4, &good);
     store->spans = number_at(reader, address + at->pool_spans, 8, &good);
     store->groups_end = number_at(reader, address + at->pool_groups, 8, &good);
-    store->arena_committed = number_at(reader, address + at->pool_committed, 8, &good);
-    store->empty = number_at(reader, address + at->pool_empty, 8, &good);
     store->classes = (uint32_t)number_at(reader, address + at->classes_count, 4, &good);
     store->extra = (uint32_t)number_at(reader, address + at->classes_extra, 4, &good);
     if (!good)

@@ -5,7 +5,7 @@
  * nothing else of it. What it reads may be damaged, or change meanwhile: no number is believed
  * before it has been held against what is around it, no loop is longer than the arena.
  *
- * What cannot be read is said in one sentence, which is kept until the next call: reader_error.
+ * What cannot be read is said in one sentence, *error, which is kept until the next call.
  */
 #ifndef READER_H
 #define READER_H
@@ -36,7 +36,7 @@ struct reader_store {
     uint64_t arena, secret;
     uint32_t blocks, limit, high; /* of the arena: planned, reserved, used at some time */
     uint64_t max_bytes, committed;
-    uint64_t arena_committed, empty, table_committed;
+    uint64_t table_committed;
     uint32_t extra; /* bytes of each slot that are no object's */
     uint32_t classes;
     struct reader_class of[READER_CLASSES_MAX];

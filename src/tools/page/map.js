@@ -460,7 +460,6 @@ if (before) {
         if (event.key === 'Escape' && chosen !== null)
             choose(chosen);
     });
-    document.documentElement.dataset.drawn = 'yes';
 } else {
     $('name').textContent = 'No map is in this page';
 }
