@@ -145,7 +145,7 @@ finish_once(struct sn_defrag *d, uint64_t reclaimed, uint64_t *ticket)
     enum sn_advance advance = SN_ADVANCE_NOTHING;
     sn_defrag_enter(d, SN_OFFLINE);
     sn_defrag_open_wanted_locked(d);
-    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    bool forced = sn_defrag_is_forced(d);
     bool alone = !forced && !sn_mover_has_thread(d->mover); /* else others carry it on */
     if (alone)
         sn_defrag_end_plan_locked(d);

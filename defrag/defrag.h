@@ -129,6 +129,13 @@ sn_defrag_is_enabled(const struct sn_defrag *d)
     return sn_load_relaxed(&d->store->options.defrag.enabled);
 }
 
+/** Whether a compaction that was asked for by a call is not done. */
+static inline bool
+sn_defrag_is_forced(const struct sn_defrag *d)
+{
+    return sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+}
+
 /**
  * What moving under way has closed is opened, by request or because nobody carries it on: its batch
  * is finished, no other begins. moved: somebody was told to wait for what was moved out of until

@@ -100,7 +100,7 @@ begin_pass_locked(struct sn_defrag *d)
 {
     struct sn_class_use classes[SN_CLASSES_MAX] = {0};
     struct sn_policy_sum sum;
-    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    bool forced = sn_defrag_is_forced(d);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
     d->pass_requests = sn_mover_requests(d->mover);
     if (forced)
@@ -473,7 +473,7 @@ idle_locked(struct sn_defrag *d, uint64_t *ticket)
     }
     if (d->draining)
         return wait_for(drain_ticket_locked(d), ticket);
-    bool forced = sn_load_relaxed(&d->forced_wanted) > sn_load_relaxed(&d->forced_done);
+    bool forced = sn_defrag_is_forced(d);
     if (d->winding_down || (d->only_forced && !forced))
         return await_draining_or_nothing_locked(d, ticket);
     if (!begin_pass_locked(d))

@@ -2,23 +2,18 @@
 /* answer.c - see answer.h. */
 #include "memory/answer.h"
 
+#include "base/base.h"
 #include "base/config.h"
-
-static uint64_t
-lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t
 emptied_spans(const struct sn_class_use *c, uint64_t slots)
 {
-    uint64_t emptied = lesser(c->detached, slots);
+    uint64_t emptied = sn_min(c->detached, slots);
     uint64_t left = slots - emptied;
     for (uint64_t eighths = 0; eighths <= SN_FULL; eighths++) {
         uint64_t least = (eighths * c->slots + SN_FULL - 1) / SN_FULL;
-        least = least > 0 ? least : 1;
-        uint64_t spans = lesser(c->spans_in[eighths], left / least);
+        least = sn_max(least, 1);
+        uint64_t spans = sn_min(c->spans_in[eighths], left / least);
         emptied += spans;
         left -= spans * least;
     }
@@ -40,8 +35,8 @@ sn_answer_emptied(const struct sn_class_use *c, uint64_t slots)
         return 0;
     uint64_t spans = emptied_spans(c, slots) * c->span_bytes;
     uint64_t touched = slots * (c->slot_bytes / SN_PAGE_BYTES + 2) * SN_PAGE_BYTES;
-    uint64_t pages = lesser(touched, sn_answer_loose(c) + slots * c->slot_bytes);
-    return lesser(spans > pages ? spans : pages, c->committed);
+    uint64_t pages = sn_min(touched, sn_answer_loose(c) + slots * c->slot_bytes);
+    return sn_min(sn_max(spans, pages), c->committed);
 }
 
 bool
@@ -54,8 +49,7 @@ sn_answer_is_in_vain(uint64_t lacks_bytes, const struct sn_waited *waited)
 enum sn_answer
 sn_answer(uint64_t lacks_bytes, const struct sn_waited *waited, const struct sn_coming *coming)
 {
-    uint64_t most =
-        coming->emptied_bytes > coming->gained_bytes ? coming->emptied_bytes : coming->gained_bytes;
+    uint64_t most = sn_max(coming->emptied_bytes, coming->gained_bytes);
     bool enough = most > 0 && most >= lacks_bytes && coming->all_bytes >= lacks_bytes;
     bool comes = coming->own_slots > 0 || enough;
     return comes && !sn_answer_is_in_vain(lacks_bytes, waited) ? SN_ANSWER_EAGAIN

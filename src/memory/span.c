@@ -56,15 +56,6 @@ show_locked(struct sn_pool *pool, uint32_t end)
     pool->shown = to;
 }
 
-void
-sn_pool_show(struct sn_pool *pool)
-{
-    sn_lock(&pool->lock);
-    if (pool->high > 1)
-        show_locked(pool, pool->high);
-    sn_unlock(&pool->lock);
-}
-
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 static struct sn_runs *

@@ -178,9 +178,6 @@ size_t sn_pool_classes_bytes(uint32_t blocks);
 void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *spans,
                   char *classes, struct sn_budget *budget);
 
-/** Shows in cores what is used so far. */
-void sn_pool_show(struct sn_pool *pool);
-
 /** Whether the arena, now and as it grows, asks for huge pages (sn_os_hugepages). */
 void sn_pool_set_hugepages(struct sn_pool *pool, bool want);
 

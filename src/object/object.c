@@ -615,11 +615,8 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
     sn_add_relaxed(&store->large.live_bytes, (uint64_t)(resize->pages * (int64_t)SN_PAGE_BYTES));
     uint64_t tail = (uint64_t)resize->tail_bytes;
     uint64_t limbo = __atomic_add_fetch(&store->caches.limbo_bytes, tail, __ATOMIC_RELAXED);
-    uint64_t max = sn_load_relaxed(&store->budget.max_bytes);
-    uint64_t much =
-        max ? sn_min(SN_LIMBO_URGENT_BYTES, max / SN_LIMBO_URGENT_SHARE) : SN_LIMBO_URGENT_BYTES;
     if (resize->tail_bytes > 0)
-        sn_store_nudge(store, limbo >= much);
+        sn_store_nudge(store, limbo >= sn_load_relaxed(&store->caches.urgent_bytes));
 }
 
 /* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. In the

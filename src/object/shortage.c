@@ -69,8 +69,9 @@ limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, uns
 static uint64_t
 detached_slots(const handle_store *store, unsigned class_id)
 {
-    struct sn_class_use c = sn_heap_class_use(&store->heap, class_id);
-    return c.detached > 0 ? sn_answer_loose(&c) / c.slot_bytes : 0;
+    struct sn_class_use c;
+    bool any = use_of(store, class_id, &c) && c.detached > 0;
+    return any ? sn_answer_loose(&c) / c.slot_bytes : 0;
 }
 
 static uint64_t
@@ -84,6 +85,19 @@ own_slots(const handle_store *store, const struct sn_need *need,
     if (!need->unmovable)
         slots += glance->cached[need->class_id] + detached_slots(store, need->class_id);
     return slots;
+}
+
+static uint64_t
+table_empty_bytes(const handle_store *store)
+{
+    return (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
+}
+
+/* Of spans and of the table. */
+static uint64_t
+empty_bytes(const handle_store *store)
+{
+    return sn_load_relaxed(&store->pool.empty_bytes) + table_empty_bytes(store);
 }
 
 /* Pages that come back with limbo and what idle threads cache, with the mover's help or without. */
@@ -107,8 +121,7 @@ add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_c
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);
     /* With what comes goes what is empty already, and was not enough to be given back for this. */
-    uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) +
-                     ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT);
+    uint64_t empty = empty_bytes(store);
     coming->emptied_bytes = emptied + large > 0 ? emptied + large + empty : 0;
     coming->gained_bytes = gain > 0 ? gain + large + empty : 0;
 }
@@ -129,9 +142,7 @@ is_hopeless(handle_store *store, const struct sn_need *need)
     uint64_t lacks = lacks_of(store, need);
     if (slot_would_do(store, need) || need->index)
         return false; /* a single one is enough */
-    uint64_t most = sn_load_relaxed(&store->pool.empty_bytes) +
-                    ((uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT) +
-                    sn_load_relaxed(&store->pool.excess_bytes) +
+    uint64_t most = empty_bytes(store) + sn_load_relaxed(&store->pool.excess_bytes) +
                     sn_caches_reclaimable_max(&store->caches);
     for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
         struct sn_class_use c;
@@ -229,7 +240,7 @@ gather_pages(handle_store *store, const struct sn_need *need)
 {
     bool trimmed = trim_excess(store);
     uint64_t lacks = lacks_of(store, need), loose;
-    uint64_t tables = (uint64_t)sn_load_relaxed(&store->table.empty_pages) << SN_PAGE_SHIFT;
+    uint64_t tables = table_empty_bytes(store);
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
     if (empty < lacks && is_passed_over(store))
         return trimmed;
@@ -428,8 +439,9 @@ sn_shortage_request_memory(handle_store *store, uint64_t lacks_bytes)
 {
     struct sn_gain gain = {0};
     for (unsigned i = 0; i < store->classes.count; i++) {
-        struct sn_class_use c = sn_heap_class_use(&store->heap, i);
-        sn_gain_add(&gain, &c, 0);
+        struct sn_class_use c;
+        if (use_of(store, i, &c))
+            sn_gain_add(&gain, &c, 0);
     }
     if (sn_mover_gain(store, &gain) >= lacks_bytes)
         sn_mover_request_memory(store);

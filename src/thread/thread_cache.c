@@ -629,7 +629,6 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store
     caches->open_gate = sn_os_membarrier_init()
                             ? (uintptr_t)store + (hardened ? SN_GATE_HARDENED : 0)
                             : SN_GATE_FENCED;
-    caches->hardened = hardened;
     caches->heap = heap;
     sn_caches_set_bounds(caches, UINT64_MAX / 4, UINT64_MAX / 4, 0);
     sn_lock_init(&caches->lock, SN_RANK_CACHES);

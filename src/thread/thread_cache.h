@@ -115,7 +115,6 @@ struct sn_caches {
     struct sn_heap *heap;
     size_t tls_entry;    /* where threads look for their cache */
     uintptr_t open_gate; /* SN_GATE_... above */
-    bool hardened;
     size_t arrays_bytes; /* atomic; of all bins' arrays */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
@@ -160,12 +159,6 @@ void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint6
 /** The store ends: no thread uses it any more. Caches of living threads are freed by their
  * owners. */
 void sn_caches_destroy(struct sn_caches *caches);
-
-static inline bool
-sn_caches_hardened(const struct sn_caches *caches)
-{
-    return caches->hardened;
-}
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
 
