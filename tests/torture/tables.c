@@ -10,8 +10,8 @@
  *   a move's header says the whole slot                   "size"
  *   a relocation empties `from` first                     "found in no table"
  *   free_now leaves the cell full                         "free_now of a private cell"
- *   publish fills after it has published                  "found", or contents of no version
- *   publish empties the cell first                        "found in no table"
+ *   an object is filled after it was published            "contents are wrong", once in 12 s
+ *   publish on its slow path empties the cell first       "found in no table"
  */
 #include "torture.h"
 
