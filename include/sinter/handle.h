@@ -1351,9 +1351,10 @@ HANDLE_API int handle_store_prepare(handle_store *store, size_t bytes);
  * (objects below 16 bytes: 1 %). The sizes of what has only taken the place of others since the
  * last look are taken to be like those before.
  *
- *   result   bytes; 0 for a NULL store, and when nothing lives. Takes 1 to 20 us: its cost depends
- *            on the number of threads, not of objects. Fix, where that is not enough:
- *            handle_store_used_exact
+ *   result   bytes; 0 for a NULL store, and when nothing lives. Takes 20 instructions for each
+ *            thread and size class in use, whatever the number of objects: with 64 threads 5 us for
+ *            30 classes, 23 us for all, and some times that where the threads' counters come from
+ *            memory. Fix, where an estimate is not enough: handle_store_used_exact
  */
 HANDLE_API size_t handle_store_used(const handle_store *store);
 

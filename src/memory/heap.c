@@ -556,11 +556,15 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
 
 /* The first use of a class. */
 static SN_NOINLINE void
-begin_class(struct sn_heap *heap, struct sn_heap_class *hc)
+begin_class(struct sn_heap *heap, unsigned class_id)
 {
+    struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&heap->lock);
     if (sn_load_relaxed(&hc->used_before) == 0) {
         sn_lock_init(&hc->lock, SN_RANK_CLASS);
+        heap->used_class[heap->used_classes] = (uint8_t)class_id;
+        /* Release: pairs with the acquire in sn_heap_used_classes. */
+        sn_store_release(&heap->used_classes, heap->used_classes + 1);
         /* Release: pairs with the acquire in sn_heap_class_is_used. */
         sn_store_release(&hc->used_before, 1);
     }
@@ -583,7 +587,7 @@ take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *
 {
     struct sn_heap_class *hc = &heap->of[class_id];
     if (sn_unlikely(!sn_heap_class_is_used(heap, class_id)))
-        begin_class(heap, hc);
+        begin_class(heap, class_id);
     sn_lock(&hc->lock);
     uint32_t taken = take_locked(heap, class_id, kind, taking);
     for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS && wants_room(taking); round++) {

@@ -65,7 +65,9 @@ struct sn_heap {
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
      * there is no walk. Changed under the mover's lock. */
     uint32_t walk_next, walk_end;
-    struct sn_lock lock; /* guards what used_before becomes */
+    struct sn_lock lock;   /* guards what used_before becomes, and the next two */
+    uint32_t used_classes; /* atomic; how many classes were ever used, and which */
+    uint8_t used_class[SN_CLASSES_MAX];
     struct sn_heap_class of[SN_CLASSES_MAX];
 };
 
@@ -78,6 +80,14 @@ sn_heap_class_is_used(const struct sn_heap *heap, unsigned class_id)
 {
     /* Acquire: the lock is seen as it was made; pairs with the release in begin_class. */
     return sn_load_acquire(&heap->of[class_id].used_before) != 0;
+}
+
+/** How many classes were ever used; which: used_class, up to there. */
+static inline unsigned
+sn_heap_used_classes(const struct sn_heap *heap)
+{
+    /* Acquire: their numbers are seen; pairs with the release in begin_class. */
+    return sn_load_acquire(&heap->used_classes);
 }
 
 /** Whether a block begins a span of the class, under its lock. Blocks other than of OPEN, CLOSED

@@ -242,7 +242,8 @@ glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
     glance->indexes += sn_cache_index_count(cache);
     if (cache->shared)
         return; /* it has no bins */
-    for (unsigned i = 0; i < caches->heap->classes->count; i++) {
+    for (unsigned n = sn_heap_used_classes(caches->heap); n-- > 0;) {
+        unsigned i = caches->heap->used_class[n];
         uint32_t cached = sn_cache_count(cache, i);
         glance->cached[i] += cached;
         glance->idle[i] += idle ? cached : 0;
@@ -300,8 +301,10 @@ sn_caches_hold_indexes(struct sn_caches *caches)
 static void
 add_live(const struct sn_caches *caches, const struct sn_thread_cache *cache, uint64_t *live)
 {
-    for (unsigned i = 0; i < caches->heap->classes->count; i++)
+    for (unsigned n = sn_heap_used_classes(caches->heap); n-- > 0;) {
+        unsigned i = caches->heap->used_class[n];
         live[i] += sn_cache_live_delta(cache, i);
+    }
 }
 
 void

@@ -134,11 +134,16 @@ used_slots(const struct world *world, unsigned class_id)
     return world->heap.of[class_id].used[SN_MOVABLE];
 }
 
+/* The sum of what lives looks at the classes in use alone, and agrees with that of all. Seen
+ * failing: a class is not noted at its first use. */
 static struct sn_cache_sums
 sums_of(struct world *world)
 {
     struct sn_cache_sums sums;
+    uint64_t live[SN_CLASSES_MAX];
     sn_caches_sum(&world->caches, &sums);
+    sn_caches_live(&world->caches, live);
+    assert_memory_equal(live, sums.live, sizeof(live));
     return sums;
 }
 
