@@ -435,13 +435,14 @@ sn_cache_retire_next(struct sn_thread_cache *cache, unsigned class_id, uint64_t 
                      uint64_t *header)
 {
     struct sn_bin *bin = &cache->bin[class_id];
+    __asm__("" : "+r"(bin)); /* as in sn_cache_top */
     /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
     sn_store_release(header, cache->limbo_head << 8);
     cache->limbo_head = slot;
     cache->limbo_slots++;
     sn_owner_add(&cache->limbo_bytes, (uint64_t)bin->payload + SN_HEADER_BYTES);
-    sn_owner_sub(&bin->bulk_in, 1);
-    sn_owner_add(&cache->frees, 1);
+    sn_owner_dec(&bin->bulk_in);
+    sn_owner_inc(&cache->frees);
 }
 
 /** What a slot's link word says comes next; 0: the end. */
