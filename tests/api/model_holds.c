@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_holds.c - the model's pins and versions under way, and what becomes of them when their
- * object is replaced or freed. The plain operations are in model_store.c.
+ * model_holds.c - the model's pins, versions under way and reserved objects, and what becomes of
+ * them when their object is replaced or freed. The plain operations are in model_store.c.
  */
 #include "model_store.h"
 
@@ -237,6 +237,107 @@ model_has_update(const struct model *model, unsigned key)
     return false;
 }
 
+/* ---- reserved objects ------------------------------------------------------------------------ */
+
+void
+model_op_reserve(struct model *model, unsigned key)
+{
+    struct model_reserved *entry = &model->reserved[key % MODEL_RESERVED];
+    if (entry->active)
+        return;
+    entry->size = model_random_size(model);
+    entry->flags = (unsigned)random_below(&model->random, 8);
+    entry->flags = entry->flags < 4 ? entry->flags : 0;
+    errno = 0;
+    unsigned char *memory =
+        handle_reserve(model->store, entry->size, entry->flags, &entry->reserved);
+    if (!memory) {
+        model_refused(model, errno);
+        return;
+    }
+    for (size_t i = 0; entry->flags & HANDLE_ZERO && i < entry->size; i++)
+        model_check(model, memory[i] == 0);
+    entry->bytes = model_random_bytes(model, entry->size, false);
+    memcpy(memory, entry->bytes, entry->size);
+    entry->active = true;
+}
+
+static bool
+published_by_handle(struct model *model, struct model_object *object, struct model_reserved *entry)
+{
+    errno = 0;
+    handle_t handle = handle_publish(model->store, &entry->reserved);
+    if (handle == HANDLE_NULL) { /* to be published later */
+        model_refused(model, errno);
+        return false;
+    }
+    object->handle = handle;
+    object->by_cell = false;
+    return true;
+}
+
+/* In an empty cell, or in the place of its object. */
+static bool
+published_by_cell(struct model *model, struct model_object *object, struct model_reserved *entry)
+{
+    uint32_t tag = (uint32_t)random_below(&model->random, 0x1100000);
+    section_enter();
+    int result = handle_cell_publish(model->store, model_cell_of(object), &entry->reserved, tag);
+    section_leave();
+    model_check(model, result == (tag > 0xffffff ? -EINVAL : 0));
+    if (result != 0)
+        return false;
+    object->by_cell = true;
+    object->tag = tag;
+    return true;
+}
+
+void
+model_op_publish(struct model *model, unsigned key)
+{
+    struct model_reserved *entry = &model->reserved[random_below(&model->random, MODEL_RESERVED)];
+    struct model_object *object = &model->objects[key];
+    if (!entry->active || model_is_shared(model, key) || (object->live && !object->by_cell))
+        return;
+    model_check(model, memcmp(entry->reserved.object, entry->bytes, entry->size) == 0);
+    bool by_cell = object->live || random_below(&model->random, 2);
+    if (by_cell ? !published_by_cell(model, object, entry)
+                : !published_by_handle(model, object, entry))
+        return;
+    if (object->live)
+        model_slot_given_up(model, key);
+    else
+        object->birth++;
+    free(object->live ? object->bytes : NULL);
+    object->live = true;
+    object->incarnation++;
+    object->flags = entry->flags;
+    object->size = entry->size;
+    object->bytes = entry->bytes;
+    entry->active = false;
+}
+
+void
+model_op_reserved_abort(struct model *model, unsigned key)
+{
+    struct model_reserved *entry = &model->reserved[key % MODEL_RESERVED];
+    if (!entry->active)
+        return;
+    model_check(model, memcmp(entry->reserved.object, entry->bytes, entry->size) == 0);
+    handle_reserved_abort(model->store, &entry->reserved);
+    entry->active = false;
+    free(entry->bytes);
+}
+
+size_t
+model_reserved(const struct model *model)
+{
+    size_t reserved = 0;
+    for (unsigned i = 0; i < MODEL_RESERVED; i++)
+        reserved += model->reserved[i].active;
+    return reserved;
+}
+
 void
 model_verify_holds(struct model *model)
 {
@@ -258,6 +359,8 @@ model_release(struct model *model)
             end_pin(model, &model->pins[i]);
     for (unsigned i = 0; i < MODEL_UPDATES; i++)
         model_op_update_abort(model, i);
+    for (unsigned i = 0; i < MODEL_RESERVED; i++)
+        model_op_reserved_abort(model, i);
 }
 
 size_t

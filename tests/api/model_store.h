@@ -12,10 +12,11 @@
 
 #include "support.h"
 
-#define MODEL_KEYS    3000
-#define MODEL_PINS    40
-#define MODEL_UPDATES 12
-#define MODEL_STALE   256
+#define MODEL_KEYS     3000
+#define MODEL_PINS     40
+#define MODEL_UPDATES  12
+#define MODEL_RESERVED 6
+#define MODEL_STALE    256
 
 struct model_object {
     bool live;
@@ -53,6 +54,15 @@ struct model_update {
     unsigned char *bytes;
 };
 
+/** A reserved object, filled. */
+struct model_reserved {
+    bool active;
+    unsigned flags;
+    struct handle_reserved reserved;
+    size_t size;
+    unsigned char *bytes;
+};
+
 struct model {
     handle_store *store;
     bool alone;           /* no other model uses the store: counts can be compared */
@@ -67,6 +77,7 @@ struct model {
     struct model_object objects[MODEL_KEYS];
     struct model_pin pins[MODEL_PINS];
     struct model_update updates[MODEL_UPDATES];
+    struct model_reserved reserved[MODEL_RESERVED];
     handle_t stale[MODEL_STALE];
     uint64_t *published; /* handles of the shared keys, for readers */
 };
@@ -82,7 +93,7 @@ void model_init(struct model *model, handle_store *store, uint64_t seed);
 void model_step(struct model *model);
 /** Compares every object, every pin and the pinned versions. */
 void model_verify(struct model *model);
-/** Ends pins and updates. */
+/** Ends pins, updates and reservations. */
 void model_release(struct model *model);
 /** What store_digest() must give, from the map alone. */
 uint64_t model_digest(const struct model *model);
@@ -92,7 +103,8 @@ size_t model_live_bytes(const struct model *model);
 size_t model_live_objects(const struct model *model);
 size_t model_versions(const struct model *model); /* updates under way, and their bytes */
 size_t model_version_bytes(const struct model *model);
-size_t model_held(const struct model *model); /* pins and updates */
+size_t model_held(const struct model *model);     /* pins and updates */
+size_t model_reserved(const struct model *model); /* objects */
 
 /** A reader's look at a shared key of another thread's model: whole, or gone. */
 void model_read_published(handle_store *store, const uint64_t *published, unsigned key);
@@ -126,5 +138,8 @@ void model_op_unpin(struct model *model, unsigned key);
 void model_op_update_begin(struct model *model, unsigned key);
 void model_op_update_commit(struct model *model, unsigned key);
 void model_op_update_abort(struct model *model, unsigned key);
+void model_op_reserve(struct model *model, unsigned key);
+void model_op_publish(struct model *model, unsigned key);
+void model_op_reserved_abort(struct model *model, unsigned key);
 
 #endif

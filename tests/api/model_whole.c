@@ -95,9 +95,11 @@ model_op_whole_store(struct model *model, unsigned key)
                     model_worked(model, handle_store_each(model->store, count_object, sums)));
     if (model->alone) {
         /* versions under way are in both counts or in none */
-        size_t under_way = stats->objects == model_live_objects(model) ? 0 : 1;
-        model_check(model, stats->objects ==
-                               model_live_objects(model) + under_way * model_versions(model));
+        size_t objects = stats->objects - model_reserved(model);
+        size_t under_way = objects == model_live_objects(model) ? 0 : 1;
+        model_check(model, stats->objects_reserved == model_reserved(model));
+        model_check(model,
+                    objects == model_live_objects(model) + under_way * model_versions(model));
         size_t used = 0;
         int counted = key % 8 == 2 ? handle_store_used_exact(model->store, &used) : 0;
         model_check(model, model_worked(model, counted));

@@ -3,7 +3,8 @@
  * engine.c - the operations on one object, and the table that says which byte is which operation.
  *
  * Seen failing: a resize that copies whole words only, relocate that loses the tag, HANDLE_ZERO
- * that leaves small objects as they are.
+ * that leaves small objects as they are, retire that frees at once, publish that loses a bit of the
+ * tag.
  */
 #include "engine.h"
 
@@ -119,14 +120,21 @@ op_read(struct engine *engine, unsigned key)
     fuzz_check(tag == (object->live ? object->tag : 0));
 }
 
-static void
-born(struct engine *engine, struct object *object, void *memory)
+void
+engine_born(struct object *object, uint32_t size, uint64_t stamp)
 {
     object->live = true;
     object->tag = 0;
     object->birth++;
     object->incarnation++;
-    object->stamp = engine_stamp(engine);
+    object->size = size;
+    object->stamp = stamp;
+}
+
+static void
+born(struct engine *engine, struct object *object, void *memory)
+{
+    engine_born(object, object->size, engine_stamp(engine));
     engine_fill(memory, 0, object->size, object->stamp);
 }
 
@@ -213,6 +221,33 @@ static void
 op_free_now(struct engine *engine, unsigned key)
 {
     engine_free(engine, key, true);
+}
+
+/* Sections that are open resolve it, for reading; half of them are freed at once all the same. */
+static void
+op_retire(struct engine *engine, unsigned key)
+{
+    struct object *object = &engine->objects[key];
+    handle_store *store = engine->store;
+    handle_t handle = object->handle;
+    if (object->by_cell)
+        return;
+    fuzz_check(handle_retire(store, handle) == (object->live ? 0 : -ENOENT));
+    if (!object->live)
+        return;
+    const void *memory = handle_deref(store, handle);
+    fuzz_check(memory && engine_holds_stamp(memory, object->size, object->stamp));
+    fuzz_check(handle_size(store, handle) == object->size);
+    fuzz_check(handle_deref_mut(store, handle) == NULL && handle_pin(store, handle) == NULL);
+    fuzz_check(handle_resize(store, handle, 9) == -ENOENT);
+    fuzz_check(handle_retire(store, handle) == -ENOENT);
+    engine_left_slot(engine, key);
+    object->live = false;
+    object->handle = HANDLE_NULL; /* it goes stale when the grace period has ended */
+    if (take_byte(engine->source) % 2) {
+        fuzz_check(handle_free(store, handle) == 0 && handle_deref(store, handle) == NULL);
+        engine->stale[engine->next_stale++ % STALE] = handle;
+    }
 }
 
 static void
@@ -371,6 +406,22 @@ op_update_abort(struct engine *engine, unsigned key)
 }
 
 static void
+op_reserve(struct engine *engine, unsigned key)
+{
+    engine_reserve(engine, key % RESERVED);
+}
+
+static void
+op_publish(struct engine *engine, unsigned key)
+{
+    unsigned byte = take_byte(engine->source);
+    if (byte < 224)
+        engine_publish(engine, key, byte % RESERVED);
+    else
+        engine_abort(engine, byte % RESERVED);
+}
+
+static void
 op_section(struct engine *engine, unsigned key)
 {
     (void)key;
@@ -392,11 +443,12 @@ static const struct {
     unsigned below; /* bytes below this, and not below the one before */
     void (*run)(struct engine *engine, unsigned key);
 } operations[] = {
-    {80, op_read},         {128, op_alloc},        {152, op_free},          {184, op_free_now},
-    {200, op_write},       {208, op_resize},       {212, op_set_tag},       {216, op_relocate},
-    {217, op_full_cell},   {218, op_deref_many},   {220, op_stale},         {224, op_pin},
-    {229, op_unpin},       {232, op_update_begin}, {235, op_update_commit}, {236, op_update_abort},
-    {244, op_alloc_plain}, {252, op_section},      {256, op_whole},
+    {74, op_read},          {76, op_reserve},        {78, op_publish},       {80, op_retire},
+    {128, op_alloc},        {152, op_free},          {184, op_free_now},     {200, op_write},
+    {208, op_resize},       {212, op_set_tag},       {216, op_relocate},     {217, op_full_cell},
+    {218, op_deref_many},   {220, op_stale},         {224, op_pin},          {229, op_unpin},
+    {232, op_update_begin}, {235, op_update_commit}, {236, op_update_abort}, {244, op_alloc_plain},
+    {252, op_section},      {256, op_whole},
 };
 
 static void (*by_byte[256])(struct engine *engine, unsigned key);

@@ -11,11 +11,12 @@
 
 #include "fuzz.h"
 
-#define KEYS    2048
-#define PINS    16
-#define UPDATES 8
-#define READS   4
-#define STALE   64
+#define KEYS     2048
+#define PINS     16
+#define UPDATES  8
+#define RESERVED 4
+#define READS    4
+#define STALE    64
 
 struct object {
     bool live;
@@ -50,6 +51,15 @@ struct version {
     uint64_t birth, incarnation; /* of the object when the version was begun */
 };
 
+/** An object that is reserved, and filled. */
+struct reservation {
+    struct handle_reserved reserved;
+    bool active;
+    uint8_t flags;
+    uint32_t size;
+    uint64_t stamp;
+};
+
 /** What a reader of this section has resolved: it stays as it is until the section ends (G2). */
 struct read {
     const void *address; /* NULL: unused */
@@ -65,10 +75,11 @@ struct engine {
     unsigned error_lines, error_lines_expected;
     uint64_t stamps; /* last one given */
     unsigned next_read, next_stale;
-    unsigned pins_held, versions_active;
+    unsigned pins_held, versions_active, reservations_active;
     struct object objects[KEYS];
     struct pin pins[PINS];
     struct version versions[UPDATES];
+    struct reservation reservations[RESERVED];
     struct read reads[READS];
     handle_t stale[STALE];
 };
@@ -99,6 +110,8 @@ void engine_fill(void *memory, size_t from, size_t size, uint64_t stamp);
 bool engine_holds_stamp(const void *memory, size_t size, uint64_t stamp);
 void engine_compare(struct engine *engine, unsigned key);
 void engine_free(struct engine *engine, unsigned key, bool now);
+/** A new object, of untagged name. */
+void engine_born(struct object *object, uint32_t size, uint64_t stamp);
 
 static inline handle_cell *
 cell_of(struct object *object)
@@ -118,6 +131,9 @@ void engine_pin(struct engine *engine, unsigned key, bool writing);
 void engine_unpin(struct engine *engine, unsigned i);
 void engine_update_begin(struct engine *engine, unsigned key);
 void engine_update_end(struct engine *engine, unsigned i, bool commit);
+void engine_reserve(struct engine *engine, unsigned i);
+void engine_publish(struct engine *engine, unsigned key, unsigned i);
+void engine_abort(struct engine *engine, unsigned i);
 void engine_release(struct engine *engine);
 
 /* whole.c */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * holds.c - pins, versions under way and what readers of this section have resolved, and what
- * becomes of them when their object is written, replaced or freed.
+ * holds.c - pins, versions under way, reserved objects and what readers of this section have
+ * resolved, and what becomes of them when their object is written, replaced or freed.
  *
  * Seen failing: a commit that does not look whether the object is still in the slot of begin, a
- * free_now that gives a pinned slot back at once.
+ * free_now that gives a pinned slot back at once, an abort that does not count, a publish that does
+ * not free what it replaces.
  */
 #include "engine.h"
 
@@ -201,6 +202,98 @@ engine_update_end(struct engine *engine, unsigned i, bool commit)
     engine_compare(engine, version->key);
 }
 
+/* ---- reserved objects ------------------------------------------------------------------------ */
+
+void
+engine_reserve(struct engine *engine, unsigned i)
+{
+    struct reservation *r = &engine->reservations[i];
+    if (r->active)
+        return;
+    unsigned flags = take_byte(engine->source);
+    r->flags = flags % 32 < 4 ? flags % 4 : 0;
+    r->size = engine_size(engine);
+    errno = 0;
+    unsigned char *memory = handle_reserve(engine->store, r->size, r->flags, &r->reserved);
+    if (!memory) {
+        engine_refused(engine, errno);
+        return;
+    }
+    for (size_t at = 0; r->flags & HANDLE_ZERO && at < r->size; at++)
+        fuzz_check(memory[at] == 0);
+    r->stamp = engine_stamp(engine);
+    r->active = true;
+    engine->reservations_active++;
+    engine_fill(memory, 0, r->size, r->stamp);
+}
+
+static void
+published_by_handle(struct engine *engine, struct object *object, struct reservation *r)
+{
+    errno = 0;
+    handle_t handle = handle_publish(engine->store, &r->reserved);
+    if (handle == HANDLE_NULL) { /* to be published later */
+        engine_refused(engine, errno);
+        return;
+    }
+    object->handle = handle;
+    object->by_cell = r->active = false;
+    engine_born(object, r->size, r->stamp);
+}
+
+/* In an empty cell, or in the place of its object. */
+static void
+published_by_cell(struct engine *engine, unsigned key, struct reservation *r)
+{
+    struct object *object = &engine->objects[key];
+    uint32_t tag = take_word(engine->source) * 513; /* one in 512 is too large */
+    int result = handle_cell_publish(engine->store, cell_of(object), &r->reserved, tag);
+    fuzz_check(result == (tag > 0xffffff ? -EINVAL : 0));
+    if (result != 0)
+        return;
+    r->active = false;
+    if (object->live) {
+        engine_left_slot(engine, key);
+        object->size = r->size;
+        object->stamp = r->stamp;
+    } else {
+        object->by_cell = true;
+        engine_born(object, r->size, r->stamp);
+    }
+    object->tag = tag;
+}
+
+void
+engine_publish(struct engine *engine, unsigned key, unsigned i)
+{
+    struct object *object = &engine->objects[key];
+    struct reservation *r = &engine->reservations[i];
+    if (!r->active || (object->live && !object->by_cell))
+        return;
+    fuzz_check(engine_holds_stamp(r->reserved.object, r->size, r->stamp));
+    if (object->live || take_byte(engine->source) % 2)
+        published_by_cell(engine, key, r);
+    else
+        published_by_handle(engine, object, r);
+    if (!r->active) {
+        object->flags = r->flags;
+        engine->reservations_active--;
+    }
+    engine_compare(engine, key);
+}
+
+void
+engine_abort(struct engine *engine, unsigned i)
+{
+    struct reservation *r = &engine->reservations[i];
+    if (!r->active)
+        return;
+    fuzz_check(engine_holds_stamp(r->reserved.object, r->size, r->stamp));
+    handle_reserved_abort(engine->store, &r->reserved);
+    r->active = false;
+    engine->reservations_active--;
+}
+
 void
 engine_release(struct engine *engine)
 {
@@ -208,5 +301,8 @@ engine_release(struct engine *engine)
         engine_unpin(engine, i);
     for (unsigned i = 0; i < UPDATES; i++)
         engine_update_end(engine, i, false);
+    for (unsigned i = 0; i < RESERVED; i++)
+        engine_abort(engine, i);
     fuzz_check(engine->pins_held == 0 && engine->versions_active == 0);
+    fuzz_check(engine->reservations_active == 0);
 }

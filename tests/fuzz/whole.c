@@ -179,8 +179,10 @@ statistics(struct engine *engine, unsigned which)
     stats.struct_size = sizeof(stats);
     fuzz_check(handle_store_stats(engine->store, &stats) == 0);
     fuzz_check(stats.pins == engine->pins_held + engine->versions_active);
-    fuzz_check(stats.objects == sums_of_map(engine).objects);
-    fuzz_check(stats.objects_by_handle + stats.objects_by_cell == stats.objects);
+    fuzz_check(stats.objects_reserved == engine->reservations_active);
+    fuzz_check(stats.objects == sums_of_map(engine).objects + stats.objects_reserved);
+    fuzz_check(stats.objects_by_handle + stats.objects_by_cell + stats.objects_reserved ==
+               stats.objects);
     enum handle_stats_format format = (enum handle_stats_format)(which % 3);
     fuzz_check(handle_store_stats_print(engine->store, format, count_text, &length) == 0);
     fuzz_check(length > 100);
