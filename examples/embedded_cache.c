@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * embedded_cache.c - libsinter-cache in a program: made, asked, filled, bounded. With urcu-bp no
- * thread registers anything.
- *
- * It looks up what it needs, and puts in what it did not find; the limit is of everything that the
- * cache holds, whatever sizes come.
+ * embedded_cache.c - libsinter-cache in a program: look up, make what is not there, put it in. The
+ * limit is of everything that the cache holds, whatever sizes come. With urcu-bp no thread
+ * registers anything. (embedded_cache.cc is the same in C++.)
  */
 #include <urcu-bp.h>
 
@@ -12,10 +10,7 @@
 
 #include "expect.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define LIMIT (UINT64_C(16) << 20)
 
 /** What the cache spares: a page, made from its number. */
 static size_t
@@ -26,16 +21,16 @@ make_page(unsigned number, char *page)
     return size;
 }
 
-/** A page out of the cache, or made and put there. */
+/** A page out of the cache, or made and put there for a minute. */
 static size_t
-page_of(sinter_cache *cache, unsigned number, char *page, size_t room)
+page_of(sinter_cache *pages, unsigned number, char *page, size_t room)
 {
     struct sinter_cache_info info;
-    if (sinter_cache_get(cache, &number, sizeof(number), page, room, &info) == 0)
+    if (sinter_cache_get(pages, &number, sizeof(number), page, room, &info) == 0)
         return info.size;
     size_t size = make_page(number, page);
-    /* A refusal is no harm: the page is made again next time. It expires after a minute. */
-    (void)sinter_cache_set(cache, &number, sizeof(number), page, size, 0, 60000);
+    /* A refusal is no harm: the page is made again next time. */
+    (void)sinter_cache_set(pages, &number, sizeof(number), page, size, 0, 60000);
     return size;
 }
 
@@ -44,24 +39,21 @@ main(void)
 {
     static char page[32768], made[32768];
     struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
-    options.limit_bytes = LIMIT;
-    sinter_cache *cache = sinter_cache_create(&options);
-    if (!cache) {
-        perror("sinter_cache_create");
+    options.limit_bytes = 16 << 20;
+    sinter_cache *pages = sinter_cache_create(&options);
+    if (!pages)
         return 1;
-    }
     for (unsigned i = 0; i < 100000; i++) {
         unsigned number = i % 3 ? i % 500 : i; /* some pages are asked for again and again */
-        size_t size = page_of(cache, number, page, sizeof(page));
+        size_t size = page_of(pages, number, page, sizeof(page));
         expect(size == make_page(number, made) && memcmp(page, made, size) == 0);
     }
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
-    expect(sinter_cache_stats(cache, &stats) == 0);
-    printf("%.0f %% of %llu look-ups hit; %.1f of %.1f MiB are held, %.1f of them payload\n",
-           100.0 * (double)stats.hits / (double)stats.gets, (unsigned long long)stats.gets,
-           (double)stats.held_bytes / (1 << 20), (double)LIMIT / (1 << 20),
-           (double)stats.payload_bytes / (1 << 20));
-    expect(stats.held_bytes <= LIMIT && stats.evicted > 0 && stats.hits > stats.misses);
-    expect(sinter_cache_destroy(cache) == 0);
+    expect(sinter_cache_stats(pages, &stats) == 0);
+    printf("%.0f %% of %.0f look-ups hit; %.1f of 16 MiB are held, %.1f of them payload\n",
+           100.0 * (double)stats.hits / (double)stats.gets, (double)stats.gets,
+           (double)stats.held_bytes / (1 << 20), (double)stats.payload_bytes / (1 << 20));
+    expect(stats.held_bytes <= options.limit_bytes && stats.evicted > 0);
+    expect(stats.hits > stats.misses && sinter_cache_destroy(pages) == 0);
     return expect_status();
 }

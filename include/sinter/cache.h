@@ -2,7 +2,7 @@
 /*
  * sinter/cache.h - a cache to embed, on a compacting store: keys and values of bytes, one limit of
  * everything it holds. This header is the interface and its manual; link sinter-cache, and the
- * liburcu flavour whose header was included before this one.
+ * liburcu flavour whose header was included before this one. For C++ see sinter/cache.hpp.
  *
  *       #include <urcu-bp.h>                    // this flavour: no thread registers anything
  *       #include <sinter/cache.h>
@@ -390,7 +390,14 @@ HANDLE_API int sinter_cache_walk(sinter_cache *cache,
 
 /** Fills *stats, begun as SINTER_CACHE_STATS_INIT; does not look at items. Sums are exact when no
  * other thread is at work. Errors: EINVAL. */
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the struct of this name is called `struct` there */
+#endif
 HANDLE_API int sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats *stats);
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 /** Prints the statistics, as handle_store_stats_print does its own (which stand beside them:
  * sinter_cache_store). Metrics are named sinter_cache_NAME, with the label cache="NAME". */

@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# handle_hpp.sh - sinter/handle.hpp under the compiler: clean at its strictest warnings in every
-# standard that it has, and the cases of handle_hpp_refused.cc are refused. Run by ctest.
+# handle_hpp.sh SOURCE - a header for C++ under the compiler: clean at its strictest warnings in
+# every standard that it has, and each REFUSED case of SOURCE is refused. Run by ctest.
 #
-# Seen failing: without the deleted overload for a section that is a temporary (case 1); with
-# cell's copy allowed (case 5).
+# Seen failing, handle_hpp_refused.cc: without the deleted overload for a section that is a
+# temporary (case 1); with cell's copy allowed (case 5). cache_hpp_refused.cc: the same overload of
+# look (case 1); bytes_of without its assertion (case 9); -Wshadow where a function has the name of
+# a struct.
 set -eu
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-source=$here/handle_hpp_refused.cc
+source=$1
+name=$(basename "$source" _refused.cc)
 status=0
 
 # compile STANDARD FLAG...
@@ -21,13 +23,14 @@ compile()
 }
 
 strict='-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wold-style-cast -Wshadow
+    -Wcast-qual -Wcast-align -Wundef -Wredundant-decls -Wzero-as-null-pointer-constant
     -Wnon-virtual-dtor -Woverloaded-virtual -Werror'
 for standard in c++17 c++20 c++2b; do
     printf 'int main() {}\n' |
         "$SINTER_CXX" "-std=$standard" -fsyntax-only -x c++ - 2>/dev/null || continue
     # shellcheck disable=SC2086 # the flags are words
     if ! compile "$standard" $strict; then
-        echo "handle_hpp: not clean as $standard"
+        echo "$name: not clean as $standard"
         status=1
     fi
 done
@@ -35,7 +38,7 @@ done
 case=1
 while grep -q "REFUSED == $case\\b" "$source"; do
     if compile c++17 "-DREFUSED=$case"; then
-        echo "handle_hpp: case $case compiles"
+        echo "$name: case $case compiles"
         status=1
     fi
     case=$((case + 1))
