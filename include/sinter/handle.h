@@ -101,7 +101,7 @@
  *   update_abort, unpin                               A        R           yes       no      L
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
- *   stats, class_stats, stats_print                   A        -           yes       no      L
+ *   stats, class_stats, stats_print, map              A        -           yes       no      L
  *   handle_stats_doctor, handle_stats_diff            A        -           yes       no      -
  *   each, each_from, check, used_exact,
  *     exact stats_print                               A        R           no        no      L
@@ -1418,6 +1418,32 @@ HANDLE_API int
 handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void (*write)(void *opaque, const char *text, size_t length),
                          void *opaque);
+
+/**
+ * Writes a map of the heap: which pages of which spans live objects have, which are free, which the
+ * kernel has. The program sinter makes a page of it ("sinter map FILE"). Each span is looked at by
+ * itself, while all other calls and compaction go on. No address is in it, and of sizes only those
+ * of size classes and large objects.
+ *
+ *   write    called with no lock held, with pieces of text of 1 to 4096 bytes, not ended by 0, in
+ *            order: lines of JSON ("sinter.map", version 1). The first has the store's name, the
+ *            number of blocks of 64 KiB and the size classes [largest size, slot bytes, slots,
+ *            pages, bytes before the first slot]; then one for each run of blocks with pages; the
+ *            last is the memory breakdown as handle_store_stats gives it afterwards. Of a run,
+ *            "pages" has a character for each page: "." the kernel has it, 0 to f: the share of it
+ *            that live objects have, "w": most of what is taken of it waits, in a thread's cache
+ *            or in limbo; "why" says why compaction leaves it: p pinned, u unmovable, t tried in
+ *            vain, d damaged
+ *   opaque   its first argument
+ *   cost     about 1 us for a span, and a grab at all threads' caches, which are empty afterwards;
+ *            of sizes that have slots in limbo, or that threads at work take meanwhile, 5 ns more
+ *            for each object, since its header is read then
+ *   result   0
+ *   errors   EINVAL: NULL
+ */
+HANDLE_API int handle_store_map(handle_store *store,
+                                void (*write)(void *opaque, const char *text, size_t length),
+                                void *opaque);
 
 /**
  * Says what is the matter with a store, by its statistics, and what helps: a reader that is stuck,

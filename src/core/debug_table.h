@@ -48,6 +48,16 @@ struct sn_debug_entry {
     X(store, struct handle_store, classes.count)                                                   \
     X(store, struct handle_store, classes.extra)                                                   \
     X(store, struct handle_store, classes.of)                                                      \
+    X(store, struct handle_store, caches.all)                                                      \
+    X(store, struct handle_store, caches.fallback)                                                 \
+    X(store, struct handle_store, heap.of)                                                         \
+    X(heap_class, struct sn_heap_class, used)                                                      \
+    X(cache, struct sn_thread_cache, next)                                                         \
+    X(cache, struct sn_thread_cache, top)                                                          \
+    X(cache, struct sn_thread_cache, bin)                                                          \
+    X(cache, struct sn_thread_cache, live_slow)                                                    \
+    X(bin, struct sn_bin, slots)                                                                   \
+    X(bin, struct sn_bin, bulk_in)                                                                 \
     X(class, struct sn_class, slot_bytes)                                                          \
     X(class, struct sn_class, slots)                                                               \
     X(class, struct sn_class, blocks)                                                              \
@@ -69,6 +79,9 @@ struct sn_debug_entry {
 #define SN_DEBUG_CONSTANTS(X)                                                                      \
     X("sizeof.class", sizeof(struct sn_class))                                                     \
     X("sizeof.span", sizeof(struct sn_span))                                                       \
+    X("sizeof.heap_class", sizeof(struct sn_heap_class))                                           \
+    X("sizeof.cache", sizeof(struct sn_thread_cache))                                              \
+    X("sizeof.bin", sizeof(struct sn_bin))                                                         \
     X("page_bytes", SN_PAGE_BYTES)                                                                 \
     X("block_bytes", SN_BLOCK_BYTES)                                                               \
     X("group.bytes", SN_GROUP_BYTES)                                                               \

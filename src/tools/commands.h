@@ -37,8 +37,9 @@ struct breakdown {
     uint64_t requested, rounding, header, free_slot, waiting, empty_span, table, metadata;
     uint64_t committed, objects, objects_large, resident, damaged;
 };
-/** Counts it. write: NULL, or gets the lines of the map. progress: say how far it is, on a
- * terminal. False: *error says why. */
+/** Counts it. write: NULL, or gets the lines of the map; then sizes are those of a sample, and
+ * `requested` is an estimate. progress: say how far it is, on a terminal. False: *error says
+ * why. */
 bool map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
                struct breakdown *breakdown, const char **error);
 

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * map_count.c - goes over a store's runs: sums up where its memory is, and writes the lines of a
- * map ("sinter.map", version 1): the first says what the others mean, one for each run of blocks
- * that has pages, the last the sums. A line is JSON; of a file that is cut off the rest is good.
- *
- *   pages   a character for each page: "." is with the kernel; 0 to f: the share of its bytes that
- *           live objects have; "w": most of what is taken of it waits (thread caches, limbo)
+ * map (src/insight/map_lines.h).
  */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "insight/map_lines.h"
 #include "tools/commands.h"
 
 #define PAGE 4096u
@@ -21,6 +17,10 @@ struct count {
     const struct reader_store *store;
     struct breakdown *breakdown;
     FILE *write;
+    struct sn_lines lines;
+    struct { /* of a class: objects whose sizes are known, and of which they are not */
+        uint64_t known, requested, unknown;
+    } of[READER_CLASSES_MAX];
     bool progress;
     uint32_t told; /* percent */
     uint64_t arena;
@@ -35,15 +35,31 @@ add_slots(struct count *count, const struct reader_run *run)
 {
     const struct reader_class *c = &count->store->of[run->class_id];
     struct breakdown *l = count->breakdown;
-    uint64_t live = (uint64_t)run->live * c->slot_bytes, header = (uint64_t)run->live * 8;
-    uint64_t ended = (uint64_t)run->ended * c->slot_bytes;
-    uint64_t requested = run->no_contents ? live - header : run->requested;
+    uint64_t live = (uint64_t)run->live * c->slot_bytes,
+             ended = (uint64_t)run->ended * c->slot_bytes;
     l->objects += run->live;
-    l->header += header;
-    l->requested += requested;
-    l->rounding += live - header - requested;
+    l->header += (uint64_t)run->live * 8;
     l->waiting += ended;
     l->free_slot += run->committed > live + ended ? run->committed - live - ended : 0;
+    if (run->no_contents) {
+        count->of[run->class_id].unknown += run->live;
+    } else {
+        count->of[run->class_id].known += run->live;
+        count->of[run->class_id].requested += run->requested;
+    }
+}
+
+/* What the objects of a class have asked for: the others as those whose sizes are known; where none
+ * is, as if they had asked for the whole slots. */
+static void
+add_class(struct count *count, uint32_t class_id)
+{
+    const struct reader_class *c = &count->store->of[class_id];
+    uint64_t known = count->of[class_id].known, unknown = count->of[class_id].unknown;
+    double mean = known ? (double)count->of[class_id].requested / (double)known : c->slot_bytes - 8;
+    uint64_t requested = count->of[class_id].requested + (uint64_t)(mean * (double)unknown + 0.5);
+    count->breakdown->requested += requested;
+    count->breakdown->rounding += (known + unknown) * (c->slot_bytes - UINT64_C(8)) - requested;
 }
 
 static void
@@ -79,101 +95,76 @@ add_run(struct count *count, const struct reader_run *run)
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 static void
-write_head(const struct count *count, const char *of)
+to_file(void *file, const char *text, size_t length)
+{
+    fwrite(text, 1, length, file);
+}
+
+static struct sn_map_class
+class_of(const struct reader_store *store, uint32_t class_id)
+{
+    const struct reader_class *c = &store->of[class_id];
+    return (struct sn_map_class){c->payload - store->extra, c->slot_bytes, c->slots, c->pages,
+                                 c->lead};
+}
+
+static void
+write_head(struct count *count, const char *of)
 {
     const struct reader_store *s = count->store;
-    fprintf(count->write,
-            "{\"format\":\"sinter.map\",\"version\":1,\"store\":\"%s\",\"of\":\"%s\",\"time\":%lld,"
-            "\"page_bytes\":4096,\"block_bytes\":65536,\"blocks\":%" PRIu32 ",\"classes\":[",
-            s->name, of, (long long)time(NULL), s->high);
-    for (uint32_t i = 0; i < s->classes; i++)
-        fprintf(count->write, "%s[%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32 "]", i ? "," : "",
-                s->of[i].payload - s->extra, s->of[i].slot_bytes, s->of[i].slots, s->of[i].pages);
-    fputs("]}\n", count->write);
-}
-
-/* Bytes of each page that slots of one state have. */
-static void
-add_shares(const struct reader_run *run, const struct reader_class *c, uint8_t state,
-           uint32_t *share)
-{
-    for (uint32_t i = 0; i < run->slots; i++) {
-        uint32_t from = c->lead + i * c->slot_bytes, to = from + c->slot_bytes;
-        while (run->slot[i] == state && from < to) {
-            uint32_t end = (from / PAGE + 1) * PAGE < to ? (from / PAGE + 1) * PAGE : to;
-            share[from / PAGE] += end - from;
-            from = end;
-        }
+    count->lines = (struct sn_lines){.write = to_file, .opaque = count->write};
+    sn_map_head(&count->lines, s->name, of, s->high);
+    for (uint32_t i = 0; i < s->classes; i++) {
+        struct sn_map_class class = class_of(s, i);
+        sn_map_class(&count->lines, &class, i == 0);
     }
-}
-
-static char
-character_of(uint32_t live, uint32_t ended)
-{
-    if (ended > live)
-        return 'w';
-    uint32_t step = live == 0 ? 0 : 1 + (live - 1) * 15 / PAGE;
-    return "0123456789abcdef"[step > 15 ? 15 : step];
+    sn_map_end_head(&count->lines);
 }
 
 static void
-write_pages(const struct count *count, const struct reader_run *run)
+write_run(struct count *count, const struct reader_run *run)
 {
-    uint32_t live[READER_BLOCK_PAGES * 8] = {0}, ended[READER_BLOCK_PAGES * 8] = {0};
-    bool slots = run->kind == READER_SLOTS;
-    if (slots) {
-        add_shares(run, &count->store->of[run->class_id], READER_LIVE, live);
-        add_shares(run, &count->store->of[run->class_id], READER_ENDED, ended);
-    }
-    for (uint32_t page = 0; page < run->blocks * READER_BLOCK_PAGES; page++) {
-        uint64_t at = (uint64_t)page * PAGE;
-        uint32_t l = slots ? live[page] : run->live && at < run->requested ? PAGE : 0;
-        uint32_t e = slots ? ended[page] : run->kind == READER_LARGE && !run->live ? PAGE : 0;
-        bool there = run->dirty[page / READER_BLOCK_PAGES] >> page % READER_BLOCK_PAGES & 1;
-        fputc(there ? character_of(l, e) : '.', count->write);
-    }
-}
-
-static void
-write_run(const struct count *count, const struct reader_run *run)
-{
-    static const char *const kinds[] = {"slots", "large", "empty", "clean", "other"};
+    static const enum sn_map_kind kinds[] = {[READER_SLOTS] = SN_MAP_SLOTS,
+                                             [READER_LARGE] = SN_MAP_LARGE,
+                                             [READER_EMPTY] = SN_MAP_EMPTY,
+                                             [READER_CLEAN] = SN_MAP_CLEAN,
+                                             [READER_OTHER] = SN_MAP_OTHER};
+    struct sn_map_run line = {
+        run->at,           run->blocks,           kinds[run->kind],
+        .live = run->live, .waiting = run->ended, .requested = run->requested};
+    struct sn_map_class class;
     if (run->committed == 0)
         return;
-    fprintf(count->write, "{\"at\":%" PRIu32 ",\"blocks\":%" PRIu32 ",\"state\":\"%s\"", run->at,
-            run->blocks, kinds[run->kind]);
-    if (run->kind == READER_SLOTS)
-        fprintf(count->write,
-                ",\"class\":%" PRIu32 ",\"live\":%" PRIu32 ",\"waiting\":%" PRIu32
-                ",\"slots\":%" PRIu32,
-                run->class_id, run->live, run->ended, run->slots);
-    if (run->requested)
-        fprintf(count->write, ",\"requested\":%" PRIu64, run->requested);
-    if (run->pinned || run->unmovable || run->damaged || run->tried)
-        fprintf(count->write, ",\"why\":\"%s%s%s%s\"", run->pinned ? "p" : "",
-                run->unmovable ? "u" : "", run->tried ? "t" : "", run->damaged ? "d" : "");
-    fputs(",\"pages\":\"", count->write);
-    write_pages(count, run);
-    fputs("\"}\n", count->write);
+    line.why = (run->pinned ? SN_MAP_PINNED : 0u) | (run->unmovable ? SN_MAP_UNMOVABLE : 0u) |
+               (run->tried ? SN_MAP_TRIED : 0u) | (run->damaged ? SN_MAP_DAMAGED : 0u);
+    if (run->kind == READER_SLOTS) {
+        class = class_of(count->store, run->class_id);
+        line.class_id = run->class_id;
+        line.class = &class;
+        line.bits = run->bits;
+        line.waits = run->ended ? run->waits : NULL;
+    }
+    sn_map_begin_run(&count->lines, &line);
+    for (uint32_t i = 0; i < run->blocks; i++)
+        sn_map_block(&count->lines, &line, i, run->dirty[i]);
+    sn_map_end_run(&count->lines);
 }
 
 static void
-write_tail(const struct count *count)
+write_tail(struct count *count)
 {
     const struct breakdown *l = count->breakdown;
-    fprintf(count->write,
-            "{\"stats\":{\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64 ",\"header\":%" PRIu64
-            ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"empty_span\":%" PRIu64
-            ",\"table\":%" PRIu64 ",\"metadata\":%" PRIu64 ",\"committed\":%" PRIu64
-            ",\"objects\":%" PRIu64 ",\"objects_large\":%" PRIu64,
-            l->requested, l->rounding, l->header, l->free_slot, l->waiting, l->empty_span, l->table,
-            l->metadata, l->committed, l->objects, l->objects_large);
-    if (l->resident != UINT64_MAX)
-        fprintf(count->write, ",\"resident_arena\":%" PRIu64, l->resident);
-    fputs("}", count->write);
-    for (unsigned i = 0; i < count->damages && i < 8; i++)
-        fprintf(count->write, "%s\"%s\"", i ? "," : ",\"damage\":[", count->damage[i]);
-    fputs(count->damages ? "]}\n" : "}\n", count->write);
+    struct sn_map_sums sums = {l->requested, l->rounding,   l->header,        l->free_slot,
+                               l->waiting,   l->empty_span, l->table,         l->metadata,
+                               l->committed, l->objects,    l->objects_large, l->resident};
+    sn_map_begin_tail(&count->lines, &sums);
+    for (unsigned i = 0; i < count->damages && i < 8; i++) {
+        sn_lines_put(&count->lines, i ? ",\"" : ",\"damage\":[\"");
+        sn_lines_put(&count->lines, count->damage[i]);
+        sn_lines_put(&count->lines, "\"");
+    }
+    sn_lines_put(&count->lines, count->damages ? "]}\n" : "}\n");
+    sn_lines_flush(&count->lines);
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -214,6 +205,8 @@ end_sums(struct count *count, struct reader *reader)
     struct breakdown *l = count->breakdown;
     const struct reader_store *s = count->store;
     uint64_t rest = count->arena + s->table_committed;
+    for (uint32_t i = 0; i < s->classes; i++)
+        add_class(count, i);
     l->table = s->table_committed;
     l->metadata = s->committed > rest ? s->committed - rest : 0;
     l->committed = rest + l->metadata;
@@ -234,7 +227,8 @@ map_count(struct reader *reader, const struct reader_store *store, FILE *write, 
     count->progress = progress && store->high > 4096 && isatty(STDERR_FILENO);
     if (write)
         write_head(count, reader_is_live(reader) ? "process" : "core");
-    bool good = reader_runs(reader, store, visit, note_damage, count, error) == 0;
+    enum reader_detail detail = write ? READER_SAMPLE : READER_EXACT;
+    bool good = reader_runs(reader, store, detail, visit, note_damage, count, error) == 0;
     if (good)
         end_sums(count, reader);
     if (good && write)

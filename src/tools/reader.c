@@ -45,6 +45,19 @@ struct table_entry {
     X(classes_count, "store.classes.count", 4)                                                     \
     X(classes_extra, "store.classes.extra", 4)                                                     \
     X(classes_of, "store.classes.of", 0)                                                           \
+    X(caches_all, "store.caches.all", 8)                                                           \
+    X(caches_fallback, "store.caches.fallback", 8)                                                 \
+    X(heap_of, "store.heap.of", 0)                                                                 \
+    X(heap_class_used, "heap_class.used", 16)                                                      \
+    X(cache_next, "cache.next", 8)                                                                 \
+    X(cache_top, "cache.top", 0)                                                                   \
+    X(cache_bin, "cache.bin", 0)                                                                   \
+    X(cache_live_slow, "cache.live_slow", 0)                                                       \
+    X(bin_slots, "bin.slots", 8)                                                                   \
+    X(bin_bulk_in, "bin.bulk_in", 8)                                                               \
+    X(sizeof_heap_class, "sizeof.heap_class", 0)                                                   \
+    X(sizeof_cache, "sizeof.cache", 0)                                                             \
+    X(sizeof_bin, "sizeof.bin", 0)                                                                 \
     X(class_slot_bytes, "class.slot_bytes", 4)                                                     \
     X(class_slots, "class.slots", 4)                                                               \
     X(class_blocks, "class.blocks", 4)                                                             \
@@ -430,7 +443,104 @@ reader_find(struct reader *reader, const char *name, struct reader_store *store,
     return found;
 }
 
+/* ---- slots that wait ------------------------------------------------------------------------- */
+
+/*
+ * Of a class more slots may be taken than objects live: threads cache them, or they are in limbo.
+ * Which they are only headers say; how many, counters, as in src/thread/thread_cache.h.
+ */
+
+#define CACHES_MAX  65536u
+#define STACK_SLOTS 1024u
+
+/* Whether what is kept for each class lies in its struct. */
+static bool
+are_caches_plausible(const struct layout *at, uint32_t classes)
+{
+    return at->sizeof_bin >= 16 && at->sizeof_bin <= 256 && at->sizeof_cache <= 1 << 20 &&
+           at->sizeof_heap_class >= 16 && at->sizeof_heap_class <= 4096 &&
+           at->bin_slots <= at->sizeof_bin - 8 && at->bin_bulk_in <= at->sizeof_bin - 8 &&
+           at->heap_class_used <= at->sizeof_heap_class - 16 &&
+           at->cache_next + UINT64_C(8) <= at->sizeof_cache &&
+           at->cache_top + classes * UINT64_C(8) <= at->sizeof_cache &&
+           at->cache_bin + (uint64_t)classes * at->sizeof_bin <= at->sizeof_cache &&
+           at->cache_live_slow + classes * UINT64_C(8) <= at->sizeof_cache;
+}
+
+static uint64_t
+long_of(const char *from, uint64_t offset)
+{
+    uint64_t value;
+    memcpy(&value, from + offset, sizeof(value));
+    return value;
+}
+
+/* Of `more`, the slots that are taken, the objects that a thread has counted go off. */
+static void
+take_off_live(const struct layout *at, const char *cache, uint32_t classes, uint64_t *more)
+{
+    for (uint32_t i = 0; i < classes; i++) {
+        const char *bin = cache + at->cache_bin + (size_t)i * at->sizeof_bin;
+        uint64_t top = long_of(cache, at->cache_top + i * UINT64_C(8));
+        uint64_t cached = (top - long_of(bin, at->bin_slots)) / 8;
+        more[i] -= long_of(bin, at->bin_bulk_in) +
+                   long_of(cache, at->cache_live_slow + i * UINT64_C(8)) -
+                   (cached <= STACK_SLOTS ? cached : 0);
+    }
+}
+
+/* Of all threads, those that have ended first. */
+static bool
+take_off_all_live(const struct reader *reader, const struct reader_store *store, char *cache,
+                  uint64_t *more)
+{
+    const struct layout *at = &reader->at;
+    bool good = true;
+    uint64_t next = number_at(reader, store->at + at->caches_fallback, 8, &good);
+    uint64_t all = number_at(reader, store->at + at->caches_all, 8, &good);
+    for (uint32_t i = 0; good && next != 0 && i < CACHES_MAX; i++) {
+        good = target_read(&reader->target, next, cache, at->sizeof_cache);
+        if (good)
+            take_off_live(at, cache, store->classes, more);
+        next = i == 0 ? all : long_of(cache, at->cache_next);
+    }
+    return good && next == 0;
+}
+
+static bool
+read_taken(const struct reader *reader, const struct reader_store *store, uint64_t *taken)
+{
+    const struct layout *at = &reader->at;
+    bool good = true;
+    for (uint32_t i = 0; good && i < store->classes; i++) {
+        uint64_t used[2] = {0};
+        uint64_t address = store->at + at->heap_of + (uint64_t)i * at->sizeof_heap_class;
+        good = target_read(&reader->target, address + at->heap_class_used, used, sizeof(used));
+        taken[i] = used[0] + used[1];
+    }
+    return good;
+}
+
+/* Which classes have slots that wait; all where that is not known. */
+static void
+find_waiting(const struct reader *reader, const struct reader_store *store, bool *waits)
+{
+    uint64_t more[READER_CLASSES_MAX] = {0};
+    bool good = are_caches_plausible(&reader->at, store->classes);
+    char *cache = good ? malloc(reader->at.sizeof_cache) : NULL;
+    good =
+        cache && read_taken(reader, store, more) && take_off_all_live(reader, store, cache, more);
+    for (uint32_t i = 0; i < store->classes; i++)
+        waits[i] = !good || more[i] != 0;
+    free(cache);
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
+
+#define BITMAP_WORDS 64
+#define BITMAP_LINES 8
+/* Of a class in which no slot waits, so many spans are looked into, spread evenly. */
+#define SAMPLE_SPANS 16
 
 /* What one walk works on. */
 struct walk {
@@ -438,8 +548,13 @@ struct walk {
     const struct reader_store *store;
     char *spans; /* descriptors of the blocks below high */
     char *block; /* contents of a span */
-    uint8_t slot[4096];
-    uint16_t *dirty; /* by block */
+    uint64_t bits[BITMAP_WORDS], waits[BITMAP_WORDS];
+    /* The bitmaps of 64 blocks lie side by side, line for line: pages of them, as they are read */
+    uint64_t line[BITMAP_LINES][512];
+    uint64_t line_of[BITMAP_LINES]; /* of which address */
+    uint32_t every[READER_CLASSES_MAX],
+        turn[READER_CLASSES_MAX]; /* the headers of how many spans */
+    uint16_t *dirty;              /* by block */
     void (*damage)(void *opaque, const char *sentence);
     void *opaque;
 };
@@ -482,16 +597,23 @@ has_object(const struct walk *walk, uint64_t header, uint64_t offset)
     return header == (body | ((body ^ offset) * walk->store->secret) >> 57);
 }
 
+/* The bitmap of a span. */
 static bool
-bit_of(const struct walk *walk, uint32_t number, uint32_t slots, uint64_t bits[64])
+read_bits(struct walk *walk, uint32_t number, uint32_t slots)
 {
     const struct layout *at = &walk->reader->at;
     uint64_t group = walk->store->groups_end - (number / 64 + UINT64_C(1)) * at->group_bytes;
-    for (uint32_t line = 0; line * 512 < slots; line++)
-        if (!target_read(&walk->reader->target,
-                         group + UINT64_C(4096) * line + number % 64 * UINT64_C(64),
-                         bits + (size_t)line * 8, 64))
+    memset(walk->bits, 0, sizeof(walk->bits));
+    for (uint32_t line = 0; line * 512 < slots; line++) {
+        uint64_t address = group + UINT64_C(4096) * line;
+        if (walk->line_of[line] != address &&
+            !target_read(&walk->reader->target, address, walk->line[line], 4096))
             return false;
+        walk->line_of[line] = address;
+        memcpy(walk->bits + (size_t)line * 8, walk->line[line] + number % 64 * 8, 64);
+    }
+    if (slots % 64 != 0)
+        walk->bits[slots / 64] &= UINT64_MAX >> (64 - slots % 64);
     return true;
 }
 
@@ -515,30 +637,48 @@ read_committed(struct walk *walk, const struct reader_run *run, uint32_t pages)
     return true;
 }
 
+/* Whether the headers of the next span of a class are to be read. */
+static bool
+is_in_turn(struct walk *walk, uint32_t class_id)
+{
+    return walk->turn[class_id]++ % walk->every[class_id] == 0;
+}
+
+static void
+read_headers(struct walk *walk, struct reader_run *run, const struct reader_class *c)
+{
+    uint64_t offset = (uint64_t)run->at << 16;
+    run->live = 0;
+    for (uint32_t i = 0; i < c->slots; i++) {
+        uint64_t at = c->lead + (uint64_t)i * c->slot_bytes, header;
+        if (!(walk->bits[i / 64] >> (i % 64) & 1))
+            continue;
+        memcpy(&header, walk->block + at, sizeof(header));
+        bool live = has_object(walk, header, offset + at + 8);
+        walk->waits[i / 64] |= (uint64_t)!live << i % 64;
+        run->live += live;
+        run->ended += !live;
+        run->requested += live ? size_of(walk, c, header) : 0;
+    }
+}
+
 static void
 read_slots(struct walk *walk, struct reader_run *run, const struct reader_class *c)
 {
-    uint64_t bits[64] = {0};
-    uint64_t offset = (uint64_t)run->at << 16;
     run->slots = c->slots;
-    run->slot = walk->slot;
-    memset(walk->slot, READER_FREE, c->slots);
-    if (!bit_of(walk, run->at, c->slots, bits)) {
+    run->bits = walk->bits;
+    run->waits = walk->waits;
+    memset(walk->waits, 0, sizeof(walk->waits));
+    if (!read_bits(walk, run->at, c->slots)) {
+        memset(walk->bits, 0, sizeof(walk->bits));
         tell(walk, "block %" PRIu32 ": the bitmap of its slots is not there", run->at);
         return;
     }
-    run->no_contents = !read_committed(walk, run, c->pages);
-    for (uint32_t i = 0; i < c->slots; i++) {
-        uint64_t at = c->lead + (uint64_t)i * c->slot_bytes, header;
-        if (!(bits[i / 64] >> (i % 64) & 1))
-            continue;
-        memcpy(&header, walk->block + at, sizeof(header));
-        bool live = run->no_contents || has_object(walk, header, offset + at + 8);
-        walk->slot[i] = live ? READER_LIVE : READER_ENDED;
-        run->live += live;
-        run->ended += !live;
-        run->requested += live && !run->no_contents ? size_of(walk, c, header) : 0;
-    }
+    for (uint32_t i = 0; i * 64 < c->slots; i++)
+        run->live += (uint32_t)__builtin_popcountll(walk->bits[i]);
+    run->no_contents = !is_in_turn(walk, run->class_id) || !read_committed(walk, run, c->pages);
+    if (!run->no_contents)
+        read_headers(walk, run, c);
 }
 
 /* An object that has ended leaves its descriptor's header clear. */
@@ -634,8 +774,25 @@ walk_runs(struct walk *walk, int (*visit)(void *opaque, const struct reader_run 
     return result;
 }
 
+/* Of which spans the headers are read: of every n-th of a class. */
+static void
+plan(struct walk *walk, enum reader_detail detail)
+{
+    const struct layout *at = &walk->reader->at;
+    uint32_t spans[256] = {0};
+    bool waits[READER_CLASSES_MAX];
+    find_waiting(walk->reader, walk->store, waits);
+    for (uint32_t block = 1; block < walk->store->high; block++) {
+        const char *span = span_of(walk, block);
+        spans[(uint8_t)span[at->span_class]] +=
+            kind_of(at, (uint8_t)span[at->span_state]) == READER_SLOTS;
+    }
+    for (uint32_t i = 0; i < walk->store->classes; i++)
+        walk->every[i] = detail == READER_EXACT || waits[i] ? 1 : spans[i] / SAMPLE_SPANS + 1;
+}
+
 int
-reader_runs(struct reader *reader, const struct reader_store *store,
+reader_runs(struct reader *reader, const struct reader_store *store, enum reader_detail detail,
             int (*visit)(void *opaque, const struct reader_run *run),
             void (*damage)(void *opaque, const char *sentence), void *opaque, const char **error)
 {
@@ -649,8 +806,10 @@ reader_runs(struct reader *reader, const struct reader_store *store,
         refuse(error, "no memory");
     else if (!target_read(&reader->target, store->spans, walk.spans, bytes))
         refuse(error, "store %s: the descriptors of its spans are not there", store->name);
-    else
+    else {
+        plan(&walk, detail);
         result = walk_runs(&walk, visit);
+    }
     free(walk.spans);
     free(walk.block);
     free(walk.dirty);

@@ -52,7 +52,6 @@ bool reader_find(struct reader *reader, const char *name, struct reader_store *s
                  const char **error);
 
 enum reader_kind { READER_SLOTS, READER_LARGE, READER_EMPTY, READER_CLEAN, READER_OTHER };
-enum reader_slot { READER_FREE, READER_LIVE, READER_ENDED };
 
 /** A run of blocks. */
 struct reader_run {
@@ -60,19 +59,26 @@ struct reader_run {
     enum reader_kind kind;
     uint32_t class_id;
     bool pinned, unmovable, damaged, tried;
-    bool no_contents;     /* headers are not there: `live` counts the ended ones, too */
+    bool no_contents;     /* headers were not read: `live` counts the ended ones, too */
     uint32_t live, ended; /* objects; slots that threads cache, or that are in limbo */
     uint32_t slots;
-    uint64_t requested;    /* bytes, of live objects; 0 where headers are not there */
+    uint64_t requested;    /* bytes, of live objects; 0 where headers were not read */
     uint64_t committed;    /* bytes */
     const uint16_t *dirty; /* by block: which pages are committed */
-    const uint8_t *slot;   /* enum reader_slot of each */
+    const uint64_t *bits;  /* of slots: not free */
+    const uint64_t *waits; /* of them the ended ones */
+};
+
+/** How often the headers of a span are read, which costs more than all else. */
+enum reader_detail {
+    READER_EXACT,  /* always: sizes are known */
+    READER_SAMPLE, /* of every class some, and all where slots may wait: of the others all live */
 };
 
 /** Visits the runs by block; a result other than 0 ends it. damage: NULL, or gets a sentence for
  * what is not as it can be; such a block is passed over. Result: the visitor's, 0, or -1: *error
  * says why. */
-int reader_runs(struct reader *reader, const struct reader_store *store,
+int reader_runs(struct reader *reader, const struct reader_store *store, enum reader_detail detail,
                 int (*visit)(void *opaque, const struct reader_run *run),
                 void (*damage)(void *opaque, const char *sentence), void *opaque,
                 const char **error);

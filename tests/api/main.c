@@ -28,6 +28,7 @@ static const struct group groups[] = {
     {"stats", group_stats},
     {"print", group_print},
     {"walk", group_walk},
+    {"map", group_map},
     {"damage", group_damage},
     {"secrecy", group_secrecy},
     {"handles_threads", group_handles_threads},
