@@ -1,27 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the ABI tests: check.sh STEP, one of those at its end. ctest calls it; the SINTER_*
-# variables that it reads are set in CMakeLists.txt.
+# One step of the ABI tests: check.sh STEP, one of those at its end, of the library that
+# SINTER_LIBRARY names: sinter or sinter-cache. ctest calls it; the SINTER_* variables that it reads
+# are set in CMakeLists.txt.
 #
-# THE DESCRIPTIONS. Each version (major.minor) of the library has two files here:
+# THE DESCRIPTIONS. Each version (major.minor) of a library has two files here:
 #
-#   sinter-M.N.abi        what abidw (libabigail) reads from the shared library: functions, symbol
-#                         versions, layout of every public type
-#   sinter-M.N.interface  what only the header tells, and programs carry compiled in: its text
-#                         without comments, with all macros, enumerations and inline functions
+#   LIBRARY-M.N.abi        what abidw (libabigail) reads from the shared library: functions, symbol
+#                          versions, layout of every public type
+#   LIBRARY-M.N.interface  what only the header tells, and programs carry compiled in: its text
+#                          without comments, with all macros, enumerations and inline functions
 #
 # The library must agree exactly with those of its own version, so that no change of the interface
 # goes unseen; and with every older .abi of the same soname, additions aside.
 #
-# TO CHANGE THE INTERFACE ON PURPOSE: as long as the version is not released, write the two files
-# anew and commit them with the change:
+# TO CHANGE THE INTERFACE ON PURPOSE: as long as the version is not released, write the files of
+# both libraries anew and commit them with the change:
 #
 #     cmake --build build/release --target abi_update
 #
 # After a release its files stay as they are: raise HANDLE_VERSION_MINOR in sinter/handle.h first.
-# Until 1.0 that is in the soname, and names the node of src/sinter.map; from then on only
-# HANDLE_VERSION_MAJOR is, which is raised when an old program would no longer run.
+# Until 1.0 that is in the sonames, and names the nodes of src/sinter.map and src/cache/cache.map;
+# from then on only HANDLE_VERSION_MAJOR is, which is raised when an old program would no longer
+# run.
 #
 # Of 0.1, whose soname was libsinter.so.0, the .interface is left: the step "refused" builds a
 # program with it.
@@ -35,44 +37,63 @@ fail()
     exit 1
 }
 
+# prefix: of public names; hidden: of those between files; node: of the version script; header and
+# use: the public header, and a file that uses all of it; least: functions that there are surely.
+case $SINTER_LIBRARY in
+sinter)
+    prefix=handle_ hidden=sn_ node=SINTER_ header=handle.h use=header.c least=40
+    create=handle_store_create needs=
+    ;;
+sinter-cache)
+    prefix=sinter_cache_ hidden=sc_ node=SINTER_CACHE_ header=cache.h use=header_cache.c least=20
+    create=sinter_cache_create needs="libsinter.so.$SINTER_SOVERSION"
+    ;;
+*) fail "no library is called '$SINTER_LIBRARY'" ;;
+esac
+soname=lib$SINTER_LIBRARY.so.$SINTER_SOVERSION
+described=$here/$SINTER_LIBRARY-$SINTER_VERSION
+
 # ---- names ---------------------------------------------------------------------------------------
 
 # The shared library exports the public names, versioned, all of those that the header declares, and
-# nothing else; it needs libc only (no RCU flavour), has its soname and stays loaded.
+# nothing else; it needs libc only (the cache the store as well, none an RCU flavour), has its
+# soname and stays loaded.
 # Seen failing: sn_* among the map's globals and an sn_ function with default visibility; a function
-# declared in the header that the library lacks.
+# declared in the header that the library lacks; of the cache: sc_hash by name among the globals;
+# without NODELETE.
 step_exports()
 {
     "$SINTER_READELF" --dyn-syms -W "$SINTER_SHARED" |
         awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $NF }' |
         LC_ALL=C sort >"$SINTER_WORK/exported.txt"
-    grep -qxF "SINTER_$SINTER_SOVERSION" "$SINTER_WORK/exported.txt" ||
-        fail "the soname's version is no node of src/sinter.map"
-    if grep -v -e '^SINTER_[0-9.]*$' -e '^handle_[a-z_]*@@SINTER_[0-9.]*$' \
+    grep -qxF "$node$SINTER_SOVERSION" "$SINTER_WORK/exported.txt" ||
+        fail "the soname's version is no node of the version script"
+    if grep -v -e "^$node[0-9.]*\$" -e "^$prefix[a-z_]*@@$node[0-9.]*\$" \
         "$SINTER_WORK/exported.txt"; then
         fail "the names above are exported, and are not public"
     fi
 
     # HANDLE_NO_INLINE turns the inline read path into declarations: then all functions are there.
-    printf '#include <sinter/handle.h>\n' |
-        "$SINTER_CC" -std=c11 -DHANDLE_NO_INLINE "-I$SINTER_INCLUDE" -E -P -x c - |
-        tr '\n' ' ' | grep -o 'handle_[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
+    printf '#include <sinter/%s>\n' "$header" |
+        "$SINTER_CC" -std=c11 -DHANDLE_NO_INLINE "-I$SINTER_INCLUDE" \
+            -isystem "$SINTER_URCU_INCLUDE" -E -P -x c - |
+        tr '\n' ' ' | grep -o "$prefix"'[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
         sed 's/ *(.*//' | LC_ALL=C sort -u >"$SINTER_WORK/declared.txt"
-    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -gt 40 ] || fail "the header declares too little"
-    sed -n 's/^\(handle_.*\)@@SINTER_.*$/\1/p' "$SINTER_WORK/exported.txt" |
+    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -ge "$least" ] || fail "the header declares too little"
+    sed -n "s/^\($prefix.*\)@@$node.*\$/\1/p" "$SINTER_WORK/exported.txt" |
         diff "$SINTER_WORK/declared.txt" - || fail "declared (<) and exported (>) names differ"
 
     "$SINTER_READELF" -d "$SINTER_SHARED" >"$SINTER_WORK/dynamic.txt"
-    grep -qF "[libsinter.so.$SINTER_SOVERSION]" "$SINTER_WORK/dynamic.txt" || fail "wrong soname"
+    grep -qF "soname: [$soname]" "$SINTER_WORK/dynamic.txt" || fail "wrong soname"
     grep -q NODELETE "$SINTER_WORK/dynamic.txt" || fail "the library can be unloaded"
     if grep NEEDED "$SINTER_WORK/dynamic.txt" | grep -v -e '\[libc\.' -e '\[libpthread\.' \
-        -e '\[ld-linux'; then
-        fail "the library needs more than libc"
+        -e '\[ld-linux' -e "\[${needs:-nothing else}\]"; then
+        fail "the library needs more than libc${needs:+ and $needs}"
     fi
 }
 
-# What the static library adds to a program's names: handle_* with default visibility, sn_* hidden
-# (a shared library linked from it does not export them).
+# What the static library adds to a program's names: public ones with default visibility, sn_* and
+# sc_* hidden (a shared library linked from it does not export them).
 # Seen failing: a function with neither prefix nor "static"; an sn_ function with default
 # visibility.
 step_archive()
@@ -80,10 +101,11 @@ step_archive()
     "$SINTER_READELF" -sW "$SINTER_STATIC" |
         awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") { print $6, $8 }' |
         LC_ALL=C sort -u >"$SINTER_WORK/archive.txt"
-    [ "$(grep -c ' handle_' "$SINTER_WORK/archive.txt")" -gt 40 ] || fail "no archive to look at"
-    if grep -v -e '^DEFAULT handle_[a-z_]*$' -e '^HIDDEN sn_[a-z0-9_]*$' \
+    [ "$(grep -c " $prefix" "$SINTER_WORK/archive.txt")" -ge "$least" ] ||
+        fail "no archive to look at"
+    if grep -v -e "^DEFAULT $prefix[a-z_]*\$" -e "^HIDDEN $hidden[a-z0-9_]*\$" \
         "$SINTER_WORK/archive.txt"; then
-        fail "the names above are global in the archive: neither public nor hidden sn_ names"
+        fail "the names above are global in the archive: neither public nor hidden $hidden names"
     fi
 }
 
@@ -117,16 +139,16 @@ END
 # for each statement, whatever the layout of the source. The patch version is no interface.
 print_interface()
 {
-    printf '#include <sinter/handle.h>\n' |
-        "$SINTER_CC" -std=c11 "-I$SINTER_INCLUDE" -E -dD -x c - |
-        awk '
+    printf '#include <sinter/%s>\n' "$header" |
+        "$SINTER_CC" -std=c11 "-I$SINTER_INCLUDE" -isystem "$SINTER_URCU_INCLUDE" -E -dD -x c - |
+        awk -v header="/sinter/$header\"" '
             function flush()
             {
                 if (text != "")
                     print text
                 text = ""
             }
-            /^# [0-9]+ "/ { ours = index($0, "/sinter/handle.h\"") > 0; next }
+            /^# [0-9]+ "/ { ours = index($0, header) > 0; next }
             !ours || /^#define HANDLE_VERSION_PATCH/ { next }
             /^#/ { flush(); print; next }
             { text = text " " $0 }
@@ -157,7 +179,7 @@ update_hint()
 step_interface()
 {
     print_interface >"$SINTER_WORK/interface.txt"
-    diff -u "$here/sinter-$SINTER_VERSION.interface" "$SINTER_WORK/interface.txt" ||
+    diff -u "$described.interface" "$SINTER_WORK/interface.txt" ||
         update_hint 'the interface'
 }
 
@@ -185,10 +207,10 @@ step_description()
 {
     needs_debug_information
     print_abi >"$SINTER_WORK/now.abi"
-    agrees_exactly "$here/sinter-$SINTER_VERSION.abi" || update_hint 'the ABI'
-    for older in "$here"/sinter-*.abi; do
-        [ "$older" != "$here/sinter-$SINTER_VERSION.abi" ] || continue
-        grep -q "soname='libsinter.so.$SINTER_SOVERSION'" "$older" || continue
+    agrees_exactly "$described.abi" || update_hint 'the ABI'
+    for older in "$here/$SINTER_LIBRARY"-[0-9]*.abi; do
+        [ "$older" != "$described.abi" ] || continue
+        grep -q "soname='$soname'" "$older" || continue
         agrees_older "$older" || fail "programs built for $(basename "$older") would break"
     done
 }
@@ -240,8 +262,8 @@ step_breakages()
 step_update()
 {
     needs_debug_information
-    print_abi >"$here/sinter-$SINTER_VERSION.abi"
-    print_interface >"$here/sinter-$SINTER_VERSION.interface"
+    print_abi >"$described.abi"
+    print_interface >"$described.interface"
 }
 
 # ---- the header ----------------------------------------------------------------------------------
@@ -260,21 +282,21 @@ header_compiles()
     [ "$language" = c ] || own=$warnings_cxx
     # shellcheck disable=SC2086 # the warnings are words
     "$compiler" -x "$language" "-std=$standard" $warnings $own "$@" "-I$SINTER_INCLUDE" \
-        -isystem "$SINTER_URCU_INCLUDE" -fsyntax-only "$here/header.c" ||
+        -isystem "$SINTER_URCU_INCLUDE" -fsyntax-only "$here/$use" ||
         fail "the header does not compile alone: $compiler -std=$standard $*"
     compiled=$((compiled + 1))
 }
 
-# header_says_why COMPILER LANGUAGE STANDARD: handle_store_create without a flavour's header. The
-# message comes when code is made, not from -fsyntax-only.
+# header_says_why COMPILER LANGUAGE STANDARD: create without a flavour's header. The message comes
+# when code is made, not from -fsyntax-only.
 header_says_why()
 {
-    if "$1" -x "$2" "-std=$3" -O1 -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" -c -o /dev/null \
-        "$here/header.c" 2>"$SINTER_WORK/why.txt"; then
-        fail "handle_store_create compiles without a flavour: $1 -std=$3"
+    if "$1" -x "$2" "-std=$3" -O1 -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" \
+        -isystem "$SINTER_URCU_INCLUDE" -c -o /dev/null "$here/$use" 2>"$SINTER_WORK/why.txt"; then
+        fail "$create compiles without a flavour: $1 -std=$3"
     fi
     grep -q 'include the header of one liburcu flavour' "$SINTER_WORK/why.txt" ||
-        fail "handle_store_create without a flavour: $1 -std=$3 does not say what to do"
+        fail "$create without a flavour: $1 -std=$3 does not say what to do"
 }
 
 # With the names that have no flavour in them, and with those that have.

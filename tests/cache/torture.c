@@ -94,11 +94,29 @@ read_on(unsigned index)
 /* ---- writers --------------------------------------------------------------------------------- */
 
 static void
+print(void *opaque, const char *text, size_t length)
+{
+    (void)opaque;
+    fwrite(text, 1, length, stderr);
+}
+
+/* Says what there was of memory. */
+static void
+refused(uint64_t number, int rc)
+{
+    fprintf(stderr, "key %" PRIu64 " is refused with %d\n", number, rc);
+    sinter_cache_print(fixture.cache, HANDLE_STATS_TEXT, print, NULL);
+    handle_store_stats_print(sinter_cache_store(fixture.cache), HANDLE_STATS_TEXT, print, NULL);
+    thread_check(rc == 0 || rc == -EAGAIN);
+}
+
+static void
 write_number(uint64_t number)
 {
     uint64_t version = version_of[number] + 1;
     int rc = set_number(fixture.cache, number, size_of(number, version), version);
-    thread_check(rc == 0 || rc == -EAGAIN);
+    if (rc != 0 && rc != -EAGAIN)
+        refused(number, rc);
     if (rc == 0)
         version_of[number] = version;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the package tests: check.sh install|components|find_package|pkg_config|embedded|plain.
+# One step of the package tests: check.sh STEP, one of those at its end.
 # ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
 # "install" comes first: the others look at, or build against, the directory it fills.
 set -eu
@@ -134,26 +134,26 @@ step_plain()
     done
 }
 
-# pkg_config_consumer COMPILER SOURCE NAME LIBS: builds SOURCE, says whether it needs the shared
-# library, and runs it.
+# pkg_config_consumer MODULE FLAVOUR COMPILER SOURCE NAME LIBS: builds SOURCE, says which shared
+# libraries it needs, and runs it.
 pkg_config_consumer()
 {
     # The flags are lists: they are to be split.
     # shellcheck disable=SC2046,SC2086
-    run "$1" -Wall -Wextra -Werror -O2 $("$SINTER_PKG_CONFIG" --cflags sinter liburcu) "$2" \
-        -o "$SINTER_WORK/$3" $4 $("$SINTER_PKG_CONFIG" --libs liburcu)
-    "$SINTER_READELF" -d "$SINTER_WORK/$3" | grep NEEDED >"$SINTER_WORK/$3.needed"
-    LD_LIBRARY_PATH=$prefix/$SINTER_LIBDIR run "$SINTER_WORK/$3"
+    run "$3" -Wall -Wextra -Werror -O2 $("$SINTER_PKG_CONFIG" --cflags "$1" "$2") "$4" \
+        -o "$SINTER_WORK/$5" $6 $("$SINTER_PKG_CONFIG" --libs "$2")
+    "$SINTER_READELF" -d "$SINTER_WORK/$5" | grep NEEDED >"$SINTER_WORK/$5.needed"
+    LD_LIBRARY_PATH=$prefix/$SINTER_LIBDIR run "$SINTER_WORK/$5"
 }
 
-step_pkg_config()
+# pkg_config_module MODULE FLAVOUR SOURCE: C and C++, shared and static.
+pkg_config_module()
 {
-    PKG_CONFIG_PATH=$prefix/$SINTER_LIBDIR/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
-    export PKG_CONFIG_PATH
-    [ "$("$SINTER_PKG_CONFIG" --modversion sinter)" = "$SINTER_VERSION" ] ||
-        fail "sinter.pc does not say version $SINTER_VERSION"
-    shared=$("$SINTER_PKG_CONFIG" --libs sinter)
-    static=$("$SINTER_PKG_CONFIG" --static --libs sinter | sed 's/-lsinter/-l:libsinter.a/')
+    [ "$("$SINTER_PKG_CONFIG" --modversion "$1")" = "$SINTER_VERSION" ] ||
+        fail "$1.pc does not say version $SINTER_VERSION"
+    shared=$("$SINTER_PKG_CONFIG" --libs "$1")
+    static=$("$SINTER_PKG_CONFIG" --static --libs "$1" |
+        sed -E 's/-l(sinter(-cache)?)( |$)/-l:lib\1.a\3/g')
     for language in c cc; do
         compiler=$SINTER_CC
         if [ $language = cc ]; then
@@ -162,19 +162,38 @@ step_pkg_config()
                 continue
             }
         fi
-        pkg_config_consumer "$compiler" "$here/consumer/consumer.$language" "${language}_shared" \
+        name=$1_$language
+        pkg_config_consumer "$1" "$2" "$compiler" "$here/consumer/$3.$language" "${name}_shared" \
             "$shared"
-        grep -q "\[libsinter.so.$SINTER_SOVERSION\]" "$SINTER_WORK/${language}_shared.needed" ||
-            fail "a program linked by pkg-config --libs does not use the shared library"
-        pkg_config_consumer "$compiler" "$here/consumer/consumer.$language" "${language}_static" \
+        grep -q "\[lib$1.so.$SINTER_SOVERSION\]" "$SINTER_WORK/${name}_shared.needed" ||
+            fail "a program linked by pkg-config --libs $1 does not use the shared library"
+        pkg_config_consumer "$1" "$2" "$compiler" "$here/consumer/$3.$language" "${name}_static" \
             "$static"
-        if grep libsinter "$SINTER_WORK/${language}_static.needed"; then
+        if grep libsinter "$SINTER_WORK/${name}_static.needed"; then
             fail "a program linked with the static library needs the shared one"
         fi
     done
 }
 
-steps='install components find_package pkg_config embedded plain'
+# Seen failing: the cache's file without its requirement of the store's.
+step_pkg_config()
+{
+    PKG_CONFIG_PATH=$prefix/$SINTER_LIBDIR/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+    export PKG_CONFIG_PATH
+    pkg_config_module sinter liburcu consumer
+    pkg_config_module sinter-cache liburcu-bp cache
+}
+
+# What is installed of headers: those, and no other, each of which compiles by itself.
+# Seen failing: without cache.hpp.
+step_headers()
+{
+    (cd "$prefix/$SINTER_INCLUDEDIR" && find . -type f | LC_ALL=C sort) >"$SINTER_WORK/headers.txt"
+    printf './sinter/%s\n' cache.h cache.hpp handle.h handle.hpp |
+        diff - "$SINTER_WORK/headers.txt" || fail "expected (<) and installed (>) headers differ"
+}
+
+steps='install components headers find_package pkg_config embedded plain'
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;
