@@ -2,7 +2,7 @@
 /*
  * cell.c - objects named by cells in the application's own structures: the same protocol without
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
- * that plain stores suffice where G4 and G6 (reference.h) allow them.
+ * that plain stores suffice where G4 and G6 (reference.h) allow them. The frees are in free.c.
  */
 #include "object/hardened_object.h"
 #include "object/reserve.h"
@@ -210,150 +210,11 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
     return 0;
 }
 
-/* ---- free ------------------------------------------------------------------------------------ */
-
-/*
- * Empties the cell. Result: the word that ended; *was_moving: a move was pending. A plain store is
- * enough after LIVE was loaded in this section (G4): a mark in between is answered by the header.
- */
-static uint64_t
-empty_cell(handle_cell *cell, bool *was_moving)
-{
-    uint64_t word = sn_load_acquire(&cell->word);
-    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-    *was_moving = sn_word_is_moving(word);
-    if (sn_likely(!*was_moving)) {
-        if (sn_word_has_object(word))
-            sn_store_relaxed(&cell->word, 0);
-        return word;
-    }
-    while (sn_word_has_object(word) && !sn_cas_acq_rel(&cell->word, &word, 0))
-        ;
-    return word;
-}
-
-static SN_NOINLINE int
-free_slow(handle_store *store, handle_cell *cell)
-{
-    bool was_moving;
-    sn_check_call_named(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
-    sn_slow_call_begin(&store->caches);
-    uint64_t word = empty_cell(cell, &was_moving);
-    bool live = sn_word_has_object(word);
-    if (sn_likely(live))
-        sn_object_retire(store, sn_word_offset(word), &cell->word);
-    sn_slow_call_end(&store->caches);
-    return sn_likely(live) ? 0 : -ENOENT;
-}
-
-/* The fast path of hardened stores, once the word was loaded; where there is none, the slow one. */
-static SN_OUTLINE int
-free_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
-{
-    struct sn_thread_cache *cache =
-        sn_hardened_begin_free(store, "handle_cell_free", SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!cache))
-        return free_slow(store, cell);
-    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
-        sn_cache_leave(cache);
-        return free_slow(store, cell);
-    }
-    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
-    sn_hardened_retire(store, cache, slot, &cell->word);
-    sn_cache_leave(cache);
-    return 0;
-}
-
-int
-handle_cell_free(handle_store *store, handle_cell *cell)
-{
-    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!store || !cell))
-        return -EINVAL;
-    uint64_t word = sn_load_acquire(&cell->word);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_bin(store, slot);
-    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-    if (sn_unlikely((word & SN_WORD_STATE) != SN_WORD_LIVE || class_id == SN_CLASS_NONE))
-        return free_slow(store, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return free_hardened(store, cell, slot);
-    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
-        sn_cache_leave(cache);
-        return free_slow(store, cell);
-    }
-    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
-    sn_object_retire_fast(store, cache, class_id, slot);
-    sn_cache_leave(cache);
-    return 0;
-}
-
-static SN_NOINLINE int
-free_now_slow(handle_store *store, handle_cell *cell)
-{
-    bool was_moving;
-    sn_check_call_named(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
-    sn_slow_call_begin(&store->caches);
-    uint64_t word = empty_cell(cell, &was_moving);
-    bool live = sn_word_has_object(word);
-    if (live && was_moving)
-        sn_object_retire(store, sn_word_offset(word), &cell->word);
-    else if (live)
-        sn_object_reuse(store, sn_word_offset(word), &cell->word);
-    sn_slow_call_end(&store->caches);
-    return live ? 0 : -ENOENT;
-}
-
-static SN_OUTLINE int
-free_now_hardened(handle_store *store, handle_cell *cell, uint64_t slot)
-{
-    struct sn_thread_cache *cache =
-        sn_hardened_begin_free(store, "handle_cell_free_now", SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!cache))
-        return free_now_slow(store, cell);
-    if (sn_unlikely(!sn_hardened_has_room(store, cache, slot))) {
-        sn_cache_leave(cache);
-        return free_now_slow(store, cell);
-    }
-    sn_store_relaxed(&cell->word, 0); /* G4, as in handle_cell_free_now */
-    sn_hardened_reuse(store, cache, slot, &cell->word);
-    sn_cache_leave(cache);
-    return 0;
-}
-
-int
-handle_cell_free_now(handle_store *store, handle_cell *cell)
-{
-    sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    if (sn_unlikely(!store || !cell))
-        return -EINVAL;
-    uint64_t word = sn_load_acquire(&cell->word);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_bin(store, slot);
-    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
-    if (sn_unlikely((word & SN_WORD_STATE) != SN_WORD_LIVE))
-        return free_now_slow(store, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return free_now_hardened(store, cell, slot);
-    if (sn_unlikely(!sn_cache_has_room(cache, class_id))) {
-        sn_cache_leave(cache);
-        return free_now_slow(store, cell);
-    }
-    /* A plain store (G4): LIVE was loaded in this section. Should the mover have marked the cell in
-     * between, its grace period waits for this section, and it then finds no MOVING. */
-    sn_store_relaxed(&cell->word, 0);
-    sn_object_reuse_fast(store, cache, class_id, slot);
-    sn_cache_leave(cache);
-    return 0;
-}
-
 /* ---- publish --------------------------------------------------------------------------------- */
 
 /*
  * The cell names the new object in the place of what it named, if anything. Result: the word that
- * ended. As in empty_cell: a plain store is enough after LIVE, or an empty cell, was loaded (G4).
+ * ended. A plain store is enough after LIVE, or an empty cell, was loaded (G4).
  */
 static uint64_t
 replace(handle_cell *cell, uint64_t want)
@@ -394,7 +255,7 @@ publish_entered(handle_store *store, struct sn_thread_cache *cache, handle_cell 
 {
     sn_reserved_publish(store, cache, reserved, &cell->word);
     /* Release: orders contents and header before the word; pairs with deref's acquire (G9). A plain
-     * store: G4, as in handle_cell_free. */
+     * store: G4, as in free.c. */
     sn_store_release(&cell->word, reserved->word + sn_word_of_tag(tag24));
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handle.c - objects named by handles: the public functions, with their fast paths. What happens
- * below the name is in object.c; the protocol's guarantees stand in reference.h.
+ * handle.c - objects named by handles: the public functions but the frees (free.c), with their fast
+ * paths. What happens below the name is in object.c; the protocol's guarantees stand in reference.h.
  */
+#include "object/entry.h"
 #include "object/hardened_object.h"
 #include "object/reserve.h"
-#include "object/shortage.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
@@ -13,20 +13,6 @@ static bool
 names(uint64_t word, handle_t handle)
 {
     return (sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) == 0;
-}
-
-/* That, and a free may be fast: the object is not retired (nor unmovable). */
-static bool
-names_unretired(uint64_t word, handle_t handle)
-{
-    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | SN_WORD_UNMOVABLE)) == 0;
-}
-
-/* That, and it is not MOVING. */
-static bool
-names_unmarked(uint64_t word, handle_t handle)
-{
-    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | SN_WORD_STATE)) == 0;
 }
 
 void *
@@ -80,85 +66,11 @@ handle_size(const handle_store *store, handle_t handle)
 
 /* ---- allocation ------------------------------------------------------------------------------ */
 
-/* Taken from the table, or given back to it. */
-#define INDEXES_AT_ONCE (SN_CACHE_INDEXES / 2)
-
-/* A free table entry when the thread has none cached. 0: no memory. */
-static uint64_t
-try_take_index(handle_store *store, void *unused)
-{
-    struct sn_thread_cache *cache = sn_cache_self(&store->caches);
-    uint64_t entry = 0;
-    (void)unused;
-    if (!cache->shared && sn_cache_enter(cache)) {
-        if (sn_cache_index_count(cache) == 0) {
-            cache->indexes_ran_dry = true;
-            sn_cache_set_index_count(cache,
-                                     sn_table_take(&store->table, cache->indexes, INDEXES_AT_ONCE));
-        }
-        entry = sn_cache_pop_index(cache);
-        sn_cache_leave(cache);
-        return entry;
-    }
-    if (!cache->shared)
-        sn_cache_leave(cache);
-    return sn_table_take(&store->table, &entry, 1) ? entry : 0;
-}
-
-/* The table grows by pages, which stand against max_bytes as slots do. */
-static SN_NOINLINE uint64_t
-take_index(handle_store *store)
-{
-    uint64_t entry = try_take_index(store, NULL);
-    static const struct sn_need need = {.bytes = SN_PAGE_BYTES,
-                                        .page_bytes = SN_PAGE_BYTES,
-                                        .class_id = SN_CLASS_NONE,
-                                        .index = true};
-    if (sn_unlikely(entry == 0))
-        return sn_shortage_resolve(store, &need, try_take_index, NULL);
-    sn_shortage_end_wait(store, SN_CLASS_NONE, true);
-    return entry;
-}
-
-static SN_NOINLINE void
-put_index(handle_store *store, struct sn_thread_cache *cache, uint64_t entry)
-{
-    bool kept = false;
-    if (!cache->shared) {
-        if (sn_cache_enter(cache)) {
-            if (!sn_cache_has_room_for_index(cache) &&
-                !sn_cache_grow_indexes(&store->caches, cache)) {
-                uint32_t kept_count = sn_cache_index_count(cache) - INDEXES_AT_ONCE;
-                sn_cache_set_index_count(cache, kept_count);
-                sn_table_put(&store->table, cache->indexes + kept_count, INDEXES_AT_ONCE);
-            }
-            sn_cache_push_index(cache, entry);
-            kept = true;
-        }
-        sn_cache_leave(cache);
-    }
-    if (!kept)
-        sn_table_put(&store->table, &entry, 1);
-}
-
-/* sn_table_word, and its inverse: the table lies at a constant distance from the store. */
-static inline uint64_t *
-word_at(handle_store *store, uint64_t entry)
-{
-    return (uint64_t *)(void *)((char *)store + HANDLE_TABLE_OFFSET + entry);
-}
-
-static inline uint64_t
-offset_of(const handle_store *store, const uint64_t *reference)
-{
-    return (uint64_t)((const char *)reference - (const char *)store) - HANDLE_TABLE_OFFSET;
-}
-
 /* G9: the object is LIVE from here on. word: without its tag. */
 SN_FORCE_INLINE handle_t
 publish_word(handle_store *store, uint64_t entry, uint64_t word)
 {
-    uint64_t *reference = word_at(store, entry);
+    uint64_t *reference = sn_entry_word(store, entry);
     uint64_t tag = sn_load_relaxed(reference); /* in a free word that was taken is nothing else */
     /* Release: orders header (and zeroed contents) before the word; pairs with deref's acquire. */
     sn_store_release(reference, tag + word);
@@ -177,13 +89,13 @@ publish(handle_store *store, uint64_t entry, uint64_t slot, unsigned flags, void
 static handle_t
 alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
 {
-    uint64_t entry = take_index(store);
+    uint64_t entry = sn_entry_take(store);
     if (!entry)
         return HANDLE_NULL;
     uint64_t slot = sn_slot_acquire(store, size, flags);
     if (!slot) {
         int error = errno;
-        put_index(store, sn_cache_self(&store->caches), entry);
+        sn_entry_put(store, entry);
         errno = error;
         return HANDLE_NULL;
     }
@@ -236,7 +148,7 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     if (sn_likely(sn_cache_index_count(cache) > 0) &&
         sn_likely((slot = sn_hardened_take(store, cache, class_id, size)) != 0)) {
         uint64_t entry = sn_cache_pop_index(cache);
-        sn_object_set_owner(store, slot, size, word_at(store, entry));
+        sn_object_set_owner(store, slot, size, sn_entry_word(store, entry));
         handle = publish(store, entry, slot, 0, object);
     }
     sn_cache_leave(cache);
@@ -259,7 +171,8 @@ alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, 
     }
     sn_store_relaxed(top, slots - 1);
     sn_store_relaxed(&cache->index_top, indexes - 1);
-    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, word_at(store, entry));
+    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE,
+                        sn_entry_word(store, entry));
     handle_t handle = publish(store, entry, slot, 0, object);
     sn_cache_leave(cache);
     return handle;
@@ -303,7 +216,7 @@ publish_slow(handle_store *store, struct sn_reserved *reserved)
     }
     handle_t handle = HANDLE_NULL;
     sn_slow_call_begin(&store->caches);
-    uint64_t entry = take_index(store);
+    uint64_t entry = sn_entry_take(store);
     if (entry) {
         sn_reserved_publish_slow(store, reserved, sn_table_word(&store->table, entry));
         handle = publish_word(store, entry, reserved->word);
@@ -327,198 +240,10 @@ handle_publish(handle_store *store, struct handle_reserved *public_reserved)
         sn_cache_leave(cache);
         return publish_slow(store, reserved);
     }
-    sn_reserved_publish(store, cache, reserved, word_at(store, entry));
+    sn_reserved_publish(store, cache, reserved, sn_entry_word(store, entry));
     handle_t handle = publish_word(store, entry, reserved->word);
     sn_cache_leave(cache);
     return handle;
-}
-
-/* ---- free ------------------------------------------------------------------------------------ */
-
-/* Ends the word by CAS (G4). Result: the word that ended, 0 when somebody else was first. */
-static uint64_t
-end_by_cas(uint64_t *reference, handle_t handle)
-{
-    /* Acquire: the header is read after it, by the winner. */
-    uint64_t word = sn_load_acquire(reference);
-    sn_hook(SN_HOOK_FREE_LOADED, reference);
-    while (names(word, handle)) {
-        /* Of a retired object only the name ends here: the slot is in a list, which needs it. */
-        uint64_t want =
-            sn_word_is_retired(word) ? sn_table_void_word(word) : sn_table_free_word(word);
-        if (sn_cas_acq_rel(reference, &word, want))
-            return word;
-    }
-    return 0;
-}
-
-static void
-release_index(handle_store *store, const uint64_t *reference, uint64_t word)
-{
-    if (sn_unlikely(sn_table_is_used_up(&store->table, word)))
-        sn_table_note_dead(&store->table);
-    else
-        put_index(store, sn_cache_self(&store->caches), sn_table_offset(&store->table, reference));
-}
-
-/* A free of what can be no handle of this store, or of no store. */
-static SN_NOINLINE int
-free_nothing(const handle_store *store, const char *function, handle_t handle)
-{
-    sn_check_call_named(store, function, SN_REGISTERED, handle, NULL);
-    return store ? -ENOENT : -EINVAL;
-}
-
-/* The slow path: something there is pinned, the thread kept out of its cache, the object large. */
-static SN_NOINLINE int
-free_slow(handle_store *store, uint64_t *reference, handle_t handle)
-{
-    sn_check_call_named(store, "handle_free", SN_REGISTERED, handle, NULL);
-    sn_slow_call_begin(&store->caches);
-    uint64_t word = end_by_cas(reference, handle);
-    if (sn_likely(word != 0) && !sn_word_is_retired(word)) {
-        sn_object_retire(store, sn_word_offset(word), reference);
-        release_index(store, reference, word);
-    }
-    sn_slow_call_end(&store->caches);
-    return sn_likely(word != 0) ? 0 : -ENOENT;
-}
-
-/* Between enter and leave, for both frees: whether the thread keeps the table entry and the word
- * can be ended. */
-static inline bool
-ends_fast(handle_store *store, const struct sn_thread_cache *cache, uint64_t word)
-{
-    return sn_likely(sn_cache_has_room_for_index(cache)) &&
-           sn_likely(!sn_table_is_used_up(&store->table, word));
-}
-
-/* The same for handle_free, and ends it: by CAS, acquire-release (G4), as in end_by_cas. */
-static inline bool
-end_shared(handle_store *store, const struct sn_thread_cache *cache, uint64_t *reference,
-           uint64_t word)
-{
-    return ends_fast(store, cache, word) && sn_cache_retires(&store->caches, cache) &&
-           sn_likely(sn_cas_acq_rel(reference, &word, sn_table_free_word(word)));
-}
-
-/* The fast path of hardened stores, once the word was loaded and found fit for one; where there is
- * none, the slow one. */
-static SN_OUTLINE int
-free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
-{
-    struct sn_thread_cache *cache =
-        sn_hardened_begin_free(store, "handle_free", SN_REGISTERED, handle, NULL);
-    if (sn_unlikely(!cache))
-        return free_slow(store, reference, handle);
-    bool ended = end_shared(store, cache, reference, word);
-    if (sn_likely(ended)) {
-        sn_hardened_retire(store, cache, sn_word_offset(word), reference);
-        sn_cache_push_index(cache, offset_of(store, reference));
-    }
-    sn_cache_leave(cache);
-    return sn_likely(ended) ? 0 : free_slow(store, reference, handle);
-}
-
-int
-handle_free(handle_store *store, handle_t handle)
-{
-    sn_check_call_debug(store, SN_REGISTERED, handle, NULL);
-    uint64_t *reference = sn_store_word(store, handle);
-    if (sn_unlikely(!reference))
-        return free_nothing(store, __func__, handle);
-    uint64_t word = sn_load_relaxed(reference);
-    uint64_t slot = sn_word_offset(word);
-    sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names_unretired(word, handle) || sn_object_bin(store, slot) == SN_CLASS_NONE))
-        return free_slow(store, reference, handle);
-
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return free_hardened(store, reference, handle, word);
-    if (sn_unlikely(!end_shared(store, cache, reference, word))) {
-        sn_cache_leave(cache);
-        return free_slow(store, reference, handle);
-    }
-    /* In no section: until the CAS the object may have moved, or been resized, even there and back;
-     * from now on its slot stays what it is. That it is still one of a class, the word says: none
-     * begins a block, as large objects do. */
-    sn_object_retire_fast(store, cache, sn_object_class(store, slot), slot);
-    sn_cache_push_index(cache, offset_of(store, reference));
-    sn_cache_leave(cache);
-    return 0;
-}
-
-/* The slow path: the same, or a move is pending. */
-static SN_NOINLINE int
-free_now_slow(handle_store *store, uint64_t *reference, handle_t handle)
-{
-    sn_check_call_named(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
-    uint64_t seen = sn_load_acquire(reference);
-    sn_slow_call_begin(&store->caches);
-    uint64_t word = end_by_cas(reference, handle);
-    if (word == 0 || sn_word_is_retired(word)) {
-        sn_slow_call_end(&store->caches);
-        return word == 0 ? -ENOENT : 0;
-    }
-    /* Found MOVING: the mover may still read the slot, so it is retired (G4). */
-    if (sn_word_is_moving(word) || sn_word_is_moving(seen))
-        sn_object_retire(store, sn_word_offset(word), reference);
-    else
-        sn_object_reuse(store, sn_word_offset(word), reference);
-    release_index(store, reference, word);
-    sn_slow_call_end(&store->caches);
-    return 0;
-}
-
-static SN_OUTLINE int
-free_now_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word)
-{
-    struct sn_thread_cache *cache =
-        sn_hardened_begin_free(store, "handle_free_now", SN_IN_SECTION, handle, NULL);
-    if (sn_unlikely(!cache))
-        return free_now_slow(store, reference, handle);
-    if (sn_unlikely(!ends_fast(store, cache, word) ||
-                    !sn_hardened_has_room(store, cache, sn_word_offset(word)))) {
-        sn_cache_leave(cache);
-        return free_now_slow(store, reference, handle);
-    }
-    sn_store_relaxed(reference, sn_table_free_word(word)); /* G4, as in handle_free_now */
-    sn_hardened_reuse(store, cache, sn_word_offset(word), reference);
-    sn_cache_push_index(cache, offset_of(store, reference));
-    sn_cache_leave(cache);
-    return 0;
-}
-
-int
-handle_free_now(handle_store *store, handle_t handle)
-{
-    sn_check_call_debug(store, SN_IN_SECTION, handle, NULL);
-    uint64_t *reference = sn_store_word(store, handle);
-    if (sn_unlikely(!reference))
-        return free_nothing(store, __func__, handle);
-    uint64_t word = sn_load_acquire(reference);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_bin(store, slot);
-    sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!names_unmarked(word, handle)))
-        return free_now_slow(store, reference, handle);
-
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return free_now_hardened(store, reference, handle, word);
-    if (sn_unlikely(!ends_fast(store, cache, word) || !sn_cache_has_room(cache, class_id))) {
-        sn_cache_leave(cache);
-        return free_now_slow(store, reference, handle);
-    }
-    /* Plain stores (G4): LIVE was loaded in the caller's section. Should the mover have marked R in
-     * between, its grace period waits for this section, and it then finds the header of S not
-     * naming R, or R not MOVING. */
-    sn_store_relaxed(reference, sn_table_free_word(word));
-    sn_object_reuse_fast(store, cache, class_id, slot);
-    sn_cache_push_index(cache, offset_of(store, reference));
-    sn_cache_leave(cache);
-    return 0;
 }
 
 /* ---- resize and clear ------------------------------------------------------------------------ */

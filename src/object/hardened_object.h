@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hardened_object.h - the fast paths of hardened stores: what an allocation and a free of a small
- * object do with its slot, between enter and leave. Handles and cells (handle.c, cell.c) come here
- * instead of their plain fast paths, after their checks at entry; where these give up, the same
- * slow paths follow.
+ * object do with its slot, between enter and leave. handle.c, cell.c and free.c come here instead of
+ * their plain fast paths, after their checks at entry; where these give up, the same slow paths
+ * follow.
  *
  * A free looks at header and canary before the slot can be used again.
  */
@@ -34,18 +34,6 @@ sn_hardened_fetch(const handle_store *store, uint64_t slot, uint64_t payload)
         __builtin_prefetch(header + 192, 1);
 }
 
-/** Begins a short free: the check at entry, then the thread's cache, entered. NULL: there is none,
- * or the store is not hardened; the caller takes the slow path. */
-static inline struct sn_thread_cache *
-sn_hardened_begin_free(handle_store *store, const char *function, enum sn_place place,
-                       handle_t handle, const handle_cell *cell)
-{
-    if (sn_unlikely(!store->hardened))
-        return NULL;
-    sn_check_entry_inline(store, function, place, handle, cell);
-    return sn_cache_try_enter_hardened(&store->caches, store);
-}
-
 /**
  * Takes a slot for `size` bytes out of the thread's bin; with a canary in it, and counted, not yet
  * named. 0: the bin is empty.
@@ -66,17 +54,10 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
     return slot;
 }
 
-/** Whether the thread's bin takes the slot; small as classes are, or not. */
-static inline bool
-sn_hardened_has_room(const handle_store *store, const struct sn_thread_cache *cache, uint64_t slot)
-{
-    return sn_cache_has_room(cache, sn_object_bin(store, slot));
-}
-
 /* The word, which named the object until now, has ended: header and canary are as they were made,
  * or the process ends. No other thread changes the header: hardened stores do not resize in place
  * (G4). */
-static inline void
+SN_FORCE_INLINE void
 sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_t slot,
                     const uint64_t *reference)
 {
@@ -90,7 +71,7 @@ sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_
 }
 
 /** As sn_object_retire_fast, once the word has ended. */
-static inline void
+SN_FORCE_INLINE void
 sn_hardened_retire(const handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
                    const uint64_t *reference)
 {
@@ -100,11 +81,10 @@ sn_hardened_retire(const handle_store *store, struct sn_thread_cache *cache, uin
 }
 
 /** As sn_object_reuse_fast; but the slot is retired if a walk may read it. */
-static inline void
-sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, uint64_t slot,
-                  const uint64_t *reference)
+SN_FORCE_INLINE void
+sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, unsigned class_id,
+                  uint64_t slot, const uint64_t *reference)
 {
-    unsigned class_id = sn_object_class(store, slot);
     const struct sn_bin *bin = &cache->bin[class_id];
     sn_hardened_require(store, bin, slot, reference);
     sn_owner_add(&cache->frees, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * object.h - an object's life below its name: a slot is taken, named, replaced, retired or reused.
- * Handles and cells (handle.c, cell.c) differ in where the reference word lies and how it ends;
- * everything else is here, once.
+ * Handles and cells differ in where the reference word lies (handle.c, cell.c) and how it ends
+ * (free.c); everything else is here, once.
  */
 #ifndef SN_OBJECT_H
 #define SN_OBJECT_H
