@@ -6,50 +6,78 @@
 #define HANDS_MOST 32u /* steps of the hand that free nothing; then it is the ring's turn */
 
 static void
-evict_item(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash, enum sc_origin origin,
+evict_item(sinter_cache *cache, const struct sc_spot *spot, enum sc_origin origin,
            struct sc_left *left)
 {
-    sc_ghost_put(cache, hash, origin);
+    sc_ghost_put(cache, sc_hash_of_item(cache, spot->item), origin);
     sc_policy_left(cache, origin);
-    sc_let_go(cache, spot, hash, SINTER_CACHE_EVICTED, left);
+    sc_let_go(cache, spot, SINTER_CACHE_EVICTED, left);
 }
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
-/* The item of the ring that a place stands for, in a locked bucket; others may share the tag's 8
- * bits. */
+/* The item of the ring that a place stands for, in a locked bucket. */
 static bool
 find_in_ring(const sinter_cache *cache, struct sc_bucket *bucket, uint32_t place,
-             struct sc_spot *spot, uint64_t *hash)
+             struct sc_spot *spot)
 {
-    uint32_t wanted = sc_tag_of_place(place);
     for (unsigned i = 0; i < SC_CELLS; i++) {
-        uint32_t tag;
-        const struct sc_item *item = handle_cell_read(cache->store, &bucket->cell[i], &tag);
-        if (!item || (tag & 0xff) != wanted || sc_in_main(bucket, i))
+        if (handle_cell_tag(&bucket->cell[i]) >> SC_TAG_REST != place >> SC_PLACE_LOW ||
+            sc_bucket_marks(bucket, i) & SC_IN_MAIN)
             continue;
-        *hash = sc_hash_of_item(cache, item);
-        if (sc_place(*hash) != place)
-            continue;
-        *spot = (struct sc_spot){bucket, i, item};
-        return true;
+        *spot = (struct sc_spot){bucket, i, sc_cell_item(cache, &bucket->cell[i])};
+        if (spot->item && sc_place_of(cache, bucket, i) == place)
+            return true;
     }
     return false;
 }
 
 /* Its turn has come: on to main, or out. */
 static void
-judge(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash, struct sc_left *left)
+judge(sinter_cache *cache, const struct sc_spot *spot, struct sc_left *left)
 {
     if (sc_item_is_over(cache, spot->item)) {
-        sc_let_go(cache, spot, hash, SINTER_CACHE_EXPIRED, left);
+        sc_let_go(cache, spot, SINTER_CACHE_EXPIRED, left);
     } else if (sc_bucket_heat(spot->bucket, spot->cell) > 0) {
-        bool expires = sc_load(&spot->bucket->state) & SC_EXPIRES(spot->cell);
-        sc_bucket_mark(spot->bucket, spot->cell, true, expires, 0);
+        sc_bucket_mark(spot->bucket, spot->cell,
+                       sc_bucket_marks(spot->bucket, spot->cell) | SC_IN_MAIN, 0);
         sc_policy_promote(cache, sc_charge_of(spot->item));
     } else {
-        evict_item(cache, spot, hash, SC_OF_RING, left);
+        evict_item(cache, spot, SC_OF_RING, left);
     }
+}
+
+/* The next victim's item, and the bucket of the one after it, are on their way meanwhile. */
+static void
+expect(const sinter_cache *cache, const uint32_t places[2])
+{
+    const struct sc_bucket *bucket = sc_bucket_at(cache, places[0]);
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        if (handle_cell_tag(&bucket->cell[i]) >> SC_TAG_REST == places[0] >> SC_PLACE_LOW)
+            __builtin_prefetch(sc_cell_item(cache, &bucket->cell[i]));
+    }
+    __builtin_prefetch(sc_bucket_at(cache, places[1]), 1);
+}
+
+/* Takes the oldest entry; its bucket, or its pair, is locked then. item NULL: it is of one that has
+ * been deleted. False: the ring is empty. */
+static bool
+take_oldest(sinter_cache *cache, uint32_t *place, struct sc_pair *pair, struct sc_spot *spot)
+{
+    uint32_t places[3];
+    if (!sc_ring_pop(&cache->policy.ring, places))
+        return false;
+    expect(cache, places + 1);
+    *place = places[0];
+    pair->home = pair->other = sc_place_lock(cache, *place);
+    if (find_in_ring(cache, pair->home, *place, spot))
+        return true;
+    sc_pair_unlock(pair);
+    sc_pair_lock(cache, *place, pair);
+    if (!find_in_ring(cache, pair->home, *place, spot) &&
+        !find_in_ring(cache, pair->other, *place, spot))
+        spot->item = NULL;
+    return true;
 }
 
 /* False: the ring is empty. */
@@ -57,15 +85,12 @@ static bool
 step_of_ring(sinter_cache *cache, struct sc_left *left)
 {
     uint32_t place;
-    if (!sc_ring_pop(&cache->policy.ring, &place))
-        return false;
     struct sc_pair pair;
     struct sc_spot spot;
-    uint64_t hash;
-    sc_pair_lock(cache, place, &pair);
-    if (find_in_ring(cache, pair.home, place, &spot, &hash) ||
-        (pair.other != pair.home && find_in_ring(cache, pair.other, place, &spot, &hash)))
-        judge(cache, &spot, hash, left);
+    if (!take_oldest(cache, &place, &pair, &spot))
+        return false;
+    if (spot.item)
+        judge(cache, &spot, left);
     sc_pair_unlock(&pair);
     return true;
 }
@@ -76,15 +101,11 @@ sc_ring_trim(sinter_cache *cache)
     uint32_t place;
     struct sc_pair pair;
     struct sc_spot spot;
-    uint64_t hash;
     if (sc_load(&cache->policy.ring.places) <= 2 * sc_load(&cache->policy.items) + 1024 ||
-        !sc_ring_pop(&cache->policy.ring, &place))
+        !take_oldest(cache, &place, &pair, &spot))
         return;
-    sc_pair_lock(cache, place, &pair);
-    bool live = find_in_ring(cache, pair.home, place, &spot, &hash) ||
-                find_in_ring(cache, pair.other, place, &spot, &hash);
     sc_pair_unlock(&pair);
-    if (live)
+    if (spot.item)
         sc_ring_push(&cache->policy.ring, place);
 }
 
@@ -117,10 +138,10 @@ step_of_hand(sinter_cache *cache, bool all, struct sc_left *left)
         if (!spot.item)
             continue;
         if (sc_item_is_over(cache, spot.item))
-            sc_let_go(cache, &spot, sc_hash_of_item(cache, spot.item), SINTER_CACHE_EXPIRED, left);
-        else if ((all || sc_in_main(bucket, i)) &&
+            sc_let_go(cache, &spot, SINTER_CACHE_EXPIRED, left);
+        else if ((all || sc_bucket_marks(bucket, i) & SC_IN_MAIN) &&
                  sc_policy_hand_takes(cache, bucket, i, sc_charge_of(spot.item)))
-            evict_item(cache, &spot, sc_hash_of_item(cache, spot.item), SC_OF_MAIN, left);
+            evict_item(cache, &spot, SC_OF_MAIN, left);
     }
     sc_bucket_unlock(bucket);
 }
@@ -137,7 +158,7 @@ sc_evict_expired(sinter_cache *cache, uint64_t number)
         struct sc_spot spot = {bucket, i, sc_cell_item(cache, &bucket->cell[i])};
         if (!spot.item || !sc_item_is_over(cache, spot.item))
             continue;
-        sc_let_go(cache, &spot, sc_hash_of_item(cache, spot.item), SINTER_CACHE_EXPIRED, &left);
+        sc_let_go(cache, &spot, SINTER_CACHE_EXPIRED, &left);
         gone++;
     }
     sc_bucket_unlock(bucket);
@@ -213,6 +234,5 @@ sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, const struct s
         coldest = (struct sc_spot){bucket, i % SC_CELLS, item};
     }
     if (coldest.item)
-        sc_let_go(cache, &coldest, sc_hash_of_item(cache, coldest.item), SINTER_CACHE_CROWDED,
-                  left);
+        sc_let_go(cache, &coldest, SINTER_CACHE_CROWDED, left);
 }

@@ -47,10 +47,10 @@ set_shape(sinter_cache *cache, uint64_t count, uint64_t bits)
 /* ---- splitting ------------------------------------------------------------------------------- */
 
 static bool
-goes_to_new(const sinter_cache *cache, const struct sc_item *item, uint64_t parent, uint64_t count)
+goes_to_new(const sinter_cache *cache, const struct sc_bucket *from, unsigned cell, uint64_t count)
 {
-    uint32_t place = sc_place(sc_hash_of_item(cache, item));
-    if (sc_bucket_number(place, count) != parent)
+    uint32_t place = sc_place_of(cache, from, cell);
+    if (sc_bucket_marks(from, cell) & SC_AWAY)
         place = sc_other_place(place);
     return sc_bucket_number(place, count + 1) == count;
 }
@@ -59,13 +59,17 @@ static void
 split_items(sinter_cache *cache, uint64_t parent, uint64_t count)
 {
     struct sc_bucket *from = sc_bucket(cache, parent), *to = sc_bucket(cache, count);
-    unsigned next = 0;
+    struct sc_spot goes[SC_CELLS];
+    unsigned many = 0;
     for (unsigned i = 0; i < SC_CELLS; i++) {
-        struct sc_spot spot = {from, i, sc_cell_item(cache, &from->cell[i])};
-        if (spot.item && goes_to_new(cache, spot.item, parent, count) &&
-            sc_move_item(cache, &spot, to, next))
-            next++;
+        const struct sc_item *item = sc_cell_item(cache, &from->cell[i]);
+        if (!item || !goes_to_new(cache, from, i, count))
+            continue;
+        __builtin_prefetch((const char *)item - 8, 1); /* the move writes its header */
+        goes[many++] = (struct sc_spot){from, i, item};
     }
+    for (unsigned i = 0, next = 0; i < many; i++)
+        next += sc_move_item(cache, &goes[i], to, next, 0);
 }
 
 static void
@@ -75,6 +79,18 @@ copy_ghosts(sinter_cache *cache, uint64_t parent, uint64_t count)
     uint64_t *to = sc_line(&cache->policy.ghosts, count / 4);
     for (unsigned i = 0; i < 8; i++)
         sc_store(&to[i], sc_load(&from[i]));
+}
+
+/* The next split writes the headers of these; until then they are on their way. */
+static void
+expect_split(const sinter_cache *cache)
+{
+    const struct sc_bucket *next = sc_bucket(cache, sc_bucket_parent(sc_buckets(cache)));
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        const struct sc_item *item = sc_cell_item(cache, &next->cell[i]);
+        if (item)
+            __builtin_prefetch((const char *)item - 8, 1);
+    }
 }
 
 /* By the owner of `resizing`, in a section. */
@@ -97,6 +113,7 @@ split(sinter_cache *cache)
     sc_bucket_unlock(to);
     sc_bucket_unlock(from);
     sc_count(cache, SC_SPLITS);
+    expect_split(cache);
 }
 
 /* ---- merging --------------------------------------------------------------------------------- */
@@ -107,9 +124,9 @@ merge_item(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to
 {
     struct sc_spot freed = {.cell = sc_bucket_free_cell(to)};
     if (freed.cell == SC_CELLS &&
-        (sc_move_elsewhere(cache, from, to) || !sc_bucket_make_cell(cache, to, &freed)))
+        (sc_move_elsewhere(cache, from) || !sc_bucket_make_cell(cache, to, &freed)))
         return !sc_cell_item(cache, &from->bucket->cell[from->cell]);
-    return sc_move_item(cache, from, to, freed.cell);
+    return sc_move_item(cache, from, to, freed.cell, 0);
 }
 
 static void
@@ -119,7 +136,7 @@ merge_items(sinter_cache *cache, uint64_t parent, uint64_t count, struct sc_left
     for (unsigned i = 0; i < SC_CELLS; i++) {
         struct sc_spot spot = {from, i, sc_cell_item(cache, &from->cell[i])};
         if (spot.item && !merge_item(cache, &spot, to))
-            sc_let_go(cache, &spot, sc_hash_of_item(cache, spot.item), SINTER_CACHE_CROWDED, left);
+            sc_let_go(cache, &spot, SINTER_CACHE_CROWDED, left);
     }
 }
 

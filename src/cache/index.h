@@ -21,6 +21,13 @@
 
 #include "cache/whole.h"
 
+/** A key that is looked for. */
+struct sc_key {
+    const void *bytes;
+    size_t size;
+    uint64_t hash;
+};
+
 /** Where an item is, or could be. */
 struct sc_spot {
     struct sc_bucket *bucket;
@@ -54,6 +61,15 @@ sc_bucket_number(uint32_t place, uint64_t count)
     return number < count ? number : number & ((UINT64_C(1) << power) - 1);
 }
 
+/** The bucket of a place, as long as nobody changes that: its lock's owner knows. Acquire: it is
+ * there. */
+static inline struct sc_bucket *
+sc_bucket_at(const sinter_cache *cache, uint32_t place)
+{
+    uint64_t count = sc_load_acquire(&cache->index.shape) & SC_SHAPE_COUNT;
+    return sc_bucket(cache, sc_bucket_number(place, count));
+}
+
 /** The bucket that shares its items with the last one of count + 1. */
 static inline uint64_t
 sc_bucket_parent(uint64_t count)
@@ -74,12 +90,18 @@ sc_cell_item(const sinter_cache *cache, const handle_cell *cell)
     return handle_cell_deref(cache->store, cell);
 }
 
+/** The place of an item's home, by its cell in a locked bucket. */
+uint32_t sc_place_of(const sinter_cache *cache, const struct sc_bucket *bucket, unsigned cell);
+
+/** Checks a key of the caller's and hashes it; its home's line is on its way then. False: it
+ * is none. */
+bool sc_key_read(const sinter_cache *cache, const void *bytes, size_t size, struct sc_key *key);
+
 /** An item by its key, in a section. False: there is none. */
-bool sc_index_find(const sinter_cache *cache, uint64_t hash, const void *key, size_t size,
-                   struct sc_spot *spot);
+bool sc_index_find(const sinter_cache *cache, const struct sc_key *key, struct sc_spot *spot);
 /** The same under the pair's locks. */
-bool sc_pair_find(const sinter_cache *cache, const struct sc_pair *pair, uint64_t hash,
-                  const void *key, size_t size, struct sc_spot *spot);
+bool sc_pair_find(const sinter_cache *cache, const struct sc_pair *pair, const struct sc_key *key,
+                  struct sc_spot *spot);
 
 void sc_bucket_lock(struct sc_bucket *bucket);
 bool sc_bucket_trylock(struct sc_bucket *bucket);
@@ -87,7 +109,9 @@ void sc_bucket_unlock(struct sc_bucket *bucket);
 
 /** By address, as everybody who locks two. */
 void sc_lock_both(struct sc_bucket *a, struct sc_bucket *b);
-/** Locks the buckets of a place. In a section. */
+/** Locks the bucket of a place. In a section. */
+struct sc_bucket *sc_place_lock(const sinter_cache *cache, uint32_t place);
+/** Both buckets of a home's place. */
 void sc_pair_lock(const sinter_cache *cache, uint32_t place, struct sc_pair *pair);
 void sc_pair_unlock(const struct sc_pair *pair);
 
@@ -107,9 +131,15 @@ sc_index_step(sinter_cache *cache)
 void sc_away_up(struct sc_bucket *home);
 void sc_away_down(struct sc_bucket *home);
 
-/** Sets main, expires and heat of a cell in a locked bucket. */
-void
-sc_bucket_mark(struct sc_bucket *bucket, unsigned cell, bool in_main, bool expires, unsigned heat);
+/** SC_IN_MAIN, SC_EXPIRES, SC_AWAY of a cell. */
+static inline uint32_t
+sc_bucket_marks(const struct sc_bucket *bucket, unsigned cell)
+{
+    return sc_load(&bucket->state) >> cell & SC_MARKS;
+}
+
+/** Sets them and the heat, in a locked bucket. */
+void sc_bucket_mark(struct sc_bucket *bucket, unsigned cell, uint32_t marks, unsigned heat);
 
 static inline unsigned
 sc_bucket_heat(const struct sc_bucket *bucket, unsigned cell)
@@ -127,12 +157,6 @@ sc_bucket_hit(struct sc_bucket *bucket, unsigned cell)
     if ((heat >> 2 * cell & SC_HEAT_MOST) < SC_HEAT_MOST)
         __atomic_compare_exchange_n(&bucket->heat, &heat, (uint16_t)(heat + (1u << 2 * cell)),
                                     false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-static inline bool
-sc_in_main(const struct sc_bucket *bucket, unsigned cell)
-{
-    return sc_load(&bucket->state) & SC_IN_MAIN(cell);
 }
 
 #endif

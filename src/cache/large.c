@@ -164,3 +164,13 @@ sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view)
     const struct sc_item *item = view->reserved[0];
     return item && show(cache, item, (uint64_t)(uintptr_t)view->reserved[1] + 1, view);
 }
+
+void
+sc_large_copy(const sinter_cache *cache, struct sinter_cache_view *view, char *buffer)
+{
+    do {
+        if (view->data_size)
+            memcpy(buffer, view->data, view->data_size);
+        buffer += view->data_size;
+    } while (sc_large_next(cache, view));
+}

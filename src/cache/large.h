@@ -59,5 +59,7 @@ void sc_large_view(const sinter_cache *cache, const struct sc_item *item,
                    struct sinter_cache_view *view);
 /** The next one; false: there is none. */
 bool sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view);
+/** Copies the value that a view shows, from this piece on. */
+void sc_large_copy(const sinter_cache *cache, struct sinter_cache_view *view, char *buffer);
 
 #endif

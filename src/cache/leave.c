@@ -7,28 +7,28 @@
 static __thread bool telling; /* what a callback makes leave is not told of in turn */
 
 void
-sc_take_out(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash)
+sc_take_out(sinter_cache *cache, const struct sc_spot *spot)
 {
     const struct sc_item *item = spot->item;
-    struct sc_bucket *bucket = spot->bucket;
-    bool in_main = sc_in_main(bucket, spot->cell);
-    if (sc_load(&bucket->state) & SC_EXPIRES(spot->cell))
+    handle_cell *cell = &spot->bucket->cell[spot->cell];
+    uint32_t marks = sc_bucket_marks(spot->bucket, spot->cell);
+    uint32_t place = marks & SC_AWAY ? sc_place_of(cache, spot->bucket, spot->cell) : 0;
+    if (marks & SC_EXPIRES)
         sc_sub(&cache->sweep.expiring, 1);
-    sc_policy_remove(cache, sc_charge_of(item), in_main);
+    sc_policy_remove(cache, sc_charge_of(item), marks & SC_IN_MAIN);
     sc_sub(&cache->payload, sc_item_key_size(item) + sc_item_value_size(item));
-    sc_bucket_mark(bucket, spot->cell, false, false, 0);
-    struct sc_bucket *home = sc_bucket(cache, sc_bucket_number(sc_place(hash), sc_buckets(cache)));
+    sc_bucket_mark(spot->bucket, spot->cell, 0, 0);
     if (sc_item_in_pieces(item))
-        sc_large_leave(cache, item, &bucket->cell[spot->cell]);
+        sc_large_leave(cache, item, cell);
     else
-        handle_cell_free(cache->store, &bucket->cell[spot->cell]);
-    if (home != bucket)
-        sc_away_down(home);
+        handle_cell_free(cache->store, cell);
+    if (marks & SC_AWAY)
+        sc_away_down(sc_bucket_at(cache, place));
 }
 
 void
-sc_let_go(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash,
-          enum sinter_cache_reason reason, struct sc_left *left)
+sc_let_go(sinter_cache *cache, const struct sc_spot *spot, enum sinter_cache_reason reason,
+          struct sc_left *left)
 {
     static const enum sc_count counts[] = {SC_EVICTED, SC_EXPIRED, SC_CROWDED};
     sc_count(cache, counts[reason]);
@@ -36,7 +36,7 @@ sc_let_go(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash,
         left->of[left->count].item = spot->item;
         left->of[left->count++].reason = reason;
     }
-    sc_take_out(cache, spot, hash);
+    sc_take_out(cache, spot);
 }
 
 void

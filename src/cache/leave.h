@@ -18,11 +18,11 @@ struct sc_left {
 };
 
 /** Takes an item out of a cell of a locked bucket, in a section: cell, marks, sums, memory. */
-void sc_take_out(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash);
+void sc_take_out(sinter_cache *cache, const struct sc_spot *spot);
 
 /** The same for one that nobody asked to leave: counted, and noted to be told of. */
-void sc_let_go(sinter_cache *cache, const struct sc_spot *spot, uint64_t hash,
-               enum sinter_cache_reason reason, struct sc_left *left);
+void sc_let_go(sinter_cache *cache, const struct sc_spot *spot, enum sinter_cache_reason reason,
+               struct sc_left *left);
 
 /** Tells of what has left, with no lock held, in the same section. */
 void sc_tell(sinter_cache *cache, const struct sc_left *left);

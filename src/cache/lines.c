@@ -7,23 +7,27 @@
 static uint64_t
 first_line(unsigned segment)
 {
-    return segment ? UINT64_C(1) << (segment + 5) : 0;
+    return segment ? UINT64_C(1) << (segment + 11) : 0;
 }
 
 static uint64_t
 segment_lines(unsigned segment)
 {
-    return segment ? UINT64_C(1) << (segment + 5) : SC_LINES_OF_PAGE;
+    return segment ? UINT64_C(1) << (segment + 11) : SC_LINES_FIRST;
 }
 
 static bool
 map_segment(struct sc_lines *lines, unsigned segment)
 {
-    size_t bytes = segment_lines(segment) * SC_LINE_BYTES;
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED)
+    size_t bytes = segment_lines(segment) * SC_LINE_BYTES, align = SC_LINES_FIRST * SC_LINE_BYTES;
+    char *all = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED)
         return false;
+    char *at = all + (-(uintptr_t)all & (align - 1));
+    if (at > all)
+        munmap(all, (size_t)(at - all));
+    munmap(at + bytes, align - (size_t)(at - all));
     /* A huge page would be memory that nobody has counted. */
     madvise(at, bytes, MADV_NOHUGEPAGE);
     lines->segment[segment] = at;

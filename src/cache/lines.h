@@ -2,7 +2,8 @@
 /*
  * lines.h - an array of 64-byte lines that grows and shrinks line by line and never moves: segments
  * of address space, each as long as all before it, whose pages come when they are touched and go
- * back to the kernel when they are not needed. New lines are zero.
+ * back to the kernel when they are not needed. New lines are zero. Bits 6 to 17 of a line's address
+ * are bits 0 to 11 of its number.
  *
  * Growth and release are the owner's to serialise; sc_line may be called by anybody for a line that
  * was reached before.
@@ -14,10 +15,11 @@
 
 #define SC_LINE_BYTES    64u
 #define SC_LINES_OF_PAGE 64u
-#define SC_LINE_SEGMENTS 34
+#define SC_LINES_FIRST   4096u /* of segment 0; all are aligned to as many */
+#define SC_LINE_SEGMENTS 24
 
 struct sc_lines {
-    char *segment[SC_LINE_SEGMENTS]; /* segment 0: lines 0 to 63; n: 2^(n+5) to 2^(n+6) - 1 */
+    char *segment[SC_LINE_SEGMENTS]; /* 0: lines 0 to 4095; n: 2^(n+11) to 2^(n+12) - 1 */
     uint64_t touched;                /* lines that may have pages, a multiple of 64; atomic */
 };
 
@@ -38,10 +40,10 @@ sc_lines_bytes(const struct sc_lines *lines)
 static inline void *
 sc_line(const struct sc_lines *lines, uint64_t number)
 {
-    if (number < SC_LINES_OF_PAGE)
+    if (number < SC_LINES_FIRST)
         return lines->segment[0] + number * SC_LINE_BYTES;
     unsigned power = 63u - (unsigned)__builtin_clzll(number);
-    return lines->segment[power - 5] + (number - (UINT64_C(1) << power)) * SC_LINE_BYTES;
+    return lines->segment[power - 11] + (number - (UINT64_C(1) << power)) * SC_LINE_BYTES;
 }
 
 #endif

@@ -13,12 +13,6 @@
 
 #define TTL_MOST (UINT64_C(1) << 47)
 
-static bool
-good_key(const sinter_cache *cache, const void *key, size_t size)
-{
-    return cache && key && size >= 1 && size <= SINTER_CACHE_KEY_MAX;
-}
-
 static uint64_t
 deadline_of(const sinter_cache *cache, uint64_t ttl_ms)
 {
@@ -31,14 +25,12 @@ store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, 
       size_t size, uint32_t flags, uint64_t ttl_ms, uint64_t cas)
 {
     struct sc_write write = {.mode = mode,
-                             .key = key,
-                             .key_size = key_size,
                              .value = value,
                              .size = size,
                              .flags = flags,
                              .cas = cas,
                              .expires = ttl_ms != 0};
-    if (!good_key(cache, key, key_size) || (!value && size) || ttl_ms > TTL_MOST)
+    if (!sc_key_read(cache, key, key_size, &write.key) || (!value && size) || ttl_ms > TTL_MOST)
         return -EINVAL;
     if (size > SC_LIMIT_MOST)
         return -E2BIG;
@@ -76,78 +68,99 @@ sinter_cache_cas(sinter_cache *cache, const void *key, size_t key_size, const vo
 
 /* ---- changing what is there ------------------------------------------------------------------ */
 
-/* The item's value, copied to `before` bytes behind the begin of memory that has room for `more`
- * bytes beside it; the caller frees it. The rest of what is to be stored comes from the item, too.
- */
+/** What a call makes of an item's value. */
+struct change {
+    /** The value, copied, has `before` bytes of room in front of it, and `more` in all. */
+    int (*apply)(const sinter_cache *cache, struct sc_write *write, char *value,
+                 struct change *change);
+    const void *data;
+    size_t before, more;
+    uint64_t number;
+    bool down;
+};
+
+/* In a section. What is to be stored is what the item has; its value, as the change asks. */
 static int
-copy_item(sinter_cache *cache, struct sc_write *write, size_t before, size_t more, char **memory)
+copy_item(const sinter_cache *cache, const struct sc_item *item, struct sc_write *write,
+          const struct change *change, char **memory)
 {
-    struct sc_spot spot;
     struct sinter_cache_view view;
-    sc_enter(cache);
-    if (!sc_index_find(cache, sc_hash(cache->secret, write->key, write->key_size), write->key,
-                       write->key_size, &spot) ||
-        sc_item_is_over(cache, spot.item)) {
-        sc_leave(cache);
-        return -ENOENT;
-    }
-    sc_view(cache, spot.item, &view);
+    sc_view(cache, item, &view);
     write->cas = view.info.cas;
     write->flags = view.info.flags;
     write->size = view.info.size;
-    write->deadline = sc_item_deadline(spot.item);
-    write->expires = spot.item->word & SC_ITEM_EXPIRES;
+    write->deadline = sc_item_deadline(item);
+    write->expires = item->word & SC_ITEM_EXPIRES;
     write->keeps_deadline = true; /* a touch is none of those that it competes with */
-    *memory = write->size <= SC_LIMIT_MOST ? malloc(view.info.size + more + 1) : NULL;
-    if (*memory) {
-        char *at = *memory + before;
-        do {
-            if (view.data_size)
-                memcpy(at, view.data, view.data_size);
-            at += view.data_size;
-        } while (sc_large_next(cache, &view));
-    }
+    *memory = malloc(view.info.size + change->more + 1);
+    if (!*memory)
+        return -ENOMEM;
+    sc_large_copy(cache, &view, *memory + change->before);
+    return 0;
+}
+
+/* Once; EEXIST: somebody else has written it meanwhile. */
+static int
+try_change(sinter_cache *cache, const struct sc_key *key, struct change *change)
+{
+    struct sc_write write = {.mode = SC_CAS, .key = *key};
+    struct sc_spot spot;
+    char *memory = NULL;
+    int rc = -ENOENT;
+    sc_enter(cache);
+    if (sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item))
+        rc = copy_item(cache, spot.item, &write, change, &memory);
     sc_leave(cache);
-    return *memory ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = change->apply(cache, &write, memory, change);
+    if (rc == 0)
+        rc = sc_write_item(cache, &write);
+    free(memory);
+    return rc;
 }
 
 static int
-extend(sinter_cache *cache, const void *key, size_t key_size, const void *data, size_t size,
-       bool in_front)
+change_item(sinter_cache *cache, const void *key, size_t key_size, struct change *change)
 {
-    int rc;
-    if (!good_key(cache, key, key_size) || (!data && size))
+    struct sc_key name;
+    if (!sc_key_read(cache, key, key_size, &name) || (!change->data && change->more))
         return -EINVAL;
-    if (size > SC_LIMIT_MOST)
+    if (change->more > SC_LIMIT_MOST)
         return -E2BIG;
+    int rc;
+    uint64_t number = change->number;
     do {
-        char *memory;
-        struct sc_write write = {.mode = SC_CAS, .key = key, .key_size = key_size};
-        rc = copy_item(cache, &write, in_front ? size : 0, size, &memory);
-        if (rc != 0)
-            return rc;
-        if (size)
-            memcpy(memory + (in_front ? 0 : write.size), data, size);
-        write.value = memory;
-        write.size += size;
-        rc = sc_write_item(cache, &write);
-        free(memory);
+        change->number = number;
+        rc = try_change(cache, &name, change);
     } while (rc == -EEXIST);
     return rc;
+}
+
+static int
+extend(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
+{
+    (void)cache;
+    if (change->more)
+        memcpy(value + (change->before ? 0 : write->size), change->data, change->more);
+    write->value = value;
+    write->size += change->more;
+    return 0;
 }
 
 int
 sinter_cache_append(sinter_cache *cache, const void *key, size_t key_size, const void *data,
                     size_t size)
 {
-    return extend(cache, key, key_size, data, size, false);
+    struct change change = {.apply = extend, .data = data, .more = size};
+    return change_item(cache, key, key_size, &change);
 }
 
 int
 sinter_cache_prepend(sinter_cache *cache, const void *key, size_t key_size, const void *data,
                      size_t size)
 {
-    return extend(cache, key, key_size, data, size, true);
+    struct change change = {.apply = extend, .data = data, .more = size, .before = size};
+    return change_item(cache, key, key_size, &change);
 }
 
 static bool
@@ -165,34 +178,33 @@ number_of(const char *text, uint64_t size, uint64_t *number)
     return true;
 }
 
+#define NUMBER_ROOM 24u /* digits of any number, and a 0 */
+
 static int
-count_on(sinter_cache *cache, const void *key, size_t key_size, uint64_t delta, bool down,
-         uint64_t *result_value)
+count_on(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
 {
-    int rc;
-    if (!good_key(cache, key, key_size))
-        return -EINVAL;
-    do {
-        char *memory, text[24];
-        uint64_t number;
-        struct sc_write write = {.mode = SC_CAS, .key = key, .key_size = key_size};
-        rc = copy_item(cache, &write, 0, 0, &memory);
-        if (rc != 0)
-            return rc;
-        bool good = number_of(memory, write.size, &number);
-        free(memory);
-        if (!good)
-            return -EDOM;
-        if (down)
-            number = sc_less(number, delta);
-        else
-            __builtin_add_overflow(number, delta, &number);
-        write.size = (uint64_t)snprintf(text, sizeof(text), "%" PRIu64, number);
-        write.value = text;
-        rc = sc_write_item(cache, &write);
-        if (rc == 0 && result_value)
-            *result_value = number;
-    } while (rc == -EEXIST);
+    uint64_t number, delta = change->number;
+    (void)cache;
+    if (!number_of(value, write->size, &number))
+        return -EDOM;
+    if (change->down)
+        change->number = sc_less(number, delta);
+    else
+        __builtin_add_overflow(number, delta, &change->number);
+    write->size = (uint64_t)snprintf(value, NUMBER_ROOM, "%" PRIu64, change->number);
+    write->value = value;
+    return 0;
+}
+
+static int
+count(sinter_cache *cache, const void *key, size_t key_size, uint64_t delta, bool down,
+      uint64_t *result_value)
+{
+    struct change change = {
+        .apply = count_on, .data = "", .more = NUMBER_ROOM, .number = delta, .down = down};
+    int rc = change_item(cache, key, key_size, &change);
+    if (rc == 0 && result_value)
+        *result_value = change.number;
     return rc;
 }
 
@@ -200,14 +212,14 @@ int
 sinter_cache_incr(sinter_cache *cache, const void *key, size_t key_size, uint64_t delta,
                   uint64_t *result_value)
 {
-    return count_on(cache, key, key_size, delta, false, result_value);
+    return count(cache, key, key_size, delta, false, result_value);
 }
 
 int
 sinter_cache_decr(sinter_cache *cache, const void *key, size_t key_size, uint64_t delta,
                   uint64_t *result_value)
 {
-    return count_on(cache, key, key_size, delta, true, result_value);
+    return count(cache, key, key_size, delta, true, result_value);
 }
 
 /* ---- touch, delete --------------------------------------------------------------------------- */
@@ -228,17 +240,16 @@ touch_in_place(sinter_cache *cache, const struct sc_spot *spot, uint64_t deadlin
 
 /* Finds the key under its lock, in a section that is open then, and to be left by end_write. */
 static int
-begin_write(sinter_cache *cache, const void *key, size_t key_size, uint64_t *hash,
-            struct sc_pair *pair, struct sc_spot *spot)
+begin_write(sinter_cache *cache, const void *key, size_t key_size, struct sc_pair *pair,
+            struct sc_spot *spot)
 {
-    if (!good_key(cache, key, key_size))
+    struct sc_key name;
+    if (!sc_key_read(cache, key, key_size, &name))
         return -EINVAL;
     if (!sc_enter_writing(cache, sc_in_section(cache)))
         return -EAGAIN;
-    *hash = sc_hash(cache->secret, key, key_size);
-    sc_pair_lock(cache, sc_place(*hash), pair);
-    if (sc_pair_find(cache, pair, *hash, key, key_size, spot) &&
-        !sc_item_is_over(cache, spot->item))
+    sc_pair_lock(cache, sc_place(name.hash), pair);
+    if (sc_pair_find(cache, pair, &name, spot) && !sc_item_is_over(cache, spot->item))
         return 0;
     sc_pair_unlock(pair);
     sc_leave(cache);
@@ -253,56 +264,46 @@ end_write(sinter_cache *cache, const struct sc_pair *pair)
     sc_leave(cache);
 }
 
+/* The item gets room for a deadline. */
 static int
-touch_by_copy(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms)
+give_deadline(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
 {
-    int rc;
-    do {
-        char *memory;
-        struct sc_write write = {.mode = SC_CAS, .key = key, .key_size = key_size};
-        rc = copy_item(cache, &write, 0, 0, &memory);
-        if (rc != 0)
-            return rc;
-        write.value = memory;
-        write.expires = true;
-        write.keeps_deadline = false;
-        write.deadline = deadline_of(cache, ttl_ms);
-        rc = sc_write_item(cache, &write);
-        free(memory);
-    } while (rc == -EEXIST);
-    return rc;
+    write->value = value;
+    write->expires = true;
+    write->keeps_deadline = false;
+    write->deadline = deadline_of(cache, change->number);
+    return 0;
 }
 
 int
 sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms)
 {
-    uint64_t hash;
     struct sc_pair pair;
     struct sc_spot spot;
+    struct change change = {.apply = give_deadline, .number = ttl_ms};
     if (ttl_ms > TTL_MOST)
         return -EINVAL;
-    int rc = begin_write(cache, key, key_size, &hash, &pair, &spot);
+    int rc = begin_write(cache, key, key_size, &pair, &spot);
     if (rc != 0)
         return rc;
     bool done = touch_in_place(cache, &spot, deadline_of(cache, ttl_ms));
     end_write(cache, &pair);
-    return done ? 0 : touch_by_copy(cache, key, key_size, ttl_ms);
+    return done ? 0 : change_item(cache, key, key_size, &change);
 }
 
 int
 sinter_cache_delete(sinter_cache *cache, const void *key, size_t key_size, uint64_t cas)
 {
-    uint64_t hash;
     struct sc_pair pair;
     struct sc_spot spot;
-    int rc = begin_write(cache, key, key_size, &hash, &pair, &spot);
+    int rc = begin_write(cache, key, key_size, &pair, &spot);
     if (rc != 0)
         return rc;
     if (cas && sc_item_cas(spot.item) != cas) {
         rc = -EEXIST;
     } else {
         sc_count(cache, SC_DELETED);
-        sc_take_out(cache, &spot, hash);
+        sc_take_out(cache, &spot);
     }
     end_write(cache, &pair);
     return rc;

@@ -3,14 +3,14 @@
 #include "cache/move.h"
 
 bool
-sc_move_item(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to, unsigned cell)
+sc_move_item(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to, unsigned cell,
+             uint32_t flip)
 {
-    bool in_main = sc_in_main(from->bucket, from->cell);
-    bool expires = sc_load(&from->bucket->state) & SC_EXPIRES(from->cell);
-    sc_bucket_mark(to, cell, in_main, expires, sc_bucket_heat(from->bucket, from->cell));
+    sc_bucket_mark(to, cell, sc_bucket_marks(from->bucket, from->cell) ^ flip,
+                   sc_bucket_heat(from->bucket, from->cell));
     if (handle_cell_relocate(cache->store, &from->bucket->cell[from->cell], &to->cell[cell]) != 0)
         return false;
-    sc_bucket_mark(from->bucket, from->cell, false, false, 0);
+    sc_bucket_mark(from->bucket, from->cell, 0, 0);
     return true;
 }
 
@@ -25,7 +25,7 @@ move_to(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to,
     if (to != home)
         sc_away_up(home);
     sc_index_step(cache); /* I3 */
-    if (!sc_move_item(cache, from, to, cell))
+    if (!sc_move_item(cache, from, to, cell, SC_AWAY))
         return false;
     if (to == home)
         sc_away_down(home);
@@ -50,19 +50,18 @@ struct moving {
     uint64_t home, from, to; /* numbers */
 };
 
-/* False: both buckets are the same. */
+/* False: both buckets are the same. A bucket that is being taken away counts as what it becomes. */
 static bool
-where_to(const sinter_cache *cache, const struct sc_spot *from, const struct sc_bucket *stands_for,
-         struct moving *moving)
+where_to(const sinter_cache *cache, const struct sc_spot *from, struct moving *moving)
 {
-    uint32_t place = sc_place(sc_hash_of_item(cache, from->item));
+    uint32_t place = sc_place_of(cache, from->bucket, from->cell);
     uint64_t count = sc_buckets(cache), other = sc_bucket_number(sc_other_place(place), count);
+    bool away = sc_bucket_marks(from->bucket, from->cell) & SC_AWAY;
     moving->at = *from;
     moving->place = place;
     moving->home = sc_bucket_number(place, count);
-    bool at_home = sc_bucket(cache, moving->home) == stands_for;
-    moving->from = at_home ? moving->home : other;
-    moving->to = at_home ? other : moving->home;
+    moving->from = away ? other : moving->home;
+    moving->to = away ? moving->home : other;
     return moving->home != other;
 }
 
@@ -91,34 +90,53 @@ move_there(sinter_cache *cache, const struct moving *moving)
                    sc_bucket(cache, moving->home));
 }
 
-bool
-sc_move_elsewhere(sinter_cache *cache, const struct sc_spot *from,
-                  const struct sc_bucket *stands_for)
+static bool
+move_elsewhere(sinter_cache *cache, const struct moving *moving)
 {
-    struct moving moving;
-    if (!where_to(cache, from, stands_for, &moving) ||
-        sc_bucket_free_cell(sc_bucket(cache, moving.to)) == SC_CELLS || !lock_to(cache, &moving))
+    struct sc_bucket *to = sc_bucket(cache, moving->to);
+    __builtin_prefetch((const char *)moving->at.item - 8, 1); /* its header is written */
+    if (sc_bucket_free_cell(to) == SC_CELLS || !lock_to(cache, moving))
         return false;
-    bool moved = move_there(cache, &moving);
-    sc_bucket_unlock(sc_bucket(cache, moving.to));
+    bool moved = move_there(cache, moving);
+    sc_bucket_unlock(to);
     return moved;
 }
 
-/* The spot of an item in a locked bucket; false: the cell is empty. */
-static bool
-spot_of(const sinter_cache *cache, struct sc_bucket *bucket, unsigned cell, struct sc_spot *spot)
+bool
+sc_move_elsewhere(sinter_cache *cache, const struct sc_spot *from)
 {
-    *spot = (struct sc_spot){bucket, cell, sc_cell_item(cache, &bucket->cell[cell])};
-    return spot->item;
+    struct moving moving;
+    return where_to(cache, from, &moving) && move_elsewhere(cache, &moving);
 }
 
-/* A free cell in a locked bucket, by moving one of its items. */
+/* Where an item of a locked bucket could go. False: nowhere, or there is none. */
+static bool
+may_go(const sinter_cache *cache, struct sc_bucket *bucket, unsigned cell, struct moving *moving)
+{
+    struct sc_spot spot = {bucket, cell, sc_cell_item(cache, &bucket->cell[cell])};
+    return spot.item && where_to(cache, &spot, moving);
+}
+
+/* Whether a bucket has been split since their number was a power of two: it is half as full. */
+static bool
+is_split(const sinter_cache *cache, uint64_t number)
+{
+    uint64_t parent = sc_bucket_parent(sc_buckets(cache));
+    return number < parent || number >= sc_buckets(cache) - parent;
+}
+
+/* A free cell in a locked bucket, by moving one of its items, to a bucket that has been split if
+ * there is one. */
 static bool
 make_cell(sinter_cache *cache, struct sc_bucket *bucket, struct sc_spot *spot)
 {
-    for (unsigned i = 0; i < SC_CELLS; i++) {
-        if (spot_of(cache, bucket, i, spot) && sc_move_elsewhere(cache, spot, bucket))
+    for (unsigned i = 0; i < 2 * SC_CELLS; i++) {
+        struct moving moving;
+        if (may_go(cache, bucket, i % SC_CELLS, &moving) &&
+            is_split(cache, moving.to) == (i < SC_CELLS) && move_elsewhere(cache, &moving)) {
+            *spot = moving.at;
             return true;
+        }
     }
     return false;
 }
@@ -130,15 +148,15 @@ make_cell_by_two(sinter_cache *cache, struct sc_bucket *bucket, struct sc_spot *
     for (unsigned i = 0; i < SC_CELLS; i++) {
         struct moving moving;
         struct sc_spot freed;
-        if (!spot_of(cache, bucket, i, spot) || !where_to(cache, spot, bucket, &moving))
+        if (!may_go(cache, bucket, i, &moving) || !lock_to(cache, &moving))
             continue;
         struct sc_bucket *to = sc_bucket(cache, moving.to);
-        if (!lock_to(cache, &moving))
-            continue;
         bool moved = make_cell(cache, to, &freed) && move_there(cache, &moving);
         sc_bucket_unlock(to);
-        if (moved)
+        if (moved) {
+            *spot = moving.at;
             return true;
+        }
     }
     return false;
 }

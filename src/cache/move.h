@@ -5,18 +5,13 @@
 
 #include "cache/index.h"
 
-/** To a free cell; both buckets are locked. False: the object is damaged; it stays. */
-bool
-sc_move_item(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to, unsigned cell);
+/** To a free cell; both buckets are locked. flip: SC_AWAY, if it is the other one of its two; else
+ * 0. False: the object is damaged; it stays. */
+bool sc_move_item(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to,
+                  unsigned cell, uint32_t flip);
 
-/**
- * To the other one of the item's two buckets, if that has a free cell and nobody at work in it.
- *
- *   from       where it is, in a locked bucket
- *   stands_for the bucket of the two that it is in; not from's, where that is being taken away
- */
-bool sc_move_elsewhere(sinter_cache *cache, const struct sc_spot *from,
-                       const struct sc_bucket *stands_for);
+/** From a locked bucket to the other one of its two, if that has a free cell and nobody at work. */
+bool sc_move_elsewhere(sinter_cache *cache, const struct sc_spot *from);
 
 /** Makes a cell free in a locked bucket or pair, by moving an item elsewhere, if need be one that
  * another has to move for. */

@@ -32,6 +32,13 @@ ghosts_of(const sinter_cache *cache, uint64_t hash)
     return sc_line(&cache->policy.ghosts, bucket / 4);
 }
 
+void
+sc_policy_expect(const sinter_cache *cache, uint64_t hash)
+{
+    __builtin_prefetch(ghosts_of(cache, hash), 1);
+    __builtin_prefetch(sc_bucket_at(cache, sc_other_place(sc_place(hash))), 1);
+}
+
 /* Nobody locks a line: a race loses a ghost, or doubles one. */
 void
 sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin)
@@ -45,33 +52,34 @@ sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin)
     }
 }
 
-/* Its place in the line, 0 the newest; GHOSTS: there is none. */
-static unsigned
-ghost_place(const uint16_t ghosts[GHOSTS], uint16_t wanted)
+/* Whether one of the four ghosts of a word is this one, whoever has left it: then 16 bits in a row
+ * are 0 once the origins are left out. */
+static bool
+word_may_have(uint64_t word, uint16_t wanted)
 {
-    unsigned i = 0;
-    while (i < GHOSTS && ghosts[i] >> 1 != wanted >> 1)
-        i++;
-    return i;
+    const uint64_t ones = UINT64_C(0x0001000100010001);
+    uint64_t rest = (word | ones) ^ (wanted | 1u) * ones;
+    return (rest - ones) & ~rest & ones << 15;
 }
 
+/* place: in the line, 0 the newest. */
 static enum sc_origin
 ghost_take(sinter_cache *cache, uint64_t hash, unsigned *place)
 {
     uint64_t *line = ghosts_of(cache, hash);
-    union {
-        uint64_t word[8];
-        uint16_t ghost[GHOSTS];
-    } copy;
-    for (unsigned i = 0; i < 8; i++)
-        copy.word[i] = sc_load(&line[i]);
-    *place = ghost_place(copy.ghost, ghost_of(hash, SC_OF_RING));
-    if (*place == GHOSTS)
-        return SC_NO_GHOST;
-    enum sc_origin origin = copy.ghost[*place] & 1 ? SC_OF_MAIN : SC_OF_RING;
-    copy.ghost[*place] = 0;
-    sc_store(&line[*place / 4], copy.word[*place / 4]);
-    return origin;
+    uint16_t wanted = ghost_of(hash, SC_OF_MAIN);
+    for (unsigned i = 0; i < GHOSTS / 4; i++) {
+        uint64_t word = sc_load(&line[i]);
+        for (unsigned k = 0; sc_unlikely(word_may_have(word, wanted)) && k < 4; k++) {
+            uint64_t ghost = word >> 16 * k & 0xffff;
+            if ((ghost | 1) != wanted)
+                continue;
+            *place = 4 * i + k;
+            sc_store(&line[i], word & ~(UINT64_C(0xffff) << 16 * k));
+            return ghost & 1 ? SC_OF_MAIN : SC_OF_RING;
+        }
+    }
+    return SC_NO_GHOST;
 }
 
 /* ---- the ring's share ------------------------------------------------------------------------ */

@@ -5,19 +5,12 @@
 
 #include <stdlib.h>
 
-static bool
-good_key(const sinter_cache *cache, const void *key, size_t size)
-{
-    return cache && key && size >= 1 && size <= SINTER_CACHE_KEY_MAX;
-}
-
 /* Looks up, counts, and notes the hit. In a section. */
 static const struct sc_item *
-look_up(sinter_cache *cache, const void *key, size_t size)
+look_up(sinter_cache *cache, const struct sc_key *key)
 {
     struct sc_spot spot;
-    if (!sc_index_find(cache, sc_hash(cache->secret, key, size), key, size, &spot) ||
-        sc_item_is_over(cache, spot.item)) {
+    if (!sc_index_find(cache, key, &spot) || sc_item_is_over(cache, spot.item)) {
         sc_count(cache, SC_MISSES);
         return NULL;
     }
@@ -26,26 +19,16 @@ look_up(sinter_cache *cache, const void *key, size_t size)
     return spot.item;
 }
 
-/* In the section of the look-up. */
-static void
-copy_value(const sinter_cache *cache, struct sinter_cache_view *view, char *buffer)
-{
-    do {
-        if (view->data_size)
-            memcpy(buffer, view->data, view->data_size);
-        buffer += view->data_size;
-    } while (sc_large_next(cache, view));
-}
-
 int
 sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *buffer, size_t size,
                  struct sinter_cache_info *info)
 {
+    struct sc_key name;
     struct sinter_cache_view view;
-    if (!good_key(cache, key, key_size) || (!buffer && size))
+    if (!sc_key_read(cache, key, key_size, &name) || (!buffer && size))
         return -EINVAL;
     sc_enter(cache);
-    const struct sc_item *item = look_up(cache, key, key_size);
+    const struct sc_item *item = look_up(cache, &name);
     int rc = item ? 0 : -ENOENT;
     if (item) {
         sc_view(cache, item, &view);
@@ -54,7 +37,7 @@ sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *bu
         if (view.info.size > size)
             rc = -ENOSPC;
         else
-            copy_value(cache, &view, buffer);
+            sc_large_copy(cache, &view, buffer);
     }
     sc_leave(cache);
     return rc;
@@ -64,13 +47,14 @@ void *
 sinter_cache_get_copy(sinter_cache *cache, const void *key, size_t key_size,
                       struct sinter_cache_info *info)
 {
+    struct sc_key name;
     struct sinter_cache_view view;
-    if (!good_key(cache, key, key_size)) {
+    if (!sc_key_read(cache, key, key_size, &name)) {
         errno = EINVAL;
         return NULL;
     }
     sc_enter(cache);
-    const struct sc_item *item = look_up(cache, key, key_size);
+    const struct sc_item *item = look_up(cache, &name);
     char *copy = NULL;
     if (item) {
         sc_view(cache, item, &view);
@@ -78,7 +62,7 @@ sinter_cache_get_copy(sinter_cache *cache, const void *key, size_t key_size,
     }
     if (copy) {
         copy[view.info.size] = '\0';
-        copy_value(cache, &view, copy);
+        sc_large_copy(cache, &view, copy);
     }
     sc_leave(cache);
     if (!copy)
@@ -92,9 +76,10 @@ int
 sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
                   struct sinter_cache_view *view)
 {
-    if (!good_key(cache, key, key_size) || !view)
+    struct sc_key name;
+    if (!sc_key_read(cache, key, key_size, &name) || !view)
         return -EINVAL;
-    const struct sc_item *item = look_up(cache, key, key_size);
+    const struct sc_item *item = look_up(cache, &name);
     if (!item)
         return -ENOENT;
     sc_view(cache, item, view);

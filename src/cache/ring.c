@@ -91,14 +91,16 @@ drop_first(struct sc_ring *ring)
 }
 
 bool
-sc_ring_pop(struct sc_ring *ring, uint32_t *place)
+sc_ring_pop(struct sc_ring *ring, uint32_t places[3])
 {
     lock(ring);
-    bool any = ring->first && ring->first->begin < ring->first->end;
+    struct sc_ring_chunk *first = ring->first;
+    bool any = first && first->begin < first->end;
     if (any) {
-        *place = ring->first->place[ring->first->begin++];
+        for (uint32_t i = 0; i < 3; i++)
+            places[i] = first->place[sc_min(first->begin + i, first->end - 1)];
         sc_store(&ring->places, ring->places - 1);
-        if (ring->first->begin == ring->first->end)
+        if (++first->begin == first->end)
             drop_first(ring);
     }
     unlock(ring);

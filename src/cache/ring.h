@@ -7,8 +7,8 @@
 
 /** Puts a place at the ring's end. False: no memory (then the item goes to main). */
 bool sc_ring_push(struct sc_ring *ring, uint32_t place);
-/** Takes the oldest. False: it is empty. */
-bool sc_ring_pop(struct sc_ring *ring, uint32_t *place);
+/** Takes the oldest; after it come the next two, as far as they are at hand. False: it is empty. */
+bool sc_ring_pop(struct sc_ring *ring, uint32_t places[3]);
 void sc_ring_free(struct sc_ring *ring);
 
 #endif

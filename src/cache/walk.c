@@ -60,7 +60,7 @@ clear_bucket(sinter_cache *cache, struct sc_bucket *bucket)
         if (!spot.item)
             continue;
         sc_count(cache, SC_CLEARED);
-        sc_take_out(cache, &spot, sc_hash_of_item(cache, spot.item));
+        sc_take_out(cache, &spot);
     }
     sc_bucket_unlock(bucket);
 }

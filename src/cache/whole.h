@@ -23,7 +23,8 @@
  * A bucket, one line. It is locked by whoever changes its cells, or main and expires. Readers look
  * at cells and `away`, and add to `heat`.
  *
- *   state  bit 0: locked; 1 to 7: the item is in main (else in the ring); 8 to 14: it expires
+ *   state  bit 0: locked; for each cell 1 bit each from 1: the item is in main (else in the ring);
+ *          from 8: it expires; from 15: its home is its other bucket. Written by the owner alone
  *   heat   2 bits for each cell: hits since it was put there or the hand came by, at most 3
  *   away   at least as many as items whose home this is and that are in their other bucket
  */
@@ -35,13 +36,14 @@ struct sc_bucket {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct sc_bucket) == SC_LINE_BYTES, "a bucket is a line");
 
-#define SC_LOCKED        1u
-#define SC_IN_MAIN(cell) (2u << (cell))
-#define SC_EXPIRES(cell) (0x100u << (cell))
-#define SC_EXPIRES_ANY   0x7f00u
-#define SC_MAIN_ANY      0xfeu
-#define SC_AWAY_MOST     UINT16_MAX
-#define SC_HEAT_MOST     3u
+#define SC_LOCKED      1u
+#define SC_IN_MAIN     (1u << 1) /* marks of cell 0; of others so much to the left */
+#define SC_EXPIRES     (1u << 8)
+#define SC_AWAY        (1u << 15)
+#define SC_MARKS       (SC_IN_MAIN | SC_EXPIRES | SC_AWAY)
+#define SC_EXPIRES_ANY (SC_EXPIRES * ((1u << SC_CELLS) - 1))
+#define SC_AWAY_MOST   UINT16_MAX
+#define SC_HEAT_MOST   3u
 
 /*
  * `shape` of the index, atomic: bits 0 to 31 the number of buckets; bit 32: the bucket of that

@@ -16,7 +16,7 @@
 static uint64_t
 word_of(const struct sc_write *write, uint64_t cas)
 {
-    return cas | (uint64_t)write->key_size << SC_CAS_BITS | (write->expires ? SC_ITEM_EXPIRES : 0) |
+    return cas | (uint64_t)write->key.size << SC_CAS_BITS | (write->expires ? SC_ITEM_EXPIRES : 0) |
            (write->flags ? SC_ITEM_FLAGS : 0) | (write->making.count ? SC_ITEM_PIECES : 0);
 }
 
@@ -56,8 +56,8 @@ fill(sinter_cache *cache, struct sc_item *item, const struct sc_write *write)
         memcpy(&item->expiry, &inside, sizeof(inside));
     if (write->flags)
         memcpy(key - sizeof(write->flags), &write->flags, sizeof(write->flags));
-    memcpy(key, write->key, write->key_size);
-    fill_value(key + write->key_size, write);
+    memcpy(key, write->key.bytes, write->key.size);
+    fill_value(key + write->key.size, write);
 }
 
 /* ---- under the pair's locks ------------------------------------------------------------------ */
@@ -88,20 +88,22 @@ note_expiring(sinter_cache *cache, const struct sc_write *write)
     sc_sweep_wake_if_asleep(cache);
 }
 
-/* Into a free cell: from here on readers find it. */
+/* Into a free cell: from here on readers find it. marks: whether it is in main. */
 static int
 publish(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
-        const struct sc_spot *spot, bool in_main, unsigned heat)
+        const struct sc_spot *spot, uint32_t marks, unsigned heat)
 {
-    if (spot->bucket != pair->home)
+    bool away = spot->bucket != pair->home;
+    if (away)
         sc_away_up(pair->home);
-    sc_bucket_mark(spot->bucket, spot->cell, in_main, write->expires, heat);
+    sc_bucket_mark(spot->bucket, spot->cell,
+                   marks | (away ? SC_AWAY : 0) | (write->expires ? SC_EXPIRES : 0), heat);
     int rc = handle_cell_publish(cache->store, &spot->bucket->cell[spot->cell], &write->reserved,
-                                 sc_tag(write->hash));
+                                 sc_tag(write->key.hash));
     if (rc != 0)
         return rc;
-    sc_policy_add(cache, write->slots + SC_CHARGE_OF_INDEX, in_main);
-    sc_add(&cache->payload, write->key_size + write->size);
+    sc_policy_add(cache, write->slots + SC_CHARGE_OF_INDEX, marks);
+    sc_add(&cache->payload, write->key.size + write->size);
     note_expiring(cache, write);
     return 0;
 }
@@ -113,10 +115,10 @@ insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
     struct sc_spot spot;
     if (!free_cell(cache, pair, NULL, &spot, left))
         return -EINVAL;
-    bool in_main = sc_policy_admit(cache, write->hash, write->slots + SC_CHARGE_OF_INDEX) ||
-                   !sc_ring_push(&cache->policy.ring, sc_place(write->hash));
+    bool in_main = sc_policy_admit(cache, write->key.hash, write->slots + SC_CHARGE_OF_INDEX) ||
+                   !sc_ring_push(&cache->policy.ring, sc_place(write->key.hash));
     sc_count(cache, SC_INSERTED);
-    return publish(cache, write, pair, &spot, in_main, 0);
+    return publish(cache, write, pair, &spot, in_main ? SC_IN_MAIN : 0, 0);
 }
 
 /* The new version in the place of the old one, in one step. */
@@ -125,17 +127,18 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
 {
     uint64_t charge = sc_charge_of(old->item), payload = payload_of(old->item);
     int rc = handle_cell_publish(cache->store, &old->bucket->cell[old->cell], &write->reserved,
-                                 sc_tag(write->hash));
+                                 sc_tag(write->key.hash));
     if (rc != 0)
         return rc;
-    bool in_main = sc_in_main(old->bucket, old->cell);
-    if (sc_load(&old->bucket->state) & SC_EXPIRES(old->cell))
+    uint32_t marks = sc_bucket_marks(old->bucket, old->cell);
+    if (marks & SC_EXPIRES)
         sc_sub(&cache->sweep.expiring, 1);
     sc_bucket_hit(old->bucket, old->cell);
-    sc_bucket_mark(old->bucket, old->cell, in_main, write->expires,
+    sc_bucket_mark(old->bucket, old->cell,
+                   (marks & ~SC_EXPIRES) | (write->expires ? SC_EXPIRES : 0),
                    sc_bucket_heat(old->bucket, old->cell));
-    sc_policy_resize(cache, charge, write->slots + SC_CHARGE_OF_INDEX, in_main);
-    sc_add(&cache->payload, write->key_size + write->size - payload);
+    sc_policy_resize(cache, charge, write->slots + SC_CHARGE_OF_INDEX, marks & SC_IN_MAIN);
+    sc_add(&cache->payload, write->key.size + write->size - payload);
     note_expiring(cache, write);
     return 0;
 }
@@ -150,12 +153,13 @@ overwrite_large(sinter_cache *cache, struct sc_write *write, const struct sc_pai
     struct sc_spot spot;
     if (!free_cell(cache, pair, old->item, &spot, left))
         return -EINVAL;
-    int rc = publish(cache, write, pair, &spot, sc_in_main(old->bucket, old->cell),
-                     sc_bucket_heat(old->bucket, old->cell));
+    int rc =
+        publish(cache, write, pair, &spot, sc_bucket_marks(old->bucket, old->cell) & SC_IN_MAIN,
+                sc_bucket_heat(old->bucket, old->cell));
     if (rc != 0)
         return rc;
     sc_index_step(cache);
-    sc_take_out(cache, old, write->hash);
+    sc_take_out(cache, old);
     return 0;
 }
 
@@ -178,9 +182,9 @@ static int
 put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, struct sc_left *left)
 {
     struct sc_spot spot;
-    bool there = sc_pair_find(cache, pair, write->hash, write->key, write->key_size, &spot);
+    bool there = sc_pair_find(cache, pair, &write->key, &spot);
     if (there && sc_item_is_over(cache, spot.item)) {
-        sc_let_go(cache, &spot, write->hash, SINTER_CACHE_EXPIRED, left);
+        sc_let_go(cache, &spot, SINTER_CACHE_EXPIRED, left);
         there = false;
     }
     int rc = check_mode(write, there ? spot.item : NULL);
@@ -238,7 +242,7 @@ put_locked(sinter_cache *cache, struct sc_write *write, bool nested)
     struct sc_pair pair;
     if (!sc_enter_writing(cache, nested))
         return -EAGAIN;
-    sc_pair_lock(cache, sc_place(write->hash), &pair);
+    sc_pair_lock(cache, sc_place(write->key.hash), &pair);
     int rc = put(cache, write, &pair, &left);
     sc_pair_unlock(&pair);
     sc_tell(cache, &left);
@@ -256,22 +260,20 @@ check_before(sinter_cache *cache, const struct sc_write *write)
     if (write->mode == SC_SET)
         return 0;
     sc_enter(cache);
-    bool there = sc_index_find(cache, write->hash, write->key, write->key_size, &spot) &&
-                 !sc_item_is_over(cache, spot.item);
+    bool there = sc_index_find(cache, &write->key, &spot) && !sc_item_is_over(cache, spot.item);
     int rc = check_mode(write, there ? spot.item : NULL);
     sc_leave(cache);
     return rc;
 }
 
 static void
-measure(sinter_cache *cache, struct sc_write *write)
+measure(struct sc_write *write)
 {
-    write->hash = sc_hash(cache->secret, write->key, write->key_size);
     uint64_t body = write->size;
-    bool large = sc_is_large(write->key_size, write->size);
+    bool large = sc_is_large(write->key.size, write->size);
     if (large)
         body = sizeof(struct sc_pieces) + sc_pieces_for(write->size) * sizeof(handle_t);
-    write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key_size + body;
+    write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
     write->slots = sc_slot_bytes(write->bytes);
     if (large)
         write->slots +=
@@ -286,7 +288,7 @@ store_measured(sinter_cache *cache, struct sc_write *write)
     bool nested = sc_in_section(cache);
     if (write->slots > sc_room_most(cache))
         return -E2BIG;
-    if (sc_is_large(write->key_size, write->size)) {
+    if (sc_is_large(write->key.size, write->size)) {
         int rc = sc_making_begin(cache, &write->making, write->size);
         if (rc != 0)
             return rc;
@@ -307,7 +309,8 @@ store_measured(sinter_cache *cache, struct sc_write *write)
 int
 sc_write_item(sinter_cache *cache, struct sc_write *write)
 {
-    measure(cache, write);
+    sc_policy_expect(cache, write->key.hash);
+    measure(write);
     int rc = check_before(cache, write);
     if (rc == 0)
         rc = store_measured(cache, write);

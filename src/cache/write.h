@@ -11,8 +11,7 @@ enum sc_mode { SC_SET, SC_ADD, SC_REPLACE, SC_CAS };
 /** An item that is to be stored. */
 struct sc_write {
     enum sc_mode mode;
-    const void *key;
-    size_t key_size;
+    struct sc_key key;
     const void *value;
     uint64_t size;
     uint32_t flags;
@@ -21,7 +20,6 @@ struct sc_write {
     uint64_t deadline;   /* ms of the cache's clock; 0: never */
     uint64_t cas;        /* SC_CAS: what it has to be */
     /* filled in by sc_write_item */
-    uint64_t hash;
     size_t bytes;   /* of the item's own object */
     uint64_t slots; /* of all its objects */
     struct sc_making making;

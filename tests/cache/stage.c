@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stage.c - a reader that stands between a key's two buckets while its item moves from one to the
- * other: it finds it, whichever way the item goes. Against the cache's own files, built with hooks.
+ * stage.c - what can be seen only from inside, against the cache's own files, built with hooks: a
+ * reader that stands between a key's two buckets while its item moves from one to the other finds
+ * it, whichever way the item goes; buckets and tags tell where the home of each item is.
  *
  * Seen failing: without the second look at the home bucket, and with `away` looked at after it:
- * "away to home".
+ * "away to home". With the place of an item in its other bucket taken for its home's: "tags tell
+ * places". With a move that does not change SC_AWAY: both.
  */
 #include "../api/support.h"
 
@@ -71,10 +73,10 @@ move_item(void)
     struct sc_spot spot;
     section_enter();
     sc_pair_lock(cache, sc_place(hash), &pair);
-    thread_check(sc_pair_find(cache, &pair, hash, "key", 3, &spot));
+    thread_check(sc_pair_find(cache, &pair, &(struct sc_key){"key", 3, hash}, &spot));
     struct sc_bucket *to = spot.bucket == pair.home ? pair.other : pair.home;
     sc_bucket_unlock(to);
-    thread_check(sc_move_elsewhere(cache, &spot, spot.bucket));
+    thread_check(sc_move_elsewhere(cache, &spot));
     sc_bucket_unlock(spot.bucket);
     section_leave();
     return spot.bucket == pair.home;
@@ -125,12 +127,70 @@ test_reader_between_buckets(void **state)
     run_threads(2, act, &found); /* home to away */
     assert_int_equal(found, 0);
     assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
+/* ---- tags and places ------------------------------------------------------------------------- */
+
+static void
+check_bucket(const struct sc_bucket *bucket)
+{
+    for (unsigned i = 0; i < SC_CELLS; i++) {
+        const struct sc_item *item = sc_cell_item(cache, &bucket->cell[i]);
+        if (!item) {
+            assert_int_equal(sc_bucket_marks(bucket, i), 0);
+            continue;
+        }
+        uint64_t key = sc_hash_of_item(cache, item);
+        uint32_t place = sc_place(key);
+        bool at_home = sc_bucket_at(cache, place) == bucket;
+        assert_int_equal(sc_place_of(cache, bucket, i), place);
+        assert_int_equal(handle_cell_tag(&bucket->cell[i]), sc_tag(key));
+        assert_true(at_home || sc_bucket_at(cache, sc_other_place(place)) == bucket);
+        if (sc_bucket_at(cache, place) != sc_bucket_at(cache, sc_other_place(place)))
+            assert_int_equal(!(sc_bucket_marks(bucket, i) & SC_AWAY), at_home);
+        assert_true(at_home || sc_load(&sc_bucket_at(cache, place)->away) > 0);
+    }
+}
+
+static void
+check_buckets(void)
+{
+    section_enter();
+    for (uint64_t i = 0; i < sc_buckets(cache); i++)
+        check_bucket(sc_bucket(cache, i));
+    section_leave();
+}
+
+/* The index grows past the number of buckets from which on tags tell places, and shrinks again. */
+static void
+test_tags_tell_places(void **state)
+{
+    (void)state;
+    const uint64_t items = 40000;
+    cache = sinter_cache_create(NULL);
+    for (uint64_t i = 0; i < items; i++) {
+        assert_int_equal(sinter_cache_set(cache, &i, sizeof(i), "v", 1, 0, 0), 0);
+        if (i % 4096 == 0)
+            check_buckets();
+    }
+    assert_true(sc_buckets(cache) > SC_LINES_FIRST);
+    check_buckets();
+    for (uint64_t i = 0; i < items; i++) {
+        assert_int_equal(sinter_cache_delete(cache, &i, sizeof(i), 0), 0);
+        if (i % 4096 == 0)
+            check_buckets();
+    }
+    assert_true(sc_buckets(cache) < SC_LINES_FIRST);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
 }
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reader_between_buckets)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reader_between_buckets),
+                                       cmocka_unit_test(test_tags_tell_places)};
     thread_enter();
     int failed = cmocka_run_group_tests_name("stage", tests, NULL, NULL);
     thread_leave();
