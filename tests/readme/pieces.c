@@ -2,10 +2,12 @@
 /*
  * pieces.c - runs the C code of examples/README.md, which check.sh puts into pieces.inc: a cache of
  * buckets is filled far beyond max_bytes, with items of one size and then of another; a node of a
- * list is unlinked and retired; a version is looked at twice.
+ * list is unlinked and retired; a version is looked at twice; a reader goes down a tree while pages
+ * are written.
  *
  * Seen failing with: an item published with tag 0; a sweep that frees nothing, or items that
- * were used; a node that is freed at once; a version that is not compared.
+ * were used; a node that is freed at once; a version that is not compared; a page's first look
+ * taken for the second.
  */
 #include "pieces.inc"
 
@@ -157,12 +159,50 @@ run_traps(void)
     EXPECT(handle_store_destroy(store) == 0);
 }
 
+/* A page with one child for all keys, in a place that is set aside. */
+static void
+make_page(handle_store *store, handle_t page, handle_t child)
+{
+    struct page *made = handle_deref_mut(store, page);
+    *made = (struct page){.border = 10, .child = {child, child}};
+}
+
+/* What a first look saw is good until somebody writes, whether the page moves or not. */
+static void
+run_index(void)
+{
+    handle_store *store = new_store();
+    handle_t spare[2];
+    unsigned spares = 0;
+    struct look root, at;
+    EXPECT(set_aside(store, spare, &spares, 2) == 0 && spares == 2);
+    rcu_read_lock();
+    make_page(store, spare[0], HANDLE_NULL);
+    make_page(store, spare[1], spare[0]);
+    EXPECT(look_at(store, spare[1], &root));
+    EXPECT(handle_resize(store, spare[1], 2 * sizeof(struct page)) == 0); /* another address */
+    EXPECT(is_unchanged(store, &root));
+    at = root;
+    EXPECT(go_down(store, &at, 7) && at.handle == spare[0]);
+    EXPECT(!go_down(store, &at, 7)); /* no page there */
+    struct page *page = write_begin(store, spare[1]);
+    EXPECT(!look_at(store, spare[1], &at));
+    write_end(page);
+    at = root;
+    EXPECT(!is_unchanged(store, &root) && !go_down(store, &at, 7));
+    EXPECT(look_at(store, spare[1], &root) && is_unchanged(store, &root));
+    rcu_read_unlock();
+    EXPECT(set_aside(store, spare, &spares, 2) == 0);
+    EXPECT(handle_store_destroy(store) == 0);
+}
+
 int
 main(void)
 {
     rcu_register_thread();
     run_cache();
     run_traps();
+    run_index();
     rcu_unregister_thread();
     return bad;
 }
