@@ -212,20 +212,14 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
 
 /* ---- publish --------------------------------------------------------------------------------- */
 
-/*
- * The cell names the new object in the place of what it named, if anything. Result: the word that
- * ended. A plain store is enough after LIVE, or an empty cell, was loaded (G4).
- */
+/* The cell names the new object in the place of what it named, if anything; by CAS, whatever the
+ * mover does (G4). Result: the word that ended. */
 static uint64_t
 replace(handle_cell *cell, uint64_t want)
 {
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_PUBLISH_SLOW, &cell->word);
-    if (sn_likely(!sn_word_is_moving(word))) {
-        sn_store_release(&cell->word, want);
-        return word;
-    }
-    while (!sn_cas_acq_rel(&cell->word, &word, want)) /* published by the mover, or cancelled */
+    while (!sn_cas_acq_rel(&cell->word, &word, want))
         ;
     return word;
 }
@@ -247,19 +241,28 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
     return 0;
 }
 
-/* The fast path up to the store, between enter and leave, once the word was loaded and found empty
- * or LIVE. */
-static inline void
-publish_entered(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell,
-                struct sn_reserved *reserved, uint32_t tag24)
+/* The fast path. word: the cell's, 0, or LIVE and of an object of the class, which it replaces. */
+SN_FORCE_INLINE int
+publish_fast(handle_store *store, handle_cell *cell, struct sn_reserved *reserved, uint32_t tag24,
+             uint64_t word, unsigned class_id)
 {
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return publish_slow(store, cell, reserved, tag24);
+    if (word != 0 && sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
+        sn_cache_leave(cache);
+        return publish_slow(store, cell, reserved, tag24);
+    }
     sn_reserved_publish(store, cache, reserved, &cell->word);
     /* Release: orders contents and header before the word; pairs with deref's acquire (G9). A plain
      * store: G4, as in free.c. */
     sn_store_release(&cell->word, reserved->word + sn_word_of_tag(tag24));
+    if (word != 0)
+        sn_object_retire_fast(store, cache, class_id, sn_word_offset(word));
+    sn_cache_leave(cache);
+    return 0;
 }
 
-/* The fast path in an empty cell. */
 static SN_OUTLINE int
 publish_in_empty(handle_store *store, handle_cell *cell, struct sn_reserved *reserved,
                  uint32_t tag24, uint64_t word)
@@ -268,12 +271,7 @@ publish_in_empty(handle_store *store, handle_cell *cell, struct sn_reserved *res
         return publish_slow(store, cell, reserved, tag24);
     if (SN_DEBUG)
         sn_check_cell_place(store, cell);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return publish_slow(store, cell, reserved, tag24);
-    publish_entered(store, cache, cell, reserved, tag24);
-    sn_cache_leave(cache);
-    return 0;
+    return publish_fast(store, cell, reserved, tag24, 0, SN_CLASS_NONE);
 }
 
 /* That a cell which names an object lies in none was looked at when it was filled first. */
@@ -288,21 +286,10 @@ handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserv
         return publish_slow(store, cell, reserved, tag24);
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_PUBLISH_LOADED, &cell->word);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_bin(store, slot);
+    unsigned class_id = sn_object_bin(store, sn_word_offset(word));
     if ((word & SN_WORD_STATE) != SN_WORD_LIVE || class_id == SN_CLASS_NONE)
         return publish_in_empty(store, cell, reserved, tag24, word);
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return publish_slow(store, cell, reserved, tag24);
-    if (sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
-        sn_cache_leave(cache);
-        return publish_slow(store, cell, reserved, tag24);
-    }
-    publish_entered(store, cache, cell, reserved, tag24);
-    sn_object_retire_fast(store, cache, class_id, slot);
-    sn_cache_leave(cache);
-    return 0;
+    return publish_fast(store, cell, reserved, tag24, word, class_id);
 }
 
 /* ---- resize and relocate --------------------------------------------------------------------- */
