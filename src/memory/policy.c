@@ -133,3 +133,12 @@ sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t commi
     uint64_t delay_ns = delay_ms * 1000000;
     return empty_bytes > committed_bytes / RESERVE_SHARE ? delay_ns / RESERVE_HASTE : delay_ns;
 }
+
+uint32_t
+sn_policy_bin_cap(const struct sn_class *c, uint32_t cap, bool bursts)
+{
+    uint64_t bound = c->cache_slots, twice = cap == 0 ? 2 : UINT64_C(2) * cap;
+    if (bursts)
+        bound = sn_max(bound, sn_min(SN_CACHE_BURST_BYTES / c->slot_bytes, SN_CACHE_BURST_SLOTS));
+    return cap >= bound ? cap : (uint32_t)sn_min(twice, bound);
+}

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "memory/class_use.h"
+#include "memory/size_class.h"
 #include <sinter/handle.h>
 
 /** What a full compaction of some classes amounts to. */
@@ -77,5 +78,9 @@ uint64_t sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes);
  * the option says when they are more than a reserve, since sizes are shifting. */
 uint64_t
 sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t committed_bytes);
+
+/** Slots that a thread's bin of a class may keep when one of `cap` has run dry or overflowed: the
+ * double, up to the class's bound. bursts: it does both in turn, and may keep what a burst takes. */
+uint32_t sn_policy_bin_cap(const struct sn_class *c, uint32_t cap, bool bursts);
 
 #endif

@@ -3,6 +3,7 @@
 #include "object/entry.h"
 
 #include "object/shortage.h"
+#include "thread/refill.h"
 
 /* Taken from the table, or given back to it. */
 #define ENTRIES_AT_ONCE (SN_CACHE_INDEXES / 2)

@@ -8,6 +8,7 @@
 #include "memory/answer.h"
 #include "memory/trim.h"
 #include "thread/drain.h"
+#include "thread/refill.h"
 
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "thread/drain.h"
+#include "thread/refill.h"
 #include <sinter/handle.h>
 
 #define BACK_BATCH 64 /* slots given to the heap at once, at most */

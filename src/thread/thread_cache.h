@@ -400,18 +400,6 @@ sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id)
     sn_cache_add(cache, &cache->frees_slow, 1);
 }
 
-/** A slot when the bin is empty or the owner locked out: refills where it may. 0: no memory. */
-SN_NOINLINE uint64_t sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache,
-                                     unsigned class_id);
-/** Puts a free slot (header clear) where it belongs when the bin is full or the owner locked
- * out. */
-SN_NOINLINE void sn_cache_flush(struct sn_caches *caches, struct sn_thread_cache *cache,
-                                unsigned class_id, uint64_t slot);
-
-/** Owner, inside, when there is no room for an index: doubles it, if indexes come and go in bursts.
- * False: it stays as it is. */
-bool sn_cache_grow_indexes(struct sn_caches *caches, struct sn_thread_cache *cache);
-
 /**
  * Retires a slot of `bytes` bytes: reusable after a grace period. Its header word becomes the link
  * of the limbo list, check bits 0. Between enter and leave; entered: what enter answered.
@@ -512,9 +500,6 @@ sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache
     sn_store_release(&cache->gate, walked ? SN_GATE_SHUT : caches->open_gate);
 }
 
-/** The slots of one bin go back; by whoever may change the cache. Result: how many. */
-uint32_t
-sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class_id);
 /** Everything a cache holds goes back; the counters stay. */
 void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
 /** Its limbo list goes to the store's. */

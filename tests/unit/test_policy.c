@@ -57,6 +57,23 @@ test_sums(void **state)
     assert_int_equal(sum.move_objects, before.move_objects);
 }
 
+/* A bin doubles up to the class's bound, or to what a burst takes. */
+static void
+test_bin_cap(void **state)
+{
+    (void)state;
+    const struct sn_class c = {.slot_bytes = 64, .cache_slots = 12};
+    const struct sn_class large = {.slot_bytes = SN_CACHE_BURST_BYTES, .cache_slots = 4};
+    assert_int_equal(sn_policy_bin_cap(&c, 0, false), 2);
+    assert_int_equal(sn_policy_bin_cap(&c, 2, false), 4);
+    assert_int_equal(sn_policy_bin_cap(&c, 8, false), 12);
+    assert_int_equal(sn_policy_bin_cap(&c, 12, false), 12);
+    assert_int_equal(sn_policy_bin_cap(&c, 12, true), 24);
+    assert_int_equal(sn_policy_bin_cap(&c, 24, false), 24); /* what a burst has taken stays */
+    assert_int_equal(sn_policy_bin_cap(&c, UINT32_MAX / 2 + 1, true), UINT32_MAX / 2 + 1);
+    assert_int_equal(sn_policy_bin_cap(&large, 4, true), 4);
+}
+
 /* Spans that have not committed all of their pages give back no more than they have. */
 static void
 test_recoverable_is_what_is_committed(void **state)
@@ -444,6 +461,7 @@ main(void)
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_at_rest),
         cmocka_unit_test(test_purge_delay),
+        cmocka_unit_test(test_bin_cap),
         cmocka_unit_test(test_recoverable_is_what_is_committed),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_effort_is_linear),

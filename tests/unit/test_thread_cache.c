@@ -5,6 +5,7 @@
  * thread and of a store. Other threads are stopped where the test wants them by semaphores.
  */
 #include "thread/drain.h"
+#include "thread/refill.h"
 #include "unit.h"
 
 #include <semaphore.h>
