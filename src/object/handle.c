@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handle.c - objects named by handles: the public functions but the frees (free.c), with their fast
- * paths. What happens below the name is in object.c; the protocol's guarantees stand in reference.h.
+ * handle.c - objects named by handles: the public functions but the frees (free.c), with their
+ * fast paths. What happens below the name is in object.c; the protocol's guarantees stand in
+ * reference.h.
  */
 #include "object/entry.h"
 #include "object/hardened_object.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hardened_object.h - the fast paths of hardened stores: what an allocation and a free of a small
- * object do with its slot, between enter and leave. handle.c, cell.c and free.c come here instead of
- * their plain fast paths, after their checks at entry; where these give up, the same slow paths
+ * object do with its slot, between enter and leave. handle.c, cell.c and free.c come here instead
+ * of their plain fast paths, after their checks at entry; where these give up, the same slow paths
  * follow.
  *
  * A free looks at header and canary before the slot can be used again.

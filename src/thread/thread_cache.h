@@ -480,7 +480,7 @@ void sn_caches_begin_child(void);
 /** In a forked child, by the store's hook. */
 void sn_caches_after_fork_child(struct sn_caches *caches);
 
-/* ---- shared by thread_cache.c and drain.c: for the owner inside, or a drainer ---------------- */
+/* ---- for the owner inside, or a drainer ------------------------------------------------------ */
 
 /* Puts slots into a bin or takes them out, other than by its fast paths. */
 static inline void

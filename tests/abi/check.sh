@@ -79,7 +79,8 @@ step_exports()
             -isystem "$SINTER_URCU_INCLUDE" -E -P -x c - |
         tr '\n' ' ' | grep -o "$prefix"'[a-z_]* *([^()]*\(([^()]*)[^()]*\)*) *;' |
         sed 's/ *(.*//' | LC_ALL=C sort -u >"$SINTER_WORK/declared.txt"
-    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -ge "$least" ] || fail "the header declares too little"
+    [ "$(wc -l <"$SINTER_WORK/declared.txt")" -ge "$least" ] ||
+        fail "the header declares too little"
     sed -n "s/^\($prefix.*\)@@$node.*\$/\1/p" "$SINTER_WORK/exported.txt" |
         diff "$SINTER_WORK/declared.txt" - || fail "declared (<) and exported (>) names differ"
 
