@@ -240,6 +240,15 @@ actor_inside(struct race *race, void (*body)(struct actor *actor))
 }
 
 void
+actor_goes_alone(struct actor *actor)
+{
+    sn_lock(&actor->race->store->caches.lock);
+    actor_go(actor);
+    actor_await(actor);
+    sn_unlock(&actor->race->store->caches.lock);
+}
+
+void
 actor_join(struct actor *actor)
 {
     wait_begin();
@@ -403,6 +412,38 @@ thing_try_free_now(const struct race *race, struct thing *thing)
 {
     return race->by_cell ? handle_cell_free_now(race->store, &thing->cell)
                          : handle_free_now(race->store, thing->handle);
+}
+
+static uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
+
+static uint64_t
+housekeep_without_ticks(struct sn_rcu_client *client, uint64_t now_ns)
+{
+    sn_container_of(client, handle_store, client)->next_tick_ns = SN_NEVER;
+    return housekeep(client, now_ns);
+}
+
+/* A tick takes from caches that were idle since the one before: threads that stand at a stage for
+ * long, on a busy machine, would take slow paths afterwards. */
+static void
+stop_ticks(struct race *race)
+{
+    struct sn_rcu_client *client = &race->store->client;
+    wait_begin();
+    sn_rcu_before_fork(true); /* keeps the grace-period thread out of the store */
+    wait_end();
+    if (client->housekeep != housekeep_without_ticks) {
+        housekeep = client->housekeep;
+        client->housekeep = housekeep_without_ticks;
+    }
+    sn_rcu_after_fork();
+}
+
+void
+use_thread_caches(struct race *race)
+{
+    stop_ticks(race);
+    set_option(race->store, "thread_cache_bytes", "256K");
 }
 
 static bool

@@ -123,6 +123,8 @@ void race_run(void **state);
 /* ---- the ground ------------------------------------------------------------------------------ */
 
 void ground_make(struct race *race, bool by_cell);
+/** From here on threads have caches, and keep what they cache: housekeeping does not look at them. */
+void use_thread_caches(struct race *race);
 /** Where a thing lies now; NULL when it is gone. */
 char *thing_address(const struct race *race, const struct thing *thing);
 /**
@@ -194,6 +196,9 @@ void actor_run(struct actor *actor);
 /** Arms a stage and runs the actor until it stands there; then lets it go on. */
 void actor_run_to(struct actor *actor, enum sn_hook_point point, const void *object);
 void actor_go(struct actor *actor);
+/** The same until it stays, while nobody is let into thread caches: an owner that is locked out of
+ * its cache frees to the heap. The body must not end before, and take no lock of the caches. */
+void actor_goes_alone(struct actor *actor);
 /** actor_new and actor_run_to. */
 struct actor *actor_stands(struct race *race, void (*body)(struct actor *actor),
                            enum sn_hook_point point, const void *object);

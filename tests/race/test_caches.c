@@ -20,7 +20,7 @@ static void
 ground_with_caches(struct race *race, bool by_cell)
 {
     ground_make(race, by_cell);
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
 }
 
 static uint64_t
@@ -55,7 +55,6 @@ warm_up(handle_store *store)
     }
     for (unsigned i = 0; i < 40; i++)
         thread_check(handle_free_now(store, handles[i]) == 0);
-    free(take_stats(store)); /* finishes the frees that the thread has only noted */
     section_leave();
 }
 
@@ -226,8 +225,10 @@ static struct actor *
 slot_is_held(struct race *race)
 {
     struct actor *holder = actor_inside(race, body_hold_a_slot);
+    sn_lock(&race->store->caches.lock); /* locked out, it would free to the heap */
     actor_leave(holder);
     actor_await(holder);
+    sn_unlock(&race->store->caches.lock);
     thing_is_gone(&race->things[60]);
     actor_leave_to(holder, SN_HOOK_CACHE_INSIDE, NULL);
     return holder;

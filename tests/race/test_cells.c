@@ -89,7 +89,7 @@ body_free_now_and_reuse(struct actor *actor)
 static void
 check_free_now(struct race *race, bool same_cell)
 {
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     struct thing *reused = same_cell ? race->target : &race->things[THINGS];
     struct actor *freer = actor_new(race, body_free_now_and_reuse);
     freer->cell = &reused->cell;
@@ -98,11 +98,7 @@ check_free_now(struct race *race, bool same_cell)
     uint64_t marked = race->target->cell.word;
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    /* A thread that is locked out of its cache frees to the heap: nobody does that now. */
-    sn_lock(&race->store->caches.lock);
-    actor_go(freer);
-    actor_await(freer);
-    sn_unlock(&race->store->caches.lock);
+    actor_goes_alone(freer);
     actor_leave(freer);
     actor_join(freer);
     assert_int_equal(freer->result, 0);

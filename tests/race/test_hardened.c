@@ -18,7 +18,7 @@ make_hardened_ground(struct race *race, bool by_cell)
     fixture_reopen(race->fixture);
     race->store = race->fixture->store;
     ground_make(race, by_cell);
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
 }
 
 /* Gives the thread a cache, says so, and frees the target in a section, as told by `size`. */

@@ -98,6 +98,7 @@ body_free_now_and_reuse(struct actor *actor)
     thread_check(actor->handle != HANDLE_NULL);
     fill(actor->object, THING_BYTES, 9100);
     section_leave();
+    actor_stays(actor);
 }
 
 /*
@@ -109,13 +110,15 @@ body_free_now_and_reuse(struct actor *actor)
 static void
 test_free_now_loaded_then_marked(struct race *race)
 {
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
     step_often(race);
     assert_int_equal(passed(SN_HOOK_BEFORE_COPY, race->from), 0);
-    actor_finish(freer);
+    actor_goes_alone(freer);
+    actor_leave(freer);
+    actor_join(freer);
     assert_int_equal(freer->result, 0);
     assert_ptr_equal(freer->object, race->from);
     assert_int_equal(sn_table_at(freer->handle), sn_table_at(race->target->handle));
@@ -341,7 +344,7 @@ test_fast_free_then_pinned(struct race *race)
 {
     if (FLAVOUR_QSBR)
         skip(); /* where it stands it is online: no grace period would end */
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     struct actor *freer = actor_inside(race, body_free_warm);
     sn_lock(&race->store->caches.lock); /* nobody takes what it puts into limbo */
     actor_leave(freer);

@@ -145,7 +145,7 @@ static void
 test_visitor_frees_now(struct race *race)
 {
     struct freeing_walk walk = {.race = race};
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     /* With a cached slot of the class, so that reuse at once would take this one. */
     struct thing *warm = thing_make(race, 5299);
     section_enter();
@@ -343,7 +343,7 @@ keep_house_between(enum sn_hook_point point, const void *object)
 static void
 test_housekeeping_tears_no_sums(struct race *race)
 {
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     handle_t handles[20];
     for (unsigned i = 0; i < 20; i++) /* refills leave slots with the thread */
         handles[i] = handle_alloc(race->store, THING_BYTES);

@@ -534,7 +534,7 @@ body_keeps_a_slot(struct actor *actor)
 static struct actor *
 owner_keeps_a_slot(struct race *race)
 {
-    set_option(race->store, "thread_cache_bytes", "256K");
+    use_thread_caches(race);
     struct actor *owner = actor_new(race, body_keeps_a_slot);
     owner->handle = race->things[60].handle;
     actor_run(owner);
