@@ -8,6 +8,7 @@
 
 #include "cache/move.h"
 #include "cache/room.h"
+#include "cache/sweep.h"
 
 #define FILL_MOST   78u /* percent of cells: above it, a bucket is made */
 #define FILL_LEAST  66u /* below: one is taken away */
@@ -186,6 +187,8 @@ sc_index_fit(sinter_cache *cache)
         merge(cache, &left);
     pthread_mutex_unlock(&cache->index.resizing);
     sc_tell(cache, &left);
+    if (sc_index_has_spare(cache))
+        sc_sweep_wake_if_asleep(cache); /* its pages are the store's */
 }
 
 void

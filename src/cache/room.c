@@ -50,7 +50,7 @@ sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms)
     cache->policy.target = cache->room.budget / 20;
 }
 
-/* Under the room's lock. */
+/* Under the room's lock. Items keep the share of the store that they had. */
 static void
 set_store_most(sinter_cache *cache, uint64_t most)
 {
@@ -58,8 +58,9 @@ set_store_most(sinter_cache *cache, uint64_t most)
     snprintf(text, sizeof(text), "%" PRIu64, most);
     if (handle_store_set(cache->store, "max_bytes", text) != 0)
         return;
+    double share = (double)sc_load(&cache->room.budget) / (double)cache->room.store_most;
     sc_store(&cache->room.store_most, most);
-    sc_store(&cache->room.budget, sc_min(sc_load(&cache->room.budget), budget_most(most)));
+    sc_store(&cache->room.budget, sc_min((uint64_t)(share * (double)most), budget_most(most)));
 }
 
 void
@@ -77,13 +78,8 @@ void
 sc_room_set_limit(sinter_cache *cache, uint64_t limit)
 {
     pthread_mutex_lock(&cache->room.lock);
-    uint64_t old = cache->room.store_most, most = sc_room_store_most(cache, limit);
     sc_store(&cache->room.limit, limit);
-    /* The same share of the store as before. */
-    sc_store(&cache->room.budget,
-             sc_min(budget_most(most),
-                    (uint64_t)((double)cache->room.budget / (double)old * (double)most)));
-    set_store_most(cache, most);
+    set_store_most(cache, sc_room_store_most(cache, limit));
     pthread_mutex_unlock(&cache->room.lock);
     sc_evict(cache, 0, 0);
 }
@@ -114,8 +110,10 @@ sc_room_make(sinter_cache *cache, uint64_t need)
     if (sc_likely(sc_policy_slots(cache) + need <= budget))
         return;
     /* Up again, by a 64th of what is set: as much as an ENOMEM took, in one turn of the budget. */
-    sc_store(&cache->room.budget,
-             sc_min(budget + need / 64, budget_most(sc_load(&cache->room.store_most))));
+    uint64_t most = budget_most(sc_load(&cache->room.store_most));
+    sc_store(&cache->room.budget, sc_min(budget + need / 64, most));
+    if (budget + need / 64 > most)
+        sc_room_refit(cache); /* index or policy may need less than when max_bytes was set */
     sc_evict(cache, need, 0);
 }
 

@@ -2,6 +2,8 @@
 /* test_limit.c - the limit holds, for all sizes and while it is changed; who stays and who goes. */
 #include "support.h"
 
+#include <unistd.h>
+
 static void
 assert_within(sinter_cache *cache, uint64_t limit)
 {
@@ -59,6 +61,34 @@ test_limit_changes(void **state)
     for (uint64_t i = 0; i < 80000; i++)
         assert_int_equal(set_number(cache, i, 200, 3), 0);
     assert_true(cache_stats(cache).payload_bytes > 14 * MIB);
+    assert_sound(cache);
+}
+
+/* Many small items leave for few large ones: what the index does not need any more is given back,
+ * and is room for items then. */
+static void
+test_index_gives_pages_back(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    uint64_t number = 0;
+    if (slow_run())
+        skip();
+    while (number < 80000)
+        assert_int_equal(set_number(cache, number++, 16, 1), 0);
+    struct sinter_cache_stats before = cache_stats(cache), after;
+    unsigned rounds = 0;
+    do {
+        for (unsigned i = 0; i < 100; i++)
+            assert_int_equal(set_number(cache, number++, 640, 1), 0);
+        after = cache_stats(cache);
+        usleep(1000);
+    } while (after.index_bytes * 2 > before.index_bytes && ++rounds < 3000);
+    assert_true(after.index_bytes * 2 <= before.index_bytes);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(set_number(cache, number++, 640, 1), 0);
+    after = cache_stats(cache);
+    assert_true(after.budget_bytes > before.budget_bytes);
+    assert_within(cache, 8 * MIB);
     assert_sound(cache);
 }
 
@@ -180,6 +210,7 @@ group_limit(void)
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_limit_holds_while_sizes_shift),
         CACHE_TEST(test_limit_changes),
+        CACHE_TEST(test_index_gives_pages_back),
         CACHE_TEST(test_newest_stay),
         CACHE_TEST(test_scan_does_not_push_out),
         CACHE_TEST(test_shift_of_keys_is_followed),
