@@ -11,12 +11,11 @@
 #include "paired.h"
 #include "peer.h"
 #include "report.h"
+#include "rounds.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#define ROUNDS_MAX 101
-#define SUBJECTS   3
+#define SUBJECTS 3
 
 uint32_t paired_sizes[LOOP_SIZES];
 
@@ -48,29 +47,6 @@ typedef void paired_loop(const struct paired_task *task);
 /* ---- rounds and ratios
  */
 
-struct rounds {
-    unsigned count;
-    double ns[SUBJECTS][ROUNDS_MAX]; /* of an operation */
-};
-
-static int
-by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts `count` values and gives the one at this share of them. */
-static double
-quantile(double *values, unsigned count, double share)
-{
-    qsort(values, count, sizeof(*values), by_value);
-    double at = share * (count - 1);
-    unsigned below = (unsigned)at;
-    unsigned above = below + 1 < count ? below + 1 : below;
-    return values[below] + (at - below) * (values[above] - values[below]);
-}
-
 /* One turn of each; the order changes from round to round. */
 static void
 run_round(struct rounds *rounds, size_t member, const struct paired_task *task)
@@ -91,53 +67,15 @@ for_all(size_t member, const struct paired_task *task)
         LOOP_OF(subject[s], member)(task);
 }
 
-/* Texts of metrics live until the report is printed. */
-static const char *
-text_of(const char *question, const char *what)
-{
-    static char text[256][56];
-    static unsigned used;
-    if (used == BENCH_COUNTOF(text))
-        bench_fatal("more than %zu texts", BENCH_COUNTOF(text));
-    snprintf(text[used], sizeof(text[used]), "%s, %s", question, what);
-    return text[used++];
-}
-
-static double
-report_ratio(const char *question, struct rounds *rounds, unsigned s, double target)
-{
-    static const char *const what[SUBJECTS][3] = {
-        {NULL, NULL, NULL},
-        {"cells", "cells, lower quartile", "cells, upper quartile"},
-        {"handles", "handles, lower quartile", "handles, upper quartile"}};
-    double ratio[ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds->count; i++)
-        ratio[i] = rounds->ns[s][i] / rounds->ns[0][i];
-    double median = quantile(ratio, rounds->count, 0.5);
-    report_at_most(text_of(question, what[s][0]), "x peer", median, NAN, target);
-    report_value(text_of(question, what[s][1]), "x peer", quantile(ratio, rounds->count, 0.25));
-    report_value(text_of(question, what[s][2]), "x peer", quantile(ratio, rounds->count, 0.75));
-    return median;
-}
-
 /* targets: for cells and for handles; NAN: none. They are of jemalloc but for S1b's, tcmalloc's. */
 static void
 report_rounds(const char *question, struct rounds *rounds, double cells, double handles)
 {
-    double ns[ROUNDS_MAX];
-    memcpy(ns, rounds->ns[0], sizeof(ns));
-    double peer_ns = quantile(ns, rounds->count, 0.5);
-    double cell = report_ratio(question, rounds, 1, cells);
-    double handle = report_ratio(question, rounds, 2, handles);
-    report_value(text_of(question, "peer"), "ns", peer_ns);
+    double cell = rounds_report_ratio(question, "cells", rounds, 1, cells);
+    double handle = rounds_report_ratio(question, "handles", rounds, 2, handles);
+    double peer_ns = rounds_report_peer(question, rounds);
     bench_progress("%-18s %s %.1f ns, cells %.2f x, handles %.2f x", question, peer_label(),
                    peer_ns, cell, handle);
-}
-
-static double
-target_beside(const char *peer, double target)
-{
-    return strcmp(peer_label(), peer) == 0 ? target : NAN;
 }
 
 /* ---- questions
@@ -159,7 +97,8 @@ compare(const char *question, size_t member, struct paired_task task, const char
     for_all(member, &task);
     for (unsigned i = 0; i < opt_rounds; i++)
         run_round(&rounds, member, &task);
-    report_rounds(question, &rounds, target_beside(peer, cells), target_beside(peer, handles));
+    report_rounds(question, &rounds, rounds_target_beside(peer, cells),
+                  rounds_target_beside(peer, handles));
 }
 
 #define MEMBER(name) offsetof(struct paired_subject, name)
@@ -225,9 +164,9 @@ static void
 report_sum(double sums[SUBJECTS])
 {
     report_at_least("T1 sum of the rates, cells", "x peer", sums[1] / sums[0],
-                    target_beside("jemalloc", 1.0));
+                    rounds_target_beside("jemalloc", 1.0));
     report_at_least("T1 sum of the rates, handles", "x peer", sums[2] / sums[0],
-                    target_beside("jemalloc", 0.75));
+                    rounds_target_beside("jemalloc", 0.75));
     bench_progress("T1 sum of the rates: cells %.2f x, handles %.2f x", sums[1] / sums[0],
                    sums[2] / sums[0]);
 }
@@ -246,12 +185,9 @@ ask_t1(void)
         for (unsigned i = 0; i < opt_rounds; i++)
             run_round(&rounds, MEMBER(shift), &task);
         for_all(MEMBER(shift_keep), &task);
-        for (unsigned s = 0; s < SUBJECTS; s++) {
-            double ns[ROUNDS_MAX];
-            memcpy(ns, rounds.ns[s], sizeof(ns));
-            sums[s] += 1 / quantile(ns, rounds.count, 0.5);
-        }
-        report_rounds(name[phase], &rounds, target_beside("jemalloc", 1 / 0.85), NAN);
+        for (unsigned s = 0; s < SUBJECTS; s++)
+            sums[s] += 1 / rounds_median_ns(&rounds, s);
+        report_rounds(name[phase], &rounds, rounds_target_beside("jemalloc", 1 / 0.85), NAN);
     }
     for_all(MEMBER(shift_close), &(struct paired_task){.count = 0});
     report_sum(sums);

@@ -17,7 +17,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/tests/packages.sh"
 
 questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 B4 B5'
-questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3"
+questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3 X1 X2 X3b X4"
 
 usage()
 {
@@ -44,14 +44,16 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --help           this text
 
 Questions: $questions
-P compares with each peer inside one process, in turns: for a machine that others use, too.
+P, X1 and X3b compare with each peer inside one process, in turns: for a machine that others use,
+too.
 END
 }
 
 # ---- what is asked -------------------------------------------------------------------------------
 
-# A line each: question, program, whose (all: peers too; own: handles and cells; peers: only those,
-# each with Sinter in one process), runs, whether it is part of --smoke, arguments.
+# A line each: question, program, whose (all: peers too; own: handles and cells; handles: without
+# cells, peers too; peers: only those, each with Sinter in one process), runs, whether it is part of
+# --smoke, arguments.
 jobs_table()
 {
     [ -z "$pictures" ] || {
@@ -100,6 +102,10 @@ P2 p2_map own 1 yes
 L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes
 L3 l3_step own 5 yes
+X1 x1_lookup peers 1 yes
+X2 x2_deleted handles 3 yes
+X3b x3b_lru peers 1 yes
+X4 x4_walks handles 3 yes
 END
 }
 
@@ -201,7 +207,11 @@ measure()
 # subjects_of PROGRAM WHOSE: a line each.
 subjects_of()
 {
-    [ "$2" = peers ] || printf '%s\n' cells handles
+    case $2 in
+    peers) ;;
+    handles) echo handles ;;
+    *) printf '%s\n' cells handles ;;
+    esac
     [ "$2" != own ] || return 0
     for peer in $peers; do
         printf '%s\n' "$peer"

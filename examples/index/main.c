@@ -189,7 +189,7 @@ is_there(uint32_t number)
     return state[number].confirmed % 2 == 1;
 }
 
-/** A key that is there is overwritten: taken out and put in again at once, as far as versions go. */
+/** A key that is there is overwritten: as for versions, it goes and comes again at once. */
 static void
 put(uint32_t number)
 {

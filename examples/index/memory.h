@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory.h - where the tree's nodes live: in a store, named by handles. All that the tree does with
- * the store while it works stands here, in five functions. (bench/index_memory.h has the same five
- * over malloc and call_rcu, to compare with.)
+ * the store while it works stands here, in five functions. (bench/index_memory.h has the same over
+ * malloc and call_rcu, to compare with.)
  */
 #ifndef EXAMPLE_INDEX_MEMORY_H
 #define EXAMPLE_INDEX_MEMORY_H

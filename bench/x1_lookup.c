@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x1_lookup.c - X1: what does an index pay for its nodes being movable? One B+-tree
+ * (examples/index: nodes of 1016 bytes, keys of 8 to 32) by handles in a store, and by pointers
+ * with the peer's malloc, in one process, in turns (rounds.h): lookups of random keys, and scans of
+ * 100 entries; full, and after a random 80 % of the entries was deleted.
+ */
+#include "index.h"
+#include "peer.h"
+#include "report.h"
+#include "rounds.h"
+#include "subject.h"
+
+static uint64_t opt_keys, opt_rounds, opt_lookups;
+static const struct bench_option options[] = {
+    {"keys", BENCH_COUNT, &opt_keys, "thousand", 1, 1000000, 5000, 20, "Entries"},
+    {"rounds", BENCH_COUNT, &opt_rounds, "", 3, ROUNDS_MAX, 31, 3, "Rounds of each question"},
+    {"lookups", BENCH_COUNT, &opt_lookups, "thousand", 1, 100000, 20, 1, "Lookups in a turn"},
+};
+
+static const struct index_subject *const subject[] = {&index_pointer, &index_handle};
+#define SUBJECTS BENCH_COUNTOF(subject)
+
+/* An untimed turn first. The same keys for both. */
+static double
+lookup_ns(const struct index_subject *s, uint64_t seed)
+{
+    uint64_t lookups = opt_lookups * 1000, start = bench_cpu_ns();
+    s->look_up(opt_keys * 1000, seed, lookups);
+    return (double)(bench_cpu_ns() - start) / (double)lookups;
+}
+
+static double
+scan_ns(const struct index_subject *s, uint64_t seed)
+{
+    uint64_t start = bench_cpu_ns();
+    uint64_t seen = s->scan(opt_keys * 1000, seed, opt_lookups * 10);
+    return (double)(bench_cpu_ns() - start) / (double)seen;
+}
+
+static void
+compare(const char *question, double (*turn)(const struct index_subject *s, uint64_t seed),
+        double target)
+{
+    static struct rounds rounds;
+    rounds.count = 0;
+    for (unsigned s = 0; s < SUBJECTS; s++)
+        turn(subject[s], ROUNDS_MAX);
+    for (unsigned i = 0; i < opt_rounds; i++) {
+        for (unsigned step = 0; step < SUBJECTS; step++) {
+            unsigned s = (step + i) % SUBJECTS;
+            rounds.ns[s][i] = turn(subject[s], i);
+        }
+        rounds.count++;
+    }
+    double ratio = rounds_report_ratio(question, "handles", &rounds, 1,
+                                       rounds_target_beside("jemalloc", target));
+    double ns = rounds_report_peer(question, &rounds);
+    bench_progress("%-24s %s %.1f ns, handles %.2f x", question, peer_label(), ns, ratio);
+}
+
+static void
+ask(const char *lookup, const char *scan, double target)
+{
+    for (unsigned s = 0; s < SUBJECTS; s++)
+        subject[s]->check();
+    compare(lookup, lookup_ns, target);
+    compare(scan, scan_ns, NAN);
+}
+
+int
+main(int argc, char **argv)
+{
+    bench_parse(argc, argv, "lookups in an index, by handles and by pointers (X1)", options,
+                BENCH_COUNTOF(options));
+    rcu_register_thread();
+    subject_open();
+    index_pointer.open(NULL);
+    index_handle.open(subject_store);
+    for (unsigned s = 0; s < SUBJECTS; s++)
+        subject[s]->fill(opt_keys * 1000);
+    report_begin("X1", "an index by handles and by pointers, in turns", peer_label());
+    report_case("%u000 entries, %u levels; thread CPU time, median of %u rounds' ratios",
+                (unsigned)opt_keys, index_handle.height(), (unsigned)opt_rounds);
+    ask("lookup", "scan, an entry", 1.05);
+    for (unsigned s = 0; s < SUBJECTS; s++)
+        subject[s]->thin(opt_keys * 1000);
+    rcu_barrier();
+    if (handle_store_compact(subject_store, NULL) != 0)
+        bench_fatal("handle_store_compact failed");
+    ask("lookup among a fifth", "scan among a fifth, an entry", NAN);
+    report_end();
+    index_handle.close();
+    subject_close();
+    rcu_unregister_thread();
+    return 0;
+}
