@@ -195,9 +195,9 @@ sn_map_end_run(struct sn_lines *lines)
 /* ---- the last line --------------------------------------------------------------------------- */
 
 void
-sn_map_begin_tail(struct sn_lines *lines, const struct sn_map_sums *sums)
+sn_map_steps(struct sn_lines *lines, const struct sn_map_sums *sums)
 {
-    sn_lines_number(lines, "{\"stats\":{\"requested\":", sums->requested);
+    sn_lines_number(lines, ",\"requested\":", sums->requested);
     sn_lines_number(lines, ",\"rounding\":", sums->rounding);
     sn_lines_number(lines, ",\"header\":", sums->header);
     sn_lines_number(lines, ",\"free_slot\":", sums->free_slot);
@@ -205,7 +205,13 @@ sn_map_begin_tail(struct sn_lines *lines, const struct sn_map_sums *sums)
     sn_lines_number(lines, ",\"empty_span\":", sums->empty_span);
     sn_lines_number(lines, ",\"table\":", sums->table);
     sn_lines_number(lines, ",\"metadata\":", sums->metadata);
-    sn_lines_number(lines, ",\"committed\":", sums->committed);
+}
+
+void
+sn_map_begin_tail(struct sn_lines *lines, const struct sn_map_sums *sums)
+{
+    sn_lines_number(lines, "{\"stats\":{\"committed\":", sums->committed);
+    sn_map_steps(lines, sums);
     sn_lines_number(lines, ",\"objects\":", sums->objects);
     sn_lines_number(lines, ",\"objects_large\":", sums->objects_large);
     if (sums->resident != UINT64_MAX)

@@ -72,6 +72,9 @@ void
 sn_map_block(struct sn_lines *lines, const struct sn_map_run *run, uint32_t block, uint16_t dirty);
 void sn_map_end_run(struct sn_lines *lines);
 
+/** The steps of the memory breakdown, as members of an object that has members before them. */
+void sn_map_steps(struct sn_lines *lines, const struct sn_map_sums *sums);
+
 /** The last line, up to what the caller adds before he ends it by "}\n". */
 void sn_map_begin_tail(struct sn_lines *lines, const struct sn_map_sums *sums);
 

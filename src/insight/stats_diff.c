@@ -29,25 +29,10 @@ put(struct out *out, const char *format, ...)
                    (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
 }
 
-/* Figures that are one number of the struct. */
-static bool
-is_number(const struct field *f)
-{
-    return f->kind != RATIO && f->kind != TIMES && f->kind != IDLE && f->kind != SHRINK &&
-           f->kind != FAILURE && elements(f) == 1;
-}
-
 static int64_t
 number_of(const struct handle_stats *stats, const struct field *f)
 {
-    uint64_t number;
-    uint32_t half;
-    if (f->kind == COUNT_32) {
-        memcpy(&half, (const char *)stats + f->offset, sizeof(half));
-        return half;
-    }
-    memcpy(&number, (const char *)stats + f->offset, sizeof(number));
-    return (int64_t)number;
+    return (int64_t)sn_field_number(f, stats, 0);
 }
 
 static void
@@ -66,7 +51,7 @@ static void
 put_fields(struct out *out, const struct handle_stats *before, const struct handle_stats *after)
 {
     for (const struct field *f = sn_store_fields; f->name; f++) {
-        if (!is_number(f))
+        if (!sn_field_is_number(f) || sn_kinds[f->kind].reasons)
             continue;
         int64_t old = number_of(before, f), new = number_of(after, f);
         if (old != new)

@@ -2,7 +2,7 @@
 /* stats_fields.c - see stats_fields.h. A new member of a struct is one line here. */
 #include "insight/stats_fields.h"
 
-#include "insight/stats_print.h"
+#include <string.h>
 
 /* ---- the figures ----------------------------------------------------------------------------- */
 
@@ -161,6 +161,35 @@ const struct kind_facts sn_kinds[KINDS] = {
     [REFUSED] = {"", "_total", "counter", "reason", refusals, HANDLE_REFUSED_REASONS},
     [OCCUPANCY] = {"", "", "gauge", "eighth", eighths, 8},
 };
+
+static bool
+is_half(enum kind kind)
+{
+    return kind == COUNT_32 || kind == IDLE || kind == SHRINK || kind == FAILURE;
+}
+
+uint64_t
+sn_field_number(const struct field *f, const void *base, unsigned i)
+{
+    uint32_t half;
+    uint64_t whole;
+    if (is_half(f->kind)) {
+        memcpy(&half, (const char *)base + f->offset, sizeof(half));
+        return half;
+    }
+    memcpy(&whole, (const char *)base + f->offset + i * sizeof(whole), sizeof(whole));
+    return whole;
+}
+
+void
+sn_field_set_number(const struct field *f, void *base, uint64_t number)
+{
+    uint32_t half = (uint32_t)number;
+    if (is_half(f->kind))
+        memcpy((char *)base + f->offset, &half, sizeof(half));
+    else
+        memcpy((char *)base + f->offset, &number, sizeof(number));
+}
 
 const struct reason *
 sn_reason_of(enum kind kind, uint64_t number)

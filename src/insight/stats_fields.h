@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats_fields.h - the figures of struct handle_stats and of struct handle_class_stats, each named
- * once with its kind and what it means. Tables only; stats_print.c walks them.
+ * once with its kind and what it means. The formats (text.c, json.c, prometheus.c), stats_diff.c
+ * and the program sinter walk these tables.
  */
 #ifndef SN_STATS_FIELDS_H
 #define SN_STATS_FIELDS_H
@@ -81,6 +82,18 @@ elements(const struct field *f)
 {
     return f->kind == REFUSED || f->kind == OCCUPANCY ? sn_kinds[f->kind].count : 1;
 }
+
+/** Whether the member is one number, or a reason's: not a ratio, times, or an array. */
+static inline bool
+sn_field_is_number(const struct field *f)
+{
+    return f->kind != RATIO && f->kind != TIMES && elements(f) == 1;
+}
+
+/** The member of the struct at `base`; i: which element of an array. Not of a ratio or of times. */
+uint64_t sn_field_number(const struct field *f, const void *base, unsigned i);
+/** Sets one that is a number. */
+void sn_field_set_number(const struct field *f, void *base, uint64_t number);
 
 /** The words of a number; "unknown" for one that is none. */
 const struct reason *sn_reason_of(enum kind kind, uint64_t number);

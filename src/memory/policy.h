@@ -79,8 +79,9 @@ uint64_t sn_policy_notice_bytes(uint64_t live_bytes, uint64_t ignore_bytes);
 uint64_t
 sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t committed_bytes);
 
-/** Slots that a thread's bin of a class may keep when one of `cap` has run dry or overflowed: the
- * double, up to the class's bound. bursts: it does both in turn, and may keep what a burst takes. */
+/** Slots that a thread's bin of a class may keep when one of `cap` has run dry or overflowed: twice
+ * as many, up to the class's bound. bursts: it does both in turn, and may keep what a burst
+ * takes. */
 uint32_t sn_policy_bin_cap(const struct sn_class *c, uint32_t cap, bool bursts);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "insight/map_lines.h"
 #include "tools/reader.h"
 
 /** Each gets what stands behind its name, and answers with the program's exit status: 0; 1: what
@@ -34,14 +35,16 @@ bool take_options(int *argc, char **argv, const struct option_value *options);
 
 /* What a store's memory is, counted object by object. */
 struct breakdown {
-    uint64_t requested, rounding, header, free_slot, waiting, empty_span, table, metadata;
-    uint64_t committed, objects, objects_large, resident, damaged;
+    struct sn_map_sums sums;
+    uint64_t damaged; /* headers */
 };
 /** Counts it. write: NULL, or gets the lines of the map; then sizes are those of a sample, and
  * `requested` is an estimate. progress: say how far it is, on a terminal. False: *error says
  * why. */
 bool map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
                struct breakdown *breakdown, const char **error);
+/** Its steps as members of a JSON object that has members before them. */
+void write_steps(FILE *to, const struct breakdown *breakdown);
 
 /** "1.5 MiB", in one of a few buffers that are used in turn. */
 const char *text_of_bytes(uint64_t bytes);

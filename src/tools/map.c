@@ -117,11 +117,14 @@ write_file(int count, char **targets, const struct map_call *call)
         written = fclose(to) == 0 && written;
     if (good && !written)
         say("%s could not be written", path);
-    if (!standard && (!good || !written || rename(path, call->output) != 0)) {
-        remove(path);
-        return 1;
+    good = good && written;
+    if (!standard && good && rename(path, call->output) != 0) {
+        say("%s: %s", call->output, strerror(errno));
+        good = false;
     }
-    return good && written ? 0 : 1;
+    if (!standard && !good)
+        remove(path);
+    return good ? 0 : 1;
 }
 
 int

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "insight/map_lines.h"
 #include "tools/commands.h"
 
 #define PAGE 4096u
@@ -34,7 +33,7 @@ static void
 add_slots(struct count *count, const struct reader_run *run)
 {
     const struct reader_class *c = &count->store->of[run->class_id];
-    struct breakdown *l = count->breakdown;
+    struct sn_map_sums *l = &count->breakdown->sums;
     uint64_t live = (uint64_t)run->live * c->slot_bytes,
              ended = (uint64_t)run->ended * c->slot_bytes;
     l->objects += run->live;
@@ -58,14 +57,15 @@ add_class(struct count *count, uint32_t class_id)
     uint64_t known = count->of[class_id].known, unknown = count->of[class_id].unknown;
     double mean = known ? (double)count->of[class_id].requested / (double)known : c->slot_bytes - 8;
     uint64_t requested = count->of[class_id].requested + (uint64_t)(mean * (double)unknown + 0.5);
-    count->breakdown->requested += requested;
-    count->breakdown->rounding += (known + unknown) * (c->slot_bytes - UINT64_C(8)) - requested;
+    count->breakdown->sums.requested += requested;
+    count->breakdown->sums.rounding +=
+        (known + unknown) * (c->slot_bytes - UINT64_C(8)) - requested;
 }
 
 static void
 add_large(struct count *count, const struct reader_run *run)
 {
-    struct breakdown *l = count->breakdown;
+    struct sn_map_sums *l = &count->breakdown->sums;
     uint64_t pages = (run->requested + PAGE - 1) / PAGE * PAGE;
     if (!run->live) {
         l->waiting += run->committed;
@@ -87,9 +87,9 @@ add_run(struct count *count, const struct reader_run *run)
     else if (run->kind == READER_LARGE)
         add_large(count, run);
     else if (run->kind == READER_EMPTY)
-        count->breakdown->empty_span += run->committed;
+        count->breakdown->sums.empty_span += run->committed;
     else
-        count->breakdown->free_slot += run->committed;
+        count->breakdown->sums.free_slot += run->committed;
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -153,11 +153,7 @@ write_run(struct count *count, const struct reader_run *run)
 static void
 write_tail(struct count *count)
 {
-    const struct breakdown *l = count->breakdown;
-    struct sn_map_sums sums = {l->requested, l->rounding,   l->header,        l->free_slot,
-                               l->waiting,   l->empty_span, l->table,         l->metadata,
-                               l->committed, l->objects,    l->objects_large, l->resident};
-    sn_map_begin_tail(&count->lines, &sums);
+    sn_map_begin_tail(&count->lines, &count->breakdown->sums);
     for (unsigned i = 0; i < count->damages && i < 8; i++) {
         sn_lines_put(&count->lines, i ? ",\"" : ",\"damage\":[\"");
         sn_lines_put(&count->lines, count->damage[i]);
@@ -165,6 +161,14 @@ write_tail(struct count *count)
     }
     sn_lines_put(&count->lines, count->damages ? "]}\n" : "}\n");
     sn_lines_flush(&count->lines);
+}
+
+void
+write_steps(FILE *to, const struct breakdown *breakdown)
+{
+    struct sn_lines lines = {.write = to_file, .opaque = to};
+    sn_map_steps(&lines, &breakdown->sums);
+    sn_lines_flush(&lines);
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -202,7 +206,7 @@ note_damage(void *opaque, const char *sentence)
 static void
 end_sums(struct count *count, struct reader *reader)
 {
-    struct breakdown *l = count->breakdown;
+    struct sn_map_sums *l = &count->breakdown->sums;
     const struct reader_store *s = count->store;
     uint64_t rest = count->arena + s->table_committed;
     for (uint32_t i = 0; i < s->classes; i++)
@@ -211,7 +215,7 @@ end_sums(struct count *count, struct reader *reader)
     l->metadata = s->committed > rest ? s->committed - rest : 0;
     l->committed = rest + l->metadata;
     l->resident = reader_resident(reader, s);
-    l->damaged = count->damages;
+    count->breakdown->damaged = count->damages;
 }
 
 bool

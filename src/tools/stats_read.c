@@ -1,82 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stats_read.c - statistics as HANDLE_STATS_JSON prints them, read back: numbers by name, of the
- * store and of its size classes. What it does not know it passes over.
+ * stats_read.c - statistics as HANDLE_STATS_JSON prints them, read back: all figures that are one
+ * number, of the store and of its size classes. What it does not know it passes over.
  */
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "insight/stats_fields.h"
 #include "tools/stats_file.h"
 
 #define FILE_MAX (16u << 20)
-
-struct member {
-    const char *name;
-    size_t offset, bytes;
-};
-#define OF_STORE(name)                                                                             \
-    {                                                                                              \
-#name, offsetof(struct handle_stats, name), sizeof(((struct handle_stats *)0)->name)       \
-    }
-#define OF_CLASS(name)                                                                             \
-    {                                                                                              \
-#name, offsetof(struct handle_class_stats, name),                                          \
-            sizeof(((struct handle_class_stats *)0)->name)                                         \
-    }
-
-static const struct member store_members[] = {
-    OF_STORE(requested),
-    OF_STORE(rounding),
-    OF_STORE(header),
-    OF_STORE(free_slot),
-    OF_STORE(thread_cache),
-    OF_STORE(limbo),
-    OF_STORE(empty_span),
-    OF_STORE(table),
-    OF_STORE(metadata),
-    OF_STORE(committed),
-    OF_STORE(released),
-    OF_STORE(reserved),
-    OF_STORE(resident),
-    OF_STORE(resident_unexplained),
-    OF_STORE(committed_peak),
-    OF_STORE(max_bytes),
-    OF_STORE(large),
-    OF_STORE(objects),
-    OF_STORE(objects_by_handle),
-    OF_STORE(objects_by_cell),
-    OF_STORE(objects_large),
-    OF_STORE(allocs),
-    OF_STORE(frees),
-    OF_STORE(alloc_failures),
-    OF_STORE(alloc_retries),
-    OF_STORE(pins),
-    OF_STORE(table_entries_dead),
-    OF_STORE(recoverable),
-    OF_STORE(moved_objects),
-    OF_STORE(moved_bytes),
-    OF_STORE(compaction_released),
-    OF_STORE(compaction_cpu_ns),
-    OF_STORE(passes),
-    OF_STORE(fork_copied_bytes),
-    OF_STORE(fork_refused_bytes),
-    OF_STORE(errors_reported),
-    OF_STORE(idle_reason),
-    OF_STORE(shrink_reason),
-    OF_STORE(grace_period_age_ns),
-    OF_STORE(grace_periods),
-    OF_STORE(threads),
-    OF_STORE(purge_failures),
-    OF_STORE(alloc_failure_reason),
-    {NULL, 0, 0},
-};
-static const struct member class_members[] = {
-    OF_CLASS(object_bytes), OF_CLASS(slot_bytes), OF_CLASS(span_bytes),
-    OF_CLASS(span_slots),   OF_CLASS(live),       OF_CLASS(free),
-    OF_CLASS(spans),        OF_CLASS(spans_full), OF_CLASS(recoverable_bytes),
-    OF_CLASS(moved),        {NULL, 0, 0},
-};
 
 /* Behind a string, a number, or a word. NULL: it is none, or the text has ended. */
 static const char *
@@ -109,24 +42,19 @@ skip_value(const char *at)
 }
 
 static void
-set_member(void *to, const struct member *members, const char *name, size_t length,
-           const char *value)
+set_figure(void *to, const struct field *f, const char *name, size_t length, const char *value)
 {
-    for (; members->name; members++) {
-        if (strlen(members->name) != length || strncmp(members->name, name, length) != 0)
-            continue;
-        uint64_t number =
-            *value == '-' ? (uint64_t)strtoll(value, NULL, 10) : strtoull(value, NULL, 10);
-        uint32_t half = (uint32_t)number;
-        memcpy((char *)to + members->offset, members->bytes == 4 ? (void *)&half : (void *)&number,
-               members->bytes);
-    }
+    while (f->name && (strlen(f->name) != length || strncmp(f->name, name, length) != 0))
+        f++;
+    if (f->name && sn_field_is_number(f))
+        sn_field_set_number(
+            f, to, *value == '-' ? (uint64_t)strtoll(value, NULL, 10) : strtoull(value, NULL, 10));
 }
 
 /* An object's members. classes: NULL, or gets where its array of classes begins. NULL: this is no
  * such object. */
 static const char *
-read_object(const char *at, void *to, const struct member *members, const char **classes)
+read_object(const char *at, void *to, const struct field *fields, const char **classes)
 {
     static const char array[] = "class_stats";
     at += strspn(at, " \n\t\r,");
@@ -141,7 +69,7 @@ read_object(const char *at, void *to, const struct member *members, const char *
         if (classes && length == sizeof(array) - 1 && strncmp(name, array, length) == 0)
             *classes = at;
         else
-            set_member(to, members, name, length, at);
+            set_figure(to, fields, name, length, at);
         at = skip_value(at);
     }
     return at ? at + 1 : NULL;
@@ -153,7 +81,7 @@ read_classes(const char *at, struct stats_file *file)
     if (!at || *at++ != '[')
         return;
     while (at && file->classes < HANDLE_CLASSES_MAX && *(at += strspn(at, " \n\t\r,")) == '{')
-        at = read_object(at, &file->of[file->classes++], class_members, NULL);
+        at = read_object(at, &file->of[file->classes++], sn_class_fields, NULL);
 }
 
 /* Whether these are statistics. */
@@ -162,7 +90,7 @@ parse(const char *text, struct stats_file *file)
 {
     const char *classes = NULL;
     file->stats.struct_size = sizeof(file->stats);
-    if (!read_object(text, &file->stats, store_members, &classes) || file->stats.committed == 0)
+    if (!read_object(text, &file->stats, sn_store_fields, &classes) || file->stats.committed == 0)
         return false;
     read_classes(classes, file);
     return true;

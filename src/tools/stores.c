@@ -18,7 +18,7 @@ print_step(const char *name, uint64_t bytes, uint64_t all, const char *what)
 }
 
 static void
-print_store(const struct reader_store *store, const struct breakdown *l)
+print_store(const struct reader_store *store, const struct sn_map_sums *l)
 {
     printf("store %s: %" PRIu64 " objects, %s asked for, %s committed", store->name, l->objects,
            text_of_bytes(l->requested), text_of_bytes(l->committed));
@@ -39,13 +39,11 @@ static void
 print_json(const struct reader_store *store, const struct breakdown *l, bool first)
 {
     printf("%s\n {\"store\":\"%s\",\"hardened\":%s,\"max_bytes\":%" PRIu64 ",\"objects\":%" PRIu64
-           ",\"objects_large\":%" PRIu64 ",\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64
-           ",\"header\":%" PRIu64 ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64
-           ",\"empty_span\":%" PRIu64 ",\"table\":%" PRIu64 ",\"metadata\":%" PRIu64
-           ",\"committed\":%" PRIu64 ",\"damaged\":%" PRIu64 "}",
+           ",\"objects_large\":%" PRIu64,
            first ? "[" : ",", store->name, store->hardened ? "true" : "false", store->max_bytes,
-           l->objects, l->objects_large, l->requested, l->rounding, l->header, l->free_slot,
-           l->waiting, l->empty_span, l->table, l->metadata, l->committed, l->damaged);
+           l->sums.objects, l->sums.objects_large);
+    write_steps(stdout, l);
+    printf(",\"committed\":%" PRIu64 ",\"damaged\":%" PRIu64 "}", l->sums.committed, l->damaged);
 }
 
 static int
@@ -60,7 +58,7 @@ print_stores(struct reader *reader, const char *name, bool json)
         if (json)
             print_json(&store, &breakdown, first);
         else
-            print_store(&store, &breakdown);
+            print_store(&store, &breakdown.sums);
         first = false;
         found = !name && reader_next(reader, &store, &error);
     }
@@ -123,12 +121,9 @@ record_one(struct reader *reader, const char *pid, const char *name, double sinc
     if (!reader_find(reader, name, &store, &error) ||
         !map_count(reader, &store, NULL, false, &l, &error))
         return false;
-    fprintf(to,
-            "{\"t\":%.3f,\"requested\":%" PRIu64 ",\"rounding\":%" PRIu64 ",\"header\":%" PRIu64
-            ",\"free_slot\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"empty_span\":%" PRIu64
-            ",\"table\":%" PRIu64 ",\"metadata\":%" PRIu64 ",\"rss\":%" PRIu64 "}\n",
-            seconds() - since, l.requested, l.rounding, l.header, l.free_slot, l.waiting,
-            l.empty_span, l.table, l.metadata, resident_of(pid));
+    fprintf(to, "{\"t\":%.3f", seconds() - since);
+    write_steps(to, &l);
+    fprintf(to, ",\"rss\":%" PRIu64 "}\n", resident_of(pid));
     return fflush(to) == 0;
 }
 
