@@ -68,7 +68,7 @@ step_exports()
         LC_ALL=C sort >"$SINTER_WORK/exported.txt"
     grep -qxF "$node$SINTER_SOVERSION" "$SINTER_WORK/exported.txt" ||
         fail "the soname's version is no node of the version script"
-    if grep -v -e "^$node[0-9.]*\$" -e "^$prefix[a-z_]*@@$node[0-9.]*\$" \
+    if grep -v -e "^${node}[0-9.]*\$" -e "^${prefix}[a-z_]*@@${node}[0-9.]*\$" \
         "$SINTER_WORK/exported.txt"; then
         fail "the names above are exported, and are not public"
     fi
@@ -104,7 +104,7 @@ step_archive()
         LC_ALL=C sort -u >"$SINTER_WORK/archive.txt"
     [ "$(grep -c " $prefix" "$SINTER_WORK/archive.txt")" -ge "$least" ] ||
         fail "no archive to look at"
-    if grep -v -e "^DEFAULT $prefix[a-z_]*\$" -e "^HIDDEN $hidden[a-z0-9_]*\$" \
+    if grep -v -e "^DEFAULT ${prefix}[a-z_]*\$" -e "^HIDDEN ${hidden}[a-z0-9_]*\$" \
         "$SINTER_WORK/archive.txt"; then
         fail "the names above are global in the archive: neither public nor hidden $hidden names"
     fi

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the package tests: check.sh STEP, one of those at its end.
-# ctest calls it; the SINTER_* variables it reads are set in CMakeLists.txt.
+# One step of the package tests: check.sh STEP, one of those at its end. ctest calls it; the
+# SINTER_* variables it reads are set in CMakeLists.txt.
 # "install" comes first: the others look at, or build against, the directory it fills.
 set -eu
 
