@@ -109,19 +109,37 @@ check_name(struct listener listener, const char *name)
                : complain(listener, "option name: it has to have 1 to 24 bytes");
 }
 
+/* The first version ended here. What comes later is appended, by members of eight bytes. */
+#define OLDEST_OPTIONS_BYTES (offsetof(struct sinter_cache_options, opaque) + sizeof(void *))
+
+/* The struct of a caller, whose version may be another one. */
+static int
+copy_options(struct sinter_cache_options *options, const struct sinter_cache_options *given)
+{
+    size_t size = given->struct_size;
+    const char *all = (const char *)given;
+    if (size < OLDEST_OPTIONS_BYTES || size % sizeof(uint64_t) != 0) /* where is its callback? */
+        return complain((struct listener){NULL, NULL},
+                        "struct_size: begin with SINTER_CACHE_OPTIONS_INIT");
+    for (size_t at = sizeof(*options); at < size; at++) {
+        if (all[at] != 0)
+            return complain((struct listener){given->error, given->opaque},
+                            "options: one is set that this version does not know");
+    }
+    memcpy(options, given, sc_min(size, sizeof(*options)));
+    return 0;
+}
+
 int
 sc_options_read(const struct sinter_cache_options *given, struct sinter_cache_options *options,
                 uint64_t *limit)
 {
     *options = defaults;
-    struct listener listener = {NULL, NULL};
-    if (given && (given->struct_size < offsetof(struct sinter_cache_options, limit_percent) ||
-                  given->struct_size > sizeof(*options)))
-        return complain(listener, "struct_size: begin with SINTER_CACHE_OPTIONS_INIT");
-    if (given)
-        memcpy(options, given, given->struct_size);
-    listener = (struct listener){options->error, options->opaque};
-    int rc = check_name(listener, options->name);
+    int rc = given ? copy_options(options, given) : 0;
+    if (rc != 0)
+        return rc;
+    struct listener listener = {options->error, options->opaque};
+    rc = check_name(listener, options->name);
     if (rc == 0 && options->limit_percent)
         rc = check_range(listener, "limit_percent", options->limit_percent, 1, 90);
     else if (rc == 0)

@@ -147,12 +147,12 @@ value_of(const struct sinter_cache_stats *stats, const struct field *field)
     return value;
 }
 
-/* A name with what a text format cannot have left out. */
+/* A name; what a text format could not have is a _. */
 static void
 print_name(const struct sink *sink, const char *name)
 {
     for (; *name; name++)
-        say(sink, "%c", *name == '"' || *name == '\\' || (unsigned char)*name < 32 ? '_' : *name);
+        say(sink, "%c", *name < 32 || *name > 126 || *name == '"' || *name == '\\' ? '_' : *name);
 }
 
 static void

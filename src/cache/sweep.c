@@ -51,6 +51,7 @@ sinter_cache_sweep(sinter_cache *cache, uint64_t buckets)
     uint64_t gone = 0;
     if (pthread_mutex_trylock(&cache->slow) != 0)
         return 0;
+    buckets = sc_min(buckets, sc_buckets(cache));
     for (uint64_t n; buckets > 0; buckets -= n) {
         n = sc_min(buckets, SLICE_BUCKETS);
         gone += sweep_slice(cache, n);

@@ -159,6 +159,25 @@ test_print(void **state)
                      -EINVAL);
 }
 
+/* A name that a format could not have. Seen failing: bytes that are no UTF-8 in JSON. */
+static void
+test_print_names(void **state)
+{
+    struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+    static struct text text;
+    (void)state;
+    options.name = "k\xc3\xa4se\xff\"\\\n\x7f!";
+    sinter_cache *cache = sinter_cache_create_flavor(&options, test_flavor());
+    assert_non_null(cache);
+    for (int format = HANDLE_STATS_TEXT; format <= HANDLE_STATS_PROMETHEUS; format++) {
+        text.length = 0;
+        assert_int_equal(
+            sinter_cache_print(cache, (enum handle_stats_format)format, collect, &text), 0);
+        assert_non_null(strstr(text.of, "k__se_____!"));
+    }
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+}
+
 /* An item's cost: what is beside key, value and the process. */
 static void
 test_bytes_an_item(void **state)
@@ -179,7 +198,7 @@ group_insight(void)
 {
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_walk),  CACHE_TEST(test_walk_beside_writes), CACHE_TEST(test_callback),
-        CACHE_TEST(test_print), CACHE_TEST(test_bytes_an_item),
+        CACHE_TEST(test_print), CACHE_TEST(test_print_names),        CACHE_TEST(test_bytes_an_item),
     };
     return cmocka_run_group_tests_name("insight", tests, NULL, NULL);
 }
