@@ -41,8 +41,10 @@
  *   writes, which may be one).
  *
  *   Calls that write may have to wait for memory that is on its way, at most wait_ms. In a section
- *   of the caller's they never wait: they answer EAGAIN instead. (QSBR shows no sections: there
- *   they wait, offline.)
+ *   of the caller's, and in a callback, they never wait: they answer EAGAIN instead. (QSBR shows no
+ *   sections: there they wait, offline, but for callbacks.) At the limit a section that sets one
+ *   item after the other is answered so sooner or later, since nothing that goes for the new ones
+ *   can be used again before it ends.
  *
  *   call                                            section     waits
  *   ----------------------------------------------  ----------  ------------------------------
@@ -78,6 +80,8 @@
 #define SINTER_CACHE_H
 
 #include <sinter/handle.h>
+
+#include <errno.h> /* what the calls answer */
 
 #ifdef __cplusplus
 extern "C" {
@@ -125,8 +129,8 @@ struct sinter_cache_view {
 /** Options, for sinter_cache_create. Start from SINTER_CACHE_OPTIONS_INIT, the defaults. */
 struct sinter_cache_options {
     size_t struct_size;     /**< set by the initialiser */
-    const char *name;       /**< copied; in statistics and thread names. 1 to 24 bytes; default
-                             "cache" */
+    const char *name;       /**< copied; in statistics, where what is not printable ASCII is a _,
+                                 and the name of the store. 1 to 24 bytes; default "cache" */
     uint64_t limit_bytes;   /**< of all that the cache holds: 8 MiB to 1 TiB; default 64 MiB */
     uint32_t limit_percent; /**< instead of it, percent of the memory that there is, by the
                                  process's cgroup or the machine: 1 to 90; 0 (default): not used */
@@ -137,14 +141,18 @@ struct sinter_cache_options {
                                  shrinks the index: 1 to 50; default 1 */
     bool hardened;          /**< the store looks for misuse and damage: see handle.h. Default no */
     /** Called for each item that leaves without being asked to, before its memory goes: in the
-       thread that needs its place, inside a section, with no lock held. The view is good until it
-       returns. It may call the cache; what leaves by such calls is counted, but not told. */
+       thread that needs its place or in the cache's own, inside a section, with no lock held. The
+       view is good until it returns. It may call this cache (but for destroy; nothing waits, and
+       what leaves this cache by such calls is counted, but not told) and others, which tell theirs:
+       so one cache's evictions can go into another one. */
     void (*evicted)(void *opaque, const struct sinter_cache_view *item,
                     enum sinter_cache_reason reason);
     /** Called with a line about an option out of range, or damage; NULL: it goes to stderr. */
     void (*error)(void *opaque, const char *message);
-    /** Milliseconds of a clock that never goes back, for times to live; NULL: the kernel's
-       monotonic one, which no step of the time of day touches. */
+    /** Milliseconds of a clock that never goes back, below 2^47, for times to live; NULL: the
+       kernel's monotonic one, which no step of the time of day touches. (Where one goes back all
+       the same, items live longer by as much.) Called with locks of the cache held: it must not
+       call the cache. */
     uint64_t (*clock_ms)(void *opaque);
     void *opaque; /**< first argument of the three */
 };
@@ -334,7 +342,9 @@ HANDLE_API int sinter_cache_cas(sinter_cache *cache, const void *key, size_t key
                                 const void *value, size_t size, uint32_t flags, uint64_t ttl_ms,
                                 uint64_t cas);
 
-/** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set. */
+/** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set.
+ * For a moment the value is there twice, and once more in memory from malloc: an item of more than
+ * half the limit may be evicted for its own new version (ENOENT). */
 HANDLE_API int sinter_cache_append(sinter_cache *cache, const void *key, size_t key_size,
                                    const void *data, size_t size);
 
@@ -364,7 +374,7 @@ sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64
  * Deletes an item.
  *
  *   cas      0, or deletes only what was not written since info.cas was this
- *   errors   ENOENT; EEXIST: it was written
+ *   errors   ENOENT; EEXIST: it was written; EAGAIN: in a section, while a fork is being prepared
  */
 HANDLE_API int
 sinter_cache_delete(sinter_cache *cache, const void *key, size_t key_size, uint64_t cas);
@@ -412,7 +422,7 @@ HANDLE_API uint64_t sinter_cache_items(const sinter_cache *cache);
  * Frees expired items, as the cache's thread does: now, going on where the last call or the thread
  * stopped.
  *
- *   buckets  how many to look at: 1 to 2^32
+ *   buckets  how many to look at: 1 to 2^32; at most one round over all of them
  *   result   how many items were freed; 0 also while the thread is at it
  */
 HANDLE_API int64_t sinter_cache_sweep(sinter_cache *cache, uint64_t buckets);

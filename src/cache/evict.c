@@ -171,9 +171,9 @@ sc_evict_expired(sinter_cache *cache, uint64_t number)
 /* One step. fruitless: steps of the hand without a result so far. False: a fork is being prepared,
  * and the caller has a section open. */
 static bool
-step(sinter_cache *cache, unsigned *fruitless)
+step(sinter_cache *cache, uint64_t need, unsigned *fruitless)
 {
-    struct sc_left left = {0};
+    struct sc_left left = {.need = need};
     uint64_t before = sc_load(&cache->policy.items);
     if (!sc_enter_writing(cache, sc_in_section(cache)))
         return false;
@@ -211,7 +211,7 @@ sc_evict(sinter_cache *cache, uint64_t need, uint64_t least)
      * ring has as many entries as items were set since. */
     uint64_t steps = 8 * sc_buckets(cache) + 1024;
     while ((!fits(cache, need) || left < least) && sc_load(&cache->policy.items) > 0 &&
-           steps-- > 0 && step(cache, &fruitless)) {
+           steps-- > 0 && step(cache, need, &fruitless)) {
         if (least)
             left = gone(cache) - begin;
     }

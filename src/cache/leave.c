@@ -4,7 +4,15 @@
 
 #include "cache/large.h"
 
-static __thread bool telling; /* what a callback makes leave is not told of in turn */
+/* What a callback makes leave its own cache is not told of in turn; NULL: this is none. */
+static const struct sc_shown *
+telling_of(const sinter_cache *cache)
+{
+    const struct sc_shown *shown = sc_shown;
+    while (shown && shown->telling != cache)
+        shown = shown->outer;
+    return shown;
+}
 
 void
 sc_take_out(sinter_cache *cache, const struct sc_spot *spot)
@@ -32,7 +40,7 @@ sc_let_go(sinter_cache *cache, const struct sc_spot *spot, enum sinter_cache_rea
 {
     static const enum sc_count counts[] = {SC_EVICTED, SC_EXPIRED, SC_CROWDED};
     sc_count(cache, counts[reason]);
-    if (cache->evicted && !telling && left->count < 2 * SC_CELLS) {
+    if (cache->evicted && !telling_of(cache) && left->count < 2 * SC_CELLS) {
         left->of[left->count].item = spot->item;
         left->of[left->count++].reason = reason;
     }
@@ -59,11 +67,19 @@ sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cac
 void
 sc_tell(sinter_cache *cache, const struct sc_left *left)
 {
+    const struct sc_shown shown = {cache, left->need, sc_shown};
     for (unsigned i = 0; i < left->count; i++) {
         struct sinter_cache_view view;
         sc_view(cache, left->of[i].item, &view);
-        telling = true;
+        sc_shown = &shown;
         cache->evicted(cache->opaque, &view, left->of[i].reason);
-        telling = false;
+        sc_shown = shown.outer;
     }
+}
+
+uint64_t
+sc_told_need(const sinter_cache *cache)
+{
+    const struct sc_shown *shown = telling_of(cache);
+    return shown ? shown->need : 0;
 }

@@ -10,6 +10,7 @@
 
 /** Items that left in one section, and are to be told of. */
 struct sc_left {
+    uint64_t need; /* slot bytes that they left for; 0: for nobody's */
     unsigned count;
     struct {
         const struct sc_item *item;
@@ -26,6 +27,9 @@ void sc_let_go(sinter_cache *cache, const struct sc_spot *spot, enum sinter_cach
 
 /** Tells of what has left, with no lock held, in the same section. */
 void sc_tell(sinter_cache *cache, const struct sc_left *left);
+
+/** In a callback that is told of what has left this cache: slot bytes that its caller needs. */
+uint64_t sc_told_need(const sinter_cache *cache);
 
 /** Shows an item. */
 void sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view);

@@ -19,6 +19,13 @@ deadline_of(const sinter_cache *cache, uint64_t ttl_ms)
     return ttl_ms ? sc_min(sc_now_ms(cache) + ttl_ms, (UINT64_C(1) << SC_DEADLINE_BITS) - 1) : 0;
 }
 
+static int
+refuse(sinter_cache *cache, int answer)
+{
+    sc_count(cache, SC_REFUSED);
+    return answer;
+}
+
 /* Stores a value of the caller's; `cas` where the mode asks for one. */
 static int
 store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, const void *value,
@@ -33,7 +40,7 @@ store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, 
     if (!sc_key_read(cache, key, key_size, &write.key) || (!value && size) || ttl_ms > TTL_MOST)
         return -EINVAL;
     if (size > SC_LIMIT_MOST)
-        return -E2BIG;
+        return refuse(cache, -E2BIG);
     write.deadline = deadline_of(cache, ttl_ms);
     return sc_write_item(cache, &write);
 }
@@ -81,7 +88,7 @@ struct change {
 
 /* In a section. What is to be stored is what the item has; its value, as the change asks. */
 static int
-copy_item(const sinter_cache *cache, const struct sc_item *item, struct sc_write *write,
+copy_item(sinter_cache *cache, const struct sc_item *item, struct sc_write *write,
           const struct change *change, char **memory)
 {
     struct sinter_cache_view view;
@@ -94,7 +101,7 @@ copy_item(const sinter_cache *cache, const struct sc_item *item, struct sc_write
     write->keeps_deadline = true; /* a touch is none of those that it competes with */
     *memory = malloc(view.info.size + change->more + 1);
     if (!*memory)
-        return -ENOMEM;
+        return refuse(cache, -ENOMEM);
     sc_large_copy(cache, &view, *memory + change->before);
     return 0;
 }
@@ -126,7 +133,7 @@ change_item(sinter_cache *cache, const void *key, size_t key_size, struct change
     if (!sc_key_read(cache, key, key_size, &name) || (!change->data && change->more))
         return -EINVAL;
     if (change->more > SC_LIMIT_MOST)
-        return -E2BIG;
+        return refuse(cache, -E2BIG);
     int rc;
     uint64_t number = change->number;
     do {

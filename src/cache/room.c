@@ -107,6 +107,8 @@ void
 sc_room_make(sinter_cache *cache, uint64_t need)
 {
     uint64_t budget = sc_load(&cache->room.budget);
+    if (sc_unlikely(sc_shown != NULL))
+        need += sc_told_need(cache); /* the room of the callback's caller is not this call's */
     if (sc_likely(sc_policy_slots(cache) + need <= budget))
         return;
     /* Up again, by a 64th of what is set: as much as an ENOMEM took, in one turn of the budget. */
@@ -162,7 +164,8 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
-        lower_budget(cache, refusal);
+        if (!attempt->nested) /* in a section nothing comes back: that says nothing of the store */
+            lower_budget(cache, refusal);
     }
     uint64_t gone = 0;
     if (refusal == -ENOMEM || attempt->refusals % 4 == 0)

@@ -28,11 +28,14 @@ visit_bucket(sinter_cache *cache, uint64_t number,
         return -EAGAIN;
     sc_index_walk_at(cache, number);
     unsigned count = collect(cache, sc_bucket(cache, number), items);
+    const struct sc_shown shown = {.outer = sc_shown};
+    sc_shown = &shown;
     for (unsigned i = 0; i < count && rc == 0; i++) {
         struct sinter_cache_view view;
         sc_view(cache, items[i], &view);
         rc = visit(opaque, &view);
     }
+    sc_shown = shown.outer;
     sc_leave(cache);
     return rc;
 }

@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+__thread const struct sc_shown *sc_shown;
+
 uint64_t
 sc_now_ns(void)
 {

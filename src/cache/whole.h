@@ -170,11 +170,23 @@ sc_leave(const sinter_cache *cache)
     cache->flavor->read_unlock();
 }
 
-/** Whether the caller has a section open, as far as the flavour shows it. */
+/**
+ * What a thread shows to a callback of the application's, the innermost first. It stays until the
+ * callback returns: no call from there waits.
+ */
+struct sc_shown {
+    const sinter_cache *telling; /* of what has left this one; NULL: a walk */
+    uint64_t need; /* slot bytes that the callback's caller has made room for, and not used yet */
+    const struct sc_shown *outer;
+};
+extern __thread const struct sc_shown *sc_shown;
+
+/** Whether the caller has a section open, as far as the flavour shows it, or stands in a callback.
+ */
 static inline bool
 sc_in_section(const sinter_cache *cache)
 {
-    return cache->sees_sections && cache->flavor->read_ongoing();
+    return cache->sees_sections ? cache->flavor->read_ongoing() : sc_shown != NULL;
 }
 
 /** Around a wait outside of sections: offline, and no cancellation point. */

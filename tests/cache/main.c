@@ -12,7 +12,7 @@ static const struct group {
 } groups[] = {
     {"create", group_create}, {"items", group_items},     {"expiry", group_expiry},
     {"large", group_large},   {"limit", group_limit},     {"crowd", group_crowd},
-    {"fork", group_fork},     {"insight", group_insight},
+    {"fork", group_fork},     {"insight", group_insight}, {"callbacks", group_callbacks},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 

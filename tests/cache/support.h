@@ -60,5 +60,6 @@ int group_limit(void);
 int group_crowd(void);
 int group_insight(void);
 int group_fork(void);
+int group_callbacks(void);
 
 #endif

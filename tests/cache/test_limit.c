@@ -190,6 +190,100 @@ test_sets_in_one_long_section(void **state)
     assert_within(cache, 8 * MIB);
 }
 
+/* What cannot succeed in this section costs no more than what is needed after it.
+ * Seen failing: two thirds of all items went, a 1024th of the limit at each refusal. */
+static void
+test_refusals_in_a_section_cost_little(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    if (!FLAVOUR_SEES_SECTIONS || slow_run())
+        skip();
+    for (uint64_t i = 0; i < 12000; i++)
+        assert_int_equal(set_number(cache, i, 1000, 1), 0);
+    uint64_t before = sinter_cache_items(cache);
+    section_enter();
+    for (uint64_t i = 0; i < 12000; i++)
+        (void)set_number(cache, 50000 + i, 1000, 1);
+    section_leave();
+    struct sinter_cache_stats stats = cache_stats(cache);
+    assert_true(stats.refused > 6000);
+    assert_true(stats.items * 4 >= before * 3);
+    assert_int_equal(stats.waits, cache_stats(cache).waits);
+    assert_int_equal(set_number(cache, 1, 300, 2), 0);
+}
+
+/* ---- a reader that stays --------------------------------------------------------------------- */
+
+/** Who keeps all that has been freed, until a writer has waited often. */
+struct stay {
+    sinter_cache *cache;
+    bool inside, over; /* atomic */
+    int rc;
+};
+
+static void
+stay_in_a_section(struct stay *stay)
+{
+    section_enter();
+    __atomic_store_n(&stay->inside, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&stay->over, __ATOMIC_ACQUIRE) && cache_stats(stay->cache).waits < 40)
+        sched_yield();
+    section_leave();
+}
+
+/* Everything is freed, nothing is reusable yet, the limit is lower than what there is of pages. */
+static void
+set_what_has_to_wait(struct stay *stay)
+{
+    static char value[1500000];
+    while (!__atomic_load_n(&stay->inside, __ATOMIC_ACQUIRE))
+        sched_yield();
+    sinter_cache_clear(stay->cache);
+    sinter_cache_configure(stay->cache, "limit_bytes", "8M");
+    stay->rc = sinter_cache_set(stay->cache, "a", 1, value, sizeof(value), 0, 0);
+    __atomic_store_n(&stay->over, true, __ATOMIC_RELEASE);
+}
+
+static void
+stay_or_set(void *opaque, unsigned index)
+{
+    if (index == 0)
+        stay_in_a_section(opaque);
+    else
+        set_what_has_to_wait(opaque);
+}
+
+/* With nothing left to evict, and memory on its way, a set waits for as long as it may. */
+static void
+test_waits_for_what_a_reader_holds(void **state)
+{
+    struct fixture_cache *fixture = *state;
+    struct stay stay = {.cache = fixture->cache};
+    if (!FLAVOUR_SEES_SECTIONS || slow_run())
+        skip();
+    assert_int_equal(sinter_cache_configure(stay.cache, "limit_bytes", "16M"), 0);
+    for (uint64_t i = 0; i < 20000; i++)
+        assert_int_equal(set_number(stay.cache, i, 1000, 1), 0);
+    run_threads(2, stay_or_set, &stay);
+    assert_int_equal(stay.rc, 0);
+    assert_sound(stay.cache);
+}
+
+/* What is refused is counted, whoever finds that it is too large. */
+static void
+test_refusals_are_counted(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    static char value[9000000];
+    assert_int_equal(set_text(cache, "a", "1"), 0);
+    assert_int_equal(sinter_cache_set(cache, "a", 1, value, sizeof(value), 0, 0), -E2BIG);
+    assert_int_equal(sinter_cache_set(cache, "a", 1, value, SIZE_MAX / 2, 0, 0), -E2BIG);
+    assert_int_equal(sinter_cache_append(cache, "a", 1, value, sizeof(value)), -E2BIG);
+    assert_int_equal(sinter_cache_prepend(cache, "a", 1, value, SIZE_MAX / 2), -E2BIG);
+    assert_int_equal(cache_stats(cache).refused, 4);
+    assert_text(cache, "a", "1");
+}
+
 /* Keys that come and go below the limit leave nothing in the ring for ever. */
 static void
 test_ring_is_bounded(void **state)
@@ -216,6 +310,9 @@ group_limit(void)
         CACHE_TEST(test_shift_of_keys_is_followed),
         CACHE_TEST(test_small_and_large_side_by_side),
         CACHE_TEST(test_sets_in_one_long_section),
+        CACHE_TEST(test_refusals_in_a_section_cost_little),
+        CACHE_TEST(test_waits_for_what_a_reader_holds),
+        CACHE_TEST(test_refusals_are_counted),
         CACHE_TEST(test_ring_is_bounded),
     };
     return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
