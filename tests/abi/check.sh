@@ -37,15 +37,17 @@ fail()
     exit 1
 }
 
-# prefix: of public names; hidden: of those between files; node: of the version script; header and
-# use: the public header, and a file that uses all of it; least: functions that there are surely.
+# prefix: of public names; hidden: of those between files; node: of the version script; header:
+# what a program includes; headers: that, and what belongs to it; use: a file that uses all of it; least: functions that there are surely.
 case $SINTER_LIBRARY in
 sinter)
-    prefix=handle_ hidden=sn_ node=SINTER_ header=handle.h use=header.c least=40
+    prefix=handle_ hidden=sn_ node=SINTER_ header=handle.h headers='handle.h|stats.h'
+    use=header.c least=40
     create=handle_store_create needs=
     ;;
 sinter-cache)
-    prefix=sinter_cache_ hidden=sc_ node=SINTER_CACHE_ header=cache.h use=header_cache.c least=20
+    prefix=sinter_cache_ hidden=sc_ node=SINTER_CACHE_ header=cache.h headers=cache.h
+    use=header_cache.c least=20
     create=sinter_cache_create needs="libsinter.so.$SINTER_SOVERSION"
     ;;
 *) fail "no library is called '$SINTER_LIBRARY'" ;;
@@ -142,14 +144,14 @@ print_interface()
 {
     printf '#include <sinter/%s>\n' "$header" |
         "$SINTER_CC" -std=c11 "-I$SINTER_INCLUDE" -isystem "$SINTER_URCU_INCLUDE" -E -dD -x c - |
-        awk -v header="/sinter/$header\"" '
+        awk -v headers="/sinter/($headers)\"" '
             function flush()
             {
                 if (text != "")
                     print text
                 text = ""
             }
-            /^# [0-9]+ "/ { ours = index($0, header) > 0; next }
+            /^# [0-9]+ "/ { ours = $0 ~ headers; next }
             !ours || /^#define HANDLE_VERSION_PATCH/ { next }
             /^#/ { flush(); print; next }
             { text = text " " $0 }
@@ -368,8 +370,8 @@ build_program()
 {
     name=$1 header=$2
     shift 2
-    "$SINTER_CC" -std=c11 -Wall -Werror "-DHEADER=\"$header\"" "$here/program.c" -o \
-        "$SINTER_WORK/$name" "$@"
+    "$SINTER_CC" -std=c11 -Wall -Werror "-DHEADER=\"$header\"" "-I$SINTER_INCLUDE" \
+        "$here/program.c" -o "$SINTER_WORK/$name" "$@"
 }
 
 # A program built with the header of 0.1, against a library that has no more than its names: it runs
@@ -423,7 +425,9 @@ build_caller()
 {
     name=$1
     mkdir -p "$SINTER_WORK/$name/sinter"
-    sed -E "$2" "$SINTER_INCLUDE/sinter/handle.h" >"$SINTER_WORK/$name/sinter/handle.h"
+    for part in handle stats; do
+        sed -E "$2" "$SINTER_INCLUDE/sinter/$part.h" >"$SINTER_WORK/$name/sinter/$part.h"
+    done
     "$SINTER_CC" -std=c11 -D_GNU_SOURCE -Wall -Werror "-D$name" -I"$SINTER_WORK/$name" \
         -isystem "$SINTER_URCU_INCLUDE" "$here/caller.c" -o "$SINTER_WORK/$name/caller" \
         "$SINTER_SHARED" -lurcu-memb
@@ -454,7 +458,7 @@ step_growth()
             s/^\};/    uint64_t later;\n};/
         }'
     for name in OLDER NEWER; do
-        [ "$(diff "$SINTER_INCLUDE/sinter/handle.h" "$SINTER_WORK/$name/sinter/handle.h" |
+        [ "$(diff -r "$SINTER_INCLUDE/sinter" "$SINTER_WORK/$name/sinter" |
             grep -c '^[<>]')" -ge 4 ] || fail "$name: the header has not become another"
         LD_LIBRARY_PATH=${SINTER_SHARED%/*} "$SINTER_WORK/$name/caller" ||
             fail "a program whose structs are $name is not served"

@@ -189,7 +189,7 @@ step_pkg_config()
 step_headers()
 {
     (cd "$prefix/$SINTER_INCLUDEDIR" && find . -type f | LC_ALL=C sort) >"$SINTER_WORK/headers.txt"
-    printf './sinter/%s\n' cache.h cache.hpp handle.h handle.hpp |
+    printf './sinter/%s\n' cache.h cache.hpp handle.h handle.hpp stats.h |
         diff - "$SINTER_WORK/headers.txt" || fail "expected (<) and installed (>) headers differ"
 }
 
