@@ -58,7 +58,7 @@ note_left(struct sn_defrag *d, bool left)
     bool first = sn_load_relaxed(&d->left_ns) == 0;
     sn_store_relaxed(&d->left_ns, left ? sn_os_now_ns() : 0);
     if (left && first)
-        sn_store_nudge(d->store, false);
+        sn_store_signal(d->store, false);
 }
 
 int

@@ -212,7 +212,7 @@ retry_draining_spans_locked(struct sn_defrag *d)
         forget_draining_locked(d, i);
     }
     if (totals->spans_emptied != before)
-        sn_store_nudge(d->store, false); /* there is something to purge */
+        sn_store_signal(d->store, false); /* there is something to purge */
     if (d->draining_span_count > 0)
         d->draining_spans_ticket = sn_rcu_request(d->store->rcu);
 }
@@ -440,7 +440,7 @@ reclaim_locked(struct sn_defrag *d, uint64_t deadline_ns)
         d->draining = false;
         d->reclaimed++;
         reset_batch(batch);
-        sn_store_nudge(d->store, false); /* there may be something to purge */
+        sn_store_signal(d->store, false); /* there may be something to purge */
     }
 }
 

@@ -241,7 +241,7 @@ defrag_thread(void *argument)
         wind_down(d);
         sn_caches_detach(&d->store->caches);
     } while (goes_on(d));
-    sn_store_nudge(d->store, true); /* the grace-period thread joins this one */
+    sn_store_signal(d->store, true); /* the grace-period thread joins this one */
     sn_hook(SN_HOOK_MOVER_GONE, d->store);
     return NULL;
 }
@@ -388,8 +388,8 @@ handle_defrag_stop(handle_store *store)
             sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_DISABLED);
     }
     sn_unlock(&d->mover->wake_lock);
-    sn_store_nudge(store, true); /* it may want another thread, now that this one is joined */
-    if (!error && alone)         /* what steps have begun no thread has wound down */
+    sn_store_signal(store, true); /* it may want another thread, now that this one is joined */
+    if (!error && alone)          /* what steps have begun no thread has wound down */
         (void)sn_defrag_finish(store, false, SN_NEVER);
     sn_rcu_return(store->rcu->flavor, was_online);
     return error;

@@ -100,7 +100,7 @@ sn_mover_wake(handle_store *store)
     /* Once is enough until the mover has looked. */
     sn_store_relaxed(&store->heap.wake_at, UINT64_MAX);
     if (wake(mover) && is_enabled(store))
-        sn_store_nudge(store, true);
+        sn_store_signal(store, true);
 }
 
 void

@@ -209,11 +209,11 @@ sn_store_small(const handle_store *store)
     return sn_load_relaxed(&store->pool.small) + sn_load_relaxed(&store->table.small);
 }
 
-/** There is work for the grace-period thread, see sn_rcu_nudge. */
+/** There is work for the grace-period thread, see sn_rcu_signal. */
 static inline void
-sn_store_nudge(handle_store *store, bool urgent)
+sn_store_signal(handle_store *store, bool urgent)
 {
-    sn_rcu_nudge_client(store->rcu, &store->client, urgent);
+    sn_rcu_signal_client(store->rcu, &store->client, urgent);
 }
 
 #endif

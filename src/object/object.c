@@ -186,7 +186,7 @@ give_slot_back(handle_store *store, uint64_t slot)
     else
         sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, slot));
     if (class_id >= SN_CLASSES_MAX)
-        sn_store_nudge(store, false); /* there is something to purge */
+        sn_store_signal(store, false); /* there is something to purge */
 }
 
 /* A slot that nobody has seen goes back. */
@@ -339,7 +339,7 @@ sn_object_give_way(handle_store *store)
                   sn_max(SN_LIMBO_MUCH_BYTES, live / 20)))
         return;
     sn_hook(SN_HOOK_GIVE_WAY, store);
-    sn_store_nudge(store, true);
+    sn_store_signal(store, true);
     if (!store->rcu->flavor->read_ongoing())
         sched_yield();
 }
@@ -617,7 +617,7 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
     uint64_t tail = (uint64_t)resize->tail_bytes;
     uint64_t limbo = __atomic_add_fetch(&store->caches.limbo_bytes, tail, __ATOMIC_RELAXED);
     if (resize->tail_bytes > 0)
-        sn_store_nudge(store, limbo >= sn_load_relaxed(&store->caches.urgent_bytes));
+        sn_store_signal(store, limbo >= sn_load_relaxed(&store->caches.urgent_bytes));
 }
 
 /* Large and stays large: where it lies, if nobody pins it and there is room; else -E2BIG. In the

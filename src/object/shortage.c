@@ -55,14 +55,14 @@ emptied_of(const handle_store *store, unsigned class_id, struct sn_class_use *us
 
 /* Slots of a class that a grace period brings back. */
 static uint64_t
-limbo_slots(const handle_store *store, const struct sn_cache_glance *glance, unsigned class_id)
+limbo_slots(const handle_store *store, const struct sn_cache_estimate *estimate, unsigned class_id)
 {
     const struct sn_heap_class *hc = &store->heap.of[class_id];
     uint64_t used =
         sn_load_relaxed(&hc->used[SN_MOVABLE]) + sn_load_relaxed(&hc->used[SN_UNMOVABLE]);
-    if (glance->limbo_bytes == 0)
+    if (estimate->limbo_bytes == 0)
         return 0;
-    return sn_at_least_zero(used - glance->out[class_id] - sn_load_relaxed(&hc->unreclaimable));
+    return sn_at_least_zero(used - estimate->out[class_id] - sn_load_relaxed(&hc->unreclaimable));
 }
 
 /* Free slots of the class, with their pages, in spans that the mover or a walk has detached: those
@@ -77,14 +77,14 @@ detached_slots(const handle_store *store, unsigned class_id)
 
 static uint64_t
 own_slots(const handle_store *store, const struct sn_need *need,
-          const struct sn_cache_glance *glance)
+          const struct sn_cache_estimate *estimate)
 {
-    uint64_t slots = need->index ? glance->indexes : 0;
+    uint64_t slots = need->index ? estimate->indexes : 0;
     if (!slot_would_do(store, need))
         return slots;
-    slots += limbo_slots(store, glance, need->class_id);
+    slots += limbo_slots(store, estimate, need->class_id);
     if (!need->unmovable)
-        slots += glance->cached[need->class_id] + detached_slots(store, need->class_id);
+        slots += estimate->cached[need->class_id] + detached_slots(store, need->class_id);
     return slots;
 }
 
@@ -103,21 +103,21 @@ empty_bytes(const handle_store *store)
 
 /* Pages that come back with limbo and what idle threads cache, with the mover's help or without. */
 static void
-add_pages(handle_store *store, const struct sn_cache_glance *glance, struct sn_coming *coming)
+add_pages(handle_store *store, const struct sn_cache_estimate *estimate, struct sn_coming *coming)
 {
     struct sn_gain sum = {0};
     uint64_t small = 0, emptied = 0;
     for (unsigned i = 0; i < store->classes.count; i++) {
         struct sn_class_use c;
-        uint64_t limbo = limbo_slots(store, glance, i);
-        uint64_t back = limbo + glance->idle[i];
+        uint64_t limbo = limbo_slots(store, estimate, i);
+        uint64_t back = limbo + estimate->idle[i];
         small += limbo * store->classes.of[i].slot_bytes;
         if (!use_of(store, i, &c))
             continue;
         emptied += emptied_of(store, i, &c, back);
         sn_gain_add(&sum, &c, back);
     }
-    uint64_t large = sn_at_least_zero(sn_wrapping_sub(glance->limbo_bytes, small));
+    uint64_t large = sn_at_least_zero(sn_wrapping_sub(estimate->limbo_bytes, small));
     uint64_t gain = sn_mover_gain(store, &sum);
     coming->all_bytes = sn_load_relaxed(&store->pool.arena_committed) +
                         sn_load_relaxed(&store->table.committed_bytes);
@@ -178,15 +178,15 @@ gather_index(handle_store *store, const struct sn_need *need)
 static uint64_t
 cached_page_bytes(handle_store *store, uint64_t *loose)
 {
-    struct sn_cache_glance glance;
+    struct sn_cache_estimate estimate;
     uint64_t bytes = 0;
     *loose = 0;
-    sn_caches_glance(&store->caches, &glance);
+    sn_caches_estimate(&store->caches, &estimate);
     for (unsigned i = 0; i < store->classes.count; i++) {
         struct sn_class_use c;
         if (!use_of(store, i, &c))
             continue;
-        bytes += emptied_of(store, i, &c, glance.cached[i]);
+        bytes += emptied_of(store, i, &c, estimate.cached[i]);
         *loose += sn_answer_loose(&c);
     }
     return bytes;
@@ -393,19 +393,19 @@ static struct sn_coming
 look_for_more(handle_store *store, const struct sn_need *need, const struct sn_wait *last,
               const struct sn_waited *waited, uint64_t lacks, struct sn_wait *told)
 {
-    struct sn_cache_glance glance;
+    struct sn_cache_estimate estimate;
     struct sn_coming coming = {0};
-    sn_caches_glance(&store->caches, &glance);
+    sn_caches_estimate(&store->caches, &estimate);
     bool in_vain = !last->by_pages && sn_answer_is_in_vain(lacks, waited);
     if (!in_vain)
-        coming.own_slots = own_slots(store, need, &glance);
+        coming.own_slots = own_slots(store, need, &estimate);
     told->by_pages = coming.own_slots == 0;
     if (told->by_pages)
-        add_pages(store, &glance, &coming);
-    told->cached = (need->class_id != SN_CLASS_NONE && glance.cached[need->class_id] > 0) ||
-                   (need->index && glance.indexes > 0);
-    if (glance.limbo_bytes > 0)
-        sn_store_nudge(store, true);
+        add_pages(store, &estimate, &coming);
+    told->cached = (need->class_id != SN_CLASS_NONE && estimate.cached[need->class_id] > 0) ||
+                   (need->index && estimate.indexes > 0);
+    if (estimate.limbo_bytes > 0)
+        sn_store_signal(store, true);
     return coming;
 }
 

@@ -72,8 +72,9 @@ gather_all(struct sn_rcu *rcu)
         if (c->behind)
             continue;
         c->round = rcu->cycle_begun; /* which nobody else writes */
-        /* Acquire: what it was nudged for is seen now; else the mark stands for another round. */
-        (void)sn_swap_acq_rel(&c->nudged, 0);
+        /* Acquire: what it was signalled for is seen now; else the mark stands for a round
+         * more. */
+        (void)sn_swap_acq_rel(&c->signalled, 0);
         any |= c->gather(c);
     }
     sn_unlock(&rcu->clients_lock);
@@ -197,21 +198,21 @@ let_sleep(struct sn_rcu *rcu)
     }
     bool known = any && sn_os_membarrier();
     for (struct sn_rcu_client *c = rcu->clients; any && c; c = c->next)
-        c->keep = c->keep || !known || sn_load_relaxed(&c->nudged) || c->stirred(c);
+        c->keep = c->keep || !known || sn_load_relaxed(&c->signalled) || c->is_active(c);
     if (any)
         drop_sleepers_locked(rcu);
     sn_unlock(&rcu->clients_lock);
 }
 
 static bool
-anything_stirred(struct sn_rcu *rcu)
+anything_is_active(struct sn_rcu *rcu)
 {
     sn_lock(&rcu->lock);
     bool any = rcu->woken != NULL;
     sn_unlock(&rcu->lock);
     sn_lock(&rcu->clients_lock);
     for (struct sn_rcu_client *c = rcu->clients; c && !any; c = c->next)
-        any = sn_load_relaxed(&c->nudged) || c->stirred(c);
+        any = sn_load_relaxed(&c->signalled) || c->is_active(c);
     sn_unlock(&rcu->clients_lock);
     return any;
 }
@@ -292,7 +293,7 @@ static uint64_t
 prepare_deep_sleep(struct sn_rcu *rcu, uint64_t due_ns)
 {
     sn_store_relaxed(&rcu->deep_sleep, 1);
-    if (sn_os_membarrier() && !anything_stirred(rcu))
+    if (sn_os_membarrier() && !anything_is_active(rcu))
         return due_ns;
     sn_store_relaxed(&rcu->deep_sleep, 0);
     return sn_min(due_ns, sn_os_now_ns() + SN_HOUSEKEEPING_NS);
@@ -679,7 +680,7 @@ static void
 wake_locked(struct sn_rcu *rcu, struct sn_rcu_client *client)
 {
     /* Release: orders the work before it; pairs with the swap in gather_all. */
-    sn_store_release(&client->nudged, 1);
+    sn_store_release(&client->signalled, 1);
     order_work();
     if (!sn_load_relaxed(&client->asleep))
         return;
@@ -724,7 +725,7 @@ sn_rcu_wait_cycle(struct sn_rcu *rcu, struct sn_rcu_client *client)
 }
 
 void
-sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
+sn_rcu_signal(struct sn_rcu *rcu, bool urgent)
 {
     order_work();
     if (!urgent && !sn_load_relaxed(&rcu->deep_sleep))
@@ -738,17 +739,17 @@ sn_rcu_nudge(struct sn_rcu *rcu, bool urgent)
 }
 
 void
-sn_rcu_nudge_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent)
+sn_rcu_signal_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent)
 {
     /* Release: orders the work before it; pairs with the swap in gather_all. */
-    sn_store_release(&client->nudged, 1);
+    sn_store_release(&client->signalled, 1);
     order_work();
     if (sn_unlikely(sn_load_relaxed(&client->asleep))) {
         sn_lock(&rcu->lock);
         wake_locked(rcu, client);
         sn_unlock(&rcu->lock);
     }
-    sn_rcu_nudge(rcu, urgent);
+    sn_rcu_signal(rcu, urgent);
 }
 
 uint64_t

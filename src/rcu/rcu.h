@@ -37,10 +37,10 @@ struct sn_rcu_client {
     bool (*reclaim)(struct sn_rcu_client *client);
     /** Idle caches, pages whose purge delay is over; no more at once than takes about a
      * millisecond, since grace periods wait meanwhile. Result: when to call again: now_ns or
-     * before, there is more to be done; SN_NEVER: only after something happens that nudges. */
+     * before, there is more to be done; SN_NEVER: only after something happens that signals. */
     uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
     /** Whether anything was done since the last housekeep, asked after a membarrier. */
-    bool (*stirred)(struct sn_rcu_client *client);
+    bool (*is_active)(struct sn_rcu_client *client);
     /* the thread's */
     uint64_t due_ns; /* housekeep's answer in this round; 0: it was not asked. Behind: now */
     uint64_t round;  /* in which it was asked to gather last */
@@ -49,7 +49,7 @@ struct sn_rcu_client {
     /* In no list: whoever makes work for it wakes it, and so puts it among the woken. Atomic; 1 is
      * stored by the thread, 0 by anybody under the flavour's lock. */
     uint32_t asleep;
-    uint32_t nudged; /* atomic; since the round began: it does not go to sleep */
+    uint32_t signalled; /* atomic; since the round began: it does not go to sleep */
     /* guarded by the flavour's lock */
     struct sn_rcu_client *next_woken;
     uint64_t round_over; /* what was retired before that round is reclaimed */
@@ -84,7 +84,7 @@ struct sn_rcu {
     uint64_t started;    /* GPs begun */
     uint64_t completed;  /* GPs over: ticket t is served when completed >= t */
     uint64_t started_ns; /* begin of the GP under way; 0: none */
-    uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work nudges */
+    uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work signals */
     struct handle_histogram durations;
     bool behind; /* the thread's: a client is, which the next round goes on with */
     bool dead;   /* this is a forked child: there is no thread */
@@ -124,9 +124,9 @@ bool
 sn_rcu_wait_cycle_until(struct sn_rcu *rcu, struct sn_rcu_client *client, uint64_t deadline_ns);
 
 /** There is limbo to reclaim soon (urgent: now). Cheap when the thread is awake anyway. */
-void sn_rcu_nudge(struct sn_rcu *rcu, bool urgent);
+void sn_rcu_signal(struct sn_rcu *rcu, bool urgent);
 /** The same of one client, which may be asleep. */
-void sn_rcu_nudge_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent);
+void sn_rcu_signal_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool urgent);
 
 /** Age of the GP under way, 0 when there is none. */
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);

@@ -188,7 +188,7 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
         sn_requested_look_some(store);
     if (store->trim_at > 0 && !try_trim_some(store)) {
         store->next_tick_ns =
-            now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a nudge ends */
+            now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a signal ends */
         return sn_min(due, store->next_tick_ns);
     }
     if (store->table_due || store->excess_due || store->trim_at > 0 ||
@@ -198,10 +198,10 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
 }
 
 static bool
-stirred(struct sn_rcu_client *client)
+is_active(struct sn_rcu_client *client)
 {
     handle_store *store = store_of(client);
-    return sn_caches_stirred(&store->caches) || sn_large_has_tails(&store->large) ||
+    return sn_caches_are_active(&store->caches) || sn_large_has_tails(&store->large) ||
            sn_load_relaxed(&store->retired) != 0 ||
            sn_load_relaxed(&store->pool.puts) != store->seen_puts;
 }
@@ -210,7 +210,7 @@ static void
 on_retired(struct sn_caches *caches, bool urgent)
 {
     handle_store *store = sn_container_of(caches, handle_store, caches);
-    sn_store_nudge(store, urgent);
+    sn_store_signal(store, urgent);
 }
 
 static void
@@ -225,7 +225,7 @@ on_excess(struct sn_heap *heap)
 {
     handle_store *store = sn_container_of(heap, handle_store, heap);
     if (trims_excess(store))
-        sn_store_nudge(store, true);
+        sn_store_signal(store, true);
 }
 
 static void
@@ -242,5 +242,5 @@ sn_housekeeping_init(handle_store *store)
     store->caches.put_indexes = on_indexes;
     store->caches.retired = on_retired;
     store->client = (struct sn_rcu_client){
-        .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .stirred = stirred};
+        .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .is_active = is_active};
 }

@@ -94,7 +94,7 @@ enable(handle_store *store)
 static void
 tell_threads(handle_store *store)
 {
-    sn_store_nudge(store, true);
+    sn_store_signal(store, true);
     sn_mover_wake(store);
 }
 

@@ -184,16 +184,16 @@ sn_caches_let_in(struct sn_caches *caches)
 }
 
 bool
-sn_caches_stirred(struct sn_caches *caches)
+sn_caches_are_active(struct sn_caches *caches)
 {
-    bool stirred = false;
+    bool active = false;
     for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
-        stirred |= sn_load_relaxed(&caches->limbo[i]) != 0;
+        active |= sn_load_relaxed(&caches->limbo[i]) != 0;
     sn_lock(&caches->lock);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        stirred |= sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE;
+        active |= sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE;
     sn_unlock(&caches->lock);
-    return stirred;
+    return active;
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */
@@ -235,44 +235,44 @@ sn_caches_sum(struct sn_caches *caches, struct sn_cache_sums *sums)
 }
 
 static void
-glance_at(const struct sn_caches *caches, const struct sn_thread_cache *cache,
-          struct sn_cache_glance *glance)
+add_estimate(const struct sn_caches *caches, const struct sn_thread_cache *cache,
+             struct sn_cache_estimate *estimate)
 {
     bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
-    glance->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
-    glance->indexes += sn_cache_index_count(cache);
+    estimate->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    estimate->indexes += sn_cache_index_count(cache);
     if (cache->shared)
         return; /* it has no bins */
     for (unsigned n = sn_heap_used_classes(caches->heap); n-- > 0;) {
         unsigned i = caches->heap->used_class[n];
         uint32_t cached = sn_cache_count(cache, i);
-        glance->cached[i] += cached;
-        glance->idle[i] += idle ? cached : 0;
+        estimate->cached[i] += cached;
+        estimate->idle[i] += idle ? cached : 0;
     }
 }
 
 static void
 count_out(const struct sn_caches *caches, const struct sn_thread_cache *cache,
-          struct sn_cache_glance *glance)
+          struct sn_cache_estimate *estimate)
 {
     for (unsigned i = 0; i < caches->heap->classes->count; i++)
-        glance->out[i] += sn_cache_out(cache, i);
+        estimate->out[i] += sn_cache_out(cache, i);
 }
 
 void
-sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance)
+sn_caches_estimate(struct sn_caches *caches, struct sn_cache_estimate *estimate)
 {
-    memset(glance, 0, sizeof(*glance));
+    memset(estimate, 0, sizeof(*estimate));
     sn_lock(&caches->lock);
-    glance_at(caches, caches->fallback, glance);
+    add_estimate(caches, caches->fallback, estimate);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        glance_at(caches, cache, glance);
+        add_estimate(caches, cache, estimate);
     /* Last: a list that was handed over meanwhile is not missed, but may count twice. */
-    glance->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
-    if (glance->limbo_bytes > 0) {
-        count_out(caches, caches->fallback, glance);
+    estimate->limbo_bytes += sn_load_acquire(&caches->limbo_bytes);
+    if (estimate->limbo_bytes > 0) {
+        count_out(caches, caches->fallback, estimate);
         for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-            count_out(caches, cache, glance);
+            count_out(caches, cache, estimate);
     }
     sn_unlock(&caches->lock);
 }
@@ -327,7 +327,7 @@ sn_caches_reclaimable_max(struct sn_caches *caches)
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         bytes += sn_load_relaxed(&cache->limbo_bytes);
     sn_unlock(&caches->lock);
-    return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_glance */
+    return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_estimate */
 }
 
 uint64_t

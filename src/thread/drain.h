@@ -25,14 +25,14 @@ sn_caches_drain(struct sn_caches *caches, bool only_closed, bool only_idle, bool
 uint64_t sn_caches_drain_class(struct sn_caches *caches, unsigned class_id);
 
 /** What the caches hold and count: read beside their owners, so an estimate while those work. */
-struct sn_cache_glance {
+struct sn_cache_estimate {
     uint64_t limbo_bytes; /* what a grace period brings back */
     uint64_t indexes;
     uint64_t out[SN_CLASSES_MAX]; /* slots that live or are cached; not filled in without limbo */
     uint64_t cached[SN_CLASSES_MAX];
     uint64_t idle[SN_CLASSES_MAX]; /* of those, by threads without a call since the last tick */
 };
-void sn_caches_glance(struct sn_caches *caches, struct sn_cache_glance *glance);
+void sn_caches_estimate(struct sn_caches *caches, struct sn_cache_estimate *estimate);
 /** Whether a cache holds free slots of the class; free table entries. */
 bool sn_caches_hold_class(struct sn_caches *caches, unsigned class_id);
 bool sn_caches_hold_indexes(struct sn_caches *caches);
@@ -49,7 +49,7 @@ bool sn_caches_lock_out(struct sn_caches *caches);
 void sn_caches_let_in(struct sn_caches *caches);
 
 /** Whether any owner used its cache since the last housekeeping, or has something in limbo. */
-bool sn_caches_stirred(struct sn_caches *caches);
+bool sn_caches_are_active(struct sn_caches *caches);
 
 /** Sums over all threads; exact when none is at work. */
 struct sn_cache_sums {

@@ -38,7 +38,8 @@ fail()
 }
 
 # prefix: of public names; hidden: of those between files; node: of the version script; header:
-# what a program includes; headers: that, and what belongs to it; use: a file that uses all of it; least: functions that there are surely.
+# what a program includes; headers: that, and what belongs to it; use: a file that uses all of it;
+# least: functions that there are surely.
 case $SINTER_LIBRARY in
 sinter)
     prefix=handle_ hidden=sn_ node=SINTER_ header=handle.h headers='handle.h|stats.h'

@@ -297,7 +297,7 @@ test_thread_that_ends_slowly(struct race *race)
     struct stage *gone = stage_arm(race, SN_HOOK_MOVER_GONE, race->store);
     set_option(race->store, "defrag.enabled", "no");
     stage_wait(gone);
-    sn_store_nudge(race->store, true); /* that there is one to be joined */
+    sn_store_signal(race->store, true); /* that there is one to be joined */
     struct actor *maker = actor_start(race, body_make_a_store);
     await(__atomic_load_n(&maker->size, __ATOMIC_RELAXED) == 1);
     stage_go(gone);

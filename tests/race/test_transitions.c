@@ -342,7 +342,7 @@ test_purge_lets_grace_periods_pass(struct race *race)
     leave_empty(race, 6, 4 * MIB);
     struct stage *stage = stage_arm(race, SN_HOOK_PURGE, pool);
     set_option(race->store, "purge_delay_ms", "0");
-    sn_store_nudge(race->store, true);
+    sn_store_signal(race->store, true);
     stage_wait(stage);
     uint64_t before = sn_load_relaxed(&pool->released_bytes);
     (void)sn_rcu_request(race->store->rcu);

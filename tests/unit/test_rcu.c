@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_rcu.c - a flavour's grace-period thread: tickets, rounds of gather, grace period and
- * reclaim, and the nudge that must not be lost however deeply the thread sleeps. Compiled once per
+ * reclaim, and the signal that must not be lost however deeply the thread sleeps. Compiled once per
  * flavour. The clients are the test's own; no store is made.
  */
 #include "unit.h"
@@ -15,7 +15,7 @@
 
 #define IN_PIECES  (SN_NEVER - 1)
 #define FOR_WAITER (SN_NEVER - 2)
-#define NUDGED     (SN_NEVER - 3)
+#define SIGNALLED  (SN_NEVER - 3)
 
 struct client {
     struct sn_rcu_client link; /* first */
@@ -103,16 +103,16 @@ housekeep(struct sn_rcu_client *link, uint64_t now_ns)
         return housekeep_in_pieces(client, now_ns);
     if (due == FOR_WAITER)
         return housekeep_for_waiter(client);
-    if (due == NUDGED) { /* once: somebody does, whom it has not seen */
+    if (due == SIGNALLED) { /* once: somebody does, whom it has not seen */
         __atomic_store_n(&client->due_ns, SN_NEVER, __ATOMIC_RELAXED);
-        sn_rcu_nudge_client(client->rcu, link, false);
+        sn_rcu_signal_client(client->rcu, link, false);
         return SN_NEVER;
     }
     return due == SN_NEVER ? SN_NEVER : now_ns + due;
 }
 
 static bool
-stirred(struct sn_rcu_client *link)
+is_active(struct sn_rcu_client *link)
 {
     struct client *client = (struct client *)(void *)link;
     return __atomic_load_n(&client->work, __ATOMIC_RELAXED) > 0;
@@ -128,7 +128,8 @@ client_add(struct sn_rcu *rcu, unsigned index)
     *client = (struct client){
         .rcu = rcu,
         .due_ns = SN_NEVER,
-        .link = {.gather = gather, .reclaim = reclaim, .housekeep = housekeep, .stirred = stirred}};
+        .link = {
+            .gather = gather, .reclaim = reclaim, .housekeep = housekeep, .is_active = is_active}};
     sn_rcu_add_client(rcu, &client->link);
     return client;
 }
@@ -321,7 +322,7 @@ test_reclaim_waits_for_sections(void **state)
     wait_cycle(client);
     reader_start(&reader);
     __atomic_fetch_add(&client->work, 1, __ATOMIC_RELEASE);
-    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    sn_rcu_signal_client(client->rcu, &client->link, true);
     await(sn_rcu_age_ns(client->rcu) > 0);
     for (unsigned i = 0; i < 20; i++) {
         nap();
@@ -340,7 +341,7 @@ test_round_looks_at_a_client_that_falls_asleep(void **state)
     __atomic_store_n(&keeping_house, 0, __ATOMIC_RELAXED);
     struct client *client = client_add(get(), 0);
     __atomic_store_n(&client->due_ns, FOR_WAITER, __ATOMIC_RELAXED);
-    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    sn_rcu_signal_client(client->rcu, &client->link, true);
     await(__atomic_load_n(&keeping_house, __ATOMIC_ACQUIRE));
     unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
     wait_cycle(client);
@@ -383,7 +384,7 @@ lock_in_round(struct sn_rcu *rcu)
     enum { TRIES = 600, NAPS = 100 };
     for (unsigned tries = 0; tries < TRIES; tries++) {
         sn_lock(&rcu->clients_lock);
-        sn_rcu_nudge(rcu, true);
+        sn_rcu_signal(rcu, true);
         for (unsigned naps = 0; naps < NAPS; naps++) {
             if (has_begun(rcu))
                 return;
@@ -423,7 +424,7 @@ test_reclaims_in_pieces(void **state)
     struct client *much = client_add(get(), 0), *little = client_add(get(), 1);
     __atomic_store_n(&much->endless, true, __ATOMIC_RELEASE);
     __atomic_fetch_add(&much->work, 1, __ATOMIC_RELEASE);
-    sn_rcu_nudge_client(get(), &much->link, true);
+    sn_rcu_signal_client(get(), &much->link, true);
     await(__atomic_load_n(&much->pieces, __ATOMIC_RELAXED) > 100); /* nobody waits for anything */
     unsigned gathers = __atomic_load_n(&much->gathers, __ATOMIC_RELAXED);
     __atomic_fetch_add(&much->work, 1, __ATOMIC_RELEASE);
@@ -454,7 +455,7 @@ test_clients_come_and_go(void **state)
     for (unsigned i = 0; i < 3; i++)
         __atomic_fetch_add(&clients[i].work, 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < 3; i++)
-        sn_rcu_nudge_client(get(), &clients[i].link, false);
+        sn_rcu_signal_client(get(), &clients[i].link, false);
     wait_cycle(&clients[0]);
     assert_int_equal(done_by(&clients[0]), 1);
     assert_int_equal(done_by(&clients[1]), 0);
@@ -462,7 +463,7 @@ test_clients_come_and_go(void **state)
     assert_int_equal(clients[1].gathers, gathers); /* not even asked */
 }
 
-/* ---- sleep and nudge ------------------------------------------------------------------------- */
+/* ---- sleep and signal ----------------------------------------------------------------------- */
 
 static bool
 sleeps_deeply(const struct sn_rcu *rcu)
@@ -470,18 +471,18 @@ sleeps_deeply(const struct sn_rcu *rcu)
     return __atomic_load_n(&rcu->deep_sleep, __ATOMIC_RELAXED) != 0;
 }
 
-/* Whatever the nudge is for. Seen failing with a thread that looks only for what stirs before a
- * deep sleep: it kept the client awake, and slept for ever. */
+/* Whatever the signal is for. Seen failing with a thread that looks only for what is active before
+ * a deep sleep: it kept the client awake, and slept for ever. */
 static void
-test_nudge_while_it_falls_asleep(void **state)
+test_signal_while_it_falls_asleep(void **state)
 {
     (void)state;
     struct client *client = client_add(get(), 0);
     wait_cycle(client);
     await(sn_load_relaxed(&client->link.asleep) && sleeps_deeply(client->rcu));
     unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
-    __atomic_store_n(&client->due_ns, NUDGED, __ATOMIC_RELAXED);
-    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    __atomic_store_n(&client->due_ns, SIGNALLED, __ATOMIC_RELAXED);
+    sn_rcu_signal_client(client->rcu, &client->link, true);
     await(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) >= gathers + 2);
 }
 
@@ -493,7 +494,7 @@ done_or_hurried(struct client *client, unsigned count)
     if (done_by(client) == count)
         return true;
     if (!sleeps_deeply(client->rcu))
-        sn_rcu_nudge_client(client->rcu, &client->link, true);
+        sn_rcu_signal_client(client->rcu, &client->link, true);
     return false;
 }
 
@@ -503,15 +504,15 @@ done_or_hurried(struct client *client, unsigned count)
  * both could miss each other.
  */
 static void
-test_nudge_is_not_lost(void **state)
+test_signal_is_not_lost(void **state)
 {
     (void)state;
     struct client *client = client_add(get(), 0);
-    uint64_t random = random_seed("test_nudge_is_not_lost");
+    uint64_t random = random_seed("test_signal_is_not_lost");
     unsigned from_sleep = 0;
     for (unsigned i = 1; i <= scaled(20000); i++) {
         unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
-        sn_rcu_nudge_client(client->rcu, &client->link, true);
+        sn_rcu_signal_client(client->rcu, &client->link, true);
         while (__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) == gathers)
             quiesce(); /* no sleep: what comes next takes the thread microseconds */
         for (uint64_t spins = random_below(&random, 20000); spins > 0; spins--)
@@ -520,7 +521,7 @@ test_nudge_is_not_lost(void **state)
             await(sleeps_deeply(client->rcu));
         from_sleep += sleeps_deeply(client->rcu);
         __atomic_fetch_add(&client->work, 1, __ATOMIC_RELAXED);
-        sn_rcu_nudge_client(client->rcu, &client->link, i % 16 == 0);
+        sn_rcu_signal_client(client->rcu, &client->link, i % 16 == 0);
         for (unsigned turns = 0; turns < 200 && done_by(client) < i; turns++) {
             quiesce();
             sched_yield();
@@ -532,7 +533,7 @@ test_nudge_is_not_lost(void **state)
 
 /* Housekeeping that is due in an hour is no reason not to hear of work before. */
 static void
-test_nudge_before_a_distant_date(void **state)
+test_signal_before_a_distant_date(void **state)
 {
     (void)state;
     struct client *client = client_add(get(), 0);
@@ -542,7 +543,7 @@ test_nudge_before_a_distant_date(void **state)
         for (unsigned k = 0; k < 20; k++) /* let it fall asleep again */
             nap();
         __atomic_fetch_add(&client->work, 1, __ATOMIC_RELEASE);
-        sn_rcu_nudge_client(client->rcu, &client->link, false);
+        sn_rcu_signal_client(client->rcu, &client->link, false);
         await(done_by(client) == i);
     }
 }
@@ -557,11 +558,11 @@ test_housekeeping_in_pieces(void **state)
     struct client *client = client_add(rcu, 0);
     struct client *other = client_add(rcu, 1);
     __atomic_store_n(&client->due_ns, IN_PIECES, __ATOMIC_RELAXED);
-    sn_rcu_nudge_client(rcu, &client->link, true);
+    sn_rcu_signal_client(rcu, &client->link, true);
     await(__atomic_load_n(&piecework.at_ticket, __ATOMIC_ACQUIRE) != 0);
     assert_true(piecework.at_ticket <= 1002);
     __atomic_store_n(&other->work, 1, __ATOMIC_RELEASE);
-    sn_rcu_nudge_client(rcu, &other->link, true);
+    sn_rcu_signal_client(rcu, &other->link, true);
     await(done_by(other) == 1);
 }
 
@@ -583,7 +584,7 @@ test_quiet_clients_are_left_alone(void **state)
     assert_int_equal(done_by(client), 100);
     assert_int_equal(__atomic_load_n(&quiet->gathers, __ATOMIC_RELAXED), gathers);
     __atomic_fetch_add(&quiet->work, 1, __ATOMIC_RELEASE);
-    sn_rcu_nudge_client(quiet->rcu, &quiet->link, false);
+    sn_rcu_signal_client(quiet->rcu, &quiet->link, false);
     await(done_by(quiet) == 1);
 }
 
@@ -598,7 +599,7 @@ test_idle_thread_sleeps(void **state)
     for (unsigned i = 0; i < 50; i++)
         nap();
     assert_int_equal(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED), gathers);
-    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    sn_rcu_signal_client(client->rcu, &client->link, true);
     await(__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) > gathers);
 }
 
@@ -629,7 +630,7 @@ test_fork_keeps_the_thread_out(void **state)
     sn_rcu_before_fork(true);
     sn_rcu_before_fork(true); /* a second store's */
     unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
-    sn_rcu_nudge_client(client->rcu, &client->link, true);
+    sn_rcu_signal_client(client->rcu, &client->link, true);
     for (unsigned i = 0; i < 20; i++)
         nap();
     sn_rcu_after_fork();
@@ -691,10 +692,10 @@ main(void)
         CLIENT_TEST(test_round_looks_at_a_client_that_falls_asleep),
         CLIENT_TEST(test_wait_between_a_round_and_its_gather),
         CLIENT_TEST(test_reclaims_in_pieces),
-        CLIENT_TEST(test_nudge_while_it_falls_asleep),
+        CLIENT_TEST(test_signal_while_it_falls_asleep),
         CLIENT_TEST(test_clients_come_and_go),
-        CLIENT_TEST(test_nudge_is_not_lost),
-        CLIENT_TEST(test_nudge_before_a_distant_date),
+        CLIENT_TEST(test_signal_is_not_lost),
+        CLIENT_TEST(test_signal_before_a_distant_date),
         CLIENT_TEST(test_housekeeping_in_pieces),
         CLIENT_TEST(test_quiet_clients_are_left_alone),
         CLIENT_TEST(test_idle_thread_sleeps),

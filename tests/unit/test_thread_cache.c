@@ -561,10 +561,10 @@ test_idle_means_no_call_since_the_last_look(void **state)
     give(world, class_id, take(world, class_id));
     uint32_t cached = sn_cache_count(cache, class_id);
     assert_int_not_equal(cached, 0);
-    assert_true(sn_caches_stirred(&world->caches));
+    assert_true(sn_caches_are_active(&world->caches));
     assert_int_equal(sn_caches_drain(&world->caches, false, true, &active), 0);
     assert_true(active);
-    assert_false(sn_caches_stirred(&world->caches));
+    assert_false(sn_caches_are_active(&world->caches));
     assert_int_equal(sn_cache_count(cache, class_id), cached); /* it was at work before the look */
     give(world, class_id, take(world, class_id));
     sn_caches_drain(&world->caches, false, true, &active);
