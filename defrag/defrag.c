@@ -8,6 +8,7 @@
 #include "core/purge.h"
 #include "core/report.h"
 #include "defrag/machine.h"
+#include "rcu/rcu_fork.h"
 
 #define FINISH_SLICE_NS 5000000
 

@@ -96,7 +96,7 @@ _Static_assert(SN_DEFRAG_AT + sizeof(struct sn_defrag) <= HANDLE_TABLE_OFFSET,
 /**
  * How a thread stands to the flavour while it does not drive the machine. The first two hold up no
  * grace period while they wait. The background thread is not even in the flavour's list of readers
- * then: a child's thread may get its stack, and only bp's hooks clear the list (see rcu.c).
+ * then: a child's thread may get its stack, and only bp's hooks clear the list (see sn_gp_thread).
  */
 enum sn_presence {
     SN_UNREGISTERED, /* the background thread */

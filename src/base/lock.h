@@ -3,7 +3,7 @@
  * lock.h - mutexes with a rank. A thread takes locks in rising rank only; debug builds check it. No
  * lock is held across a grace period (G8) nor while a callback of the application runs.
  *
- * Outside of the order stand two mutexes of rcu.c, which come before all others: a fork's
+ * Outside of the order stand two mutexes of src/rcu, which come before all others: a fork's
  * preparation holds its own and that of the list of flavours while it waits for grace periods. Who
  * waits for them is offline and in no section: calls that wait, and other forks.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu.h - the one file that touches RCU: sections and grace periods (GP) of a flavour, and the
- * flavour's one grace-period thread, shared by all stores of the process.
+ * rcu.h - a flavour of RCU: sections, grace periods (GP), and what is asked of the flavour's one
+ * grace-period thread (grace_period.h), shared by all stores of the process. Nothing outside this
+ * folder touches RCU.
  *
  * Why a thread of our own and not call_rcu: liburcu 0.13's call_rcu worker polls every 10 ms and
  * ends the process when it cannot start. Ours sleeps until somebody needs a GP, gathers what all
@@ -90,6 +91,17 @@ struct sn_rcu {
     bool dead;   /* this is a forked child: there is no thread */
 };
 
+/** All flavours in use, newest first. The list is a handful long and only grows; a forked child
+ * keeps its parent's entries, marked dead. */
+struct sn_rcu_registry {
+    pthread_mutex_t lock;
+    struct sn_rcu *newest; /* changed under the lock; walked without it */
+};
+extern struct sn_rcu_registry sn_rcu_registry;
+
+/** Of a new instance, and in a forked child. */
+void sn_rcu_init_conditions(struct sn_rcu *rcu);
+
 /** The flavour's instance; starts the thread at the first call. The caller is outside a section,
  * and offline. NULL, errno EAGAIN or ENOMEM. */
 struct sn_rcu *sn_rcu_get(const struct rcu_flavor_struct *flavor);
@@ -130,31 +142,6 @@ void sn_rcu_signal_client(struct sn_rcu *rcu, struct sn_rcu_client *client, bool
 
 /** Age of the GP under way, 0 when there is none. */
 uint64_t sn_rcu_age_ns(const struct sn_rcu *rcu);
-
-/** Whether the calling thread is outside of the sections of all flavours; true while it prepares a
- * fork already, since it waits for no reader any more. */
-bool sn_rcu_is_outside(void);
-
-/**
- * Around the time in which a thread of the library, or one that does its work, is in the flavour's
- * list of readers (QSBR: online): no fork finds it there. join waits for forks under way: the
- * caller is offline and holds no lock. In between it waits for no GP. A thread joins one at a time.
- */
-void sn_rcu_join(struct sn_rcu *rcu);
-void sn_rcu_part(struct sn_rcu *rcu);
-
-/**
- * Keeps the threads of all flavours out of all stores until after the fork, and out of the
- * flavours, whose locks the child would find taken for ever. wait: for the GPs under way; the
- * caller is outside of sections then, and offline meanwhile. Nests, for several stores; other
- * threads' forks wait.
- */
-void sn_rcu_before_fork(bool wait);
-/** In parent and child. */
-void sn_rcu_after_fork(void);
-/** In every child, first of all and once: no threads here, nothing will be reclaimed. A store
- * created later starts a new one. */
-void sn_rcu_begin_child(void);
 
 /** Walks that the calling thread has under way. Its visitors stand in a section, whether the
  * flavour shows it or not, and the walk keeps other walks waiting: so they wait for nothing, of

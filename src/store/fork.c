@@ -18,6 +18,7 @@
 #include "core/report.h"
 #include "defrag/life.h"
 #include "os/place.h"
+#include "rcu/rcu_fork.h"
 #include "store/settings.h"
 
 /* ---- every child, hooks or not --------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * race.c - the helpers of race.h. Not a test by itself.
  */
 #include "race.h"
+#include "rcu/rcu_fork.h"
 
 #include <sys/wait.h>
 #include <time.h>

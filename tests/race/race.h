@@ -123,7 +123,7 @@ void race_run(void **state);
 /* ---- the ground ------------------------------------------------------------------------------ */
 
 void ground_make(struct race *race, bool by_cell);
-/** From here on threads have caches, and keep what they cache: housekeeping does not look at them. */
+/** From here on threads have caches, and keep what they cache: housekeeping looks at none. */
 void use_thread_caches(struct race *race);
 /** Where a thing lies now; NULL when it is gone. */
 char *thing_address(const struct race *race, const struct thing *thing);

@@ -7,6 +7,7 @@
  * What makes these tests fail is named at each.
  */
 #include "race.h"
+#include "rcu/rcu_fork.h"
 #include "thread/drain.h"
 
 #define OTHER_BYTES 200 /* another class */

@@ -9,7 +9,7 @@
 #include <semaphore.h>
 
 #include "base/histogram.h"
-#include "rcu/rcu.h"
+#include "rcu/rcu_fork.h"
 
 /* ---- a client -------------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@
 #include <poll.h>
 
 #include "insight/requested.h"
-#include "rcu/rcu.h"
+#include "rcu/rcu_fork.h"
 
 #define OBJECTS_MAX 60000
 
