@@ -140,7 +140,7 @@ handle_store_compact(handle_store *store, struct handle_defrag_report *report)
         sn_growing_fill(report, &done, sizeof(done));
     }
     sn_rcu_return(store->rcu->flavor, was_online);
-    sn_store_report_damage(store);
+    sn_store_report_no_thread(store);
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include "core/hardened.h"
 
 /*
- * Copies an object whose writers may call the move off and write while we read: what we copied is
+ * Copies an object whose writers may cancel the move and write while we read: what we copied is
  * then thrown away, since publish fails (G3). The race is by design; TSan is told so.
  */
 #if SN_TSAN
@@ -93,7 +93,7 @@ check(handle_store *store, const struct sn_span *span, const struct sn_move *mov
     if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)
         return sn_word_is_freed(*word) ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;
     /* A pinner that saw LIVE raised the count in a section that step 2 waited for; one that saw
-     * MOVING called the move off. */
+     * MOVING cancelled the move. */
     if (sn_unlikely(is_pinned(store, span, move->slot))) {
         sn_migrate_cancel(store, move);
         return SN_REFUSED_PINNED;

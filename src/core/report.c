@@ -69,7 +69,7 @@ sn_store_print_damage(handle_store *store, uint64_t slot, const char *where)
 }
 
 void
-sn_store_report_damage_slow(handle_store *store)
+sn_store_report_no_thread_slow(handle_store *store)
 {
     if (sn_swap_acq_rel(&store->thread_failed, 0))
         sn_store_error(store, "compaction: no thread could be started; it is tried again");

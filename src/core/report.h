@@ -21,14 +21,14 @@ void sn_store_note_failure(handle_store *store, uint64_t small);
 /** The header of an object was found damaged by the call `where`. */
 void sn_store_print_damage(handle_store *store, uint64_t slot, const char *where);
 
-/** Reports what was noted: that no thread could be started. */
-void sn_store_report_damage_slow(handle_store *store);
+/** Reports what was noted under a lock: that no thread could be started to compact. */
+void sn_store_report_no_thread_slow(handle_store *store);
 
 static inline void
-sn_store_report_damage(handle_store *store)
+sn_store_report_no_thread(handle_store *store)
 {
     if (sn_unlikely(sn_load_relaxed(&store->thread_failed)))
-        sn_store_report_damage_slow(store);
+        sn_store_report_no_thread_slow(store);
 }
 
 #endif

@@ -391,6 +391,6 @@ handle_store_check(handle_store *store, void (*report)(void *opaque, const char 
         check_table_page(&check, page);
     check_pool(&check);
     check_breakdown(&check);
-    sn_store_report_damage(store);
+    sn_store_report_no_thread(store);
     return check.violations;
 }

@@ -11,12 +11,12 @@
  *   pages of other classes   of spans that become empty: by slots that come back, or when the mover
  *                            evacuates others; they must make up for what the limit lacks
  *
- * What is pinned, or belongs to an update under way, comes by nobody's waiting. Numbers that only
- * bound what comes are taken at their best, and what comes may go to others. So a request that has
- * waited in vain, since no less must be given back than before and the mover has gained nothing in
- * a pass that began when it was told to wait or later, beside which nothing was unpinned, or that
- * has waited many times, is told ENOMEM once: its thread frees something itself, and nobody waits
- * for ever.
+ * What is pinned, or belongs to an update under way, does not come however long one waits. Numbers
+ * that only bound what comes are taken at their best, and what comes may go to others. So a request
+ * that has waited in vain is told ENOMEM once, whatever seems to come: then its thread frees
+ * something itself, and nobody waits for ever. It has waited in vain if as much must be given back
+ * as before, and the mover has gained nothing in a whole pass since it was told to wait, during
+ * which nothing was unpinned; or if it has waited many times.
  */
 #ifndef SN_ANSWER_H
 #define SN_ANSWER_H

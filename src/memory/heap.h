@@ -172,15 +172,15 @@ void sn_heap_put_run(struct sn_heap *heap, uint32_t number);
  */
 uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_t pass,
                                 unsigned max_occupancy);
-/** Holds one given span, for a walk over its headers. False: it is not OPEN. */
+/** Detaches one given span, for a walk over its headers. False: it is not OPEN. */
 bool sn_heap_detach(struct sn_heap *heap, uint32_t number);
 #define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
-/** Holds a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
+/** Detaches a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
  * OPEN; or it is not QUIET and has to be: it is from here on. */
 bool sn_heap_detach_loose(struct sn_heap *heap, uint32_t number, bool quiet,
                           uint64_t bits[SN_BITMAP_WORDS]);
-/** Holds a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or has
- * none. */
+/** Detaches a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or
+ * has none. */
 bool sn_heap_detach_excess(struct sn_heap *heap, uint32_t number);
 /** The kernel has refused pages of a span detached for a trim: it is loose, and tried again. */
 void sn_heap_note_refused(struct sn_heap *heap, uint32_t number);

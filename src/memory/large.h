@@ -94,9 +94,9 @@ bool sn_large_gather(struct sn_large *large);
  */
 size_t sn_large_finish_tails(struct sn_large *large,
                              bool (*is_pinned)(void *opaque, uint64_t offset), void *opaque);
-/** Whether gather or a later finish_tails will find some. */
+/** Whether sn_large_gather, or a later sn_large_finish_tails, will find some. */
 bool sn_large_has_tails(struct sn_large *large);
-/** Whether a later finish_tails has something to do, or (trims) a later trim has. */
+/** Whether a later sn_large_finish_tails has something to do, or (trims) a later trim has. */
 bool sn_large_has_work(struct sn_large *large, bool trims);
 
 /** Gives excess pages back to the kernel, about max_bytes at most. The caller holds no lock.

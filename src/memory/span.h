@@ -116,8 +116,9 @@ struct sn_pool {
      * slots touch line 0 only, so that bitmaps stay dense. */
     char *groups_end;
     uint8_t *class_of; /* per block: class of its slots, SN_CLASS_LARGE or SN_CLASS_NONE */
-    /* Per block: the class whose bin in a thread's cache takes a slot that is freed here, or
-     * SN_CLASS_NONE: the free looks closer. All that a free needs of a span, and dense. */
+    /* Per block: the class whose bin in a thread's cache takes a slot that is freed here;
+     * SN_CLASS_NONE: the free takes the slow path. A fast free reads nothing else of a span: one
+     * byte for each block, so that the line is often in the processor's cache. */
     uint8_t *bin_class;
     struct sn_budget *budget;
     bool has_guards;   /* hardened store */
@@ -220,7 +221,7 @@ uint32_t sn_pool_try_take_slots(struct sn_pool *pool, uint32_t blocks, const str
  * was given back.
  */
 bool sn_pool_make_room(struct sn_pool *pool, uint64_t bytes);
-/** After so many of these without success others are faster. */
+/** Attempts to make room before giving up: other threads keep taking what was released. */
 #define SN_POOL_ROUNDS 4
 
 enum sn_extended {

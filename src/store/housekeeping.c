@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * housekeeping.c - what the flavour's grace-period thread does for a store: gathers limbo, reclaims
- * it after the grace period, and keeps house (idle caches, trims, purges); and what rings for it.
+ * it after the grace period, and keeps house (idle caches, trims, purges); and what wakes it.
  */
 #include "store/housekeeping.h"
 

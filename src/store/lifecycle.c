@@ -245,7 +245,7 @@ handle_store_destroy(handle_store *store)
             sn_rcu_remove_client(store->rcu, &store->client);
         }
         report_reserved(store);
-        sn_store_report_damage(store);
+        sn_store_report_no_thread(store);
         tear_down(store);
     }
     sn_rcu_return(flavor, was_online);

@@ -19,7 +19,7 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     if (released_bytes)
         *released_bytes = released;
     sn_rcu_return(store->rcu->flavor, was_online);
-    sn_store_report_damage(store);
+    sn_store_report_no_thread(store);
     return 0;
 }
 
@@ -85,7 +85,7 @@ reclaim_memory(handle_store *store, const char *function, size_t bytes, uint64_t
         return error;
     bool in_time = store->forked || reclaim_until(store, bytes, deadline_ns);
     sn_rcu_return(store->rcu->flavor, was_online);
-    sn_store_report_damage(store);
+    sn_store_report_no_thread(store);
     return in_time ? 0 : -ETIMEDOUT;
 }
 
@@ -121,5 +121,5 @@ handle_thread_detach(handle_store *store)
     if (!store)
         return;
     sn_caches_detach(&store->caches);
-    sn_store_report_damage(store);
+    sn_store_report_no_thread(store);
 }
