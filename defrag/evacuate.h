@@ -23,6 +23,15 @@ struct sn_evacuee {
 #define SN_DESTINATIONS  80 /* at hand at most */
 #define SN_GROUP_OBJECTS 16 /* marked, or copied and then published, at once */
 
+/*
+ * The moves of all spans lie in one array, span by span:
+ *
+ *   moves     [ of spans[0] .......... )[ of spans[1] ..... )[ of spans[2], being marked
+ *             0                  spans[0].moves     spans[1].moves          move_count
+ *
+ * Marking appends to it; move_at is the next to be moved, of spans[span_at]; reclaiming goes over the
+ * spans once more.
+ */
 struct sn_batch {
     struct sn_move *moves; /* SN_BATCH_OBJECTS; slot 0: not moved (any more) */
     uint32_t moves_room;   /* of them, on pages that are charged */

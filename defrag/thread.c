@@ -38,9 +38,10 @@ sleep_locked(struct sn_defrag *d, uint64_t until_ns)
     return true;
 }
 
-/* A look after the grace period that may be long: the thread that purges otherwise waits for it. */
+/* During a long grace period the grace-period thread cannot purge, so this one does. The lock is
+ * let go meanwhile. */
 static void
-look_after_locked(struct sn_defrag *d)
+purge_in_its_stead_locked(struct sn_defrag *d)
 {
     sn_store_relaxed(&d->mover->purge_during_gp, sn_rcu_age_ns(d->store->rcu) != 0);
     sn_unlock(&d->mover->wake_lock);
@@ -50,8 +51,8 @@ look_after_locked(struct sn_defrag *d)
 
 /*
  * Sleeps until woken or until the time; offline, so that it holds up no grace period. While one is
- * under way, for as long as some reader stays in its section, it looks after it now and then, and
- * when the time has come. Result: whether it was woken.
+ * under way, for as long as some reader stays in its section, it purges now and then, and when the
+ * time has come. Result: whether it was woken.
  */
 static bool
 rest_until(struct sn_defrag *d, uint64_t until_ns)
@@ -63,7 +64,7 @@ rest_until(struct sn_defrag *d, uint64_t until_ns)
         if (sleep_locked(d, sn_min(until_ns, look_ns)))
             continue;
         if (purging)
-            look_after_locked(d);
+            purge_in_its_stead_locked(d);
         if (until_ns <= look_ns)
             break;
     }

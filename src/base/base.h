@@ -17,7 +17,8 @@
 
 #define sn_likely(x)   __builtin_expect(!!(x), 1)
 #define sn_unlikely(x) __builtin_expect(!!(x), 0)
-#define SN_NOINLINE    __attribute__((noinline, cold))
+/* Rarely called: a slow path, laid out away from the fast ones. */
+#define SN_NOINLINE __attribute__((noinline, cold))
 /* Often called, but kept out of its callers, whose own fast path it would burden. */
 #define SN_OUTLINE __attribute__((noinline))
 /* Compiled once for each set of constant arguments it is called with. */

@@ -98,7 +98,7 @@
 #define SN_BATCH_BYTES_MAX  ((size_t)2 << 20)
 #define SN_L2_DEFAULT_BYTES ((size_t)1 << 20) /* where the system does not say */
 
-/* Errors of one kind are given to the callback at most this often per store and second. */
+/* The longest line that the error callback gets, with its terminating 0; what is longer is cut. */
 #define SN_ERROR_LINE_BYTES 256
 
 /* Stacks of the library's threads; error callbacks run on them. Surveys of all size classes have

@@ -103,7 +103,7 @@ struct handle_store {
     struct sn_rcu_client client;
     struct sn_reclaim reclaim;
     uint64_t next_tick_ns;
-    uint64_t seen_puts;     /* the pool's when we last kept house */
+    uint64_t seen_puts;     /* pool.puts at the last housekeeping */
     unsigned trim_ticks;    /* since the spans of a busy store were last looked at */
     bool trim_quiet;        /* the trim under way is of such a store: only what is quiet */
     uint64_t trimmed_freed; /* freed bytes when the spans were last trimmed at rest */

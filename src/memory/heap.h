@@ -175,8 +175,8 @@ uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_
 /** Detaches one given span, for a walk over its headers. False: it is not OPEN. */
 bool sn_heap_detach(struct sn_heap *heap, uint32_t number);
 #define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
-/** Detaches a span that is loose (below), for a trim, and copies its bitmap. False: it is not, or not
- * OPEN; or it is not QUIET and has to be: it is from here on. */
+/** Detaches a span that is loose (below), for a trim, and copies its bitmap. False: it is not loose
+ * or not OPEN; or it is not QUIET and has to be: it is from here on. */
 bool sn_heap_detach_loose(struct sn_heap *heap, uint32_t number, bool quiet,
                           uint64_t bits[SN_BITMAP_WORDS]);
 /** Detaches a span that may have excess (span.h); its flag is cleared. False: it is not OPEN, or

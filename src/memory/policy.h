@@ -40,7 +40,8 @@ struct sn_policy_limits {
     uint32_t cpu_min_percent, cpu_max_percent;
 };
 
-/** For a store at rest, once: what was not worth the trouble under load will stay for long. */
+/** Lower thresholds, for one pass when a store has come to rest: what was not worth compacting
+ * under load would stay for long. */
 struct sn_policy_limits sn_policy_at_rest(struct sn_policy_limits limits);
 
 /** RUNNING when compaction should work, else BELOW_IGNORE or BELOW_THRESHOLD. */

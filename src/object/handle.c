@@ -104,7 +104,7 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
     return publish(store, entry, slot, flags, object);
 }
 
-/* handle_alloc asks for less: nothing is filled in the caller's section. */
+/* handle_alloc gives no address, so that it need not be called inside a section. */
 static inline void
 check_alloc(const handle_store *store, unsigned flags, void **object)
 {

@@ -85,7 +85,7 @@ struct sn_rcu {
     uint64_t started;    /* GPs begun */
     uint64_t completed;  /* GPs over: ticket t is served when completed >= t */
     uint64_t started_ns; /* begin of the GP under way; 0: none */
-    uint32_t deep_sleep; /* the thread sleeps longer than a tick: whoever makes work signals */
+    uint32_t deep_sleep; /* no tick wakes the thread: whoever makes work must signal */
     struct handle_histogram durations;
     bool behind; /* the thread's: a client is, which the next round goes on with */
     bool dead;   /* this is a forked child: there is no thread */

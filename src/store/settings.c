@@ -19,7 +19,7 @@ sn_settings_begin_child(void)
     pthread_mutex_init(&set_lock, NULL);
 }
 
-/* What is kept in another form, too, follows the present values. */
+/* Options that are kept in another form, too: that form follows the present values. */
 
 static void
 apply_bounds(handle_store *store)
