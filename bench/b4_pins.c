@@ -153,10 +153,9 @@ struct sparse {
 static uint32_t
 slots_of_a_span(size_t size)
 {
-    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
-    int count =
-        handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
-    for (int i = 0; i < count; i++)
+    uint32_t count;
+    const struct handle_class_stats *classes = subject_classes(&count);
+    for (uint32_t i = 0; i < count; i++)
         if (classes[i].object_bytes >= size)
             return (uint32_t)classes[i].span_slots;
     bench_fatal("no class has objects of %zu bytes", size);

@@ -215,15 +215,12 @@ subject_close(void)
 uint64_t
 subject_unit(size_t size, enum free_mode mode)
 {
-    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
-    static int count;
+    static const struct handle_class_stats *classes;
+    static uint32_t count;
     (void)mode;
-    if (count == 0)
-        count = handle_store_class_stats(subject_store, classes, sizeof(classes[0]),
-                                         HANDLE_CLASSES_MAX);
-    if (count <= 0)
-        subject_failed("handle_store_class_stats", count);
-    for (int i = 0; i < count; i++)
+    if (!classes)
+        classes = subject_classes(&count);
+    for (uint32_t i = 0; i < count; i++)
         if (classes[i].object_bytes >= size)
             return classes[i].slot_bytes;
     return (size + 4095) / 4096 * 4096;

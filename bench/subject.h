@@ -197,6 +197,19 @@ subject_stats(void)
     return &stats;
 }
 
+/** Those of the store's size classes, smallest first; *count: how many. Valid until the next call. */
+static inline const struct handle_class_stats *
+subject_classes(uint32_t *count)
+{
+    static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+    int result =
+        handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
+    if (result < 0)
+        subject_failed("handle_store_class_stats", result);
+    *count = (uint32_t)result;
+    return classes;
+}
+
 static inline void
 subject_enter(void)
 {

@@ -32,16 +32,14 @@ struct fill {
 };
 
 static struct handle_stats stats = HANDLE_STATS_INIT;
-static struct handle_class_stats classes[HANDLE_CLASSES_MAX];
+static const struct handle_class_stats *classes;
 
 static void
 read_stats(void)
 {
+    uint32_t count;
     stats = *subject_stats();
-    int count =
-        handle_store_class_stats(subject_store, classes, sizeof(classes[0]), HANDLE_CLASSES_MAX);
-    if (count < 0)
-        subject_failed("handle_store_class_stats", count);
+    classes = subject_classes(&count);
 }
 
 /* ---- half-full spans
