@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <sys/wait.h>
 #include <time.h>
 
 __thread unsigned section_depth;
@@ -442,4 +443,52 @@ unsigned
 scaled(unsigned rounds)
 {
     return slow_run() ? (rounds + 9) / 10 : rounds;
+}
+
+/* ---- forked children ------------------------------------------------------------------------- */
+
+pid_t
+fork_without_callbacks(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
+{
+    for (unsigned i = 0; i < n; i++)
+        handle_store_before_fork(stores[i]);
+    flavour_before_fork();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        flavour_after_fork_child();
+        for (unsigned i = 0; i < n; i++)
+            handle_store_after_fork_child(stores[i]);
+        child(arg);
+        _exit(0);
+    }
+    flavour_after_fork_parent();
+    for (unsigned i = 0; i < n; i++)
+        handle_store_after_fork_parent(stores[i]);
+    return pid;
+}
+
+pid_t
+fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
+{
+    callbacks_pause();
+    pid_t pid = fork_without_callbacks(stores, n, child, arg);
+    callbacks_resume();
+    return pid;
+}
+
+void
+assert_child_succeeds(pid_t pid)
+{
+    int status = 0;
+    assert_true(pid > 0);
+    wait_begin();
+    pid_t waited = waitpid(pid, &status, 0);
+    wait_end();
+    assert_int_equal(waited, pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        print_error("child: status %x, line %d + n * 251\n", (unsigned)status,
+                    WEXITSTATUS(status) - 1);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
 }

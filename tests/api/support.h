@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -155,5 +156,24 @@ int group_threads(void);
 int group_fork(void);
 int group_process(void);
 int group_stores(void);
+
+/* ---- forked children ------------------------------------------------------------------------- */
+
+/** In a child, where cmocka's assertions would go on with the parent's tests. It reports by its exit
+ * status: 0, or the line of the check that failed, modulo 251, plus 1. */
+#define child_check(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            _exit(__LINE__ % 251 + 1);                                                             \
+    } while (0)
+
+/** Forks with the hooks of the stores and the flavour, while callbacks pause. The child runs
+ * child(arg), and ends with status 0. */
+pid_t
+fork_without_callbacks(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg);
+/** The same with all hooks, in the order that handle.h asks for. */
+pid_t fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg);
+/** Waits for its end, with status 0. */
+void assert_child_succeeds(pid_t pid);
 
 #endif

@@ -1,70 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_fork.c - the hooks around fork(): the parent goes on as before; in the child alloc, deref
- * and free work, nothing is compacted, limbo stays, destroy does not wait. A child reports by its
- * exit status: 0, or the line of the check that failed, modulo 251, plus 1.
+ * and free work, nothing is compacted, limbo stays, destroy does not wait.
  */
 #include "support.h"
 
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-/* cmocka's assertions would run the parent's tests on in the child. */
-#define child_check(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            _exit(__LINE__ % 251 + 1);                                                             \
-    } while (0)
-
-/** Forks with the hooks of the stores and the flavour, while callbacks pause. Runs child(arg)
- * there, never returns. */
-static pid_t
-fork_without_callbacks(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
-{
-    for (unsigned i = 0; i < n; i++)
-        handle_store_before_fork(stores[i]);
-    flavour_before_fork();
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        for (unsigned i = 0; i < n; i++)
-            handle_store_after_fork_child(stores[i]);
-        child(arg);
-        _exit(0);
-    }
-    flavour_after_fork_parent();
-    for (unsigned i = 0; i < n; i++)
-        handle_store_after_fork_parent(stores[i]);
-    return pid;
-}
-
-/** The same with all hooks, in the order that handle.h asks for. */
-static pid_t
-fork_stores(handle_store **stores, unsigned n, void (*child)(void *arg), void *arg)
-{
-    callbacks_pause();
-    pid_t pid = fork_without_callbacks(stores, n, child, arg);
-    callbacks_resume();
-    return pid;
-}
-
-static void
-assert_child_succeeds(pid_t pid)
-{
-    int status = 0;
-    assert_true(pid > 0);
-    wait_begin();
-    pid_t waited = waitpid(pid, &status, 0);
-    wait_end();
-    assert_int_equal(waited, pid);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        print_error("child: status %x, line %d + n * 251\n", (unsigned)status,
-                    WEXITSTATUS(status) - 1);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
 
 #define OBJECTS 2000
 

@@ -5,9 +5,6 @@
  */
 #include "support.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 /* A reserved object of this size, filled from seed. */
 static void *
 reserve(handle_store *store, size_t size, uint64_t seed, struct handle_reserved *reserved)
@@ -614,26 +611,26 @@ publish_beside_clear(void **state)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-#define child_check(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            _exit(__LINE__ % 251 + 1);                                                             \
-    } while (0)
+struct forked {
+    handle_store *store;
+    struct handle_reserved reserved[3];
+};
 
 /* In the child: publishes one, aborts one, leaves one, which is lost with the store. */
 static void
-child_publishes(handle_store *store, struct handle_reserved *reserved)
+child_publishes(void *arg)
 {
     static handle_cell cell;
-    child_check(mismatch(reserved[0].object, 100, 0) == 100);
+    struct forked *forked = arg;
+    handle_store *store = forked->store;
+    child_check(mismatch(forked->reserved[0].object, 100, 0) == 100);
     section_enter();
-    child_check(handle_cell_publish(store, &cell, &reserved[0], 7) == 0);
+    child_check(handle_cell_publish(store, &cell, &forked->reserved[0], 7) == 0);
     child_check(mismatch(handle_cell_deref(store, &cell), 100, 0) == 100);
     section_leave();
-    handle_reserved_abort(store, &reserved[1]);
+    handle_reserved_abort(store, &forked->reserved[1]);
     child_check(handle_store_check(store, NULL, NULL) == 0);
     child_check(handle_store_destroy(store) == 0);
-    _exit(0);
 }
 
 static void
@@ -642,30 +639,13 @@ survives_fork(void **state)
     if (TEST_TSAN) /* it does not get over a fork beside other threads */
         skip();
     struct fixture *fixture = *state;
-    struct handle_reserved reserved[3];
+    struct forked forked = {.store = fixture->store};
     for (unsigned i = 0; i < 3; i++)
-        reserve(fixture->store, 100, i, &reserved[i]);
-    callbacks_pause();
-    handle_store_before_fork(fixture->store);
-    flavour_before_fork();
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(fixture->store);
-        child_publishes(fixture->store, reserved);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(fixture->store);
-    callbacks_resume();
-    int status = -1;
-    wait_begin();
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    wait_end();
-    assert_int_equal(status, 0);
+        reserve(fixture->store, 100, i, &forked.reserved[i]);
+    assert_child_succeeds(fork_stores(&fixture->store, 1, child_publishes, &forked));
     assert_counts(fixture->store, 0, 3);
     for (unsigned i = 0; i < 3; i++)
-        assert_object(fixture->store, handle_publish(fixture->store, &reserved[i]), 100, i);
+        assert_object(fixture->store, handle_publish(fixture->store, &forked.reserved[i]), 100, i);
 }
 
 int

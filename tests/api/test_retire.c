@@ -7,9 +7,6 @@
  */
 #include "support.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 static void
 drain(handle_store *store)
 {
@@ -525,26 +522,27 @@ retire_races_free(void **state)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-#define child_check(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            _exit(__LINE__ % 251 + 1);                                                             \
-    } while (0)
+struct forked {
+    handle_store *store;
+    handle_t retired;
+};
 
 static void
-child_resolves(handle_store *store, handle_t retired)
+child_resolves(void *arg)
 {
+    const struct forked *forked = arg;
+    handle_store *store = forked->store;
+    child_check(handle_retire(store, forked->retired) == 0);
     handle_t own = handle_alloc(store, 100);
     child_check(own != HANDLE_NULL);
     child_check(handle_retire(store, own) == 0);
     section_enter();
     child_check(handle_deref(store, own) != NULL);
-    child_check(handle_deref(store, retired) != NULL);
+    child_check(handle_deref(store, forked->retired) != NULL);
     section_leave();
     child_check(handle_free(store, own) == 0);
     child_check(handle_store_check(store, NULL, NULL) == 0);
     child_check(handle_store_destroy(store) == 0);
-    _exit(0);
 }
 
 /* No grace period in the child: what was retired there stays. */
@@ -554,27 +552,9 @@ stays_in_a_child(void **state)
     struct fixture *fixture = *state;
     if (TEST_TSAN) /* it does not get over a fork beside other threads */
         skip();
-    handle_t retired = make_object(fixture->store, 100, 1);
-    callbacks_pause();
-    handle_store_before_fork(fixture->store);
-    flavour_before_fork();
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        flavour_after_fork_child();
-        handle_store_after_fork_child(fixture->store);
-        child_check(handle_retire(fixture->store, retired) == 0);
-        child_resolves(fixture->store, retired);
-    }
-    flavour_after_fork_parent();
-    handle_store_after_fork_parent(fixture->store);
-    callbacks_resume();
-    int status = -1;
-    wait_begin();
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    wait_end();
-    assert_int_equal(status, 0);
-    assert_object(fixture->store, retired, 100, 1);
+    struct forked forked = {fixture->store, make_object(fixture->store, 100, 1)};
+    assert_child_succeeds(fork_stores(&fixture->store, 1, child_resolves, &forked));
+    assert_object(fixture->store, forked.retired, 100, 1);
 }
 
 int
