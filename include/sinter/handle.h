@@ -32,8 +32,8 @@
  *     Fix: after handle_deref_mut, resolve again before reading.
  *   - So a version number or a lock inside a movable object protects nothing: who looks at it twice
  *     through one address may look at a frozen copy, in which it never changes.
- *     Fix: resolve the handle again for the second look, or keep it outside of the object (in the
- *     bucket, say).
+ *     Fix: resolve the handle again for the second look (examples/index), or keep it outside of the
+ *     object (in the bucket, say).
  *   - A freed handle is stale at once, for a reader that has just read it from another object, too.
  *     The address that a reader has lasts until its section ends, the name does not.
  *     Fix: unlink the object, and handle_retire it; or let readers take NULL for "not there any
@@ -50,9 +50,11 @@
  *     section: evicting under another lock there can deadlock.
  *     Fix: only try other locks in it; or do without it, and evict on ENOMEM, when the locks are
  *     free again (ERRORS below).
- *   - Handles are values of one store. Another store's handle resolves by chance only (2^-24), and
- *     never crashes.
- *     Fix: a type of its own for each store's handles: struct user_handle { handle_t h; }.
+ *   - Handles are values of one store. Any other 64 bits (another store's handle; one that was read
+ *     while it was being written) resolve by chance only (2^-24), to some object of this store, and
+ *     never crash.
+ *     Fix: a type of its own for each store's handles: struct user_handle { handle_t h; }. Look
+ *     again whether a link that is read without a lock is what it was (examples/index).
  *   - The library is not unloadable (it owns threads and thread-local storage).
  *     Fix: none is needed; dlclose leaves it where it is.
  *
@@ -147,6 +149,9 @@
  *               return HANDLE_NULL;
  *       }
  *       return entry;
+ *
+ *   What is evicted comes back with the end of a grace period. So evict several at a time, if you
+ *   can: one wait then serves them all (examples/block_cache.c).
  *
  * MISUSE, AND THE OPTION hardened
  *
@@ -925,11 +930,13 @@ HANDLE_API void handle_unpin(handle_store *store, const void *object);
  *     unlock(bucket);
  *     rcu_read_unlock();
  *
- * So what can be refused for want of memory stands outside of locks and sections. A reserved object
- * counts as a live one (objects_reserved in the statistics), and against max_bytes; a walk leaves
- * it out, handle_store_clear leaves it alone, and compaction does not move it: hold it as long as
- * it takes to fill it. It survives sections, and any thread may publish or abort it, one at a time.
- * After fork() parent and child have one each, to be published or aborted in each.
+ * So what can be refused for want of memory stands outside of locks and sections. (handle_publish
+ * may be refused once more, for the handle table: so call it there, too, and link the handle under
+ * the lock; nobody else knows it before.) A reserved object counts as a live one (objects_reserved
+ * in the statistics), and against max_bytes; a walk leaves it out, handle_store_clear leaves it
+ * alone, and compaction does not move it: hold it as long as it takes to fill it. It survives
+ * sections, and any thread may publish or abort it, one at a time. After fork() parent and child
+ * have one each, to be published or aborted in each.
  */
 
 /**
@@ -1075,7 +1082,10 @@ HANDLE_API int handle_cell_relocate(handle_store *store, handle_cell *from, hand
 HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
                                           struct handle_update *update);
 
-/** As handle_pin. */
+/**
+ * As handle_pin, of what the cell names at the moment of the call. That may be another object than
+ * a look before it found: look at its key once more, behind the pin.
+ */
 HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 
 /* ---- compaction ------------------------------------------------------------------------------ */

@@ -390,9 +390,20 @@ class store
     /** handle_reserve, for a T with undefined contents. */
     template <typename T> result<reserved<T>> reserve(unsigned flags = 0) noexcept
     {
+        return reserve_bytes<T>(sizeof(T), flags);
+    }
+    /**
+     * The same, of so many bytes: a T is their head, and what comes behind it is the caller's (a
+     * string, say, whose length the T has). EINVAL: fewer than a T has.
+     */
+    template <typename T>
+    result<reserved<T>> reserve_bytes(std::size_t bytes, unsigned flags = 0) noexcept
+    {
         static_assert(is_storable_v<T>, "objects are moved by copying their bytes");
         handle_reserved raw;
-        if (!handle_reserve(store_, sizeof(T), flags, &raw))
+        if (bytes < sizeof(T))
+            return result<reserved<T>>(error_of(-EINVAL));
+        if (!handle_reserve(store_, bytes, flags, &raw))
             return result<reserved<T>>(error_of(-errno));
         return reserved<T>(store_, raw);
     }
@@ -530,6 +541,17 @@ template <typename T> class cell
         return view<const T>(in, static_cast<const T *>(handle_cell_read(of.get(), &raw_, &tag)));
     }
     view<const T> read(const store &, const section &&, std::uint32_t &) const = delete;
+    /** handle_cell_match: the object if the cell has this tag. Touches no object. */
+    view<const T> match(const store &of, const section &in, std::uint32_t tag) const noexcept
+    {
+        return view<const T>(in, static_cast<const T *>(handle_cell_match(of.get(), &raw_, tag)));
+    }
+    view<const T> match(const store &, const section &&, std::uint32_t) const = delete;
+    /** handle_cell_tag. */
+    std::uint32_t tag() const noexcept
+    {
+        return handle_cell_tag(&raw_);
+    }
     /** handle_cell_deref_mut. */
     view<T> write(store &of, const section &in) noexcept
     {

@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 __thread unsigned section_depth;
@@ -114,6 +115,8 @@ cells(sinter::store &store)
         (*fresh)->id = id;
         CHECK(!from.publish(store, section, *fresh, 77));
         CHECK(from.read(store, section, tag)->id == id && tag == 77);
+        CHECK(from.match(store, section, 77)->id == id && !from.match(store, section, 78));
+        CHECK(from.tag() == 77 && to.tag() == 0);
         CHECK(from.publish(store, section, *fresh, 77) == std::errc::invalid_argument);
     }
     from.write(store, section)->id = 12;
@@ -129,6 +132,23 @@ cells(sinter::store &store)
     }
     CHECK(from.pin(store, section).error().value() == ENOENT);
     CHECK(!to.free(store, section) && to.free(store, section).value() == ENOENT);
+}
+
+/* A T that is the head of more. */
+void
+tails(sinter::store &store)
+{
+    const std::size_t bytes = sizeof(session) + 100;
+    CHECK(store.reserve_bytes<session>(sizeof(session) - 1).error().value() == EINVAL);
+    auto fresh = store.reserve_bytes<session>(bytes);
+    CHECK(bool(fresh));
+    (*fresh)->id = 4;
+    std::memset(&**fresh + 1, 'x', 100);
+    sinter::unique_handle<session> owner(store, fresh->publish().value());
+    sinter::section section;
+    CHECK(handle_size(store.get(), owner.get().get()) == bytes);
+    auto read = store.read(section, owner.get());
+    CHECK(read->id == 4 && reinterpret_cast<const char *>(&*read + 1)[99] == 'x');
 }
 
 void
@@ -194,6 +214,7 @@ main()
     handles(store);
     reservations(store);
     cells(store);
+    tails(store);
     pins_and_updates(store);
     refuses();
     CHECK(objects(store) == 0);

@@ -51,5 +51,7 @@ use(sinter::store &store, sinter::cell<item> &cell, sinter::handle<item> named)
     auto *kept = new sinter::section;
 #elif REFUSED == 12
     sinter::store copy(store);
+#elif REFUSED == 13 /* as 1, in a cell */
+    auto left = cell.match(store, sinter::section(), 1);
 #endif
 }
