@@ -128,9 +128,8 @@ check_phase(handle_store *store)
 static uint64_t
 moved_objects(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t moved = stats->moved_objects;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t moved = stats.moved_objects;
     return moved;
 }
 
@@ -257,9 +256,8 @@ several_threads(const struct arguments *arguments)
             model_release(&crowd.models[i]);
             live += model_live_bytes(&crowd.models[i]);
         }
-        struct handle_stats *stats = take_stats(crowd.store);
-        thread_check(used_exactly(crowd.store) == live && stats->pins == 0);
-        free(stats);
+        struct handle_stats stats = take_stats(crowd.store);
+        thread_check(used_exactly(crowd.store) == live && stats.pins == 0);
     }
     for (unsigned i = 0; i < crowd.owners; i++)
         model_end(&crowd.models[i]);

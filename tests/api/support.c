@@ -264,13 +264,11 @@ settle(handle_store *store)
     assert_int_equal(handle_store_purge(store, NULL), 0);
 }
 
-struct handle_stats *
+struct handle_stats
 take_stats(handle_store *store)
 {
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    assert_non_null(stats);
-    stats->struct_size = sizeof(*stats);
-    assert_int_equal(handle_store_stats(store, stats), 0);
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    assert_int_equal(handle_store_stats(store, &stats), 0);
     return stats;
 }
 

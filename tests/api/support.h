@@ -88,8 +88,8 @@ void assert_clean(handle_store *store);
 void compact_checked(handle_store *store, struct handle_defrag_report *report);
 /** Stops compaction and lets limbo drain: afterwards the memory breakdown adds up exactly. */
 void settle(handle_store *store);
-/** handle_store_stats into memory from malloc; the caller frees it. */
-struct handle_stats *take_stats(handle_store *store);
+/** handle_store_stats, which must succeed. */
+struct handle_stats take_stats(handle_store *store);
 /** Of each size class; valid until the next call. */
 const struct handle_class_stats *class_stats_of(handle_store *store);
 /** handle_store_used_exact, which must answer. */

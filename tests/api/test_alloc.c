@@ -67,11 +67,10 @@ hundred_mebibytes(void **state)
     assert_true(seen[0] == 1 && seen[size / 2] == 2 && seen[size - 1] == 3);
     assert_int_equal(handle_size(fixture->store, handle), size);
     section_leave();
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->objects_large, 1);
-    assert_true(stats->large == size && stats->requested == size);
-    assert_true(stats->committed >= size && stats->committed < size + 8 * MIB);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.objects_large, 1);
+    assert_true(stats.large == size && stats.requested == size);
+    assert_true(stats.committed >= size && stats.committed < size + 8 * MIB);
     assert_int_equal(handle_free(fixture->store, handle), 0);
 }
 
@@ -123,10 +122,8 @@ arena_full(void **state)
 static uint64_t
 live_in_class(handle_store *store, uint32_t class)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t live =
-        class < stats->classes ? class_stats_of(store)[class].live : stats->objects_large;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t live = class < stats.classes ? class_stats_of(store)[class].live : stats.objects_large;
     return live;
 }
 
@@ -136,10 +133,10 @@ static void
 every_class_boundary(void **state)
 {
     struct fixture *fixture = *state;
-    struct handle_stats *stats = take_stats(fixture->store);
+    struct handle_stats stats = take_stats(fixture->store);
     uint64_t seed = 1;
-    assert_true(stats->classes > 64 && stats->classes <= HANDLE_CLASSES_MAX);
-    for (uint32_t c = 0; c < stats->classes; c++) {
+    assert_true(stats.classes > 64 && stats.classes <= HANDLE_CLASSES_MAX);
+    for (uint32_t c = 0; c < stats.classes; c++) {
         const struct handle_class_stats *classes = class_stats_of(fixture->store);
         size_t largest = classes[c].object_bytes;
         assert_true(c == 0 || largest > classes[c - 1].object_bytes);
@@ -156,8 +153,7 @@ every_class_boundary(void **state)
         assert_object(fixture->store, under, largest - 1, seed + 2);
         seed += 3;
     }
-    assert_true(class_stats_of(fixture->store)[stats->classes - 1].object_bytes >= 16 * KIB - 8);
-    free(stats);
+    assert_true(class_stats_of(fixture->store)[stats.classes - 1].object_bytes >= 16 * KIB - 8);
 }
 
 static void

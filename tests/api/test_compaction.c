@@ -46,8 +46,8 @@ assert_contents(handle_store *store)
 static void
 assert_dense(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    for (uint32_t c = 0; c < stats->classes; c++) {
+    struct handle_stats stats = take_stats(store);
+    for (uint32_t c = 0; c < stats.classes; c++) {
         const struct handle_class_stats *class = &class_stats_of(store)[c];
         uint64_t needed = (class->live + class->span_slots - 1) / class->span_slots;
         if (class->spans > needed + 1)
@@ -56,7 +56,6 @@ assert_dense(handle_store *store)
                         (unsigned long long)class->live, (unsigned long long)needed);
         assert_true(class->spans <= needed + 1);
     }
-    free(stats);
 }
 
 static void
@@ -148,14 +147,14 @@ estimate_then_compact(void **state)
     set_option(fixture->store, "purge_delay_ms", "-1"); /* no trim in between takes a part of it */
     fragment(fixture->store, 100, 400, 8, &random);
     handle_thread_detach(fixture->store);
-    struct handle_stats *before = take_stats(fixture->store);
+    struct handle_stats before = take_stats(fixture->store);
     assert_int_equal(handle_defrag_estimate(fixture->store, &estimate), 0);
-    struct handle_stats *after = take_stats(fixture->store);
-    assert_true(after->moved_objects == before->moved_objects);
-    assert_true(after->committed == before->committed);
+    struct handle_stats after = take_stats(fixture->store);
+    assert_true(after.moved_objects == before.moved_objects);
+    assert_true(after.committed == before.committed);
     assert_true(estimate.recoverable_bytes == estimate.released_bytes);
-    assert_true(estimate.recoverable_bytes == before->recoverable);
-    struct bounds bounds = bounds_of(fixture->store, (unsigned)before->classes);
+    assert_true(estimate.recoverable_bytes == before.recoverable);
+    struct bounds bounds = bounds_of(fixture->store, (unsigned)before.classes);
     compact_checked(fixture->store, &done);
     assert_true(estimate.moved_objects > 0 && estimate.spans_evacuated > 0);
     assert_int_equal(estimate.spans_evacuated, bounds.spans);
@@ -163,8 +162,6 @@ estimate_then_compact(void **state)
     assert_in_range(estimate.moved_objects, bounds.least, bounds.most);
     assert_in_range(done.moved_objects, bounds.least, bounds.most);
     assert_true(done.released_bytes * 100 >= estimate.released_bytes * 95);
-    free(before);
-    free(after);
 }
 
 /* Budgets outside 1 to 1000000 are refused. */
@@ -248,16 +245,14 @@ background_thread(void **state)
     assert_int_equal(handle_defrag_stop(fixture->store), 0); /* also when it is stopped */
     fragment(fixture->store, 200, 300, 10, &random);
     uint64_t digest = store_digest(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->idle_reason, HANDLE_IDLE_DISABLED);
-    uint64_t moved = stats->moved_objects;
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.idle_reason, HANDLE_IDLE_DISABLED);
+    uint64_t moved = stats.moved_objects;
     wait_begin();
     nanosleep(&(struct timespec){0, 50000000}, NULL);
     wait_end();
     stats = take_stats(fixture->store);
-    assert_true(stats->moved_objects == moved);
-    free(stats);
+    assert_true(stats.moved_objects == moved);
     assert_int_equal(handle_defrag_start(fixture->store), 0);
     assert_int_equal(handle_defrag_start(fixture->store), 0); /* also when it runs */
     uint64_t passes;
@@ -265,16 +260,14 @@ background_thread(void **state)
         grace_period();
         assert_int_equal(handle_defrag_estimate(fixture->store, &report), 0);
         stats = take_stats(fixture->store);
-        passes = stats->passes;
-        free(stats);
+        passes = stats.passes;
         assert_int_equal(errors_count(fixture), 0);
     } while (report.recoverable_bytes >= 2 * MIB || passes == 0); /* 0: the first ends just now */
     assert_true(store_digest(fixture->store) == digest);
     assert_contents(fixture->store);
     stats = take_stats(fixture->store);
-    assert_true(stats->moved_objects > moved && stats->slice.count > 0);
-    assert_true(stats->compaction_released > 0 && stats->moved_per_released_permille > 0);
-    free(stats);
+    assert_true(stats.moved_objects > moved && stats.slice.count > 0);
+    assert_true(stats.compaction_released > 0 && stats.moved_per_released_permille > 0);
 }
 
 /* Unmovable objects stay, whatever becomes of their neighbours, and are compacted around. */
@@ -387,9 +380,8 @@ toggled_under_load(void **state)
     assert_clean(fixture->store);
     assert_int_equal(handle_store_used(fixture->store), 0);
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->objects == 0 && stats->requested == 0 && stats->limbo == 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.objects == 0 && stats.requested == 0 && stats.limbo == 0);
 }
 
 struct rounds {
@@ -427,15 +419,13 @@ starts_and_stops_at_once(void **state)
     run_threads(4, start_or_stop, &rounds);
     pthread_barrier_destroy(&rounds.barrier);
     assert_int_equal(handle_defrag_stop(fixture->store), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->idle_reason, HANDLE_IDLE_DISABLED);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.idle_reason, HANDLE_IDLE_DISABLED);
     assert_int_equal(handle_defrag_start(fixture->store), 0);
     do {
         grace_period();
         stats = take_stats(fixture->store);
-        enabled = stats->idle_reason != HANDLE_IDLE_DISABLED;
-        free(stats);
+        enabled = stats.idle_reason != HANDLE_IDLE_DISABLED;
     } while (!enabled);
     assert_clean(fixture->store);
 }

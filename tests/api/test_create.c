@@ -25,11 +25,10 @@ create_with_defaults(void **state)
     (void)state;
     handle_store *store = handle_store_create(NULL);
     assert_non_null(store);
-    struct handle_stats *stats = take_stats(store);
-    assert_true(stats->reserved >= GIB);
-    assert_int_equal(stats->objects, 0);
-    assert_int_equal(stats->max_bytes, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_true(stats.reserved >= GIB);
+    assert_int_equal(stats.objects, 0);
+    assert_int_equal(stats.max_bytes, 0);
     handle_t handle = make_object(store, 100, 1);
     assert_object(store, handle, 100, 1);
     assert_clean(store);

@@ -429,7 +429,7 @@ child_holds_the_pages(void *arg)
 /* Fills the cache, forks, lets the sizes shift. Result: the lowest share of the limit that lives
  * meanwhile, in percent; stats before and after the shift. */
 static uint64_t
-shift_beside_a_child(struct fixture *fixture, struct handle_stats *stats[2])
+shift_beside_a_child(struct fixture *fixture, struct handle_stats stats[2])
 {
     static struct cache cache;
     uint64_t lowest = 100;
@@ -464,12 +464,10 @@ shift_beside_a_child(struct fixture *fixture, struct handle_stats *stats[2])
 static void
 shift_at_the_limit_beside_a_child(void **state)
 {
-    struct handle_stats *stats[2];
+    struct handle_stats stats[2];
     assert_true(shift_beside_a_child(*state, stats) >= 60);
-    assert_true(stats[1]->moved_objects > stats[0]->moved_objects);
-    assert_true(stats[1]->fork_copied_bytes <= CACHE_LIMIT / 10);
-    free(stats[0]);
-    free(stats[1]);
+    assert_true(stats[1].moved_objects > stats[0].moved_objects);
+    assert_true(stats[1].fork_copied_bytes <= CACHE_LIMIT / 10);
 }
 
 /* The budget holds to the byte, and when it is used up, what has been written to since the fork is
@@ -480,14 +478,12 @@ copies_within_a_small_budget(void **state)
 {
     enum { BUDGET = 70000 };
     struct fixture *fixture = *state;
-    struct handle_stats *stats[2];
+    struct handle_stats stats[2];
     fixture->options.defrag.fork_copy_bytes = BUDGET;
     uint64_t lowest = shift_beside_a_child(fixture, stats);
-    assert_in_range(stats[1]->fork_copied_bytes, 1, BUDGET);
+    assert_in_range(stats[1].fork_copied_bytes, 1, BUDGET);
     assert_true(lowest >= 60);
-    assert_true(stats[1]->fork_refused_bytes > 0);
-    free(stats[0]);
-    free(stats[1]);
+    assert_true(stats[1].fork_refused_bytes > 0);
 }
 
 /* 0: it pauses whatever the need. */
@@ -495,13 +491,11 @@ static void
 no_copies_for_a_child(void **state)
 {
     struct fixture *fixture = *state;
-    struct handle_stats *stats[2];
+    struct handle_stats stats[2];
     fixture->options.defrag.fork_copy_bytes = 0;
     (void)shift_beside_a_child(fixture, stats);
-    assert_int_equal(stats[1]->moved_objects, stats[0]->moved_objects);
-    assert_int_equal(stats[1]->fork_copied_bytes, 0);
-    free(stats[0]);
-    free(stats[1]);
+    assert_int_equal(stats[1].moved_objects, stats[0].moved_objects);
+    assert_int_equal(stats[1].fork_copied_bytes, 0);
 }
 
 /* ---- what was set aside ---------------------------------------------------------------------- */

@@ -44,11 +44,10 @@ free_all(handle_store *store, struct filled *filled)
 static void
 assert_within_limit(handle_store *store, uint64_t limit)
 {
-    struct handle_stats *stats = take_stats(store);
-    assert_int_equal(stats->max_bytes, limit);
-    assert_true(stats->committed <= limit);
-    assert_true(stats->committed_peak <= limit);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_int_equal(stats.max_bytes, limit);
+    assert_true(stats.committed <= limit);
+    assert_true(stats.committed_peak <= limit);
 }
 
 /* ENOMEM comes no earlier than at 85 % of the limit, and committed never passes it. */
@@ -61,9 +60,8 @@ enomem_at_the_limit(void **state)
     struct filled filled = fill_up(fixture->store, 240);
     assert_true(handle_store_used(fixture->store) >= 32 * MIB * 80 / 100);
     assert_within_limit(fixture->store, 32 * MIB);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->alloc_failures >= 1);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.alloc_failures >= 1);
     free_all(fixture->store, &filled);
     assert_int_equal(handle_store_used(fixture->store), 0);
 }
@@ -93,9 +91,8 @@ eagain_while_limbo_is_full(void **state)
     if (handle == HANDLE_NULL)
         handle = handle_alloc(fixture->store, 8 * MIB);
     assert_int_not_equal(handle, HANDLE_NULL);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->alloc_retries >= 1);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.alloc_retries >= 1);
     assert_within_limit(fixture->store, 16 * MIB);
 }
 
@@ -341,13 +338,12 @@ one_object_of_each_class(void **state)
     struct fixture *fixture = *state;
     fixture->options.max_bytes = 4 * MIB;
     fixture_reopen(fixture);
-    struct handle_stats *stats = take_stats(fixture->store);
-    for (uint32_t c = stats->classes; c-- > 0;) {
+    struct handle_stats stats = take_stats(fixture->store);
+    for (uint32_t c = stats.classes; c-- > 0;) {
         if (handle_alloc(fixture->store, class_stats_of(fixture->store)[c].object_bytes) ==
             HANDLE_NULL)
-            fail_msg("class %u of %u: %s", c, stats->classes, strerror(errno));
+            fail_msg("class %u of %u: %s", c, stats.classes, strerror(errno));
     }
-    free(stats);
     assert_within_limit(fixture->store, 4 * MIB);
     assert_clean(fixture->store);
 }
@@ -376,12 +372,11 @@ lowered_limit_is_reached(void **state)
     uint64_t evicted = queue.evicted, waits = queue.waits;
     for (unsigned i = 0; i < 2000; i++)
         insert(fixture->store, &queue, 400 + (size_t)random_below(&random, 200));
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->committed <= 12 * MIB);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.committed <= 12 * MIB);
     assert_true(queue.evicted - evicted <= 50000);
     assert_true(queue.live >= 12 * MIB * 6 / 10);
     assert_in_range(queue.waits - waits, 0, 100);
-    free(stats);
     assert_clean(fixture->store);
 }
 
@@ -412,10 +407,9 @@ nothing_passes_the_limit(void **state)
 static uint64_t
 unused_bytes(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t bytes = stats->free_slot + stats->empty_span + stats->thread_cache;
-    assert_in_range(stats->purge_failures, 0, 100);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t bytes = stats.free_slot + stats.empty_span + stats.thread_cache;
+    assert_in_range(stats.purge_failures, 0, 100);
     return bytes;
 }
 
@@ -521,9 +515,8 @@ fill_with_cells(struct fixture *fixture, struct tableless *t)
     while (one_more_handle(fixture->store, &handle))
         t->last = handle;
     assert_int_equal(errno, ENOMEM);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->free_slot > MIB); /* or it was not the table that met the limit */
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.free_slot > MIB); /* or it was not the table that met the limit */
 }
 
 static void
@@ -594,9 +587,8 @@ table_waits_for_limbo(void **state)
 static uint64_t
 limbo_bytes(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t limbo = stats->limbo;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t limbo = stats.limbo;
     return limbo;
 }
 
@@ -631,17 +623,15 @@ purge_gives_back(void **state)
     for (unsigned i = 0; i < 40000; i++)
         assert_int_equal(handle_free(fixture->store, handles[i]), 0);
     assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
-    struct handle_stats *before = take_stats(fixture->store);
-    assert_true(before->committed >= 40 * MIB * 9 / 10);
+    struct handle_stats before = take_stats(fixture->store);
+    assert_true(before.committed >= 40 * MIB * 9 / 10);
     size_t released = 0;
     assert_int_equal(handle_store_purge(fixture->store, &released), 0);
-    struct handle_stats *after = take_stats(fixture->store);
+    struct handle_stats after = take_stats(fixture->store);
     assert_true(released >= 40000000 * UINT64_C(9) / 10);
-    assert_true(after->committed + released <= before->committed + MIB);
-    assert_true(after->released >= before->released + released);
-    assert_true(after->committed < 4 * MIB);
-    free(before);
-    free(after);
+    assert_true(after.committed + released <= before.committed + MIB);
+    assert_true(after.released >= before.released + released);
+    assert_true(after.committed < 4 * MIB);
 }
 
 /* A delay of 0 gives pages back without a call. Waits for the library, whatever time it takes. */
@@ -658,10 +648,9 @@ purge_without_delay(void **state)
     uint64_t committed = 20 * MIB;
     while (committed > 6 * MIB) {
         grace_period();
-        struct handle_stats *stats = take_stats(fixture->store);
-        committed = stats->committed;
-        uint64_t refused = stats->purge_failures; /* then it may never be */
-        free(stats);
+        struct handle_stats stats = take_stats(fixture->store);
+        committed = stats.committed;
+        uint64_t refused = stats.purge_failures; /* then it may never be */
         assert_int_equal(refused, 0);
     }
 }
@@ -677,9 +666,8 @@ fill_cache(handle_store *store)
     for (unsigned i = 0; i < 20000; i++)
         assert_int_equal(handle_free_now(store, handles[i]), 0);
     section_leave();
-    struct handle_stats *stats = take_stats(store);
-    uint64_t bytes = stats->thread_cache;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t bytes = stats.thread_cache;
     return bytes;
 }
 

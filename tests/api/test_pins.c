@@ -18,9 +18,8 @@ pin(handle_store *store, handle_t handle)
 static uint64_t
 pins_held(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t pins = stats->pins;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t pins = stats.pins;
     return pins;
 }
 
@@ -66,10 +65,9 @@ room_for_pins_is_used_up(void **state)
     assert_int_equal(errno, ENOMEM);
     assert_in_range(n, 3000 + 2 * MIB / 8500, OBJECTS / 5 - 1);
     section_leave();
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
-    assert_int_equal(stats->alloc_failures, 1);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
+    assert_int_equal(stats.alloc_failures, 1);
     for (unsigned i = 0; i < 2 * 63; i++) /* of whichever page */
         handle_unpin(fixture->store, pinned[--n]);
     pinned[n++] = pin(fixture->store, handles[OBJECTS - 1]);
@@ -77,7 +75,7 @@ room_for_pins_is_used_up(void **state)
         handle_unpin(fixture->store, pinned[--n]);
 }
 
-static struct handle_stats *
+static struct handle_stats
 stats_after_purge(handle_store *store, size_t *released)
 {
     assert_int_equal(handle_store_purge(store, released), 0);
@@ -97,24 +95,20 @@ pins_leave_nothing_behind(void **state)
     size_t released;
     for (unsigned i = 0; i < OBJECTS; i++)
         handles[i] = make_object(fixture->store, 60, i);
-    struct handle_stats *before = stats_after_purge(fixture->store, NULL);
+    struct handle_stats before = stats_after_purge(fixture->store, NULL);
     for (unsigned i = 0; i < OBJECTS; i += APART)
         pinned[i] = pin(fixture->store, handles[i]);
-    struct handle_stats *held = take_stats(fixture->store);
-    assert_true(held->metadata >= before->metadata + OBJECTS / APART * sizeof(uint64_t));
+    struct handle_stats held = take_stats(fixture->store);
+    assert_true(held.metadata >= before.metadata + OBJECTS / APART * sizeof(uint64_t));
     for (unsigned i = 0; i < OBJECTS; i += APART)
         handle_unpin(fixture->store, pinned[i]);
-    struct handle_stats *after = stats_after_purge(fixture->store, &released);
-    assert_true(after->released - held->released >= released);
-    assert_true(after->metadata * 100 <= before->metadata * 101);
+    struct handle_stats after = stats_after_purge(fixture->store, &released);
+    assert_true(after.released - held.released >= released);
+    assert_true(after.metadata * 100 <= before.metadata * 101);
     for (unsigned i = 0; i < OBJECTS; i += APART)
         handle_unpin(fixture->store, pin(fixture->store, handles[i]));
-    struct handle_stats *again = stats_after_purge(fixture->store, NULL);
-    assert_true(again->metadata * 100 <= before->metadata * 101);
-    free(before);
-    free(held);
-    free(after);
-    free(again);
+    struct handle_stats again = stats_after_purge(fixture->store, NULL);
+    assert_true(again.metadata * 100 <= before.metadata * 101);
 }
 
 /* Every size, large objects included. */
@@ -215,17 +209,15 @@ freed_while_pinned(void **state)
     compact_checked(fixture->store, NULL);
     assert_filled(object, 300, 1);
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->limbo >= 300);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.limbo >= 300);
     handle_unpin(fixture->store, object);
     assert_filled(object, 300, 1);
     assert_int_equal(pins_held(fixture->store), 1);
     handle_unpin(fixture->store, object);
     settle(fixture->store);
     stats = take_stats(fixture->store);
-    assert_true(stats->limbo == 0 && stats->pins == 0);
-    free(stats);
+    assert_true(stats.limbo == 0 && stats.pins == 0);
 }
 
 /* free_now of a pinned object retires it instead. */
@@ -314,9 +306,8 @@ unpin_of_what_is_not_pinned(void **state)
     assert_unpin_reported(fixture, pinned); /* once too often */
     assert_int_equal(pins_held(fixture->store), 0);
     assert_object(fixture->store, pinned_handle, 300, 1);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->errors_reported >= 8);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.errors_reported >= 8);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */

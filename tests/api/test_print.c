@@ -93,35 +93,35 @@ json_says_what_the_struct_says(void **state)
 {
     struct fixture *fixture = *state;
     const void *pinned = give_it_a_history(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
+    struct handle_stats stats = take_stats(fixture->store);
     char *text = print_stats(fixture->store, HANDLE_STATS_JSON);
     assert_json(text);
     const struct {
         const char *key;
         uint64_t value;
     } members[] = {
-        {"requested", stats->requested},
-        {"rounding", stats->rounding},
-        {"header", stats->header},
-        {"free_slot", stats->free_slot},
-        {"thread_cache", stats->thread_cache},
-        {"limbo", stats->limbo},
-        {"empty_span", stats->empty_span},
-        {"table", stats->table},
-        {"metadata", stats->metadata},
-        {"committed", stats->committed},
-        {"released", stats->released},
-        {"reserved", stats->reserved},
-        {"objects", stats->objects},
-        {"objects_large", stats->objects_large},
-        {"allocs", stats->allocs},
-        {"frees", stats->frees},
-        {"pins", stats->pins},
-        {"moved_objects", stats->moved_objects},
-        {"moved_bytes", stats->moved_bytes},
-        {"passes", stats->passes},
-        {"max_bytes", stats->max_bytes},
-        {"recoverable", stats->recoverable},
+        {"requested", stats.requested},
+        {"rounding", stats.rounding},
+        {"header", stats.header},
+        {"free_slot", stats.free_slot},
+        {"thread_cache", stats.thread_cache},
+        {"limbo", stats.limbo},
+        {"empty_span", stats.empty_span},
+        {"table", stats.table},
+        {"metadata", stats.metadata},
+        {"committed", stats.committed},
+        {"released", stats.released},
+        {"reserved", stats.reserved},
+        {"objects", stats.objects},
+        {"objects_large", stats.objects_large},
+        {"allocs", stats.allocs},
+        {"frees", stats.frees},
+        {"pins", stats.pins},
+        {"moved_objects", stats.moved_objects},
+        {"moved_bytes", stats.moved_bytes},
+        {"passes", stats.passes},
+        {"max_bytes", stats.max_bytes},
+        {"recoverable", stats.recoverable},
     };
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         unsigned long long value = ~0ull;
@@ -129,10 +129,9 @@ json_says_what_the_struct_says(void **state)
             print_error("%s: %llu\n", members[i].key, value);
         assert_true(value == members[i].value);
     }
-    assert_true(stats->pins == 1 && stats->moved_objects > 0);
+    assert_true(stats.pins == 1 && stats.moved_objects > 0);
     assert_true(json_key_count(text, "committed") == 1);
     free(text);
-    free(stats);
     handle_unpin(fixture->store, pinned);
 }
 
@@ -310,16 +309,15 @@ exact_figures_are_counted(void **state)
     struct fixture *fixture = *state;
     const void *pinned = give_it_a_history(fixture->store);
     size_t used = used_exactly(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
+    struct handle_stats stats = take_stats(fixture->store);
     char *text = print_stats(fixture->store, HANDLE_STATS_JSON | HANDLE_STATS_EXACT);
     unsigned long long requested, rounding;
     assert_json(text);
     assert_true(json_number(text, "requested", &requested));
     assert_true(json_number(text, "rounding", &rounding));
     assert_int_equal(requested, used);
-    assert_int_equal(rounding, stats->requested + stats->rounding - used);
+    assert_int_equal(rounding, stats.requested + stats.rounding - used);
     free(text);
-    free(stats);
     free(print_stats(fixture->store, HANDLE_STATS_TEXT | HANDLE_STATS_EXACT));
     text = print_stats(fixture->store, HANDLE_STATS_PROMETHEUS | HANDLE_STATS_EXACT);
     assert_exposition(text);
@@ -334,10 +332,10 @@ prometheus_follows_the_format(void **state)
     fixture->options.name = "sessions";
     fixture_reopen(fixture);
     const void *pinned = give_it_a_history(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
+    struct handle_stats stats = take_stats(fixture->store);
     char *text = print_stats(fixture->store, HANDLE_STATS_PROMETHEUS);
     char committed[32];
-    snprintf(committed, sizeof(committed), " %llu\n", (unsigned long long)stats->committed);
+    snprintf(committed, sizeof(committed), " %llu\n", (unsigned long long)stats.committed);
     assert_non_null(strstr(text, "\"sessions\""));
     assert_non_null(strstr(text, "committed"));
     assert_non_null(strstr(text, committed));
@@ -345,7 +343,6 @@ prometheus_follows_the_format(void **state)
     assert_series_differ(text);
     assert_exposition(text);
     free(text);
-    free(stats);
     handle_unpin(fixture->store, pinned);
 }
 

@@ -438,13 +438,11 @@ destructors_leave_no_cache(void **state)
     ending.store = fixture->store;
     handle_t handle = make_object(fixture->store, 100, 1);
     assert_int_equal(pthread_key_create(&ending.key, use_once_more), 0);
-    struct handle_stats *before = take_stats(fixture->store);
+    struct handle_stats before = take_stats(fixture->store);
     run_threads(1, end_in_rounds, &ending);
-    struct handle_stats *after = take_stats(fixture->store);
+    struct handle_stats after = take_stats(fixture->store);
     assert_true(ending.rounds > 1);
-    assert_true(after->threads <= before->threads);
-    free(before);
-    free(after);
+    assert_true(after.threads <= before.threads);
     pthread_key_delete(ending.key);
     assert_int_equal(handle_free(fixture->store, handle), 0);
 }

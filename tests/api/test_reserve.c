@@ -57,11 +57,10 @@ count_objects(handle_store *store)
 static void
 assert_counts(handle_store *store, uint64_t objects, uint64_t reserved)
 {
-    struct handle_stats *stats = take_stats(store);
-    assert_int_equal(stats->objects, objects + reserved);
-    assert_int_equal(stats->objects_reserved, reserved);
-    assert_int_equal(stats->objects_by_handle + stats->objects_by_cell, objects);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_int_equal(stats.objects, objects + reserved);
+    assert_int_equal(stats.objects_reserved, reserved);
+    assert_int_equal(stats.objects_by_handle + stats.objects_by_cell, objects);
     assert_int_equal(count_objects(store), objects);
     assert_clean(store);
 }
@@ -138,10 +137,9 @@ overwrite(void **state)
         last = size;
         seed = i;
     }
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->frees, 2 * SIZES * SIZES);
-    assert_int_equal(stats->pins, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.frees, 2 * SIZES * SIZES);
+    assert_int_equal(stats.pins, 0);
 }
 
 static void
@@ -279,9 +277,8 @@ abort_gives_back(void **state)
 static uint64_t
 moved_objects(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t moved = stats->moved_objects;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t moved = stats.moved_objects;
     return moved;
 }
 

@@ -227,20 +227,18 @@ grows_by_pages(void **state)
     handle_store *store = fixture->store;
     size_t size = 128 * KIB, most = (slow_run() ? 4 : 16) * MIB;
     handle_t handle = make_object(store, size, 1), fence = HANDLE_NULL;
-    struct handle_stats *before = take_stats(store);
+    struct handle_stats before = take_stats(store);
     const void *address = NULL;
     unsigned moves = 0;
     for (; size < most; size += 4096) {
         note_move(store, &fence, &address, address_of(store, handle), &moves);
         assert_int_equal(handle_resize(store, handle, size + 4096), 0);
     }
-    struct handle_stats *after = take_stats(store);
+    struct handle_stats after = take_stats(store);
     assert_begins(store, handle, 128 * KIB, 1);
-    assert_int_equal(after->requested, most + 70000);
+    assert_int_equal(after.requested, most + 70000);
     assert_in_range(moves, 0, 9);
-    assert_true(after->committed_peak - before->committed <= 2 * most + MIB);
-    free(before);
-    free(after);
+    assert_true(after.committed_peak - before.committed <= 2 * most + MIB);
 }
 
 /* Behind the last object of an arena that can be extended there is room, too. Seen failing: the
@@ -270,16 +268,14 @@ grows_within_a_page(void **state)
     struct fixture *fixture = *state;
     handle_t handle = make_object(fixture->store, 200001, 1);
     const void *address = address_of(fixture->store, handle);
-    struct handle_stats *before = take_stats(fixture->store);
+    struct handle_stats before = take_stats(fixture->store);
     for (size_t size = 200002; size <= (size_t)49 * 4096; size++)
         assert_int_equal(handle_resize(fixture->store, handle, size), 0);
-    struct handle_stats *after = take_stats(fixture->store);
+    struct handle_stats after = take_stats(fixture->store);
     assert_ptr_equal(address_of(fixture->store, handle), address);
-    assert_int_equal(after->committed, before->committed);
-    assert_int_equal(after->requested, 49 * 4096);
-    assert_int_equal(after->large, 49 * 4096);
-    free(before);
-    free(after);
+    assert_int_equal(after.committed, before.committed);
+    assert_int_equal(after.requested, 49 * 4096);
+    assert_int_equal(after.large, 49 * 4096);
 }
 
 /* What is cut off stays for who resolved the object before, whatever else is allocated and given
@@ -301,16 +297,14 @@ a_reader_keeps_what_is_cut_off(void **state)
         handle_t other = handle_alloc(store, 200000);
         assert_int_equal(handle_free_now(store, other), 0);
     }
-    struct handle_stats *stats = take_stats(store);
-    assert_true(stats->limbo >= size - 100000 - 4096);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_true(stats.limbo >= size - 100000 - 4096);
     assert_filled(before, size, 1);
     section_leave();
     settle(store);
     stats = take_stats(store);
-    assert_int_equal(stats->limbo, 0);
-    assert_true(stats->committed - stats->metadata - stats->table <= 26 * 4096);
-    free(stats);
+    assert_int_equal(stats.limbo, 0);
+    assert_true(stats.committed - stats.metadata - stats.table <= 26 * 4096);
     assert_object(store, handle, 100000, 1);
 }
 

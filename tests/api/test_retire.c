@@ -82,20 +82,18 @@ counts_as_freed(void **state)
     section_enter();
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(handle_retire(fixture->store, handles[i]), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->objects, 0);
-    assert_int_equal(stats->objects_by_handle, 0);
-    assert_int_equal(stats->frees, 1000);
-    assert_int_equal(stats->requested, 0);
-    assert_true(stats->limbo >= 143 * 70000);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.objects, 0);
+    assert_int_equal(stats.objects_by_handle, 0);
+    assert_int_equal(stats.frees, 1000);
+    assert_int_equal(stats.requested, 0);
+    assert_true(stats.limbo >= 143 * 70000);
     assert_clean(fixture->store);
     section_leave();
     drain(fixture->store);
     stats = take_stats(fixture->store);
-    assert_int_equal(stats->limbo, 0);
-    assert_int_equal(stats->frees, 1000);
-    free(stats);
+    assert_int_equal(stats.limbo, 0);
+    assert_int_equal(stats.frees, 1000);
     assert_clean(fixture->store);
 }
 
@@ -121,10 +119,9 @@ free_after_retire(void **state)
     }
     drain(fixture->store);
     assert_int_equal(handle_store_used(fixture->store), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->frees, 8);
-    assert_int_equal(stats->limbo, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.frees, 8);
+    assert_int_equal(stats.limbo, 0);
 }
 
 static void
@@ -177,9 +174,8 @@ entries_come_back(void **state)
     for (unsigned round = 0; round < ROUNDS; round++)
         for (unsigned i = 0; i < OBJECTS; i += 13)
             assert_stale(fixture->store, handles[round][i]);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->table <= 16 * 4096);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.table <= 16 * 4096);
 }
 
 static void
@@ -228,9 +224,8 @@ beside_compaction(void **state)
     compact_checked(fixture->store, NULL);
     for (unsigned i = 0; i < OBJECTS; i += 8)
         assert_object(fixture->store, handles[i], 240, i);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->objects, OBJECTS / 8);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.objects, OBJECTS / 8);
 }
 
 /* ---- lists, chains, trees -------------------------------------------------------------------- */
@@ -513,11 +508,10 @@ retire_races_free(void **state)
         assert_stale(fixture->store, raced.handles[i]);
     }
     drain(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->objects, 0);
-    assert_int_equal(stats->frees, RACED);
-    assert_int_equal(stats->limbo, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.objects, 0);
+    assert_int_equal(stats.frees, RACED);
+    assert_int_equal(stats.limbo, 0);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */

@@ -57,9 +57,8 @@ done(handle_store *store, struct full *full)
 static void
 assert_within(handle_store *store, uint64_t limit)
 {
-    struct handle_stats *stats = take_stats(store);
-    assert_true(stats->committed_peak <= limit);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_true(stats.committed_peak <= limit);
 }
 
 /* All but every n-th go, and come back from limbo. Result: how many. */
@@ -336,9 +335,8 @@ static void
 await_pass(handle_store *store)
 {
     for (unsigned turns = 0;; turns++) {
-        struct handle_stats *stats = take_stats(store);
-        bool waits = stats->idle_reason == HANDLE_IDLE_GRACE_PERIOD;
-        free(stats);
+        struct handle_stats stats = take_stats(store);
+        bool waits = stats.idle_reason == HANDLE_IDLE_GRACE_PERIOD;
         if (waits)
             return;
         assert_true(turns < 60000);
@@ -405,9 +403,8 @@ refusals_leave_caches_alone(void **state)
         section_leave();
         full.handles[turn] = HANDLE_NULL;
         assert_int_equal(try_one(fixture->store, 8 * MIB, &handle), ENOMEM);
-        struct handle_stats *stats = take_stats(fixture->store);
-        cached = stats->thread_cache;
-        free(stats);
+        struct handle_stats stats = take_stats(fixture->store);
+        cached = stats.thread_cache;
     }
     assert_true(cached > 0);
     done(fixture->store, &full);
@@ -418,9 +415,8 @@ refusals_leave_caches_alone(void **state)
 static uint64_t
 metadata_of(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t bytes = stats->metadata;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t bytes = stats.metadata;
     return bytes;
 }
 
@@ -493,10 +489,9 @@ step_then_idle(void **state)
     for (unsigned i = 0; i < 40000; i += 64)
         assert_int_equal(handle_free(fixture->store, handles[i]), 0);
     assert_int_equal(handle_store_purge(fixture->store, NULL), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->committed < 4 * MIB);
-    assert_int_equal(stats->free_slot, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.committed < 4 * MIB);
+    assert_int_equal(stats.free_slot, 0);
 }
 
 /* ---- reclaim with a time --------------------------------------------------------------------- */
@@ -515,9 +510,8 @@ reclaim_until_ends_beside_a_reader(void **state)
     assert_int_equal(handle_store_reclaim_until(fixture->store, 1000, 2000), -ETIMEDOUT);
     reader_end(&reader);
     assert_int_equal(handle_store_reclaim_until(fixture->store, 1000, UINT64_MAX), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->limbo, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.limbo, 0);
     assert_int_equal(handle_store_reclaim_until(NULL, 1000, 0), -EINVAL);
 }
 

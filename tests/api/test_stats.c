@@ -66,16 +66,15 @@ an_empty_store(void **state)
 {
     struct fixture *fixture = *state;
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_breakdown(stats);
-    assert_classes(fixture->store, stats);
-    assert_true(stats->metadata > 0);
-    assert_true(stats->reserved >= TEST_ARENA_BYTES);
-    assert_int_equal(stats->objects + stats->allocs + stats->frees + stats->pins, 0);
-    assert_int_equal(stats->requested + stats->rounding + stats->header + stats->limbo, 0);
-    assert_int_equal(stats->moved_objects + stats->alloc_failures + stats->errors_reported, 0);
-    assert_int_equal(stats->idle_reason, HANDLE_IDLE_DISABLED);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_breakdown(&stats);
+    assert_classes(fixture->store, &stats);
+    assert_true(stats.metadata > 0);
+    assert_true(stats.reserved >= TEST_ARENA_BYTES);
+    assert_int_equal(stats.objects + stats.allocs + stats.frees + stats.pins, 0);
+    assert_int_equal(stats.requested + stats.rounding + stats.header + stats.limbo, 0);
+    assert_int_equal(stats.moved_objects + stats.alloc_failures + stats.errors_reported, 0);
+    assert_int_equal(stats.idle_reason, HANDLE_IDLE_DISABLED);
 }
 
 /** What the test has allocated. */
@@ -87,31 +86,29 @@ struct known {
 static void
 assert_known(handle_store *store, const struct known *known)
 {
-    struct handle_stats *stats = take_stats(store);
-    assert_breakdown(stats);
-    assert_classes(store, stats);
+    struct handle_stats stats = take_stats(store);
+    assert_breakdown(&stats);
+    assert_classes(store, &stats);
     assert_used(store, known->bytes);
-    assert_int_equal(stats->objects, known->objects);
-    assert_int_equal(stats->objects_by_cell, known->by_cell);
-    assert_int_equal(stats->objects_by_handle, known->objects - known->by_cell);
-    assert_int_equal(stats->objects_large, known->large);
-    assert_int_equal(stats->large, known->large_bytes);
-    assert_int_equal(stats->allocs, known->allocs);
-    assert_int_equal(stats->frees, known->frees);
-    assert_true(stats->header >= 8 * (known->objects - known->large));
-    assert_true(stats->header <= 8 * known->objects);
-    assert_int_equal(stats->limbo, 0);
-    assert_true(stats->table >= 8 * (known->objects - known->by_cell));
-    free(stats);
+    assert_int_equal(stats.objects, known->objects);
+    assert_int_equal(stats.objects_by_cell, known->by_cell);
+    assert_int_equal(stats.objects_by_handle, known->objects - known->by_cell);
+    assert_int_equal(stats.objects_large, known->large);
+    assert_int_equal(stats.large, known->large_bytes);
+    assert_int_equal(stats.allocs, known->allocs);
+    assert_int_equal(stats.frees, known->frees);
+    assert_true(stats.header >= 8 * (known->objects - known->large));
+    assert_true(stats.header <= 8 * known->objects);
+    assert_int_equal(stats.limbo, 0);
+    assert_true(stats.table >= 8 * (known->objects - known->by_cell));
 }
 
 /* Large means: no class serves it. */
 static size_t
 largest_class(handle_store *store)
 {
-    struct handle_stats *stats = take_stats(store);
-    size_t largest = class_stats_of(store)[stats->classes - 1].object_bytes;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    size_t largest = class_stats_of(store)[stats.classes - 1].object_bytes;
     return largest;
 }
 
@@ -180,18 +177,16 @@ rounding_of_a_class(void **state)
 {
     struct fixture *fixture = *state;
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    const struct handle_class_stats *class = &class_stats_of(fixture->store)[stats->classes / 2];
+    struct handle_stats stats = take_stats(fixture->store);
+    const struct handle_class_stats *class = &class_stats_of(fixture->store)[stats.classes / 2];
     size_t size = class->object_bytes - 3, slot = class->slot_bytes;
     for (unsigned i = 0; i < 1000; i++)
         make_object(fixture->store, size, i);
-    free(stats);
     stats = take_stats(fixture->store);
-    assert_breakdown(stats);
-    assert_int_equal(stats->header, 8 * 1000);
-    assert_int_equal(stats->requested + stats->rounding, (slot - 8) * 1000);
+    assert_breakdown(&stats);
+    assert_int_equal(stats.header, 8 * 1000);
+    assert_int_equal(stats.requested + stats.rounding, (slot - 8) * 1000);
     assert_used(fixture->store, size * 1000);
-    free(stats);
 }
 
 /* Freed bytes stand in limbo as long as a section is open, the mover's own aside. */
@@ -206,17 +201,15 @@ limbo_rung(void **state)
     section_enter();
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(handle_free(fixture->store, handles[i]), 0);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->objects, 0);
-    assert_int_equal(stats->requested, 0);
-    assert_true(stats->limbo >= 1000 * 208);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.objects, 0);
+    assert_int_equal(stats.requested, 0);
+    assert_true(stats.limbo >= 1000 * 208);
     section_leave();
-    free(stats);
     settle(fixture->store);
     stats = take_stats(fixture->store);
-    assert_int_equal(stats->limbo, 0);
-    assert_breakdown(stats);
-    free(stats);
+    assert_int_equal(stats.limbo, 0);
+    assert_breakdown(&stats);
 }
 
 /* A reader that stays: the age of the grace period grows and says what it is that is stuck. */
@@ -229,12 +222,11 @@ a_stuck_reader_shows(void **state)
     assert_int_equal(handle_free(fixture->store, handle), 0);
     uint64_t age = 0, first = 0;
     while (age <= first || first == 0) { /* until it has been seen twice, growing */
-        struct handle_stats *stats = take_stats(fixture->store);
+        struct handle_stats stats = take_stats(fixture->store);
         if (first == 0)
-            first = stats->grace_period_age_ns;
-        age = stats->grace_period_age_ns;
-        assert_true(stats->limbo > 0);
-        free(stats);
+            first = stats.grace_period_age_ns;
+        age = stats.grace_period_age_ns;
+        assert_true(stats.limbo > 0);
         /* frees above the library's batch size bring the grace period about */
         handle_t more = handle_alloc(fixture->store, 5000);
         assert_int_equal(handle_free(fixture->store, more), 0);
@@ -242,10 +234,9 @@ a_stuck_reader_shows(void **state)
     }
     section_leave();
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->grace_periods > 0);
-    assert_int_equal(stats->limbo, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.grace_periods > 0);
+    assert_int_equal(stats.limbo, 0);
 }
 
 /* The counters of compaction, of failures and of time move when their cause occurs. */
@@ -263,31 +254,28 @@ counters_follow_their_causes(void **state)
             assert_int_equal(handle_free(fixture->store, handles[i]), 0);
     assert_int_equal(handle_store_reclaim(fixture->store, SIZE_MAX), 0);
     handle_thread_detach(fixture->store);
-    struct handle_stats *before = take_stats(fixture->store);
-    assert_int_equal(before->shrink_reason, HANDLE_SHRINK_FRAGMENTED);
-    assert_true(before->recoverable > MIB);
+    struct handle_stats before = take_stats(fixture->store);
+    assert_int_equal(before.shrink_reason, HANDLE_SHRINK_FRAGMENTED);
+    assert_true(before.recoverable > MIB);
     struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
     compact_checked(fixture->store, &report);
     settle(fixture->store);
-    struct handle_stats *after = take_stats(fixture->store);
-    assert_int_equal(after->moved_objects - before->moved_objects, report.moved_objects);
-    assert_int_equal(after->moved_bytes - before->moved_bytes, report.moved_bytes);
-    assert_int_equal(after->compaction_released - before->compaction_released,
-                     report.released_bytes);
-    assert_true(after->compaction_cpu_ns > before->compaction_cpu_ns);
-    assert_true(after->passes > before->passes);
-    assert_int_equal(after->moved_per_released_permille,
-                     after->moved_bytes * 1000 / after->compaction_released);
-    assert_true(after->grace_period.count > 0 && after->grace_periods > 0);
-    assert_true(after->released > before->released);
-    assert_true(after->committed < before->committed);
-    assert_int_equal(after->recoverable, 0);
-    assert_histogram(&after->slice);
-    assert_histogram(&after->grace_period);
-    assert_breakdown(after);
-    assert_classes(fixture->store, after);
-    free(before);
-    free(after);
+    struct handle_stats after = take_stats(fixture->store);
+    assert_int_equal(after.moved_objects - before.moved_objects, report.moved_objects);
+    assert_int_equal(after.moved_bytes - before.moved_bytes, report.moved_bytes);
+    assert_int_equal(after.compaction_released - before.compaction_released, report.released_bytes);
+    assert_true(after.compaction_cpu_ns > before.compaction_cpu_ns);
+    assert_true(after.passes > before.passes);
+    assert_int_equal(after.moved_per_released_permille,
+                     after.moved_bytes * 1000 / after.compaction_released);
+    assert_true(after.grace_period.count > 0 && after.grace_periods > 0);
+    assert_true(after.released > before.released);
+    assert_true(after.committed < before.committed);
+    assert_int_equal(after.recoverable, 0);
+    assert_histogram(&after.slice);
+    assert_histogram(&after.grace_period);
+    assert_breakdown(&after);
+    assert_classes(fixture->store, &after);
 }
 
 /* Counted page by page: statm adds up counters of each CPU, which may be megabytes off on large
@@ -318,19 +306,17 @@ committed_is_what_the_kernel_sees(void **state)
         skip();
     settle(fixture->store);
     memset(handles, 1, sizeof(handles));
-    struct handle_stats *before = take_stats(fixture->store);
+    struct handle_stats before = take_stats(fixture->store);
     uint64_t resident_before = resident_bytes();
     for (unsigned i = 0; i < OBJECTS; i++)
         handles[i] = make_object(fixture->store, 1000, i);
-    struct handle_stats *after = take_stats(fixture->store);
+    struct handle_stats after = take_stats(fixture->store);
     uint64_t gained = resident_bytes() - resident_before;
-    uint64_t committed = after->committed - before->committed;
+    uint64_t committed = after.committed - before.committed;
     assert_true(gained >= OBJECTS * UINT64_C(1000));
     assert_true(gained <= committed + 4 * MIB);
     assert_true(committed <= gained + 4 * MIB);
-    assert_true(after->resident >= gained / 2); /* by statm */
-    free(before);
-    free(after);
+    assert_true(after.resident >= gained / 2); /* by statm */
     assert_int_equal(handle_store_clear(fixture->store), 0);
     settle(fixture->store);
     assert_true(resident_bytes() <= resident_before + 6 * MIB);

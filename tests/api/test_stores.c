@@ -50,10 +50,9 @@ mapping_end(const void *address)
 static uint64_t
 stat_of(handle_store *store, size_t offset)
 {
-    struct handle_stats *stats = take_stats(store);
+    struct handle_stats stats = take_stats(store);
     uint64_t value;
-    memcpy(&value, (const char *)stats + offset, sizeof(value));
-    free(stats);
+    memcpy(&value, (const char *)&stats + offset, sizeof(value));
     return value;
 }
 #define STAT(store, member) stat_of(store, offsetof(struct handle_stats, member))
@@ -358,10 +357,9 @@ arena_small(void **state)
     }
     assert_int_equal(errors_count(fixture), 1);
     assert_true(errors_contain(fixture, "arena_small"));
-    struct handle_stats *stats = take_stats(store);
-    assert_int_equal(stats->alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
-    assert_int_equal(stats->alloc_failures, 3);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_int_equal(stats.alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
+    assert_int_equal(stats.alloc_failures, 3);
     assert_object(store, handle, 5000, 7);
     handle_t small = allocate_large(store, 8 * MIB); /* what there is serves on */
     assert_true(small != HANDLE_NULL);
@@ -381,9 +379,8 @@ given_arena_is_kept(void **state)
     assert_true(allocate_large(fixture->store, 6 * MIB) != HANDLE_NULL);
     assert_true(allocate_large(fixture->store, 6 * MIB) == HANDLE_NULL);
     assert_int_equal(errno, ENOMEM);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.alloc_failure_reason, HANDLE_ALLOC_FAILURE_ARENA_SMALL);
     assert_int_equal(errors_count(fixture), 0);
 }
 

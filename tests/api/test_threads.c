@@ -24,10 +24,9 @@ warm_cache(handle_store *store)
 static uint64_t
 cached_bytes(handle_store *store, uint64_t *threads)
 {
-    struct handle_stats *stats = take_stats(store);
-    uint64_t cached = stats->thread_cache;
-    *threads = stats->threads;
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    uint64_t cached = stats.thread_cache;
+    *threads = stats.threads;
     return cached;
 }
 
@@ -327,10 +326,9 @@ frees_from_call_rcu(void **state)
     assert_int_equal(__atomic_load_n(&deferred_done, __ATOMIC_ACQUIRE), STRUCTURES);
     assert_int_equal(handle_store_used(fixture->store), 0);
     settle(fixture->store);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_true(stats->objects == 0 && stats->limbo == 0);
-    assert_int_equal(stats->frees, 4 * STRUCTURES);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_true(stats.objects == 0 && stats.limbo == 0);
+    assert_int_equal(stats.frees, 4 * STRUCTURES);
 }
 
 /* ---- threads that come and go while others use the store ------------------------------------- */
@@ -388,14 +386,13 @@ sample_beside_churn(void *arg, unsigned index)
         section_leave();
     }
     for (unsigned i = 0; index == 0 && i < scaled(2000); i++) {
-        struct handle_stats *stats = take_stats(sampled->store);
-        const uint64_t *breakdown = &stats->requested;
-        for (unsigned step = 0; &breakdown[step] <= &stats->committed; step++)
-            thread_check(breakdown[step] <= stats->reserved);
-        thread_check(stats->objects <= stats->reserved / BYTES);
-        thread_check(stats->objects_by_handle <= stats->reserved / BYTES);
-        thread_check(handle_store_used(sampled->store) <= stats->reserved);
-        free(stats);
+        struct handle_stats stats = take_stats(sampled->store);
+        const uint64_t *breakdown = &stats.requested;
+        for (unsigned step = 0; &breakdown[step] <= &stats.committed; step++)
+            thread_check(breakdown[step] <= stats.reserved);
+        thread_check(stats.objects <= stats.reserved / BYTES);
+        thread_check(stats.objects_by_handle <= stats.reserved / BYTES);
+        thread_check(handle_store_used(sampled->store) <= stats.reserved);
     }
     if (index == 0)
         __atomic_store_n(&sampled->stop, 1, __ATOMIC_RELEASE);

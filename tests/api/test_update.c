@@ -64,10 +64,9 @@ abort_leaves_the_object(void **state)
     section_leave();
     assert_object(fixture->store, handle, 240, 1);
     assert_used(fixture->store, 240);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->pins, 0);
-    assert_int_equal(stats->objects, 1);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.pins, 0);
+    assert_int_equal(stats.objects, 1);
 }
 
 static void
@@ -227,9 +226,8 @@ begin_refusals(void **state)
     section_leave();
     handle_update_abort(fixture->store, &update);
     assert_object(fixture->store, handle, 100, 1);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->pins, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.pins, 0);
 }
 
 /* A version held over sections, grace periods and a compaction that wants its span: the version
@@ -280,25 +278,22 @@ updates_are_counted_as_pins(void **state)
         section_enter();
         assert_non_null(handle_update_begin(fixture->store, handle, 10, &updates[i]));
         section_leave();
-        struct handle_stats *stats = take_stats(fixture->store);
-        assert_int_equal(stats->pins, i + 1);
-        free(stats);
+        struct handle_stats stats = take_stats(fixture->store);
+        assert_int_equal(stats.pins, i + 1);
     }
     for (unsigned i = 0; i < 10; i++)
         handle_update_abort(fixture->store, &updates[i]);
-    struct handle_stats *stats = take_stats(fixture->store);
-    assert_int_equal(stats->pins, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.pins, 0);
 }
 
 static void
 assert_counted(handle_store *store, uint64_t allocs, uint64_t frees)
 {
-    struct handle_stats *stats = take_stats(store);
-    assert_int_equal(stats->allocs, allocs);
-    assert_int_equal(stats->frees, frees);
-    assert_int_equal(stats->objects, allocs - frees);
-    free(stats);
+    struct handle_stats stats = take_stats(store);
+    assert_int_equal(stats.allocs, allocs);
+    assert_int_equal(stats.frees, frees);
+    assert_int_equal(stats.objects, allocs - frees);
 }
 
 /* A version that is committed is an object more and one less, of any size; one that is not, none.

@@ -247,9 +247,8 @@ engine_close(struct engine *engine)
     fuzz_check(handle_store_used(engine->store) == 0);
     check(engine);
     engine_leave(engine);
-    struct handle_stats *stats = take_stats(engine->store);
-    engine_moved += stats->moved_objects;
-    free(stats);
+    struct handle_stats stats = take_stats(engine->store);
+    engine_moved += stats.moved_objects;
     fuzz_check(handle_store_destroy(engine->store) == 0);
 }
 

@@ -583,19 +583,17 @@ ground_settle(struct race *race)
     compact_checked(race->store, NULL);
     ground_verify(race);
     settle(race->store);
-    struct handle_stats *stats = take_stats(race->store);
-    assert_int_equal(stats->limbo, 0);
-    assert_int_equal(stats->pins, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(race->store);
+    assert_int_equal(stats.limbo, 0);
+    assert_int_equal(stats.pins, 0);
     assert_clean(race->store);
 }
 
 uint64_t
 refused(const struct race *race, enum handle_refusal reason)
 {
-    struct handle_stats *stats = take_stats(race->store);
-    uint64_t count = stats->refused[reason];
-    free(stats);
+    struct handle_stats stats = take_stats(race->store);
+    uint64_t count = stats.refused[reason];
     return count;
 }
 

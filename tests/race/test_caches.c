@@ -26,9 +26,8 @@ ground_with_caches(struct race *race, bool by_cell)
 static uint64_t
 cached_bytes(struct race *race)
 {
-    struct handle_stats *stats = take_stats(race->store);
-    uint64_t bytes = stats->thread_cache;
-    free(stats);
+    struct handle_stats stats = take_stats(race->store);
+    uint64_t bytes = stats.thread_cache;
     return bytes;
 }
 

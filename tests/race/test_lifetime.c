@@ -60,9 +60,8 @@ assert_at_rest(struct race *race)
     }
     assert_no_batch(race);
     assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
-    struct handle_stats *stats = take_stats(race->store);
-    assert_int_equal(stats->limbo, 0);
-    free(stats);
+    struct handle_stats stats = take_stats(race->store);
+    assert_int_equal(stats.limbo, 0);
 }
 
 /* The mover rests: it has no lists. Fails when it keeps them: 256 KiB a store. */
@@ -176,7 +175,7 @@ test_no_thread_can_be_started(struct race *race)
     assert_false(sn_mover_has_thread(&race->store->mover));
     assert_int_equal(handle_store_reclaim(race->store, SIZE_MAX), 0);
     for (unsigned i = 0; i < 3; i++)
-        free(take_stats(race->store));
+        (void)take_stats(race->store);
     assert_int_equal(errors_count(race->fixture), 1);
     assert_true(errors_contain(race->fixture, "no thread could be started"));
     assert_rarely_asked(race);

@@ -454,20 +454,19 @@ assert_report(const struct race *race, const struct handle_defrag_report *report
 static void
 assert_class_counters(const struct race *race, const struct handle_defrag_report *report)
 {
-    struct handle_stats *stats = take_stats(race->store);
+    struct handle_stats stats = take_stats(race->store);
     uint64_t moved = 0, by_reason[HANDLE_REFUSED_REASONS] = {0};
-    for (unsigned i = 0; i < stats->classes; i++) {
+    for (unsigned i = 0; i < stats.classes; i++) {
         moved += class_stats_of(race->store)[i].moved;
         for (unsigned reason = 0; reason < HANDLE_REFUSED_REASONS; reason++)
             by_reason[reason] += class_stats_of(race->store)[i].refused[reason];
     }
     assert_int_equal(moved, report->moved_objects);
-    assert_int_equal(stats->moved_objects, report->moved_objects);
+    assert_int_equal(stats.moved_objects, report->moved_objects);
     for (unsigned reason = 0; reason < HANDLE_REFUSED_REASONS; reason++) {
         assert_int_equal(by_reason[reason], report->refused[reason]);
-        assert_int_equal(stats->refused[reason], report->refused[reason]);
+        assert_int_equal(stats.refused[reason], report->refused[reason]);
     }
-    free(stats);
 }
 
 static void

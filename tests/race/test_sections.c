@@ -350,13 +350,12 @@ test_housekeeping_tears_no_sums(struct race *race)
     void (*before)(enum sn_hook_point, const void *) = sn_hook_fn;
     housekept = race->store;
     __atomic_store_n(&sn_hook_fn, keep_house_between, __ATOMIC_RELEASE);
-    struct handle_stats *stats = take_stats(race->store);
+    struct handle_stats stats = take_stats(race->store);
     __atomic_store_n(&sn_hook_fn, before, __ATOMIC_RELEASE);
-    for (unsigned i = 0; i < stats->classes; i++) {
+    for (unsigned i = 0; i < stats.classes; i++) {
         const struct handle_class_stats *c = &class_stats_of(race->store)[i];
         assert_int_equal(c->live + c->free + c->cached + c->limbo, c->spans * c->span_slots);
     }
-    free(stats);
     for (unsigned i = 0; i < 20; i++)
         assert_int_equal(handle_free(race->store, handles[i]), 0);
 }

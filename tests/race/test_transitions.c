@@ -651,10 +651,9 @@ madvise_fails(enum sn_inject_point point)
 static uint64_t
 stat_at(struct race *race, size_t offset)
 {
-    struct handle_stats *stats = take_stats(race->store);
+    struct handle_stats stats = take_stats(race->store);
     uint64_t value;
-    memcpy(&value, (const char *)stats + offset, sizeof(value));
-    free(stats);
+    memcpy(&value, (const char *)&stats + offset, sizeof(value));
     return value;
 }
 #define STAT(member) stat_at(race, offsetof(struct handle_stats, member))

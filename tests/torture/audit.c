@@ -194,29 +194,25 @@ audit_compaction(struct heap *heap, const struct sums *sums)
 static void
 audit_stats(struct heap *heap, const struct sums *sums)
 {
-    struct handle_stats *s = calloc(1, sizeof(*s));
-    if (!s)
-        return;
-    s->struct_size = sizeof(*s);
-    if (handle_store_stats(heap->store, s))
+    struct handle_stats s = HANDLE_STATS_INIT;
+    if (handle_store_stats(heap->store, &s))
         finding("audit: stats failed");
-    uint64_t breakdown = s->requested + s->rounding + s->header + s->free_slot + s->thread_cache +
-                         s->limbo + s->empty_span + s->table + s->metadata;
-    if (breakdown != s->committed)
+    uint64_t breakdown = s.requested + s.rounding + s.header + s.free_slot + s.thread_cache +
+                         s.limbo + s.empty_span + s.table + s.metadata;
+    if (breakdown != s.committed)
         finding("audit: the memory breakdown is %" PRIu64 ", committed %" PRIu64, breakdown,
-                s->committed);
-    if (s->objects != sums->objects || s->objects_by_cell != sums->by_cell || s->pins)
+                s.committed);
+    if (s.objects != sums->objects || s.objects_by_cell != sums->by_cell || s.pins)
         finding("audit: %" PRIu64 " objects, %" PRIu64 " by cell, %" PRIu64 " pins; expected "
                 "%" PRIu64 ", %" PRIu64 ", 0",
-                s->objects, s->objects_by_cell, s->pins, sums->objects, sums->by_cell);
+                s.objects, s.objects_by_cell, s.pins, sums->objects, sums->by_cell);
     size_t bytes = 0;
     int counted = handle_store_used_exact(heap->store, &bytes);
     if (counted || bytes != sums->bytes)
         finding("audit: %zu bytes requested; expected %" PRIu64 " (%d)", bytes, sums->bytes,
                 counted);
-    if (s->limbo)
-        finding("audit: %" PRIu64 " bytes stay in limbo", s->limbo);
-    free(s);
+    if (s.limbo)
+        finding("audit: %" PRIu64 " bytes stay in limbo", s.limbo);
 }
 
 void

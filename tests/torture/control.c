@@ -112,19 +112,15 @@ op_stats(struct worker *worker, struct heap *heap)
 {
     static const enum handle_stats_format formats[] = {HANDLE_STATS_TEXT, HANDLE_STATS_JSON,
                                                        HANDLE_STATS_PROMETHEUS};
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
+    struct handle_stats stats = HANDLE_STATS_INIT;
     size_t printed = 0;
-    if (!stats)
-        return;
-    stats->struct_size = sizeof(*stats);
-    int result = handle_store_stats(heap->store, stats);
-    if (result || stats->committed > stats->committed_peak || stats->committed == 0)
-        finding("stats: %d, committed %llu, peak %llu", result,
-                (unsigned long long)stats->committed, (unsigned long long)stats->committed_peak);
+    int result = handle_store_stats(heap->store, &stats);
+    if (result || stats.committed > stats.committed_peak || stats.committed == 0)
+        finding("stats: %d, committed %llu, peak %llu", result, (unsigned long long)stats.committed,
+                (unsigned long long)stats.committed_peak);
     result = handle_store_stats_print(heap->store, formats[roll(worker, 3)], count_bytes, &printed);
     if (result || printed < 100 || handle_store_used(heap->store) == 0)
         finding("stats_print: %d, %zu bytes", result, printed);
-    free(stats);
 }
 
 /* A walk: how many objects it goes on for, and how often it has met each constant, which lives
@@ -230,15 +226,11 @@ void
 op_limit(struct worker *worker, struct heap *heap)
 {
     char value[32];
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    if (!stats || !try_lock(&heap->limited)) {
-        free(stats);
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    if (!try_lock(&heap->limited))
         return;
-    }
-    stats->struct_size = sizeof(*stats);
-    handle_store_stats(heap->store, stats);
-    uint64_t limit = stats->committed * (80 + roll(worker, 40)) / 100;
-    free(stats);
+    handle_store_stats(heap->store, &stats);
+    uint64_t limit = stats.committed * (80 + roll(worker, 40)) / 100;
     limit = limit < 4 << 20 ? 4 << 20 : limit;
     snprintf(value, sizeof(value), "%llu", (unsigned long long)limit);
     set(heap, "max_bytes", value);

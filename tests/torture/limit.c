@@ -95,21 +95,15 @@ struct look {
     uint64_t committed, peak, live;
 };
 
-/* False: no memory for the statistics. */
-static bool
-look(struct look *look)
+static struct look
+look(void)
 {
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    if (!stats)
-        return false;
-    stats->struct_size = sizeof(*stats);
-    if (handle_store_stats(store, stats))
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    if (handle_store_stats(store, &stats))
         finding("limit: statistics refused");
-    *look = (struct look){stats->committed, stats->committed_peak,
-                          stats->requested + stats->rounding + stats->header +
-                              8 * stats->objects_by_handle};
-    free(stats);
-    return true;
+    return (struct look){stats.committed, stats.committed_peak,
+                         stats.requested + stats.rounding + stats.header +
+                             8 * stats.objects_by_handle};
 }
 
 static void
@@ -571,7 +565,8 @@ reach(struct worker *worker, uint64_t limit)
     struct look now = {.committed = UINT64_MAX};
     uint64_t evicted = counted(&done.evicted), objects = SHARDS * per_shard;
     for (unsigned i = 0; counted(&done.evicted) - evicted < 2 * objects && i < 100000; i++) {
-        if (!look(&now) || now.committed <= limit || findings())
+        now = look();
+        if (now.committed <= limit || findings())
             return;
         op_insert(worker, NULL);
     }
@@ -587,9 +582,9 @@ lower_once(struct worker *worker)
     set_bytes("max_bytes", (int64_t)limit);
     reach(worker, limit);
     for (unsigned i = 0; i < 4; i++) {
-        struct look now;
         op_insert(worker, NULL);
-        if (look(&now) && now.committed > limit && !findings())
+        struct look now = look();
+        if (now.committed > limit && !findings())
             finding("limit: %" PRIu64 " bytes committed again, lowered to %" PRIu64, now.committed,
                     limit);
     }
@@ -711,13 +706,11 @@ static void
 limit_sample(void)
 {
     static uint64_t due_ms;
-    struct look now;
     if (now_ms() < due_ms)
         return;
     due_ms = now_ms() + SAMPLE_MS;
     bool counts = share_counts();
-    if (!look(&now))
-        return;
+    struct look now = look();
     check_bound(&now);
     if (counts && share_counts())
         check_share(&now);
@@ -773,20 +766,18 @@ verify_all(struct worker *worker)
 static void
 limit_audit(struct worker *worker)
 {
-    struct look now;
     verify_all(worker);
     (void)handle_store_check(store, on_violation, NULL);
     if (handle_defrag_start(store))
         finding("limit: start failed");
     fill_up(worker);
-    if (look(&now)) {
-        uint64_t share = now.live * 1000 / most;
-        check_bound(&now);
-        if (share < 10 * limits.rest_share && share_at_rest >= 10 * limits.rest_share)
-            finding("limit: at rest the live objects take %" PRIu64 ".%" PRIu64 " %% of the limit",
-                    share / 10, share % 10);
-        share_at_rest = share < share_at_rest ? share : share_at_rest;
-    }
+    struct look now = look();
+    uint64_t share = now.live * 1000 / most;
+    check_bound(&now);
+    if (share < 10 * limits.rest_share && share_at_rest >= 10 * limits.rest_share)
+        finding("limit: at rest the live objects take %" PRIu64 ".%" PRIu64 " %% of the limit",
+                share / 10, share % 10);
+    share_at_rest = share < share_at_rest ? share : share_at_rest;
     for (unsigned i = 0; i < 64 && !findings(); i++)
         replace_by_same_size(worker);
     worker->counters.audits++;
@@ -824,14 +815,9 @@ limit_open(struct worker *worker, uint64_t seed)
 static uint64_t
 limit_close(struct worker *worker)
 {
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    uint64_t moved = 0;
-    if (stats) {
-        stats->struct_size = sizeof(*stats);
-        handle_store_stats(store, stats);
-        moved = stats->moved_objects;
-    }
-    free(stats);
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    handle_store_stats(store, &stats);
+    uint64_t moved = stats.moved_objects;
     for (unsigned shard = 0; shard < SHARDS; shard++)
         while (shards[shard].used)
             (void)evict(worker, shard);

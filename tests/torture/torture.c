@@ -428,13 +428,11 @@ static uint64_t
 everything_close(struct worker *worker)
 {
     uint64_t moved = 0;
-    struct handle_stats *stats = calloc(1, sizeof(*stats));
-    for (unsigned h = 0; stats && h < STORES; h++) {
-        stats->struct_size = sizeof(*stats);
-        handle_store_stats(heaps[h].store, stats);
-        moved += stats->moved_objects;
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    for (unsigned h = 0; h < STORES; h++) {
+        handle_store_stats(heaps[h].store, &stats);
+        moved += stats.moved_objects;
     }
-    free(stats);
     heaps_close(worker);
     return moved;
 }
