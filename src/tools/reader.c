@@ -610,7 +610,7 @@ read_bits(struct walk *walk, uint32_t number, uint32_t slots)
             !target_read(&walk->reader->target, address, walk->line[line], 4096))
             return false;
         walk->line_of[line] = address;
-        memcpy(walk->bits + (size_t)line * 8, walk->line[line] + number % 64 * 8, 64);
+        memcpy(walk->bits + (size_t)line * 8, walk->line[line] + (size_t)(number % 64) * 8, 64);
     }
     if (slots % 64 != 0)
         walk->bits[slots / 64] &= UINT64_MAX >> (64 - slots % 64);
