@@ -589,12 +589,12 @@ put_moves(struct sn_evacuation *e, struct sn_batch *batch, uint32_t begin, uint3
             sn_poison_write(e->store, batch->moves[at].slot);
         slots[count++] = batch->moves[at].slot;
         if (count == PUT_SLOTS) {
-            emptied += sn_heap_put(&e->store->heap, class_id, slots, count);
+            emptied += sn_heap_put_moved(&e->store->heap, class_id, slots, count);
             count = 0;
         }
     }
     if (count > 0)
-        emptied += sn_heap_put(&e->store->heap, class_id, slots, count);
+        emptied += sn_heap_put_moved(&e->store->heap, class_id, slots, count);
     uint64_t span_bytes = (uint64_t)e->store->classes.of[class_id].pages << SN_PAGE_SHIFT;
     count_emptied(e, emptied, emptied * span_bytes);
 }

@@ -103,8 +103,10 @@ begin_pass_locked(struct sn_defrag *d)
     bool forced = sn_defrag_is_forced(d);
     sn_store_relaxed(&d->surveyed_freed, sn_load_relaxed(&d->store->heap.freed_bytes));
     d->pass_requests = sn_mover_requests(d->mover);
-    if (forced)
+    if (forced) {
         sn_caches_drain(&d->store->caches, false, false, NULL);
+        (void)sn_heap_end_kept(&d->store->heap, SN_CLASS_NONE);
+    }
     sn_defrag_survey(d->store, &sum, classes);
     if (!decide_locked(d, &sum, forced, d->pass_requests))
         return false;

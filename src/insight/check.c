@@ -143,7 +143,7 @@ check_class(struct check *check, unsigned class_id)
         return;
     sn_lock(&hc->lock); /* no span joins or leaves the class */
     uint32_t high = sn_load_relaxed(&store->pool.high);
-    uint64_t used_said = hc->used[0] + hc->used[1];
+    uint64_t used_said = hc->used[0] + hc->used[1] + (hc->kept != 0);
     uint64_t spans_said = hc->spans[0] + hc->spans[1];
     for (uint32_t number = 1; number < high && !defect.what; number++) {
         if (!sn_heap_is_of_class_locked(&store->heap, number, class_id))

@@ -508,6 +508,17 @@ take_all_committed_locked(struct sn_heap *heap, struct sn_heap_class *hc, enum s
     }
 }
 
+/* What is kept for applications serves one that has found no other. */
+static void
+take_kept_locked(struct sn_heap_class *hc, enum sn_kind kind, struct taking *taking)
+{
+    uint64_t slot = sn_load_relaxed(&hc->kept);
+    if (slot == 0 || kind != SN_MOVABLE || taking->who != SN_CHARGE_APPLICATION)
+        return;
+    sn_store_relaxed(&hc->kept, 0);
+    taking->slots[taking->taken++] = slot;
+}
+
 /* Takes from a new span. Its run may come with committed pages; if there are none, and max_bytes
  * allows no page, the span goes back to the pool. */
 static void
@@ -547,6 +558,8 @@ take_locked(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct t
     take_fullest_locked(heap, hc, kind, taking);
     if (taking->lacks > 0)
         take_all_committed_locked(heap, hc, kind, taking);
+    if (taking->taken == 0)
+        take_kept_locked(hc, kind, taking);
     bool may_be_new = taking->side == SN_NO_WALK &&
                       (taking->lacks == 0 || may_use_empty(heap->pool, taking->who));
     if (taking->taken == 0 && may_be_new)
@@ -622,7 +635,46 @@ sn_heap_take_beside(struct sn_heap *heap, uint32_t number, uint32_t want, uint64
     return take(heap, heap->pool->spans[number].class_id, SN_MOVABLE, &taking);
 }
 
+/* ---- what is kept for the application -------------------------------------------------------- */
+
+static bool
+wants_kept(const struct sn_heap *heap, const struct sn_heap_class *hc)
+{
+    return sn_unlikely(sn_load_relaxed(&heap->keeps) != 0) && hc->kept == 0;
+}
+
+/* A free slot of an OPEN span, on committed pages; it is counted as free. 0: there is none. */
+static uint64_t
+find_to_keep_locked(struct sn_heap *heap, struct sn_heap_class *hc)
+{
+    uint64_t slot = 0;
+    struct taking taking = {.who = SN_CHARGE_APPLICATION, .want = 1, .slots = &slot};
+    take_all_committed_locked(heap, hc, SN_MOVABLE, &taking);
+    return slot;
+}
+
+/* Keeps a slot that comes back or, if its span is not OPEN, rather another one. What comes back to
+ * a span that is being walked is not used before the walk has gone on: by free_now it comes without
+ * a grace period. False: the slot is to be given back. */
+static bool
+keep_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint64_t slot)
+{
+    const struct sn_span *span = sn_span_at(heap->pool, slot);
+    if (kind_of(span) != SN_MOVABLE)
+        return false;
+    bool open = sn_span_state(span) == SN_SPAN_OPEN;
+    uint64_t other = open ? 0 : find_to_keep_locked(heap, hc);
+    bool itself = !other && sn_load_relaxed(&heap->walked) != sn_span_number(heap->pool, span);
+    sn_store_relaxed(&hc->kept, itself ? slot : other);
+    sn_owner_sub(&hc->used[SN_MOVABLE], itself);
+    return itself;
+}
+
 /* ---- giving slots back ----------------------------------------------------------------------- */
+
+/* Slots ahead of the one that is given back; with two lines each, the misses that a core has under
+ * way. */
+#define PUT_AHEAD 8
 
 static void
 clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
@@ -655,30 +707,85 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
         heap->freed(heap);
 }
 
-uint32_t
-sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
+/* Result: spans that have gone to the pool by it. */
+static uint32_t
+put_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *slots, uint32_t count)
 {
-    enum { AHEAD = 8 }; /* slots; with two lines each, the misses that a core has under way */
-    struct sn_heap_class *hc = &heap->of[class_id];
     uint32_t emptied = 0;
-    for (uint32_t i = 0; i < AHEAD && i < count; i++)
-        prefetch_span(heap->pool, sn_block_of(slots[i]));
-    sn_lock(&hc->lock);
     for (uint32_t i = 0; i < count;) {
         struct sn_span *span = sn_span_at(heap->pool, slots[i]);
-        sn_assert(span->class_id == class_id);
+        sn_assert(hc == &heap->of[span->class_id]);
         uint32_t begin = i;
         do {
-            if (i + AHEAD < count)
-                prefetch_span(heap->pool, sn_block_of(slots[i + AHEAD]));
+            if (i + PUT_AHEAD < count)
+                prefetch_span(heap->pool, sn_block_of(slots[i + PUT_AHEAD]));
             clear_slot_locked(heap, span, slots[i++]);
         } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
         sn_owner_sub(&hc->used[kind_of(span)], i - begin);
         emptied += relist_or_release_locked(heap, hc, span);
     }
+    return emptied;
+}
+
+static void
+prefetch_first(const struct sn_pool *pool, const uint64_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < PUT_AHEAD && i < count; i++)
+        prefetch_span(pool, sn_block_of(slots[i]));
+}
+
+void
+sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    prefetch_first(heap->pool, slots, count);
+    sn_lock(&hc->lock);
+    uint32_t kept = wants_kept(heap, hc) && count > 0 && keep_locked(heap, hc, slots[0]);
+    (void)put_locked(heap, hc, slots + kept, count - kept);
+    sn_unlock(&hc->lock);
+    note_freed(heap, class_id, count);
+}
+
+uint32_t
+sn_heap_put_moved(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    prefetch_first(heap->pool, slots, count);
+    sn_lock(&hc->lock);
+    uint32_t emptied = put_locked(heap, hc, slots, count);
     sn_unlock(&hc->lock);
     note_freed(heap, class_id, count);
     return emptied;
+}
+
+/* Gives back what a class keeps. */
+static bool
+end_kept(struct sn_heap *heap, unsigned class_id)
+{
+    struct sn_heap_class *hc = &heap->of[class_id];
+    sn_lock(&hc->lock);
+    uint64_t slot = hc->kept;
+    if (slot != 0) {
+        sn_store_relaxed(&hc->kept, 0);
+        sn_owner_add(&hc->used[SN_MOVABLE], 1);
+        (void)put_locked(heap, hc, &slot, 1);
+    }
+    sn_unlock(&hc->lock);
+    if (slot != 0)
+        note_freed(heap, class_id, 1);
+    return slot != 0;
+}
+
+bool
+sn_heap_end_kept(struct sn_heap *heap, unsigned but)
+{
+    bool any = false;
+    for (unsigned n = sn_heap_used_classes(heap); n-- > 0;) {
+        unsigned i = heap->used_class[n];
+        if (i != but && sn_load_relaxed(&heap->of[i].kept) != 0)
+            any |= end_kept(heap, i);
+    }
+    return any;
 }
 
 bool
@@ -741,6 +848,24 @@ set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span 
     return aside;
 }
 
+/* Before an OPEN span is closed: a slot of another span is kept in the place of its own. False:
+ * there is none; or without its own the span was empty, and has gone. */
+static bool
+keep_another_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
+{
+    uint64_t slot = hc->kept;
+    if (sn_likely(slot == 0) || sn_span_at(heap->pool, slot) != span)
+        return true;
+    list_remove_locked(heap, hc, span);
+    uint64_t other = find_to_keep_locked(heap, hc);
+    list_insert_locked(heap, hc, span);
+    if (other == 0)
+        return false;
+    sn_store_relaxed(&hc->kept, other);
+    clear_slot_locked(heap, span, slot);
+    return !relist_or_release_locked(heap, hc, span);
+}
+
 /* Looks at spans of one list, *looks at most. Result: the first that may be closed, 0: none. */
 static uint32_t
 find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned list, uint32_t pass,
@@ -751,7 +876,8 @@ find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned li
     for (uint32_t at = hc->list[SN_MOVABLE][list]; at && *looks > 0; at = next, --*looks) {
         next = spans[at].next;
         bool tried = (spans[at].flags & SN_SPAN_TRIED) && spans[at].v.use.pass == pass;
-        if (!tried && !set_aside_locked(heap, hc, &spans[at]))
+        if (!tried && !set_aside_locked(heap, hc, &spans[at]) &&
+            keep_another_locked(heap, hc, &spans[at]))
             return at;
     }
     return 0;
@@ -849,6 +975,7 @@ sn_heap_detach(struct sn_heap *heap, uint32_t number)
     if (!hc)
         return false;
     detach_locked(heap, hc, &heap->pool->spans[number], SN_SPAN_DETACHED);
+    sn_store_relaxed(&heap->walked, number);
     sn_unlock(&hc->lock);
     return true;
 }
@@ -922,6 +1049,8 @@ sn_heap_reopen(struct sn_heap *heap, uint32_t number, uint16_t flags, uint32_t p
     count_pages_locked(heap, hc, span);
     bool empty = span->free == sn_heap_class_of_span(heap, span)->slots;
     sn_owner_sub(&hc->detached, 1);
+    if (sn_load_relaxed(&heap->walked) == number)
+        sn_store_relaxed(&heap->walked, 0);
     if (empty) {
         release_span_locked(heap, hc, span);
     } else {

@@ -8,10 +8,17 @@
  *   slot state  bit in bitmap  header's check bits  may change it
  *   FREE        0              0                    the class's lock
  *   CACHED      1              0                    the thread whose cache holds it, or a drainer
+ *   KEPT        1              0                    the class's lock
  *   LIVE        1              not 0                whoever ends its reference word (G4)
  *   RETIRED     1              0 (limbo link)       the grace-period thread; last unpin; the mover
  *
  * A slot's header check bits are 0 from before its bit says free until alloc names it.
+ *
+ * KEPT. From a refusal on, until there is room again, each class keeps one of the movable slots
+ * that applications give back (and no other) for their next allocation that finds none elsewhere.
+ * The mover and trims see a slot in use. So what was evicted is enough for one of its size, at
+ * whichever moments the mover works, takes slots and pages, and empties spans: there is a slot from
+ * before the evicted one's grace period has ended, or this is it, and one allocation takes one.
  */
 #ifndef SN_HEAP_H
 #define SN_HEAP_H
@@ -33,7 +40,8 @@ struct sn_heap_class {
     uint32_t spans[2];                                /* OPEN and CLOSED */
     uint32_t aside;                                   /* of the movable ones, set aside */
     uint32_t detached;                                /* CLOSED and DETACHED: in no list */
-    uint64_t used[2];                                 /* slots whose bit is set */
+    uint64_t kept;                                    /* slot; 0: none */
+    uint64_t used[2];                                 /* slots whose bit is set, but the kept one */
     uint64_t pages[2]; /* committed, of those spans; while one is DETACHED for a trim, what it loses
                           is still among them */
     /* atomic; slots whose object has ended but is pinned, or of versions under way */
@@ -57,6 +65,7 @@ struct sn_heap {
     /* atomic; bytes, since creation: slots that became free, and free slots of spans that are no
      * longer set aside. So much more may be worth compacting: a sleeping mover is woken by it */
     uint64_t freed_bytes;
+    uint32_t keeps;      /* atomic; not 0: classes keep a slot for the application */
     uint64_t moved_into; /* bytes of pages committed for the mover's destinations; written by it */
     struct sn_pins pins;
     uint32_t squeeze_at;   /* atomic; block that the next squeeze looks at first */
@@ -65,6 +74,7 @@ struct sn_heap {
     /* atomic; a walk under way (walk.h) has these spans ahead of it, the others behind it; end 0:
      * there is no walk. Changed under the mover's lock. */
     uint32_t walk_next, walk_end;
+    uint32_t walked;       /* the span that it has detached; 0: none. Under its class's lock */
     struct sn_lock lock;   /* guards what used_before becomes, and the next two */
     uint32_t used_classes; /* atomic; how many classes were ever used, and which */
     uint8_t used_class[SN_CLASSES_MAX];
@@ -148,9 +158,15 @@ sn_heap_take_one(struct sn_heap *heap, unsigned class_id)
 }
 
 /** Gives slots of one class back; their headers are clear. Neighbours of one span should follow one
- * another. Result: spans that have gone to the pool by it. */
+ * another. At the limit one of them may be kept. */
+void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
+/** The same by the mover, of what it has moved away: none is kept. Result: spans that have gone to
+ * the pool by it. */
 uint32_t
-sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
+sn_heap_put_moved(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
+
+/** Gives back what all classes but one keep; but: SN_CLASS_NONE for all. True: there was some. */
+bool sn_heap_end_kept(struct sn_heap *heap, unsigned but);
 
 /**
  * Gives `count` slots of a CLOSED span back, if they are all that is left in it; their headers are

@@ -240,6 +240,8 @@ static bool
 gather_pages(handle_store *store, const struct sn_need *need)
 {
     bool trimmed = trim_excess(store);
+    unsigned own = slot_would_do(store, need) ? need->class_id : SN_CLASS_NONE;
+    (void)sn_heap_end_kept(&store->heap, own);
     uint64_t lacks = lacks_of(store, need), loose;
     uint64_t tables = table_empty_bytes(store);
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
@@ -248,8 +250,10 @@ gather_pages(handle_store *store, const struct sn_need *need)
     uint64_t cached = cached_page_bytes(store, &loose);
     if (cached + loose + empty < lacks)
         return trimmed;
-    if (empty < lacks && cached > 0)
+    if (empty < lacks && cached > 0) {
         sn_caches_drain(&store->caches, false, false, NULL);
+        (void)sn_heap_end_kept(&store->heap, own);
+    }
     if (tables > 0)
         sn_table_purge(&store->table, UINT32_MAX);
     bool gained = make_room(store, need);
@@ -493,6 +497,8 @@ sn_shortage_resolve(handle_store *store, const struct sn_need *need,
                     uint64_t (*attempt)(handle_store *, void *), void *opaque)
 {
     uint64_t small = sn_store_small(store);
+    if (sn_load_relaxed(&store->budget.max_bytes) > 0)
+        sn_store_relaxed(&store->heap.keeps, 1);
     uint64_t found = try_prepared(store, attempt, opaque);
     if (!found)
         found = gather_and_try(store, need, attempt, opaque);

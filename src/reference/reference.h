@@ -67,8 +67,8 @@
  * throughout once, though others are moved beside it: D lies on S's side of the walk, both ahead of
  * it or both behind. The span that is being walked is neither S's nor D's: the walk gets it under
  * the mover's lock, with all moves out of it that are not published cancelled, and nobody takes a
- * slot of it meanwhile. Where the walk is changes under that lock, too. Spans beyond its end, which
- * is set when it begins, count as behind. What resize or commit replaces may cross it.
+ * slot of it that was not free before. Where the walk is changes under that lock, too. Spans beyond
+ * its end, set when it begins, count as behind. What resize or commit replaces may cross it.
  *
  * GUARANTEES
  *

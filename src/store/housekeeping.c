@@ -152,6 +152,18 @@ purge_table_some(handle_store *store)
     store->table_due = released == PAGES * SN_PAGE_BYTES;
 }
 
+/* Where there is room again no class keeps a slot for applications: so much of it that the mover
+ * does not take it all. */
+static void
+end_keeping(handle_store *store)
+{
+    uint64_t room = sn_budget_reserve(sn_load_relaxed(&store->budget.max_bytes));
+    if (sn_budget_lacks(&store->budget, room, SN_CHARGE_APPLICATION) > 0)
+        return;
+    sn_store_relaxed(&store->heap.keeps, 0);
+    (void)sn_heap_end_kept(&store->heap, SN_CLASS_NONE);
+}
+
 /* What idle threads keep, and what is to be given back then. Result: when to look next; 0: when
  * something happens. */
 static uint64_t
@@ -159,6 +171,7 @@ tick(handle_store *store, uint64_t now_ns)
 {
     bool active, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     sn_caches_drain(&store->caches, false, true, &active);
+    end_keeping(store);
     sn_reclaim_tails(store);
     store->excess_due |= trims_excess(store) || (purges && !active);
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;

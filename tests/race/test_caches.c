@@ -557,6 +557,106 @@ test_check_beside_guards(struct race *race)
     assert_int_equal(handle_store_destroy(store), 0);
 }
 
+/* ---- what was evicted ------------------------------------------------------------------------ */
+
+enum { EVICT_MOST = 20000 };
+
+/* A store of its own, full, beside a race's. */
+struct full {
+    handle_store *store;
+    unsigned class_id;
+    unsigned n; /* handles */
+    handle_t handles[EVICT_MOST];
+    uint64_t to[EVICT_MOST]; /* what the mover has taken */
+    uint32_t taken;
+};
+
+static void
+full_make(struct full *full, struct race *race)
+{
+    struct handle_store_options options = race->fixture->options;
+    options.max_bytes = 16 * MIB;
+    options.thread_cache_bytes = 0;
+    options.purge_delay_ms = -1; /* nobody gives pages back meanwhile */
+    *full = (struct full){.store = handle_store_create(&options)};
+    assert_non_null(full->store);
+    full->class_id = sn_class_for(&full->store->classes, THING_BYTES);
+    for (errno = 0; full->n < EVICT_MOST; errno = 0) {
+        full->handles[full->n] = handle_alloc(full->store, THING_BYTES);
+        if (full->handles[full->n] != HANDLE_NULL)
+            full->n++;
+        else if (errno == ENOMEM)
+            return;
+        else
+            assert_int_equal(handle_store_reclaim(full->store, SIZE_MAX), 0);
+    }
+    fail();
+}
+
+/* The mover takes all that it may: spans that it closes, then each slot as a destination, and all
+ * pages that are left. */
+static void
+mover_takes_all(struct full *full)
+{
+    struct sn_heap *heap = &full->store->heap;
+    uint32_t more;
+    while (sn_heap_close_sparsest(heap, full->class_id, 1, SN_FULL - 1))
+        continue;
+    while ((more = sn_heap_take(heap, full->class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1,
+                                full->to + full->taken)) != 0)
+        full->taken += more;
+}
+
+static void
+full_end(struct full *full)
+{
+    sn_heap_put(&full->store->heap, full->class_id, full->to, full->taken);
+    assert_int_equal(handle_store_destroy(full->store), 0);
+}
+
+/*
+ * Between a reclaim and the allocation that it was for the mover takes all: what has come is the
+ * application's. Seen failing: where the budgets of caches allowed no bin it was back in the heap,
+ * and EAGAIN after one eviction and one reclaim.
+ */
+static void
+test_mover_takes_what_was_waited_for(struct race *race)
+{
+    static struct full full;
+    full_make(&full, race);
+    section_enter(); /* it stays in limbo */
+    assert_int_equal(handle_free(full.store, full.handles[0]), 0);
+    errno = 0;
+    while (full.n < EVICT_MOST &&
+           (full.handles[full.n] = handle_alloc(full.store, THING_BYTES)) != HANDLE_NULL)
+        full.n++; /* pages that were given back since */
+    assert_int_equal(errno, EAGAIN);
+    section_leave();
+    assert_int_equal(handle_store_reclaim(full.store, THING_BYTES), 0);
+    mover_takes_all(&full);
+    assert_int_not_equal(handle_alloc(full.store, THING_BYTES), HANDLE_NULL);
+    full_end(&full);
+}
+
+/*
+ * The mover takes all between the end of the grace period and the first try already. Seen failing:
+ * it took the slot that was evicted, and the try found none, nor anything to wait for.
+ */
+static void
+test_mover_takes_what_was_evicted(struct race *race)
+{
+    static struct full full;
+    full_make(&full, race);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(handle_free(full.store, full.handles[i]), 0);
+        assert_int_equal(sn_rcu_wait_cycle_until(full.store->rcu, &full.store->client, SN_NEVER),
+                         true);
+        mover_takes_all(&full);
+        assert_int_not_equal(handle_alloc(full.store, THING_BYTES), HANDLE_NULL);
+    }
+    full_end(&full);
+}
+
 #define WITH_CACHES(function) BY_HANDLE_ON(ground_with_caches, function)
 
 static const struct CMUnitTest tests[] = {
@@ -570,6 +670,8 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_check_beside_a_span_in_the_making),
     BY_HANDLE(test_check_beside_growth),
     BY_HANDLE(test_check_beside_guards),
+    BY_HANDLE(test_mover_takes_what_was_waited_for),
+    BY_HANDLE(test_mover_takes_what_was_evicted),
     WITH_CACHES(test_all_slot_classes_take_the_fast_path),
     WITH_CACHES(test_indexes_of_bursts),
 };

@@ -638,6 +638,140 @@ test_squeeze_looks_once(void **state)
     free(slots);
 }
 
+/* ---- what is kept for the application -------------------------------------------------------- */
+
+static uint32_t
+mover_takes(struct world *world, unsigned class_id, uint64_t *slot)
+{
+    return sn_heap_take(&world->heap, class_id, SN_MOVABLE, SN_CHARGE_MOVER, 1, slot);
+}
+
+/* A world at its limit, also for the mover; `slots`: spans that are full. */
+static uint64_t *
+full_world(struct world *world, unsigned class_id, uint32_t spans)
+{
+    uint64_t *slots = take_spans(world, class_id, spans);
+    world->heap.keeps = 1;
+    world->budget.max_bytes = world->budget.committed;
+    return slots;
+}
+
+/* The first slot that comes back is the application's, when there is no other; nobody else's. */
+static void
+test_kept_for_the_application(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t slot, *slots = full_world(world, class_id, 2);
+    put_one(world, class_id, slots[7]);
+    assert_int_equal(world->heap.of[class_id].kept, slots[7]);
+    assert_int_equal(mover_takes(world, class_id, &slot), 0);
+    assert_int_equal(sn_heap_trim(&world->heap, number_of(world, slots[7])), 0);
+    put_one(world, class_id, slots[3]);
+    assert_class_sound(world, class_id);
+    assert_int_equal(take_one(world, class_id), slots[3]);
+    put_one(world, class_id, slots[3]);
+    assert_int_equal(mover_takes(world, class_id, &slot), 1);
+    assert_int_equal(mover_takes(world, class_id, &slot), 0);
+    assert_int_equal(take_one(world, class_id), slots[7]);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+/* What the mover gives back is not kept, nor unmovable slots; what is kept comes back at once. */
+static void
+test_what_is_not_kept(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF), other = class_for(world, 200);
+    uint64_t *unmovable = take_slots(world, other, SN_UNMOVABLE, 2);
+    uint64_t *slots = full_world(world, class_id, 1);
+    uint32_t n = world->classes.of[class_id].slots;
+    put_one(world, other, unmovable[0]);
+    assert_int_equal(world->heap.of[other].kept, 0);
+    assert_int_equal(sn_heap_put_moved(&world->heap, class_id, slots, 1), 0);
+    assert_int_equal(world->heap.of[class_id].kept, 0);
+    sn_heap_put(&world->heap, class_id, slots + 1, n - 1);
+    assert_int_equal(world->heap.of[class_id].used[SN_MOVABLE], 0);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
+    assert_false(sn_heap_end_kept(&world->heap, class_id));
+    assert_class_sound(world, class_id);
+    assert_true(sn_heap_end_kept(&world->heap, other));
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 0);
+    assert_false(sn_heap_end_kept(&world->heap, SN_CLASS_NONE));
+    assert_class_sound(world, class_id);
+    free(unmovable);
+    free(slots);
+}
+
+/* A span with the slot that is kept is closed when another one is kept instead, else passed by. */
+static void
+test_kept_where_nothing_is_closed(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    struct sn_heap_class *hc = &world->heap.of[class_id];
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = full_world(world, class_id, 3);
+    uint32_t number = number_of(world, slots[0]);
+    sn_heap_put(&world->heap, class_id, slots, n / 2); /* one of these is kept */
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL - 1), 0);
+    assert_class_sound(world, class_id);
+    put_one(world, class_id, slots[n]);
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, SN_FULL - 1), number);
+    assert_int_equal(hc->kept, slots[n]);
+    assert_class_sound(world, class_id);
+    assert_int_equal(take_one(world, class_id), slots[n]);
+    sn_heap_put(&world->heap, class_id, slots + n / 2, 1); /* of the closed one: itself is kept */
+    assert_int_equal(hc->kept, slots[n / 2]);
+    assert_int_equal(take_one(world, class_id), slots[n / 2]);
+    put_one(world, class_id, slots[n]);
+    assert_true(sn_heap_end_kept(&world->heap, SN_CLASS_NONE));
+    sn_heap_put(&world->heap, class_id, slots + n / 2, 1); /* of the closed one: rather another */
+    assert_int_equal(hc->kept, slots[n]);
+    assert_class_sound(world, class_id);
+    assert_false(sn_heap_reopen(&world->heap, number, 0, 0));
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
+/* A span that has nothing but the slot that is kept goes when another is kept instead. */
+static void
+test_kept_alone_in_a_span(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = full_world(world, class_id, 2);
+    sn_heap_put(&world->heap, class_id, slots, n);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 2);
+    put_one(world, class_id, slots[n]);
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, 0), 0);
+    assert_int_equal(world->heap.of[class_id].spans[SN_MOVABLE], 1);
+    assert_int_equal(world->heap.of[class_id].kept, slots[n]);
+    assert_class_sound(world, class_id);
+    assert_pool_sound(world);
+    free(slots);
+}
+
+/* What comes back to a span that is being walked, say by free_now, nobody may fill meanwhile. */
+static void
+test_nothing_of_a_walked_span_is_kept(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint64_t *slots = full_world(world, class_id, 1);
+    uint32_t number = number_of(world, slots[0]);
+    assert_true(sn_heap_detach(&world->heap, number));
+    put_one(world, class_id, slots[0]);
+    assert_int_equal(world->heap.of[class_id].kept, 0);
+    assert_false(sn_heap_reopen(&world->heap, number, 0, 0));
+    put_one(world, class_id, slots[1]);
+    assert_int_equal(world->heap.of[class_id].kept, slots[1]);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
 /* What the kernel refuses can be tried again at once. Seen failing with a span that is tight from
  * then on, until one of its slots is freed. */
 static void
@@ -1203,6 +1337,11 @@ main(void)
         HEAP_TEST(test_fewer_at_the_limit),
         HEAP_TEST(test_sparse_classes_give_pages_up),
         HEAP_TEST(test_squeeze_looks_once),
+        HEAP_TEST(test_kept_for_the_application),
+        HEAP_TEST(test_what_is_not_kept),
+        HEAP_TEST(test_kept_where_nothing_is_closed),
+        HEAP_TEST(test_kept_alone_in_a_span),
+        HEAP_TEST(test_nothing_of_a_walked_span_is_kept),
         HEAP_TEST(test_refused_trim),
         HEAP_TEST(test_trim_of_a_quiet_span),
         HEAP_TEST(test_above_a_lowered_limit),
