@@ -2,7 +2,7 @@
 /*
  * sinter/handle.h - a compacting, handle-based object store. This header is the interface and its
  * manual; it holds no mechanism beyond the inline read path. The move protocol and its guarantees
- * (G1 to G11) stand in src/reference/reference.h.
+ * (G1 to G12) stand in src/reference/reference.h.
  *
  * WHAT IT IS
  *
@@ -99,6 +99,7 @@
  *   free_now, cell_free, cell_free_now                R        R           S         no      L
  *   handle_resize, clear                              A        R           yes       no      L
  *   cell_resize, cell_relocate                        R        R           S         no      L
+ *   cell_retire, cell_unlink                          R        R           S         no      L
  *   update_begin, update_commit, cell_update_begin    R        R           S         no      L
  *   update_abort, unpin                               A        R           yes       no      L
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
@@ -994,12 +995,12 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
  * All cell calls stand inside a section. Readers of a cell need only that. WRITERS of one cell are
  * serialised by the application (its bucket's lock); they are
  *
- *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _resize, _relocate (of both cells),
- *   and handle_update_commit of an update that was begun on the cell.
+ *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _retire, _resize, _relocate and
+ *   _unlink (of both cells), and handle_update_commit of an update that was begun on the cell.
  *
  * handle_cell_deref_mut, _pin, _update_begin and handle_update_abort are no writers in this sense;
- * what deref_mut's text says of resize and update holds for cells too. Relocating or freeing a cell
- * ends the updates begun on it: their commit answers ENOENT.
+ * what deref_mut's text says of resize and update holds for cells too. Relocating, freeing,
+ * retiring or unlinking a cell ends the updates begun on it: their commit answers ENOENT.
  *
  * An empty cell answers like a stale handle (NULL, ENOENT). A NULL cell or store: EINVAL, NULL or
  * 0; for cell_deref and cell_read undefined. What is not said here is as in the handle call of the
@@ -1076,6 +1077,73 @@ HANDLE_API int handle_cell_resize(handle_store *store, handle_cell *cell, size_t
  *   order    release: `to` is filled before `from` is empty
  */
 HANDLE_API int handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to);
+
+/*
+ * UNLINKING. A reader that has come to a node of a list, a chain or a tree goes on by what it finds
+ * there until its section ends, also if the node is being unlinked. By what it has to be kept for
+ * it depends on what links the node:
+ *
+ *   what links it, and what it holds           to unlink it, under the writers' lock
+ *   -----------------------------------------  ----------------------------------------------------
+ *   a handle, in other objects; links by       the link that named it = its own link (release);
+ *     handle                                   handle_retire
+ *   a pointer; the node is the application's,  the pointer that led to it = its own (release);
+ *     and has a cell                           handle_cell_retire(its cell); call_rcu(node)
+ *   a pointer; nodes, or arrays of cells, are  in one section: handle_cell_unlink each cell of the
+ *     replaced whole (a tree's node is split   old one into the new one; the pointer = the new one
+ *     or merged, a table grows)                (release). Then call_rcu(old one)
+ *   a cell; its own link is a cell, too        handle_cell_unlink(its link, the cell that named
+ *     (of an array by number, say)             it): in one step, the node is freed with it. Has it
+ *                                              none: handle_cell_free of the cell that named it
+ *   a cell, to be found by another one from    handle_cell_relocate; readers look at both, first
+ *     now on (a table that grows by and by)    where it was
+ *
+ * A retired or unlinked cell is for handle_cell_deref, _read, _deref_many, _match and _tag: they
+ * answer as before. For every other call it is an empty one (size and capacity are 0), but that
+ * cell_alloc, relocate and unlink put nothing into it (EEXIST): who tries has come to a node that
+ * is not linked any more. handle_cell_publish does: to put a new object in between, where a cell
+ * leads to the next one, unlink that cell into the new object's own, and publish the new one in it,
+ * in one section. A grace period after it is out of reach a cell's memory is the application's
+ * again: to be freed by call_rcu, or used for another structure, its cells as HANDLE_CELL_INIT.
+ */
+
+/**
+ * A free that readers of the cell do not see: those that are in the structure around it find the
+ * object there until their sections end. FIRST out of reach, then retired: a section that begins
+ * after the call must not find the cell, since what it finds there may be memory of another object.
+ * The object counts as freed; pins and updates that others hold of it go on as after a free.
+ * Needs no memory, waits for nothing.
+ *
+ *   cell     a writer of it, see above
+ *   result   0
+ *   errors   ENOENT: the cell is empty, or was retired or unlinked before
+ *   order    release, as handle_cell_free
+ */
+HANDLE_API int handle_cell_retire(handle_store *store, handle_cell *cell);
+
+/**
+ * handle_cell_relocate for a structure that goes: readers that are in it find the object by `from`
+ * as before, until their sections end; all others find it by `to`, in one step also in the place of
+ * what `to` names, which is freed as by handle_cell_free. So in a chain of cells that leads by `to`
+ * to B, and from B by `from` to C, C is the next one at once, B is freed, and those who stand on B
+ * go on to C.
+ *
+ * A section that begins after the caller's has ended must not find `from`, and until it is out of
+ * reach nobody, the caller neither, is a writer of `to` (what was freed there would not be kept for
+ * those who come by `from` later). If it gets out of reach only after the call, it does so before
+ * the caller leaves its section. While others still come to `from`, they can read the object and
+ * not write it: handle_cell_deref_mut gives NULL, to be taken for "not there any more".
+ *
+ *   from     names an object; a writer of it, see above
+ *   to       another cell: empty, or names an object of this store; what cell_alloc asks of an
+ *            address
+ *   result   0; the object's tag, and updates begun on `from` and on what `to` named: as by
+ *            relocate and publish
+ *   errors   ENOENT: from is empty, or was retired or unlinked before (`to` is as it was); EEXIST:
+ *            to was; EINVAL: to's address, the same cell twice, or the object's header is damaged
+ *   order    release: `to` is changed before `from`
+ */
+HANDLE_API int handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
 
 /** As handle_update_begin; commit and abort are the same calls for both. Until then the cell's
  * memory must stay. */

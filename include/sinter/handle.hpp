@@ -577,6 +577,16 @@ template <typename T> class cell
     {
         return error_of(handle_cell_relocate(of.get(), &raw_, &to.raw_));
     }
+    /** handle_cell_retire: out of reach first. */
+    [[nodiscard]] std::error_code retire(store &of, const section &) noexcept
+    {
+        return error_of(handle_cell_retire(of.get(), &raw_));
+    }
+    /** handle_cell_unlink: `to` names the object, also in the place of another one. */
+    [[nodiscard]] std::error_code unlink(store &of, const section &, cell &to) noexcept
+    {
+        return error_of(handle_cell_unlink(of.get(), &raw_, &to.raw_));
+    }
     /** handle_cell_pin. */
     result<sinter::pin<T>> pin(store &of, const section &) noexcept
     {

@@ -258,6 +258,16 @@ struct each {
     void *opaque;
 };
 
+/* One that is just being retired, or unlinked, has lost the flag in its word. */
+static unsigned
+flags_of(const handle_store *store, const struct sn_found *found)
+{
+    if (sn_likely(!sn_word_is_retired(found->word)))
+        return sn_object_flags(found->word);
+    const struct sn_span *span = &store->pool.spans[sn_block_of(found->slot)];
+    return sn_load_relaxed(&span->flags) & SN_SPAN_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
+}
+
 static int
 show(void *opaque, const struct sn_found *found)
 {
@@ -270,7 +280,7 @@ show(void *opaque, const struct sn_found *found)
         .data = sn_store_address(each->store, found->slot),
         .size = sn_object_size(each->store, found->slot, found->header),
         .tag = handle ? 0 : (uint32_t)sn_word_tag(found->word),
-        .flags = sn_object_flags(found->word)};
+        .flags = flags_of(each->store, found)};
     return each->visit(each->opaque, &object);
 }
 

@@ -203,7 +203,7 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
     uint64_t word = sn_load_acquire(&cell->word);
     uint64_t want;
     do {
-        if (!sn_word_has_object(word))
+        if (sn_word_is_freed(word))
             return -ENOENT;
         want = (sn_word_as_live(word) & ~SN_WORD_TAG) | sn_word_of_tag(tag24);
     } while (!sn_cas_acq_rel(&cell->word, &word, want)); /* G7: leaves LIVE */
@@ -235,7 +235,7 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
     sn_slow_call_begin(&store->caches);
     sn_reserved_publish_slow(store, reserved, &cell->word);
     uint64_t word = replace(cell, reserved->word + sn_word_of_tag(tag24));
-    if (sn_word_has_object(word))
+    if (!sn_word_is_freed(word))
         sn_object_retire(store, sn_word_offset(word), &cell->word);
     sn_slow_call_end(&store->caches);
     return 0;
@@ -303,9 +303,51 @@ handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
     return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, size);
 }
 
+/* The name that an object has by a cell, on its way to another one. */
+struct name {
+    uint64_t word, slot, header;
+};
+
+/* The word of a cell is LIVE until the section ends: a pending move is cancelled, a mark from here
+ * on waits for this section (G6). */
+static int
+take_name(handle_store *store, handle_cell *from, struct name *name)
+{
+    name->word = sn_reference_cancel_move(&from->word, WANT_OBJECT, MASK_OBJECT);
+    if (!sn_word_has_object(name->word))
+        return -ENOENT;
+    name->slot = sn_word_offset(name->word);
+    name->header = sn_load_relaxed(sn_header_of(&store->pool, name->slot));
+    if (sn_object_is_owned_by(store, name->slot, name->header, &from->word))
+        return 0;
+    if (store->hardened)
+        sn_hardened_header_report(store, name->slot, name->header, &from->word);
+    sn_object_report_damage(store, name->slot, "relocate");
+    return -EINVAL;
+}
+
+/* `to` names the object by now. `from` becomes `left`, which no mark and no writer takes for LIVE;
+ * then the header names `to`. So at any moment it names a cell that names the slot (G6). */
+static void
+pass_name(handle_store *store, handle_cell *from, const handle_cell *to, const struct name *name,
+          uint64_t left)
+{
+    sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, name->slot));
+    /* Release: whoever finds `from` so because of this finds `to` filled. */
+    sn_store_release(&from->word, left);
+    sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, name->slot));
+    /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
+     * section after that finds the object by `from` no more, or for reading only (G3, G12). */
+    sn_store_release(
+        sn_header_of(&store->pool, name->slot),
+        sn_header_make(store->secret, &to->word, sn_header_size(name->header), name->slot));
+    sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, name->slot));
+}
+
 int
 handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
 {
+    struct name name;
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, from);
     if (!store || !from || !is_cell_address(store, to))
         return -EINVAL;
@@ -313,33 +355,75 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
         sn_check_cell_place(store, to);
     if (sn_load_relaxed(&to->word) != 0)
         return -EEXIST;
-    /* G6: a pending move is cancelled; a mark from here on waits for this section. */
-    uint64_t word = sn_reference_cancel_move(&from->word, WANT_OBJECT, MASK_OBJECT);
-    if (!sn_word_has_object(word))
-        return -ENOENT;
-    uint64_t slot = sn_word_offset(word);
-    uint64_t *header_word = sn_header_of(&store->pool, slot);
-    uint64_t header = sn_load_relaxed(header_word);
-    if (!sn_object_is_owned_by(store, slot, header, &from->word)) {
-        if (store->hardened)
-            sn_hardened_header_report(store, slot, header, &from->word);
-        sn_object_report_damage(store, slot, "relocate");
-        return -EINVAL;
-    }
-    sn_object_note_relocation(store, slot);
-    /* At any moment the header names a cell that names the slot (G6). Release: as alloc's, what was
-     * written into the object comes before it. */
-    sn_store_release(&to->word, word);
-    sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, slot));
-    /* Release: whoever finds `from` empty because of this finds `to` filled. */
-    sn_store_release(&from->word, sn_word_as_going(word));
-    sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, slot));
-    /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
-     * section after that finds the object by `from` no more (G3). */
-    sn_store_release(header_word,
-                     sn_header_make(store->secret, &to->word, sn_header_size(header), slot));
-    sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, slot));
+    int result = take_name(store, from, &name);
+    if (result != 0)
+        return result;
+    sn_object_note_relocation(store, name.slot);
+    /* Release: as alloc's, what was written into the object comes before it. */
+    sn_store_release(&to->word, name.word);
+    pass_name(store, from, to, &name, sn_word_as_going(name.word));
     /* Release: a walk that finds `from` empty because of this finds `to` in the header. */
     sn_store_release(&from->word, 0);
+    return 0;
+}
+
+/* ---- for those who are there still (G12) ----------------------------------------------------- */
+
+/* The cell names its object for readers only, by CAS, whatever the mover does (G4). Result: the word
+ * before. */
+static uint64_t
+end_for_writers(handle_cell *cell)
+{
+    uint64_t word = sn_load_acquire(&cell->word);
+    sn_hook(SN_HOOK_FREE_LOADED, &cell->word);
+    while (!sn_word_is_freed(word) && !sn_cas_acq_rel(&cell->word, &word, sn_word_as_retired(word)))
+        ;
+    return word;
+}
+
+int
+handle_cell_retire(handle_store *store, handle_cell *cell)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!store || !cell)
+        return -EINVAL;
+    sn_slow_call_begin(&store->caches);
+    uint64_t word = end_for_writers(cell);
+    bool live = !sn_word_is_freed(word);
+    if (live)
+        sn_object_retire(store, sn_word_offset(word), &cell->word);
+    sn_slow_call_end(&store->caches);
+    return live ? 0 : -ENOENT;
+}
+
+/* Result: the word that `to` had. */
+static uint64_t
+unlink_to(handle_store *store, handle_cell *from, handle_cell *to, const struct name *name)
+{
+    sn_object_note_relocation(store, name->slot);
+    uint64_t before = replace(to, name->word);
+    pass_name(store, from, to, name, sn_word_as_retired(name->word));
+    return before;
+}
+
+int
+handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to)
+{
+    struct name name;
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, from);
+    if (!store || !from || from == to || !is_cell_address(store, to))
+        return -EINVAL;
+    if (sn_checks_entries(store))
+        sn_check_cell_place(store, to);
+    if (sn_word_is_retired(sn_load_relaxed(&to->word)))
+        return -EEXIST;
+    int result = take_name(store, from, &name);
+    if (result != 0)
+        return result;
+    sn_slow_call_begin(&store->caches);
+    uint64_t before = unlink_to(store, from, to, &name);
+    if (sn_word_has_object(before))
+        sn_object_retire(store, sn_word_offset(before), &to->word);
+    sn_slow_call_end(&store->caches);
     return 0;
 }

@@ -44,7 +44,7 @@ cell_of(const uint64_t *reference, enum kind kind)
 static bool
 is_named(uint64_t word, handle_t handle, enum kind kind)
 {
-    return is_by_cell(kind) ? sn_word_has_object(word)
+    return is_by_cell(kind) ? !sn_word_is_freed(word)
                             : (sn_word_mismatch(word, handle) & HANDLE_MATCH_MASK) == 0;
 }
 

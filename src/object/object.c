@@ -528,10 +528,14 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         if (sn_header_has_object(store->secret, header, slot)) {
             /* It names R, or, just being relocated, the other cell of R's object. */
             *size = sn_object_size(store, slot, header);
-            if (sn_header_reference(header) == reference || sn_load_acquire(reference) == word)
+            if (sn_header_reference(header) == reference)
                 return true;
+            if (sn_load_acquire(reference) == word)
+                return !sn_reference_is_left_cell(word, mask);
             continue;
         }
+        if (sn_reference_is_left_cell(word, mask))
+            return false;               /* no header keeps its size */
         if (sn_word_is_retired(word)) { /* the header still has it (G11) */
             *size = sn_object_size(store, slot, header);
             if (sn_load_acquire(reference) == word)

@@ -194,6 +194,23 @@ sn_reference_cancel_move(uint64_t *reference, uint64_t want, uint64_t mask)
                                                : sn_reference_unmark(reference, word, want, mask);
 }
 
+/** A cell that was retired or unlinked. mask: which bits of R must match, as below. */
+static inline bool
+sn_reference_is_left_cell(uint64_t word, uint64_t mask)
+{
+    return sn_word_is_retired(word) && mask == SN_WORD_LIVE;
+}
+
+/** The second look of a pin: R names the slot. A retired handle's does: its end sees the count
+ * (G11); a cell that is left does not. */
+static inline bool
+sn_reference_names_still(const uint64_t *reference, uint64_t want, uint64_t mask, uint64_t slot)
+{
+    uint64_t word = sn_load_acquire(reference);
+    return ((word ^ want) & mask) == 0 && sn_word_offset(word) == slot &&
+           !sn_reference_is_left_cell(word, mask);
+}
+
 /** Resize, of handle and cell alike; in a section. want and mask as above. */
 int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
                      size_t size);

@@ -20,8 +20,7 @@ pin_reference(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
             return NULL;
         /* The second look: a free that came first may have retired the slot; a mark after the count
          * was raised is harmless, the mover sees the count after its grace period. */
-        uint64_t now = sn_load_acquire(reference);
-        if (((now ^ want) & mask) == 0 && sn_word_offset(now) == slot)
+        if (sn_reference_names_still(reference, want, mask, slot))
             return sn_store_address(store, slot);
         (void)sn_object_unpin(store, slot);
     }

@@ -37,8 +37,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
         old_slot = sn_word_offset(word);
         if (!sn_object_pin(store, old_slot, 0, &changes))
             return NULL;
-        uint64_t now = sn_load_acquire(reference);
-        if (((now ^ want) & mask) == 0 && sn_word_offset(now) == old_slot)
+        if (sn_reference_names_still(reference, want, mask, old_slot))
             break;
         (void)sn_object_unpin(store, old_slot); /* freed, or replaced: look again */
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reference.h - reference words and header words, and the protocol by which objects move. This file
- * owns the protocol statement; code that relies on it cites the numbers G1 to G11.
+ * owns the protocol statement; code that relies on it cites the numbers G1 to G12.
  *
  * THE WORDS
  *
@@ -12,8 +12,9 @@
  *                       index of the table entry           generation
  *
  *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
- *   with U, of table entries: 11 RETIRED: names its object for readers only; 01 VOID: freed after
- *   it was retired, next tag, and still the slot. (What is unmovable is never MOVING.)
+ *   with U: 11 RETIRED: names its object, or the slot it had, for readers only; 01, of table
+ *   entries, VOID: freed after it was retired, next tag, and still the slot. (What is unmovable is
+ *   never MOVING.)
  *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
  *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the
  *   application's; that of a table entry is the complement of its generation, which the handle has:
@@ -37,12 +38,17 @@
  *               cell publish, of what it replaces          LIVE elsewhere         see G4
  *               retire                                     RETIRED  CAS (G11)
  *               relocate (of `from`)                       GOING  plain store, over a mark too (G6)
+ *               cell retire                                RETIRED  CAS (G12)
+ *               unlink (of `from`)                         RETIRED  as relocate (G12)
+ *               unlink, of what `to` named                 LIVE elsewhere         as cell publish
  *   GOING       relocate (of `from`)                       FREE   plain store
  *   MOVING      the mover, step 5                          LIVE at D  CAS
  *               the mover, step 3; deref_mut; pin; set_tag LIVE at S  CAS
- *               free, retire; publish; resize, commit      as from LIVE, always CAS
- *   RETIRED     free                                       VOID   CAS
- *               the grace-period thread                    FREE   CAS (G11)
+ *               free, retire; publish, unlink              as from LIVE, always CAS
+ *               resize, commit                             as from LIVE, always CAS
+ *   RETIRED     free (of a handle)                         VOID   CAS
+ *               the grace-period thread (of an entry)      FREE   CAS (G11)
+ *               the application (of a cell)                FREE   it owns the memory (G12)
  *   VOID        the grace-period thread                    FREE   plain store
  *
  * MOVING A BATCH. R is a reference word, S its object's slot, D the destination. R is touched only
@@ -83,17 +89,18 @@
  *      move, by whichever cell the object was found. resize and update replace the object: the
  *      caller serialises them with deref_mut and pin_mut of the same object.
  * G4.  handle_free ends LIVE or MOVING by one CAS; exactly one caller wins and retires the slot
- *      that this CAS saw. A cell's free, publish in the place of what a cell names, and free_now,
- *      may use a plain store only if they loaded LIVE, in the section that covers load and store;
- *      finding MOVING they CAS until done, and the slot is retired, never reused at once. (What
- *      publish replaces is retired in any case.) The header of an object that others may free is
- *      changed in place only by CAS from the value that named R; failure means freed: -ENOENT. (A
- *      large object's header, size and run of blocks change together, under the pool's lock.) A
- *      free clears the header after it has ended the word and before the slot is retired, or, by
- *      free_now, reusable: by a plain store, it need not read what was there. So a slot may be
- *      freed and be another object's, even of the same R, while a mark is pending: that mark has
- *      failed, was overwritten, or is a valid one of the new object. Headers of a hardened store
- *      are never changed in place; there a free reads header and canary before it clears them.
+ *      that this CAS saw. A cell's free and retire, publish and unlink in the place of what a cell
+ *      names, and free_now, may use a plain store only if they loaded LIVE, in the section that
+ *      covers load and store; finding MOVING they CAS until done, and the slot is retired, never
+ *      reused at once. (What publish and unlink replace is retired in any case.) The header of an
+ *      object that others may free is changed in place only by CAS from the value that named R;
+ *      failure means freed: -ENOENT. (A large object's header, size and run of blocks change
+ *      together, under the pool's lock.) A free clears the header after it has ended the word and
+ *      before the slot is retired, or, by free_now, reusable: by a plain store, it need not read
+ *      what was there. So a slot may be freed and be another object's, even of the same R, while a
+ *      mark is pending: that mark has failed, was overwritten, or is a valid one of the new
+ *      object. Headers of a hardened store are never changed in place; there a free reads header
+ *      and canary before it clears them.
  * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
  *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
  *      (memory/pins.h). A slot counts as pinned for writing from its first pin_mut to its last
@@ -138,6 +145,25 @@
  *      entries of the table, whose words lead on to the slots: so who frees a retired object ends
  *      only the name (VOID), and neither slot nor entry, which stay the list's. A pin that was
  *      counted before the word ended is seen at the end, as by a free (G5).
+ * G12. A cell that was retired, or unlinked, names its object for readers only (RETIRED): those in
+ *      the structure around it. No header names it any more when the call returns, so nothing of
+ *      the library looks at it again: the application has it, and its memory, a grace period later
+ *      (G6). A retired cell's slot goes to limbo in the call. So the structure is out of reach
+ *      BEFORE: who finds the cell came to it before the slot's grace period began. (One grace
+ *      period, where G11 needs two: a handle may be known elsewhere.)
+ *      Unlink is relocate with RETIRED in the place of GOING, and without its last store: `to`,
+ *      which may name an object, names that of `from`; then `from` is RETIRED; then the header
+ *      names `to`; then what `to` named is retired. So G6 holds word for word, and a mark of `to`
+ *      comes after `from` was RETIRED: step 2 waits for all who found the object by `from`, to
+ *      write it or to read it. If the caller stays in ONE section until the structure around `from`
+ *      is out of reach, step 2 waits for the caller, and the publish (hence step 6) comes after
+ *      that: all who find `from` are waited for. What is ended by `to` before is not kept for
+ *      those who come later: so nobody is a writer of `to` until then. (In a chain of which `to` is
+ *      a link, it is the store to `to` that puts `from` out of reach.)
+ *      A cell that is RETIRED is refused by alloc, and as `to` by relocate and unlink: who still
+ *      stands there has not looked, by the lock of its writers, whether its structure is linked.
+ *      Publish takes it, and frees nothing: so an object gets in between two others, the cell that
+ *      led to the second unlinked into its own.
  *
  * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
  * deref gives the same address; that a failed move is tried again soon.

@@ -131,7 +131,12 @@ cells(sinter::store &store)
         CHECK((*pinned)->id == 12 && to.read(store, section)->id == 13);
     }
     CHECK(from.pin(store, section).error().value() == ENOENT);
-    CHECK(!to.free(store, section) && to.free(store, section).value() == ENOENT);
+    static sinter::cell<session> next;
+    CHECK(!to.unlink(store, section, next));
+    CHECK(to.read(store, section)->id == 13 && next.write(store, section)->id == 13);
+    CHECK(!next.retire(store, section) && next.retire(store, section).value() == ENOENT);
+    CHECK(next.read(store, section)->id == 13);
+    CHECK(next.free(store, section).value() == ENOENT);
 }
 
 /* A T that is the head of more. */

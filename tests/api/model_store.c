@@ -412,10 +412,17 @@ op_relocate(struct model *model, unsigned key)
     if (!object->by_cell || model_has_update(model, key))
         return;
     section_enter();
-    int result = handle_cell_relocate(model->store, from, to);
+    bool unlink = random_below(&model->random, 2);
+    int result = unlink ? handle_cell_unlink(model->store, from, to)
+                        : handle_cell_relocate(model->store, from, to);
     model_check(model, result == (object->live ? 0 : -ENOENT));
     if (object->live)
         object->at = !object->at;
+    if (unlink && result == 0) { /* nobody else is there: it may be used again at once */
+        model_check(model,
+                    handle_cell_deref(model->store, from) == handle_cell_deref(model->store, to));
+        __atomic_store_n(&from->word, 0, __ATOMIC_RELEASE);
+    }
     model_check(model, is_empty(&object->cells[!object->at]));
     compare_object(model, object);
     section_leave();

@@ -141,6 +141,8 @@ int group_pins(void);
 int group_pins_threads(void);
 int group_cells(void);
 int group_cells_threads(void);
+int group_unlink(void);
+int group_unlink_threads(void);
 int group_limits(void);
 int group_shortage(void);
 int group_compaction(void);

@@ -310,8 +310,14 @@ op_relocate(struct engine *engine, unsigned key)
     if (!object->by_cell || engine_has_version(engine, key))
         return;
     handle_cell *from = cell_of(object), *to = &object->cells[!object->at];
-    int result = handle_cell_relocate(engine->store, from, to);
+    bool unlink = take_byte(engine->source) & 1;
+    int result = unlink ? handle_cell_unlink(engine->store, from, to)
+                        : handle_cell_relocate(engine->store, from, to);
     fuzz_check(result == (object->live ? 0 : -ENOENT));
+    if (unlink && result == 0) {
+        fuzz_check(handle_cell_deref(engine->store, from) == handle_cell_deref(engine->store, to));
+        __atomic_store_n(&from->word, 0, __ATOMIC_RELEASE);
+    }
     fuzz_check(from->word == 0);
     if (object->live)
         object->at = !object->at;

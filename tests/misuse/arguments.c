@@ -33,6 +33,8 @@ null_arguments(handle_store *store)
     expect(handle_cell_resize(store, NULL, 1) == -EINVAL);
     expect(handle_cell_set_tag(store, NULL, 1) == -EINVAL);
     expect(handle_cell_relocate(store, NULL, NULL) == -EINVAL);
+    expect(handle_cell_unlink(store, NULL, NULL) == -EINVAL);
+    expect(handle_cell_retire(store, NULL) == -EINVAL);
     expect_errno(handle_cell_pin(store, NULL), EINVAL);
     expect_errno(handle_update_begin(store, handle, 1, NULL), EINVAL);
     expect(handle_update_commit(store, NULL) == -EINVAL);
@@ -100,6 +102,8 @@ null_store_cells(handle_store *none)
     expect(handle_cell_free_now(none, &cell) == -EINVAL);
     expect(handle_cell_resize(none, &cell, 1) == -EINVAL);
     expect(handle_cell_relocate(none, &cell, &other) == -EINVAL);
+    expect(handle_cell_unlink(none, &cell, &other) == -EINVAL);
+    expect(handle_cell_retire(none, &cell) == -EINVAL);
     expect_errno(handle_cell_pin(none, &cell), EINVAL);
     expect_errno(handle_cell_update_begin(none, &cell, 1, &update), EINVAL);
     section_leave();

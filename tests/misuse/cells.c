@@ -11,7 +11,9 @@
  *   other stores' arenas, the own not looked at    cell_in_other_store, _relocate_into; _own_arena
  *   damaged header followed                        cell_copied_free, cell_copied_free_now
  *   copied cell taken for damage                   cell_copied_*
- *   hardened: name not compared when freed         cell_copied_free, _free_now
+ *   hardened: name not compared when freed         cell_copied_free, _free_now, _retire
+ *   a cell that is left taken for a full one       cell_retire_twice, cell_unlink_twice
+ *   ... for an empty one                           cell_left_not_empty
  */
 #include "support.h"
 
@@ -35,6 +37,8 @@ cell_empty(handle_store *store)
     expect(handle_cell_free_now(store, &cell) == -ENOENT);
     expect(handle_cell_resize(store, &cell, 9) == -ENOENT);
     expect(handle_cell_relocate(store, &cell, &other) == -ENOENT);
+    expect(handle_cell_unlink(store, &cell, &other) == -ENOENT);
+    expect(handle_cell_retire(store, &cell) == -ENOENT);
     expect_errno(handle_cell_pin(store, &cell), ENOENT);
     expect_errno(handle_cell_update_begin(store, &cell, 9, &update), ENOENT);
     section_leave();
@@ -67,6 +71,63 @@ cell_not_empty(handle_store *store)
     expect(handle_cell_relocate(store, &other, &cell) == -EEXIST);
     expect(handle_cell_deref(store, &cell) == object);
     expect(handle_cell_free(store, &cell) == 0 && handle_cell_free(store, &other) == 0);
+    section_leave();
+}
+
+static void
+cell_retire_twice(handle_store *store)
+{
+    handle_cell cell = HANDLE_CELL_INIT;
+    section_enter();
+    expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
+    expect(handle_cell_retire(store, &cell) == 0);
+    expect(handle_cell_retire(store, &cell) == -ENOENT);
+    expect(handle_cell_free(store, &cell) == -ENOENT);
+    expect(handle_cell_free_now(store, &cell) == -ENOENT);
+    expect(handle_cell_set_tag(store, &cell, 1) == -ENOENT);
+    section_leave();
+}
+
+static void
+cell_unlink_twice(handle_store *store)
+{
+    handle_cell from = HANDLE_CELL_INIT, to = HANDLE_CELL_INIT;
+    section_enter();
+    expect(handle_cell_alloc(store, &from, 40, 0) != NULL);
+    expect(handle_cell_unlink(store, &from, &to) == 0);
+    expect(handle_cell_unlink(store, &from, &to) == -ENOENT);
+    expect(handle_cell_relocate(store, &from, &to) == -EEXIST);
+    expect(handle_cell_retire(store, &from) == -ENOENT);
+    expect(handle_cell_deref_mut(store, &from) == NULL);
+    expect(handle_cell_size(store, &to) == 40 && handle_cell_free(store, &to) == 0);
+    section_leave();
+}
+
+/* As the target of alloc, relocate and unlink, by who still stands there. */
+static void
+cell_left_not_empty(handle_store *store)
+{
+    handle_cell cell = HANDLE_CELL_INIT, other = HANDLE_CELL_INIT;
+    section_enter();
+    expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
+    expect(handle_cell_alloc(store, &other, 40, 0) != NULL);
+    expect(handle_cell_retire(store, &cell) == 0);
+    expect_errno(handle_cell_alloc(store, &cell, 40, 0), EEXIST);
+    expect(handle_cell_relocate(store, &other, &cell) == -EEXIST);
+    expect(handle_cell_unlink(store, &other, &cell) == -EEXIST);
+    expect(handle_cell_free(store, &other) == 0);
+    section_leave();
+}
+
+static void
+cell_unlink_to_itself(handle_store *store)
+{
+    handle_cell cell = HANDLE_CELL_INIT;
+    section_enter();
+    const void *object = handle_cell_alloc(store, &cell, 40, 0);
+    expect(handle_cell_unlink(store, &cell, &cell) == -EINVAL);
+    expect(handle_cell_deref_mut(store, &cell) == object);
+    expect(handle_cell_free(store, &cell) == 0);
     section_leave();
 }
 
@@ -170,6 +231,15 @@ cell_relocate_into_other_store(handle_store *store)
     handle_cell_relocate(store, &cell, inside);
 }
 
+static void
+cell_unlink_into_other_store(handle_store *store)
+{
+    handle_cell cell = HANDLE_CELL_INIT, *inside = cell_around();
+    section_enter();
+    expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
+    handle_cell_unlink(store, &cell, inside);
+}
+
 /* ---- copied by memcpy ------------------------------------------------------------------------ */
 
 /* In a section. */
@@ -212,6 +282,21 @@ cell_copied_free_both(handle_store *store)
 }
 
 static void
+cell_copied_retire(handle_store *store)
+{
+    (void)handle_cell_retire(store, enter_with_copy(store));
+    section_leave();
+}
+
+static void
+cell_copied_unlink(handle_store *store)
+{
+    static handle_cell target;
+    expect(handle_cell_unlink(store, enter_with_copy(store), &target) == -EINVAL);
+    section_leave();
+}
+
+static void
 cell_copied_relocate(handle_store *store)
 {
     static handle_cell target;
@@ -224,6 +309,10 @@ const struct misuse misuse_cells[] = {
     CASE(cell_free_twice, ALWAYS(RETURNS)),
     CASE(cell_not_empty, ALWAYS(RETURNS)),
     CASE(cell_relocate_to_itself, ALWAYS(RETURNS)),
+    CASE(cell_unlink_to_itself, ALWAYS(RETURNS)),
+    CASE(cell_retire_twice, ALWAYS(RETURNS)),
+    CASE(cell_unlink_twice, ALWAYS(RETURNS)),
+    CASE(cell_left_not_empty, ALWAYS(RETURNS)),
     CASE(cell_tag_too_large, ALWAYS(RETURNS)),
     CASE(cell_above_limit, ALWAYS(RETURNS)),
     CASE(cell_misaligned, ALWAYS(RETURNS)),
@@ -232,6 +321,9 @@ const struct misuse misuse_cells[] = {
                                              "the cell lies inside an object of store around"))),
     CASE(cell_relocate_into_other_store,
          CHECKED(ABORTS("handle_cell_relocate: store misuse, a cell: "
+                        "the cell lies inside an object of store around"))),
+    CASE(cell_unlink_into_other_store,
+         CHECKED(ABORTS("handle_cell_unlink: store misuse, a cell: "
                         "the cell lies inside an object of store around"))),
     CASE_OPEN(
         cell_copied_free,
@@ -245,6 +337,16 @@ const struct misuse misuse_cells[] = {
     CASE_OPEN(cell_copied_free_both,
               HARDENED_FINDS(ABORTS("handle_cell_free: store misuse, a cell: the object was freed "
                                     "by another cell (was the cell copied?)*"))),
+    CASE_OPEN(
+        cell_copied_retire,
+        HARDENED_ABORTS("free: header of the object at offset * is damaged*",
+                        "handle_cell_retire: store misuse, a cell: another cell names the object*"
+                        "was the cell copied?*")),
+    CASE_OPEN(
+        cell_copied_unlink,
+        HARDENED_ABORTS("relocate: header of the object at offset * is damaged*",
+                        "handle_cell_unlink: store misuse, a cell: another cell names the object: "
+                        "was the cell copied?")),
     CASE_OPEN(cell_copied_relocate,
               HARDENED_ABORTS(
                   "relocate: header of the object at offset * is damaged*",

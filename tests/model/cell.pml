@@ -4,8 +4,10 @@
  * period after it may be (G6). One process holds the lock that serialises the cells' writers and
  * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
  * unlink, give the cell's memory back; with PUBLISH, too, publish of an object that was filled in
- * private, in an empty cell or in the place of what it names. Readers, pinners and writers of
- * objects (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and
+ * private, in an empty cell or in the place of what it names; with UNLINK, too, cell retire, and
+ * unlink of a cell into the other one, empty or not (G12), whose memory is used again a grace
+ * period after it was given back, and publish in a cell that was left so. Readers, pinners and
+ * writers of objects (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and
  * writes of one object are serialised by a mutex of the application. A walker takes slot by slot
  * from the mover, and follows its header, as handle_store_each and _check do with spans; each.pml
  * has more of it. What is freed by free_now may be allocated again in the same section, by the same
@@ -27,7 +29,12 @@
  * BUG_94 a commit does not look whether the object has left the cell and come back; BUG_95 publish
  * stores after loading MOVING; BUG_96 it writes the header after the word; BUG_97 it fills the
  * object after the word; BUG_98 what it replaces is reusable at once;
- * BUG_99 step 3 takes LIVE for MOVING.
+ * BUG_99 step 3 takes LIVE for MOVING. With UNLINK: BUG_140 `from` stays LIVE until after the
+ * header; BUG_141 what `to` named is reusable at once; BUG_142 a cell is retired while it is in
+ * reach; BUG_143 an unlinked one gets out of reach in a later section; BUG_144 publish in a cell
+ * that is left retires its slot again; BUG_145 a pin takes such a cell for a full one; BUG_146 so
+ * does deref_mut; BUG_147 retire leaves the header; BUG_148 `from` is emptied, as by relocate;
+ * BUG_149 retire stores after loading MOVING.
  */
 #ifndef OPS
 #define OPS 2
@@ -47,6 +54,11 @@
 #ifndef SLOTS
 #define SLOTS 3
 #endif
+#ifdef BOTH /* name an object to begin with */
+#define OBJECTS_0 2
+#else
+#define OBJECTS_0 1
+#endif
 #define CELLS      2
 #define ALIVE      0
 #define DYING      1 /* handed to call_rcu */
@@ -56,7 +68,15 @@ byte mem[CELLS]; /* the memory a cell lies in */
 byte gpc[CELLS]; /* call_rcu: the sections it still waits for */
 
 #define HAS_OBJECT(w) (STATE(w) == LIVE || STATE(w) == MOVING)
+#define LEAVE(w)      WORD(GEN(w) | 2, GOING, SLOT(w)) /* RETIRED */
+#define IS_LEFT(w)    (STATE(w) == GOING && GEN(w) > 1)
+#ifdef BUG_145
+#define MATCH(w, gen) (HAS_OBJECT(w) || IS_LEFT(w))
+#else
 #define MATCH(w, gen) HAS_OBJECT(w)
+#endif
+#define FULL(c)  (mem[c] == ALIVE && HAS_OBJECT(R[c]))
+#define EMPTY(c) (mem[c] == ALIVE && STATE(R[c]) == FREE)
 #define TOUCH(r)      assert(mem[r] != GIVEN_BACK)
 #define LEFT          cells_wait(ME)
 
@@ -82,6 +102,8 @@ inline cells_wait(left)
 bool linked[CELLS];  /* readers find it */
 byte tag[CELLS];     /* as the application set it (ghost) */
 byte content[CELLS]; /* of the object, as the application wrote it (ghost) */
+byte left[CELLS];    /* the object of a cell that is left (ghost) */
+bool emptied[CELLS]; /* by free or relocate, ever (ghost) */
 byte lookers;        /* sections of those who look cells up */
 bool mutex;          /* the application's: one writes objects, or has an update under way */
 
@@ -190,7 +212,7 @@ inline relocate(from, to, w, s, ok)
         :: else
         fi
     }
-    gone = gone | (uo != 0 && from == uc);
+    d_step { gone = gone | (uo != 0 && from == uc); emptied[from] = 1 }
 #ifdef BUG_48
     hdr[s] = HEADER(to, 0);
 #endif
@@ -208,6 +230,77 @@ inline relocate(from, to, w, s, ok)
     R[from] = WITH(w, GOING);
 #endif
     d_step { R[from] = 0; tag[from] = 0; content[from] = 0 }
+}
+
+/* Cell c is left: w becomes the word it had. */
+inline leave(c, w, ok)
+{
+    load(c, w);
+    do
+#ifndef BUG_149
+    :: STATE(w) == MOVING ->
+        atomic {
+            cas(c, w, LEAVE(w), ok);
+            if
+            :: ok -> left[c] = owner[SLOT(w)]; break
+            :: else
+            fi
+        }
+        load(c, w)
+    :: else ->
+#else
+    :: true ->
+#endif
+        d_step { TOUCH(c); R[c] = LEAVE(w); left[c] = owner[SLOT(w)] } /* plain store */
+        break
+    od;
+    ok = 0
+}
+
+/* Relocate, but that `from` is left, and `to` may name an object: p becomes its word. */
+inline unlink(from, to, w, s, p, ok)
+{
+    make_live(from, w, ok);
+    s = SLOT(w);
+    d_step { /* under the lock of the slot's pins */
+        if
+        :: PINNED(s) -> pins[s] = pins[s] + CHANGE
+        :: else
+        fi
+    }
+    gone = gone | (uo != 0 && from == uc);
+    load(to, p);
+    do
+    :: STATE(p) == MOVING ->
+        atomic {
+            cas(to, p, WORD(GEN(w), LIVE, s), ok);
+            if
+            :: ok -> tag[to] = tag[from]; content[to] = content[from]; break
+            :: else
+            fi
+        }
+        load(to, p)
+    :: else -> /* plain store */
+        d_step {
+            TOUCH(to);
+            R[to] = WORD(GEN(w), LIVE, s);
+            tag[to] = tag[from];
+            content[to] = content[from]
+        }
+        break
+    od;
+    ok = 0;
+#ifdef BUG_140
+    hdr[s] = HEADER(to, 0);
+#endif
+#ifdef BUG_148
+    R[from] = 0;
+#else
+    d_step { R[from] = LEAVE(w); left[from] = owner[s] }
+#endif
+#ifndef BUG_140
+    hdr[s] = HEADER(to, 0)
+#endif
 }
 
 /* Cell c names the object of slot p, bits of which were written before, in the place of what it
@@ -277,7 +370,7 @@ proctype holder()
     byte changes;        /* relocations when it began */
     bool gone;           /* the object has left the cell since (ghost) */
     bool ok;
-    objects = 1;
+    objects = OBJECTS_0;
     do
     :: n < OPS ->
         n++;
@@ -286,20 +379,20 @@ proctype holder()
         :: c = 1
         fi;
         atomic {
-            assert(mem[c] != ALIVE || GEN(R[c]) == tag[c]); /* no tag was lost */
+            assert(mem[c] != ALIVE || IS_LEFT(R[c]) || GEN(R[c]) == tag[c]); /* no tag was lost */
             section_enter()
         }
         if
-        :: mem[c] == ALIVE && STATE(R[c]) != FREE -> set_tag(c, w, ok)
-        :: mem[c] == ALIVE && STATE(R[c]) != FREE ->
+        :: FULL(c) -> set_tag(c, w, ok)
+        :: FULL(c) ->
             make_live(c, w, ok);
             s = owner[SLOT(w)];
             d_step { assert(SLOT(R[c]) == SLOT(w)) } /* at any time later in the section */
             write(SLOT(w), s, 1 << n)
-        :: mem[c] == ALIVE && STATE(R[c]) != FREE &&
-           mem[1 - c] == ALIVE && STATE(R[1 - c]) == FREE ->
+        :: FULL(c) && EMPTY(1 - c) ->
             relocate(c, 1 - c, w, s, ok)
-        :: mem[c] == ALIVE && STATE(R[c]) != FREE -> /* free, or free_now of what nobody sees */
+        :: FULL(c) -> /* free, or free_now of what nobody sees */
+            emptied[c] = 1;
             unname(c, w, ok);
             s = SLOT(w);
             d_step { tag[c] = 0; content[c] = 0; w = owner[s] }
@@ -329,14 +422,15 @@ proctype holder()
                 ended(s, w, ok)
             fi;
             if
-            :: mem[c] == ALIVE && STATE(R[c]) == FREE && DONE_WITH(c) ->
+            :: EMPTY(c) && DONE_WITH(c) ->
                 linked[c] = 0;
                 give_back(c)
             :: true
             fi
-        :: mem[c] == ALIVE && STATE(R[c]) == FREE -> name_slot(c, s, objects) /* alloc */
+        :: EMPTY(c) -> name_slot(c, s, objects) /* alloc */
 #ifdef PUBLISH
-        :: mem[c] == ALIVE && !mutex -> /* deref_mut of what is replaced is serialised with it */
+        :: mem[c] == ALIVE && (linked[c] || !IS_LEFT(R[c])) && !mutex ->
+            /* deref_mut of what is replaced is serialised with it */
             take_slot(p, objects + 1);
             if
             :: p != NONE ->
@@ -346,7 +440,11 @@ proctype holder()
                 :: true ->
                     publish(c, p, 2, w, ok);
                     if
+#ifdef BUG_144
                     :: STATE(w) != FREE ->
+#else
+                    :: HAS_OBJECT(w) ->
+#endif
                         s = SLOT(w);
                         hdr[s] = 0;
                         w = owner[s];
@@ -361,8 +459,59 @@ proctype holder()
             :: else
             fi
 #endif
+#ifdef UNLINK
+        :: FULL(c) -> /* retire: out of reach first */
+#ifndef BUG_142
+            linked[c] = 0;
+#endif
+            leave(c, w, ok);
+            s = SLOT(w);
+            d_step { w = owner[s]; gone = gone | (uo != 0 && c == uc) }
+#ifndef BUG_147
+            hdr[s] = 0;
+#endif
+            ended(s, w, ok);
+            linked[c] = 0
+        :: FULL(c) && (EMPTY(1 - c) || (FULL(1 - c) && !mutex)) ->
+            unlink(c, 1 - c, w, s, p, ok);
+            if
+            :: HAS_OBJECT(p) ->
+                s = SLOT(p);
+                hdr[s] = 0;
+                w = owner[s];
+#ifdef BUG_141
+                release(s, w)
+#else
+                ended(s, w, ok)
+#endif
+            :: else
+            fi;
+#ifdef BUG_143
+            section_leave();
+            section_enter();
+#endif
+            if
+            :: !mutex -> /* the new object of c leads to that of 1 - c */
+                take_slot(p, objects + 1);
+                if
+                :: p != NONE ->
+                    objects++;
+                    publish(c, p, 2, w, ok);
+#ifdef BUG_144
+                    s = SLOT(w);
+                    hdr[s] = 0;
+                    w = owner[s];
+                    ended(s, w, ok)
+#endif
+                :: else -> linked[c] = 0
+                fi
+            :: true -> linked[c] = 0
+            fi
+        :: mem[c] == ALIVE && IS_LEFT(R[c]) && DONE_WITH(c) -> give_back(c)
+        :: d_step { mem[c] == GIVEN_BACK -> mem[c] = ALIVE; R[c] = 0; tag[c] = 0; linked[c] = 1 }
+#endif
         :: atomic {
-            mem[c] == ALIVE && STATE(R[c]) != FREE && uo == 0 && !mutex -> mutex = 1
+            FULL(c) && uo == 0 && !mutex -> mutex = 1
             } /* update_begin */
             pin(c, 0, 0, w, us, uo, ok);
             changes = pins[us] / CHANGE; /* of the step that raised the count: we relocate */
@@ -419,7 +568,7 @@ proctype holder()
             unpin(us, uo, ok);
             uo = 0; mutex = 0
         :: mem[c] == ALIVE && linked[c] -> linked[c] = 0
-        :: mem[c] == ALIVE && STATE(R[c]) == FREE && !linked[c] && DONE_WITH(c) ->
+        :: EMPTY(c) && !linked[c] && DONE_WITH(c) ->
             give_back(c)
         :: true
         fi;
@@ -443,6 +592,7 @@ proctype holder()
 proctype reader()
 {
     byte c, w, o, want;
+    bool had;
     atomic {
         if
         :: c = 0
@@ -451,10 +601,20 @@ proctype reader()
     }
     d_step { section_enter(); lookers++ }
     if
-    :: linked[c] ->
-        d_step { TOUCH(c); w = R[c]; want = content[c]; o = owner[SLOT(w)] }
+    :: d_step { linked[c] -> had = FULL(c) }
+        d_step {
+            TOUCH(c);
+            w = R[c];
+            want = content[c];
+            o = owner[SLOT(w)];
+            if
+            :: IS_LEFT(w) -> o = left[c]
+            :: else
+            fi
+            assert(!had || emptied[c] || HAS_OBJECT(w) || IS_LEFT(w)) /* G12 */
+        }
         if
-        :: HAS_OBJECT(w) ->
+        :: HAS_OBJECT(w) || IS_LEFT(w) ->
             d_step {
                 READABLE(SLOT(w), o);
                 assert((data[SLOT(w)] & want) == want)
@@ -483,6 +643,9 @@ proctype writer()
     :: linked[c] ->
         make_live(c, w, ok);
         if
+#ifdef BUG_146
+        :: IS_LEFT(w) -> o = owner[SLOT(w)]; write(SLOT(w), o, 128)
+#endif
         :: HAS_OBJECT(w) -> o = owner[SLOT(w)]; write(SLOT(w), o, 128)
         :: else
         fi
@@ -582,6 +745,12 @@ init
         R[0] = WORD(0, LIVE, 0);
         linked[0] = 1;
         linked[1] = 1;
+#ifdef BOTH
+        life[1] = S_USED;
+        owner[1] = OBJECTS_0;
+        hdr[1] = HEADER(1, 0);
+        R[1] = WORD(0, LIVE, 1);
+#endif
         SPAWN(i, MOVERS, mover(i));
         run holder();
         SPAWN(i, READERS, reader());
@@ -606,7 +775,7 @@ init
             s++
         :: else -> break
         od;
-        assert(STATE(R[0]) == FREE || life[SLOT(R[0])] == S_USED);
-        assert(STATE(R[1]) == FREE || life[SLOT(R[1])] == S_USED)
+        assert(!HAS_OBJECT(R[0]) || life[SLOT(R[0])] == S_USED);
+        assert(!HAS_OBJECT(R[1]) || life[SLOT(R[1])] == S_USED)
     }
 }

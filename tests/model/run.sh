@@ -57,6 +57,10 @@ short  cell      -DOPS=1 -DWRITERS=1
 short  cell      -DPUBLISH -DOPS=2
 short  cell      -DPUBLISH -DOPS=1 -DREADERS=1
 short  cell      -DPUBLISH -DOPS=1 -DWALKERS=1
+short  cell      -DUNLINK -DOPS=2
+short  cell      -DUNLINK -DBOTH -DOPS=1
+short  cell      -DUNLINK -DOPS=1 -DREADERS=1
+short  cell      -DUNLINK -DOPS=1 -DWRITERS=1
 short  drain     -DOPS=4
 short  drain     -DOPS=3 -DDRAINERS=2
 short  drain     -DOPS=2 -DWALKS=1
@@ -94,6 +98,14 @@ full   cell      -DOPS=2 -DWRITERS=1
 full   cell      -DPUBLISH -DOPS=3 -DBATCHES=2
 full   cell      -DPUBLISH -DOPS=2 -DREADERS=1
 full   cell      -DPUBLISH -DOPS=2 -DPINNERS=1
+full   cell      -DUNLINK -DOPS=3
+full   cell      -DUNLINK -DBOTH -DOPS=2
+full   cell      -DUNLINK -DPUBLISH -DBOTH -DOPS=1 -DREADERS=1
+full   cell      -DUNLINK -DBOTH -DOPS=1 -DWRITERS=1
+full   cell      -DUNLINK -DBOTH -DOPS=1 -DPINNERS=1
+full   cell      -DUNLINK -DBOTH -DOPS=1 -DREADERS=2
+full   cell      -DUNLINK -DOPS=1 -DWALKERS=1
+full   cell      -DUNLINK -DOPS=1 -DBATCHES=2 -DCANCEL
 full   drain     -DOPS=2 -DOWNERS=2
 full   drain     -DOPS=3 -DWALKS=1 -DDRAINS=2
 full   drain     -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
@@ -170,6 +182,16 @@ cell      96  -DPUBLISH -DOPS=1 -DWALKERS=1
 cell      97  -DPUBLISH -DOPS=1 -DREADERS=1
 cell      98  -DPUBLISH -DOPS=1 -DREADERS=1
 cell      99  -DOPS=1
+cell      140 -DUNLINK -DOPS=1 -DWRITERS=1
+cell      141 -DUNLINK -DBOTH -DOPS=1 -DREADERS=1
+cell      142 -DUNLINK -DOPS=1 -DREADERS=1
+cell      143 -DUNLINK -DOPS=1 -DREADERS=1
+cell      144 -DUNLINK -DOPS=1
+cell      145 -DUNLINK -DOPS=1 -DPINNERS=1
+cell      146 -DUNLINK -DOPS=1 -DWRITERS=1
+cell      147 -DUNLINK -DOPS=1
+cell      148 -DUNLINK -DOPS=1 -DREADERS=1
+cell      149 -DUNLINK -DOPS=1
 drain     50  -DOPS=3
 drain     51  -DOPS=3
 drain     52  -DOPS=3

@@ -76,14 +76,11 @@ heaps_open(struct worker *worker, uint64_t seed)
             op_alloc(worker, heap);
         for (unsigned i = 0; i < CELLS; i++)
             op_cell_change(worker, heap);
+        links_open(worker, heap);
     }
 }
 
 /* ---- one object ------------------------------------------------------------------------------ */
-
-struct sums {
-    uint64_t objects, by_cell, bytes;
-};
 
 /* With everybody at rest a look is exact: this version, this length, this size. */
 static void
@@ -225,6 +222,7 @@ audit(struct worker *worker)
         struct heap *heap = &heaps[h];
         audit_keys(heap, &sums);
         audit_others(heap, &sums);
+        links_audit(heap, &sums);
         audit_compaction(heap, &sums);
         /* twice: the first purge waits for the limbo there is, the last slice may have added
          * some */
@@ -253,6 +251,7 @@ heaps_close(struct worker *worker)
                 handle_cell_free(heap->store, &heap->table->cells[i]))
                 finding("end: cell %u could not be freed", i);
         section_leave();
+        links_close(heap);
         if (handle_store_clear(heap->store) || handle_store_used(heap->store))
             finding("end: %zu bytes are left", handle_store_used(heap->store));
         int result = handle_store_destroy(heap->store);

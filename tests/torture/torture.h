@@ -9,6 +9,7 @@
  *     keys.c      objects by handle: readers, writers, allocators, pinners
  *     race.c      handles that everybody frees, resizes and updates at once
  *     tables.c    objects by cell, in tables that grow under their readers
+ *     links.c     objects by cell, in chains and nodes that are unlinked under their readers
  *     control.c   options, compaction, statistics, limits, forks
  *     audit.c     all threads at rest: everything is compared with what the keys say
  *     limit.c     in the place of all that: a cache at max_bytes (--limit)
@@ -34,6 +35,10 @@
 #define CONSTANTS     256  /* never written, only moved */
 #define RACES         64
 #define CELLS         512
+#define CHAINS        4
+#define LINKS         256 /* cells of chains: their heads, the last objects', the others' */
+#define RACKS         16
+#define RACK_CELLS    6
 #define AGES          4
 #define HOLDS         6
 #define RING          32
@@ -61,12 +66,26 @@ struct key {
     struct table *table;  /* cells: the one that has this key's cell */
 };
 
-enum key_kind { KIND_KEY = 1, KIND_CONSTANT, KIND_RACE, KIND_CELL };
+enum key_kind { KIND_KEY = 1, KIND_CONSTANT, KIND_RACE, KIND_CELL, KIND_CHAIN, KIND_RACK };
 
 struct table {
     struct rcu_head head;
     struct table *next; /* atomic; where the objects go while this one is left */
     handle_cell cells[CELLS];
+};
+
+/** The cell of an object in a chain, which leads on from it. */
+struct link {
+    struct rcu_head head;
+    handle_cell cell;
+    unsigned char used;
+};
+
+/** A node that is never changed, but replaced by another one. */
+struct rack {
+    struct rcu_head head;
+    unsigned present; /* a bit for each cell */
+    handle_cell cell[RACK_CELLS];
 };
 
 struct heap {
@@ -80,6 +99,9 @@ struct heap {
     struct table *table; /* atomic */
     unsigned relocated;  /* atomic: the cell that goes to another table just now */
     unsigned char growing, limited;
+    struct link links[LINKS];
+    struct rack *racks[RACKS]; /* atomic */
+    unsigned char chain_locked[CHAINS], rack_locked[RACKS];
 };
 
 extern struct heap heaps[STORES];
@@ -210,6 +232,10 @@ void op_cell_write(struct worker *worker, struct heap *heap);
 void op_cell_pin(struct worker *worker, struct heap *heap);
 void op_cell_private(struct worker *worker, struct heap *heap);
 void op_grow(struct worker *worker, struct heap *heap);
+void op_chain_read(struct worker *worker, struct heap *heap);
+void op_chain_change(struct worker *worker, struct heap *heap);
+void op_rack_read(struct worker *worker, struct heap *heap);
+void op_rack_change(struct worker *worker, struct heap *heap);
 void op_tune(struct worker *worker, struct heap *heap);
 void op_toggle(struct worker *worker, struct heap *heap);
 void op_compact(struct worker *worker, struct heap *heap);
@@ -276,6 +302,15 @@ key_present(const struct key *key)
 size_t random_length(struct worker *worker);
 
 /* ---- set-up, audit, end ---- */
+
+/** What an audit has found. */
+struct sums {
+    uint64_t objects, by_cell, bytes;
+};
+
+void links_open(struct worker *worker, struct heap *heap);
+void links_audit(struct heap *heap, struct sums *sums);
+void links_close(struct heap *heap);
 
 void heaps_open(struct worker *worker, uint64_t seed);
 void heaps_close(struct worker *worker);
