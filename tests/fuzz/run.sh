@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # run.sh - the long form of the fuzz tests: random sequences of operations against a reference map,
-# option strings, statistics; libFuzzer where the build has it (clang); and AFL++ (Debian's afl++,
-# installed where that is possible), for which the programs are built once more.
+# of stores and of caches, option strings, statistics; libFuzzer where the build has it (clang); and
+# AFL++ (Debian's afl++, installed where that is possible), for which the programs are built once
+# more.
 #
 #     tests/fuzz/run.sh [--build DIR] [--seconds N | --ops N] [--libfuzzer N] [--afl N] [--seed N]
 #
@@ -107,7 +108,7 @@ afl_build()
     cmake -S "$root" -B "$tree" -DCMAKE_C_COMPILER=afl-clang-fast -DCMAKE_BUILD_TYPE=None \
         -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSINTER_TESTS=ON &&
         cmake --build "$tree" --parallel "$(nproc)" \
-            --target libfuzzer_ops libfuzzer_options libfuzzer_stats
+            --target libfuzzer_ops libfuzzer_options libfuzzer_stats libfuzzer_cache
 }
 
 # afl_stat TARGET NAME: a figure of afl-fuzz's; 0 when it never got so far.
@@ -164,7 +165,7 @@ afl_programs()
         return
     fi
     run afl_build
-    for target in ops options stats; do
+    for target in ops options stats cache; do
         [ ! -x "$tree/tests/fuzz/libfuzzer_$target" ] || afl_fuzz $target
     done
 }
@@ -177,8 +178,9 @@ afl_programs()
     run "$programs/fuzz_ops_debug" $(extent $((ops / 10 + 1))) $seed "$seeds/ops"
     run "$programs/fuzz_options_debug" $(extent $((ops / 1000 + 1))) $seed "$seeds/options"
     run "$programs/fuzz_stats_debug" $(extent $((ops / 100000 + 1))) $seed "$seeds/stats"
+    run "$programs/fuzz_cache_debug" $(extent $((ops / 1000 + 1))) $seed "$seeds/cache"
 }
-for target in ops options stats; do
+for target in ops options stats cache; do
     program=$programs/libfuzzer_$target
     if [ ! -x "$program" ] || [ "$libfuzzer" -eq 0 ]; then
         continue
