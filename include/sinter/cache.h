@@ -257,7 +257,9 @@ sinter_cache *sinter_cache_create(const struct sinter_cache_options *options) HA
  * Ends the cache with all its items; nobody is told of them. No other thread may use it any more,
  * nor what a call has shown.
  *
- *   errors   EDEADLK: inside a section; the cache goes on as before
+ *   errors   EDEADLK: inside a section, or in a callback; the cache goes on as before. EBUSY: the
+ *            program has pinned an object of the cache's store: the cache has ended, its memory
+ *            stays
  */
 HANDLE_API int sinter_cache_destroy(sinter_cache *cache);
 
