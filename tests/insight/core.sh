@@ -5,9 +5,6 @@
 # counts is a core's apparent size, since what collects cores reads them through a pipe: it must be
 # below twice what is resident and 64 MiB. Exit status 77: what is needed is missing; the reason is
 # printed.
-#
-# Seen failing: a store whose reservation is in the core (2 GiB of metadata in gcore's; with
-# arena_bytes 30 GiB), a core without contents whose arena is extended without MADV_DONTDUMP.
 set -eu
 
 program=$1 step=$2

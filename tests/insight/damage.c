@@ -4,8 +4,6 @@
  * stores goes over all of it, and the bytes come back. It must not crash, nor go on for ever, and
  * what it refuses it refuses with a sentence. Most rounds damage what is looked at first: the
  * file's head, the table of offsets, the stores' structs.
- *
- * Seen failing: a list of stores that is a circle; a class whose slots are longer than its span.
  */
 #include <fcntl.h>
 #include <inttypes.h>

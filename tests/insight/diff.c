@@ -3,8 +3,6 @@
  * diff.c - handle_stats_diff over random statistics: before and the difference make after, for each
  * figure that is printed, and no figure that differs is missing; of the same statistics it prints
  * an empty object, and no text.
- *
- * Seen failing: a difference of the wrong sign.
  */
 #include <inttypes.h>
 #include <stdio.h>

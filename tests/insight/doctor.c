@@ -3,8 +3,6 @@
  * doctor.c - each rule of handle_stats_doctor is provoked by a store that has what it speaks of;
  * the remedy that it names is applied, and it is found no more. A rule without a case fails; a
  * store that is well has no finding.
- *
- * Seen failing: a rule whose remedy was not applied; one without a case.
  */
 #include <assert.h>
 #include <errno.h>

@@ -58,6 +58,19 @@ stop()
     hoard=
 }
 
+# readable PID: whether sinter may read the memory of a process, which a kernel with
+# yama/ptrace_scope allows to its parents, or to nobody.
+readable()
+{
+    "$sinter" stores "$1" >/dev/null 2>"$work/said" || ! grep -q 'no right to read' "$work/said"
+}
+
+# must_be_readable: the hoard is, or the test is skipped.
+must_be_readable()
+{
+    readable "$hoard" || skip 'no right to read the memory of a process (yama/ptrace_scope)'
+}
+
 # take: its core, by gcore, as "$core".
 take()
 {

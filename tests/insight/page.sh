@@ -5,8 +5,6 @@
 # loads nothing; its numbers are those of the maps; a pixel of a large object, of one in a full span
 # and of memory that the kernel has is of the colour that the page says; the keys work. Exit status
 # 77: there is no browser.
-#
-# Seen failing: an error in the script; live and free exchanged; a cut that the keys do not move.
 set -eu
 
 sinter=$1 program=$2 chromium=$3
@@ -16,6 +14,7 @@ sinter=$1 program=$2 chromium=$3
 [ -x "$chromium" ] || skip 'there is no chromium'
 
 start 20000 full
+must_be_readable
 "$sinter" record "$hoard" -i 20 -n 10 -o "$work/series"
 "$sinter" map "$hoard" --lines -o "$work/before"
 echo compact >&3

@@ -4,9 +4,6 @@
 # reader.sh SINTER HOARD DAMAGE STEP [ROUNDS]: what the program sinter reads of hoard.c, while it
 # runs and of its core, is what it says of itself; what cannot be read is said in a sentence. Exit
 # status 77: what is needed is missing.
-#
-# Seen failing: a reader that counts slots which threads cache as live; one that ignores a link that
-# leads nowhere.
 set -eu
 
 sinter=$1 program=$2 damage=$3 step=$4 rounds=${5-}
@@ -39,6 +36,7 @@ refuses()
 case $step in
 live)
     start 50000 full
+    must_be_readable
     agrees "$hoard"
     echo grow >&3
     await 2
@@ -76,7 +74,7 @@ refusals)
     refuses 'ELF file, but no core' "$program"
     sleep 60 &
     other=$!
-    refuses 'no store was found' $other
+    ! readable $other || refuses 'no store was found' $other
     kill $other
     start 1000 none
     take
@@ -84,6 +82,7 @@ refusals)
     stop
     [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null 2>&1 || exit 0
     start 1000 full
+    must_be_readable
     sinter_for_all=$work/sinter
     cp "$sinter" "$sinter_for_all"
     chmod 755 "$work" "$sinter_for_all"
