@@ -66,9 +66,11 @@
 #define SN_CACHE_BURST_BYTES 131072
 #define SN_CACHE_BURST_SLOTS 1024 /* no bin has more; so many indexes, too */
 
-/* A thread hands its limbo list over at either bound. */
-#define SN_LIMBO_HANDOVER_SLOTS 256
+/* A thread hands over what it has in limbo when it is so much, each slot counting as the least at
+ * least: so a chunk never overflows, which with so many slots is malloc's of 2 KiB. */
 #define SN_LIMBO_HANDOVER_BYTES 65536
+#define SN_LIMBO_LEAST_BYTES    262
+#define SN_LIMBO_CHUNK_SLOTS    253
 /* Shares of max_bytes that what threads keep to themselves may have, where that is less: 64 KiB of
  * free slots and 16 KiB of limbo for a thread, of the smallest limit. */
 #define SN_CACHE_SHARE          64

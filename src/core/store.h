@@ -19,10 +19,11 @@ struct sn_defrag;
 
 /** What the grace-period thread works on, see reclaim.h. */
 struct sn_reclaim {
-    uint64_t list[SN_LIMBO_LISTS]; /* taken over, waiting for the GP under way */
-    uint64_t retired;              /* the same of the entries of retired objects */
-    uint64_t *keys; /* two arrays, allocated with the store: a reclaim must not fail */
-    uint32_t slots; /* entries of each */
+    struct sn_limbo limbo; /* taken over, waiting for the GP under way */
+    uint64_t retired;      /* the same of the entries of retired objects */
+    uint64_t *keys;        /* two arrays, allocated with the store: a reclaim must not fail */
+    uint32_t slots;        /* entries of each */
+    uint32_t count;        /* filled, of the first */
 };
 
 /** What a look at the objects of a class plans and finds. */

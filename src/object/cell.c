@@ -249,7 +249,7 @@ publish_fast(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return publish_slow(store, cell, reserved, tag24);
-    if (word != 0 && sn_unlikely(!sn_cache_retires(&store->caches, cache))) {
+    if (word != 0 && sn_unlikely(!sn_cache_retires(cache))) {
         sn_cache_leave(cache);
         return publish_slow(store, cell, reserved, tag24);
     }

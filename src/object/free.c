@@ -128,8 +128,7 @@ has_room(handle_store *store, const struct sn_thread_cache *cache, uint64_t word
     if (!is_by_cell(kind) && (sn_unlikely(!sn_cache_has_room_for_index(cache)) ||
                               sn_unlikely(sn_table_is_used_up(&store->table, word))))
         return false;
-    return is_at_once(kind) ? sn_cache_has_room(cache, class_id)
-                            : sn_cache_retires(&store->caches, cache);
+    return is_at_once(kind) ? sn_cache_has_room(cache, class_id) : sn_cache_retires(cache);
 }
 
 /* Ends the word. False: it has changed since it was loaded. */

@@ -12,6 +12,7 @@
 
 #include "core/hardened.h"
 #include "object/object.h"
+#include "thread/limbo.h"
 
 /* Whole slots are read and written here, where plain frees and allocations touch a line: asked for
  * ahead, they come while other things are done. (In T1 3 % of the rate by handle, by cell none that
@@ -47,8 +48,8 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
         return 0;
     uint32_t count = sn_cache_count(cache, class_id);
     if (sn_likely(count >= SN_FETCH_AHEAD))
-        sn_hardened_fetch(store, bin->slots[count - SN_FETCH_AHEAD], bin->payload);
-    sn_poison_require(store, slot, bin->payload);
+        sn_hardened_fetch(store, bin->slots[count - SN_FETCH_AHEAD], sn_bin_payload(bin));
+    sn_poison_require(store, slot, sn_bin_payload(bin));
     /* A whole word: what of it is the object's is not filled yet. */
     ((uint64_t *)sn_store_address(store, slot))[size / 8] = sn_canary_of(store, slot);
     return slot;
@@ -64,9 +65,9 @@ sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_
     uint64_t header = sn_load_relaxed(sn_object_header(store, slot));
     if (sn_unlikely(!sn_object_is_owned_by(store, slot, header, reference)))
         sn_hardened_header_report(store, slot, header, reference);
-    uint64_t largest = bin->payload - SN_CANARY_MIN_BYTES;
+    uint64_t largest = sn_bin_payload(bin) - SN_CANARY_MIN_BYTES;
     size_t size = largest - sn_min(sn_header_slack(header, largest), largest);
-    if (sn_unlikely(!sn_canary_has(store, slot, size, bin->payload)))
+    if (sn_unlikely(!sn_canary_has(store, slot, size, sn_bin_payload(bin))))
         sn_canary_report(store, size, reference);
 }
 
@@ -91,14 +92,13 @@ sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, unsigned c
     /* As in sn_object_reuse: a walk that began after we entered may look at the object. */
     sn_fence_compiler();
     if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0)) {
-        uint64_t bytes = (uint64_t)bin->payload + SN_HEADER_BYTES;
         sn_owner_sub(&cache->bin[class_id].bulk_in, 1);
         /* Release: as in end_header; the link that follows is a plain store. */
         sn_store_release(sn_object_header(store, slot), 0);
-        sn_cache_retire(&store->caches, cache, true, slot, bytes);
+        sn_cache_retire(&store->caches, cache, true, slot, bin->slot_bytes);
         return;
     }
-    sn_poison_put(sn_store_address(store, slot), bin->payload);
+    sn_poison_put(sn_store_address(store, slot), sn_bin_payload(bin));
     sn_cache_push_room(cache, class_id, slot);
 }
 

@@ -9,6 +9,7 @@
 #include "core/report.h"
 #include "memory/trim.h"
 #include "object/shortage.h"
+#include "thread/limbo.h"
 #include "thread/refill.h"
 
 /* ---- slots ----------------------------------------------------------------------------------- */

@@ -126,8 +126,10 @@ static void
 tear_down(handle_store *store)
 {
     sn_misuse_unregister(store);
-    if (store->caches.fallback)
+    if (store->caches.fallback) {
         sn_caches_destroy(&store->caches);
+        sn_reclaim_end(store);
+    }
     if (store->defrag)
         sn_defrag_destroy(store);
     sn_mover_destroy(&store->mover);

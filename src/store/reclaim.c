@@ -5,6 +5,7 @@
 #include "core/hardened.h"
 #include "object/retire.h"
 #include "thread/drain.h"
+#include "thread/limbo.h"
 
 /* A key: the class above the slot's offset. */
 #define KEY_CLASS_AT 48
@@ -22,12 +23,18 @@ sn_reclaim_init(handle_store *store, uint64_t max_bytes)
     reclaim->keys = (uint64_t *)(void *)((char *)store + SN_RECLAIM_AT);
 }
 
+void
+sn_reclaim_end(handle_store *store)
+{
+    sn_limbo_free_chunks(&store->caches, &store->reclaim.limbo);
+}
+
 bool
 sn_reclaim_gather(handle_store *store)
 {
     bool tails = sn_large_gather(&store->large);
     store->reclaim.retired = sn_retired_take(store);
-    return sn_caches_drain_limbo(&store->caches, store->reclaim.list) || tails ||
+    return sn_caches_drain_limbo(&store->caches, &store->reclaim.limbo) || tails ||
            store->reclaim.retired != 0;
 }
 
@@ -97,11 +104,13 @@ put_class(handle_store *store, uint64_t *keys, uint32_t count)
     return same;
 }
 
+/* Those taken up. */
 static void
-give_back(handle_store *store, uint32_t count)
+give_back(handle_store *store)
 {
-    uint64_t *keys = store->reclaim.keys;
-    uint64_t bytes = 0;
+    uint64_t *keys = store->reclaim.keys, bytes = 0;
+    uint32_t count = store->reclaim.count;
+    store->reclaim.count = 0;
     for (uint32_t i = 0; i < count; i++) {
         bytes += sn_object_slot_bytes(store, keys[i] & KEY_SLOT);
         if (sn_unlikely(store->hardened))
@@ -139,32 +148,71 @@ sn_reclaim_tails(handle_store *store)
     sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
 }
 
-/* The lists are followed side by side: in one alone, each slot would be a miss waited for. */
+/* Takes a slot up whose grace period is over. */
+static void
+add_key(handle_store *store, uint64_t slot)
+{
+    /* A block with a bin has no pins (G5): nothing to look for. */
+    if (sn_likely(sn_object_bin(store, slot) != SN_CLASS_NONE) ||
+        sn_object_is_unpinned(store, slot))
+        store->reclaim.keys[store->reclaim.count++] = key_of(store, slot);
+}
+
+/* Makes room for so many slots more. */
+static void
+make_room(handle_store *store, uint32_t slots)
+{
+    const struct sn_reclaim *reclaim = &store->reclaim;
+    if (reclaim->count + slots > reclaim->slots)
+        give_back(store);
+}
+
+/* Result: slots looked at; 0: there is no chunk any more. */
+static uint32_t
+take_chunk(handle_store *store)
+{
+    struct sn_limbo *limbo = &store->reclaim.limbo;
+    struct sn_limbo_chunk *chunk = limbo->chunks;
+    if (!chunk)
+        return 0;
+    make_room(store, SN_LIMBO_CHUNK_SLOTS);
+    for (uint32_t i = 0; i < chunk->count; i++)
+        add_key(store, chunk->slot[i]);
+    limbo->chunks = chunk->next;
+    sn_limbo_free_chunk(&store->caches, chunk);
+    return SN_LIMBO_CHUNK_SLOTS;
+}
+
+/* One slot of each list: they are followed side by side, since in one alone each slot would be a
+ * miss waited for. Result: slots looked at; 0: the lists have ended. */
+static uint32_t
+take_from_lists(handle_store *store)
+{
+    bool any = false;
+    make_room(store, SN_LIMBO_LISTS);
+    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
+        uint64_t slot = take_next(store, &store->reclaim.limbo.list[i]);
+        any |= slot != 0;
+        if (slot != 0)
+            add_key(store, slot);
+    }
+    return any ? SN_LIMBO_LISTS : 0;
+}
+
 bool
 sn_reclaim_give_back(handle_store *store)
 {
     struct sn_reclaim *reclaim = &store->reclaim;
-    uint32_t count = 0;
-    bool more = true;
     sn_caches_begin_work(&store->caches);
     sn_reclaim_tails(store);
     bool retired = sn_retired_end(store, &reclaim->retired);
-    for (uint32_t looks = 0; more && looks < SN_RECLAIM_PIECE_SLOTS; looks += SN_LIMBO_LISTS) {
-        more = false;
-        for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
-            uint64_t slot = take_next(store, &reclaim->list[i]);
-            more |= slot != 0;
-            /* A block with a bin has no pins (G5): nothing to look for. */
-            if (slot != 0 && (sn_likely(sn_object_bin(store, slot) != SN_CLASS_NONE) ||
-                              sn_object_is_unpinned(store, slot)))
-                reclaim->keys[count++] = key_of(store, slot);
-        }
-        if (count > reclaim->slots - SN_LIMBO_LISTS) {
-            give_back(store, count);
-            count = 0;
-        }
+    uint32_t taken = 1;
+    for (uint32_t looks = 0; taken > 0 && looks < SN_RECLAIM_PIECE_SLOTS; looks += taken) {
+        taken = take_chunk(store);
+        if (taken == 0)
+            taken = take_from_lists(store);
     }
-    give_back(store, count);
+    give_back(store);
     sn_caches_end_work(&store->caches);
-    return more || retired;
+    return taken > 0 || retired;
 }

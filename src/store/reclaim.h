@@ -11,11 +11,14 @@
 /** Slots that are given back at once, ordered by class and span: a store with a small limit has
  * room for fewer. */
 #define SN_RECLAIM_SLOTS_MIN 256
+_Static_assert(SN_RECLAIM_SLOTS_MIN >= SN_LIMBO_CHUNK_SLOTS, "room for those of a chunk");
 #define SN_RECLAIM_SLOTS_MAX UINT64_C(2048)
 #define SN_RECLAIM_SHARE     16384 /* bytes of the limit for each */
 
 /** max_bytes: the store's limit, 0: none. */
 void sn_reclaim_init(handle_store *store, uint64_t max_bytes);
+/** The store ends: what it still has of others' memory goes. */
+void sn_reclaim_end(handle_store *store);
 /** Bytes that it uses. */
 static inline size_t
 sn_reclaim_bytes(const struct sn_reclaim *reclaim)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "thread/drain.h"
+#include "thread/limbo.h"
 #include "thread/refill.h"
 #include <sinter/handle.h>
 
@@ -55,9 +56,8 @@ is_drainers(const struct sn_caches *caches, const struct sn_thread_cache *cache,
 }
 
 bool
-sn_caches_drain_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
+sn_caches_drain_limbo(struct sn_caches *caches, struct sn_limbo *taken)
 {
-    bool any = false;
     sn_lock(&caches->lock);
     bool known = lock_out_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
@@ -66,12 +66,7 @@ sn_caches_drain_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS])
     }
     let_in_locked(caches);
     sn_unlock(&caches->lock);
-    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
-        /* Acquire: pairs with the release in hand_over. */
-        lists[i] = __atomic_exchange_n(&caches->limbo[i], 0, __ATOMIC_ACQUIRE);
-        any |= lists[i] != 0;
-    }
-    return any;
+    return sn_limbo_take(caches, taken);
 }
 
 /* Keeps the slots of open spans, gives back those of closed ones. */
@@ -186,9 +181,7 @@ sn_caches_let_in(struct sn_caches *caches)
 bool
 sn_caches_are_active(struct sn_caches *caches)
 {
-    bool active = false;
-    for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
-        active |= sn_load_relaxed(&caches->limbo[i]) != 0;
+    bool active = sn_limbo_any(caches);
     sn_lock(&caches->lock);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         active |= sn_load_relaxed(&cache->phase) != SN_CACHE_IDLE;

@@ -10,7 +10,7 @@
 
 /** Grace-period thread: takes all that is in limbo, handed over or still with a thread that is not
  * inside its cache. False: nothing. Their bytes stay counted in limbo_bytes. */
-bool sn_caches_drain_limbo(struct sn_caches *caches, uint64_t lists[SN_LIMBO_LISTS]);
+bool sn_caches_drain_limbo(struct sn_caches *caches, struct sn_limbo *taken);
 
 /**
  * Drains free slots of threads that are not inside their cache. only_closed: only slots of

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "memory/policy.h"
+#include "thread/limbo.h"
 
 #define HANDOVER_BATCH 64 /* slots moved between a bin and the heap at once, at most */
 
@@ -37,6 +38,13 @@ set_indexes(struct sn_thread_cache *cache, uint64_t *indexes, uint32_t count, ui
     cache->index_end = indexes + cap;
 }
 
+static void
+set_slot_bytes(struct sn_bin *bin, uint32_t bytes)
+{
+    bin->slot_bytes = bytes;
+    bin->limbo_bytes = (uint32_t)sn_max(bytes, SN_LIMBO_LEAST_BYTES);
+}
+
 void
 sn_cache_init_stacks(struct sn_thread_cache *cache, const struct sn_classes *classes)
 {
@@ -46,7 +54,7 @@ sn_cache_init_stacks(struct sn_thread_cache *cache, const struct sn_classes *cla
     for (unsigned i = 0; i < SN_CLASSES_MAX; i++)
         set_no_slots(cache, i);
     for (unsigned i = 0; i < classes->count; i++)
-        cache->bin[i].payload = classes->of[i].payload;
+        set_slot_bytes(&cache->bin[i], classes->of[i].slot_bytes);
 }
 
 /* Bytes of a bin's array; that of none has none. */
@@ -257,6 +265,8 @@ sn_cache_refill(struct sn_caches *caches, struct sn_thread_cache *cache, unsigne
             if (sn_cache_count(cache, class_id) == 0)
                 refill_bin(caches, cache, class_id);
             slot = pop_for_slow_path(cache, class_id);
+            if (sn_unlikely(cache->wants_spare))
+                sn_limbo_provide_spare(caches, cache);
         }
         sn_cache_leave(cache);
         if (first)

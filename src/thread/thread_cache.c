@@ -2,6 +2,7 @@
 /* thread_cache.c - see thread_cache.h. */
 #include "thread/thread_cache.h"
 #include "thread/drain.h"
+#include "thread/limbo.h"
 #include "thread/refill.h"
 
 #include <string.h>
@@ -54,36 +55,9 @@ sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache)
     if (indexes > 0)
         caches->put_indexes(caches, cache->indexes, indexes);
     sn_cache_free_arrays(caches, cache);
+    sn_limbo_drop_spare(caches, cache);
     sn_sub_relaxed(&caches->total_cap_bytes, cache->cap_bytes);
     cache->cap_bytes = 0;
-}
-
-/* Pushes a list of retired slots on one of the store's stacks; which one, its newest slot says. */
-static void
-hand_over(struct sn_caches *caches, uint64_t head, uint64_t *end, uint64_t bytes)
-{
-    /* By a hash: slots of one class share their lowest bits. */
-    uint64_t *stack =
-        &caches->limbo[head * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (SN_LIMBO_LISTS - 1)];
-    sn_add_relaxed(&caches->limbo_bytes, bytes);
-    uint64_t top = sn_load_relaxed(stack);
-    /* Release: orders the links before the list's publication; pairs with the acquire in
-     * sn_caches_drain_limbo. Without it the grace-period thread could follow a stale link. */
-    do
-        sn_store_relaxed(end, top << 8);
-    while (
-        !__atomic_compare_exchange_n(stack, &top, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-}
-
-void
-sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache)
-{
-    if (!cache->limbo_head)
-        return;
-    hand_over(caches, cache->limbo_head, cache->limbo_end, cache->limbo_bytes);
-    cache->limbo_head = 0;
-    cache->limbo_slots = 0;
-    sn_store_relaxed(&cache->limbo_bytes, 0);
 }
 
 static void
@@ -113,7 +87,7 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
     sn_lock(&caches->lock); /* keeps drainers out; the owner itself is here */
     sn_cache_empty(caches, cache);
     sn_cache_end_prepared(caches, cache);
-    bool had_limbo = cache->limbo_head != 0;
+    bool had_limbo = cache->limbo_bytes != 0;
     sn_cache_hand_over(caches, cache);
     fold_counters(caches, cache);
     struct sn_thread_cache **link = &caches->all;
@@ -133,6 +107,8 @@ static void
 free_orphan(struct sn_thread_cache *cache)
 {
     sn_cache_free_arrays(NULL, cache);
+    sn_os_free(cache->chunk);
+    sn_os_free(cache->spare);
     sn_os_free(cache);
 }
 
@@ -267,36 +243,6 @@ sn_caches_detach(struct sn_caches *caches)
     sn_unlock(&registry);
 }
 
-/* ---- limbo ----------------------------------------------------------------------------------- */
-
-void
-sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
-                uint64_t slot, uint64_t bytes)
-{
-    uint64_t *link = sn_header_of(caches->heap->pool, slot);
-    if (!entered || cache->shared) {
-        hand_over(caches, slot, link, bytes);
-        caches->retired(caches, false);
-        return;
-    }
-    bool first = cache->limbo_head == 0;
-    /* Relaxed: the list is published when it is handed over. */
-    sn_store_relaxed(link, cache->limbo_head << 8);
-    if (first)
-        cache->limbo_end = link;
-    cache->limbo_head = slot;
-    cache->limbo_slots++;
-    sn_owner_add(&cache->limbo_bytes, bytes);
-    if (cache->limbo_slots >= SN_LIMBO_HANDOVER_SLOTS ||
-        cache->limbo_bytes >= sn_load_relaxed(&caches->handover_bytes)) {
-        sn_cache_hand_over(caches, cache);
-        caches->retired(caches, sn_load_relaxed(&caches->limbo_bytes) >=
-                                    sn_load_relaxed(&caches->urgent_bytes));
-    } else if (first) {
-        caches->retired(caches, false);
-    }
-}
-
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 static uint64_t
@@ -344,6 +290,7 @@ sn_caches_destroy(struct sn_caches *caches)
         sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
     }
     sn_unlock(&registry);
+    sn_limbo_free_chunks(caches, &caches->limbo);
     sn_lock_destroy(&caches->lock);
 }
 

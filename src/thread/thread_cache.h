@@ -28,6 +28,19 @@
 #include "memory/heap.h"
 #include "os/osmem.h"
 
+/** Retired slots, see limbo.h. */
+struct sn_limbo_chunk {
+    struct sn_limbo_chunk *next;         /* of those handed over */
+    uint32_t count;                      /* once it is */
+    uint64_t slot[SN_LIMBO_CHUNK_SLOTS]; /* behind the last: 0 */
+};
+
+/** What threads have handed over: a stack of chunks, and stacks of lists. */
+struct sn_limbo {
+    struct sn_limbo_chunk *chunks;
+    uint64_t list[SN_LIMBO_LISTS];
+};
+
 /**
  * A thread's free slots of one class are a stack between `slots` and the cache's `end`; its `top`
  * is behind the slot that is taken next. The word below the first slot is 0: who takes it has found
@@ -35,10 +48,11 @@
  * drainer.
  */
 struct sn_bin {
-    uint64_t *slots;  /* atomic; arena offsets */
-    uint32_t cap;     /* grows from 0 by doubling while the budgets allow, to the class's bound; to
+    uint64_t *slots; /* atomic; arena offsets */
+    uint32_t cap;    /* grows from 0 by doubling while the budgets allow, to the class's bound; to
                         that for bursts when it runs dry and overflows in turn */
-    uint32_t payload; /* of a slot */
+    uint32_t slot_bytes;
+    uint32_t limbo_bytes; /* what a slot takes of a thread's room in limbo */
     uint64_t bulk_in; /* slots put into the bin less those taken out, but for allocs and frees */
 };
 /** Stacks by class; so many that SN_CLASS_NONE has one, too, which is always full and empty. */
@@ -72,10 +86,15 @@ struct sn_thread_cache {
     /* Indexes are a stack as the slots of a bin are: behind the one that is taken next; its end. */
     uint64_t *index_top; /* atomic */
     uint64_t *index_end;
-    uint64_t frees;      /* of objects, by fast paths */
-    uint64_t reserved;   /* objects reserved less those published or aborted here; wraps */
-    uint64_t limbo_head; /* offset of the newest retired slot; linked through header words */
-    uint64_t *limbo_end; /* link word of the oldest */
+    uint64_t frees;    /* of objects, by fast paths */
+    uint64_t reserved; /* objects reserved less those published or aborted here; wraps */
+    /* Limbo, see limbo.h: where the next slot is written, what is there becoming the slot's link;
+     * by how many bytes that place moves on; how much may come before one takes the slow path. */
+    uint64_t *limbo_top;
+    size_t limbo_step;
+    int64_t limbo_room;
+    uint64_t limbo_head; /* offset of the newest slot, if they are linked */
+    uint64_t *limbo_end; /* then the link word of the oldest */
     /* owner: of its caches that share an entry below, the one used before this one */
     struct sn_thread_cache *next_of_entry;
     uint64_t *indexes; /* atomic; table offsets of free reference words: in own_indexes, or, where
@@ -86,7 +105,10 @@ struct sn_thread_cache {
     uint64_t *top[SN_STACKS];                   /* by class, see sn_bin; atomic */
     uint64_t *end[SN_STACKS];
     struct sn_bin bin[SN_CLASSES_MAX];
-    uint64_t limbo_slots, limbo_bytes;
+    uint64_t limbo_bytes;
+    struct sn_limbo_chunk *chunk; /* that holds it; NULL: it is linked, or there is none */
+    struct sn_limbo_chunk *spare; /* the next one, empty, or NULL */
+    bool wants_spare;
     uint64_t cap_bytes;           /* sum over bins of cap * slot size */
     bool ran_dry[SN_CLASSES_MAX]; /* bins refilled since they last overflowed */
     /* Which bin is dropped when the budgets refuse another one to grow. */
@@ -115,7 +137,7 @@ struct sn_caches {
     struct sn_heap *heap;
     size_t tls_entry;    /* where threads look for their cache */
     uintptr_t open_gate; /* SN_GATE_... above */
-    size_t arrays_bytes; /* atomic; of all bins' arrays */
+    size_t arrays_bytes; /* atomic; of all bins' arrays, and of chunks */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
     void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
@@ -126,8 +148,7 @@ struct sn_caches {
     uint64_t urgent_bytes;     /* of limbo, above which a grace period begins at once */
     uint64_t total_cap_bytes;  /* atomic */
 
-    /* Retired slots handed over by threads: a stack of lists, links in header words; atomic. */
-    uint64_t limbo[SN_LIMBO_LISTS] SN_ALIGNED(64);
+    struct sn_limbo limbo SN_ALIGNED(64); /* retired slots handed over by threads; atomic */
     uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
     /* atomic; freed and pinned, or versions under way: no grace period brings them back */
     uint64_t unreclaimable_bytes;
@@ -257,6 +278,13 @@ sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
 {
     return sn_stack_count(sn_load_relaxed(&cache->top[class_id]),
                           sn_load_relaxed(&cache->bin[class_id].slots));
+}
+
+/** Of the class's slots. */
+static inline uint32_t
+sn_bin_payload(const struct sn_bin *bin)
+{
+    return bin->slot_bytes - SN_HEADER_BYTES;
 }
 
 static inline uint64_t **
@@ -400,44 +428,39 @@ sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id)
     sn_cache_add(cache, &cache->frees_slow, 1);
 }
 
-/**
- * Retires a slot of `bytes` bytes: reusable after a grace period. Its header word becomes the link
- * of the limbo list, check bits 0. Between enter and leave; entered: what enter answered.
- */
-void sn_cache_retire(struct sn_caches *caches, struct sn_thread_cache *cache, bool entered,
-                     uint64_t slot, uint64_t bytes);
-
 /** Between enter and leave: whether the next slot is one that sn_cache_retire_next may retire. The
- * first of the list goes the slow path, which tells the grace-period thread, and so does the one
- * that hands it over. */
+ * first that the thread has in limbo goes the slow path, which tells the grace-period thread, and
+ * so does the one that hands it over. */
 static inline bool
-sn_cache_retires(const struct sn_caches *caches, const struct sn_thread_cache *cache)
+sn_cache_retires(const struct sn_thread_cache *cache)
 {
-    return sn_likely(cache->limbo_slots - 1 < SN_LIMBO_HANDOVER_SLOTS - 2) &&
-           sn_likely(cache->limbo_bytes < sn_load_relaxed(&caches->handover_bytes));
+    return sn_likely(cache->limbo_room > 0);
 }
 
-/** That: retires a slot of a class. Its object has ended; the header becomes the link. */
+/** For the owner, inside. In a chunk the slot goes to the next place, which was 0: the header is
+ * clear, and this a store that waits for no line. Without one it becomes the head of a list. */
+static inline void
+sn_cache_put_in_limbo(struct sn_thread_cache *cache, uint64_t slot, uint64_t *header)
+{
+    uint64_t *at = cache->limbo_top, before = *at;
+    *at = slot;
+    cache->limbo_top = (uint64_t *)(void *)((char *)at + cache->limbo_step);
+    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
+    sn_store_release(header, before << 8);
+}
+
+/** That: retires a slot of a class. Its object has ended; the header becomes clear, or a link. */
 static inline void
 sn_cache_retire_next(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot,
                      uint64_t *header)
 {
     struct sn_bin *bin = &cache->bin[class_id];
     __asm__("" : "+r"(bin)); /* as in sn_cache_top */
-    /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
-    sn_store_release(header, cache->limbo_head << 8);
-    cache->limbo_head = slot;
-    cache->limbo_slots++;
-    sn_owner_add(&cache->limbo_bytes, (uint64_t)bin->payload + SN_HEADER_BYTES);
+    sn_cache_put_in_limbo(cache, slot, header);
+    cache->limbo_room -= bin->limbo_bytes;
+    sn_owner_add(&cache->limbo_bytes, bin->slot_bytes);
     sn_owner_dec(&bin->bulk_in);
     sn_owner_inc(&cache->frees);
-}
-
-/** What a slot's link word says comes next; 0: the end. */
-static inline uint64_t
-sn_limbo_next(uint64_t link)
-{
-    return link >> 8;
 }
 
 /** What the calling thread has prepared goes back. By the owner. */
@@ -502,8 +525,6 @@ sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache
 
 /** Everything a cache holds goes back; the counters stay. */
 void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
-/** Its limbo list goes to the store's. */
-void sn_cache_hand_over(struct sn_caches *caches, struct sn_thread_cache *cache);
 
 /* What a cache has counted, by whichever way. */
 

@@ -657,6 +657,81 @@ test_mover_takes_what_was_evicted(struct race *race)
     full_end(&full);
 }
 
+/* ---- a million frees in one section ---------------------------------------------------------- */
+
+/* Of the calls for memory that the million's section makes, the n-th and all behind it fail. */
+static uint64_t asked, asked_last, refused_from;
+
+static int
+refuse_memory(enum sn_inject_point point)
+{
+    return point == SN_INJECT_MALLOC && __atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED) >=
+                                            __atomic_load_n(&refused_from, __ATOMIC_RELAXED);
+}
+
+static void
+refuse_memory_from(uint64_t nth)
+{
+    asked_last = __atomic_exchange_n(&asked, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&refused_from, nth, __ATOMIC_RELAXED);
+    __atomic_store_n(&sn_inject_fn, nth > 0 ? refuse_memory : NULL, __ATOMIC_RELEASE);
+}
+
+#define MILLION  1000000
+#define AT_TIMES 5000 /* frees, then a few allocations: they see to chunks */
+
+static handle_cell million[MILLION];
+
+static void
+alloc_cells(handle_store *store, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        thread_check(handle_cell_alloc(store, &million[i], 8, 0) != NULL);
+}
+
+static void
+free_cells(handle_store *store, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        thread_check(handle_cell_free(store, &million[i]) == 0);
+}
+
+/* All are freed in one section, no free fails, and nothing of it is reclaimed before its end. */
+static void
+free_million(handle_store *store, uint64_t nth)
+{
+    section_enter();
+    alloc_cells(store, 0, MILLION);
+    refuse_memory_from(nth);
+    for (size_t end = AT_TIMES; end <= MILLION; end += AT_TIMES) {
+        free_cells(store, end - AT_TIMES, end);
+        alloc_cells(store, 0, 64);
+        free_cells(store, 0, 64);
+    }
+    refuse_memory_from(0);
+    assert_true(take_stats(store).limbo >= MILLION * UINT64_C(16));
+    section_leave();
+    assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
+    struct handle_stats stats = take_stats(store);
+    assert_int_equal(stats.limbo, 0);
+    assert_int_equal(stats.objects, 0);
+    assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
+}
+
+/* A free needs no memory: none of the calls for it fails, all do, or those from some point on.
+ * Seen failing: a slot that is lost where there is no chunk for it. */
+static void
+test_million_frees_without_memory(void **state)
+{
+    static const uint64_t from[] = {UINT64_MAX, 1, 2, 20};
+    handle_store *store = ((struct race *)*state)->store;
+    set_option(store, "thread_cache_bytes", "1M");
+    for (unsigned i = 0; i < 4; i++) {
+        free_million(store, from[i]);
+        assert_true(asked_last >= sn_min(from[i], 20));
+    }
+}
+
 #define WITH_CACHES(function) BY_HANDLE_ON(ground_with_caches, function)
 
 static const struct CMUnitTest tests[] = {
@@ -674,6 +749,7 @@ static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_mover_takes_what_was_evicted),
     WITH_CACHES(test_all_slot_classes_take_the_fast_path),
     WITH_CACHES(test_indexes_of_bursts),
+    RACE_TEST(test_million_frees_without_memory),
 };
 
 RACE_MAIN("caches", tests)

@@ -3,6 +3,7 @@
  * test_reference.c - the words of the protocol: what a reference word and a header word encode, and
  * which changes the check bits notice.
  */
+#include "thread/limbo.h"
 #include "unit.h"
 
 #include "core/reservation.h"

@@ -5,6 +5,7 @@
  * thread and of a store. Other threads are stopped where the test wants them by semaphores.
  */
 #include "thread/drain.h"
+#include "thread/limbo.h"
 #include "thread/refill.h"
 #include "unit.h"
 
@@ -107,24 +108,40 @@ retire(struct world *world, uint64_t slot, uint64_t bytes)
 }
 
 static uint32_t
-limbo_length(const struct world *world, const uint64_t lists[SN_LIMBO_LISTS])
+lists_length(const struct world *world, const struct sn_limbo *limbo)
 {
     uint32_t length = 0;
     for (unsigned i = 0; i < SN_LIMBO_LISTS; i++) {
-        for (uint64_t slot = lists[i]; slot;
+        for (uint64_t slot = limbo->list[i]; slot;
              slot = sn_limbo_next(*sn_header_of(&world->pool, slot)))
             length++;
     }
     return length;
 }
 
+static uint32_t
+chunks_length(const struct sn_limbo *limbo)
+{
+    uint32_t length = 0;
+    for (const struct sn_limbo_chunk *chunk = limbo->chunks; chunk; chunk = chunk->next)
+        length += chunk->count;
+    return length;
+}
+
+static uint32_t
+limbo_length(const struct world *world, const struct sn_limbo *limbo)
+{
+    return lists_length(world, limbo) + chunks_length(limbo);
+}
+
 /* Takes all that is in limbo. Result: how many slots. */
 static uint32_t
 drain_limbo(struct world *world)
 {
-    uint64_t lists[SN_LIMBO_LISTS];
-    bool any = sn_caches_drain_limbo(&world->caches, lists);
-    uint32_t length = limbo_length(world, lists);
+    struct sn_limbo limbo;
+    bool any = sn_caches_drain_limbo(&world->caches, &limbo);
+    uint32_t length = limbo_length(world, &limbo);
+    sn_limbo_free_chunks(&world->caches, &limbo);
     assert_int_equal(any, length > 0);
     return length;
 }
@@ -401,40 +418,20 @@ test_total_budget(void **state)
 /* ---- limbo ----------------------------------------------------------------------------------- */
 
 static void
-test_limbo_is_handed_over_by_number(void **state)
-{
-    struct setup *setup = *state;
-    struct world *world = setup->world;
-    unsigned class_id = class_for(world, 8);
-    uint32_t bytes = world->classes.of[class_id].slot_bytes;
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    for (unsigned i = 1; i < SN_LIMBO_HANDOVER_SLOTS; i++) {
-        retire(world, take(world, class_id), bytes);
-        assert_int_equal(cache->limbo_slots, i);
-        assert_int_equal(limbo_length(world, world->caches.limbo), 0);
-        assert_int_equal(sums_of(world).limbo_bytes, i * bytes);
-    }
-    retire(world, take(world, class_id), bytes);
-    assert_int_equal(cache->limbo_slots, 0);
-    assert_int_equal(limbo_length(world, world->caches.limbo), SN_LIMBO_HANDOVER_SLOTS);
-    assert_int_equal(world->caches.limbo_bytes, SN_LIMBO_HANDOVER_SLOTS * bytes);
-    assert_int_equal(sums_of(world).limbo_bytes, SN_LIMBO_HANDOVER_SLOTS * bytes);
-    assert_true(setup->retired > 0);
-    assert_int_equal(setup->retired_urgent, 0);
-}
-
-static void
 test_limbo_is_handed_over_by_bytes(void **state)
 {
     struct setup *setup = *state;
     struct world *world = setup->world;
     unsigned class_id = class_for(world, 60000);
     uint32_t bytes = world->classes.of[class_id].slot_bytes;
-    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    retire(world, take(world, class_id), bytes);
-    assert_int_equal(cache->limbo_slots, 1);
-    retire(world, take(world, class_id), bytes);
-    assert_int_equal(cache->limbo_slots, 0);
+    const struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t slots[2] = {take(world, class_id), take(world, class_id)};
+    retire(world, slots[0], bytes);
+    assert_int_equal(cache->limbo_bytes, bytes);
+    assert_false(sn_limbo_any(&world->caches));
+    retire(world, slots[1], bytes);
+    assert_int_equal(cache->limbo_bytes, 0);
+    assert_int_equal(limbo_length(world, &world->caches.limbo), 2);
     while (world->caches.limbo_bytes < SN_LIMBO_URGENT_BYTES) {
         assert_int_equal(setup->retired_urgent, 0);
         retire(world, take(world, class_id), bytes);
@@ -448,18 +445,19 @@ test_drain_limbo(void **state)
     struct world *world = ((struct setup *)*state)->world;
     unsigned class_id = class_for(world, 1000);
     uint64_t slots[5];
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         slots[i] = take(world, class_id);
+    for (unsigned i = 0; i < 5; i++) {
         *world_header(world, slots[i]) = 0xab; /* check bits of a live object */
         retire(world, slots[i], 1008);
         assert_true(sn_header_is_clear(*world_header(world, slots[i])));
     }
-    uint64_t lists[SN_LIMBO_LISTS];
-    assert_true(sn_caches_drain_limbo(&world->caches, lists));
+    struct sn_limbo limbo;
+    assert_true(sn_caches_drain_limbo(&world->caches, &limbo));
     uint64_t list = 0; /* all went to one stack, in one piece */
     for (unsigned i = 0; i < SN_LIMBO_LISTS; i++)
-        list |= lists[i];
-    assert_int_equal(limbo_length(world, lists), 5);
+        list |= limbo.list[i];
+    assert_int_equal(limbo_length(world, &limbo), 5);
     for (unsigned i = 0; i < 5; i++, list = sn_limbo_next(*world_header(world, list)))
         assert_int_equal(list, slots[4 - i]);
     assert_int_equal(list, 0);
@@ -470,8 +468,11 @@ test_drain_limbo(void **state)
 static void
 retire_three(struct other *other)
 {
+    uint64_t slots[3];
     for (unsigned i = 0; i < 3; i++)
-        retire(other->world, take(other->world, other->class_id), 1008);
+        slots[i] = take(other->world, other->class_id);
+    for (unsigned i = 0; i < 3; i++)
+        retire(other->world, slots[i], 1008);
     struct sn_thread_cache *cache = sn_cache_self(&other->world->caches);
     other->answer = sn_cache_enter(cache);
     other_stops(other);
@@ -497,7 +498,7 @@ static bool
 retire_fast(struct world *world, unsigned class_id, uint64_t slot)
 {
     struct sn_thread_cache *cache = sn_cache_self(&world->caches);
-    bool entered = sn_cache_enter(cache), fast = sn_cache_retires(&world->caches, cache);
+    bool entered = sn_cache_enter(cache), fast = sn_cache_retires(cache);
     assert_true(entered);
     if (fast)
         sn_cache_retire_next(cache, class_id, slot, world_header(world, slot));
@@ -505,35 +506,40 @@ retire_fast(struct world *world, unsigned class_id, uint64_t slot)
     return fast;
 }
 
-/* The first of a list and the one that hands it over go the slow path: they wake who reclaims. All
- * between only link and count, and the list has them all. */
+/* A thread whose allocations have not seen to a chunk yet: what it retires is linked. The first
+ * slot and the one that hands the list over go the slow path: they wake who reclaims. All between
+ * only link and count, and the list has them all. */
 static void
-test_fast_retirement(void **state)
+test_fast_retirement_by_links(void **state)
 {
     struct setup *setup = *state;
     struct world *world = setup->world;
-    unsigned class_id = class_for(world, 40);
+    enum { SLOTS = SN_LIMBO_HANDOVER_BYTES / SN_LIMBO_LEAST_BYTES + 2 };
+    unsigned class_id = class_for(world, 40), n = 1;
     const uint64_t bytes = world->classes.of[class_id].slot_bytes;
-    uint64_t slots[SN_LIMBO_HANDOVER_SLOTS];
-    for (unsigned i = 0; i < SN_LIMBO_HANDOVER_SLOTS; i++)
+    static uint64_t slots[SLOTS];
+    for (unsigned i = 0; i < SLOTS; i++)
         slots[i] = take(world, class_id);
     assert_false(retire_fast(world, class_id, slots[0]));
     retire(world, slots[0], bytes);
     sn_cache_count_free(sn_cache_self(&world->caches), class_id);
-    for (unsigned i = 1; i < SN_LIMBO_HANDOVER_SLOTS - 1; i++) {
-        *world_header(world, slots[i]) = 0xab; /* check bits of a live object */
-        assert_true(retire_fast(world, class_id, slots[i]));
-        assert_true(sn_header_is_clear(*world_header(world, slots[i])));
+    for (; n * SN_LIMBO_LEAST_BYTES < SN_LIMBO_HANDOVER_BYTES; n++) {
+        *world_header(world, slots[n]) = 0xab; /* check bits of a live object */
+        assert_true(retire_fast(world, class_id, slots[n]));
+        assert_int_equal(sn_limbo_next(*world_header(world, slots[n])), slots[n - 1]);
+        assert_true(sn_header_is_clear(*world_header(world, slots[n])));
     }
     struct sn_cache_sums sums = sums_of(world);
-    assert_int_equal(sums.limbo_bytes, (SN_LIMBO_HANDOVER_SLOTS - 1) * bytes);
-    assert_int_equal(sums.frees, SN_LIMBO_HANDOVER_SLOTS - 1);
-    assert_int_equal(sums.live[class_id], 1);
-    assert_false(retire_fast(world, class_id, slots[SN_LIMBO_HANDOVER_SLOTS - 1]));
+    assert_int_equal(sums.limbo_bytes, n * bytes);
+    assert_int_equal(sums.frees, n);
+    assert_int_equal(sums.live[class_id], SLOTS - n);
+    assert_false(retire_fast(world, class_id, slots[n]));
+    assert_false(sn_limbo_any(&world->caches));
     setup->retired = 0;
-    retire(world, slots[SN_LIMBO_HANDOVER_SLOTS - 1], bytes);
+    retire(world, slots[n], bytes);
     assert_int_equal(setup->retired, 1);
-    assert_int_equal(drain_limbo(world), SN_LIMBO_HANDOVER_SLOTS);
+    assert_int_equal(lists_length(world, &world->caches.limbo), n + 1);
+    assert_int_equal(drain_limbo(world), n + 1);
 }
 
 /* Nor do fast frees retire more bytes than a thread keeps. */
@@ -543,10 +549,158 @@ test_fast_retirement_of_bytes(void **state)
     struct world *world = ((struct setup *)*state)->world;
     unsigned class_id = class_for(world, 30000), fast = 0;
     const uint64_t bytes = world->classes.of[class_id].slot_bytes;
-    retire(world, take(world, class_id), bytes);
-    while (retire_fast(world, class_id, take(world, class_id)))
+    uint64_t slots[4];
+    for (unsigned i = 0; i < 4; i++)
+        slots[i] = take(world, class_id);
+    retire(world, slots[0], bytes);
+    while (retire_fast(world, class_id, slots[1 + fast]))
         fast++;
     assert_int_equal(fast, (SN_LIMBO_HANDOVER_BYTES - 1) / bytes);
+}
+
+/* The thread has nothing in limbo, and a spare chunk, which its allocations have seen to. */
+static struct sn_thread_cache *
+get_spare(struct world *world, unsigned class_id)
+{
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    if (!cache->spare && !cache->wants_spare)
+        retire(world, take(world, class_id), world->classes.of[class_id].slot_bytes);
+    for (unsigned i = 0; i < SN_CACHE_BURST_SLOTS && !cache->spare; i++)
+        (void)take(world, class_id);
+    (void)drain_limbo(world);
+    assert_non_null(cache->spare);
+    return cache;
+}
+
+/* What a thread retires goes into its chunk; the last one hands it over, and the thread's next
+ * allocations see to another. Seen failing: a chunk whose first place fast frees fill (nobody is
+ * told), or whose last. */
+static void
+test_chunk_is_filled(void **state)
+{
+    enum { SLOTS = SN_LIMBO_HANDOVER_BYTES / SN_LIMBO_LEAST_BYTES + 2 };
+    struct setup *setup = *state;
+    struct world *world = setup->world;
+    unsigned class_id = class_for(world, 40);
+    const uint64_t bytes = world->classes.of[class_id].slot_bytes;
+    uint64_t slots[SLOTS];
+    (void)get_spare(world, class_id);
+    (void)sn_caches_drain(&world->caches, false, false, NULL); /* another one comes: to no limbo */
+    const struct sn_thread_cache *cache = get_spare(world, class_id);
+    for (unsigned i = 0; i < SLOTS; i++)
+        slots[i] = take(world, class_id);
+    uint64_t before = sums_of(world).limbo_bytes;
+    setup->retired = 0;
+    assert_false(retire_fast(world, class_id, slots[0]));
+    retire(world, slots[0], bytes);
+    assert_int_equal(setup->retired, 1);
+    for (unsigned i = 1; i < SLOTS - 1; i++) {
+        *world_header(world, slots[i]) = 0xab; /* check bits of a live object */
+        assert_true(retire_fast(world, class_id, slots[i]));
+        assert_int_equal(*world_header(world, slots[i]), 0);
+    }
+    assert_false(retire_fast(world, class_id, slots[SLOTS - 1]));
+    assert_false(sn_limbo_any(&world->caches));
+    retire(world, slots[SLOTS - 1], bytes);
+    assert_int_equal(setup->retired, 2);
+    assert_null(cache->chunk);
+    assert_null(cache->spare);
+    assert_int_equal(chunks_length(&world->caches.limbo), SLOTS);
+    assert_memory_equal(world->caches.limbo.chunks->slot, slots, sizeof(slots));
+    assert_int_equal(sums_of(world).limbo_bytes, before + SLOTS * bytes);
+    assert_int_equal(drain_limbo(world), SLOTS);
+    (void)get_spare(world, class_id);
+}
+
+/* Without a spare chunk slots are linked, until one comes, which hands the list over; that it has
+ * is told. Where the spare was filled, too, they are linked again. */
+static void
+test_chunk_and_lists_by_turns(void **state)
+{
+    enum { SLOTS = SN_LIMBO_HANDOVER_BYTES / SN_LIMBO_LEAST_BYTES + 2 };
+    struct setup *setup = *state;
+    struct world *world = setup->world;
+    unsigned class_id = class_for(world, 8);
+    uint64_t slots[SLOTS + 20], bytes = world->classes.of[class_id].slot_bytes;
+    for (unsigned i = 0; i < SLOTS + 20; i++)
+        slots[i] = take(world, class_id);
+    retire(world, slots[0], bytes);
+    for (unsigned i = 1; i < 10; i++)
+        assert_true(retire_fast(world, class_id, slots[i]));
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    setup->retired = 0;
+    sn_limbo_provide_spare(&world->caches, cache);
+    assert_int_equal(setup->retired, 1);
+    assert_non_null(cache->spare);
+    assert_int_equal(lists_length(world, &world->caches.limbo), 10);
+    for (unsigned i = 10; i < SLOTS + 10; i++) {
+        bool fast = retire_fast(world, class_id, slots[i]);
+        assert_int_equal(fast, i > 10 && i < SLOTS + 9);
+        if (!fast)
+            retire(world, slots[i], bytes);
+    }
+    assert_int_equal(chunks_length(&world->caches.limbo), SLOTS);
+    retire(world, slots[SLOTS + 10], bytes);
+    assert_true(retire_fast(world, class_id, slots[SLOTS + 11]));
+    assert_int_equal(sums_of(world).limbo_bytes, (SLOTS + 12) * bytes);
+    assert_int_equal(drain_limbo(world), SLOTS + 12);
+}
+
+/* A chunk is charged as long as it is there: until it was reclaimed, or, a spare one, until the
+ * thread is idle. */
+static void
+test_chunk_is_charged(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 40);
+    const size_t bytes = sizeof(struct sn_limbo_chunk);
+    struct sn_thread_cache *cache = get_spare(world, class_id);
+    (void)sn_caches_drain(&world->caches, false, false, NULL);
+    assert_null(cache->spare);
+    assert_int_equal(world->caches.arrays_bytes, 0);
+    uint64_t slot = take(world, class_id);
+    (void)get_spare(world, class_id);
+    retire(world, slot, world->classes.of[class_id].slot_bytes);
+    (void)sn_caches_drain(&world->caches, false, false, NULL);
+    assert_non_null(cache->chunk); /* what is in limbo stays there */
+    assert_int_equal(world->caches.arrays_bytes, bytes);
+    assert_int_equal(drain_limbo(world), 1);
+    assert_null(cache->chunk);
+    assert_int_equal(world->caches.arrays_bytes, 0);
+    uint64_t committed = world->budget.committed;
+    sn_limbo_provide_spare(&world->caches, cache);
+    assert_int_equal(world->caches.arrays_bytes, bytes);
+    assert_int_equal(world->budget.committed, committed + bytes);
+}
+
+/* Who gets no chunk, since memory or the limit refuse it, links on; a limit refuses it while it
+ * leaves less than a block. */
+static void
+test_chunk_is_refused(void **state)
+{
+    struct world *world = ((struct setup *)*state)->world;
+    unsigned class_id = class_for(world, 40);
+    const uint64_t bytes = world->classes.of[class_id].slot_bytes;
+    struct sn_thread_cache *cache = sn_cache_self(&world->caches);
+    uint64_t slots[2] = {take(world, class_id), take(world, class_id)};
+    uint64_t committed = world->budget.committed;
+    retire(world, slots[0], bytes);
+    fail_next(SN_INJECT_MALLOC, 0, UINT32_MAX);
+    sn_limbo_provide_spare(&world->caches, cache);
+    fail_none();
+    assert_null(cache->spare);
+    assert_int_equal(world->budget.committed, committed);
+    retire(world, slots[1], bytes);
+    assert_int_equal(drain_limbo(world), 2);
+    world->budget.max_bytes = committed + SN_BLOCK_BYTES + sizeof(struct sn_limbo_chunk) - 1;
+    world->budget.max_bytes += sn_budget_reserve(world->budget.max_bytes);
+    sn_limbo_provide_spare(&world->caches, cache);
+    assert_null(cache->spare);
+    assert_int_equal(world->budget.committed, committed);
+    world->budget.max_bytes++;
+    sn_limbo_provide_spare(&world->caches, cache);
+    assert_non_null(cache->spare);
+    world->budget.max_bytes = 0;
 }
 
 /* ---- draining -------------------------------------------------------------------------------- */
@@ -760,7 +914,7 @@ test_hold_nests_and_covers_newcomers(void **state)
     assert_int_equal(used_slots(world, class_id), 0);
     slot = take(world, class_id);
     retire(world, slot, 1008);
-    assert_int_equal(limbo_length(world, world->caches.limbo), 1); /* at once: its list is taken */
+    assert_int_equal(limbo_length(world, &world->caches.limbo), 1); /* at once: its list is taken */
     sn_caches_let_in(&world->caches);
     other_step(&other);
     assert_true(other.answer);
@@ -1096,12 +1250,15 @@ main(void)
         CACHE_TEST(test_unused_bins_give_way),
         CACHE_TEST(test_no_budget_no_cache),
         CACHE_TEST(test_total_budget),
-        CACHE_TEST(test_limbo_is_handed_over_by_number),
         CACHE_TEST(test_limbo_is_handed_over_by_bytes),
         CACHE_TEST(test_drain_limbo),
         CACHE_TEST(test_limbo_of_a_busy_thread),
-        CACHE_TEST(test_fast_retirement),
+        CACHE_TEST(test_fast_retirement_by_links),
         CACHE_TEST(test_fast_retirement_of_bytes),
+        CACHE_TEST(test_chunk_is_filled),
+        CACHE_TEST(test_chunk_and_lists_by_turns),
+        CACHE_TEST(test_chunk_is_charged),
+        CACHE_TEST(test_chunk_is_refused),
         CACHE_TEST(test_idle_means_no_call_since_the_last_look),
         CACHE_TEST(test_indexes_go_back_too),
         CACHE_TEST(test_busy_thread_is_skipped),
