@@ -48,17 +48,29 @@
  *
  *   call                                            section     waits
  *   ----------------------------------------------  ----------  ------------------------------
- *   create, destroy, before_fork                    outside     for grace periods
+ *   create, destroy, before_fork                    outside     for grace periods; create with a
+ *                                                               budget also for wait_ms
  *   look, next                                      inside      never
  *   get, get_copy, walk, stats, print               either      never
  *   set, add, replace, cas, append, prepend, incr,
  *     decr, touch, delete, clear, configure, sweep  either      outside of sections, for wait_ms
  *   after_fork_parent, after_fork_child             either      never
+ *   budget_create, _destroy, _limit, _stats         either      never
  *
  *   Around fork(): sinter_cache_before_fork before, then one of after_fork_parent (also when fork
  *   failed) and after_fork_child; they stand where handle_store_before_fork and its like would, and
  *   call them; all caches of the process come before stores of the program's own. The child can use
  *   the cache; in it nothing is compacted or swept, so that it is to make small use of it.
+ *
+ * SEVERAL CACHES, ONE LIMIT
+ *
+ *   A budget is a limit of several caches, its tenants, of any flavours. Each has a share of it, by
+ *   its weight, and may have all that the others do not use: one that is full gets what is free,
+ *   and if nothing is and it has less than its share, gets back what was lent to others; these
+ *   evict, and their stores compact, in their caches' own threads, within a second or so. Until
+ *   that memory is back it counts as theirs, so that all tenants together never hold more than the
+ *   limit. A tenant begins with 8 MiB and is never lowered below; it never lends what its items
+ *   are in while it is within its share.
  *
  * ERRORS
  *
@@ -68,7 +80,8 @@
  *     EINVAL   an argument is out of range; of options the error callback gets a line about it
  *     ENOENT   no such key, or it has expired
  *     EEXIST   add: the key is there; cas: it was changed meanwhile
- *     E2BIG    the item could not be held if all others were evicted
+ *     E2BIG    the item could not be held if all others were evicted (of a budget's tenant: within
+ *              its present limit)
  *     EAGAIN   memory is on its way, and the call must not wait (any longer) for it: a long section
  *              of a reader holds it, say
  *     ENOMEM   the kernel refused memory
@@ -89,6 +102,9 @@ extern "C" {
 
 /** A cache: a store of its own, an index, a policy, and a thread that sweeps. */
 typedef struct sinter_cache sinter_cache;
+
+/** One limit that several caches share. */
+typedef struct sinter_cache_budget sinter_cache_budget;
 
 /** Longest key, bytes. */
 #define SINTER_CACHE_KEY_MAX 1024u
@@ -154,12 +170,16 @@ struct sinter_cache_options {
        the same, items live longer by as much.) Called with locks of the cache held: it must not
        call the cache. */
     uint64_t (*clock_ms)(void *opaque);
-    void *opaque; /**< first argument of the three */
+    void *opaque;                /**< first argument of the three */
+    sinter_cache_budget *budget; /**< the cache is its tenant; the two limits above are not used
+                                      then. NULL (default): it has a limit of its own */
+    uint32_t weight;             /**< its part of the budget's limit is this, divided by the sum of
+                                      all tenants': 1 to 1000; default 100 */
 };
 /* clang-format off */
 #define SINTER_CACHE_OPTIONS_INIT \
     {sizeof(struct sinter_cache_options), "cache", UINT64_C(64) << 20, 0, 1000, \
-     SINTER_CACHE_FAVOUR_REQUESTS, 1, false, NULL, NULL, NULL, NULL}
+     SINTER_CACHE_FAVOUR_REQUESTS, 1, false, NULL, NULL, NULL, NULL, NULL, 100}
 /* clang-format on */
 
 /**
@@ -170,7 +190,8 @@ struct sinter_cache_options {
 struct sinter_cache_stats {
     size_t struct_size;
     /* bytes */
-    uint64_t limit_bytes;   /**< the option, or what its percentage came to */
+    uint64_t limit_bytes;   /**< the option, or what its percentage came to; of a budget's tenant:
+                               what it may have at present */
     uint64_t held_bytes;    /**< of the limit: index, policy, and what the store has committed */
     uint64_t payload_bytes; /**< keys and values */
     uint64_t index_bytes;   /**< buckets */
@@ -227,7 +248,8 @@ sinter_cache_stats_init_(void)
  *   result   the cache, until sinter_cache_destroy; NULL on error
  *   errors   EINVAL: an option is out of range (the error callback says which), or the header is of
  *            another version; ENOMEM, EAGAIN (a thread could not be started), EDEADLK, ENOTSUP: as
- *            handle_store_create_version
+ *            handle_store_create_version. With a budget: ENOSPC: its limit is less than 8 MiB for
+ *            each tenant; EAGAIN: others have it all, and did not give back enough within wait_ms
  */
 HANDLE_API sinter_cache *sinter_cache_create_version(const struct sinter_cache_options *options,
                                                      const struct rcu_flavor_struct *flavor,
@@ -271,13 +293,65 @@ HANDLE_API int sinter_cache_destroy(sinter_cache *cache);
  *   name     limit_bytes, limit_percent (the later of the two holds), wait_ms, sweep_percent,
  *            favour
  *   value    a decimal number, bytes may end in K, M, G, T (powers of 1024); requests or bytes
- *   errors   EINVAL: an unknown name or a value out of range
+ *   errors   EINVAL: an unknown name or a value out of range; a limit of a budget's tenant
  */
 HANDLE_API int sinter_cache_configure(sinter_cache *cache, const char *name, const char *value);
 
 /** The cache's store, for its statistics, check and options of compaction; not for objects of one's
  * own, nor for max_bytes. Good until destroy. NULL for NULL. */
 HANDLE_API handle_store *sinter_cache_store(sinter_cache *cache);
+
+/* ---- a limit of several caches --------------------------------------------------------------- */
+
+/** What a budget's tenants have. */
+struct sinter_cache_budget_stats {
+    size_t struct_size;
+    uint64_t limit_bytes;
+    uint64_t granted_bytes;   /**< what the tenants may hold at most at present */
+    uint64_t lent_bytes;      /**< part of it: limits above tenants' shares */
+    uint64_t returning_bytes; /**< part of granted: called back, and still held */
+    uint64_t caches;          /**< tenants */
+};
+#ifdef __cplusplus
+#define SINTER_CACHE_BUDGET_STATS_INIT                                                             \
+    {                                                                                              \
+        sizeof(struct sinter_cache_budget_stats), 0, 0, 0, 0, 0                                    \
+    }
+#else
+#define SINTER_CACHE_BUDGET_STATS_INIT                                                             \
+    {                                                                                              \
+        .struct_size = sizeof(struct sinter_cache_budget_stats)                                    \
+    }
+#endif
+
+/**
+ * Makes a budget. Caches become its tenants by the option of their creation, and leave it when they
+ * are destroyed.
+ *
+ *   limit_bytes    of all tenants together: 8 MiB to 1 TiB; or 0, and
+ *   limit_percent  percent of the memory that there is, as the cache's option: 1 to 90; else 0
+ *   result         the budget, until sinter_cache_budget_destroy; NULL on error
+ *   errors         EINVAL, ENOMEM
+ */
+HANDLE_API sinter_cache_budget *
+sinter_cache_budget_create(uint64_t limit_bytes, uint32_t limit_percent);
+
+/** Ends a budget without tenants. Errors: EBUSY: it has some; EINVAL. */
+HANDLE_API int sinter_cache_budget_destroy(sinter_cache_budget *budget);
+
+/**
+ * Changes the limit, the parameters are those of sinter_cache_budget_create. A lowered one is
+ * reached as what is called back returns: items leave at once, pages within a second or so.
+ *
+ *   errors   EINVAL; ENOSPC: less than 8 MiB for each tenant
+ */
+HANDLE_API int sinter_cache_budget_limit(sinter_cache_budget *budget, uint64_t limit_bytes,
+                                         uint32_t limit_percent);
+
+/** Fills *stats, begun as SINTER_CACHE_BUDGET_STATS_INIT; the sums are of one moment. Errors:
+ * EINVAL. */
+HANDLE_API int
+sinter_cache_budget_stats(sinter_cache_budget *budget, struct sinter_cache_budget_stats *stats);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 /* fork.c - see fork.h. */
 #include "cache/fork.h"
 
+#include "cache/budget.h"
 #include "cache/sweep.h"
 
 uint32_t sc_fork_under_way;
@@ -25,24 +26,36 @@ lock_offline(const sinter_cache *cache, pthread_mutex_t *mutex)
 }
 
 void
-sc_fork_add(sinter_cache *cache)
+sc_fork_hold(const sinter_cache *cache)
 {
     lock_offline(cache, &caches_lock);
+}
+
+void
+sc_fork_let(void)
+{
+    pthread_mutex_unlock(&caches_lock);
+}
+
+void
+sc_fork_add(sinter_cache *cache)
+{
+    sc_fork_hold(cache);
     cache->next = caches;
     caches = cache;
-    pthread_mutex_unlock(&caches_lock);
+    sc_fork_let();
 }
 
 void
 sc_fork_remove(sinter_cache *cache)
 {
-    lock_offline(cache, &caches_lock);
+    sc_fork_hold(cache);
     sinter_cache **at = &caches;
     while (*at && *at != cache)
         at = &(*at)->next;
     if (*at)
         *at = cache->next;
-    pthread_mutex_unlock(&caches_lock);
+    sc_fork_let();
 }
 
 void
@@ -121,6 +134,7 @@ begin_again(sinter_cache *cache)
     pthread_cond_init(&cache->sweep.drained, NULL);
     cache->index.walkers = 0;
     cache->fork_child = true;
+    sc_budget_begin_again(cache);
     sc_sweep_forget(cache);
 }
 

@@ -10,6 +10,9 @@
 
 #include "cache/whole.h"
 
+/** No fork begins between these; outside of sections. */
+void sc_fork_hold(const sinter_cache *cache);
+void sc_fork_let(void);
 /** A cache that is made, and one that is about to go. */
 void sc_fork_add(sinter_cache *cache);
 void sc_fork_remove(sinter_cache *cache);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* life.c - how a cache begins and ends. */
+#include "cache/budget.h"
 #include "cache/fork.h"
 #include "cache/grow.h"
 #include "cache/large.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
@@ -52,9 +54,25 @@ set_up(sinter_cache *cache, const struct sinter_cache_options *options,
 static void
 unmap(sinter_cache *cache)
 {
+    sc_budget_release(cache);
     sc_index_close(cache);
     sc_ring_free(&cache->policy.ring);
     munmap(cache, sc_align(sizeof(*cache), 4096));
+}
+
+/* Others may have to give back first what they have of it: waits, at most wait_ms. */
+static int
+join_budget(sinter_cache *cache, const struct sinter_cache_options *options)
+{
+    const struct timespec turn = {0, 1000000};
+    int rc = sc_budget_join(cache, options->budget, options->weight);
+    for (uint32_t ms = 0; rc == -EAGAIN && ms < options->wait_ms; ms++) {
+        int cancel = sc_wait_begin(cache);
+        nanosleep(&turn, NULL);
+        sc_wait_end(cache, cancel);
+        rc = sc_budget_join(cache, options->budget, options->weight);
+    }
+    return rc;
 }
 
 /* In this order: each part needs those before it. */
@@ -62,9 +80,11 @@ static int
 open_parts(sinter_cache *cache, const struct sinter_cache_options *options, uint64_t limit)
 {
     int rc = sc_index_open(cache);
+    if (rc == 0 && options->budget)
+        rc = join_budget(cache, options);
     if (rc != 0)
         return rc;
-    sc_room_open(cache, limit, options->wait_ms);
+    sc_room_open(cache, options->budget ? SC_LIMIT_LEAST : limit, options->wait_ms);
     rc = open_store(cache, options);
     if (rc != 0)
         return rc;
@@ -129,6 +149,7 @@ sinter_cache_destroy(sinter_cache *cache)
     if (sc_in_section(cache))
         return -EDEADLK;
     sc_fork_remove(cache);
+    sc_budget_leave(cache);
     sc_sweep_close(cache);
     while (sc_large_waits(cache))
         sc_large_drain(cache, !cache->fork_child);

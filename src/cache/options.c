@@ -23,15 +23,27 @@ complain(struct listener listener, const char *line)
     return -EINVAL;
 }
 
+/** Options that are numbers; those before CONFIGURABLE can be changed later. */
+enum number { LIMIT_BYTES, LIMIT_PERCENT, WAIT_MS, SWEEP_PERCENT, CONFIGURABLE, FAVOUR, WEIGHT };
+static const struct {
+    const char *name;
+    uint64_t least, most;
+} ranges[] = {[LIMIT_BYTES] = {"limit_bytes", SC_LIMIT_LEAST, SC_LIMIT_MOST},
+              [LIMIT_PERCENT] = {"limit_percent", 1, SC_PERCENT_MOST},
+              [WAIT_MS] = {"wait_ms", 0, 60000},
+              [SWEEP_PERCENT] = {"sweep_percent", 1, 50},
+              [FAVOUR] = {"favour", 0, 1},
+              [WEIGHT] = {"weight", 1, 1000}};
+
 static int
-check_range(struct listener listener, const char *name, uint64_t value, uint64_t least,
-            uint64_t most)
+check_range(struct listener listener, enum number option, uint64_t value)
 {
     char line[160];
+    uint64_t least = ranges[option].least, most = ranges[option].most;
     if (value >= least && value <= most)
         return 0;
-    snprintf(line, sizeof(line), "option %s: %" PRIu64 " is not from %" PRIu64 " to %" PRIu64, name,
-             value, least, most);
+    snprintf(line, sizeof(line), "option %s: %" PRIu64 " is not from %" PRIu64 " to %" PRIu64,
+             ranges[option].name, value, least, most);
     return complain(listener, line);
 }
 
@@ -87,8 +99,8 @@ limit_of_cgroup(void)
 }
 
 /* Bytes; 0: nobody knows how much memory there is. */
-static uint64_t
-limit_of_percent(uint32_t percent)
+uint64_t
+sc_limit_of_percent(uint32_t percent)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
@@ -141,18 +153,17 @@ sc_options_read(const struct sinter_cache_options *given, struct sinter_cache_op
     struct listener listener = {options->error, options->opaque};
     rc = check_name(listener, options->name);
     if (rc == 0 && options->limit_percent)
-        rc = check_range(listener, "limit_percent", options->limit_percent, 1, 90);
+        rc = check_range(listener, LIMIT_PERCENT, options->limit_percent);
     else if (rc == 0)
-        rc = check_range(listener, "limit_bytes", options->limit_bytes, SC_LIMIT_LEAST,
-                         SC_LIMIT_MOST);
-    if (rc == 0)
-        rc = check_range(listener, "wait_ms", options->wait_ms, 0, 60000);
-    if (rc == 0)
-        rc = check_range(listener, "favour", options->favour, 0, 1);
-    if (rc == 0)
-        rc = check_range(listener, "sweep_percent", options->sweep_percent, 1, 50);
+        rc = check_range(listener, LIMIT_BYTES, options->limit_bytes);
+    const uint64_t rest[] = {[WAIT_MS] = options->wait_ms,
+                             [SWEEP_PERCENT] = options->sweep_percent,
+                             [FAVOUR] = options->favour,
+                             [WEIGHT] = options->weight};
+    for (enum number i = WAIT_MS; i <= WEIGHT && rc == 0; i++)
+        rc = i == CONFIGURABLE ? 0 : check_range(listener, i, rest[i]);
     *limit =
-        options->limit_percent ? limit_of_percent(options->limit_percent) : options->limit_bytes;
+        options->limit_percent ? sc_limit_of_percent(options->limit_percent) : options->limit_bytes;
     return rc;
 }
 
@@ -188,25 +199,21 @@ set_favour(sinter_cache *cache, struct listener listener, const char *value)
 static int
 set_number(sinter_cache *cache, struct listener listener, const char *name, uint64_t number)
 {
-    static const struct {
-        const char *name;
-        uint64_t least, most;
-    } known[] = {{"limit_bytes", SC_LIMIT_LEAST, SC_LIMIT_MOST},
-                 {"limit_percent", 1, 90},
-                 {"wait_ms", 0, 60000},
-                 {"sweep_percent", 1, 50}};
-    size_t i = 0;
-    while (i < 4 && strcmp(name, known[i].name) != 0)
+    enum number i = 0;
+    while (i < CONFIGURABLE && strcmp(name, ranges[i].name) != 0)
         i++;
-    if (i == 4)
+    if (i == CONFIGURABLE)
         return complain(listener, "configure: no such option, or it is for creation only");
-    int rc = check_range(listener, name, number, known[i].least, known[i].most);
+    if (i <= LIMIT_PERCENT && cache->tenant.budget)
+        return complain(listener, "configure: the limit is shared; see sinter_cache_budget_limit");
+    int rc = check_range(listener, i, number);
     if (rc != 0)
         return rc;
-    if (i < 2)
-        sc_room_set_limit(cache, i ? limit_of_percent((uint32_t)number) : number);
+    if (i <= LIMIT_PERCENT)
+        sc_room_set_limit(cache,
+                          i == LIMIT_PERCENT ? sc_limit_of_percent((uint32_t)number) : number);
     else
-        sc_store(i == 2 ? &cache->room.wait_ms : &cache->sweep.percent, (uint32_t)number);
+        sc_store(i == WAIT_MS ? &cache->room.wait_ms : &cache->sweep.percent, (uint32_t)number);
     return 0;
 }
 

@@ -10,4 +10,8 @@
 int sc_options_read(const struct sinter_cache_options *given, struct sinter_cache_options *options,
                     uint64_t *limit);
 
+#define SC_PERCENT_MOST 90u
+/** A limit in bytes, of the memory that there is. */
+uint64_t sc_limit_of_percent(uint32_t percent);
+
 #endif

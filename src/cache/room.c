@@ -2,17 +2,19 @@
 /* room.c - see room.h. */
 #include "cache/room.h"
 
+#include "cache/budget.h"
 #include "cache/large.h"
 #include "cache/sweep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define STEP_BYTES    (UINT64_C(64) << 10) /* max_bytes follows in such steps */
-#define WAIT_LEAST_US 500u
-#define WAIT_MOST_US  8000u
-#define ITEMS_LEAST   8u /* evicted for a refusal */
-#define TRIES_MOST    1000u
+#define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
+#define WAIT_LEAST_US   500u
+#define WAIT_MOST_US    8000u
+#define ITEMS_LEAST     8u /* evicted for a refusal */
+#define TRIES_MOST      1000u
+#define SETS_FOR_ASKING 32u /* at the limit, for one question to the budget */
 
 /* ---- the limit ------------------------------------------------------------------------------- */
 
@@ -45,20 +47,31 @@ sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms)
     pthread_mutex_init(&cache->room.lock, NULL);
     cache->room.limit = limit;
     cache->room.wait_ms = wait_ms;
-    cache->room.store_most = sc_room_store_most(cache, limit);
+    cache->room.store_most = cache->room.max_bytes = sc_room_store_most(cache, limit);
     cache->room.budget = budget_most(cache->room.store_most);
     cache->policy.target = cache->room.budget / 20;
 }
 
+/* What max_bytes is to be: a budget's tenant may go on with what it has not given back yet. */
+static uint64_t
+wanted_max_bytes(const sinter_cache *cache)
+{
+    return sc_room_store_most(cache,
+                              sc_max(sc_load(&cache->room.limit), sc_load(&cache->tenant.granted)));
+}
+
 /* Under the room's lock. Items keep the share of the store that they had. */
 static void
-set_store_most(sinter_cache *cache, uint64_t most)
+fit_store(sinter_cache *cache)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%" PRIu64, most);
+    uint64_t max_bytes = wanted_max_bytes(cache);
+    uint64_t most = sc_room_store_most(cache, sc_load(&cache->room.limit));
+    snprintf(text, sizeof(text), "%" PRIu64, max_bytes);
     if (handle_store_set(cache->store, "max_bytes", text) != 0)
         return;
     double share = (double)sc_load(&cache->room.budget) / (double)cache->room.store_most;
+    sc_store(&cache->room.max_bytes, max_bytes);
     sc_store(&cache->room.store_most, most);
     sc_store(&cache->room.budget, sc_min((uint64_t)(share * (double)most), budget_most(most)));
 }
@@ -66,21 +79,26 @@ set_store_most(sinter_cache *cache, uint64_t most)
 void
 sc_room_refit(sinter_cache *cache)
 {
-    uint64_t most = sc_room_store_most(cache, sc_load(&cache->room.limit));
-    if (sc_likely(most == sc_load(&cache->room.store_most)) ||
+    if (sc_likely(wanted_max_bytes(cache) == sc_load(&cache->room.max_bytes)) ||
         pthread_mutex_trylock(&cache->room.lock) != 0)
         return;
-    set_store_most(cache, most);
+    fit_store(cache);
+    pthread_mutex_unlock(&cache->room.lock);
+}
+
+void
+sc_room_allow(sinter_cache *cache, uint64_t limit)
+{
+    pthread_mutex_lock(&cache->room.lock);
+    sc_store(&cache->room.limit, limit);
+    fit_store(cache);
     pthread_mutex_unlock(&cache->room.lock);
 }
 
 void
 sc_room_set_limit(sinter_cache *cache, uint64_t limit)
 {
-    pthread_mutex_lock(&cache->room.lock);
-    sc_store(&cache->room.limit, limit);
-    set_store_most(cache, sc_room_store_most(cache, limit));
-    pthread_mutex_unlock(&cache->room.lock);
+    sc_room_allow(cache, limit);
     sc_evict(cache, 0, 0);
 }
 
@@ -103,6 +121,16 @@ sc_room_most(const sinter_cache *cache)
 
 /* ---- making room ----------------------------------------------------------------------------- */
 
+static void
+ask_for_more(sinter_cache *cache)
+{
+    if (!cache->tenant.budget || sc_fetch_add(&cache->tenant.asks, 1) % SETS_FOR_ASKING != 0 ||
+        !sc_enter_writing(cache, sc_in_section(cache)))
+        return;
+    sc_budget_ask(cache);
+    sc_leave(cache);
+}
+
 void
 sc_room_make(sinter_cache *cache, uint64_t need)
 {
@@ -111,6 +139,8 @@ sc_room_make(sinter_cache *cache, uint64_t need)
         need += sc_told_need(cache); /* the room of the callback's caller is not this call's */
     if (sc_likely(sc_policy_slots(cache) + need <= budget))
         return;
+    ask_for_more(cache);
+    budget = sc_load(&cache->room.budget);
     /* Up again, by a 64th of what is set: as much as an ENOMEM took, in one turn of the budget. */
     uint64_t most = budget_most(sc_load(&cache->room.store_most));
     sc_store(&cache->room.budget, sc_min(budget + need / 64, most));
@@ -172,7 +202,8 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         gone = sc_evict(cache, attempt->need, ITEMS_LEAST);
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    bool none_left = refusal == -ENOMEM && !gone && !sc_large_waits(cache);
+    bool none_left =
+        refusal == -ENOMEM && !gone && !sc_large_waits(cache) && !sc_budget_owes(cache);
     if (none_left && attempt->refusals > 8)
         return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))

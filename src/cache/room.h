@@ -29,7 +29,9 @@ uint64_t sc_room_beside(const sinter_cache *cache);
 uint64_t sc_room_store_most(const sinter_cache *cache, uint64_t limit);
 /** Before the store is made. */
 void sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms);
-/** Sets another limit, and evicts down to it; outside of locks. */
+/** Sets another limit; items follow when room is made. */
+void sc_room_allow(sinter_cache *cache, uint64_t limit);
+/** The same, and evicts down to it; outside of locks. */
 void sc_room_set_limit(sinter_cache *cache, uint64_t limit);
 /** Follows what is beside the store. */
 void sc_room_refit(sinter_cache *cache);

@@ -2,6 +2,7 @@
 /* sweep.c - see sweep.h. */
 #include "cache/sweep.h"
 
+#include "cache/budget.h"
 #include "cache/grow.h"
 #include "cache/large.h"
 #include "cache/room.h"
@@ -12,6 +13,7 @@
 
 #define SLICE_BUCKETS 512u
 #define IDLE_MS       1000u           /* between two looks while items expire */
+#define OWES_MS       20u             /* while a budget waits for pages of its store */
 #define ASLEEP_MS     10000u          /* while there is nothing, and nobody has woken it */
 #define ROUND_MS      UINT64_C(60000) /* a round over all buckets takes at least so long */
 
@@ -73,7 +75,8 @@ cpu_ns(void)
 static bool
 has_work(const sinter_cache *cache)
 {
-    return sc_load(&cache->sweep.expiring) || sc_large_waits(cache) || sc_index_has_spare(cache);
+    return sc_load(&cache->sweep.expiring) || sc_large_waits(cache) || sc_index_has_spare(cache) ||
+           sc_budget_owes(cache);
 }
 
 static void
@@ -95,6 +98,8 @@ work_registered(sinter_cache *cache)
         tell_drained(cache);
     if (sc_index_has_spare(cache))
         sc_index_release(cache);
+    if (sc_budget_owes(cache))
+        sc_budget_give_back(cache);
     if (sc_load(&cache->sweep.expiring))
         sweep_slice(cache, SLICE_BUCKETS);
     cache->flavor->unregister_thread();
@@ -111,6 +116,8 @@ work(sinter_cache *cache)
     sc_room_refit(cache);
     if (!has_work(cache))
         return ASLEEP_MS;
+    if (sc_budget_owes(cache))
+        return OWES_MS;
     uint64_t took_ms = (cpu_ns() - begin) / 1000000u + 1;
     uint64_t slices = sc_buckets(cache) / SLICE_BUCKETS + 1;
     return sc_clamp(took_ms * 100 / sc_load(&cache->sweep.percent),

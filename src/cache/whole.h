@@ -3,9 +3,9 @@
  * whole.h - the struct of a cache, each part under the sentence that says who may touch it, and the
  * bracket around every call: section, gate.
  *
- * Locks, outermost first: slow; resizing; buckets (two in address order, more only by trying); the
- * ring's; the room's. None but `slow` is held across a grace period, and `slow` is only tried in
- * sections. The store's own locks come below all of them.
+ * Locks, outermost first: slow; a budget's; resizing; buckets (two in address order, more only by
+ * trying); the ring's; the room's. None but `slow` is held across a grace period, and `slow` is
+ * only tried in sections. The store's own locks come below all of them.
  */
 #ifndef SC_WHOLE_H
 #define SC_WHOLE_H
@@ -87,14 +87,24 @@ struct sc_policy {
 };
 
 struct sc_room {
-    pthread_mutex_t lock;  /* of what follows, to write it */
-    uint64_t limit;        /* atomic */
-    uint64_t charged;      /* of the limit: what is not the store's, when max_bytes was set last */
-    uint64_t store_most;   /* atomic: max_bytes */
-    uint64_t budget;       /* atomic: slot bytes of items at which eviction begins */
-    uint64_t nodes;        /* atomic: bytes from malloc */
+    pthread_mutex_t lock; /* of what follows, to write it */
+    uint64_t limit;       /* atomic */
+    uint64_t store_most;  /* atomic: the store's part of it */
+    uint64_t max_bytes; /* the store's; more while it has not given back what a budget asked for */
+    uint64_t budget;    /* atomic: slot bytes of items at which eviction begins */
+    uint64_t nodes;     /* atomic: bytes from malloc */
     uint64_t wait_most_ns; /* atomic: the longest wait of a call */
     uint32_t wait_ms;
+};
+
+/** Its part of a limit that it shares, see budget.h. */
+struct sc_tenant {
+    sinter_cache_budget *budget; /* immutable after create; NULL: it has a limit of its own */
+    uint32_t asks;               /* atomic */
+    /* guarded by the budget's lock */
+    uint32_t weight;
+    sinter_cache *next;
+    uint64_t granted; /* atomic */
 };
 
 /** Items in pieces that nobody finds any more. */
@@ -130,6 +140,7 @@ struct sinter_cache {
     struct sc_index index __attribute__((aligned(64)));
     struct sc_policy policy __attribute__((aligned(64)));
     struct sc_room room __attribute__((aligned(64)));
+    struct sc_tenant tenant;
     struct sc_large large;
     struct sc_sweep sweep;
     bool fork_child;      /* this process is one: there is no thread of the cache */

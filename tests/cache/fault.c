@@ -163,10 +163,45 @@ test_for_ever(void **state)
         ;
 }
 
+/* The same for a budget and its tenant. */
+static bool
+tour_of_tenant(struct fixture_cache *fixture, uint64_t number, bool ever)
+{
+    (void)let_fail(number, ever);
+    struct sinter_cache_options options = fixture->options;
+    options.budget = sinter_cache_budget_create(16 * MIB, 0);
+    sinter_cache *cache =
+        options.budget ? sinter_cache_create_flavor(&options, test_flavor()) : NULL;
+    if (cache)
+        assert_true(is_good(set_text(cache, "key", "value")));
+    else
+        assert_true(errno == ENOMEM || errno == EAGAIN);
+    bool any = let_fail(0, false);
+    if (cache)
+        assert_int_equal(sinter_cache_destroy(cache), 0);
+    if (options.budget) {
+        struct sinter_cache_budget_stats stats = SINTER_CACHE_BUDGET_STATS_INIT;
+        assert_int_equal(sinter_cache_budget_stats(options.budget, &stats), 0);
+        assert_int_equal(stats.granted_bytes, 0);
+        assert_int_equal(sinter_cache_budget_destroy(options.budget), 0);
+    }
+    return any;
+}
+
+static void
+test_tenant(void **state)
+{
+    for (uint64_t number = 1; tour_of_tenant(*state, number, false); number++)
+        ;
+    for (uint64_t number = 1; tour_of_tenant(*state, number, true); number++)
+        ;
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {CACHE_TEST(test_once), CACHE_TEST(test_for_ever)};
+    const struct CMUnitTest tests[] = {CACHE_TEST(test_once), CACHE_TEST(test_for_ever),
+                                       CACHE_TEST(test_tenant)};
     thread_enter();
     int failures = cmocka_run_group_tests_name("fault", tests, NULL, NULL);
     thread_leave();

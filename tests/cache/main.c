@@ -10,9 +10,10 @@ static const struct group {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"create", group_create}, {"items", group_items},     {"expiry", group_expiry},
-    {"large", group_large},   {"limit", group_limit},     {"crowd", group_crowd},
-    {"fork", group_fork},     {"insight", group_insight}, {"callbacks", group_callbacks},
+    {"create", group_create},       {"items", group_items}, {"expiry", group_expiry},
+    {"large", group_large},         {"limit", group_limit}, {"crowd", group_crowd},
+    {"budget", group_budget},       {"fork", group_fork},   {"insight", group_insight},
+    {"callbacks", group_callbacks},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 

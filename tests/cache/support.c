@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #if TEST_TSAN
 static void
@@ -195,6 +196,14 @@ check_number(sinter_cache *cache, uint64_t number)
                 mismatch(value + 16, info.size - 16, number ^ head[1]) == info.size - 16;
     free(value);
     return good ? 0 : 1;
+}
+
+void
+rest(void)
+{
+    wait_begin();
+    usleep(1000);
+    wait_end();
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */

@@ -48,6 +48,9 @@ int set_number(sinter_cache *cache, uint64_t number, size_t size, uint64_t versi
 /** Whether the number's value is one that set_number wrote; ENOENT: it is not there. */
 int check_number(sinter_cache *cache, uint64_t number);
 
+/** A moment for threads of the library and grace periods. */
+void rest(void);
+
 struct sinter_cache_stats cache_stats(sinter_cache *cache);
 /** What stats say of items has to add up; the store has to be sound. */
 void assert_sound(sinter_cache *cache);
@@ -57,6 +60,7 @@ int group_items(void);
 int group_expiry(void);
 int group_large(void);
 int group_limit(void);
+int group_budget(void);
 int group_crowd(void);
 int group_insight(void);
 int group_fork(void);

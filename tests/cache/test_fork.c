@@ -156,10 +156,90 @@ test_child_has_threads(void **state)
     fork_once(cache, be_child_with_threads);
 }
 
+/* ---- two tenants of a budget ----------------------------------------------------------------- */
+
+struct sharing {
+    sinter_cache_budget *budget;
+    sinter_cache *cache[2];
+    unsigned stop; /* atomic */
+};
+
+static int
+be_child_with_budget(struct sharing *sharing)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        int rc = be_child(sharing->cache[i]); /* and destroys it */
+        if (rc != 0)
+            return rc;
+    }
+    return sinter_cache_budget_destroy(sharing->budget) == 0 ? 0 : 6;
+}
+
+static void
+fork_both(struct sharing *sharing)
+{
+    int status;
+    callbacks_pause();
+    sinter_cache_before_fork(sharing->cache[0]);
+    sinter_cache_before_fork(sharing->cache[1]);
+    flavour_before_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        flavour_after_fork_child();
+        sinter_cache_after_fork_child(sharing->cache[0]);
+        sinter_cache_after_fork_child(sharing->cache[1]);
+        _exit(be_child_with_budget(sharing));
+    }
+    flavour_after_fork_parent();
+    sinter_cache_after_fork_parent(sharing->cache[0]);
+    sinter_cache_after_fork_parent(sharing->cache[1]);
+    callbacks_resume();
+    thread_check(child > 0);
+    wait_begin();
+    thread_check(waitpid(child, &status, 0) == child);
+    wait_end();
+    thread_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void
+fork_and_share(void *opaque, unsigned index)
+{
+    struct sharing *sharing = opaque;
+    for (unsigned i = 0; index == 0 && i < scaled(6); i++) {
+        fork_both(sharing);
+        thread_check(sinter_cache_budget_limit(sharing->budget, (i % 2 ? 32 : 20) * MIB, 0) == 0);
+    }
+    if (index == 0)
+        __atomic_store_n(&sharing->stop, 1, __ATOMIC_RELAXED);
+    for (uint64_t n = 0; index > 0 && !__atomic_load_n(&sharing->stop, __ATOMIC_RELAXED); n++) {
+        thread_check(set_number(sharing->cache[index - 1], n, 500, index) == 0);
+        quiesce();
+    }
+}
+
+static void
+test_forks_of_tenants(void **state)
+{
+    struct fixture_cache *fixture = *state;
+    struct sharing sharing = {.budget = sinter_cache_budget_create(32 * MIB, 0)};
+    if (TEST_TSAN)
+        skip();
+    fixture->options.budget = sharing.budget;
+    for (unsigned i = 0; i < 2; i++)
+        sharing.cache[i] = sinter_cache_create_flavor(&fixture->options, test_flavor());
+    run_threads(3, fork_and_share, &sharing);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_sound(sharing.cache[i]);
+        assert_int_equal(sinter_cache_destroy(sharing.cache[i]), 0);
+    }
+    assert_int_equal(sinter_cache_budget_destroy(sharing.budget), 0);
+}
+
 int
 group_fork(void)
 {
     const struct CMUnitTest tests[] = {CACHE_TEST(test_forks_beside_writers),
-                                       CACHE_TEST(test_child_has_threads)};
+                                       CACHE_TEST(test_child_has_threads),
+                                       CACHE_TEST(test_forks_of_tenants)};
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }

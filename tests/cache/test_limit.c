@@ -2,8 +2,6 @@
 /* test_limit.c - the limit holds, for all sizes and while it is changed; who stays and who goes. */
 #include "support.h"
 
-#include <unistd.h>
-
 static void
 assert_within(sinter_cache *cache, uint64_t limit)
 {
@@ -81,7 +79,7 @@ test_index_gives_pages_back(void **state)
         for (unsigned i = 0; i < 100; i++)
             assert_int_equal(set_number(cache, number++, 640, 1), 0);
         after = cache_stats(cache);
-        usleep(1000);
+        rest();
     } while (after.index_bytes * 2 > before.index_bytes && ++rounds < 3000);
     assert_true(after.index_bytes * 2 <= before.index_bytes);
     for (unsigned i = 0; i < 100; i++)

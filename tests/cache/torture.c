@@ -9,9 +9,11 @@
  *   stable    (--stable: nothing is evicted or cleared) what is never deleted is found, once it
  *             was there, while the index grows and shrinks
  *   limit     at no sample is more held than the highest limit
+ *   shared    (--shared 1: the limit is a budget's that changes, with another tenant that is full)
+ *             at no sample do both hold more than its highest limit
  *   sums      in the end all adds up, and the store is sound
  *
- *     cache_torture_memb [--seconds N] [--seed N] [--stable 1]
+ *     cache_torture_memb [--seconds N] [--seed N] [--stable 1] [--shared 1]
  */
 #include "support.h"
 
@@ -30,7 +32,9 @@ static uint64_t version_of[KEYS]; /* each by its writer; atomic: the last one wr
 static unsigned stop;             /* atomic */
 static time_t seconds = 2;
 static bool stable;
-static uint64_t missed; /* atomic */
+static sinter_cache_budget *budget; /* --shared */
+static struct fixture_cache other;  /* its other tenant, of the control thread */
+static uint64_t missed;             /* atomic */
 
 static bool
 stopped(void)
@@ -163,13 +167,39 @@ look_at_sums(void)
 {
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
     thread_check(sinter_cache_stats(fixture.cache, &stats) == 0);
-    thread_check(stats.held_bytes <= (stable ? 4 : 1) * LIMIT_MOST);
+    uint64_t held = stats.held_bytes;
+    /* The other one second: only this thread makes it grow. */
+    if (budget) {
+        thread_check(sinter_cache_stats(other.cache, &stats) == 0);
+        held += stats.held_bytes;
+    }
+    thread_check(held <= (stable ? 4 : budget ? 2 : 1) * LIMIT_MOST);
+}
+
+/* Its limit, or the budget's. */
+static void
+change_limit(uint64_t which)
+{
+    static const char *const limits[] = {"8M", "16M", "11M", "9M"};
+    static const uint64_t shared[] = {16, 32, 20, 24};
+    if (budget)
+        thread_check(sinter_cache_budget_limit(budget, shared[which] * MIB, 0) == 0);
+    else
+        thread_check(sinter_cache_configure(fixture.cache, "limit_bytes", limits[which]) == 0);
+}
+
+static void
+write_to_other(uint64_t *state)
+{
+    for (unsigned i = 0; budget && i < 200; i++) {
+        int rc = set_number(other.cache, random_below(state, 100000), 300, 1);
+        thread_check(rc == 0 || rc == -EAGAIN);
+    }
 }
 
 static void
 control(void)
 {
-    static const char *const limits[] = {"8M", "16M", "11M", "9M"};
     uint64_t state = seed + 300, visited = 0;
     while (!stopped()) {
         uint64_t before = __atomic_load_n(&operations, __ATOMIC_RELAXED);
@@ -179,14 +209,14 @@ control(void)
             wait_end();
         }
         look_at_sums();
+        write_to_other(&state);
         switch (random_below(&state, 16) + (stable ? 3 : 0)) {
         case 0:
             sinter_cache_clear(fixture.cache);
             break;
         case 1:
         case 2:
-            thread_check(sinter_cache_configure(fixture.cache, "limit_bytes",
-                                                limits[random_below(&state, 4)]) == 0);
+            change_limit(random_below(&state, 4));
             break;
         case 3:
             sinter_cache_walk(fixture.cache, visit, &visited);
@@ -226,14 +256,28 @@ body(void *opaque, unsigned index)
         write_on(index - 2 - READERS);
 }
 
+static void
+open_shared(void)
+{
+    budget = sinter_cache_budget_create(2 * LIMIT_MOST, 0);
+    cache_options(&other);
+    other.options.budget = fixture.options.budget = budget;
+    other.options.wait_ms = 60000;
+    other.cache = sinter_cache_create_flavor(&other.options, test_flavor());
+    thread_check(other.cache != NULL);
+}
+
 int
 main(int argc, char **argv)
 {
+    bool shared = false;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seconds") == 0)
             seconds = (time_t)strtol(argv[i + 1], NULL, 10);
         if (strcmp(argv[i], "--stable") == 0)
             stable = argv[i + 1][0] == '1';
+        if (strcmp(argv[i], "--shared") == 0)
+            shared = argv[i + 1][0] == '1';
         if (strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 10);
     }
@@ -245,6 +289,8 @@ main(int argc, char **argv)
     fixture.options.wait_ms = 60000;
     if (stable)
         fixture.options.limit_bytes = 4 * LIMIT_MOST;
+    if (shared)
+        open_shared();
     fixture.cache = sinter_cache_create_flavor(&fixture.options, test_flavor());
     if (!fixture.cache) {
         perror("create");
@@ -267,6 +313,8 @@ main(int argc, char **argv)
     thread_check(stats.items == 0 && stats.used_bytes == 0 && stats.payload_bytes == 0 &&
                  stats.ring_bytes == 0);
     thread_check(sinter_cache_destroy(fixture.cache) == 0);
+    thread_check(!budget || (sinter_cache_destroy(other.cache) == 0 &&
+                             sinter_cache_budget_destroy(budget) == 0));
     thread_leave();
     return 0;
 }
