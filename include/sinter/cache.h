@@ -60,7 +60,8 @@
  *   Around fork(): sinter_cache_before_fork before, then one of after_fork_parent (also when fork
  *   failed) and after_fork_child; they stand where handle_store_before_fork and its like would, and
  *   call them; all caches of the process come before stores of the program's own. The child can use
- *   the cache; in it nothing is compacted or swept, so that it is to make small use of it.
+ *   the cache; in it nothing is compacted, swept or evicted: once the cache is full, which it may
+ *   be from the begin, what writes answers EAGAIN.
  *
  * SEVERAL CACHES, ONE LIMIT
  *

@@ -137,7 +137,7 @@ sc_room_make(sinter_cache *cache, uint64_t need)
     uint64_t budget = sc_load(&cache->room.budget);
     if (sc_unlikely(sc_shown != NULL))
         need += sc_told_need(cache); /* the room of the callback's caller is not this call's */
-    if (sc_likely(sc_policy_slots(cache) + need <= budget))
+    if (sc_likely(sc_policy_slots(cache) + need <= budget) || cache->fork_child)
         return;
     ask_for_more(cache);
     budget = sc_load(&cache->room.budget);
@@ -173,7 +173,7 @@ note_wait(sinter_cache *cache, uint64_t whole_ns, uint64_t this_ns)
 
 /* For as long as this turn, and the whole call, may. False: its time is over. */
 static bool
-wait_for_memory(sinter_cache *cache, const struct sc_try *attempt)
+wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
 {
     uint64_t now = sc_now_ns(), waited = now - attempt->began_ns;
     uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
@@ -185,6 +185,7 @@ wait_for_memory(sinter_cache *cache, const struct sc_try *attempt)
         sc_sweep_wait_for_drain(cache, turn);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
     uint64_t after = sc_now_ns();
+    attempt->waited_out += rc == 0;
     note_wait(cache, after - attempt->began_ns, after - now);
     return rc != -EDEADLK;
 }
@@ -192,6 +193,8 @@ wait_for_memory(sinter_cache *cache, const struct sc_try *attempt)
 int
 sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
+    if (cache->fork_child)
+        return -EAGAIN; /* nothing leaves limbo there: it would be evicted for nothing */
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
         if (!attempt->nested) /* in a section nothing comes back: that says nothing of the store */
@@ -204,7 +207,7 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
     bool none_left =
         refusal == -ENOMEM && !gone && !sc_large_waits(cache) && !sc_budget_owes(cache);
-    if (none_left && attempt->refusals > 8)
+    if (none_left && attempt->waited_out > 8)
         return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
         return -EAGAIN;

@@ -20,7 +20,8 @@ struct sc_try {
     uint64_t need; /* slot bytes */
     uint64_t began_ns;
     unsigned refusals;
-    bool nested; /* the caller has a section open: no waiting */
+    unsigned waited_out; /* waits that were not cut short: nothing more was on its way */
+    bool nested;         /* the caller has a section open: no waiting */
 };
 
 /** What the cache holds beside the store. */

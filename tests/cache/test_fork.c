@@ -33,6 +33,7 @@ write_on(void *opaque, unsigned index)
 static int
 be_child(sinter_cache *cache)
 {
+    uint64_t evicted = cache_stats(cache).evicted;
     for (uint64_t i = 0; i < 200; i++) {
         int rc = set_number(cache, 100000 + i, 50, 1);
         if (rc != 0 && rc != -EAGAIN)
@@ -45,6 +46,8 @@ be_child(sinter_cache *cache)
         if (rc != 0 && rc != -ENOENT)
             return 3;
     }
+    if (cache_stats(cache).evicted != evicted)
+        return 7;
     if (handle_store_check(sinter_cache_store(cache), print_violation, NULL) != 0)
         return 4;
     return sinter_cache_destroy(cache) == 0 ? 0 : 5;
