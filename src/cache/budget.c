@@ -181,7 +181,7 @@ sc_budget_give_back(sinter_cache *cache)
 {
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
     sinter_cache_budget *budget = cache->tenant.budget;
-    sc_evict(cache, 0, 0);
+    sc_evict(cache, 0, 0, sc_evict_all(cache));
     handle_store_purge(cache->store, NULL);
     pthread_mutex_lock(&budget->lock);
     /* The limit does not rise meanwhile, and what is held stays below what is granted. */

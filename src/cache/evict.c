@@ -203,13 +203,10 @@ gone(const sinter_cache *cache)
 }
 
 uint64_t
-sc_evict(sinter_cache *cache, uint64_t need, uint64_t least)
+sc_evict(sinter_cache *cache, uint64_t need, uint64_t least, uint64_t steps)
 {
     unsigned fruitless = 0;
     uint64_t begin = least ? gone(cache) : 0, left = 0;
-    /* The hand takes a hit from each item in a pass: what may go, goes in five of them, and the
-     * ring has as many entries as items were set since. */
-    uint64_t steps = 8 * sc_buckets(cache) + 1024;
     while ((!fits(cache, need) || left < least) && sc_load(&cache->policy.items) > 0 &&
            steps-- > 0 && step(cache, need, &fruitless)) {
         if (least)

@@ -8,9 +8,17 @@
 
 #include "cache/leave.h"
 
-/** Evicts items until their slots leave `need` bytes of the budget, and at least `least` items. In
- * a section of the caller's or in none. Result: how many left. */
-uint64_t sc_evict(sinter_cache *cache, uint64_t need, uint64_t least);
+/** Evicts items until their slots leave `need` bytes of the budget, and at least `least` items, or
+ * so many steps are done: a bucket looked at, or an entry of the ring. In a section of the caller's
+ * or in none. Result: how many left, if `least` is not 0. */
+uint64_t sc_evict(sinter_cache *cache, uint64_t need, uint64_t least, uint64_t steps);
+/** As many steps as can be of use: the hand takes a hit from each item in a pass, so that what may
+ * go, goes in five of them, and the ring has as many entries as items were set since. */
+static inline uint64_t
+sc_evict_all(const sinter_cache *cache)
+{
+    return 8 * sc_buckets(cache) + 1024;
+}
 
 /** Drops an entry of the ring whose item has been deleted, where these are many; in a section. */
 void sc_ring_trim(sinter_cache *cache);

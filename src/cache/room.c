@@ -12,6 +12,7 @@
 #define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
 #define WAIT_LEAST_US   500u
 #define WAIT_MOST_US    8000u
+#define STEPS_LEAST     64u
 #define ITEMS_LEAST     8u /* evicted for a refusal */
 #define TRIES_MOST      1000u
 #define SETS_FOR_ASKING 32u /* at the limit, for one question to the budget */
@@ -99,7 +100,7 @@ void
 sc_room_set_limit(sinter_cache *cache, uint64_t limit)
 {
     sc_room_allow(cache, limit);
-    sc_evict(cache, 0, 0);
+    sc_evict(cache, 0, 0, sc_evict_all(cache));
 }
 
 bool
@@ -131,6 +132,15 @@ ask_for_more(sinter_cache *cache)
     sc_leave(cache);
 }
 
+/* What one call does to make room, so that none takes long, whatever the others left undone: a few
+ * steps for each item whose place it takes. */
+static uint64_t
+steps_for(const sinter_cache *cache, uint64_t need)
+{
+    uint64_t items = need * sc_load(&cache->policy.items) / (sc_load(&cache->policy.used) + 1);
+    return STEPS_LEAST + 8 * items;
+}
+
 void
 sc_room_make(sinter_cache *cache, uint64_t need)
 {
@@ -146,7 +156,7 @@ sc_room_make(sinter_cache *cache, uint64_t need)
     sc_store(&cache->room.budget, sc_min(budget + need / 64, most));
     if (budget + need / 64 > most)
         sc_room_refit(cache); /* index or policy may need less than when max_bytes was set */
-    sc_evict(cache, need, 0);
+    sc_evict(cache, need, 0, steps_for(cache, need));
 }
 
 /* EAGAIN says that memory is on its way: the store can hold that much, if not just now. */
@@ -202,11 +212,11 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
     }
     uint64_t gone = 0;
     if (refusal == -ENOMEM || attempt->refusals % 4 == 0)
-        gone = sc_evict(cache, attempt->need, ITEMS_LEAST);
+        gone = sc_evict(cache, attempt->need, ITEMS_LEAST, 16 * steps_for(cache, attempt->need));
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    bool none_left =
-        refusal == -ENOMEM && !gone && !sc_large_waits(cache) && !sc_budget_owes(cache);
+    bool none_left = refusal == -ENOMEM && !sc_load(&cache->policy.items) &&
+                     !sc_large_waits(cache) && !sc_budget_owes(cache);
     if (none_left && attempt->waited_out > 8)
         return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))

@@ -186,11 +186,46 @@ test_tags_tell_places(void **state)
     cache = NULL;
 }
 
+/* ---- steps of one call ----------------------------------------------------------------------- */
+
+/* Every item is as hot as it gets, so that the hand finds nothing to take for three rounds: a call
+ * looks at few buckets all the same. */
+static void
+test_set_at_the_limit_takes_few_steps(void **state)
+{
+    (void)state;
+    struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+    options.limit_bytes = 8 * MIB;
+    options.wait_ms = 60000;
+    char value[100] = "";
+    cache = sinter_cache_create(&options);
+    for (uint64_t i = 0; i < 60000; i++) {
+        assert_int_equal(sinter_cache_set(cache, &i, sizeof(i), value, sizeof(value), 0, 0), 0);
+        for (unsigned hit = 0; hit < 3; hit++)
+            sinter_cache_get(cache, &i, sizeof(i), value, sizeof(value), NULL);
+    }
+    assert_true(sc_load(&cache->policy.ring_used) < sc_load(&cache->policy.used) / 2);
+    for (uint64_t i = 100000; i < 102000; i++) {
+        for (uint64_t k = 0; k < sc_buckets(cache); k++)
+            sc_store(&sc_bucket(cache, k)->heat, 0x3fff);
+        uint64_t hand = sc_load(&cache->policy.hand), ring = sc_load(&cache->policy.ring.places);
+        uint64_t refusals = sc_counted(cache->counts, SC_WAITS);
+        assert_int_equal(sinter_cache_set(cache, &i, sizeof(i), value, sizeof(value), 0, 0), 0);
+        if (sc_counted(cache->counts, SC_WAITS) == refusals) { /* else it was refused, and waited */
+            assert_true(sc_load(&cache->policy.hand) - hand <= 100);
+            assert_true(ring + 1 - sc_load(&cache->policy.ring.places) <= 100);
+        }
+    }
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reader_between_buckets),
-                                       cmocka_unit_test(test_tags_tell_places)};
+                                       cmocka_unit_test(test_tags_tell_places),
+                                       cmocka_unit_test(test_set_at_the_limit_takes_few_steps)};
     thread_enter();
     int failed = cmocka_run_group_tests_name("stage", tests, NULL, NULL);
     thread_leave();
