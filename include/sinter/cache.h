@@ -351,8 +351,15 @@ HANDLE_API int sinter_cache_budget_limit(sinter_cache_budget *budget, uint64_t l
 
 /** Fills *stats, begun as SINTER_CACHE_BUDGET_STATS_INIT; the sums are of one moment. Errors:
  * EINVAL. */
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the struct of this name is called `struct` there */
+#endif
 HANDLE_API int
 sinter_cache_budget_stats(sinter_cache_budget *budget, struct sinter_cache_budget_stats *stats);
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 /* ---- reading --------------------------------------------------------------------------------- */
 

@@ -174,6 +174,16 @@ is_sparse(const sinter_cache *cache)
            sc_load(&cache->policy.items) * 100 < buckets * SC_CELLS * FILL_LEAST;
 }
 
+/* The owner of `resizing` is done. */
+static void
+end_resizing(sinter_cache *cache, const struct sc_left *left)
+{
+    pthread_mutex_unlock(&cache->index.resizing);
+    sc_tell(cache, left);
+    if (sc_index_has_spare(cache))
+        sc_sweep_wake_if_asleep(cache); /* its pages are the store's */
+}
+
 void
 sc_index_fit(sinter_cache *cache)
 {
@@ -185,10 +195,19 @@ sc_index_fit(sinter_cache *cache)
         split(cache);
     if (is_sparse(cache) && !cache->index.walkers)
         merge(cache, &left);
-    pthread_mutex_unlock(&cache->index.resizing);
-    sc_tell(cache, &left);
-    if (sc_index_has_spare(cache))
-        sc_sweep_wake_if_asleep(cache); /* its pages are the store's */
+    end_resizing(cache, &left);
+}
+
+bool
+sc_index_shrink(sinter_cache *cache)
+{
+    struct sc_left left = {0};
+    pthread_mutex_lock(&cache->index.resizing);
+    bool shrinks = is_sparse(cache) && !cache->index.walkers;
+    if (shrinks)
+        merge(cache, &left);
+    end_resizing(cache, &left);
+    return shrinks;
 }
 
 void

@@ -11,6 +11,9 @@ void sc_index_close(sinter_cache *cache);
 
 /** Makes or takes away a bucket or two, if it is time. Outside of locks, in a section. */
 void sc_index_fit(sinter_cache *cache);
+/** Takes a bucket away if there are too many, once whoever changes their number has done so. False:
+ * there are not, or somebody walks. As above. */
+bool sc_index_shrink(sinter_cache *cache);
 
 /** No bucket is taken away between these. */
 void sc_index_hold(sinter_cache *cache);

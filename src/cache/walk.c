@@ -85,14 +85,8 @@ sinter_cache_clear(sinter_cache *cache)
         }
     }
     sc_index_let(cache);
-    while (rc == 0 && sc_buckets(cache) > SC_BUCKETS_MIN &&
-           sc_load(&cache->policy.items) < sc_buckets(cache) && sc_enter_writing(cache, nested)) {
-        uint64_t before = sc_buckets(cache);
-        sc_index_fit(cache);
-        sc_leave(cache);
-        if (sc_buckets(cache) >= before)
-            break;
-    }
+    for (bool shrinks = rc == 0; shrinks && sc_enter_writing(cache, nested); sc_leave(cache))
+        shrinks = sc_index_shrink(cache);
     return rc;
 }
 
