@@ -197,7 +197,8 @@ subject_stats(void)
     return &stats;
 }
 
-/** Those of the store's size classes, smallest first; *count: how many. Valid until the next call. */
+/** Those of the store's size classes, smallest first; *count: how many. Valid until the next
+ * call. */
 static inline const struct handle_class_stats *
 subject_classes(uint32_t *count)
 {

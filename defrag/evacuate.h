@@ -29,8 +29,8 @@ struct sn_evacuee {
  *   moves     [ of spans[0] .......... )[ of spans[1] ..... )[ of spans[2], being marked
  *             0                  spans[0].moves     spans[1].moves          move_count
  *
- * Marking appends to it; move_at is the next to be moved, of spans[span_at]; reclaiming goes over the
- * spans once more.
+ * Marking appends to it; move_at is the next to be moved, of spans[span_at]; reclaiming goes over
+ * the spans once more.
  */
 struct sn_batch {
     struct sn_move *moves; /* SN_BATCH_OBJECTS; slot 0: not moved (any more) */

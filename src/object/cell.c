@@ -369,8 +369,8 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
 
 /* ---- for those who are there still (G12) ----------------------------------------------------- */
 
-/* The cell names its object for readers only, by CAS, whatever the mover does (G4). Result: the word
- * before. */
+/* The cell names its object for readers only, by CAS, whatever the mover does (G4). Result: the
+ * word before. */
 static uint64_t
 end_for_writers(handle_cell *cell)
 {

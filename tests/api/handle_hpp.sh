@@ -5,9 +5,8 @@
 # every standard that it has, and each REFUSED case of SOURCE is refused. Run by ctest.
 #
 # Seen failing, handle_hpp_refused.cc: without the deleted overload for a section that is a
-# temporary (cases 1 and 13); with cell's copy allowed (case 5). cache_hpp_refused.cc: the same
-# overload of look (case 1); bytes_of without its assertion (case 9); -Wshadow where a function has
-# the name of a struct.
+# temporary (cases 1 and 13); with cell's copy allowed (case 5). cache_hpp_refused.cc:
+# -Wshadow where a function has the name of a struct.
 set -eu
 
 source=$1

@@ -161,8 +161,8 @@ int group_stores(void);
 
 /* ---- forked children ------------------------------------------------------------------------- */
 
-/** In a child, where cmocka's assertions would go on with the parent's tests. It reports by its exit
- * status: 0, or the line of the check that failed, modulo 251, plus 1. */
+/** In a child, where cmocka's assertions would go on with the parent's tests. It reports by its
+ * exit status: 0, or the line of the check that failed, modulo 251, plus 1. */
 #define child_check(condition)                                                                     \
     do {                                                                                           \
         if (!(condition))                                                                          \

@@ -5,7 +5,7 @@
  * trees by cells, which are walked while others unlink.
  *
  * Seen failing: the walks of list and tree when retire empties the cell, those of chains and tree
- * when unlink empties `from`; all of them when nodes are given back at once.
+ * when unlink empties `from`.
  */
 #include "support.h"
 

@@ -11,9 +11,7 @@
  *   other stores' arenas, the own not looked at    cell_in_other_store, _relocate_into; _own_arena
  *   damaged header followed                        cell_copied_free, cell_copied_free_now
  *   copied cell taken for damage                   cell_copied_*
- *   hardened: name not compared when freed         cell_copied_free, _free_now, _retire
- *   a cell that is left taken for a full one       cell_retire_twice, cell_unlink_twice
- *   ... for an empty one                           cell_left_not_empty
+ *   hardened: name not compared when freed         cell_copied_free, _free_now
  */
 #include "support.h"
 

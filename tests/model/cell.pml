@@ -2,17 +2,16 @@
 /*
  * cell.pml - objects named by two cells in the application's memory, which is given back a grace
  * period after it may be (G6). One process holds the lock that serialises the cells' writers and
- * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update,
- * unlink, give the cell's memory back; with PUBLISH, too, publish of an object that was filled in
- * private, in an empty cell or in the place of what it names; with UNLINK, too, cell retire, and
- * unlink of a cell into the other one, empty or not (G12), whose memory is used again a grace
- * period after it was given back, and publish in a cell that was left so. Readers, pinners and
- * writers of objects (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and
- * writes of one object are serialised by a mutex of the application. A walker takes slot by slot
- * from the mover, and follows its header, as handle_store_each and _check do with spans; each.pml
- * has more of it. What is freed by free_now may be allocated again in the same section, by the same
- * word and slot: the word is then what it was, also to a mover that has marked it meanwhile, or is
- * about to.
+ * does OPS operations of any kind: set_tag, write, relocate, free, free_now, alloc, update, unlink,
+ * give the cell's memory back; with PUBLISH, too, publish of an object that was filled in private,
+ * in an empty cell or in the place of what it names; with UNLINK, too, cell retire, and unlink of a
+ * cell into the other one, empty or not (G12), whose memory is used again a grace period after it
+ * was given back, and publish in a cell that was left so. Readers, pinners and writers of objects
+ * (deref_mut, which is no writer of the cell) find a cell while it is linked; updates and writes of
+ * one object are serialised by a mutex of the application. A walker takes slot by slot from the
+ * mover, and follows its header, as handle_store_each and _check do with spans; each.pml has more
+ * of it. What is freed by free_now may be allocated again in the same section, by the same word and
+ * slot: the word is then what it was, also to a mover that has marked it meanwhile, or is about to.
  *
  * Checked: nobody touches a cell's memory once it is given back; no write, tag or object is lost;
  * a walker finds what is live throughout its look; a resolved object is not reused; a pinned slot

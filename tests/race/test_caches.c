@@ -718,8 +718,7 @@ free_million(handle_store *store, uint64_t nth)
     assert_int_equal(handle_store_check(store, print_violation, NULL), 0);
 }
 
-/* A free needs no memory: none of the calls for it fails, all do, or those from some point on.
- * Seen failing: a slot that is lost where there is no chunk for it. */
+/* A free needs no memory: none of the calls for it fails, all do, or those from some point on. */
 static void
 test_million_frees_without_memory(void **state)
 {
