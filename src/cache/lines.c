@@ -19,7 +19,8 @@ segment_lines(unsigned segment)
 static bool
 map_segment(struct sc_lines *lines, unsigned segment)
 {
-    size_t bytes = segment_lines(segment) * SC_LINE_BYTES, align = SC_LINES_FIRST * SC_LINE_BYTES;
+    size_t bytes = segment_lines(segment) * SC_LINE_BYTES,
+           align = (size_t)SC_LINES_FIRST * SC_LINE_BYTES;
     char *all = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (all == MAP_FAILED)

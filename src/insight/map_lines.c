@@ -57,7 +57,7 @@ put_name(struct sn_lines *lines, const char *name)
 {
     for (; *name; name++) {
         bool plain = (unsigned char)*name >= ' ' && *name != 127 && *name != '"' && *name != '\\';
-        put_character(lines, plain ? *name : '_');
+        put_character(lines, (char)(plain ? *name : '_'));
     }
 }
 
@@ -183,7 +183,8 @@ void
 sn_map_block(struct sn_lines *lines, const struct sn_map_run *run, uint32_t block, uint16_t dirty)
 {
     for (uint32_t i = 0; i < BLOCK_PAGES; i++)
-        put_character(lines, dirty >> i & 1 ? character_at(run, block * BLOCK_PAGES + i) : '.');
+        put_character(lines,
+                      (char)(dirty >> i & 1 ? character_at(run, block * BLOCK_PAGES + i) : '.'));
 }
 
 void

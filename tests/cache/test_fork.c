@@ -93,8 +93,8 @@ static void
 test_forks_beside_writers(void **state)
 {
     struct forking forking = {*state, 0};
-    if (TEST_TSAN)
-        skip(); /* its runtime does not fork with threads */
+    if (TEST_TSAN || TEST_ASAN)
+        skip(); /* TSan's runtime does not fork with threads, ASan's may leave malloc locked */
     /* Times to live, so that the thread has its work. */
     for (unsigned i = 0; i < 100; i++) {
         char key[16];
@@ -224,9 +224,9 @@ static void
 test_forks_of_tenants(void **state)
 {
     struct fixture_cache *fixture = *state;
+    if (TEST_TSAN || TEST_ASAN)
+        skip(); /* as in forks_beside_writers */
     struct sharing sharing = {.budget = sinter_cache_budget_create(32 * MIB, 0)};
-    if (TEST_TSAN)
-        skip();
     fixture->options.budget = sharing.budget;
     for (unsigned i = 0; i < 2; i++)
         sharing.cache[i] = sinter_cache_create_flavor(&fixture->options, test_flavor());

@@ -649,8 +649,10 @@ test_mover_takes_what_was_evicted(struct race *race)
     full_make(&full, race);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(handle_free(full.store, full.handles[i]), 0);
-        assert_int_equal(sn_rcu_wait_cycle_until(full.store->rcu, &full.store->client, SN_NEVER),
-                         true);
+        wait_begin();
+        bool cycled = sn_rcu_wait_cycle_until(full.store->rcu, &full.store->client, SN_NEVER);
+        wait_end();
+        assert_true(cycled);
         mover_takes_all(&full);
         assert_int_not_equal(handle_alloc(full.store, THING_BYTES), HANDLE_NULL);
     }
