@@ -31,8 +31,9 @@ write_on(void *opaque, unsigned index)
 
 /* Exit status of the child: 0, all was well in it. */
 static int
-be_child(sinter_cache *cache)
+be_child(void *opaque)
 {
+    sinter_cache *cache = opaque;
     uint64_t evicted = cache_stats(cache).evicted;
     for (uint64_t i = 0; i < 200; i++) {
         int rc = set_number(cache, 100000 + i, 50, 1);
@@ -53,21 +54,25 @@ be_child(sinter_cache *cache)
     return sinter_cache_destroy(cache) == 0 ? 0 : 5;
 }
 
+/* The hooks of so many caches stand around it. */
 static void
-fork_once(sinter_cache *cache, int (*child_main)(sinter_cache *))
+fork_once(sinter_cache *const *caches, unsigned count, int (*child_main)(void *), void *opaque)
 {
     int status;
     callbacks_pause();
-    sinter_cache_before_fork(cache);
+    for (unsigned i = 0; i < count; i++)
+        sinter_cache_before_fork(caches[i]);
     flavour_before_fork();
     pid_t child = fork();
     if (child == 0) {
         flavour_after_fork_child();
-        sinter_cache_after_fork_child(cache);
-        _exit(child_main(cache));
+        for (unsigned i = 0; i < count; i++)
+            sinter_cache_after_fork_child(caches[i]);
+        _exit(child_main(opaque));
     }
     flavour_after_fork_parent();
-    sinter_cache_after_fork_parent(cache);
+    for (unsigned i = 0; i < count; i++)
+        sinter_cache_after_fork_parent(caches[i]);
     callbacks_resume();
     thread_check(child > 0);
     wait_begin();
@@ -85,7 +90,7 @@ fork_and_write(void *opaque, unsigned index)
         return;
     }
     for (unsigned i = 0; i < scaled(12); i++)
-        fork_once(forking->fixture->cache, be_child);
+        fork_once(&forking->fixture->cache, 1, be_child, forking->fixture->cache);
     __atomic_store_n(&forking->stop, 1, __ATOMIC_RELAXED);
 }
 
@@ -120,8 +125,9 @@ read_in_child(void *opaque)
 /* As large a stack as the cache's thread had in the parent, where that lay: its thread-local memory
  * would be what liburcu's list of the child still named. */
 static int
-be_child_with_threads(sinter_cache *cache)
+be_child_with_threads(void *opaque)
 {
+    sinter_cache *cache = opaque;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 512 * KIB);
@@ -156,7 +162,7 @@ test_child_has_threads(void **state)
         usleep(1000);
         wait_end();
     }
-    fork_once(cache, be_child_with_threads);
+    fork_once(&cache, 1, be_child_with_threads, cache);
 }
 
 /* ---- two tenants of a budget ----------------------------------------------------------------- */
@@ -168,8 +174,9 @@ struct sharing {
 };
 
 static int
-be_child_with_budget(struct sharing *sharing)
+be_child_with_budget(void *opaque)
 {
+    struct sharing *sharing = opaque;
     for (unsigned i = 0; i < 2; i++) {
         int rc = be_child(sharing->cache[i]); /* and destroys it */
         if (rc != 0)
@@ -179,37 +186,11 @@ be_child_with_budget(struct sharing *sharing)
 }
 
 static void
-fork_both(struct sharing *sharing)
-{
-    int status;
-    callbacks_pause();
-    sinter_cache_before_fork(sharing->cache[0]);
-    sinter_cache_before_fork(sharing->cache[1]);
-    flavour_before_fork();
-    pid_t child = fork();
-    if (child == 0) {
-        flavour_after_fork_child();
-        sinter_cache_after_fork_child(sharing->cache[0]);
-        sinter_cache_after_fork_child(sharing->cache[1]);
-        _exit(be_child_with_budget(sharing));
-    }
-    flavour_after_fork_parent();
-    sinter_cache_after_fork_parent(sharing->cache[0]);
-    sinter_cache_after_fork_parent(sharing->cache[1]);
-    callbacks_resume();
-    thread_check(child > 0);
-    wait_begin();
-    thread_check(waitpid(child, &status, 0) == child);
-    wait_end();
-    thread_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void
 fork_and_share(void *opaque, unsigned index)
 {
     struct sharing *sharing = opaque;
     for (unsigned i = 0; index == 0 && i < scaled(6); i++) {
-        fork_both(sharing);
+        fork_once(sharing->cache, 2, be_child_with_budget, sharing);
         thread_check(sinter_cache_budget_limit(sharing->budget, (i % 2 ? 32 : 20) * MIB, 0) == 0);
     }
     if (index == 0)
