@@ -15,7 +15,8 @@
 #define sn_add_relaxed(p, v)   ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
 #define sn_sub_relaxed(p, v)   ((void)__atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
 #define sn_swap_acq_rel(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-/** Stronger than any pairing needs singly: used where two threads each store and then load. */
+/** For two threads that each store one thing and then load the other's: no weaker fence keeps both
+ * from missing what the other stored. */
 #define sn_fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define sn_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define sn_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
@@ -34,7 +35,7 @@
 #define sn_owner_add(p, v)                                                                         \
     sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
-/* Ones of 64 bits. */
+/* The same by one, of counters of 64 bits. */
 #if defined(__x86_64__) && !SN_TSAN
 #define sn_owner_inc(p) __asm__("incq %0" : "+m"(*(p)) : : "cc")
 #define sn_owner_dec(p) __asm__("decq %0" : "+m"(*(p)) : : "cc")

@@ -59,15 +59,16 @@
  * of one size finds them. */
 #define SN_CACHE_FEW_SLOTS 8
 #define SN_CACHE_FEW_BYTES 131072
-/* When the budgets have refused bins to grow so often, one that is not in use is dropped. */
+/* After so many refusals of the budgets to let a bin grow, one that is not in use is dropped. */
 #define SN_CACHE_REFUSALS 16
-#define SN_CACHE_INDEXES  64
-/* The same where a class's allocations and frees come in bursts longer than that. */
+/* Free table entries that a thread keeps. */
+#define SN_CACHE_INDEXES 64
+/* Bounds of a bin whose class's allocations and frees come in bursts longer than it. */
 #define SN_CACHE_BURST_BYTES 131072
 #define SN_CACHE_BURST_SLOTS 1024 /* no bin has more; so many indexes, too */
 
-/* A thread hands over what it has in limbo when it is so much, each slot counting as the least at
- * least: so a chunk never overflows, which with so many slots is malloc's of 2 KiB. */
+/* A thread hands its limbo over when it is so many bytes. Each slot counts as SN_LIMBO_LEAST_BYTES
+ * at least, so that a chunk never overflows; one of SN_LIMBO_CHUNK_SLOTS takes 2 KiB of malloc. */
 #define SN_LIMBO_HANDOVER_BYTES 65536
 #define SN_LIMBO_LEAST_BYTES    262
 #define SN_LIMBO_CHUNK_SLOTS    253
@@ -77,14 +78,15 @@
 #define SN_CACHE_TOTAL_SHARE    16
 #define SN_LIMBO_HANDOVER_SHARE 256
 #define SN_LIMBO_URGENT_SHARE   32
-/* Lists that are handed over go to several stacks: who follows a list waits for each slot's header
- * in turn, so several lists are followed at once. About as many as a core has misses under way. */
+/* Lists (of slots for which there was no chunk) go to several stacks: who follows a list waits for
+ * each slot's header in turn, so several lists are followed at once. About as many as a core has
+ * misses under way. */
 #define SN_LIMBO_LISTS 8
 /* Limbo of a store above which the grace-period thread is woken at once; below, it gathers for the
  * time of one tick. */
 #define SN_LIMBO_URGENT_BYTES ((uint64_t)512 << 10)
-/* What the grace-period thread gives back to the kernel between two looks whether a grace period is
- * wanted: 0.1 ms, or 1 ms where many processors have to forget the pages. */
+/* What the grace-period thread gives back to the kernel before it looks again whether a grace
+ * period is wanted: 0.1 ms, or 1 ms where many processors have to forget the pages. */
 #define SN_PURGE_PIECE_BYTES ((size_t)4 << 20)
 /* Limbo of a store, if it is more than a twentieth of its memory too, above which those who free
  * give way to others. */

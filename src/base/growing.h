@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-/** Whether some version's struct may be so long: all their members come in eights of bytes. */
+/** Whether a struct of some version may have this size: members take multiples of 8 bytes. */
 static inline bool
 sn_growing_may_be(size_t struct_size)
 {

@@ -43,7 +43,7 @@ enum sn_hook_point {
     SN_HOOK_PURGE,        /* purger: runs are in no list, their pages still there (object: pool) */
     SN_HOOK_RUN_FORGET,   /* its blocks are about to be no span's any more (object: pool) */
     SN_HOOK_CHECK_HEADER, /* checker: before it looks at a header (object: the word) */
-    SN_HOOK_CHECK_SUMS,   /* checker: it has looked who is inside (object: the caches), then
+    SN_HOOK_CHECK_SUMS,   /* checker: it has seen who is inside (object: the caches), then
                                counted free slots (object: the pool) */
     SN_HOOK_STATS_SUMS, /* statistics: caches are summed up, classes not yet (object: the caches) */
     SN_HOOK_WALK_HEADER,  /* walk: it has read a header, not yet the word (object: the word) */

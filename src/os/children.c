@@ -23,7 +23,7 @@ identify(struct sn_pipe_end *end, int fd)
     return true;
 }
 
-/* Whether the descriptor was not closed behind our back. */
+/* Whether the descriptor is still the pipe that it was. */
 static bool
 is_ours(const struct sn_pipe_end *end)
 {
@@ -48,7 +48,7 @@ close_all(struct sn_pipe_ends *ends)
         close_end(&ends->of[--ends->count]);
 }
 
-/* Takes over one of the pipe's. */
+/* Moves an end of a pipe into a list. */
 static void
 add_end(struct sn_pipe_ends *ends, struct sn_pipe_end *end)
 {
@@ -135,7 +135,7 @@ sn_children_after_fork_child(struct sn_children *children)
     close_end(&children->pending[0]);
     if (children->ancestors.count < SN_CHILDREN_MAX)
         add_end(&children->ancestors, &children->pending[1]);
-    children->pending[1] = no_end; /* else it stays open */
+    children->pending[1] = no_end; /* if it is in no list it stays open until exit or exec */
 }
 
 bool

@@ -31,8 +31,8 @@ struct sn_children {
     struct sn_lock lock; /* held over a fork */
     /* guarded by lock */
     struct sn_pipe_ends children;  /* reading ends; more children are not waited for */
-    struct sn_pipe_ends ancestors; /* writing ends: they watch us; more stay open until exit or
-                                      exec */
+    struct sn_pipe_ends ancestors; /* writing ends, by which ancestors watch us; further ones are
+                                      not listed, and stay open until exit or exec */
     struct sn_pipe_end pending[2]; /* the pipe of the fork under way */
 };
 

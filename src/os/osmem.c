@@ -422,7 +422,7 @@ sn_os_random(void)
     return value;
 }
 
-/* Those that the process's first thread could use when the library was loaded: what an
+/* The cores that the process's first thread could use when the library was loaded: what an
  * administrator gave the process. A thread that makes a store may be tied to one core by then. */
 #define CORES_MAX 8192
 static unsigned long allowed_cores[CORES_MAX / (8 * sizeof(unsigned long))];
@@ -445,7 +445,7 @@ schedule_normally(pthread_t thread)
 }
 
 /* A stack that no huge page fits into, and that costs little where the process locks its memory.
- * With the sizes of a program whose thread-local variables do not fit, the default one. */
+ * Where a program's thread-local variables do not fit into it, the default one. */
 static int
 create_thread(pthread_t *thread, void *(*run)(void *argument), void *argument)
 {

@@ -30,11 +30,11 @@ bool sn_os_reserve_at(void *address, size_t bytes);
 size_t sn_os_extend(void *end, size_t least, size_t most, size_t *step);
 
 /** Address space that the process may have: the lowest of RLIMIT_AS, RLIMIT_DATA and, where the
- * kernel overcommits nothing, what it commits to. UINT64_MAX: no limit is known. */
+ * kernel overcommits nothing, its commit limit. UINT64_MAX: no limit is known. */
 uint64_t sn_os_address_limit(void);
 
 /** Gives whole pages back, locked ones too (Linux 5.18); they read as zero afterwards. False (errno
- * set): nothing changed. */
+ * set): the kernel refused; they count as not given back, though some may read as zero. */
 bool sn_os_discard(void *address, size_t bytes);
 
 /** The same for the whole pages between two addresses, as far as the kernel lets us. */
@@ -43,10 +43,10 @@ void sn_os_discard_between(void *from, void *to);
 bool sn_os_is_resident(void *page);
 
 /**
- * The same for several ranges: in one system call where the kernel takes that, which also spares
- * the TLB flush, and with other threads the interrupt, per range. Result: how many were given back,
- * from the first on; if not all (errno set), the next one may have lost some of its pages, and the
- * others nothing.
+ * sn_os_discard for several ranges: in one system call where the kernel takes that, which also
+ * spares the TLB flush, and with other threads the interrupt, per range. Result: how many were
+ * given back, from the first on; if not all (errno set), the next one may have lost some of its
+ * pages, and the others nothing.
  */
 size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 
@@ -82,7 +82,7 @@ bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);
 /** The same time, as waits want it. */
 struct timespec sn_os_timespec(uint64_t ns);
-/** Sleeps so long, or until a signal. */
+/** Sleeps for that time, or until a signal. */
 void sn_os_sleep_ns(uint64_t ns);
 /** CPU time that the calling thread has used. */
 uint64_t sn_os_thread_cpu_ns(void);

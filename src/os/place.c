@@ -17,7 +17,7 @@
 #define PLACE_BITS  14
 #define PLACES      (1u << PLACE_BITS) /* a store has two mappings, a process 65530 by default */
 #define PLACE_ALIGN ((uint64_t)2 << 20)
-_Static_assert(RANGE_BYTES / PLACES == SN_ROOM_CELL_BYTES, "a place begins a cell");
+_Static_assert(RANGE_BYTES / PLACES == SN_PLACE_STEP_BYTES, "so far apart are the last ones");
 
 static struct sn_lock lock = {PTHREAD_MUTEX_INITIALIZER, SN_RANK_PLACE};
 /* Guarded by lock. A bit for each place. */
@@ -45,7 +45,7 @@ describe_locked(struct sn_room *room, uint32_t number)
     room->base = (char *)(uintptr_t)(RANGE_BEGIN + (at & (RANGE_BYTES - 1)));
     unsigned level = number == 0 ? 0 : 32 - (unsigned)__builtin_clz(number);
     room->bytes = RANGE_BYTES >> level;
-    room->second = SN_ROOM_CELL_BYTES / 4 + level * SN_ROOM_SECOND_BYTES;
+    room->second = SN_PLACE_STEP_BYTES / 4 + level * SN_ROOM_SECOND_BYTES;
     room->number = number;
 }
 

@@ -15,26 +15,25 @@
 struct sn_room {
     char *base;      /* 2 MiB aligned */
     uint64_t bytes;  /* up to the next place of those taken before */
-    uint64_t second; /* where in a cell a second range begins, see sn_room_second */
+    uint64_t second; /* how far behind a place a second range begins, see sn_room_second */
     uint32_t number;
 };
 
-#define SN_ROOM_CELL_BYTES                                                                         \
-    ((uint64_t)4 << 30) /* of address space; places are so far apart at least */
+/* Places are so far apart at least. */
+#define SN_PLACE_STEP_BYTES ((uint64_t)4 << 30)
 /* How long a second range may be at first without another one in its way. */
 #define SN_ROOM_SECOND_BYTES ((uint64_t)64 << 20)
 
 /**
  * Offset at which a store begins its second range when the first may grow to `first` bytes. In the
- * unused room of one store others have their places. So that these, which are alike, do not all
- * begin where something lies, second ranges begin in the middle of a cell, each size of room in a
- * slot of its own.
+ * unused room of one store others have their places. So that these do not all begin where something
+ * lies, second ranges begin between two places, and each size of room has a distance of its own.
  */
 static inline uint64_t
 sn_room_second(const struct sn_room *room, uint64_t first)
 {
     uint64_t beyond = first > room->second ? first - room->second : 0;
-    return sn_round_up(beyond, SN_ROOM_CELL_BYTES) + room->second;
+    return sn_round_up(beyond, SN_PLACE_STEP_BYTES) + room->second;
 }
 
 /** The lowest place that is not taken. False: there is none. */
