@@ -29,7 +29,7 @@
 /** Committed bytes of free slots, without the spans' tails. */
 uint64_t sn_answer_loose(const struct sn_class_use *c);
 
-/** Bytes of pages that come to do so, at most, when so many used slots become free and nothing is
+/** Bytes of pages under no slot in use, at most, once so many used slots are free and nothing is
  * moved: whole spans, or pages of spans that stay. */
 uint64_t sn_answer_emptied(const struct sn_class_use *c, uint64_t slots);
 
@@ -55,7 +55,7 @@ struct sn_waited {
 enum sn_answer
 sn_answer(uint64_t lacks_bytes, const struct sn_waited *waited, const struct sn_coming *coming);
 
-/** Whether it is told so without regard to what comes: the waiting was in vain. */
+/** Whether it is told ENOMEM without regard to what comes: the waiting was in vain. */
 bool sn_answer_is_in_vain(uint64_t lacks_bytes, const struct sn_waited *waited);
 
 #endif

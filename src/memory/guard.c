@@ -5,9 +5,9 @@
 #include "os/osmem.h"
 
 /* Of so many spans of slots one gets a guard, so that about 32 MiB lie between two. Each costs the
- * huge page that it lies in: with one in 64 spans, every second huge page, T1 lost a tenth of its
- * operations to misses of the TLB. And to set and to lift it interrupts the other processors that
- * the process runs on, some microseconds each time. */
+ * huge page that it lies in: with one in 64 spans, every second huge page, the benchmark T1 lost a
+ * tenth of its operations to misses of the TLB. And setting or lifting it interrupts the other
+ * processors that the process runs on, some microseconds each time. */
 #define SLOT_SPANS_EACH 512
 
 static uint32_t guards; /* atomic; of all stores */

@@ -91,9 +91,9 @@ relist_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *sp
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
-/* Asks for what taking slots or giving them back reads of a span, the descriptor and the first line
- * of the bitmap at once: the code finds the second by the first. A hint only: the number may be of
- * no span, or of a block inside of one. */
+/* Prefetches what taking slots or giving them back reads of a span, the descriptor and the first
+ * line of the bitmap at once: the code finds the second by the first. A hint only: the number may
+ * be of no span, or of a block inside of one. */
 SN_FORCE_INLINE void
 prefetch_span(const struct sn_pool *pool, uint32_t number)
 {
@@ -268,13 +268,13 @@ release_span_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
     sn_heap_put_run(heap, sn_span_number(heap->pool, span));
 }
 
-/* After slots of an OPEN span were given back, or taken: its place in the lists, or (true) its
- * end. */
+/* After slots of an OPEN span were given back, or taken: relists it or, if it is empty, returns it
+ * to the pool (true). */
 static bool
 relist_or_release_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     if (sn_span_state(span) != SN_SPAN_OPEN)
-        return false; /* CLOSED: only who closed it pools or reopens it */
+        return false; /* only who closed or detached it pools or reopens it */
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
     if (span->free < c->slots) {
         relist_locked(heap, hc, span);
@@ -604,7 +604,7 @@ take(struct sn_heap *heap, unsigned class_id, enum sn_kind kind, struct taking *
     sn_lock(&hc->lock);
     uint32_t taken = take_locked(heap, class_id, kind, taking);
     for (int round = 0; taken == 0 && round < SN_POOL_ROUNDS && wants_room(taking); round++) {
-        if (taking->who == SN_CHARGE_MOVER) /* a slice asks the kernel for no more */
+        if (taking->who == SN_CHARGE_MOVER) /* a slice gives back no more than this at once */
             taking->lacks = sn_min(taking->lacks, SN_RESERVE_MAX_BYTES);
         sn_unlock(&hc->lock); /* others of the class need not wait for the kernel */
         bool room = sn_heap_make_room(heap, taking->lacks);

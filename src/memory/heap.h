@@ -37,7 +37,7 @@ struct sn_heap_class {
     uint32_t list[SN_SPAN_LISTS][SN_OCCUPANCIES]; /* OPEN spans; the first one's prev: the last */
     /* written under lock, read by anybody */
     uint32_t spans_in[SN_SPAN_LISTS][SN_OCCUPANCIES]; /* lengths of the lists */
-    uint32_t spans[2];                                /* OPEN and CLOSED */
+    uint32_t spans[2];                                /* OPEN, CLOSED and DETACHED */
     uint32_t aside;                                   /* of the movable ones, set aside */
     uint32_t detached;                                /* CLOSED and DETACHED: in no list */
     uint64_t kept;                                    /* slot; 0: none */
@@ -144,8 +144,9 @@ sn_heap_side(const struct sn_heap *heap, uint32_t number)
 }
 
 /**
- * sn_heap_take for movable objects that leave a span, under the mover's lock: beside a walk from
- * spans on its side alone, as far as some are found, and from no new one.
+ * sn_heap_take for movable objects that leave a span, under the mover's lock. Beside a walk only
+ * spans on that span's side give slots, as far as a short search finds some, and no new one is
+ * made.
  */
 uint32_t sn_heap_take_beside(struct sn_heap *heap, uint32_t number, uint32_t want, uint64_t *slots);
 

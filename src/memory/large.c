@@ -201,7 +201,7 @@ sn_large_end(struct sn_large *large, uint64_t offset)
 {
     struct sn_pool *pool = large->heap->pool;
     sn_lock(&pool->lock);
-    /* Acquire-release: as in end_header (object.c). */
+    /* Release: as in end_header (object.c). Acquire: the caller reads the size by this header. */
     uint64_t header = sn_swap_acq_rel(&sn_span_at(pool, offset)->large_header, 0);
     sn_unlock(&pool->lock);
     return header;

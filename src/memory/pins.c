@@ -22,7 +22,7 @@ struct page_head {
     uint32_t next, prev; /* pages of the stripe that have a free line; 0: none */
     uint16_t used;       /* lines */
     uint16_t fresh;      /* lines from here on were never used */
-    uint16_t free;       /* line that was; 0: none */
+    uint16_t free;       /* first free one of the lines used before; 0: none */
 };
 
 #define PAGE_LINES (SN_PAGE_BYTES / SN_PIN_LINE_BYTES) /* the head included */
@@ -61,7 +61,7 @@ find_page_locked(struct sn_pins *pins)
     return word * 64 + (uint32_t)__builtin_ctzll(~pins->page_bits[word]);
 }
 
-/* Takes it; 0: there is none, or the limit refuses it. */
+/* Takes that page; 0: there is none, or the limit refuses it. */
 static uint32_t
 take_page_locked(struct sn_pins *pins)
 {
@@ -139,7 +139,7 @@ unlist_page_locked(struct sn_pins *pins, struct sn_pin_stripe *stripe, uint32_t 
         stripe->open = head->next;
 }
 
-/* Nothing is used in an open page. */
+/* Gives an open page back of which no line is used. */
 static void
 drop_page_locked(struct sn_pins *pins, struct sn_pin_stripe *stripe, uint32_t page)
 {
@@ -221,8 +221,8 @@ find_word_locked(const struct sn_pins *pins, uint32_t number, uint32_t slot)
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
-/* Relaxed: read by frees without a lock. One that misses the first pin of a span is found after its
- * grace period (G5). */
+/* Relaxed: read by frees without a lock. A free that misses the first pin of a span is noticed
+ * after its grace period (G5). */
 static void
 set_bin_class_locked(struct sn_pins *pins, uint32_t number)
 {

@@ -187,6 +187,6 @@ sn_runs_find(struct sn_runs *runs, const struct sn_span *spans, uint32_t blocks)
         return runs->list[__builtin_ctz(enough)];
     }
     uint32_t best = tree_find(runs, spans, blocks);
-    /* The one behind leaves without a way through the tree. */
+    /* The second of its list is taken out without a search in the tree. */
     return best && spans[best].next ? spans[best].next : best;
 }

@@ -5,8 +5,9 @@
  *
  * A slot is a header word followed by the object. Slot sizes: steps of 8 bytes to 512, 32 per
  * doubling to 2 KiB, 16 per doubling to 64 KiB. A store that moves its objects can afford fine
- * classes: a sparse class costs half a span, not a leak. (32 to 2 KiB, not to 1: for 16 classes
- * more, RAMCloud's W6 ends with 95.5 % of its memory live instead of 94.97.)
+ * classes: a sparse class costs half a span, not a leak. (32 up to 2 KiB and not only to 1 KiB:
+ * these 16 classes more make RAMCloud's workload W6 end with 95.5 % of its memory live instead of
+ * 94.97.)
  *
  * Waste bound: a request of s bytes gets a slot of at most s + 8 + 7 bytes to 512, of at most
  * (s + 8) * 33/32 + 1 to 2 KiB and (s + 8) * 17/16 + 1 above (alignment 8); held by a unit test
@@ -67,7 +68,7 @@ sn_class_is_in_table(size_t size, unsigned flags)
     return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
 }
 
-/** Whether one without flags has another slot class. */
+/** Whether a request without flags has a slot class that is not in the table. */
 static inline bool
 sn_class_is_medium(const struct sn_classes *classes, size_t size, unsigned flags)
 {

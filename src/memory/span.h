@@ -123,7 +123,7 @@ struct sn_pool {
     struct sn_budget *budget;
     bool has_guards;   /* hardened store */
     bool hidden;       /* nothing of the store is to be in cores */
-    bool bare;         /* what is in the arena is not */
+    bool bare;         /* the arena is not to be in cores; metadata is */
     const char *label; /* of the arena, for sn_os_name; NULL: none */
 
     uint32_t guards, guard_turn; /* atomic; see guard.c */
@@ -146,8 +146,8 @@ struct sn_pool {
     uint32_t high;            /* blocks below this were used at some time */
     uint64_t arena_committed; /* bytes */
     uint64_t empty_bytes;     /* of them in DIRTY and PURGING runs */
-    uint64_t excess_bytes;    /* of them behind all that is used of their span, as they were
-                                 committed when its run was taken; of spans that wait for a trim */
+    uint64_t excess_bytes;    /* of them behind what their span uses: committed already when its
+                                 run was taken; of spans that wait for a trim */
     uint64_t metadata_bytes;  /* pages of descriptors and bitmaps that were used at some time */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* trim.c - pages under the free slots of spans in use go back to the kernel. See heap.h. */
+/* trim.c - see trim.h. */
 #include "memory/trim.h"
 #include "base/hooks.h"
 
@@ -82,7 +82,8 @@ sn_heap_trim_excess(struct sn_heap *heap, size_t max_bytes)
         number = sn_pool_next_excess(pool);
         if (!number)
             break;
-        /* Not OPEN: the mover has it. The pages stay committed until the run is taken again. */
+        /* Not OPEN: the mover or a walk has it. The pages stay committed until the run is taken
+         * again. */
         if (!sn_heap_detach_excess(heap, number))
             continue;
         size_t released = trim_behind(heap, number);
@@ -97,7 +98,7 @@ static size_t
 trim(struct sn_heap *heap, uint32_t number, bool quiet)
 {
     uint64_t bits[SN_BITMAP_WORDS];
-    /* Held: no refill takes what is being given back. */
+    /* Detached: no refill takes what is being given back. */
     if (!sn_heap_detach_loose(heap, number, quiet, bits))
         return 0;
     sn_hook(SN_HOOK_TRIM, heap);
