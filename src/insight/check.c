@@ -216,8 +216,8 @@ check_word(struct check *check, const uint64_t *reference)
                   defect);
 }
 
-/* Where there are guards, a header can be looked at only while free_now retires: else its pages may
- * be inaccessible by then. */
+/* Where there are guards, headers are read only while owners are locked out of their caches, so
+ * that free_now retires, too: else a header's pages may be inaccessible by then. */
 static void
 check_table_words(struct check *check)
 {
@@ -334,7 +334,8 @@ check_pool(struct check *check)
 
 /* ---- the memory breakdown -------------------------------------------------------------------- */
 
-/* What the mover was refused: a slice that moves nothing takes slots, and gives them back. */
+/* Whether nothing has changed between the two. Refused moves count, too: a slice that moves nothing
+ * takes slots, and gives them back. */
 static bool
 at_rest(const struct handle_stats *a, const struct handle_stats *b)
 {
@@ -361,7 +362,7 @@ check_breakdown(struct check *check)
     uint64_t budget =
         sn_load_relaxed(&store->budget.committed) - sn_load_relaxed(&store->budget.prepared);
     uint64_t live = stats[0].objects - stats[0].objects_reserved;
-    uint64_t found = count_objects(check, live); /* a visitor's walk is its caller's */
+    uint64_t found = count_objects(check, live); /* live: a visitor cannot walk, its caller does */
     if (rest && sn_stats_fill(store, &stats[1], NULL) == 0 && sn_stats_at_rest(store) &&
         at_rest(&stats[0], &stats[1])) {
         if (free_bytes != stats[0].free_slot)

@@ -171,7 +171,7 @@ map_large(struct map *map, uint32_t block)
     return run.blocks;
 }
 
-/* Blocks of no span: some are not yet given back. */
+/* Blocks of no span: pages of some are not yet given back. */
 static uint32_t
 map_empty(struct map *map, uint32_t block, uint32_t end)
 {

@@ -17,7 +17,8 @@
 #define LOOKS_OF_CLASS 32
 /* A look takes at most a fiftieth of the time. */
 #define REST_FACTOR 50
-/* Looks of a busy store, in ticks, though little has come or gone: sizes change in place, too. */
+/* After so many ticks a busy store is looked at though little has come or gone: sizes change in
+ * place, too. */
 #define QUIET_TICKS 8
 
 static uint64_t
@@ -203,8 +204,8 @@ look_at_block(handle_store *store, unsigned class_id, uint32_t block, struct sn_
     return count;
 }
 
-/* Makes of what was found what is known. The variance has one object more than was seen, as far
- * from the mean as can be: so many may be such that chance has passed over. */
+/* Makes a mean and an error of what was found. To the variance one object is added, as far from the
+ * mean as can be: for those that the sample may have missed. */
 static void
 conclude(handle_store *store, unsigned class_id, const struct sn_looks *looks)
 {
@@ -224,7 +225,7 @@ conclude(handle_store *store, unsigned class_id, const struct sn_looks *looks)
     sn_store_relaxed(&slack->known, (all ? 0 : error << 32) | (mean + 1));
 }
 
-/* Without memory for the plan there is none now. */
+/* Without memory for the plan there is no look now. */
 static void
 begin_look(handle_store *store)
 {
@@ -238,7 +239,7 @@ begin_look(handle_store *store)
     store->requested.spent_ns = 0;
 }
 
-/* Those of a class that is there: result as above. */
+/* look_at_block, if the block is one of a class in use; else 0. */
 static uint64_t
 look_at_any_block(handle_store *store, uint32_t block)
 {

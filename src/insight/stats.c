@@ -175,9 +175,10 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
     return sums.busy;
 }
 
-/* The library's own threads keep house in a store that nobody uses: whoever asks then gets sums of
- * one moment. Beside a mover that works on and on there is none. Says before each try, both numbers
- * being 0 before the first, whether it is to be made. */
+/* Whether the sums are to be taken, or taken again: the library's own threads may have worked
+ * meanwhile, and who asks of a store that nobody uses is to get sums of one moment. A few times at
+ * most: beside a mover that works on and on there is none. Both numbers are 0 before the first
+ * call. */
 static bool
 is_to_try(handle_store *store, uint32_t *works, unsigned *tries)
 {
@@ -242,7 +243,7 @@ void
 sn_stats_set_requested(struct handle_stats *stats, uint64_t requested)
 {
     uint64_t payload = stats->requested + stats->rounding;
-    stats->requested = sn_min(requested, payload); /* less: of a later moment */
+    stats->requested = sn_min(requested, payload); /* a sum above it is of a later moment */
     stats->rounding = payload - stats->requested;
     stats->requested_error = 0;
 }

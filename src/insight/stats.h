@@ -14,7 +14,7 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
 void sn_stats_fill_whole(handle_store *store, struct handle_stats *stats,
                          struct handle_class_stats *classes);
 
-/** Instead of the requested bytes that were filled in: those counted. */
+/** Replaces the estimate of the requested bytes by their exact sum. */
 void sn_stats_set_requested(struct handle_stats *stats, uint64_t requested);
 
 /** Whether no thread was inside a call that changes counters. */

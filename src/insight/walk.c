@@ -171,8 +171,8 @@ next_span(struct walk *walk)
     return found;
 }
 
-/* What is taken later at a higher address holds nothing that has been there all the time, but what
- * the mover moves there from behind the walk. */
+/* Where the walk begins and ends. What is taken later at a higher address holds nothing that lives
+ * throughout, but for what the mover moves there from behind the walk. */
 static void
 set_out(struct walk *walk, uint32_t from)
 {

@@ -23,7 +23,8 @@ struct sn_found {
 
 /**
  * Calls visit for every object, in rising address, inside a section and with no lock held. A result
- * other than 0 ends the walk and is handed on; -EBUSY when called by a visitor of this store.
+ * other than 0 ends the walk and is handed on; -EBUSY: called by a visitor, and a walk over this
+ * store is under way; -EAGAIN: no membarrier could be had.
  */
 int sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found),
             void *opaque);
