@@ -52,7 +52,7 @@ sn_canary_check(const handle_store *store, uint64_t slot, size_t size, const uin
 {
     if (sn_likely(sn_canary_is_whole(store, slot, size)))
         return;
-    /* What overwrote the canary comes before the look at R: a writer may have called the move off
+    /* What overwrote the canary comes before the look at R: a writer may have cancelled the move
      * and freed the object at once. Pairs with the fence in sn_poison_put. */
     sn_fence_acquire();
     uint64_t word = sn_load_relaxed(reference);

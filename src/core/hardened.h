@@ -132,8 +132,8 @@ sn_poison_has_few(const char *data, size_t bytes)
     return (other[0] | other[1]) == 0;
 }
 
-/** Fills a slot's payload, and marks it in the header before. Of many bytes the C
- * library makes the widest stores that the processor has, and below the widest comparison. */
+/** Fills a slot's payload, after it has marked that in the header. Of many bytes the C library
+ * makes the widest stores that the processor has, and the widest comparisons in sn_poison_has. */
 static inline void
 sn_poison_put(uint64_t *data, size_t bytes)
 {
@@ -147,7 +147,8 @@ sn_poison_put(uint64_t *data, size_t bytes)
         memset(data, SN_POISON_BYTE, bytes);
 }
 
-/** Of many words: all are the first one, and that is right. bytes: a multiple of 8, not 0. */
+/** Whether the payload is filled so. Of many words: each is like the one before it, and the first
+ * is right. bytes: a multiple of 8, not 0. */
 static inline bool
 sn_poison_has(const uint64_t *data, size_t bytes)
 {

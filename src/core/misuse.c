@@ -241,7 +241,7 @@ sn_misuse_leave_tombstone(handle_store *store)
     (void)sn_os_discard(store, TOMBSTONE_BYTES); /* one page of it is touched again */
     store->head.table_end = 0;                   /* every handle is beyond it */
     store->head.arena = NOWHERE;
-    store->hardened = true; /* its calls are checked, on whatever way: */
+    store->hardened = true; /* its calls are checked, whichever path they take */
     memcpy(store->name, name, sizeof(name));
     store->reservation.place = place;
     store->magic = SN_STORE_GONE;

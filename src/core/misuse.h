@@ -47,8 +47,8 @@ sn_checks_entries(const handle_store *store)
             sn_check_entry_in_signal(store, __func__, cell);                                       \
     } while (0)
 
-/** The same for functions with a fast path that hardened stores do not take: the ways that these
- * take instead check for them, this for debug builds. */
+/** The same for functions with a fast path that hardened stores do not take: their own paths check
+ * for these stores, this one for debug builds. */
 #define sn_check_call_debug(store, place, handle, cell)                                            \
     do {                                                                                           \
         if (SN_DEBUG && (store))                                                                   \

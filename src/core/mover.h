@@ -25,7 +25,7 @@ struct sn_mover {
     struct sn_lock lock; /* the mover's lock: for moving, and for going from span to span */
 
     /* Opens the closed spans of the classes that are wanted; the state machine's, called under the
-     * lock. An allocation that finds the lock free needs not wait for the next slice. Immutable. */
+     * lock. An allocation that finds the lock free need not wait for the next slice. Immutable. */
     void (*open_wanted)(handle_store *store);
 
     /* atomic: written by the mover */

@@ -90,14 +90,14 @@ struct handle_store {
     uint32_t small_reported;       /* that the arena could not be extended */
     uint32_t forked;               /* this is a forked child (G10) */
     struct {
-        uint64_t told;           /* pages lacked by the last request told to wait for such */
+        uint64_t told;           /* bytes that the last request told to wait for pages lacked */
         uint32_t told_cached;    /* one was told to wait for what threads cache */
         uint32_t pass_over;      /* refusals for which caches will not be emptied */
         uint32_t last_pass_over; /* what pass_over began with */
     } shortage;                  /* see object/shortage.c */
 
     /* atomic; see object/retire.h */
-    uint64_t retired;         /* newest entry of the table whose object was; 0: none */
+    uint64_t retired;         /* table entry of the object retired last; 0: none */
     uint64_t retired_entries; /* how many there are */
 
     /* grace-period thread only */
@@ -151,7 +151,7 @@ sn_store_address(const handle_store *store, uint64_t offset)
     return (void *)(store->head.arena + offset);
 }
 
-/** Arena offset of an address; anything not below head's arena size is outside. */
+/** Arena offset of an address; of one outside it is not below sn_pool_reserved_bytes. */
 static inline uint64_t
 sn_store_offset(const handle_store *store, const void *address)
 {

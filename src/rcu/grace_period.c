@@ -202,8 +202,9 @@ run_grace_period(struct sn_rcu *rcu)
 {
     uint64_t begin = sn_os_now_ns();
     sn_store_relaxed(&rcu->started_ns, begin);
-    /* Orders the start of this GP against ticket requests: a request that does not see it gets
-     * this number + 1 or later (both under the lock). */
+    /* Orders the start of this GP against ticket requests: one that comes before it gets this
+     * number at most, and is served by this GP; one that comes later gets a later number (all under
+     * the lock). */
     sn_lock(&rcu->lock);
     uint64_t number = sn_load_relaxed(&rcu->started) + 1;
     sn_store_relaxed(&rcu->started, number);
@@ -226,8 +227,8 @@ run_grace_period(struct sn_rcu *rcu)
 
 /*
  * A fork is near. In a GP this thread would hold locks of liburcu, and only bp has hooks that wait
- * for them; a child that found them taken could never register a thread or wait for a GP. Under the
- * lock.
+ * for them; a child that found them taken could never register a thread or wait for a GP. Lets the
+ * flavour's lock go while it waits.
  */
 static void
 let_forks_pass(struct sn_rcu *rcu)

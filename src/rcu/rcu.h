@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rcu.h - a flavour of RCU: sections, grace periods (GP), and what is asked of the flavour's one
- * grace-period thread (grace_period.h), shared by all stores of the process. Nothing outside this
- * folder touches RCU.
+ * grace-period thread (grace_period.h), shared by all stores of the process. Outside of this folder
+ * a flavour is only asked whether the thread is in a section, and drivers of the mover register or
+ * go online with it (defrag/defrag.c).
  *
  * Why a thread of our own and not call_rcu: liburcu 0.13's call_rcu worker polls every 10 ms and
  * ends the process when it cannot start. Ours sleeps until somebody needs a GP, gathers what all
@@ -62,7 +63,7 @@ struct sn_rcu {
     const struct rcu_flavor_struct *flavor;
     bool sees_sections; /* read_ongoing() says whether a section is open; QSBR: whether online */
     pthread_t thread;
-    struct sn_rcu *next; /* guarded by the file's registry lock */
+    struct sn_rcu *next; /* see sn_rcu_registry */
 
     struct sn_lock clients_lock;
     struct sn_rcu_client *clients; /* guarded by clients_lock, as is the end of the list */
@@ -120,7 +121,8 @@ sn_rcu_started(const struct sn_rcu *rcu)
 {
     return sn_load_relaxed(&rcu->started);
 }
-/** Waits until it is over, at most until deadline_ns. The caller is offline and holds no lock. */
+/** Waits until the ticket's GP is over, at most until deadline_ns. False: the time came first. The
+ * caller is offline and holds no lock. */
 bool sn_rcu_wait(struct sn_rcu *rcu, uint64_t ticket, uint64_t deadline_ns);
 
 /** Whether a grace period begins and ends, in a millisecond, while the calling thread stays in its

@@ -22,7 +22,7 @@
  *
  *   header word         63                         19 18        8 7 6   0
  *     of an object      address of R / 8              size        1 check
- *     clear             what may link a limbo list                0     0
+ *     clear             what may link a list: limbo, retired      0     0
  *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
  *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
@@ -248,7 +248,7 @@ sn_word_is_freed(uint64_t word)
     return !sn_word_has_object(word) || sn_word_is_retired(word);
 }
 
-/** One of the two: who changes the object has to look which. */
+/** MOVING or RETIRED: who changes the object has to look which. */
 static inline bool
 sn_word_is_marked(uint64_t word)
 {
