@@ -20,15 +20,15 @@ is_cell_number(const handle_cell *cell)
     return eighth - SN_CELL_ADDRESS_MIN / 8 < (SN_CELL_ADDRESS_MAX - SN_CELL_ADDRESS_MIN) / 8;
 }
 
-/* The same, and not where the store lies or may grow: no for what others have there, too, to which
- * the slow path says yes. */
+/* The same, and not where the store lies or may grow. Also false of what others have mapped there:
+ * the slow path accepts that. */
 static bool
 is_far_address(const handle_store *store, const handle_cell *cell)
 {
     return is_cell_number(cell) && (uintptr_t)cell - (uintptr_t)store >= store->extent_bytes;
 }
 
-/* And not in the store's own reservation. */
+/* Whether a cell may lie there: not inside what the store has reserved. */
 static bool
 is_cell_address(const handle_store *store, const handle_cell *cell)
 {
@@ -274,7 +274,7 @@ publish_in_empty(handle_store *store, handle_cell *cell, struct sn_reserved *res
     return publish_fast(store, cell, reserved, tag24, 0, SN_CLASS_NONE);
 }
 
-/* That a cell which names an object lies in none was looked at when it was filled first. */
+/* Whether a cell lies inside an object was checked when it was filled first. */
 int
 handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserved *public_reserved,
                     uint32_t tag24)
@@ -367,7 +367,7 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
     return 0;
 }
 
-/* ---- for those who are there still (G12) ----------------------------------------------------- */
+/* ---- ends for writers, not for readers (G12) ------------------------------------------------- */
 
 /* The cell names its object for readers only, by CAS, whatever the mover does (G4). Result: the
  * word before. */

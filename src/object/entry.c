@@ -5,7 +5,7 @@
 #include "object/shortage.h"
 #include "thread/refill.h"
 
-/* Taken from the table, or given back to it. */
+/* Entries taken from the table at once, or given back to it. */
 #define ENTRIES_AT_ONCE (SN_CACHE_INDEXES / 2)
 
 /* One attempt. 0: no memory. */

@@ -76,8 +76,8 @@ end_by_cas(uint64_t *reference, handle_t handle, enum kind kind, bool *was_movin
     return 0;
 }
 
-/* Something there is pinned, the thread kept out of its cache or the cache full, the object large,
- * retired, or being moved. */
+/* Something there is pinned, the thread is locked out of its cache or the cache is full, the object
+ * is large, retired, or being moved. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle, enum kind kind)
 {
@@ -144,7 +144,7 @@ end_word(uint64_t *reference, uint64_t word, enum kind kind)
     return true;
 }
 
-/* What follows, of a store that is not hardened. */
+/* Ends the object, whose word has ended, in a store that is not hardened. */
 SN_FORCE_INLINE void
 end_object(handle_store *store, struct sn_thread_cache *cache, uint64_t slot, unsigned class_id,
            enum kind kind)

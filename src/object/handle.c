@@ -260,7 +260,7 @@ handle_resize(handle_store *store, handle_t handle, size_t size)
     int result =
         sn_object_resize(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, size);
     sn_rcu_read_unlock(store->rcu);
-    sn_object_give_way(store); /* now it may */
+    sn_object_give_way(store); /* inside the section it did not yield */
     return result;
 }
 

@@ -93,7 +93,7 @@ sn_hardened_reuse(handle_store *store, struct sn_thread_cache *cache, unsigned c
     sn_fence_compiler();
     if (sn_unlikely(sn_load_acquire(&store->caches.walkers) != 0)) {
         sn_owner_sub(&cache->bin[class_id].bulk_in, 1);
-        /* Release: as in end_header; the link that follows is a plain store. */
+        /* Release: as in end_header. */
         sn_store_release(sn_object_header(store, slot), 0);
         sn_cache_retire(&store->caches, cache, true, slot, bin->slot_bytes);
         return;

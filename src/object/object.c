@@ -130,7 +130,7 @@ take(handle_store *store, size_t size, unsigned flags)
     return slot;
 }
 
-/* No grace period brings the slot back. */
+/* Counts a slot that no grace period brings back. */
 static void
 count_unreclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
 {
@@ -140,7 +140,7 @@ count_unreclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
         sn_add_relaxed(&store->heap.of[class_id].unreclaimable, 1);
 }
 
-/* Before it may come back. */
+/* Ends that, before the slot may come back. */
 static void
 count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
 {

@@ -194,7 +194,7 @@ sn_reference_cancel_move(uint64_t *reference, uint64_t want, uint64_t mask)
                                                : sn_reference_unmark(reference, word, want, mask);
 }
 
-/** A cell that was retired or unlinked. mask: which bits of R must match, as below. */
+/** A cell that was retired or unlinked. mask: which bits of R must match, as above. */
 static inline bool
 sn_reference_is_left_cell(uint64_t word, uint64_t mask)
 {

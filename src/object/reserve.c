@@ -102,7 +102,7 @@ handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_r
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-/* The object is about to be one, or nothing. */
+/* Ends the reservation: the object is published next, or abandoned. */
 static void
 end(handle_store *store, struct sn_reserved *reserved)
 {

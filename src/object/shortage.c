@@ -463,7 +463,7 @@ gather_and_try(handle_store *store, const struct sn_need *need,
     return found;
 }
 
-/* What the thread has prepared is for this. */
+/* Tries with what the thread has prepared (handle_store_prepare). */
 static uint64_t
 try_prepared(handle_store *store, uint64_t (*attempt)(handle_store *, void *), void *opaque)
 {

@@ -63,8 +63,8 @@ sn_shortage_end_wait(const handle_store *store, unsigned class_id, bool index)
         sn_shortage_drop_wait(store, class_id, index);
 }
 
-/** What the calling thread was last told to wait for; of a thread that was told nothing, what the
- * last one that was. store 0: none was. It is being waited for. */
+/** What the calling thread was last told to wait for; if it was told nothing, what the last thread
+ * was told that was told something. store 0: nobody was. It is being waited for from now on. */
 struct sn_wait sn_shortage_begin_wait(handle_store *store);
 static inline bool
 sn_shortage_waits_for_slot(const struct sn_wait *wait)

@@ -112,7 +112,7 @@ active(const handle_store *store, struct handle_update *public_update)
     return store && update && update->active == (uintptr_t)store ? update : NULL;
 }
 
-/* The version is about to be an object, or nothing. */
+/* Ends the update: the version is published next, or dropped. */
 static void
 end_version(handle_store *store, struct update *update)
 {

@@ -48,7 +48,7 @@ owner_is_out(const struct sn_thread_cache *cache)
 }
 
 /* Whether a cache that is locked out is the caller's to work on. Without a barrier that is known of
- * its own only: what it waits for comes all the same. */
+ * its own only, which is enough for what the caller itself has freed, and waits for. */
 static bool
 is_drainers(const struct sn_caches *caches, const struct sn_thread_cache *cache, bool known)
 {

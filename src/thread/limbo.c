@@ -29,7 +29,7 @@ close_limbo(struct sn_thread_cache *cache)
 }
 
 _Static_assert(SN_LIMBO_HANDOVER_BYTES / SN_LIMBO_LEAST_BYTES + 2 <= SN_LIMBO_CHUNK_SLOTS,
-               "a chunk takes what there is room for, begun, and the slot that hands it over");
+               "a chunk has room for all slots up to the one that hands it over");
 
 /* Fast frees go on while there is room: who finds none hands over. */
 static void
@@ -55,7 +55,7 @@ sn_limbo_drop_spare(struct sn_caches *caches, struct sn_thread_cache *cache)
     cache->wants_spare = true;
 }
 
-/* It must leave an allocation what that needs: of a span's first block. */
+/* A chunk must not take the last room below the limit, which an allocation needs: a block's. */
 static bool
 charge_chunk(struct sn_caches *caches)
 {
@@ -87,7 +87,7 @@ sn_limbo_provide_spare(struct sn_caches *caches, struct sn_thread_cache *cache)
         return;
     cache->spare = make_chunk(caches);
     cache->wants_spare = !cache->spare;
-    if (cache->spare && cache->limbo_bytes > 0 && !cache->chunk) { /* no more of that */
+    if (cache->spare && cache->limbo_bytes > 0 && !cache->chunk) { /* they are linked */
         sn_cache_hand_over(caches, cache);
         caches->retired(caches, false);
     }
@@ -173,7 +173,7 @@ sn_limbo_free_chunks(struct sn_caches *caches, struct sn_limbo *limbo)
 
 /* ---- retiring -------------------------------------------------------------------------------- */
 
-/* A slot that no thread keeps. */
+/* Hands a slot over that no thread keeps. */
 static void
 retire_for_all(struct sn_caches *caches, uint64_t slot, uint64_t *link, uint64_t bytes)
 {

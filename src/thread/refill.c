@@ -57,14 +57,14 @@ sn_cache_init_stacks(struct sn_thread_cache *cache, const struct sn_classes *cla
         set_slot_bytes(&cache->bin[i], classes->of[i].slot_bytes);
 }
 
-/* Bytes of a bin's array; that of none has none. */
+/* Bytes of an array; 0: there is none. */
 static uint64_t
 array_bytes(uint32_t cap)
 {
     return cap == 0 ? 0 : (cap + UINT64_C(1)) * sizeof(uint64_t);
 }
 
-/* Length of the array of indexes; their own is none. */
+/* Length of the array of indexes that was allocated; 0: they lie in own_indexes. */
 static uint32_t
 index_cap(const struct sn_thread_cache *cache)
 {
@@ -72,7 +72,8 @@ index_cap(const struct sn_thread_cache *cache)
     return own ? 0 : (uint32_t)(cache->index_end - cache->indexes);
 }
 
-/* Indexes are their own again, without any in it. Result: bytes of the array that was freed. */
+/* The indexes lie in own_indexes again, and there are none. Result: bytes of the array that was
+ * freed. */
 static uint64_t
 free_index_array(struct sn_thread_cache *cache)
 {
@@ -113,7 +114,7 @@ sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsi
 }
 
 /* Whether the thread's budget, of which bursts leave one half to other bins, and the store's allow
- * a bin so many bytes more; then they are its. */
+ * a bin so many bytes more; then these are counted. */
 static bool
 may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more, bool burst)
 {
@@ -162,8 +163,8 @@ drop_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsigned class
 }
 
 /*
- * The budgets have refused a bin to grow: now and then another one is dropped for it, as sizes that
- * a thread used once may have taken all. Which one, a clock says (the second-chance algorithm,
+ * The budgets have refused to let a bin grow: now and then another one is dropped for it, as sizes
+ * that a thread used once may have taken all. Which one, a clock says (the second-chance algorithm,
  * Corbato 1968): its hand passes over bins that have changed since it came by.
  */
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * thread_cache.h - what a thread keeps of a store for itself: free slots per class, free handle
- * indexes, the list of slots it retired, and its share of the counters. The owner works on it with
+ * indexes, the slots it has retired, and its share of the counters. The owner works on it with
  * plain loads and stores; others may drain it while the owner is idle or blocked.
  *
  * Draining (an asymmetric lock):
@@ -67,8 +67,8 @@ enum sn_cache_phase {
 };
 
 /*
- * Counting. The fast paths count frees, for all classes together; nothing of single objects: those
- * follow from how the bin has changed.
+ * Counting. The fast paths count frees, of all classes together, and no allocations. How many
+ * objects of a class live follows from how its bins have changed:
  *
  *   live, of a class = bin.bulk_in - slots in the bin + live_slow
  *
@@ -140,7 +140,8 @@ struct sn_caches {
     size_t arrays_bytes; /* atomic; of all bins' arrays, and of chunks */
     /* What a thread gives back besides slots; set by the store. */
     void (*put_indexes)(struct sn_caches *caches, uint64_t *indexes, uint32_t count);
-    void (*retired)(struct sn_caches *caches, bool urgent); /* limbo is no longer empty */
+    /* Limbo is no longer empty, or a thread's first bin has come: there is something to tend. */
+    void (*retired)(struct sn_caches *caches, bool urgent);
 
     uint64_t thread_bytes_max; /* option thread_cache_bytes, or a share of the limit */
     uint64_t total_bytes_max;  /* option thread_cache_total_bytes, or a share of the limit */
@@ -165,7 +166,7 @@ struct sn_caches {
 
 /* Where a thread finds its caches: stores share the entries in turn. An entry is the head of a list
  * of all caches that the thread has of its stores, the one used last first; the end, also of an
- * empty one, is a cache of no store, never NULL. Who works on two stores of one entry by turns goes
+ * empty one, is a cache of no store, never NULL. Who works on two stores of one entry in turn takes
  * the slow path each time; more entries would take more of the static TLS that the C library keeps
  * for libraries loaded late, 1.6 KiB for all of them. */
 #define SN_TLS_ENTRIES 64
@@ -229,7 +230,7 @@ sn_cache_leave(struct sn_thread_cache *cache)
 
 /**
  * For the fast paths: the calling thread's cache, entered. NULL: it has none for this store yet, or
- * is kept out, or has to execute a fence; the caller takes the slow path. All in one function
+ * is locked out, or has to execute a fence; the caller takes the slow path. All in one function
  * without calls, so that fast paths are leaves of the call graph and save no registers (a sixth of
  * their instructions otherwise).
  */
@@ -280,7 +281,7 @@ sn_cache_count(const struct sn_thread_cache *cache, unsigned class_id)
                           sn_load_relaxed(&cache->bin[class_id].slots));
 }
 
-/** Of the class's slots. */
+/** Payload bytes of the class's slots. */
 static inline uint32_t
 sn_bin_payload(const struct sn_bin *bin)
 {
@@ -314,7 +315,7 @@ sn_cache_has_room(const struct sn_thread_cache *cache, unsigned class_id)
     return sn_likely(cache->top[class_id] != cache->end[class_id]);
 }
 
-/** That: it has room. */
+/** Pushes a slot where sn_cache_has_room has said yes. */
 static inline void
 sn_cache_push_room(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
 {
@@ -387,7 +388,7 @@ extern _Thread_local unsigned sn_calls_on_fallback;
 
 /**
  * Around a call that takes the slow path: what it counts and what it publishes come at different
- * moments, and checks of sums skip it. (Fast paths are between enter and leave.)
+ * moments, so checks leave sums alone meanwhile. (Fast paths are between enter and leave.)
  */
 static inline void
 sn_slow_call_begin(struct sn_caches *caches)
@@ -429,16 +430,17 @@ sn_cache_count_free(struct sn_thread_cache *cache, unsigned class_id)
 }
 
 /** Between enter and leave: whether the next slot is one that sn_cache_retire_next may retire. The
- * first that the thread has in limbo goes the slow path, which tells the grace-period thread, and
- * so does the one that hands it over. */
+ * first that the thread has in limbo takes the slow path, which tells the grace-period thread, and
+ * so does the one that hands limbo over. */
 static inline bool
 sn_cache_retires(const struct sn_thread_cache *cache)
 {
     return sn_likely(cache->limbo_room > 0);
 }
 
-/** For the owner, inside. In a chunk the slot goes to the next place, which was 0: the header is
- * clear, and this a store that waits for no line. Without one it becomes the head of a list. */
+/** For the owner, inside. In a chunk the slot goes to the next place, which was 0: so the header
+ * becomes clear, by a store that waits for no line. Without a chunk the slot becomes the head of a
+ * list, and the header its link. */
 static inline void
 sn_cache_put_in_limbo(struct sn_thread_cache *cache, uint64_t slot, uint64_t *header)
 {
@@ -449,7 +451,8 @@ sn_cache_put_in_limbo(struct sn_thread_cache *cache, uint64_t slot, uint64_t *he
     sn_store_release(header, before << 8);
 }
 
-/** That: retires a slot of a class. Its object has ended; the header becomes clear, or a link. */
+/** Retires a slot of a class where sn_cache_retires has said yes. Its object has ended; the header
+ * becomes clear, or a link. */
 static inline void
 sn_cache_retire_next(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot,
                      uint64_t *header)
@@ -526,7 +529,7 @@ sn_cache_open_gate(const struct sn_caches *caches, struct sn_thread_cache *cache
 /** Everything a cache holds goes back; the counters stay. */
 void sn_cache_empty(struct sn_caches *caches, struct sn_thread_cache *cache);
 
-/* What a cache has counted, by whichever way. */
+/* What a cache has counted, on whichever path. */
 
 static inline uint64_t
 sn_cache_frees(const struct sn_thread_cache *cache)
