@@ -51,7 +51,8 @@ make_report(struct sn_defrag *d, const struct sn_mover_totals *before, uint64_t 
     return report;
 }
 
-/* Who steps may do so no more, and its spans stay closed: the grace-period thread sees to that. */
+/* Who steps may stop doing so, and spans stay closed: then the grace-period thread starts a thread
+ * that finishes what was begun. */
 static void
 note_left(struct sn_defrag *d, bool left)
 {

@@ -137,10 +137,11 @@ sn_defrag_is_forced(const struct sn_defrag *d)
 }
 
 /**
- * What moving under way has closed is opened, by request or because nobody carries it on: its batch
- * is finished, no other begins. moved: somebody was told to wait for what was moved out of until
- * now: the caller works and waits until it has come back, whoever else does. Waits for grace
- * periods; the caller is offline. False: the time came first.
+ * Opens spans that were closed for moves: those that an allocation wants and, if nobody carries the
+ * pass on, all. The batch under way is finished, no other begins. moved: somebody was told to wait
+ * for the slots that objects have left so far, so the caller works, and waits until these have come
+ * back, whoever else works, too. Waits for grace periods; the caller is offline. False: the time
+ * came first.
  */
 bool sn_defrag_finish(handle_store *store, bool moved, uint64_t deadline_ns);
 

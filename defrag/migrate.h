@@ -26,7 +26,7 @@ enum sn_outcome {
     SN_NOTHING_THERE, /* no live object in the slot */
 };
 
-/** Asks for the word that a slot's header names, if it names one, from memory. */
+/** Prefetches the word that a slot's header names, if it names one. */
 SN_FORCE_INLINE void
 sn_migrate_prefetch(const handle_store *store, uint64_t slot)
 {

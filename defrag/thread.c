@@ -22,7 +22,7 @@
 #define LEFT_NS UINT64_C(1500000000)
 /* From a thread that could not be started to the next try. */
 #define TRY_AGAIN_NS UINT64_C(1000000000)
-/* One that ends is not gone yet. */
+/* From a look at a thread that has ended, and is not gone yet, to the next. */
 #define JOIN_AGAIN_NS UINT64_C(10000000)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -103,7 +103,8 @@ arm_wake_up(struct sn_defrag *d)
     return sn_force_moves() ? sn_os_now_ns() + POLL_NS / 10 : SN_NEVER;
 }
 
-/* Nobody has woken it: the mark at which frees do is set, or it is not to work. */
+/* The thread ends, unless somebody has woken it: frees do so again at their mark, or it is not to
+ * work. */
 static void
 end_by_itself(struct sn_defrag *d)
 {
@@ -147,8 +148,8 @@ await_ticket(struct sn_defrag *d, uint64_t ticket)
 }
 
 /* Gives up the batch under way and carries what was moved through its grace period, so that nothing
- * stays closed, MOVING or in limbo for as long as the mover rests. A batch of steps is finished:
- * who makes one now and then gets somewhere, too. */
+ * stays closed, MOVING or in limbo for as long as the mover rests. What handle_defrag_step has
+ * begun is finished: who steps only now and then gets somewhere, too. */
 static void
 wind_down(struct sn_defrag *d)
 {
@@ -263,6 +264,7 @@ end_join_locked(struct sn_defrag *d)
     pthread_cond_broadcast(&d->mover->wake);
 }
 
+/* Drops the lock while it waits for the thread to be gone. */
 static void
 join_thread_locked(struct sn_defrag *d)
 {
@@ -274,8 +276,8 @@ join_thread_locked(struct sn_defrag *d)
     end_join_locked(d);
 }
 
-/* The same without waiting, for who holds up others: destructors of the application's may run in a
- * thread that has ended, and wait for those. False: it is not gone yet. */
+/* The same without waiting, for callers that hold up others: destructors of the application's may
+ * run in a thread that has ended, and wait for those. False: it is not gone yet. */
 static bool
 try_join_thread_locked(struct sn_defrag *d)
 {

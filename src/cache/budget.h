@@ -3,8 +3,8 @@
  * budget.h - one limit of several caches. Each has a share of it, by its weight, and a limit of its
  * own, `room.limit`, that follows what it needs: one at its limit, which would have to evict, gets
  * what is free; if nothing is, and it has less than its share, then the one that is furthest above
- * its own gets a lower limit. What that has granted it keeps until its thread sees that it holds no
- * more than its limit. So nobody waits for anybody, and:
+ * its own gets a lower limit. That one keeps what it was granted until its thread sees that it
+ * holds no more than its limit. So nobody waits for anybody, and:
  *
  *   what a cache holds <= granted to it;   sum of what is granted <= limit of the budget
  */

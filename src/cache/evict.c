@@ -125,7 +125,7 @@ lock_number(const sinter_cache *cache, uint64_t number, struct sc_bucket **bucke
     return false;
 }
 
-/* One bucket. all: also items of the ring, of which it has lost sight. */
+/* One bucket. all: also items that are not in main, though the ring has no entry for them. */
 static void
 step_of_hand(sinter_cache *cache, bool all, struct sc_left *left)
 {

@@ -181,7 +181,7 @@ end_resizing(sinter_cache *cache, const struct sc_left *left)
     pthread_mutex_unlock(&cache->index.resizing);
     sc_tell(cache, left);
     if (sc_index_has_spare(cache))
-        sc_sweep_wake_if_asleep(cache); /* its pages are the store's */
+        sc_sweep_wake_if_asleep(cache); /* it gives their pages back */
 }
 
 void

@@ -4,7 +4,8 @@
 
 #include "cache/large.h"
 
-/* What a callback makes leave its own cache is not told of in turn; NULL: this is none. */
+/* The callback that is being told of what leaves this cache; NULL: none is. What it makes leave the
+ * same cache is not told of in turn. */
 static const struct sc_shown *
 telling_of(const sinter_cache *cache)
 {

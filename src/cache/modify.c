@@ -98,7 +98,7 @@ copy_item(sinter_cache *cache, const struct sc_item *item, struct sc_write *writ
     write->size = view.info.size;
     write->deadline = sc_item_deadline(item);
     write->expires = item->word & SC_ITEM_EXPIRES;
-    write->keeps_deadline = true; /* a touch is none of those that it competes with */
+    write->keeps_deadline = true; /* a touch meanwhile is no conflict */
     *memory = malloc(view.info.size + change->more + 1);
     if (!*memory)
         return refuse(cache, -ENOMEM);

@@ -141,7 +141,7 @@ make_cell(sinter_cache *cache, struct sc_bucket *bucket, struct sc_spot *spot)
     return false;
 }
 
-/* The same, by moving one that it moves another for. */
+/* The same, by moving an item for which another one has to move first. */
 static bool
 make_cell_by_two(sinter_cache *cache, struct sc_bucket *bucket, struct sc_spot *spot)
 {

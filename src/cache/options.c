@@ -98,7 +98,7 @@ limit_of_cgroup(void)
     return least;
 }
 
-/* Bytes; 0: nobody knows how much memory there is. */
+/* Bytes, within the range of limits; the least of them if nobody knows how much memory there is. */
 uint64_t
 sc_limit_of_percent(uint32_t percent)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sweep.h - the cache's thread: frees what has expired, what leaves slowly, and pages of the index.
- * It sleeps while there is nothing of it. */
+ * It sleeps while there is nothing to do. */
 #ifndef SC_SWEEP_H
 #define SC_SWEEP_H
 

@@ -73,7 +73,8 @@ struct sc_ring {
     uint64_t bytes;  /* of chunks; atomic */
 };
 
-/* Atomic, relaxed: a lost update of target or a drift by the number of threads is nothing. */
+/* Atomic, relaxed: a lost update of target, or sums that are off by an item of each thread, do no
+ * harm. */
 struct sc_policy {
     struct sc_ring ring;
     struct sc_lines ghosts; /* a line for four buckets; grows and shrinks with the index */

@@ -7,7 +7,7 @@
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
  * none at the fork and are not in its list of readers, whichever stores the fork is prepared for:
  * the grace-period thread never is, and is kept out of its grace period; movers join the list only
- * while no fork is near, and a fork waits until they have left it (rcu.h, sn_rcu_join). What
+ * while no fork is near, and a fork waits until they have left it (rcu_fork.h, sn_rcu_join). What
  * threads of the application do just then is the application's business. For one that was inside a
  * section (QSBR: online) liburcu waits in the child for ever; and where it was only registered, a
  * thread of the child may get its stack, and spoil the list. Only bp's hooks clear the list.

@@ -104,7 +104,7 @@ put_class(handle_store *store, uint64_t *keys, uint32_t count)
     return same;
 }
 
-/* Those taken up. */
+/* Gives back the slots that were taken up. */
 static void
 give_back(handle_store *store)
 {

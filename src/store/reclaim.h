@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaim.h - what the grace-period thread does with retired slots: takes the lists over before a
- * grace period (GP), gives the slots back after it.
+ * reclaim.h - what the grace-period thread does with retired slots: takes them over before a grace
+ * period (GP), gives them back after it.
  */
 #ifndef SN_RECLAIM_H
 #define SN_RECLAIM_H

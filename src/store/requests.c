@@ -27,9 +27,9 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
 static bool
 reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
-    enum { ROUNDS = 3 }; /* a thread inside its cache may keep its list for a round */
+    enum { ROUNDS = 3 }; /* a thread inside its cache may keep its limbo for a round */
     uint64_t before = sn_store_limbo(store);
-    if (before == 0) { /* then others have what comes: a round, unless it waits for readers */
+    if (before == 0) { /* others have what comes: a round, but a moment of it at most */
         uint64_t moment_ns = sn_min(deadline_ns, sn_os_now_ns() + SN_GP_GATHER_NS);
         (void)sn_rcu_wait_cycle_until(store->rcu, &store->client, moment_ns);
         return true;

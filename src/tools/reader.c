@@ -182,7 +182,7 @@ by_length(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-/* Shortest ranges first: those of programs and libraries are. */
+/* Shortest ranges first: those of programs and libraries are short. */
 static uint64_t
 find_table(const struct reader *reader, struct table_head *head)
 {
@@ -475,7 +475,7 @@ long_of(const char *from, uint64_t offset)
     return value;
 }
 
-/* Of `more`, the slots that are taken, the objects that a thread has counted go off. */
+/* Subtracts from `more`, the slots that are taken, the objects that a thread has counted. */
 static void
 take_off_live(const struct layout *at, const char *cache, uint32_t classes, uint64_t *more)
 {
