@@ -89,7 +89,8 @@
  *     cell_tag, cell_match,
  *     cell_deref_many                                 R        R           S         yes     -
  *   deref_mut, cell_deref_mut                         R        R           S         no      -
- *   handle_capacity, cell_capacity                    R        R           S         no      -
+ *   handle_capacity, cell_capacity,
+ *     sparsity, cell_sparsity                         R        R           S         no      -
  *   handle_size, cell_size, cell_set_tag              R        R           S         no      -
  *   handle_alloc_object, cell_alloc                   R        R           S         no      L
  *   handle_alloc, prepare                             A        R           yes       no      L
@@ -773,6 +774,23 @@ HANDLE_API size_t handle_good_size(const handle_store *store, size_t size);
 HANDLE_API size_t handle_capacity(const handle_store *store, handle_t handle);
 
 /**
+ * Whether an object lies where compaction would move it away, and how little lies beside it: of
+ * objects that may go equally well, evict that with the largest answer. Its memory is then given
+ * back without a move, and those beside it have less to be moved.
+ *
+ *   result   the free share of its span of memory, in percent, 1 to 99, if that is one of those too
+ *            many for the objects of its size, which compaction empties, the sparsest first (100 is
+ *            possible while others free what is there); else 0: of large and unmovable objects,
+ *            where it or one beside it is pinned, and for a stale or retired handle, HANDLE_NULL, a
+ *            NULL store
+ *   cost     about 150 instructions, of counters; the object is not touched, nothing is locked. So
+ *            it is a guess: others allocate and free meanwhile, and what threads cache and what is
+ *            in limbo counts as taken. In a store that has no more spans than it needs all answers
+ *            are 0
+ */
+HANDLE_API uint32_t handle_sparsity(const handle_store *store, handle_t handle);
+
+/**
  * Address of an object for writing: a pending move of it is cancelled, and no new one takes effect
  * before the section ends. Never waits (G3). The application serialises it with handle_resize and
  * updates of the same object: what is written into a version that is being replaced is lost.
@@ -1042,6 +1060,9 @@ HANDLE_API size_t handle_cell_size(const handle_store *store, const handle_cell 
 
 /** As handle_capacity. */
 HANDLE_API size_t handle_cell_capacity(const handle_store *store, const handle_cell *cell);
+
+/** As handle_sparsity. */
+HANDLE_API uint32_t handle_cell_sparsity(const handle_store *store, const handle_cell *cell);
 
 /**
  * Sets the cell's tag: 24 bits of the application's (part of a key's hash, say), kept by moves,

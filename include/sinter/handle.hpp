@@ -440,6 +440,11 @@ class store
     {
         return error_of(handle_retire(store_, named.get()));
     }
+    /** handle_sparsity: of what may be evicted, that with the largest first. */
+    template <typename T> std::uint32_t sparsity(const section &, handle<T> named) const noexcept
+    {
+        return handle_sparsity(store_, named.get());
+    }
     /** handle_pin. */
     template <typename T> result<sinter::pin<T>> pin(const section &, handle<T> named) noexcept
     {
@@ -551,6 +556,11 @@ template <typename T> class cell
     std::uint32_t tag() const noexcept
     {
         return handle_cell_tag(&raw_);
+    }
+    /** handle_cell_sparsity. */
+    std::uint32_t sparsity(const store &of, const section &) const noexcept
+    {
+        return handle_cell_sparsity(of.get(), &raw_);
     }
     /** handle_cell_deref_mut. */
     view<T> write(store &of, const section &in) noexcept

@@ -11,10 +11,15 @@
 /* ---- occupancy lists ------------------------------------------------------------------------- */
 
 static unsigned
+occupancy(const struct sn_class *c, uint32_t free)
+{
+    return (c->slots - free) * SN_FULL / c->slots;
+}
+
+static unsigned
 occupancy_of(const struct sn_class *c, const struct sn_span *span)
 {
-    uint32_t used = c->slots - span->free;
-    return used * SN_FULL / c->slots;
+    return occupancy(c, span->free);
 }
 
 static enum sn_kind
@@ -1112,6 +1117,38 @@ sn_heap_class_use(const struct sn_heap *heap, unsigned class_id)
     sn_heap_class_sums(heap, class_id, &use);
     sn_heap_class_lists(heap, class_id, &use);
     return use;
+}
+
+/* Whether spans that are too many are left when those of lower occupancies have gone. Spans that are
+ * closed go already. */
+static bool
+is_excess(const struct sn_heap *heap, unsigned class_id, unsigned in_eighths)
+{
+    struct sn_class_use use;
+    sn_heap_class_sums(heap, class_id, &use);
+    uint64_t sparser = use.detached;
+    for (unsigned i = 0; i < in_eighths; i++)
+        sparser += sn_load_relaxed(&heap->of[class_id].spans_in[SN_MOVABLE][i]);
+    return sparser < sn_excess_spans(&use, 0);
+}
+
+uint32_t
+sn_heap_sparsity(const struct sn_heap *heap, uint64_t offset)
+{
+    enum { STAYS = SN_SPAN_UNMOVABLE | SN_SPAN_ASIDE | SN_SPAN_DAMAGED };
+    const struct sn_pool *pool = heap->pool;
+    unsigned class_id = sn_load_relaxed(&pool->class_of[sn_block_of(offset)]);
+    if (class_id >= SN_CLASSES_MAX)
+        return 0;
+    const struct sn_span *span = &pool->spans[sn_span_head(&pool->spans[sn_block_of(offset)])];
+    const struct sn_class *c = &heap->classes->of[class_id];
+    uint32_t free = (uint32_t)sn_min(sn_load_relaxed(&span->free), c->slots);
+    unsigned in_eighths = occupancy(c, free);
+    if (in_eighths == SN_FULL || (sn_load_relaxed(&span->flags) & STAYS) || sn_pins_any(span))
+        return 0;
+    if (sn_span_state(span) != SN_SPAN_CLOSED && !is_excess(heap, class_id, in_eighths))
+        return 0;
+    return (100 * free + c->slots - 1) / c->slots;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

@@ -219,6 +219,12 @@ bool sn_heap_is_empty(struct sn_heap *heap, uint32_t number);
 /** Copies a closed span's bitmap: from here on its bits only become 0. */
 void sn_heap_copy_bits(struct sn_heap *heap, uint32_t number, uint64_t bits[SN_BITMAP_WORDS]);
 
+/**
+ * How sparse the span of an object is, which the caller has resolved in its section: the share of
+ * slots that are free, in percent; 0: the mover would not empty it. An estimate, without locks.
+ */
+uint32_t sn_heap_sparsity(const struct sn_heap *heap, uint64_t offset);
+
 /** The class's spans of movable objects, as numbers; beside others at work an estimate. */
 struct sn_class_use sn_heap_class_use(const struct sn_heap *heap, unsigned class_id);
 /** The same in two parts: the lengths of the lists (spans_in), and all but these. */

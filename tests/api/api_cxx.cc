@@ -161,6 +161,7 @@ objects_by_cell()
     CHECK(handle_cell_deref(store.get(), &from) == nullptr && from.word == 0);
     CHECK(std::memcmp(handle_cell_read(store.get(), &to, &tag), "cell", 4) == 0 && tag == 0xfeed);
     CHECK(handle_cell_size(store.get(), &to) == 4);
+    CHECK(handle_cell_sparsity(store.get(), &to) == 0);
     CHECK(handle_cell_unlink(store.get(), &to, &from) == 0);
     CHECK(handle_cell_deref(store.get(), &to) == handle_cell_deref_mut(store.get(), &from));
     CHECK(handle_cell_retire(store.get(), &from) == 0);

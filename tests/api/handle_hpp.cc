@@ -69,6 +69,7 @@ handles(sinter::store &store)
         store.write(section, owner.get())->id = 8;
         CHECK(store.read(section, owner.get())->id == 8);
         CHECK(!store.read(section, sinter::handle<session>()));
+        CHECK(store.sparsity(section, owner.get()) == 0);
     }
     sinter::unique_handle<session> other(std::move(owner));
     CHECK(!owner && other && objects(store) == 1);
@@ -130,6 +131,7 @@ cells(sinter::store &store)
         CHECK(!next->commit(section));
         CHECK((*pinned)->id == 12 && to.read(store, section)->id == 13);
     }
+    CHECK(to.sparsity(store, section) == 0);
     CHECK(from.pin(store, section).error().value() == ENOENT);
     static sinter::cell<session> next;
     CHECK(!to.unlink(store, section, next));

@@ -147,6 +147,8 @@ int group_limits(void);
 int group_shortage(void);
 int group_compaction(void);
 int group_compaction_threads(void);
+int group_sparsity(void);
+int group_sparsity_threads(void);
 int group_stats(void);
 int group_print(void);
 int group_walk(void);

@@ -159,6 +159,7 @@ static struct handle_reserved reserved;
     X(cell_deref_mut, alloc_cells, free_cells, 64,                                                 \
       escape(handle_cell_deref_mut(store, &cells[i])))                                             \
     X(cell_size, alloc_cells, free_cells, 64, sum += handle_cell_size(store, &cells[i]))           \
+    X(cell_sparsity, alloc_cells, free_cells, 64, sum += handle_cell_sparsity(store, &cells[i]))   \
     X(cell_resize, alloc_cells, free_cells, 64, handle_cell_resize(store, &cells[i], size - 1))    \
     X(cell_pin, move_on, unpin, 64, pinned[i] = handle_cell_pin(store, &cells[i]))                 \
     X(cell_unpin, pin_cells, nothing, 64, handle_unpin(store, pinned[i]))                          \
@@ -180,6 +181,7 @@ static struct handle_reserved reserved;
     X(handle_deref_mut, alloc_handles, free_handles, 64,                                           \
       escape(handle_deref_mut(store, handles[i])))                                                 \
     X(handle_size, alloc_handles, free_handles, 64, sum += handle_size(store, handles[i]))         \
+    X(handle_sparsity, alloc_handles, free_handles, 64, sum += handle_sparsity(store, handles[i])) \
     X(handle_resize, alloc_handles, free_handles, 64, handle_resize(store, handles[i], size - 1))  \
     X(handle_pin, move_on, unpin, 64, pinned[i] = handle_pin(store, handles[i]))                   \
     X(handle_unpin, pin_handles, nothing, 64, handle_unpin(store, pinned[i]))                      \

@@ -73,6 +73,7 @@ null_store_handles(handle_store *none)
     expect(handle_deref_mut(none, handle) == NULL);
     expect(handle_deref_many(none, &handle, &object, 1) == 0);
     expect(handle_size(none, handle) == 0);
+    expect(handle_sparsity(none, handle) == 0);
     expect(handle_free(none, handle) == -EINVAL);
     expect(handle_free_now(none, handle) == -EINVAL);
     expect(handle_resize(none, handle, 1) == -EINVAL);
@@ -97,6 +98,7 @@ null_store_cells(handle_store *none)
     expect(handle_cell_deref_mut(none, &cell) == NULL);
     expect(handle_cell_deref_many(none, cells, &object, 1) == 0);
     expect(handle_cell_size(none, &cell) == 0);
+    expect(handle_cell_sparsity(none, &cell) == 0);
     expect(handle_cell_set_tag(none, &cell, 1) == -EINVAL);
     expect(handle_cell_free(none, &cell) == -EINVAL);
     expect(handle_cell_free_now(none, &cell) == -EINVAL);

@@ -17,6 +17,7 @@
     X(deref_mut, handle_deref_mut, (store, made(store)), "handle @")                               \
     X(deref_many, handle_deref_many, (store, (handle_t[]){made(store)}, &object, 1), "handle 0")   \
     X(size, handle_size, (store, made(store)), "handle @")                                         \
+    X(sparsity, handle_sparsity, (store, made(store)), "handle @")                                 \
     X(free_now, handle_free_now, (store, made(store)), "handle @")                                 \
     X(pin, handle_pin, (store, made(store)), "handle @")                                           \
     X(update, handle_update_begin, (store, made(store), 9, &update), "handle @")                   \

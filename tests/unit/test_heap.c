@@ -384,6 +384,31 @@ test_close_sparsest(void **state)
     free(slots);
 }
 
+/* Of four spans one is too many, the sparsest, also while it is closed: nothing else is sparse. */
+static void
+test_sparsity(void **state)
+{
+    struct world *world = *state;
+    struct sn_heap *heap = &world->heap;
+    unsigned class_id = class_for(world, CLASS_OF);
+    uint32_t n = world->classes.of[class_id].slots;
+    uint64_t *slots = take_spans(world, class_id, 4);
+    static const uint32_t eighths_free[4] = {2, 7, 0, 5};
+    for (uint32_t k = 0; k < 4; k++)
+        sn_heap_put(heap, class_id, slots + k * n, n * eighths_free[k] / 8);
+    const uint32_t expected = (100 * (n * 7 / 8) + n - 1) / n;
+    for (uint32_t closed = 0; closed < 2; closed++) {
+        for (uint32_t k = 0; k < 4; k++)
+            assert_int_equal(sn_heap_sparsity(heap, slots[k * n + n - 1]), k == 1 ? expected : 0);
+        if (!closed)
+            assert_int_equal(sn_heap_close_sparsest(heap, class_id, 1, SN_FULL - 1),
+                             number_of(world, slots[n]));
+    }
+    sn_heap_reopen(heap, number_of(world, slots[n]), SN_SPAN_DAMAGED, 1);
+    assert_int_equal(sn_heap_sparsity(heap, slots[n + n - 1]), 0);
+    free(slots);
+}
+
 static void
 test_copied_bits_cover_what_is_used(void **state)
 {
@@ -1328,6 +1353,7 @@ main(void)
         HEAP_TEST(test_put_rest_of_a_closed_span),
         HEAP_TEST(test_reopened_span_serves_again),
         HEAP_TEST(test_close_sparsest),
+        HEAP_TEST(test_sparsity),
         HEAP_TEST(test_copied_bits_cover_what_is_used),
         HEAP_TEST(test_recoverable),
         HEAP_TEST(test_trim),
