@@ -35,13 +35,17 @@
 #define sn_owner_add(p, v)                                                                         \
     sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
-/* The same by one, of counters of 64 bits. */
+/* The same by one, of counters of 64 bits; and of pointers, to the next element or the one before. */
 #if defined(__x86_64__) && !SN_TSAN
-#define sn_owner_inc(p) __asm__("incq %0" : "+m"(*(p)) : : "cc")
-#define sn_owner_dec(p) __asm__("decq %0" : "+m"(*(p)) : : "cc")
+#define sn_owner_inc(p)      __asm__("incq %0" : "+m"(*(p)) : : "cc")
+#define sn_owner_dec(p)      __asm__("decq %0" : "+m"(*(p)) : : "cc")
+#define sn_owner_next(p)     __asm__("addq %1, %0" : "+m"(*(p)) : "i"(sizeof(**(p))) : "cc")
+#define sn_owner_previous(p) __asm__("subq %1, %0" : "+m"(*(p)) : "i"(sizeof(**(p))) : "cc")
 #else
-#define sn_owner_inc(p) sn_owner_add((p), 1)
-#define sn_owner_dec(p) sn_owner_sub((p), 1)
+#define sn_owner_inc(p)      sn_owner_add((p), 1)
+#define sn_owner_dec(p)      sn_owner_sub((p), 1)
+#define sn_owner_next(p)     sn_store_relaxed((p), sn_load_relaxed(p) + 1)
+#define sn_owner_previous(p) sn_store_relaxed((p), sn_load_relaxed(p) - 1)
 #endif
 #define sn_owner_sub(p, v) sn_owner_add((p), sn_wrapping_sub(0, (v)))
 

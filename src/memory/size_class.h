@@ -60,12 +60,11 @@ sn_classes_max_size(const struct sn_classes *classes)
     return SN_SLOT_MAX_BYTES - SN_HEADER_BYTES - classes->extra;
 }
 
-/** Whether a request without flags has its class in the table. One comparison: any flag makes it
- * large. */
+/** Whether a request without flags has its class in the table. */
 static inline bool
 sn_class_is_in_table(size_t size, unsigned flags)
 {
-    return (size | (uint64_t)flags << 32) <= SN_SMALL_MAX_BYTES;
+    return sn_likely(flags == 0) && sn_likely(size <= SN_SMALL_MAX_BYTES);
 }
 
 /** Whether a request without flags has a slot class that is not in the table. */

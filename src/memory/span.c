@@ -962,6 +962,7 @@ sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks,
     pool->groups_end = classes;
     pool->class_of = (uint8_t *)classes;
     pool->bin_class = pool->class_of + blocks;
+    pool->bin_class[0] = SN_CLASS_NONE; /* offset 0 is that of no slot */
     sn_lock_init(&pool->lock, SN_RANK_POOL);
     pthread_cond_init(&pool->purged, NULL);
     pool->high = 1;

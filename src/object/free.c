@@ -110,19 +110,20 @@ free_nothing(const handle_store *store, handle_t handle, enum kind kind)
 /* ---- the fast path --------------------------------------------------------------------------- */
 
 /* Whether the fast path frees by a word: it names the object, which is not retired; nor MOVING,
- * where a plain store is to end it. */
+ * where a plain store is to end it. A cell's word that names nothing is 0, which lies in no bin's
+ * block: there is no room for it. */
 SN_FORCE_INLINE bool
 is_fit(uint64_t word, handle_t handle, enum kind kind)
 {
     if (is_by_cell(kind))
-        return (word & SN_WORD_STATE) == SN_WORD_LIVE;
+        return (word & (SN_WORD_MOVING ^ SN_WORD_LIVE)) == 0;
     uint64_t zero = HANDLE_MATCH_MASK | (kind == FREE ? SN_WORD_UNMOVABLE : SN_WORD_STATE);
     return (sn_word_mismatch(word, handle) & zero) == 0;
 }
 
 /* Between enter and leave: whether the thread keeps the slot, and the entry. */
 SN_FORCE_INLINE bool
-has_room(handle_store *store, const struct sn_thread_cache *cache, uint64_t word, unsigned class_id,
+has_room(handle_store *store, struct sn_thread_cache *cache, uint64_t word, unsigned class_id,
          enum kind kind)
 {
     if (!is_by_cell(kind) && (sn_unlikely(!sn_cache_has_room_for_index(cache)) ||

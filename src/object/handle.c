@@ -164,14 +164,14 @@ alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, 
     if (sn_unlikely(!cache))
         return small ? alloc_hardened(store, size, object) : alloc_slow(store, size, 0, object);
     /* Both or none. */
-    uint64_t **top = sn_cache_top(cache, class_id), *slots = *top, *indexes = cache->index_top;
-    uint64_t slot = slots[-1], entry = indexes[-1];
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t slot = (*top)[-1], entry = cache->index_top[-1];
     if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0)) {
         sn_cache_leave(cache);
         return alloc_slow(store, size, 0, object);
     }
-    sn_store_relaxed(top, slots - 1);
-    sn_store_relaxed(&cache->index_top, indexes - 1);
+    sn_owner_previous(top);
+    sn_owner_previous(&cache->index_top);
     sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE,
                         sn_entry_word(store, entry));
     handle_t handle = publish(store, entry, slot, 0, object);

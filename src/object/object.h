@@ -109,7 +109,7 @@ sn_object_reuse_fast(const handle_store *store, struct sn_thread_cache *cache, u
     /* Release: whoever sees it clear also sees that the word has ended; as in end_header. */
     sn_store_release(sn_object_header(store, slot), 0);
     sn_cache_push_room(cache, class_id, slot);
-    sn_owner_add(&cache->frees, 1);
+    sn_owner_inc(&cache->frees);
 }
 
 static inline void

@@ -103,7 +103,7 @@ struct sn_thread_cache {
     uint64_t own_indexes[1 + SN_CACHE_INDEXES]; /* the first: 0 */
     uint64_t no_slots[1];                       /* 0: below the slots of bins that have none */
     uint64_t *top[SN_STACKS];                   /* by class, see sn_bin; atomic */
-    uint64_t *end[SN_STACKS];
+    uint64_t *end[SN_STACKS];                   /* behind: found from an address in top */
     struct sn_bin bin[SN_CLASSES_MAX];
     uint64_t limbo_bytes;
     struct sn_limbo_chunk *chunk; /* that holds it; NULL: it is linked, or there is none */
@@ -125,6 +125,10 @@ struct sn_thread_cache {
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
 };
+
+_Static_assert(offsetof(struct sn_thread_cache, end) - offsetof(struct sn_thread_cache, top) ==
+                   SN_STACKS * sizeof(uint64_t *),
+               "a class's end lies at a constant distance from its top");
 
 /* Of gates. An open one: the store's address, of a hardened store SN_GATE_HARDENED more; or, where
  * the kernel has no membarrier, what no fast path finds: the owner executes a fence itself. */
@@ -301,27 +305,27 @@ static inline uint64_t
 sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
 {
     uint64_t **top = sn_cache_top(cache, class_id);
-    uint64_t *at = *top;
-    uint64_t slot = at[-1];
+    uint64_t slot = (*top)[-1];
     if (sn_likely(slot != 0))
-        sn_store_relaxed(top, at - 1); /* statistics look at it */
+        sn_owner_previous(top); /* statistics look at it */
     return slot;
 }
 
 /** Between enter (true) and leave: whether there is room. A class that has no bin has none. */
 static inline bool
-sn_cache_has_room(const struct sn_thread_cache *cache, unsigned class_id)
+sn_cache_has_room(struct sn_thread_cache *cache, unsigned class_id)
 {
-    return sn_likely(cache->top[class_id] != cache->end[class_id]);
+    uint64_t **top = sn_cache_top(cache, class_id);
+    return sn_likely(*top != top[SN_STACKS]); /* its end, see the struct */
 }
 
 /** Pushes a slot where sn_cache_has_room has said yes. */
 static inline void
 sn_cache_push_room(struct sn_thread_cache *cache, unsigned class_id, uint64_t slot)
 {
-    uint64_t **top = sn_cache_top(cache, class_id), *at = *top;
-    *at = slot;
-    sn_store_relaxed(top, at + 1);
+    uint64_t **top = sn_cache_top(cache, class_id);
+    **top = slot;
+    sn_owner_next(top);
 }
 
 /** Between enter (true) and leave. False: no room. */
@@ -356,20 +360,18 @@ sn_cache_has_room_for_index(const struct sn_thread_cache *cache)
 static inline uint64_t
 sn_cache_pop_index(struct sn_thread_cache *cache)
 {
-    uint64_t *top = cache->index_top;
-    uint64_t entry = top[-1];
+    uint64_t entry = cache->index_top[-1];
     if (sn_likely(entry != 0))
-        sn_store_relaxed(&cache->index_top, top - 1);
+        sn_owner_previous(&cache->index_top);
     return entry;
 }
 
 static inline void
 sn_cache_push_index(struct sn_thread_cache *cache, uint64_t entry)
 {
-    uint64_t *top = cache->index_top;
     sn_assert(sn_cache_has_room_for_index(cache));
-    *top = entry;
-    sn_store_relaxed(&cache->index_top, top + 1);
+    *cache->index_top = entry;
+    sn_owner_next(&cache->index_top);
 }
 
 /** Adds to one of the owner's counters (the fallback cache has many owners). */
