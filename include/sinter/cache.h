@@ -101,6 +101,17 @@
 extern "C" {
 #endif
 
+#if defined(__has_attribute)
+#if __has_attribute(error)
+#define SINTER_CACHE_NO_FLAVOR                                                                     \
+    __attribute__((error("include the header of one liburcu flavour, say <urcu-bp.h>, before "     \
+                         "<sinter/cache.h>, or call sinter_cache_create_flavor")))
+#endif
+#endif
+#ifndef SINTER_CACHE_NO_FLAVOR
+#define SINTER_CACHE_NO_FLAVOR
+#endif
+
 /** A cache: a store of its own, an index, a policy, and a thread that sweeps. */
 typedef struct sinter_cache sinter_cache;
 
@@ -273,7 +284,8 @@ sinter_cache_create(const struct sinter_cache_options *options)
 }
 #else
 /* A call does not compile, and says why. */
-sinter_cache *sinter_cache_create(const struct sinter_cache_options *options) HANDLE_NO_FLAVOR;
+sinter_cache *
+sinter_cache_create(const struct sinter_cache_options *options) SINTER_CACHE_NO_FLAVOR;
 #endif
 
 /**
@@ -427,8 +439,8 @@ HANDLE_API int sinter_cache_cas(sinter_cache *cache, const void *key, size_t key
                                 uint64_t cas);
 
 /** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set.
- * For a moment the value is there twice, and once more in memory from malloc: an item of more than
- * half the limit may be evicted for its own new version (ENOENT). */
+ * For a moment the value is there twice, and once more in memory from malloc. E2BIG, where both
+ * together are more than the limit holds: the item stays as it is. */
 HANDLE_API int sinter_cache_append(sinter_cache *cache, const void *key, size_t key_size,
                                    const void *data, size_t size);
 
@@ -513,7 +525,8 @@ HANDLE_API int64_t sinter_cache_sweep(sinter_cache *cache, uint64_t buckets);
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-/** Before fork(), outside of sections; see the head, and handle_store_before_fork. */
+/** Before fork(), outside of sections; see the head, and handle_store_before_fork. This and the two
+ * below do nothing for NULL. */
 HANDLE_API void sinter_cache_before_fork(sinter_cache *cache);
 /** In the parent, also when fork() failed. */
 HANDLE_API void sinter_cache_after_fork_parent(sinter_cache *cache);

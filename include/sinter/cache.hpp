@@ -20,6 +20,8 @@
  *     if (auto page = pages.look(section, "key"))
  *         use(page.piece());                   // where it lies, until the section ends
  *
+ * Several caches that share one limit have a sinter::cache_budget in their options.
+ *
  * Keys and values are bytes: a std::string_view of any. bytes_of() makes one of a number, or of a
  * struct without padding.
  *
@@ -35,6 +37,11 @@
 #define SINTER_CACHE_HPP
 
 #include <sinter/cache.h>
+
+#ifndef HANDLE_FLAVOR
+#error "include the header of one liburcu flavour before <sinter/cache.hpp>, say <urcu-bp.h>"
+#endif
+
 #include <sinter/handle.hpp>
 
 #include <chrono>
@@ -46,8 +53,61 @@
 namespace sinter
 {
 
-/** Statistics, as sinter_cache_stats fills them. */
+/** Statistics, as sinter_cache_stats and sinter_cache_budget_stats fill them. */
 using cache_stats = struct ::sinter_cache_stats;
+using cache_budget_stats = struct ::sinter_cache_budget_stats;
+
+/** One limit of several caches, which have its native() among their options and end before it. */
+class cache_budget
+{
+  public:
+    /** sinter_cache_budget_create. */
+    explicit cache_budget(std::uint64_t limit_bytes, std::uint32_t limit_percent = 0)
+        : budget_(sinter_cache_budget_create(limit_bytes, limit_percent))
+    {
+        if (!budget_)
+            throw std::system_error(errno, std::generic_category(), "sinter_cache_budget_create");
+    }
+    cache_budget(cache_budget &&other) noexcept : budget_(std::exchange(other.budget_, nullptr))
+    {
+    }
+    cache_budget &operator=(cache_budget &&) = delete;
+    /** While it has tenants (close() would say so) it stays, to the end of the process. */
+    ~cache_budget()
+    {
+        (void)close();
+    }
+    /** sinter_cache_budget_destroy. On error the budget is as it was. */
+    [[nodiscard]] std::error_code close() noexcept
+    {
+        int error = budget_ ? sinter_cache_budget_destroy(budget_) : 0;
+        if (error == 0)
+            budget_ = nullptr;
+        return error_of(error);
+    }
+    /** For the options of a cache, and the functions of cache.h. */
+    sinter_cache_budget *native() const noexcept
+    {
+        return budget_;
+    }
+    /** sinter_cache_budget_limit. */
+    [[nodiscard]] std::error_code limit(std::uint64_t bytes, std::uint32_t percent = 0) noexcept
+    {
+        return error_of(sinter_cache_budget_limit(budget_, bytes, percent));
+    }
+    /** sinter_cache_budget_stats. */
+    result<cache_budget_stats> stats() const noexcept
+    {
+        cache_budget_stats filled = SINTER_CACHE_BUDGET_STATS_INIT;
+        int rc = sinter_cache_budget_stats(budget_, &filled);
+        if (rc != 0)
+            return result<cache_budget_stats>(error_of(rc));
+        return result<cache_budget_stats>(std::move(filled));
+    }
+
+  private:
+    sinter_cache_budget *budget_;
+};
 
 /** An object as a key or a value. It is the object's own bytes that are looked at: they stay where
  * they are until the call returns. */

@@ -29,10 +29,19 @@
 #define sc_sub(p, v)           ((void)__atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
 #define sc_fetch_add(p, v)     __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 
-/* A build for staged tests calls back where a reader has looked at one bucket of two. */
+/* A build for staged tests calls back where a reader has looked at one bucket of two, and where a
+ * bucket's lock is waited for, taken and released. */
+enum sc_hook_lock { SC_HOOK_WAITS, SC_HOOK_TAKEN, SC_HOOK_RELEASED };
 #if defined(SC_HOOKS)
 void sc_hook_between_buckets(void);
+void sc_hook_bucket(const void *bucket, enum sc_hook_lock what);
 #else
+static inline void
+sc_hook_bucket(const void *bucket, enum sc_hook_lock what)
+{
+    (void)bucket;
+    (void)what;
+}
 static inline void
 sc_hook_between_buckets(void)
 {

@@ -103,6 +103,8 @@ close_gate(void)
 void
 sinter_cache_before_fork(sinter_cache *cache)
 {
+    if (!cache)
+        return;
     if (prepared++ == 0) {
         lock_offline(cache, &caches_lock);
         close_gate();
@@ -113,6 +115,8 @@ sinter_cache_before_fork(sinter_cache *cache)
 void
 sinter_cache_after_fork_parent(sinter_cache *cache)
 {
+    if (!cache)
+        return;
     handle_store_after_fork_parent(cache->store);
     if (--prepared > 0)
         return;
@@ -141,6 +145,8 @@ begin_again(sinter_cache *cache)
 void
 sinter_cache_after_fork_child(sinter_cache *cache)
 {
+    if (!cache)
+        return;
     handle_store_after_fork_child(cache->store);
     begin_again(cache);
     if (--prepared > 0)

@@ -128,13 +128,17 @@ bool
 sc_bucket_trylock(struct sc_bucket *bucket)
 {
     /* Acquire: what the last owner wrote is seen. */
-    return !(sc_load(&bucket->state) & SC_LOCKED) &&
-           !(__atomic_fetch_or(&bucket->state, SC_LOCKED, __ATOMIC_ACQUIRE) & SC_LOCKED);
+    bool taken = !(sc_load(&bucket->state) & SC_LOCKED) &&
+                 !(__atomic_fetch_or(&bucket->state, SC_LOCKED, __ATOMIC_ACQUIRE) & SC_LOCKED);
+    if (taken)
+        sc_hook_bucket(bucket, SC_HOOK_TAKEN);
+    return taken;
 }
 
 void
 sc_bucket_lock(struct sc_bucket *bucket)
 {
+    sc_hook_bucket(bucket, SC_HOOK_WAITS);
     for (unsigned turns = 0; !sc_bucket_trylock(bucket);)
         sc_spin(&turns);
 }
@@ -142,6 +146,7 @@ sc_bucket_lock(struct sc_bucket *bucket)
 void
 sc_bucket_unlock(struct sc_bucket *bucket)
 {
+    sc_hook_bucket(bucket, SC_HOOK_RELEASED);
     sc_store_release(&bucket->state, sc_load(&bucket->state) & ~SC_LOCKED);
 }
 

@@ -99,6 +99,7 @@ copy_item(sinter_cache *cache, const struct sc_item *item, struct sc_write *writ
     write->deadline = sc_item_deadline(item);
     write->expires = item->word & SC_ITEM_EXPIRES;
     write->keeps_deadline = true; /* a touch meanwhile is no conflict */
+    write->beside = sc_item_slots(item);
     *memory = malloc(view.info.size + change->more + 1);
     if (!*memory)
         return refuse(cache, -ENOMEM);
@@ -115,8 +116,10 @@ try_change(sinter_cache *cache, const struct sc_key *key, struct change *change)
     char *memory = NULL;
     int rc = -ENOENT;
     sc_enter(cache);
-    if (sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item))
+    if (sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item)) {
+        sc_bucket_hit(spot.bucket, spot.cell); /* before it could go for its own new version */
         rc = copy_item(cache, spot.item, &write, change, &memory);
+    }
     sc_leave(cache);
     if (rc == 0)
         rc = change->apply(cache, &write, memory, change);

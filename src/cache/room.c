@@ -13,8 +13,9 @@
 #define WAIT_LEAST_US   500u
 #define WAIT_MOST_US    8000u
 #define STEPS_LEAST     64u
-#define ITEMS_LEAST     8u /* evicted for a refusal */
+#define ITEMS_LEAST     8u /* evicted for a refusal, fewer if they are of more than 4 KiB */
 #define TRIES_MOST      1000u
+#define IN_VAIN_MOST    8u
 #define SETS_FOR_ASKING 32u /* at the limit, for one question to the budget */
 
 /* ---- the limit ------------------------------------------------------------------------------- */
@@ -169,6 +170,14 @@ lower_budget(sinter_cache *cache, int refusal)
     sc_store(&cache->room.budget, sc_max(lower, most / 4));
 }
 
+static uint64_t
+evict_for_refusal(sinter_cache *cache, uint64_t need)
+{
+    uint64_t mean = sc_policy_slots(cache) / (sc_load(&cache->policy.items) + 1) + 1;
+    uint64_t least = sc_clamp(ITEMS_LEAST * 4096 / mean, 1, ITEMS_LEAST);
+    return sc_evict(cache, need, least, 16 * steps_for(cache, need));
+}
+
 static void
 note_wait(sinter_cache *cache, uint64_t whole_ns, uint64_t this_ns)
 {
@@ -195,7 +204,7 @@ wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
         sc_sweep_wait_for_drain(cache, turn);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
     uint64_t after = sc_now_ns();
-    attempt->waited_out += rc == 0;
+    attempt->in_vain += rc == 0;
     note_wait(cache, after - attempt->began_ns, after - now);
     return rc != -EDEADLK;
 }
@@ -205,6 +214,8 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
     if (cache->fork_child)
         return -EAGAIN; /* nothing leaves limbo there: it would be evicted for nothing */
+    if (sc_large_waits(cache))
+        refusal = -EAGAIN; /* what the store does not know of is on its way, too */
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
         if (!attempt->nested) /* in a section nothing comes back: that says nothing of the store */
@@ -212,12 +223,14 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
     }
     uint64_t gone = 0;
     if (refusal == -ENOMEM || attempt->refusals % 4 == 0)
-        gone = sc_evict(cache, attempt->need, ITEMS_LEAST, 16 * steps_for(cache, attempt->need));
+        gone = evict_for_refusal(cache, attempt->need);
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    bool none_left = refusal == -ENOMEM && !sc_load(&cache->policy.items) &&
-                     !sc_large_waits(cache) && !sc_budget_owes(cache);
-    if (none_left && attempt->waited_out > 8)
+    bool none_left =
+        refusal == -ENOMEM && !sc_load(&cache->policy.items) && !sc_budget_owes(cache);
+    if (!none_left)
+        attempt->in_vain = 0; /* what is gone since, say by a clear, has yet to come back */
+    if (attempt->in_vain > IN_VAIN_MOST)
         return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
         return -EAGAIN;

@@ -20,7 +20,7 @@ struct sc_try {
     uint64_t need; /* slot bytes */
     uint64_t began_ns;
     unsigned refusals;
-    unsigned waited_out; /* waits that were not cut short: nothing more was on its way */
+    unsigned in_vain;    /* waits in a row that were not cut short, with nothing left to evict */
     bool nested;         /* the caller has a section open: no waiting */
 };
 

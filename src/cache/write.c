@@ -133,7 +133,8 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
     uint32_t marks = sc_bucket_marks(old->bucket, old->cell);
     if (marks & SC_EXPIRES)
         sc_sub(&cache->sweep.expiring, 1);
-    sc_bucket_hit(old->bucket, old->cell);
+    if (!write->beside)
+        sc_bucket_hit(old->bucket, old->cell);
     sc_bucket_mark(old->bucket, old->cell,
                    (marks & ~SC_EXPIRES) | (write->expires ? SC_EXPIRES : 0),
                    sc_bucket_heat(old->bucket, old->cell));
@@ -286,7 +287,7 @@ static int
 store_measured(sinter_cache *cache, struct sc_write *write)
 {
     bool nested = sc_in_section(cache);
-    if (write->slots > sc_room_most(cache))
+    if (write->slots + write->beside > sc_room_most(cache))
         return -E2BIG;
     if (sc_is_large(write->key.size, write->size)) {
         int rc = sc_making_begin(cache, &write->making, write->size);

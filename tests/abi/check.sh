@@ -299,7 +299,7 @@ header_says_why()
         -isystem "$SINTER_URCU_INCLUDE" -c -o /dev/null "$here/$use" 2>"$SINTER_WORK/why.txt"; then
         fail "$create compiles without a flavour: $1 -std=$3"
     fi
-    grep -q 'include the header of one liburcu flavour' "$SINTER_WORK/why.txt" ||
+    grep -q "include the header of one liburcu flavour.* <sinter/$header>" "$SINTER_WORK/why.txt" ||
         fail "$create without a flavour: $1 -std=$3 does not say what to do"
 }
 

@@ -31,6 +31,8 @@ using namespace std::chrono_literals;
 static_assert(std::is_nothrow_move_constructible_v<sinter::cache>);
 static_assert(!std::is_copy_constructible_v<sinter::cache>);
 static_assert(!std::is_move_assignable_v<sinter::cache>);
+static_assert(std::is_nothrow_move_constructible_v<sinter::cache_budget>);
+static_assert(!std::is_copy_constructible_v<sinter::cache_budget>);
 static_assert(std::is_nothrow_move_constructible_v<sinter::cache_copy>);
 static_assert(std::is_nothrow_move_assignable_v<sinter::cache_copy>);
 static_assert(!std::is_copy_constructible_v<sinter::cache_copy>);
@@ -208,6 +210,32 @@ ends()
     CHECK(!first.close() && !second.close() && !second.close());
 }
 
+void
+shares()
+{
+    try {
+        sinter::cache_budget budget(1);
+        CHECK(!"made");
+    } catch (const std::system_error &thrown) {
+        CHECK(thrown.code() == std::errc::invalid_argument);
+    }
+    sinter::cache_budget first(16 << 20);
+    sinter::cache_budget budget(std::move(first));
+    CHECK(!first.native() && !first.close() && is(first.limit(0, 1), std::errc::invalid_argument));
+    CHECK(first.stats().error() == std::errc::invalid_argument);
+    {
+        sinter_cache_options given = options();
+        given.budget = budget.native();
+        sinter::cache cache(given);
+        CHECK(!cache.set("key", "value") && budget.stats()->caches == 1);
+        CHECK(is(budget.close(), std::errc::device_or_resource_busy));
+        CHECK(!budget.limit(32 << 20) && budget.stats()->limit_bytes == 32u << 20);
+        CHECK(is(budget.limit(1), std::errc::invalid_argument));
+    }
+    CHECK(budget.stats()->caches == 0 && budget.stats()->granted_bytes == 0);
+    CHECK(!budget.close() && !budget.close());
+}
+
 } // namespace
 
 int
@@ -222,5 +250,6 @@ main()
     walks(cache);
     tells(cache);
     ends();
+    shares();
     return 0;
 }

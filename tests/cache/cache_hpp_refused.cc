@@ -58,5 +58,7 @@ use(sinter::cache &cache, sinter::section &section, int number)
     (void)cache.walk(walked);
 #elif REFUSED == 12 /* a number without a unit */
     (void)cache.set("key", "value", 60);
+#elif REFUSED == 13 /* what ends a budget is there once */
+    sinter::cache_budget budget(8 << 20), other(budget);
 #endif
 }

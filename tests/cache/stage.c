@@ -2,11 +2,15 @@
 /*
  * stage.c - what can be seen only from inside, against the cache's own files, built with hooks: a
  * reader that stands between a key's two buckets while its item moves from one to the other finds
- * it, whichever way the item goes; buckets and tags tell where the home of each item is.
+ * it, whichever way the item goes; buckets and tags tell where the home of each item is; locks are
+ * taken in their order; what others do between two steps of one call is not lost.
  *
  * Seen failing: without the second look at the home bucket, and with `away` looked at after it:
  * "away to home". With the place of an item in its other bucket taken for its home's: "tags tell
- * places". With a move that does not change SC_AWAY: both.
+ * places". With a move that does not change SC_AWAY: both. With merge and split that lock the
+ * bucket that goes first: "locks by address". With a grace period in the hook of each cache:
+ * "forks". Without keeps_deadline: "touch beside append". With waits counted also while there is
+ * something to evict: "cleared beside a set".
  */
 #include "../api/support.h"
 
@@ -20,6 +24,7 @@ static uint64_t hash;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned point;
+static bool moves; /* an item moves past a reader */
 static __thread bool on_stage;
 
 static void
@@ -44,7 +49,7 @@ wait_for(unsigned number)
 void
 sc_hook_between_buckets(void)
 {
-    if (!on_stage || point >= 3)
+    if (!on_stage || !moves || point >= 3)
         return;
     reach(2);
     wait_for(3);
@@ -56,11 +61,70 @@ int __real_handle_cell_relocate(handle_store *store, handle_cell *from, handle_c
 int
 __wrap_handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
 {
-    if (on_stage) {
+    if (on_stage && moves) {
         reach(1);
         wait_for(2);
     }
     return __real_handle_cell_relocate(store, from, to);
+}
+
+/* ---- between the steps of a call ------------------------------------------------------------- */
+
+/* Runs when the thread on stage has asked for memory; true: it is refused. */
+static bool (*on_reserve)(void);
+
+void *__real_handle_reserve(handle_store *store, size_t size, unsigned flags,
+                            struct handle_reserved *reserved);
+
+void *
+__wrap_handle_reserve(handle_store *store, size_t size, unsigned flags,
+                      struct handle_reserved *reserved)
+{
+    if (on_stage && on_reserve && on_reserve()) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __real_handle_reserve(store, size, flags, reserved);
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+#define OWNED_MOST 8u
+
+/* Of the thread on stage. */
+static const void *owned[OWNED_MOST];
+static uint64_t waited; /* beside a lock that it owned */
+
+static void
+note_taken(const void *bucket)
+{
+    unsigned i = 0;
+    while (owned[i])
+        i++;
+    assert_true(i < OWNED_MOST);
+    owned[i] = bucket;
+}
+
+static void
+note_wait(const void *bucket)
+{
+    for (unsigned i = 0; i < OWNED_MOST; i++) {
+        assert_true(!owned[i] || (uintptr_t)owned[i] < (uintptr_t)bucket);
+        waited += owned[i] != NULL;
+    }
+}
+
+void
+sc_hook_bucket(const void *bucket, enum sc_hook_lock what)
+{
+    if (!on_stage || moves)
+        return;
+    if (what == SC_HOOK_WAITS)
+        note_wait(bucket);
+    else if (what == SC_HOOK_TAKEN)
+        note_taken(bucket);
+    for (unsigned i = 0; what == SC_HOOK_RELEASED && i < OWNED_MOST; i++)
+        owned[i] = owned[i] == bucket ? NULL : owned[i];
 }
 
 /* ---- the actors ------------------------------------------------------------------------------ */
@@ -120,12 +184,14 @@ test_reader_between_buckets(void **state)
     int found = -1;
     open_cache();
     assert_true(move_item()); /* away */
+    moves = true;
     point = 0;
     run_threads(2, act, &found); /* away to home */
     assert_int_equal(found, 0);
     point = 0;
     run_threads(2, act, &found); /* home to away */
     assert_int_equal(found, 0);
+    moves = false;
     assert_int_equal(sinter_cache_destroy(cache), 0);
     cache = NULL;
 }
@@ -186,6 +252,141 @@ test_tags_tell_places(void **state)
     cache = NULL;
 }
 
+/* ---- locks in their order -------------------------------------------------------------------- */
+
+/* Whoever waits for a bucket owns none at a higher address, while the index grows and shrinks past
+ * a segment, which lies anywhere. */
+static void
+test_locks_by_address(void **state)
+{
+    (void)state;
+    const uint64_t items = 40000;
+    cache = sinter_cache_create(NULL);
+    on_stage = true;
+    for (uint64_t i = 0; i < items; i++)
+        assert_int_equal(sinter_cache_set(cache, &i, sizeof(i), "v", 1, 0, 0), 0);
+    assert_true(sc_buckets(cache) > SC_LINES_FIRST);
+    for (uint64_t i = 0; i < items; i++)
+        assert_int_equal(sinter_cache_delete(cache, &i, sizeof(i), 0), 0);
+    on_stage = false;
+    assert_true(waited > 2 * items);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
+/* ---- what others do meanwhile ---------------------------------------------------------------- */
+
+static bool
+touch_key(void)
+{
+    on_reserve = NULL;
+    assert_int_equal(sinter_cache_touch(cache, "key", 3, 5000000), 0);
+    return false;
+}
+
+/* The new version is made of the old one; its time to live, of what it is then. */
+static void
+test_touch_beside_append(void **state)
+{
+    (void)state;
+    struct sinter_cache_info info;
+    char value[8];
+    cache = sinter_cache_create(NULL);
+    assert_int_equal(sinter_cache_set(cache, "key", 3, "v", 1, 0, 1000000), 0);
+    on_reserve = touch_key;
+    on_stage = true;
+    assert_int_equal(sinter_cache_append(cache, "key", 3, "w", 1), 0);
+    on_stage = false;
+    assert_null(on_reserve);
+    assert_int_equal(sinter_cache_get(cache, "key", 3, value, sizeof(value), &info), 0);
+    assert_memory_equal(value, "vw", 2);
+    assert_true(info.ttl_ms > 1000000);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
+static unsigned refusals;
+
+static bool
+refuse_then_clear(void)
+{
+    if (--refusals == 0) {
+        on_reserve = NULL;
+        assert_int_equal(sinter_cache_clear(cache), 0);
+    }
+    return true;
+}
+
+/* A set that has been refused often finds nothing left to evict: the rest has just been cleared,
+ * and comes back. */
+static void
+test_cleared_beside_a_set(void **state)
+{
+    (void)state;
+    struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+    options.wait_ms = 60000;
+    cache = sinter_cache_create(&options);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(sinter_cache_set(cache, &i, sizeof(i), "v", 1, 0, 0), 0);
+    refusals = 20;
+    on_reserve = refuse_then_clear;
+    on_stage = true;
+    assert_int_equal(sinter_cache_set(cache, "key", 3, "v", 1, 0, 0), 0);
+    on_stage = false;
+    assert_int_equal(refusals, 0);
+    assert_int_equal(sc_counted(cache->counts, SC_CLEARED) > 0, 1);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
+/* ---- forks ----------------------------------------------------------------------------------- */
+
+static unsigned held, grace_periods;
+
+void __real_handle_store_before_fork(handle_store *store);
+
+void
+__wrap_handle_store_before_fork(handle_store *store)
+{
+    held++;
+    __real_handle_store_before_fork(store);
+}
+
+static void
+synchronize(void)
+{
+    if (on_stage) {
+        assert_int_equal(held, 0);
+        grace_periods++;
+    }
+    rcu_flavor.update_synchronize_rcu();
+}
+
+/* Readers may wait for a store that is held: so all grace periods come before. */
+static void
+test_forks(void **state)
+{
+    (void)state;
+    static struct rcu_flavor_struct flavor;
+    flavor = rcu_flavor;
+    flavor.update_synchronize_rcu = synchronize;
+    sinter_cache *caches[2];
+    for (unsigned i = 0; i < 2; i++) {
+        caches[i] = sinter_cache_create_flavor(NULL, &flavor);
+        assert_non_null(caches[i]);
+    }
+    on_stage = true;
+    for (unsigned i = 0; i < 2; i++)
+        sinter_cache_before_fork(caches[i]);
+    assert_int_equal(held, 2);
+    assert_int_equal(grace_periods, 1);
+    for (unsigned i = 0; i < 2; i++)
+        sinter_cache_after_fork_parent(caches[i]);
+    on_stage = false;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(sinter_cache_destroy(caches[i]), 0);
+}
+
 /* ---- steps of one call ----------------------------------------------------------------------- */
 
 /* Every item is as hot as it gets, so that the hand finds nothing to take for three rounds: a call
@@ -225,6 +426,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reader_between_buckets),
                                        cmocka_unit_test(test_tags_tell_places),
+                                       cmocka_unit_test(test_locks_by_address),
+                                       cmocka_unit_test(test_touch_beside_append),
+                                       cmocka_unit_test(test_cleared_beside_a_set),
+                                       cmocka_unit_test(test_forks),
                                        cmocka_unit_test(test_set_at_the_limit_takes_few_steps)};
     thread_enter();
     int failed = cmocka_run_group_tests_name("stage", tests, NULL, NULL);

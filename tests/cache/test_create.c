@@ -173,6 +173,9 @@ test_null(void **state)
     assert_int_equal(sinter_cache_sweep(cache, 0), -EINVAL);
     assert_int_equal(sinter_cache_items(NULL), 0);
     assert_null(sinter_cache_store(NULL));
+    sinter_cache_before_fork(NULL);
+    sinter_cache_after_fork_parent(NULL);
+    sinter_cache_after_fork_child(NULL);
 }
 
 int
