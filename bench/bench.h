@@ -16,6 +16,12 @@
 #define BENCH_MIB            (UINT64_C(1) << 20)
 #define BENCH_SETS_MAX       32
 
+/* Names and texts made of a macro's value: where one source is compiled for several subjects. */
+#define BENCH_JOINED(prefix, name) prefix##_##name
+#define BENCH_JOIN(prefix, name)   BENCH_JOINED(prefix, name)
+#define BENCH_TEXT_OF(name)        #name
+#define BENCH_TEXT(name)           BENCH_TEXT_OF(name)
+
 /* ---- settings and options
  */
 

@@ -8,9 +8,7 @@
 #include "bench.h"
 #include "section.h"
 
-#define INDEX_JOINED(prefix, name) prefix##_##name
-#define INDEX_JOIN(prefix, name)   INDEX_JOINED(prefix, name)
-#define INDEX_OWN(name)            INDEX_JOIN(INDEX_SUBJECT, name)
+#define INDEX_OWN(name) BENCH_JOIN(INDEX_SUBJECT, name)
 
 #define tree_open   INDEX_OWN(tree_open)
 #define tree_close  INDEX_OWN(tree_close)
@@ -145,11 +143,8 @@ close_tree(void)
     tree_close(&tree);
 }
 
-#define INDEX_TEXT(name)  #name
-#define INDEX_LABEL(name) INDEX_TEXT(name)
-
-const struct index_subject INDEX_JOIN(index, INDEX_SUBJECT) = {
-    .name = INDEX_LABEL(INDEX_SUBJECT),
+const struct index_subject BENCH_JOIN(index, INDEX_SUBJECT) = {
+    .name = BENCH_TEXT(INDEX_SUBJECT),
     .open = open_tree,
     .fill = fill,
     .thin = thin,

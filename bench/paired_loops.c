@@ -3,9 +3,9 @@
  * paired_loops.c - the loops of paired.h for one subject. Compiled for each of the three that are
  * linked into one program: names that others see carry the subject's.
  */
-#define PAIRED_JOINED(prefix, name) prefix##_##name
-#define PAIRED_JOIN(prefix, name)   PAIRED_JOINED(prefix, name)
-#define PAIRED_OWN(name)            PAIRED_JOIN(PAIRED_SUBJECT, name)
+#include "bench.h"
+
+#define PAIRED_OWN(name) BENCH_JOIN(PAIRED_SUBJECT, name)
 
 #define cache_init    PAIRED_OWN(cache_init)
 #define cache_bytes   PAIRED_OWN(cache_bytes)
@@ -117,11 +117,8 @@ shift_close(const struct paired_task *task)
     cache_verify(&state.cache);
 }
 
-#define PAIRED_TEXT(name)  #name
-#define PAIRED_LABEL(name) PAIRED_TEXT(name)
-
-const struct paired_subject PAIRED_JOIN(paired, PAIRED_SUBJECT) = {
-    .name = PAIRED_LABEL(PAIRED_SUBJECT),
+const struct paired_subject BENCH_JOIN(paired, PAIRED_SUBJECT) = {
+    .name = BENCH_TEXT(PAIRED_SUBJECT),
     .pair = pair,
     .burst = burst,
     .fill = fill,

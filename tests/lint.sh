@@ -445,13 +445,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $jobs in
-'' | *[!0-9]* | ?????*) jobs_bad=1 ;;
-*) jobs_bad= ;;
-esac
-if [ -n "$jobs_bad" ] || [ "$jobs" -lt 1 ] || [ "$jobs" -gt 1024 ]; then
-    die "--jobs '$jobs': a number from 1 to 1024 is needed"
-fi
+check_jobs "$jobs"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -12,6 +12,7 @@
 #   want_packages 'for peers' libuv1-dev             installs what can be had; the rest is no error
 #   need_build_tools                                 what every build with CMake needs
 #   choose_generator                                 CMake uses ninja where it is installed
+#   check_jobs "$jobs"                               the value of --jobs, or the end
 #
 # A package may be written as package=command: it counts as present when the command can be found,
 # however it came there. SINTER_NO_INSTALL=1 turns installation off: nothing is looked for then, and
@@ -31,6 +32,16 @@ die()
 {
     printf '%s: error: %s\n' "${0##*/}" "$*" >&2
     exit 2
+}
+
+check_jobs()
+{
+    case $1 in
+    '' | *[!0-9]* | ?????*) die "--jobs '$1': a number from 1 to 1024 is needed" ;;
+    esac
+    if [ "$1" -lt 1 ] || [ "$1" -gt 1024 ]; then
+        die "--jobs '$1': a number from 1 to 1024 is needed"
+    fi
 }
 
 # packages_has PACKAGE[=COMMAND]

@@ -395,12 +395,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $jobs in
-'' | *[!0-9]* | ?????*) die "--jobs '$jobs': a number from 1 to 1024 is needed" ;;
-esac
-if [ "$jobs" -lt 1 ] || [ "$jobs" -gt 1024 ]; then
-    die "--jobs '$jobs': a number from 1 to 1024 is needed"
-fi
+check_jobs "$jobs"
 
 # ---- the run -------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
  * Not a second interface test: the basics of each group, in the words of C++. Exit status 1 on the
  * first check that fails.
  */
+#include "check_cxx.h"
 #include "flavour.h"
 
 #include <cerrno>
@@ -24,15 +25,6 @@ static_assert(std::is_trivially_copyable<handle_cell>::value && sizeof(handle_ce
 static_assert(std::is_standard_layout<handle_store_options>::value, "shared with C");
 static_assert(sizeof(handle_update) == 64, "part of the ABI");
 static_assert(sizeof(handle_reserved) == 48, "part of the ABI");
-
-#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
-
-[[noreturn]] static void
-check_failed(const char *condition, int line)
-{
-    std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, line, condition);
-    std::exit(1);
-}
 
 namespace
 {

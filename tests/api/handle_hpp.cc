@@ -3,6 +3,7 @@
  * handle_hpp.cc - sinter/handle.hpp: each of its types, what ends what, errors. Exit status 1 on
  * the first check that fails. What must not compile is in handle_hpp_refused.cc.
  */
+#include "check_cxx.h"
 #include "flavour.h"
 
 #include <sinter/handle.hpp>
@@ -13,15 +14,6 @@
 #include <vector>
 
 __thread unsigned section_depth;
-
-#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
-
-[[noreturn]] static void
-check_failed(const char *condition, int line)
-{
-    std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, line, condition);
-    std::exit(1);
-}
 
 namespace
 {

@@ -125,14 +125,6 @@ check_phase(handle_store *store)
     thread_check(handle_store_check(store, on_violation, NULL) == 0);
 }
 
-static uint64_t
-moved_objects(handle_store *store)
-{
-    struct handle_stats stats = take_stats(store);
-    uint64_t moved = stats.moved_objects;
-    return moved;
-}
-
 /* A sequence may be too short to leave anything sparse: this does, so that something is moved. */
 static void
 move_something(handle_store *store)
@@ -158,7 +150,7 @@ close_store(handle_store *store, const char *variant)
     move_something(store);
     thread_check(handle_store_used(store) == 0);
     thread_check(handle_store_purge(store, NULL) == 0);
-    uint64_t moved = moved_objects(store);
+    uint64_t moved = take_stats(store).moved_objects;
     printf("%s: %llu objects moved\n", variant, (unsigned long long)moved);
     thread_check(moved > 0); /* else nothing was tested */
     thread_check(handle_store_destroy(store) == 0);

@@ -4,6 +4,7 @@
  * through it. Exit status 1 on the first check that fails. What must not compile is in
  * cache_hpp_refused.cc.
  */
+#include "check_cxx.h"
 #include "flavour.h"
 
 #include <sinter/cache.hpp>
@@ -13,15 +14,6 @@
 #include <string>
 
 __thread unsigned section_depth;
-
-#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
-
-[[noreturn]] static void
-check_failed(const char *condition, int line)
-{
-    std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, line, condition);
-    std::exit(1);
-}
 
 namespace
 {

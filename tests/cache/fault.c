@@ -84,14 +84,6 @@ is_good(int rc)
     return rc == 0 || rc == -ENOMEM || rc == -EAGAIN || rc == -ENOENT || rc == -EEXIST;
 }
 
-static int
-count_item(void *opaque, const struct sinter_cache_view *item)
-{
-    (void)item;
-    ++*(uint64_t *)opaque;
-    return 0;
-}
-
 static void
 write_all(sinter_cache *cache)
 {

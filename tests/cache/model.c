@@ -291,14 +291,6 @@ do_touch(unsigned number)
     }
 }
 
-static int
-count_item(void *opaque, const struct sinter_cache_view *item)
-{
-    (void)item;
-    ++*(uint64_t *)opaque;
-    return 0;
-}
-
 /* All at once, now and then. */
 static void
 do_rare(void)

@@ -52,6 +52,8 @@ int check_number(sinter_cache *cache, uint64_t number);
 void rest(void);
 
 struct sinter_cache_stats cache_stats(sinter_cache *cache);
+/** A visitor that counts the items, in a uint64_t. */
+int count_item(void *opaque, const struct sinter_cache_view *item);
 /** What stats say of items has to add up; the store has to be sound. */
 void assert_sound(sinter_cache *cache);
 

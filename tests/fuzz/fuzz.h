@@ -41,6 +41,9 @@ struct source {
 
 void source_refill(struct source *source);
 
+/** A target of entries.c: about so many operations, or fewer if the input ends. */
+void fuzz_run(struct source *source, uint64_t operations);
+
 static inline bool
 source_is_empty(const struct source *source)
 {

@@ -331,14 +331,13 @@ step(struct source *source)
     fuzz_operations++;
 }
 
-static void
-run(struct source *source, uint64_t operations)
+void
+fuzz_run(struct source *source, uint64_t operations)
 {
     struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
     uint64_t end = fuzz_operations + operations;
     unsigned first = take_byte(source);
-    fuzz_begin();
     memset(entries, 0, sizeof(entries));
     now_ms = 1 + first;
     told = 0;
@@ -365,20 +364,3 @@ run(struct source *source, uint64_t operations)
 }
 
 const uint64_t fuzz_round = 50000;
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct source source = {.at = data, .end = data + size};
-    run(&source, UINT64_MAX / 2);
-    return 0;
-}
-
-void
-fuzz_random(uint64_t seed, uint64_t operations)
-{
-    static uint8_t buffer[SOURCE_BUFFER_BYTES];
-    struct source source = {.random = true, .state = seed, .buffer = buffer};
-    source_refill(&source);
-    run(&source, operations);
-}

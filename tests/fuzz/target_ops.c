@@ -7,8 +7,8 @@
 
 static struct engine engines[2];
 
-static void
-run(struct source *source, uint64_t operations)
+void
+fuzz_run(struct source *source, uint64_t operations)
 {
     uint64_t end = fuzz_operations + operations;
     unsigned turn = 1 + take_byte(source) % 64;
@@ -22,26 +22,8 @@ run(struct source *source, uint64_t operations)
     }
     for (unsigned i = 0; i < 2; i++)
         engine_close(&engines[i]);
+    /* else compaction was not tested */
+    fuzz_check(!source->random || operations < 200000 || engine_moved > 0);
 }
 
 const uint64_t fuzz_round = 1000000;
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct source source = {.at = data, .end = data + size};
-    fuzz_begin();
-    run(&source, UINT64_MAX / 2);
-    return 0;
-}
-
-void
-fuzz_random(uint64_t seed, uint64_t operations)
-{
-    static uint8_t buffer[SOURCE_BUFFER_BYTES];
-    struct source source = {.random = true, .state = seed, .buffer = buffer};
-    source_refill(&source);
-    fuzz_begin();
-    run(&source, operations);
-    fuzz_check(operations < 200000 || engine_moved > 0); /* else compaction was not tested */
-}

@@ -133,15 +133,6 @@ target_at(struct race *race, enum sn_hook_point point)
 }
 
 void
-nap(void)
-{
-    const struct timespec moment = {.tv_nsec = 1000000};
-    wait_begin();
-    nanosleep(&moment, NULL);
-    wait_end();
-}
-
-void
 give_way(void)
 {
     for (unsigned i = 0; i < 10; i++)

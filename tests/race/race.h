@@ -12,7 +12,7 @@
 #ifndef TEST_RACE_H
 #define TEST_RACE_H
 
-#include "support.h"
+#include "waiting.h"
 
 #include <semaphore.h>
 #include <unistd.h>
@@ -167,17 +167,6 @@ const void *target_at(struct race *race, enum sn_hook_point point);
 #define MOVER_POINTS 6
 extern const enum sn_hook_point mover_points[MOVER_POINTS];
 extern const char *const mover_point_names[MOVER_POINTS];
-/** A millisecond, offline. */
-void nap(void);
-/** Waits until the condition holds. Only what would hang for ever fails here. */
-#define await(condition)                                                                           \
-    do {                                                                                           \
-        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
-            if (turns_ >= 60000)                                                                   \
-                fail_msg("never came true: %s", #condition);                                       \
-            nap();                                                                                 \
-        }                                                                                          \
-    } while (0)
 /** Long enough for another thread to get to where it waits, most likely; either way is right. */
 void give_way(void);
 /** Waits until an actor stands there. */

@@ -5,8 +5,6 @@
  */
 #include "unit.h"
 
-#include <time.h>
-
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 static struct {
@@ -46,17 +44,6 @@ fail_none(void)
 {
     __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
     return plan.failed;
-}
-
-/* ---- waiting --------------------------------------------------------------------------------- */
-
-void
-nap(void)
-{
-    struct timespec moment = {.tv_nsec = 1000000};
-    wait_begin();
-    nanosleep(&moment, NULL);
-    wait_end();
 }
 
 /* ---- the world ------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #ifndef TEST_UNIT_H
 #define TEST_UNIT_H
 
-#include "support.h"
+#include "waiting.h"
 
 #include "base/hooks.h"
 #include "memory/large.h"
@@ -58,18 +58,5 @@ void assert_class_sound(const struct world *world, unsigned class_id);
 void fail_next(enum sn_inject_point point, unsigned after, unsigned times);
 /** No call fails any more. Result: how many failed since fail_next. */
 unsigned fail_none(void);
-
-/** Sleeps a moment; a QSBR thread is offline meanwhile. */
-void nap(void);
-
-/** Waits until the condition holds. Only what would hang for ever fails here. */
-#define await(condition)                                                                           \
-    do {                                                                                           \
-        for (unsigned turns_ = 0; !(condition); turns_++) {                                        \
-            if (turns_ >= 60000)                                                                   \
-                fail_msg("never came true: %s", #condition);                                       \
-            nap();                                                                                 \
-        }                                                                                          \
-    } while (0)
 
 #endif
