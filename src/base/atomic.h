@@ -35,7 +35,8 @@
 #define sn_owner_add(p, v)                                                                         \
     sn_store_relaxed((p), (__typeof__(*(p)))sn_wrapping_add(sn_load_relaxed(p), (v)))
 #endif
-/* The same by one, of counters of 64 bits; and of pointers, to the next element or the one before. */
+/* The same by one, of counters of 64 bits; and of pointers, to the next element or the one
+ * before. */
 #if defined(__x86_64__) && !SN_TSAN
 #define sn_owner_inc(p)      __asm__("incq %0" : "+m"(*(p)) : : "cc")
 #define sn_owner_dec(p)      __asm__("decq %0" : "+m"(*(p)) : : "cc")

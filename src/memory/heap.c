@@ -1119,8 +1119,8 @@ sn_heap_class_use(const struct sn_heap *heap, unsigned class_id)
     return use;
 }
 
-/* Whether spans that are too many are left when those of lower occupancies have gone. Spans that are
- * closed go already. */
+/* Whether a span of this occupancy is one too many: sparser ones are emptied first, and those in no
+ * list, closed ones mostly, are being emptied. */
 static bool
 is_excess(const struct sn_heap *heap, unsigned class_id, unsigned in_eighths)
 {
