@@ -24,8 +24,8 @@ static struct handle_defrag_report
 begin_report(const struct sn_policy_sum *sum)
 {
     return (struct handle_defrag_report){.live_bytes = sum->live_bytes,
-                                         .span_bytes = sum->span_bytes,
-                                         .recoverable_bytes = sum->recoverable_bytes};
+                                         .span_bytes = sum->gain.committed,
+                                         .recoverable_bytes = sum->gain.excess_bytes};
 }
 
 /* What was done since `before`. */
@@ -157,7 +157,7 @@ handle_defrag_estimate(handle_store *store, struct handle_defrag_report *report)
     struct handle_defrag_report estimate = begin_report(&sum);
     estimate.moved_objects = sum.move_objects;
     estimate.moved_bytes = sum.move_bytes;
-    estimate.released_bytes = sum.recoverable_bytes;
+    estimate.released_bytes = sum.gain.excess_bytes;
     estimate.spans_evacuated = sum.recoverable_spans;
     estimate.more = sum.recoverable_spans > 0;
     estimate.idle_reason = sn_load_relaxed(&store->mover.idle_reason);

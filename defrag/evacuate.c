@@ -262,15 +262,19 @@ count_emptied(struct sn_evacuation *e, uint32_t spans, uint64_t bytes)
     sn_owner_add(&e->store->mover.totals.released_bytes, bytes);
 }
 
-/* Ends the closed state of a span of a batch: to the pool, if it is empty. */
+void
+sn_evacuation_reopen(struct sn_evacuation *e, uint32_t number, unsigned flags)
+{
+    uint64_t bytes = (uint64_t)span_of(e, number)->pages << SN_PAGE_SHIFT;
+    if (sn_heap_reopen(&e->store->heap, number, (uint16_t)flags, e->pass))
+        count_emptied(e, 1, bytes);
+}
+
 static void
 open_span(struct sn_evacuation *e, struct sn_evacuee *evacuee, unsigned flags)
 {
-    uint64_t bytes = (uint64_t)span_of(e, evacuee->span)->pages << SN_PAGE_SHIFT;
-    flags |= evacuee->damaged ? SN_SPAN_DAMAGED : 0u;
     evacuee->let_go = true;
-    if (sn_heap_reopen(&e->store->heap, evacuee->span, (uint16_t)flags, e->pass))
-        count_emptied(e, 1, bytes);
+    sn_evacuation_reopen(e, evacuee->span, flags | (evacuee->damaged ? SN_SPAN_DAMAGED : 0u));
 }
 
 static uint32_t
@@ -532,22 +536,6 @@ sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline
     cancel_flight(e, batch, flight);
     give_back_destinations(e, batch);
     return batch->move_at == batch->move_count;
-}
-
-void
-sn_batch_cancel(struct sn_evacuation *e, struct sn_batch *batch)
-{
-    sn_rcu_read_lock(e->store->rcu);
-    for (uint32_t at = batch->move_at; at < batch->move_count; at++) {
-        if (batch->moves[at].slot != 0) /* else its span was let go */
-            sn_migrate_cancel(e->store, &batch->moves[at]);
-        batch->moves[at].slot = 0;
-    }
-    sn_rcu_read_unlock(e->store->rcu);
-    for (uint32_t i = 0; i < batch->span_count; i++)
-        batch->spans[i].refused |= batch->spans[i].moves > batch->move_at;
-    batch->move_at = batch->move_count;
-    give_back_destinations(e, batch);
 }
 
 bool

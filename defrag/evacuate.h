@@ -98,8 +98,9 @@ bool sn_batch_mark(struct sn_evacuation *e, struct sn_batch *batch, uint64_t dea
 /** Steps 3 to 5 until the deadline. True: the batch is through. */
 bool sn_batch_move(struct sn_evacuation *e, struct sn_batch *batch, uint64_t deadline_ns);
 
-/** Gives up the moves not yet made. */
-void sn_batch_cancel(struct sn_evacuation *e, struct sn_batch *batch);
+/** Ends the closed state of a span, with these flags of SN_SPAN_...: to the pool, if it is empty,
+ * which is counted. */
+void sn_evacuation_reopen(struct sn_evacuation *e, uint32_t number, unsigned flags);
 
 /**
  * Gives up the moves out of the batch's spans of one class (SN_CLASS_NONE: of all) and opens these

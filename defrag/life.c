@@ -112,7 +112,7 @@ sn_defrag_fill_stats(handle_store *store, struct handle_stats *stats)
     struct sn_defrag *d = store->defrag;
     sn_defrag_survey(store, &sum, classes);
     sn_copy_counters(&totals, &d->mover->totals, sizeof(totals));
-    stats->recoverable = sum.recoverable_bytes;
+    stats->recoverable = sum.gain.excess_bytes;
     stats->moved_objects = totals.moved_objects;
     stats->moved_bytes = totals.moved_bytes;
     stats->compaction_released = totals.released_bytes;

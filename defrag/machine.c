@@ -202,15 +202,11 @@ retry_draining_spans_locked(struct sn_defrag *d)
     uint64_t before = totals->spans_emptied;
     for (uint32_t i = 0; i < d->draining_span_count;) {
         uint32_t number = d->draining_spans[i];
-        uint64_t bytes = (uint64_t)d->store->pool.spans[number].pages << SN_PAGE_SHIFT;
         if (!sn_heap_is_empty(heap, number) && ++d->draining_span_tries[i] < SN_DRAINING_TRIES) {
             i++;
             continue;
         }
-        if (sn_heap_reopen(heap, number, SN_SPAN_TRIED, d->evacuation.pass)) {
-            sn_owner_add(&totals->spans_emptied, 1);
-            sn_owner_add(&totals->released_bytes, bytes);
-        }
+        sn_evacuation_reopen(&d->evacuation, number, SN_SPAN_TRIED);
         forget_draining_locked(d, i);
     }
     if (totals->spans_emptied != before)
@@ -222,7 +218,7 @@ retry_draining_spans_locked(struct sn_defrag *d)
 static void
 open_draining_locked(struct sn_defrag *d, uint32_t i)
 {
-    sn_heap_reopen(&d->store->heap, d->draining_spans[i], SN_SPAN_TRIED, d->evacuation.pass);
+    sn_evacuation_reopen(&d->evacuation, d->draining_spans[i], SN_SPAN_TRIED);
     forget_draining_locked(d, i);
 }
 
@@ -304,7 +300,7 @@ may_evacuate_locked(struct sn_defrag *d, uint32_t span)
     const void *pages = sn_store_address(d->store, sn_span_offset(span));
     if (sn_evacuation_may_write(e, pages, bytes))
         return true;
-    sn_heap_reopen(&d->store->heap, span, SN_SPAN_TRIED, e->pass);
+    sn_evacuation_reopen(e, span, SN_SPAN_TRIED);
     return false;
 }
 
@@ -591,8 +587,8 @@ sn_defrag_cancel_locked(struct sn_defrag *d)
 {
     struct sn_batch *batch = current_batch(d);
     if (batch->span_count > 0) {
-        sn_batch_cancel(&d->evacuation, batch);
         sn_batch_let_go(&d->evacuation, batch, SN_CLASS_NONE);
+        batch->move_at = batch->move_count;
         if (!d->draining) {
             drain_current_locked(d);
         } else {

@@ -18,7 +18,7 @@
 /** Counters since the store was made; written under the mover's lock, read by anybody. */
 struct sn_mover_totals {
     uint64_t moved_objects, moved_bytes, released_bytes, spans_emptied, grace_periods, cpu_ns,
-        purged_bytes, fork_copied_bytes, fork_refused_bytes, refused[8];
+        fork_copied_bytes, fork_refused_bytes, refused[8];
 };
 
 struct sn_mover {

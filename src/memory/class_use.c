@@ -68,7 +68,7 @@ sn_loose_bytes(const struct sn_class_use *c, uint64_t freed)
     return sn_excess_spans(c, freed) > 0 ? 0 : bytes_of_loose(c, freed);
 }
 
-void
+uint32_t
 sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed)
 {
     uint32_t excess = sn_excess_spans(c, freed);
@@ -77,6 +77,7 @@ sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed)
     else
         gain->loose_bytes += bytes_of_loose(c, freed);
     gain->committed += c->committed;
+    return excess;
 }
 
 bool

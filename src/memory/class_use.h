@@ -48,7 +48,8 @@ struct sn_gain {
     uint64_t loose_bytes;
     uint64_t committed;
 };
-void sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed);
+/** Adds a class to them. Result: its spans that are too many. */
+uint32_t sn_gain_add(struct sn_gain *gain, const struct sn_class_use *c, uint64_t freed);
 /** Whether loose pages are so many that spans are emptied for their sake. */
 bool sn_gain_is_loose(const struct sn_gain *gain);
 uint64_t sn_gain_bytes(const struct sn_gain *gain);

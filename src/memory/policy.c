@@ -27,23 +27,20 @@ objects_to_move(const struct sn_class_use *c, uint32_t excess)
 void
 sn_policy_add(struct sn_policy_sum *sum, const struct sn_class_use *c)
 {
-    uint32_t excess = sn_excess_spans(c, 0);
+    uint32_t excess = sn_gain_add(&sum->gain, c, 0);
     uint64_t objects = objects_to_move(c, excess);
     sum->live_bytes += c->used * c->slot_bytes;
-    sum->span_bytes += c->committed;
-    sum->recoverable_bytes += sn_excess_bytes(c, 0);
     sum->recoverable_spans += excess;
     sum->move_objects += objects;
     sum->move_bytes += objects * c->slot_bytes;
-    sn_gain_add(&sum->gain, c, 0);
 }
 
 enum handle_idle_reason
 sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits)
 {
-    if (sum->recoverable_bytes == 0 || sum->recoverable_bytes <= limits->ignore_bytes)
+    if (sum->gain.excess_bytes == 0 || sum->gain.excess_bytes <= limits->ignore_bytes)
         return HANDLE_IDLE_BELOW_IGNORE;
-    if (sum->recoverable_bytes * 100 <= sum->span_bytes * limits->lower_percent)
+    if (sum->gain.excess_bytes * 100 <= sum->gain.committed * limits->lower_percent)
         return HANDLE_IDLE_BELOW_THRESHOLD;
     return HANDLE_IDLE_RUNNING;
 }
@@ -51,9 +48,9 @@ sn_policy_decide(const struct sn_policy_sum *sum, const struct sn_policy_limits 
 uint32_t
 sn_policy_effort(const struct sn_policy_sum *sum, const struct sn_policy_limits *limits)
 {
-    uint64_t low = sum->span_bytes * limits->lower_percent;
-    uint64_t high = sum->span_bytes * limits->upper_percent;
-    uint64_t at = sum->recoverable_bytes * 100;
+    uint64_t low = sum->gain.committed * limits->lower_percent;
+    uint64_t high = sum->gain.committed * limits->upper_percent;
+    uint64_t at = sum->gain.excess_bytes * 100;
     uint32_t range = limits->cpu_max_percent - limits->cpu_min_percent;
     if (at >= high || high <= low)
         return limits->cpu_max_percent;

@@ -22,12 +22,10 @@
 /** What a full compaction of some classes amounts to. */
 struct sn_policy_sum {
     uint64_t live_bytes; /* occupied slots */
-    uint64_t span_bytes;
-    uint64_t recoverable_bytes; /* what is committed beyond the spans that it takes */
+    struct sn_gain gain; /* its excess: what is committed beyond the spans that it takes */
     uint64_t recoverable_spans;
     uint64_t move_objects; /* estimate */
     uint64_t move_bytes;
-    struct sn_gain gain; /* at a limit */
 };
 
 /** Adds a class to the sum. */

@@ -38,14 +38,6 @@ sn_reclaim_gather(handle_store *store)
            store->reclaim.retired != 0;
 }
 
-uint64_t
-sn_store_limbo(handle_store *store)
-{
-    struct sn_cache_sums sums;
-    sn_caches_sum(&store->caches, &sums);
-    return sums.limbo_bytes - sums.unreclaimable_bytes;
-}
-
 /* ---- order ----------------------------------------------------------------------------------- */
 
 static uint64_t

@@ -35,7 +35,4 @@ bool sn_reclaim_give_back(handle_store *store);
 /** The same for what large objects were cut by, also later: what was pinned then. */
 void sn_reclaim_tails(handle_store *store);
 
-/** Bytes in limbo, wherever they are. */
-uint64_t sn_store_limbo(handle_store *store);
-
 #endif

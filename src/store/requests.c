@@ -28,7 +28,7 @@ static bool
 reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
     enum { ROUNDS = 3 }; /* a thread inside its cache may keep its limbo for a round */
-    uint64_t before = sn_store_limbo(store);
+    uint64_t before = sn_caches_limbo(&store->caches);
     if (before == 0) { /* others have what comes: a round, but a moment of it at most */
         uint64_t moment_ns = sn_min(deadline_ns, sn_os_now_ns() + SN_GP_GATHER_NS);
         (void)sn_rcu_wait_cycle_until(store->rcu, &store->client, moment_ns);
@@ -37,7 +37,7 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
     for (int round = 0; round < ROUNDS; round++) {
         if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
             return false;
-        uint64_t left = sn_store_limbo(store);
+        uint64_t left = sn_caches_limbo(&store->caches);
         if (left == 0 || (before > left && before - left >= bytes))
             break;
     }

@@ -313,14 +313,20 @@ sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX])
 }
 
 uint64_t
-sn_caches_reclaimable_max(struct sn_caches *caches)
+sn_caches_limbo(struct sn_caches *caches)
 {
-    uint64_t bytes = sn_load_relaxed(&caches->total_cap_bytes);
+    uint64_t bytes = 0;
     sn_lock(&caches->lock);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         bytes += sn_load_relaxed(&cache->limbo_bytes);
     sn_unlock(&caches->lock);
     return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_estimate */
+}
+
+uint64_t
+sn_caches_reclaimable_max(struct sn_caches *caches)
+{
+    return sn_load_relaxed(&caches->total_cap_bytes) + sn_caches_limbo(caches);
 }
 
 uint64_t

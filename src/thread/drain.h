@@ -39,8 +39,10 @@ bool sn_caches_hold_indexes(struct sn_caches *caches);
 /** Objects that live, by class. */
 void sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX]);
 
-/** Bytes that threads cache, or that a grace period brings back, at most. Looks at next to nothing
- * of the caches, so that their owners do not wait for it to come back from our processor. */
+/** Bytes that a grace period brings back, with threads and handed over; and the same with what
+ * threads cache, at most. They look at next to nothing of the caches, so that their owners do not
+ * wait for it to come back from our processor. */
+uint64_t sn_caches_limbo(struct sn_caches *caches);
 uint64_t sn_caches_reclaimable_max(struct sn_caches *caches);
 
 /** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no

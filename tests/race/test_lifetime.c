@@ -6,7 +6,7 @@
  */
 #include "race.h"
 
-#include "store/reclaim.h"
+#include "thread/drain.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -772,7 +772,7 @@ test_limbo_before_a_distant_purge(struct race *race)
     for (unsigned i = 0; i < 500; i++)
         nap(); /* until nothing but that purge is ahead */
     thing_free(race, race->target);
-    await(sn_store_limbo(race->store) == 0);
+    await(sn_caches_limbo(&race->store->caches) == 0);
     assert_true(empty_bytes(race) > 0);
 }
 

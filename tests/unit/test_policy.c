@@ -43,17 +43,17 @@ test_sums(void **state)
     struct sn_policy_sum sum = {0};
     sn_policy_add(&sum, &a);
     assert_int_equal(sum.live_bytes, 6 * 65536);
-    assert_int_equal(sum.span_bytes, 10 * 65536);
+    assert_int_equal(sum.gain.committed, 10 * 65536);
     assert_int_equal(sum.recoverable_spans, 4);
-    assert_int_equal(sum.recoverable_bytes, 4 * 65536);
+    assert_int_equal(sum.gain.excess_bytes, 4 * 65536);
     /* The two sparsest (a sixteenth, by the middle of their eighth) and two that are half full. */
     assert_int_equal(sum.move_objects, 2 * 4 + 2 * 36);
     assert_int_equal(sum.move_bytes, sum.move_objects * 1024);
     struct sn_policy_sum before = sum;
     sn_policy_add(&sum, &dense);
     assert_int_equal(sum.live_bytes, before.live_bytes + 16 * 8192);
-    assert_int_equal(sum.span_bytes, before.span_bytes + 2 * 65536);
-    assert_int_equal(sum.recoverable_bytes, before.recoverable_bytes);
+    assert_int_equal(sum.gain.committed, before.gain.committed + 2 * 65536);
+    assert_int_equal(sum.gain.excess_bytes, before.gain.excess_bytes);
     assert_int_equal(sum.move_objects, before.move_objects);
 }
 
@@ -91,8 +91,8 @@ test_recoverable_is_what_is_committed(void **state)
                                        .spans = 10};
         struct sn_policy_sum sum = {0};
         sn_policy_add(&sum, &c);
-        assert_int_equal(sum.span_bytes, table[i].committed_pages * 4096);
-        assert_int_equal(sum.recoverable_bytes, table[i].recoverable_pages * 4096);
+        assert_int_equal(sum.gain.committed, table[i].committed_pages * 4096);
+        assert_int_equal(sum.gain.excess_bytes, table[i].recoverable_pages * 4096);
     }
 }
 
@@ -120,8 +120,8 @@ test_decide(void **state)
         {UINT64_C(1) << 40, UINT64_C(1) << 41, UINT64_C(1) << 20, 2, HANDLE_IDLE_RUNNING},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        struct sn_policy_sum sum = {.recoverable_bytes = table[i].recoverable,
-                                    .span_bytes = table[i].span_bytes};
+        struct sn_policy_sum sum = {
+            .gain = {.excess_bytes = table[i].recoverable, .committed = table[i].span_bytes}};
         struct sn_policy_limits limits = {
             .ignore_bytes = table[i].ignore, .lower_percent = table[i].lower, .upper_percent = 100};
         if (sn_policy_decide(&sum, &limits) != table[i].reason)
@@ -137,9 +137,9 @@ test_effort_is_linear(void **state)
     (void)state;
     const struct sn_policy_limits limits = {
         .lower_percent = 10, .upper_percent = 60, .cpu_min_percent = 5, .cpu_max_percent = 55};
-    struct sn_policy_sum sum = {.span_bytes = 1000000};
+    struct sn_policy_sum sum = {.gain.committed = 1000000};
     for (uint32_t percent = 0; percent <= 100; percent++) {
-        sum.recoverable_bytes = sum.span_bytes * percent / 100;
+        sum.gain.excess_bytes = sum.gain.committed * percent / 100;
         uint32_t expected = percent <= 10 ? 5 : percent >= 60 ? 55 : 5 + (percent - 10);
         assert_int_equal(sn_policy_effort(&sum, &limits), expected);
     }
@@ -158,10 +158,10 @@ test_effort_is_monotone(void **state)
         limits.cpu_min_percent = 1 + (uint32_t)random_below(&random, 100);
         limits.cpu_max_percent =
             limits.cpu_min_percent + (uint32_t)random_below(&random, 101 - limits.cpu_min_percent);
-        struct sn_policy_sum sum = {.span_bytes = 1 + random_below(&random, UINT64_C(1) << 40)};
+        struct sn_policy_sum sum = {.gain.committed = 1 + random_below(&random, UINT64_C(1) << 40)};
         uint32_t before = 0;
         for (uint64_t step = 0; step <= 200; step++) {
-            sum.recoverable_bytes = sum.span_bytes / 200 * step;
+            sum.gain.excess_bytes = sum.gain.committed / 200 * step;
             uint32_t effort = sn_policy_effort(&sum, &limits);
             assert_true(effort >= before);
             assert_in_range(effort, limits.cpu_min_percent, limits.cpu_max_percent);
