@@ -88,14 +88,15 @@ find_uncharged_slot(const struct sn_pool *pool, const struct sn_class *c, uint32
     return slot;
 }
 
-/* What a span has committed. One that is DETACHED may be just being trimmed. */
+/* What a span has committed. A trim writes that without the class's lock, in a span that it has
+ * detached. */
 static struct span_defect
 check_pages_locked(const handle_store *store, const struct sn_class *c, uint32_t number)
 {
     const struct sn_span *span = &store->pool.spans[number];
-    uint32_t pages = c->pages - sn_pool_missing_pages(&store->pool, number, 0, c->pages);
     if (sn_span_state(span) == SN_SPAN_DETACHED)
         return (struct span_defect){NULL, 0, 0};
+    uint32_t pages = c->pages - sn_pool_missing_pages(&store->pool, number, 0, c->pages);
     if (pages != span->pages)
         return (struct span_defect){"count of committed pages", span->pages, pages};
     uint32_t slot = find_uncharged_slot(&store->pool, c, number);
