@@ -139,10 +139,13 @@ test_commit_then_retired(struct race *race)
     thing_is_gone(race->target);
 }
 
+/* In a section: until it ends, what is retired meanwhile is not ended by a grace period. */
 static void
 body_free(struct actor *actor)
 {
+    section_enter();
     actor->result = handle_free(store_of(actor), handle_of(actor));
+    section_leave();
 }
 
 /* The free has loaded LIVE, and finds its object retired when it ends the word. */
