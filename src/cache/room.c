@@ -226,8 +226,7 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         gone = evict_for_refusal(cache, attempt->need);
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    bool none_left =
-        refusal == -ENOMEM && !sc_load(&cache->policy.items) && !sc_budget_owes(cache);
+    bool none_left = refusal == -ENOMEM && !sc_load(&cache->policy.items) && !sc_budget_owes(cache);
     if (!none_left)
         attempt->in_vain = 0; /* what is gone since, say by a clear, has yet to come back */
     if (attempt->in_vain > IN_VAIN_MOST)

@@ -20,8 +20,8 @@ struct sc_try {
     uint64_t need; /* slot bytes */
     uint64_t began_ns;
     unsigned refusals;
-    unsigned in_vain;    /* waits in a row that were not cut short, with nothing left to evict */
-    bool nested;         /* the caller has a section open: no waiting */
+    unsigned in_vain; /* waits in a row that were not cut short, with nothing left to evict */
+    bool nested;      /* the caller has a section open: no waiting */
 };
 
 /** What the cache holds beside the store. */

@@ -19,8 +19,9 @@ struct sc_write {
     bool keeps_deadline; /* of the item that it replaces, as it is then */
     uint64_t deadline;   /* ms of the cache's clock; 0: never */
     uint64_t cas;        /* SC_CAS: what it has to be */
-    uint64_t beside; /* slot bytes of the item that it is a new version of, and that stays till then:
-                        its hit is noted already; 0: of none */
+    /* Slot bytes of the item that it is a new version of, and that stays till then: its hit is
+     * noted already; 0: of none. */
+    uint64_t beside;
     /* filled in by sc_write_item */
     size_t bytes;   /* of the item's own object */
     uint64_t slots; /* of all its objects */
