@@ -14,13 +14,19 @@
 
 struct bench_settings bench = {.program = "bench", .seed = 1};
 
+__attribute__((format(printf, 1, 0))) static void
+print_message(const char *format, va_list args)
+{
+    fprintf(stderr, "%s: ", bench.program);
+    vfprintf(stderr, format, args);
+}
+
 void
 bench_fatal(const char *format, ...)
 {
     va_list args;
-    fprintf(stderr, "%s: ", bench.program);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_message(format, args);
     va_end(args);
     fprintf(stderr, " (seed %llu)\n", (unsigned long long)bench.seed);
     exit(1);
@@ -30,9 +36,8 @@ void
 bench_progress(const char *format, ...)
 {
     va_list args;
-    fprintf(stderr, "%s: ", bench.program);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_message(format, args);
     va_end(args);
     fputc('\n', stderr);
 }

@@ -88,6 +88,18 @@ body_resize(struct actor *actor)
     actor->result = handle_resize(store_of(actor), handle_of(actor), actor->size);
 }
 
+/* Retires what an actor that stands is about to change: that fails, and the object goes. */
+static void
+retire_first(struct race *race, struct actor *actor)
+{
+    assert_int_equal(handle_retire(race->store, race->target->handle), 0);
+    assert_resolves(race);
+    actor_finish(actor);
+    assert_int_equal(actor->result, -ENOENT);
+    await(is_stale(race));
+    thing_is_gone(race->target);
+}
+
 /* Resize has found the object, or filled its new slot: fails when its CAS makes it live again. */
 static void
 check_resize(struct race *race, size_t size, enum sn_hook_point point)
@@ -95,12 +107,7 @@ check_resize(struct race *race, size_t size, enum sn_hook_point point)
     struct actor *actor = actor_new(race, body_resize);
     actor->size = size;
     actor_run_to(actor, point, race->from);
-    assert_int_equal(handle_retire(race->store, race->target->handle), 0);
-    assert_resolves(race);
-    actor_finish(actor);
-    assert_int_equal(actor->result, -ENOENT);
-    await(is_stale(race));
-    thing_is_gone(race->target);
+    retire_first(race, actor);
 }
 
 static void
@@ -131,12 +138,7 @@ static void
 test_commit_then_retired(struct race *race)
 {
     struct actor *actor = stand(race, body_update, SN_HOOK_COMMIT_HEADER);
-    assert_int_equal(handle_retire(race->store, race->target->handle), 0);
-    assert_resolves(race);
-    actor_finish(actor);
-    assert_int_equal(actor->result, -ENOENT);
-    await(is_stale(race));
-    thing_is_gone(race->target);
+    retire_first(race, actor);
 }
 
 /* In a section: until it ends, what is retired meanwhile is not ended by a grace period. */

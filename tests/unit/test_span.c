@@ -281,17 +281,24 @@ test_purge_waits_for_the_delay(void **state)
     assert_pool_sound(world);
 }
 
+/* Four runs of one block, dirty from the times 1 to 4 on; those between are in use. */
 static void
-test_purge_is_bounded(void **state)
+put_every_other(struct world *world, uint32_t number[4])
 {
-    struct world *world = *state;
-    uint32_t number[4];
     for (unsigned i = 0; i < 4; i++) {
         number[i] = take_whole(world, 1);
         take_whole(world, 1);
     }
     for (unsigned i = 0; i < 4; i++)
         sn_pool_put(&world->pool, number[i], i + 1);
+}
+
+static void
+test_purge_is_bounded(void **state)
+{
+    struct world *world = *state;
+    uint32_t number[4];
+    put_every_other(world, number);
     assert_int_equal(purge(world, UINT64_MAX, 2 * SN_BLOCK_BYTES), 2 * SN_BLOCK_BYTES);
     assert_int_equal(world->pool.spans[number[0]].state, SN_SPAN_CLEAN);
     assert_int_equal(world->pool.spans[number[3]].state, SN_SPAN_DIRTY);
@@ -570,12 +577,7 @@ test_wrong_shapes_make_room(void **state)
 {
     struct world *world = *state;
     uint32_t number[4];
-    for (unsigned i = 0; i < 4; i++) {
-        number[i] = take_whole(world, 1);
-        take_whole(world, 1);
-    }
-    for (unsigned i = 0; i < 4; i++)
-        sn_pool_put(&world->pool, number[i], i + 1);
+    put_every_other(world, number);
     world->budget.max_bytes = world->budget.committed + SN_RESERVE_MIN_BYTES + 8192;
     uint32_t run = take_whole(world, 3);
     assert_int_not_equal(run, 0);
