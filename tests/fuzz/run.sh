@@ -22,6 +22,8 @@
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/options.sh
+. "$root/tests/options.sh"
 build=$root/build
 seeds=$root/tests/fuzz/seeds
 # shellcheck source=tests/packages.sh
@@ -32,12 +34,6 @@ libfuzzer=60
 afl=60
 seed=
 
-bad()
-{
-    echo "run.sh: $1: $2 is not $3" >&2
-    exit 2
-}
-
 # number OPTION VALUE
 number()
 {
@@ -46,10 +42,7 @@ number()
     esac
 }
 
-if [ "${1-}" = --help ]; then
-    sed -n '/^# run\.sh/,/^$/{ s/^# \{0,1\}//; p; }' "$0"
-    exit 0
-fi
+head_as_help "$@"
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || bad "$1" nothing "a value"
     case $1 in

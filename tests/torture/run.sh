@@ -20,31 +20,22 @@
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/options.sh
+. "$root/tests/options.sh"
 build=$root/build
 flavours="memb mb qsbr bp"
 libraries="shared debug"
 seconds=60
 
-bad()
-{
-    echo "run.sh: $1: $2 is not $3" >&2
-    exit 2
-}
-
 options=
-if [ "${1-}" = --help ]; then
-    sed -n '/^# run\.sh/,/^$/{ s/^# \{0,1\}//; p; }' "$0"
-    exit 0
-fi
+head_as_help "$@"
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || bad "$1" nothing "a value"
     case $1 in
     --build) build=$2 ;;
     --flavour)
-        case $2 in
-        memb | mb | qsbr | bp) flavours=$2 ;;
-        *) bad "$1" "$2" "memb, mb, qsbr or bp" ;;
-        esac
+        need_flavour "$1" "$2"
+        flavours=$2
         ;;
     --library)
         case $2 in
