@@ -174,7 +174,7 @@ static uint64_t
 evict_for_refusal(sinter_cache *cache, uint64_t need)
 {
     uint64_t mean = sc_policy_slots(cache) / (sc_load(&cache->policy.items) + 1) + 1;
-    uint64_t least = sc_clamp(ITEMS_LEAST * 4096 / mean, 1, ITEMS_LEAST);
+    uint64_t least = sc_clamp(ITEMS_LEAST * UINT64_C(4096) / mean, 1, ITEMS_LEAST);
     return sc_evict(cache, need, least, 16 * steps_for(cache, need));
 }
 
