@@ -54,7 +54,7 @@
  *   get, get_copy, walk, stats, print               either      never
  *   set, add, replace, cas, append, prepend, incr,
  *     decr, touch, delete, clear, configure, sweep  either      outside of sections, for wait_ms
- *   after_fork_parent, after_fork_child             either      never
+ *   after_fork_parent, after_fork_child, written    either      never
  *   budget_create, _destroy, _limit, _stats         either      never
  *
  *   Around fork(): sinter_cache_before_fork before, then one of after_fork_parent (also when fork
@@ -437,6 +437,9 @@ HANDLE_API int sinter_cache_replace(sinter_cache *cache, const void *key, size_t
 HANDLE_API int sinter_cache_cas(sinter_cache *cache, const void *key, size_t key_size,
                                 const void *value, size_t size, uint32_t flags, uint64_t ttl_ms,
                                 uint64_t cas);
+
+/** The cas of the item that this thread wrote last, into whichever cache; 0: none yet. */
+HANDLE_API uint64_t sinter_cache_written(void);
 
 /** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set.
  * For a moment the value is there twice, and once more in memory from malloc. E2BIG, where both

@@ -20,6 +20,14 @@ word_of(const struct sc_write *write, uint64_t cas)
            (write->flags ? SC_ITEM_FLAGS : 0) | (write->making.count ? SC_ITEM_PIECES : 0);
 }
 
+static __thread uint64_t written;
+
+uint64_t
+sinter_cache_written(void)
+{
+    return written;
+}
+
 static uint64_t
 next_cas(sinter_cache *cache)
 {
@@ -27,7 +35,7 @@ next_cas(sinter_cache *cache)
     do
         cas = (sc_fetch_add(&cache->cas, 1) + 1) & ((UINT64_C(1) << SC_CAS_BITS) - 1);
     while (cas == 0);
-    return cas;
+    return written = cas;
 }
 
 static void
