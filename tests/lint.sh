@@ -216,8 +216,8 @@ check_order()
             where = part[1] ":" part[2] ": includes " target
             if (!(target in known))
                 complain(where ", which names no file of src (folder/name.h) or defrag")
-            else if (folder(part[1]) == "src/cache" && folder(target) != "src/cache")
-                complain(where "; src/cache is built on the public headers")
+            else if (folder(part[1]) ~ /^src\/(cache|server)$/ && folder(target) != folder(part[1]))
+                complain(where "; " folder(part[1]) " is built on the public headers")
             else if (layer[folder(target)] > layer[folder(part[1])])
                 complain(where ", which is in a higher layer")
         }
@@ -251,8 +251,9 @@ check_symbols()
         return 1
     }
     layers >"$work/layers"
-    library_files | grep -v '^src/tools/' | grep '\.c$' >"$work/sources"
-    library_files | grep -v '^src/tools/' | grep '\.h$' >"$work/headers"
+    library_files | grep -v -e '^src/tools/' -e '^src/server/' >"$work/of_libraries"
+    grep '\.c$' "$work/of_libraries" >"$work/sources"
+    grep '\.h$' "$work/of_libraries" >"$work/headers"
     symbols_of defined >"$work/defined"
     symbols_of used >"$work/used"
     (
@@ -377,7 +378,7 @@ compile_database()
     [ -z "${database-}" ] || return 0
     choose_generator
     cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DSINTER_TOOLS=ON \
+        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DSINTER_TOOLS=ON -DSINTER_SERVER=ON \
         >"$work/cmake" 2>&1 || {
         cat "$work/cmake"
         return 1

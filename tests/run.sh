@@ -134,9 +134,17 @@ packages_interface()
     want_packages 'to compile the header with a second compiler' clang=clang
 }
 
+# A server to compare with, and clients.
+packages_server()
+{
+    want_packages 'to talk to sinterd' memcached=memcached libmemcached-tools=memccapable \
+        python3-pymemcache
+}
+
 packages_quick()
 {
     want_packages 'to count instructions' valgrind=valgrind
+    packages_server
     want_packages 'as peers in the benchmarks' libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
     want_packages 'for examples inside event loops' libuv1-dev libevent-dev
     want_packages 'to draw pictures of benchmarks' gnuplot-nox=gnuplot

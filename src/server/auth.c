@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* auth.c - see auth.h. */
+#include "server/auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/session.h"
+
+#define ENTRIES_MOST 8u /* as memcached's */
+#define WORD_MOST    255u
+
+struct entry {
+    size_t user_size, password_size;
+    char user[WORD_MOST + 1], password[WORD_MOST + 1];
+};
+
+struct sd_auth {
+    unsigned count;
+    struct entry entry[ENTRIES_MOST];
+};
+
+static bool
+read_word(const char *text, size_t size, char *word, size_t *word_size)
+{
+    if (size == 0 || size > WORD_MOST)
+        return false;
+    memcpy(word, text, size);
+    *word_size = size;
+    return true;
+}
+
+static const char *
+read_entry(struct sd_auth *auth, const char *line)
+{
+    const char *colon = strchr(line, ':');
+    struct entry *entry = &auth->entry[auth->count];
+    if (auth->count == ENTRIES_MOST)
+        return "has more than 8 lines";
+    if (!colon || !read_word(line, (size_t)(colon - line), entry->user, &entry->user_size) ||
+        !read_word(colon + 1, strlen(colon + 1), entry->password, &entry->password_size))
+        return "has a line that is not user:password, of at most 255 bytes each";
+    auth->count++;
+    return NULL;
+}
+
+static const char *
+read_file(struct sd_auth *auth, FILE *file)
+{
+    char line[2 * WORD_MOST + 8];
+    while (fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\r\n")] = 0;
+        const char *wrong = *line ? read_entry(auth, line) : NULL;
+        if (wrong)
+            return wrong;
+    }
+    return ferror(file) ? "cannot be read" : auth->count ? NULL : "has no line";
+}
+
+struct sd_auth *
+sd_auth_open(const char *path)
+{
+    struct sd_auth *auth = calloc(1, sizeof(*auth));
+    FILE *file = fopen(path, "re");
+    const char *wrong = !auth ? "needs memory" : !file ? strerror(errno) : read_file(auth, file);
+    if (file)
+        fclose(file);
+    if (!wrong)
+        return auth;
+    fprintf(stderr, "sinterd: -Y %s: %s\n", path, wrong);
+    free(auth);
+    return NULL;
+}
+
+void
+sd_auth_close(struct sd_auth *auth)
+{
+    if (auth)
+        explicit_bzero(auth, sizeof(*auth));
+    free(auth);
+}
+
+/* All bytes of the longest word are looked at, whatever was found. */
+static unsigned
+differs(const char *word, size_t size, const char *given, size_t given_size)
+{
+    volatile unsigned differs = size != given_size;
+    for (size_t i = 0; i < WORD_MOST; i++)
+        differs |=
+            (unsigned char)word[i] ^ (unsigned)(unsigned char)(i < given_size ? given[i] : 0);
+    return differs;
+}
+
+bool
+sd_auth_check(const struct sd_auth *auth, const char *user, size_t user_size, const char *password,
+              size_t password_size)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < auth->count; i++) {
+        const struct entry *entry = &auth->entry[i];
+        unsigned wrong = differs(entry->user, entry->user_size, user, user_size) |
+                         differs(entry->password, entry->password_size, password, password_size);
+        found |= wrong == 0;
+    }
+    return found != 0;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static enum sd_verdict
+check(struct sd_session *session, struct sd_request *request, const char *value, size_t size)
+{
+    struct sd_line words;
+    sd_line_read(&words, value, value + size); /* not a line: what stands at its end is not used */
+    if (words.count < 2)
+        return sd_answer(session, request, "CLIENT_ERROR bad authentication token format");
+    session->trusted = sd_auth_check(session->server->auth, words.token[0].text,
+                                     words.token[0].size, words.token[1].text, words.token[1].size);
+    sd_count(&session->counts->auth_cmds, 1);
+    sd_count(&session->counts->auth_errors, !session->trusted);
+    return sd_answer(session, request,
+                     session->trusted ? "STORED" : "CLIENT_ERROR authentication failure");
+}
+
+enum sd_verdict
+sd_authenticate(struct sd_session *session, struct sd_request *request)
+{
+    const struct sd_line *line = &request->line;
+    enum sd_verdict verdict;
+    uint32_t size = 0;
+    if (line->count < 5 || !SD_IS(&line->token[0], "set") ||
+        !sd_read_u32(line->token[4].text, line->token[4].size, &size))
+        return sd_answer(session, request, "CLIENT_ERROR unauthenticated");
+    if (size > 2 * WORD_MOST + 64)
+        return SD_CLOSE;
+    char *value = sd_take_value(session, request, size, &verdict);
+    if (!value)
+        return verdict;
+    if (memcmp(value + size, "\r\n", 2) != 0)
+        return sd_answer(session, request, "CLIENT_ERROR bad command line termination");
+    return check(session, request, value, size);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base.h - words that all files of the server use. It stands on <sinter/cache.h> and the public
+ * headers alone. The flavour is liburcu's default: a worker that waits for its sockets is in no
+ * section, and needs to tell nobody.
+ */
+#ifndef SD_BASE_H
+#define SD_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <urcu.h>
+
+#include <sinter/cache.h>
+
+#define SD_VERSION "1.6.18-sinter" /* what "version" answers begins as memcached's: clients look */
+
+#define SD_KEY_MOST 250u
+
+/* Counters that one thread writes, or that need no order. */
+#define sd_load(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define sd_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define sd_add(p, v)   __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+#define sd_sub(p, v)   ((void)__atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
+/** Of a counter that this thread alone writes. */
+#define sd_count(p, v) sd_store((p), sd_load(p) + (v))
+
+static inline size_t
+sd_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t
+sd_most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* limit.c - see limit.h. */
+#include "server/limit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MIB          (UINT64_C(1) << 20)
+#define CACHE_LEAST  (8 * MIB)
+#define POOL_LEAST   MIB
+#define WORKER_BYTES (UINT64_C(256) << 10) /* buffers and stack of a worker */
+#define STEP         (UINT64_C(256) << 10) /* smaller changes are left for later */
+
+/* Resident bytes of the process; 0: unknown. */
+static uint64_t
+resident(void)
+{
+    char text[128];
+    unsigned long long pages = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (size <= 0)
+        return 0;
+    text[size] = 0;
+    if (sscanf(text, "%*u %llu", &pages) != 1)
+        return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t
+pool_of(uint64_t memory)
+{
+    return sd_most(memory / 32, POOL_LEAST);
+}
+
+/* 0: too little is left. */
+static uint64_t
+cache_of(const struct sd_server *server, uint64_t memory)
+{
+    uint64_t buffers =
+        sd_most(pool_of(memory) + server->settings.value_most, sd_load(&server->pool.used));
+    uint64_t taken = buffers + sd_load(&server->own_most) + MIB + memory / 256;
+    return memory >= taken + CACHE_LEAST ? memory - taken : 0;
+}
+
+bool
+sd_limit_open(struct sd_server *server)
+{
+    uint64_t own = resident() + server->settings.threads * WORKER_BYTES;
+    sd_store(&server->own_most, own);
+    sd_store(&server->pool.most, pool_of(server->settings.memory));
+    server->cache_limit = cache_of(server, server->settings.memory);
+    return server->cache_limit != 0;
+}
+
+static void
+tell_cache(struct sd_server *server, uint64_t limit)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)limit);
+    if (sinter_cache_configure(server->cache, "limit_bytes", text) == 0)
+        sd_store(&server->cache_limit, limit);
+}
+
+static uint64_t
+known_bytes(struct sd_server *server)
+{
+    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
+    (void)sinter_cache_stats(server->cache, &stats);
+    return stats.held_bytes + sd_load(&server->pool.used);
+}
+
+/* Three figures that are not of one moment: what was there before and after counts. */
+static uint64_t
+own_bytes(struct sd_server *server)
+{
+    uint64_t before = known_bytes(server), now = resident(), after = known_bytes(server);
+    uint64_t known = sd_most(before, after);
+    return now > known ? now - known : 0;
+}
+
+void
+sd_limit_follow(struct sd_server *server)
+{
+    uint64_t own = own_bytes(server), now = sd_load(&server->cache_limit);
+    if (own > sd_load(&server->own_most))
+        sd_store(&server->own_most, (own + STEP - 1) / STEP * STEP);
+    uint64_t limit = cache_of(server, sd_load(&server->settings.memory));
+    if (limit && (limit < now || limit > now + STEP))
+        tell_cache(server, limit);
+}
+
+bool
+sd_limit_change(struct sd_server *server, uint64_t memory)
+{
+    uint64_t limit = cache_of(server, memory);
+    if (!limit || memory < SD_MEMORY_LEAST)
+        return false;
+    sd_store(&server->settings.memory, memory);
+    sd_store(&server->pool.most, pool_of(memory));
+    tell_cache(server, limit);
+    return true;
+}

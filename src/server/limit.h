@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * limit.h - the process's limit of resident memory (-m), and how it is shared out:
+ *
+ *     memory = cache + pool + one value beyond the pool + own + reserve
+ *
+ * `own` is what the process has beside the cache and the pool: code, stacks, malloc. It is measured
+ * all the time, and what it was at most is kept; when it grows the cache gets less.
+ */
+#ifndef SD_LIMIT_H
+#define SD_LIMIT_H
+
+#include "server/server.h"
+
+#define SD_MEMORY_LEAST (UINT64_C(16) << 20)
+
+/** Before the cache is made: sets pool and cache_limit. False: it is too little for -I. */
+bool sd_limit_open(struct sd_server *server);
+/** From time to time, in the accepting thread. */
+void sd_limit_follow(struct sd_server *server);
+/** Another -m while it runs. False: out of bounds. */
+bool sd_limit_change(struct sd_server *server, uint64_t memory);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* server.c - see server.h. */
+#include "server/server.h"
+
+#include <time.h>
+#include <unistd.h>
+
+uint64_t
+sd_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void
+sd_counts_sum(const struct sd_server *server, struct sd_counts *sum)
+{
+    *sum = (struct sd_counts){.cmd_get = 0};
+    for (unsigned i = 0; i < server->settings.threads; i++) {
+#define ADD(name) sum->name += sd_load(&server->counts[i].name);
+        SD_COUNTS(ADD)
+#undef ADD
+    }
+}
+
+void
+sd_server_wake(struct sd_server *server)
+{
+    uint64_t one = 1;
+    if (server->wake > 0)
+        (void)!write(server->wake, &one, sizeof(one));
+}
+
+void
+sd_server_flush(struct sd_server *server)
+{
+    (void)sinter_cache_clear(server->cache);
+}

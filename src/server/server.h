@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* server.h - what the whole process shares: settings, the cache, counters. */
+#ifndef SD_SERVER_H
+#define SD_SERVER_H
+
+#include "server/buffer.h"
+
+#define SD_LISTENERS_MOST 16u
+
+struct sd_settings {
+    uint64_t memory;                       /* -m, bytes */
+    uint64_t value_most;                   /* -I, bytes */
+    const char *listen[SD_LISTENERS_MOST]; /* -l; none: loopback */
+    unsigned listens;
+    int port;
+    const char *unix_path;
+    unsigned unix_mode;
+    unsigned threads, connections, backlog;
+    unsigned idle_seconds; /* 0: for ever */
+    unsigned verbose;
+    bool may_flush, may_shut_down, may_dump;
+    bool background, cores;
+    const char *user, *pid_file, *auth_file, *dump_file;
+};
+
+/* The counters of memcached's stats that are ours: of requests by their outcome, of bytes. */
+#define SD_COUNTS(X)                                                                               \
+    X(cmd_get)                                                                                     \
+    X(cmd_set)                                                                                     \
+    X(cmd_flush)                                                                                   \
+    X(cmd_touch)                                                                                   \
+    X(cmd_meta)                                                                                    \
+    X(get_hits)                                                                                    \
+    X(get_misses)                                                                                  \
+    X(delete_misses)                                                                               \
+    X(delete_hits)                                                                                 \
+    X(incr_misses)                                                                                 \
+    X(incr_hits)                                                                                   \
+    X(decr_misses)                                                                                 \
+    X(decr_hits)                                                                                   \
+    X(cas_misses)                                                                                  \
+    X(cas_hits)                                                                                    \
+    X(cas_badval)                                                                                  \
+    X(touch_hits)                                                                                  \
+    X(touch_misses)                                                                                \
+    X(store_too_large)                                                                             \
+    X(store_no_memory)                                                                             \
+    X(auth_cmds)                                                                                   \
+    X(auth_errors)                                                                                 \
+    X(idle_kicks)                                                                                  \
+    X(bytes_read)                                                                                  \
+    X(bytes_written)                                                                               \
+    X(conn_yields)                                                                                 \
+    X(memory_waits)                                                                                \
+    X(slow_kicks)
+
+#define SD_COUNT_MEMBER(name) uint64_t name;
+/** Of one thread, which alone writes them. */
+struct sd_counts {
+    SD_COUNTS(SD_COUNT_MEMBER)
+} __attribute__((aligned(128)));
+
+/** Of connections; the accepting thread and the workers write them. */
+struct sd_conn_counts {
+    uint64_t current, total, rejected, listen_disabled, listen_disabled_us;
+    uint32_t accepting;
+};
+
+struct sd_worker;
+struct sd_auth;
+
+struct sd_server {
+    sinter_cache *cache;
+    struct sd_settings settings;
+    struct sd_pool pool;
+    struct sd_counts *counts; /* one for each worker */
+    struct sd_counts since;   /* what they were at "stats reset" */
+    struct sd_conn_counts conns;
+    struct sd_auth *auth;      /* NULL: nobody is asked */
+    struct sd_worker *workers; /* NULL in tests of sessions */
+    uint64_t began_ms;
+    uint64_t flush_at_ms; /* 0: no flush is due */
+    uint64_t cache_limit; /* what the cache was last given of the memory */
+    uint64_t own_most;    /* bytes that the process had beside cache and pool, at most */
+    int wake;             /* an eventfd: the accepting thread looks at what has changed */
+    bool stop;
+};
+
+/** Milliseconds of the monotonic clock. */
+uint64_t sd_now_ms(void);
+/** Adds up the workers' counters. */
+void sd_counts_sum(const struct sd_server *server, struct sd_counts *sum);
+/** Lets the accepting thread look at `stop`. Also in signal handlers. */
+void sd_server_wake(struct sd_server *server);
+/** Deletes all items. */
+void sd_server_flush(struct sd_server *server);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - the protocol of one connection, without its socket: bytes in, bytes out. A request is
+ * done when all of it is there and its reply has room; until then it is left where it is, and read
+ * again from its begin. So a session needs to remember little: what of the input is to be thrown
+ * away, and that it is among the keys of a get.
+ */
+#ifndef SD_SESSION_H
+#define SD_SESSION_H
+
+#include "server/item.h"
+#include "server/server.h"
+#include "server/token.h"
+
+/** Bytes read, which the session may change; from `at` on they are new. */
+struct sd_input {
+    char *data;
+    size_t at, size;
+};
+
+/** Where replies go. What does not fit waits in `pending`; then nothing more is added. */
+struct sd_output {
+    char *data;
+    size_t used, room;
+    struct sd_buffer pending;
+    unsigned flushes;
+    /** Sends what is there; what is not taken becomes pending. */
+    void (*flush)(struct sd_output *output);
+    /** Makes room for a reply of `bytes`, behind what is there, in `pending`. False: not now. */
+    bool (*grow)(struct sd_output *output, size_t bytes);
+};
+
+enum sd_verdict {
+    SD_DONE,  /* go on */
+    SD_MORE,  /* the rest of a request is missing: session->want bytes, if that is known */
+    SD_FULL,  /* replies have to be sent first */
+    SD_LATER, /* memory is on its way: ask again in a moment */
+    SD_YIELD, /* others want their turn */
+    SD_CLOSE,
+};
+
+struct sd_session {
+    struct sd_server *server;
+    struct sd_counts *counts; /* the worker's */
+    uint64_t skip;            /* bytes of input that nobody wants */
+    size_t want;
+    unsigned tries;  /* of the request, at memory that was on its way */
+    int32_t exptime; /* of gat */
+    uint8_t keys;    /* SD_KEYS and what goes with it: among the keys of a get */
+    bool skip_line;
+    bool trusted; /* authenticated, or nobody asks for it */
+    bool quiet;   /* of this request: noreply */
+};
+
+enum { SD_KEYS = 1, SD_KEYS_CAS = 2, SD_KEYS_TOUCH = 4 };
+
+void
+sd_session_open(struct sd_session *session, struct sd_server *server, struct sd_counts *counts);
+/** Does what can be done. Never SD_DONE. */
+enum sd_verdict
+sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_output *output);
+/** Whether it stands between two requests. */
+bool sd_session_is_idle(const struct sd_session *session);
+
+/* ---- for the commands ------------------------------------------------------------------------ */
+
+#define SD_REPLY_MOST 2048u /* bytes that there is room for when a command begins */
+#define SD_LINE_MOST  2048u /* bytes of a line without an end that are waited for */
+
+/** A request: its line, and its begin in the input. */
+struct sd_request {
+    struct sd_line line;
+    struct sd_input *input;
+    struct sd_output *output;
+    bool keeps_input; /* the command has taken what it wanted itself */
+};
+
+typedef enum sd_verdict (*sd_command)(struct sd_session *session, struct sd_request *request);
+
+/** Makes room for so many bytes. False: SD_FULL. */
+bool sd_output_room(struct sd_output *output, size_t bytes);
+/** Adds bytes for which there is room. */
+void sd_put(struct sd_output *output, const char *bytes, size_t size);
+
+/** Answers with a line, unless the request is quiet. SD_DONE. */
+enum sd_verdict sd_answer(struct sd_session *session, struct sd_request *request, const char *text);
+/** The same for what is said in any case. */
+enum sd_verdict
+sd_complain(struct sd_session *session, struct sd_request *request, const char *text);
+/** A request is quiet if its last word is "noreply". */
+bool sd_take_noreply(struct sd_session *session, const struct sd_request *request);
+/** The value behind the line: NULL, with *verdict, until all of it is there. */
+char *sd_take_value(struct sd_session *session, struct sd_request *request, size_t size,
+                    enum sd_verdict *verdict);
+/** What a writing call that was refused comes to: SD_LATER, or an answer once it took too long. */
+enum sd_verdict
+sd_refused(struct sd_session *session, struct sd_request *request, int rc, const char *text);
+static inline bool
+sd_is_refusal(int rc)
+{
+    return rc == -EAGAIN || rc == -ENOMEM || rc == -E2BIG || rc == -ENOBUFS;
+}
+
+/** text.c, meta.c, admin.c, auth.c */
+sd_command sd_find_text(const struct sd_line *line, bool *fits);
+sd_command sd_find_meta(const struct sd_line *line);
+sd_command sd_find_admin(const struct sd_line *line, bool *fits);
+enum sd_verdict
+sd_next_key(struct sd_session *session, struct sd_input *input, struct sd_output *output);
+enum sd_verdict sd_authenticate(struct sd_session *session, struct sd_request *request);
+
+#endif

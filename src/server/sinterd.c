@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sinterd.c - the program: options, what needs root, the cache, workers, and the end. The process's
+ * first thread accepts connections.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <malloc.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "server/auth.h"
+#include "server/limit.h"
+#include "server/listen.h"
+#include "server/options.h"
+#include "server/worker.h"
+
+#define CACHE_WAIT_MS "5" /* a worker at most, for memory on its way: then others have their turn */
+#define FILES_BESIDE  32u /* descriptors beside connections */
+
+static bool
+complain(const char *what, const char *why)
+{
+    fprintf(stderr, "sinterd: %s: %s\n", what, why);
+    return false;
+}
+
+/* ---- what needs root ------------------------------------------------------------------------- */
+
+static bool
+allow_files(const struct sd_settings *settings)
+{
+    struct rlimit limit;
+    rlim_t need = settings->connections + settings->threads * 2 + FILES_BESIDE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return complain("descriptors", strerror(errno));
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need) {
+        limit.rlim_cur = need;
+        limit.rlim_max = limit.rlim_max < need ? need : limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            return complain("-c: so many descriptors are not allowed", strerror(errno));
+    }
+    return true;
+}
+
+static void
+limit_cores(bool cores)
+{
+    struct rlimit none = {0, 0};
+    if (cores && getrlimit(RLIMIT_CORE, &none) == 0)
+        none.rlim_cur = none.rlim_max;
+    setrlimit(RLIMIT_CORE, &none);
+    if (!cores)
+        prctl(PR_SET_DUMPABLE, 0);
+}
+
+static bool
+become_user(const struct sd_settings *settings)
+{
+    const struct passwd *user;
+    if (geteuid() != 0 || !settings->user) /* as memcached: others stay who they are */
+        return geteuid() != 0 ||
+               complain("started by root", "it needs -u NAME, the user to become (-u root: none)");
+    user = getpwnam(settings->user);
+    if (!user)
+        return complain(settings->user, "there is no such user");
+    if (user->pw_uid == 0)
+        return true;
+    if (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+        return complain(settings->user, strerror(errno));
+    return true;
+}
+
+static bool
+write_pid(const struct sd_settings *settings)
+{
+    if (!settings->pid_file)
+        return true;
+    FILE *file = fopen(settings->pid_file, "we");
+    if (!file)
+        return complain(settings->pid_file, strerror(errno));
+    fprintf(file, "%ld\n", (long)getpid());
+    return fclose(file) == 0 || complain(settings->pid_file, strerror(errno));
+}
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+static void
+on_cache_error(void *opaque, const char *message)
+{
+    (void)opaque;
+    complain("cache", message);
+}
+
+static bool
+open_cache(struct sd_server *server)
+{
+    struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+    if (!sd_limit_open(server))
+        return complain("-m", "too little for values as long as -I allows");
+    options.name = "sinterd";
+    options.limit_bytes = server->cache_limit;
+    options.error = on_cache_error;
+    server->cache = sinter_cache_create(&options);
+    if (!server->cache)
+        return complain("cache", strerror(errno));
+    (void)sinter_cache_configure(server->cache, "wait_ms", CACHE_WAIT_MS);
+    return true;
+}
+
+static bool
+open_server(struct sd_server *server)
+{
+    const struct sd_settings *settings = &server->settings;
+    server->began_ms = sd_now_ms();
+    server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->counts = aligned_alloc(128, settings->threads * sizeof(*server->counts));
+    if (server->wake < 0 || !server->counts)
+        return complain("start", strerror(errno));
+    memset(server->counts, 0, settings->threads * sizeof(*server->counts));
+    if (settings->auth_file && !(server->auth = sd_auth_open(settings->auth_file)))
+        return false;
+    if (!open_cache(server))
+        return false;
+    int rc = sd_workers_start(server);
+    return rc == 0 || complain("threads", strerror(-rc));
+}
+
+static void
+close_server(struct sd_server *server)
+{
+    if (server->workers)
+        sd_workers_stop(server);
+    if (server->cache)
+        (void)sinter_cache_destroy(server->cache);
+    sd_auth_close(server->auth);
+    free(server->counts);
+    if (server->wake > 0)
+        close(server->wake);
+}
+
+/* All threads are made with these signals blocked; the first one reads them. */
+static int
+open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static bool
+serve(struct sd_server *server, const struct sd_listener *listener)
+{
+    int signals = open_signals();
+    bool is_open = signals >= 0 && open_server(server);
+    if (is_open && write_pid(&server->settings)) {
+        sd_listen_tell(listener, &server->settings);
+        sd_accept(server, listener, signals);
+    }
+    close_server(server);
+    if (signals >= 0)
+        close(signals);
+    return is_open;
+}
+
+static bool
+prepare(struct sd_settings *settings, struct sd_listener *listener)
+{
+    if (!allow_files(settings) || !sd_listen_open(listener, settings))
+        return false;
+    if (!become_user(settings))
+        return false;
+    limit_cores(settings->cores);
+    if (settings->background && daemon(1, settings->verbose) != 0)
+        return complain("-d", strerror(errno));
+    return true;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct sd_server server;
+    struct sd_listener listener = {.count = 0};
+    switch (sd_options_read(&server.settings, argc, argv)) {
+    case SD_START_DONE:
+        return 0;
+    case SD_START_WRONG:
+        return 64; /* EX_USAGE */
+    case SD_START_SERVE:
+        break;
+    }
+    mallopt(M_ARENA_MAX, 1); /* buffers of many threads, of one pool */
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    rcu_register_thread();
+    bool served = prepare(&server.settings, &listener) && serve(&server, &listener);
+    sd_listen_close(&listener, &server.settings);
+    if (served && server.settings.pid_file)
+        unlink(server.settings.pid_file);
+    rcu_unregister_thread();
+    return served ? 0 : 71; /* EX_OSERR */
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* worker.c - see worker.h. */
+#include "server/worker.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/stats.h"
+
+#define EVENTS_MOST 64
+#define TICK_MS     1000
+#define RETRY_MS    2
+#define SLOW_MS     10000 /* with buffers, while others wait for some */
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static void
+add_to_list(struct sd_worker *worker, struct sd_conn *conn)
+{
+    pthread_mutex_lock(&worker->lock);
+    conn->next = worker->conns;
+    if (conn->next)
+        conn->next->previous = conn;
+    worker->conns = conn;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void
+take_from_list(struct sd_worker *worker, struct sd_conn *conn)
+{
+    pthread_mutex_lock(&worker->lock);
+    if (conn->next)
+        conn->next->previous = conn->previous;
+    if (conn->previous)
+        conn->previous->next = conn->next;
+    else
+        worker->conns = conn->next;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void
+free_conn(struct sd_conn *conn)
+{
+    sd_pool_release(&conn->session.server->pool, sizeof(*conn));
+    free(conn);
+}
+
+static void
+end_conn(struct sd_worker *worker, struct sd_conn *conn)
+{
+    take_from_list(worker, conn);
+    sd_conn_close(conn);
+    sd_sub(&worker->server->conns.current, 1);
+    conn->wait = SD_WAIT_END;
+    if (!conn->queued) /* else when its turn comes */
+        free_conn(conn);
+}
+
+static uint32_t
+events_of(enum sd_wait wait)
+{
+    return wait == SD_WAIT_INPUT ? EPOLLIN : wait == SD_WAIT_OUTPUT ? EPOLLOUT : 0;
+}
+
+static void
+enqueue(struct sd_worker *worker, struct sd_conn *conn)
+{
+    worker->turns = worker->turns || conn->wait == SD_WAIT_TURN;
+    if (conn->queued)
+        return;
+    conn->queued = true;
+    conn->next_queued = NULL;
+    *worker->queue_end = conn;
+    worker->queue_end = &conn->next_queued;
+}
+
+/* What epoll is to wait for follows from what the connection waits for. */
+static void
+settle(struct sd_worker *worker, struct sd_conn *conn)
+{
+    uint32_t events = events_of(conn->wait);
+    struct epoll_event event = {.events = events, .data = {.ptr = conn}};
+    if (conn->wait == SD_WAIT_TURN || conn->wait == SD_WAIT_MEMORY)
+        enqueue(worker, conn);
+    if (conn->wait == SD_WAIT_TURN || conn->events == events)
+        return;
+    conn->events = events;
+    if (epoll_ctl(worker->epoll, EPOLL_CTL_MOD, conn->fd, &event) != 0)
+        end_conn(worker, conn);
+}
+
+static uint64_t
+bytes_of(const struct sd_worker *worker)
+{
+    return worker->counts->bytes_read + worker->counts->bytes_written;
+}
+
+static void
+serve(struct sd_worker *worker, struct sd_conn *conn)
+{
+    uint64_t before = bytes_of(worker);
+    conn->wait = sd_conn_serve(conn, &worker->desk);
+    if (bytes_of(worker) != before)
+        sd_store(&conn->active_ms, worker->now_ms);
+    if (conn->wait == SD_WAIT_END)
+        end_conn(worker, conn);
+    else
+        settle(worker, conn);
+}
+
+static void
+serve_event(struct sd_worker *worker, struct sd_conn *conn, uint32_t events)
+{
+    bool gone = events & (EPOLLHUP | EPOLLERR);
+    if (conn->queued && conn->wait == SD_WAIT_TURN)
+        return; /* it is served with the others that are queued */
+    if (conn->wait == SD_WAIT_MEMORY && gone)
+        end_conn(worker, conn);
+    else if (conn->wait != SD_WAIT_MEMORY)
+        serve(worker, conn);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+static void
+serve_queue(struct sd_worker *worker)
+{
+    bool retry = worker->now_ms - worker->retried_ms >= RETRY_MS;
+    struct sd_conn *conn = worker->queue, *next;
+    if (retry)
+        worker->retried_ms = worker->now_ms;
+    worker->queue = NULL;
+    worker->queue_end = &worker->queue;
+    worker->turns = false;
+    for (; conn; conn = next) {
+        next = conn->next_queued;
+        conn->queued = false;
+        if (conn->wait == SD_WAIT_END)
+            free_conn(conn);
+        else if (conn->wait == SD_WAIT_TURN || (conn->wait == SD_WAIT_MEMORY && retry))
+            serve(worker, conn);
+        else if (conn->wait == SD_WAIT_MEMORY)
+            enqueue(worker, conn);
+    }
+}
+
+/* ---- what is looked at once a second --------------------------------------------------------- */
+
+static bool
+is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
+{
+    unsigned seconds = worker->server->settings.idle_seconds;
+    return seconds && conn->wait == SD_WAIT_INPUT && !sd_conn_holds(conn) &&
+           worker->now_ms - conn->active_ms > (uint64_t)seconds * 1000;
+}
+
+static bool
+is_slow(const struct sd_worker *worker, const struct sd_conn *conn)
+{
+    return (conn->wait == SD_WAIT_INPUT || conn->wait == SD_WAIT_OUTPUT) && sd_conn_holds(conn) &&
+           worker->now_ms - conn->active_ms > SLOW_MS;
+}
+
+/* The list is changed by this thread, and at its head by another. */
+static struct sd_conn *
+first_conn(struct sd_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct sd_conn *conn = worker->conns;
+    pthread_mutex_unlock(&worker->lock);
+    return conn;
+}
+
+static void
+tick(struct sd_worker *worker)
+{
+    bool is_short = sd_pool_is_short(&worker->server->pool, &worker->refusals);
+    struct sd_conn *next;
+    if (!is_short && !worker->server->settings.idle_seconds)
+        return;
+    for (struct sd_conn *conn = first_conn(worker); conn; conn = next) {
+        next = conn->next;
+        bool idle = is_idle_too_long(worker, conn);
+        if (!idle && !(is_short && is_slow(worker, conn)))
+            continue;
+        sd_count(idle ? &worker->counts->idle_kicks : &worker->counts->slow_kicks, 1);
+        end_conn(worker, conn);
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static int
+time_to_wait(const struct sd_worker *worker)
+{
+    return !worker->queue ? TICK_MS : worker->turns ? 0 : RETRY_MS;
+}
+
+static bool
+wait_and_serve(struct sd_worker *worker)
+{
+    struct epoll_event events[EVENTS_MOST];
+    bool over = false;
+    int count = epoll_wait(worker->epoll, events, EVENTS_MOST, time_to_wait(worker));
+    worker->now_ms = sd_now_ms();
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr)
+            serve_event(worker, events[i].data.ptr, events[i].events);
+        else
+            over = true;
+    }
+    if (worker->queue)
+        serve_queue(worker);
+    if (worker->now_ms - worker->ticked_ms >= TICK_MS) {
+        worker->ticked_ms = worker->now_ms;
+        tick(worker);
+    }
+    return !over;
+}
+
+static void *
+run(void *opaque)
+{
+    struct sd_worker *worker = opaque;
+    rcu_register_thread();
+    worker->now_ms = worker->ticked_ms = sd_now_ms();
+    while (wait_and_serve(worker))
+        ;
+    while (worker->conns)
+        end_conn(worker, worker->conns);
+    worker->retried_ms = worker->now_ms;
+    serve_queue(worker);
+    rcu_unregister_thread();
+    return NULL;
+}
+
+/* ---- for the accepting thread ---------------------------------------------------------------- */
+
+static void
+refuse(struct sd_worker *worker, int fd, struct sd_conn *conn)
+{
+    if (conn) {
+        take_from_list(worker, conn);
+        free_conn(conn);
+    }
+    sd_sub(&worker->server->conns.current, 1);
+    close(fd);
+}
+
+void
+sd_worker_take(struct sd_worker *worker, int fd)
+{
+    struct sd_conn *conn = calloc(1, sizeof(*conn));
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = conn}};
+    (void)sd_add(&worker->server->conns.current, 1);
+    if (!conn) {
+        refuse(worker, fd, NULL);
+        return;
+    }
+    sd_pool_force(&worker->server->pool, sizeof(*conn));
+    sd_session_open(&conn->session, worker->server, worker->counts);
+    conn->fd = fd;
+    conn->events = EPOLLIN;
+    conn->active_ms = sd_now_ms();
+    add_to_list(worker, conn);
+    if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+        refuse(worker, fd, conn);
+}
+
+static int
+open_worker(struct sd_worker *worker, struct sd_server *server, unsigned i)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    worker->server = server;
+    worker->counts = &server->counts[i];
+    worker->queue_end = &worker->queue;
+    pthread_mutex_init(&worker->lock, NULL);
+    worker->desk.input = malloc(SD_WORK_BYTES);
+    worker->desk.output = malloc(SD_WORK_BYTES);
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!worker->desk.input || !worker->desk.output)
+        return -ENOMEM;
+    if (worker->epoll < 0 || worker->wake < 0 ||
+        epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &event) != 0)
+        return -errno;
+    return -pthread_create(&worker->thread, NULL, run, worker);
+}
+
+static void
+close_worker(struct sd_worker *worker)
+{
+    if (worker->epoll >= 0)
+        close(worker->epoll);
+    if (worker->wake >= 0)
+        close(worker->wake);
+    free(worker->desk.input);
+    free(worker->desk.output);
+    pthread_mutex_destroy(&worker->lock);
+}
+
+static void
+stop_first(struct sd_server *server, unsigned count)
+{
+    uint64_t one = 1;
+    for (unsigned i = 0; i < count; i++) {
+        (void)!write(server->workers[i].wake, &one, sizeof(one));
+        pthread_join(server->workers[i].thread, NULL);
+        close_worker(&server->workers[i]);
+    }
+    free(server->workers);
+    server->workers = NULL;
+}
+
+int
+sd_workers_start(struct sd_server *server)
+{
+    unsigned count = server->settings.threads;
+    server->workers = calloc(count, sizeof(*server->workers));
+    if (!server->workers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        int rc = open_worker(&server->workers[i], server, i);
+        if (rc != 0) {
+            close_worker(&server->workers[i]);
+            stop_first(server, i);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void
+sd_workers_stop(struct sd_server *server)
+{
+    stop_first(server, server->settings.threads);
+}
+
+/* ---- stats conns ----------------------------------------------------------------------------- */
+
+static void
+name_of(int fd, int (*get)(int, struct sockaddr *, socklen_t *), char *name, size_t room)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof(address);
+    char host[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+    (void)get(fd, (struct sockaddr *)&address, &size);
+    if (address.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        snprintf(name, room, "tcp:%s:%u", host, ntohs(v4->sin_port));
+    } else if (address.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+        snprintf(name, room, "tcp6:[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        snprintf(name, room, "unix:%.107s", ((const struct sockaddr_un *)&address)->sun_path);
+    }
+}
+
+static void
+add_conn(const struct sd_conn *conn, struct sd_text *text, uint64_t now_ms)
+{
+    char key[48], name[128];
+    snprintf(key, sizeof(key), "%d:addr", conn->fd);
+    name_of(conn->fd, getpeername, name, sizeof(name));
+    sd_stat(text, key, "%s", name);
+    snprintf(key, sizeof(key), "%d:listen_addr", conn->fd);
+    name_of(conn->fd, getsockname, name, sizeof(name));
+    sd_stat(text, key, "%s", name);
+    snprintf(key, sizeof(key), "%d:state", conn->fd);
+    sd_stat(text, key, "conn_read");
+    snprintf(key, sizeof(key), "%d:secs_since_last_cmd", conn->fd);
+    sd_stat_u64(text, key, (now_ms - sd_load(&conn->active_ms)) / 1000);
+}
+
+void
+sd_stat_conns(const struct sd_server *server, struct sd_text *text)
+{
+    uint64_t now_ms = sd_now_ms();
+    for (unsigned i = 0; server->workers && i < server->settings.threads; i++) {
+        struct sd_worker *worker = &server->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        for (const struct sd_conn *conn = worker->conns; conn; conn = conn->next)
+            add_conn(conn, text, now_ms);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}

@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What sinterd does as a process: options, sockets, connections that misbehave, its end.
+
+    serve.py SINTERD
+"""
+import os
+import socket
+import stat
+import subprocess
+import sys
+
+import servers
+
+SINTERD = sys.argv[1]
+SERVED = b"set a 0 0 1\r\nx\r\nget a\r\n"
+ANSWER = b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n"
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def bad_options_get_one_line():
+    for arguments in ("-m x", "-m 0", "-m 99%", "-m -1", "-m", "-t 0", "-t 65", "-c 0", "-p 70000",
+                      "-I 1", "-I 2000m", "-a 999", "-a x", "-b 0", "-M", "-S", "-Z", "-B binary",
+                      "--nothing", "-z", "word", "-o idle_timeout", "-o idle_timeout=x", "-s ",
+                      "-m 16 -I 512m", "-l 256.256.256.256", "-l []:1", "-Y /nonexistent",
+                      "-s /nonexistent/socket", "-s " + "x" * 200, "-u nobody-of-this-name",
+                      "-l " + ",".join(["127.0.0.1"] * 17)):
+        words = arguments.split(" ")
+        user = ["-u", "root"] if os.geteuid() == 0 and "-u" not in words else []
+        if "-l" not in words and "-s" not in words:
+            user += ["-p", "0"]
+        done = subprocess.run([SINTERD, *user, *words], capture_output=True, text=True, timeout=300)
+        check(done.returncode in (64, 71), arguments, done)
+        lines = [line for line in done.stderr.splitlines() if "port" not in line]
+        check(len(lines) == 1 and lines[0].startswith("sinterd: "), arguments, done.stderr)
+
+
+def texts():
+    done = subprocess.run([SINTERD, "-h"], capture_output=True, text=True)
+    check(done.returncode == 0 and done.stdout.startswith("usage: sinterd"), done)
+    done = subprocess.run([SINTERD, "--version"], capture_output=True, text=True)
+    check(done.returncode == 0 and done.stdout.startswith("sinterd "), done)
+
+
+def odd_options_are_told():
+    with servers.Server(SINTERD, "-m", "1", "-U", "11211", "-o", "modern,hashpower=20",
+                        "-C", "-k", "-L", "-R", "20", "-f", "1.25", "-n", "48") as server:
+        lines = server.error_text().splitlines()
+        check(len(lines) == 4, lines)
+        check(server.talk(SERVED) == ANSWER)
+
+
+def it_ends_cleanly():
+    for tcp in (False, True):
+        server = servers.Server(SINTERD, "-t", "2", tcp=tcp)
+        path = server.path
+        check(server.talk(SERVED) == ANSWER)
+        waiting = server.connect()
+        waiting.sendall(b"set b 0 0 5\r\nab")
+        check(server.close() == 0)
+        check(waiting.recv(10) == b"" and not os.path.exists(path))
+
+
+def a_left_socket_is_replaced_and_a_used_one_is_not():
+    with servers.Server(SINTERD, "-a", "720") as server:
+        check(stat.S_IMODE(os.stat(server.path).st_mode) == 0o720)
+        again = subprocess.run([SINTERD, "-u", "root", "-s", server.path], capture_output=True)
+        check(again.returncode == 71 and server.talk(SERVED) == ANSWER)
+    directory = servers.tempfile.mkdtemp()
+    left = os.path.join(directory, "socket")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(left)
+    user = ["-u", "root"] if os.geteuid() == 0 else []
+    process = subprocess.Popen([SINTERD, "-s", left, *user])
+    for _ in range(6000):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if os.path.exists(left) and probe.connect_ex(left) == 0:
+                break
+        servers.time.sleep(0.01)
+    process.terminate()
+    check(process.wait(120) == 0)
+    os.rmdir(directory)
+
+
+def loopback_is_the_default():
+    user = ["-u", "root"] if os.geteuid() == 0 else []
+    process = subprocess.Popen([SINTERD, "-p", "0", *user], stderr=subprocess.PIPE, text=True)
+    port = int(process.stderr.readline().split()[-1])
+    listening = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table, encoding="ascii") as rows:
+            for row in list(rows)[1:]:
+                address, state = row.split()[1], row.split()[3]
+                if state == "0A" and int(address.split(":")[1], 16) == port:
+                    listening.add(address.split(":")[0])
+    process.terminate()
+    check(process.wait(120) == 0)
+    check(listening <= {"0100007F", "0" * 24 + "01000000"} and "0100007F" in listening, listening)
+
+
+def is_served(connection):
+    try:
+        connection.sendall(b"mn\r\n")
+        return connection.recv(100) == b"MN\r\n"
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+
+
+def connect_until_served(server):
+    """A place is free once a worker has seen that another connection is closed."""
+    for _ in range(6000):
+        connection = server.connect()
+        if is_served(connection):
+            return connection
+        connection.close()
+        servers.time.sleep(0.01)
+    raise AssertionError("no place was given back")
+
+
+def too_many_connections_are_told():
+    with servers.Server(SINTERD, "-c", "5") as server:
+        held = [connect_until_served(server) for _ in range(5)]
+        check(server.talk(b"") == b"ERROR Too many open connections\r\n")
+        held.pop().close()
+        connect_until_served(server).close()
+
+
+def descriptors_run_out():
+    """Connections wait until there is one."""
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with servers.Server(SINTERD, "-t", "1", "-c", "100") as server:
+        files = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files + 2, hard))
+        held = [connect_until_served(server) for _ in range(2)]
+        late = server.connect()
+        late.sendall(b"mn\r\n")
+        held.pop().close()
+        check(late.recv(10) == b"MN\r\n")
+        late.sendall(b"stats\r\n")
+        text = b""
+        while not text.endswith(b"END\r\n"):
+            text += late.recv(65536)
+        check(b"STAT accepting_conns " in text and soft)
+
+
+def idle_connections_hold_nothing():
+    with servers.Server(SINTERD, "-t", "1") as server:
+        before = int(server.stats(b"sinter")["buffers"])
+        held = [server.connect() for _ in range(200)]
+        for connection in held:
+            connection.sendall(b"set a 0 0 1000\r\n" + b"x" * 1000 + b"\r\nget a\r\n")
+            text = b""
+            while not text.endswith(b"END\r\n"):
+                text += connection.recv(65536)
+        after = int(server.stats(b"sinter")["buffers"])
+        check(after - before < 200 * 1024, before, after)
+        for connection in held:
+            connection.close()
+
+
+def half_requests_are_charged_by_what_came():
+    """A length that is promised takes no memory."""
+    with servers.Server(SINTERD, "-t", "1", "-m", "64") as server:
+        held = [server.connect() for _ in range(100)]
+        for connection in held:
+            connection.sendall(b"set a 0 0 1000000\r\n" + b"x" * 100)
+        check(server.talk(SERVED) == ANSWER)
+        check(int(server.stats(b"sinter")["buffers"]) < 1 << 20)
+        check(int(server.stats(b"sinter")["resident"]) < 32 << 20 or servers.is_sanitized())
+        for connection in held:
+            connection.close()
+
+
+def large_uploads_go_on_when_buffers_are_short():
+    """More than the pool has, at a time: each waits, all are done."""
+    value = b"v" * 1000000
+    with servers.Server(SINTERD, "-t", "2", "-m", "64") as server:
+        held = [server.connect() for _ in range(12)]
+        for i, connection in enumerate(held):
+            connection.setblocking(False)
+        left = {c: b"set a%d 0 0 1000000\r\n" % i + value + b"\r\nget a%d\r\n" % i
+                for i, c in enumerate(held)}
+        answers = {c: b"" for c in held}
+        while any(not text.endswith(b"END\r\n") for text in answers.values()):
+            readable, writable, _ = servers.select.select(
+                held, [c for c in held if left[c]], [], servers.HANGS_SECONDS)
+            check(readable or writable, {len(text) for text in answers.values()})
+            for connection in writable:
+                sent = connection.send(left[connection][:10000])
+                left[connection] = left[connection][sent:]
+            for connection in readable:
+                answers[connection] += connection.recv(1 << 20)
+        for i, connection in enumerate(held):
+            check(answers[connection] == b"STORED\r\nVALUE a%d 0 1000000\r\n" % i + value +
+                  b"\r\nEND\r\n")
+            connection.close()
+
+
+def slow_readers_are_waited_for():
+    """Replies of 60 MB that are read late, and as fast as one likes: all of them come."""
+    with servers.Server(SINTERD, "-t", "1", "-m", "64") as server:
+        server.talk(b"set a 0 0 200000\r\n" + b"v" * 200000 + b"\r\n")
+        with server.connect() as slow:
+            slow.sendall(b"get" + b" a" * 300 + b"\r\n")
+            check(server.talk(SERVED.replace(b" a", b" b")) == ANSWER.replace(b" a", b" b"))
+            check(int(server.stats(b"sinter")["buffers"]) < 4 << 20)
+            size = 300 * (len(b"VALUE a 0 200000\r\n") + 200002) + 5
+            while size > 0:
+                some = slow.recv(min(size, 1 << 20))
+                check(some)
+                size -= len(some)
+
+
+def clients_die_anywhere():
+    with servers.Server(SINTERD, "-t", "2", "-m", "64") as server:
+        requests = b"set a 0 0 100000\r\n" + b"v" * 100000 + b"\r\nget a a a a a a a a\r\nmn\r\n"
+        for i in range(0, len(requests), 3001):
+            with server.connect() as connection:
+                connection.sendall(requests[:i])
+        check(server.talk(SERVED) == ANSWER)
+        for _ in range(6000):  # until the workers have seen it
+            if server.stats()["curr_connections"] == "1":
+                return
+        raise AssertionError("connections stay")
+
+
+def a_pipeline_is_answered_in_order():
+    with servers.Server(SINTERD, "-t", "1") as server:
+        count = 50000
+        request = b"".join(b"set k%d 0 0 5\r\n%05d\r\nget k%d\r\n" % (i, i, i)
+                           for i in range(count))
+        answer = b"".join(b"STORED\r\nVALUE k%d 0 5\r\n%05d\r\nEND\r\n" % (i, i)
+                          for i in range(count))
+        check(server.talk(request) == answer)
+
+
+def shutdown_is_a_command_if_allowed():
+    server = servers.Server(SINTERD, "-A")
+    check(server.talk(b"shutdown\r\n") == b"")
+    check(server.process.wait(120) == 0 and server.close() == 0)
+    with servers.Server(SINTERD, "-F") as server:
+        check(server.talk(b"flush_all\r\n") == b"CLIENT_ERROR flush_all not allowed\r\n")
+
+
+def flush_comes_when_it_is_due():
+    with servers.Server(SINTERD) as server:
+        check(server.talk(SERVED + b"flush_all 1\r\n") == ANSWER + b"OK\r\n")
+        for _ in range(6000):
+            if server.talk(b"get a\r\n") == b"END\r\n":
+                return
+            servers.time.sleep(0.01)
+        raise AssertionError("it never came")
+
+
+def the_exporter_finds_its_fields():
+    """What memcached_exporter reads."""
+    general = """version uptime time pid get_hits get_misses delete_hits delete_misses incr_hits
+        incr_misses decr_hits decr_misses cas_hits cas_misses touch_hits touch_misses cas_badval
+        cmd_get cmd_flush cmd_set cmd_touch rusage_user rusage_system bytes limit_maxbytes
+        curr_items total_items bytes_read bytes_written curr_connections total_connections
+        rejected_connections max_connections conn_yields listen_disabled_num evictions reclaimed
+        store_too_large store_no_memory lru_crawler_starts direct_reclaims crawler_items_checked
+        crawler_reclaimed moves_to_cold moves_to_warm moves_within_lru accepting_conns threads
+        """.split()
+    items = """number age mem_requested evicted evicted_time evicted_nonzero outofmemory
+        tailrepairs reclaimed expired_unfetched evicted_unfetched evicted_active crawler_reclaimed
+        crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm moves_within_lru
+        direct_reclaims hits_to_hot hits_to_warm hits_to_cold hits_to_temp number_hot number_warm
+        number_cold age_hot age_warm""".split()
+    slabs = """chunk_size chunks_per_page total_pages total_chunks used_chunks free_chunks
+        free_chunks_end mem_requested cmd_set get_hits delete_hits incr_hits decr_hits cas_hits
+        touch_hits cas_badval""".split()
+    settings = "maxconns lru_crawler lru_crawler_sleep lru_crawler_tocrawl".split()
+    with servers.Server(SINTERD, "-t", "1") as server:
+        server.talk(SERVED)
+        stats = server.stats()
+        check(not [name for name in general if name not in stats], stats)
+        check(stats["get_hits"] == "1" and stats["cmd_set"] == "1" and stats["curr_items"] == "1")
+        found = {name.split(":")[2] for name in server.stats(b"items")}
+        check(found >= set(items), set(items) - found)
+        slab_stats = server.stats(b"slabs")
+        found = {name.split(":")[1] for name in slab_stats if ":" in name}
+        check(found >= set(slabs), set(slabs) - found)
+        check("total_malloced" in slab_stats and "active_slabs" in slab_stats)
+        check(set(settings) <= set(server.stats(b"settings")))
+        sinter = server.stats(b"sinter")
+        check(int(sinter["memory_limit"]) == 64 << 20 and int(sinter["cache_payload"]) == 3)
+        check(len(server.stats(b"conns")) == 4)
+        server.talk(b"stats reset\r\n")
+        check(server.stats()["cmd_set"] == "0")
+
+
+def memory_stays_below_the_limit():
+    """Sizes shift at 24 MiB; the process's resident memory is looked at after each piece."""
+    if servers.is_sanitized():
+        return
+    limit = 24 << 20
+    with servers.Server(SINTERD, "-t", "2", "-m", "24") as server:
+        statm = f"/proc/{server.process.pid}/statm"
+        worst = number = 0
+        for low, high in ((240, 256), (272, 288), (16, 64), (640, 640), (20000, 90000)):
+            written = 0
+            while written < 28 << 20:
+                pieces, bytes_of_pieces = [], 0
+                while bytes_of_pieces < 2 << 20:
+                    size = low + number * 7919 % (high - low + 1)
+                    pieces.append(b"set key:%d 0 0 %d noreply\r\n%s\r\n" %
+                                  (number, size, b"v" * size))
+                    bytes_of_pieces += len(pieces[-1])
+                    number += 1
+                written += bytes_of_pieces
+                check(server.talk(b"".join(pieces)) == b"")
+                with open(statm, encoding="ascii") as figures:
+                    worst = max(worst, int(figures.read().split()[1]) * 4096)
+            check(worst <= limit, worst, limit, server.stats(b"sinter"))
+        check(server.stats()["store_no_memory"] == "0", server.stats())
+
+
+def main():
+    for test in (texts, bad_options_get_one_line, odd_options_are_told, it_ends_cleanly,
+                 a_left_socket_is_replaced_and_a_used_one_is_not, loopback_is_the_default,
+                 too_many_connections_are_told, descriptors_run_out, idle_connections_hold_nothing,
+                 half_requests_are_charged_by_what_came,
+                 large_uploads_go_on_when_buffers_are_short, slow_readers_are_waited_for,
+                 clients_die_anywhere, a_pipeline_is_answered_in_order,
+                 shutdown_is_a_command_if_allowed, flush_comes_when_it_is_due,
+                 the_exporter_finds_its_fields, memory_stays_below_the_limit):
+        if len(sys.argv) > 2 and test.__name__ not in sys.argv[2:]:
+            continue
+        begin = servers.time.monotonic()
+        test()
+        print(f"{test.__name__}: {servers.time.monotonic() - begin:.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
