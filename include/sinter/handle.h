@@ -98,8 +98,8 @@
  *   cell_publish                                      R        R           S         no      L
  *   handle_free, handle_retire                        A        R           yes       no      L
  *   free_now, cell_free, cell_free_now                R        R           S         no      L
- *   handle_resize, clear                              A        R           yes       no      L
- *   cell_resize, cell_relocate                        R        R           S         no      L
+ *   handle_resize, resize_reserve, clear              A        R           yes       no      L
+ *   cell_resize, cell_resize_reserve, cell_relocate   R        R           S         no      L
  *   cell_retire, cell_unlink                          R        R           S         no      L
  *   update_begin, update_commit, cell_update_begin    R        R           S         no      L
  *   update_abort, unpin                               A        R           yes       no      L
@@ -768,8 +768,9 @@ HANDLE_API size_t handle_good_size(const handle_store *store, size_t size);
 
 /**
  * The largest size that handle_resize gives an object where it lies, in memory that is its own
- * already; in a hardened store its size, since there each resize is a new slot. (Above 64 KiB a
- * resize may find more behind it.) 0 for what handle_size answers 0 for, but for size 0.
+ * already, or behind it by handle_resize_reserve; in a hardened store its size, since there each
+ * resize is a new slot. (Above 64 KiB a resize may find more behind it.) 0 for what handle_size
+ * answers 0 for, but for size 0.
  */
 HANDLE_API size_t handle_capacity(const handle_store *store, handle_t handle);
 
@@ -872,6 +873,28 @@ HANDLE_API int handle_free_now(handle_store *store, handle_t handle);
  *            handle_alloc; EINVAL: larger than the arena, or the header is damaged
  */
 HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
+
+/**
+ * handle_resize that also keeps address space behind the object, for one that will grow to a known
+ * size, be it from nothing: up to `capacity` bytes handle_resize then leaves it where it lies and
+ * copies nothing, whatever is allocated meanwhile. Memory is taken as it grows, so that max_bytes
+ * may refuse that (handle_store_prepare sets it aside), and given back as it shrinks.
+ *
+ * The capacity is kept until a further call, or until the object is resized beyond it. A new
+ * version by handle_update_begin has none. A resize while the object is pinned copies it, and the
+ * capacity goes with it. In a hardened store, where each resize is a copy, it has no effect.
+ *
+ *   capacity  bytes, at most the arena. Less than `size`: none is kept (any more). Up to 64 KiB
+ *             less the header: the same, since there a slot's room is what there is
+ *             (handle_good_size)
+ *   cost      a kept capacity takes 1 KiB of memory for each MiB, and address space of the arena,
+ *             which no other object gets. An object with a capacity above 64 KiB has pages of its
+ *             own, however small it is
+ *   result, errors  as handle_resize; ENOMEM also where the arena has no run so long; EINVAL:
+ *             capacity too is larger than the arena
+ */
+HANDLE_API int
+handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t capacity);
 
 /**
  * Begins a new version of an object, in memory that nobody else sees. The version seen stays pinned
@@ -1013,8 +1036,9 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
  * All cell calls stand inside a section. Readers of a cell need only that. WRITERS of one cell are
  * serialised by the application (its bucket's lock); they are
  *
- *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _retire, _resize, _relocate and
- *   _unlink (of both cells), and handle_update_commit of an update that was begun on the cell.
+ *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _retire, _resize, _resize_reserve,
+ *   _relocate and _unlink (of both cells), and handle_update_commit of an update that was begun on
+ *   the cell.
  *
  * handle_cell_deref_mut, _pin, _update_begin and handle_update_abort are no writers in this sense;
  * what deref_mut's text says of resize and update holds for cells too. Relocating, freeing,
@@ -1085,6 +1109,10 @@ HANDLE_API int handle_cell_free_now(handle_store *store, handle_cell *cell);
 
 /** As handle_resize. */
 HANDLE_API int handle_cell_resize(handle_store *store, handle_cell *cell, size_t size);
+
+/** As handle_resize_reserve. */
+HANDLE_API int
+handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, size_t capacity);
 
 /**
  * Moves a reference from one cell to another, tag included; the object stays where it is, but is

@@ -440,6 +440,23 @@ class store
     {
         return error_of(handle_retire(store_, named.get()));
     }
+    /**
+     * handle_resize, of a T that is the head of more; capacity, if given: handle_resize_reserve.
+     * EINVAL: fewer bytes than a T has.
+     */
+    template <typename T>
+    [[nodiscard]] std::error_code resize(handle<T> named, std::size_t bytes) noexcept
+    {
+        return error_of(bytes < sizeof(T) ? -EINVAL : handle_resize(store_, named.get(), bytes));
+    }
+    template <typename T>
+    [[nodiscard]] std::error_code
+    resize(handle<T> named, std::size_t bytes, std::size_t capacity) noexcept
+    {
+        return error_of(bytes < sizeof(T)
+                            ? -EINVAL
+                            : handle_resize_reserve(store_, named.get(), bytes, capacity));
+    }
     /** handle_sparsity: of what may be evicted, that with the largest first. */
     template <typename T> std::uint32_t sparsity(const section &, handle<T> named) const noexcept
     {
@@ -576,6 +593,18 @@ template <typename T> class cell
         if (error == 0)
             object.store_ = nullptr;
         return error_of(error);
+    }
+    /** handle_cell_resize, or with a capacity handle_cell_resize_reserve. As store::resize. */
+    [[nodiscard]] std::error_code resize(store &of, const section &, std::size_t bytes) noexcept
+    {
+        return error_of(bytes < sizeof(T) ? -EINVAL : handle_cell_resize(of.get(), &raw_, bytes));
+    }
+    [[nodiscard]] std::error_code
+    resize(store &of, const section &, std::size_t bytes, std::size_t capacity) noexcept
+    {
+        return error_of(bytes < sizeof(T)
+                            ? -EINVAL
+                            : handle_cell_resize_reserve(of.get(), &raw_, bytes, capacity));
     }
     /** handle_cell_free. */
     std::error_code free(store &of, const section &) noexcept

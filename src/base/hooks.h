@@ -51,7 +51,9 @@ enum sn_hook_point {
     SN_HOOK_STEP_LEFT,    /* step: it has let the mover's lock go (the store) */
     SN_HOOK_MOVER_GONE,   /* mover's thread: it has ended, but for being joined (the store) */
     SN_HOOK_WALK_SECTION, /* walk: before it opens a section, no lock held (object: the span) */
-    SN_HOOK_TRIM,         /* trim: the span is detached (object: the heap) */
+    SN_HOOK_TRIM,         /* trim: the span is detached (object: the heap); or claimed (object: the
+                             large spans) */
+    SN_HOOK_AWAIT_CLAIM,  /* resize: about to wait for such a claim (object: the large spans) */
     SN_HOOK_SHORTAGE,     /* allocation: found nothing, before it looks at what comes by itself */
     SN_HOOK_POINTS
 };

@@ -2,6 +2,7 @@
 /* large.c - see memory/large.h. */
 #include "memory/large.h"
 
+#include "base/hooks.h"
 #include "os/osmem.h"
 
 #define NONE SN_LARGE_LISTS
@@ -116,8 +117,9 @@ claim_first(struct sn_large *large, enum sn_large_list list, uint32_t *held)
 
 /* Ends a claim. True: the span was to be given back meanwhile, the caller does it. */
 static bool
-end_claim_locked(struct sn_span *span)
+end_claim_locked(struct sn_large *large, struct sn_span *span)
 {
+    pthread_cond_broadcast(&large->unclaimed);
     bool was_put = (span->flags & SN_SPAN_PUT) != 0;
     set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_CLAIMED | SN_SPAN_PUT));
     if (was_put)
@@ -142,18 +144,21 @@ take_run(struct sn_large *large, uint32_t pages, bool room, bool *zero)
     return sn_heap_take_run(large->heap, blocks, pages, zero);
 }
 
-uint64_t
-sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
+/* Whether it can be that there is a run so long; after that what is added does not wrap. */
+static bool
+is_within_arena(const struct sn_large *large, size_t size)
+{
+    const struct sn_pool *pool = large->heap->pool;
+    return size <= ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra &&
+           blocks_for(pages_for(large, size)) < pool->blocks;
+}
+
+/* Makes a run that was just taken the span of an object. */
+static uint64_t
+begin_span(struct sn_large *large, uint32_t number, size_t size)
 {
     struct sn_pool *pool = large->heap->pool;
-    if (size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
-        return 0; /* checked first: what is added below must not wrap */
     uint32_t pages = pages_for(large, size);
-    if (blocks_for(pages) >= pool->blocks)
-        return 0;
-    uint32_t number = take_run(large, pages, room, zero);
-    if (!number)
-        return 0;
     struct sn_span *span = &pool->spans[number];
     span->class_id = SN_CLASS_LARGE;
     span->list = NONE;
@@ -177,6 +182,38 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     return sn_span_offset(number);
 }
 
+uint64_t
+sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
+{
+    if (!is_within_arena(large, size))
+        return 0;
+    uint32_t number = take_run(large, pages_for(large, size), room, zero);
+    return number ? begin_span(large, number, size) : 0;
+}
+
+uint64_t
+sn_large_take_capacity(struct sn_large *large, size_t size, size_t capacity, bool *zero)
+{
+    struct sn_pool *pool = large->heap->pool;
+    if (!is_within_arena(large, capacity))
+        return 0;
+    uint32_t blocks = blocks_for(pages_for(large, capacity)), pages = pages_for(large, size);
+    uint32_t number = sn_heap_take_run(large->heap, blocks, pages, zero);
+    if (!number)
+        return 0;
+    set_flags_locked(&pool->spans[number], pool->spans[number].flags | SN_SPAN_CAPACITY);
+    return begin_span(large, number, size);
+}
+
+size_t
+sn_large_capacity(const struct sn_large *large, uint64_t offset)
+{
+    const struct sn_span *span = sn_span_at(large->heap->pool, offset);
+    if (!(sn_load_relaxed(&span->flags) & SN_SPAN_CAPACITY))
+        return 0;
+    return ((size_t)sn_load_relaxed(&span->blocks) << SN_BLOCK_SHIFT) - large->extra;
+}
+
 size_t
 sn_large_put(struct sn_large *large, uint64_t offset)
 {
@@ -187,9 +224,9 @@ sn_large_put(struct sn_large *large, uint64_t offset)
     list_remove_locked(large, span);
     span->v.large.held = span->free;
     bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
-    set_flags_locked(span, span->flags | SN_SPAN_PUT);
+    set_flags_locked(span, (span->flags & ~(unsigned)SN_SPAN_CAPACITY) | SN_SPAN_PUT);
     if (!claimed)
-        (void)end_claim_locked(span);
+        (void)end_claim_locked(large, span);
     sn_unlock(&pool->lock);
     if (!claimed)
         sn_heap_put_run(large->heap, sn_span_number(pool, span));
@@ -209,17 +246,18 @@ sn_large_end(struct sn_large *large, uint64_t offset)
 
 /* ---- resize ---------------------------------------------------------------------------------- */
 
-/* Makes the first `pages` pages usable, by more pages or blocks if need be. A claimed span cannot
- * grow beyond the pages held. */
+/* Makes the first `pages` pages usable, by more pages or blocks if need be, and the run at least
+ * `blocks` blocks long. A claimed span cannot grow beyond the pages held. */
 static enum sn_resized
-grow_locked(struct sn_large *large, struct sn_span *span, uint32_t pages, uint64_t *lacks)
+grow_locked(struct sn_large *large, struct sn_span *span, uint32_t blocks, uint32_t pages,
+            uint64_t *lacks)
 {
-    if (pages <= span->v.large.held)
+    if (pages <= span->v.large.held && blocks <= span->blocks)
         return SN_RESIZED;
     if (span->flags & SN_SPAN_CLAIMED)
-        return SN_RESIZE_NO_ROOM;
+        return SN_RESIZE_CLAIMED;
     switch (sn_pool_extend_locked(large->heap->pool, sn_span_number(large->heap->pool, span),
-                                  blocks_for(pages), pages, lacks)) {
+                                  blocks, pages, lacks)) {
     case SN_EXTENDED:
         return SN_RESIZED;
     case SN_EXTEND_REFUSED:
@@ -229,13 +267,29 @@ grow_locked(struct sn_large *large, struct sn_span *span, uint32_t pages, uint64
     }
 }
 
+/* The run has `blocks` blocks, which are kept from now on, or not. Those beyond them go. */
+static void
+set_capacity_locked(struct sn_large *large, struct sn_span *span, uint32_t blocks, bool keeps)
+{
+    struct sn_pool *pool = large->heap->pool;
+    uint32_t needed = (uint32_t)sn_max(blocks_for(span->v.large.held), blocks);
+    bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
+    set_flags_locked(span, keeps ? span->flags | SN_SPAN_CAPACITY
+                                 : span->flags & ~(unsigned)SN_SPAN_CAPACITY);
+    if (needed < span->blocks && !claimed)
+        sn_pool_cut_locked(pool, sn_span_number(pool, span), needed, sn_os_now_ns());
+    pool->has_rooms |= needed < span->blocks;
+}
+
 static enum sn_resized
 resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resize *resize)
 {
     uint32_t pages = pages_for(large, resize->size);
+    uint32_t blocks = blocks_for(pages_for(large, sn_max(resize->size, resize->capacity)));
     if (sn_load_relaxed(&span->large_header) != resize->header)
         return SN_RESIZE_LOST;
-    enum sn_resized grown = grow_locked(large, span, pages, &resize->lacks);
+    bool beyond = blocks > span->blocks;
+    enum sn_resized grown = grow_locked(large, span, blocks, pages, &resize->lacks);
     if (grown != SN_RESIZED)
         return grown;
     size_t tail_before = tail_bytes(span);
@@ -251,6 +305,8 @@ resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resi
     sn_store_release(&span->large_header, resize->want);
     if (span->list == SN_LARGE_EXCESS)
         list_remove_locked(large, span);
+    if (resize->capacity > 0 || beyond)
+        set_capacity_locked(large, span, blocks, resize->capacity >= resize->size);
     if (!(span->flags & SN_SPAN_CLAIMED))
         list_anew_locked(large, span);
     return SN_RESIZED;
@@ -260,12 +316,24 @@ enum sn_resized
 sn_large_resize(struct sn_large *large, struct sn_large_resize *resize)
 {
     struct sn_pool *pool = large->heap->pool;
-    if (resize->size > ((uint64_t)pool->blocks << SN_BLOCK_SHIFT) - large->extra)
-        return SN_RESIZE_NO_ROOM; /* checked first: what is added below must not wrap */
+    if (!is_within_arena(large, sn_max(resize->size, resize->capacity)))
+        return SN_RESIZE_NO_ROOM;
     sn_lock(&pool->lock);
     enum sn_resized result = resize_locked(large, sn_span_at(pool, resize->offset), resize);
     sn_unlock(&pool->lock);
     return result;
+}
+
+void
+sn_large_await_claim(struct sn_large *large, uint64_t offset)
+{
+    struct sn_pool *pool = large->heap->pool;
+    const struct sn_span *span = sn_span_at(pool, offset);
+    sn_hook(SN_HOOK_AWAIT_CLAIM, large);
+    sn_lock(&pool->lock);
+    while (sn_span_state(span) == SN_SPAN_LARGE && (span->flags & SN_SPAN_CLAIMED))
+        sn_wait(&large->unclaimed, &pool->lock);
+    sn_unlock(&pool->lock);
 }
 
 /* ---- tails ----------------------------------------------------------------------------------- */
@@ -327,7 +395,7 @@ finish_tail_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns
     uint32_t seen = (uint32_t)sn_max(span->free, span->v.large.floor);
     span->v.large.held = (uint32_t)sn_min(span->v.large.held, seen);
     uint32_t blocks = blocks_for(span->v.large.held);
-    if (blocks < span->blocks && !(span->flags & SN_SPAN_PUT))
+    if (blocks < span->blocks && !(span->flags & (SN_SPAN_PUT | SN_SPAN_CAPACITY)))
         sn_pool_cut_locked(pool, sn_span_number(pool, span), blocks, now_ns);
     return before - tail_bytes(span);
 }
@@ -342,7 +410,7 @@ finish_claimed(struct sn_large *large, struct sn_span *span, bool pinned)
     sn_lock(&pool->lock);
     if (!pinned)
         bytes = finish_tail_locked(large, span, now_ns);
-    bool was_put = end_claim_locked(span);
+    bool was_put = end_claim_locked(large, span);
     if (!was_put && pinned)
         list_insert_locked(large, span, SN_LARGE_PINNED);
     else if (!was_put)
@@ -380,7 +448,7 @@ end_trim(struct sn_large *large, struct sn_span *span)
     struct sn_pool *pool = large->heap->pool;
     sn_lock(&pool->lock);
     bool refused = excess_pages(large, span) > 0;
-    bool was_put = end_claim_locked(span);
+    bool was_put = end_claim_locked(large, span);
     if (!was_put)
         list_anew_locked(large, span);
     sn_unlock(&pool->lock);
@@ -400,6 +468,7 @@ sn_large_trim(struct sn_large *large, size_t max_bytes)
         struct sn_span *span = claim_first(large, SN_LARGE_EXCESS, &held);
         if (!span)
             break;
+        sn_hook(SN_HOOK_TRIM, large);
         bytes += sn_pool_trim(pool, sn_span_number(pool, span), held,
                               span->blocks * (uint32_t)SN_BLOCK_PAGES);
         trimmed = end_trim(large, span);
@@ -414,17 +483,19 @@ sn_large_init(struct sn_large *large, struct sn_heap *heap, size_t extra)
 {
     large->heap = heap;
     large->extra = extra;
+    pthread_cond_init(&large->unclaimed, NULL);
 }
 
 void
 sn_large_after_fork_child(struct sn_large *large)
 {
+    pthread_cond_init(&large->unclaimed, NULL);
     struct sn_pool *pool = large->heap->pool;
     for (uint32_t number = 1; number < pool->high; number++) {
         struct sn_span *span = &pool->spans[number];
         if (sn_span_state(span) != SN_SPAN_LARGE || !(span->flags & SN_SPAN_CLAIMED))
             continue;
-        if (end_claim_locked(span))
+        if (end_claim_locked(large, span))
             sn_heap_put_run(large->heap, number);
         else
             list_anew_locked(large, span);

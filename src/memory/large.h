@@ -14,7 +14,8 @@
  *
  * Growing takes free blocks behind the run, too. An object that has to move because it grows gets
  * as many blocks of room as it has itself, so that n appends copy O(n) bytes; room is address space
- * only, and goes when another span finds no run.
+ * only, and goes when another span finds no run. Room that the application asked for (a capacity)
+ * stays.
  *
  * The lists that a span may be in, linked by its next and prev:
  *
@@ -45,6 +46,7 @@ struct sn_large {
     struct sn_heap *heap;
     size_t extra;                  /* bytes added to every request */
     uint32_t list[SN_LARGE_LISTS]; /* heads; guarded by the pool's lock */
+    pthread_cond_t unclaimed;      /* a span is claimed no more */
     /* atomic */
     uint64_t objects;
     uint64_t requested;
@@ -58,6 +60,12 @@ void sn_large_init(struct sn_large *large, struct sn_heap *heap, size_t extra);
  * is some. *zero: its bytes are zero. Result: the object's offset. */
 uint64_t sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero);
 
+/** The same with room for `capacity` bytes, which stays. */
+uint64_t sn_large_take_capacity(struct sn_large *large, size_t size, size_t capacity, bool *zero);
+
+/** Bytes that an object has room for, where that was asked for; else 0. In a section. */
+size_t sn_large_capacity(const struct sn_large *large, uint64_t offset);
+
 /** Gives an object's run back; its header is clear. Result: bytes of its tail, which is limbo no
  * more. */
 size_t sn_large_put(struct sn_large *large, uint64_t offset);
@@ -70,12 +78,14 @@ enum sn_resized {
     SN_RESIZE_LOST,    /* the header is another: freed, or resized, meanwhile */
     SN_RESIZE_NO_ROOM, /* not where it lies */
     SN_RESIZE_REFUSED, /* max_bytes: `lacks` bytes must become free first */
+    SN_RESIZE_CLAIMED, /* somebody works on what is behind it: sn_large_await_claim, and again */
 };
 
 struct sn_large_resize {
     uint64_t offset;
     uint64_t header, want; /* expected; and the new one */
     size_t size;
+    size_t capacity; /* room from now on; less than the size: none; 0: as it is */
     /* answers */
     size_t before;      /* bytes requested until now */
     int64_t pages;      /* more than before */
@@ -85,6 +95,10 @@ struct sn_large_resize {
 
 /** Resizes in place. In a section in which the header was read. */
 enum sn_resized sn_large_resize(struct sn_large *large, struct sn_large_resize *resize);
+
+/** Waits while somebody works on the span, which is short: no grace period is in it. No lock is
+ * held. */
+void sn_large_await_claim(struct sn_large *large, uint64_t offset);
 
 /** Before a grace period: takes over the tails of the moment. False: there are none. */
 bool sn_large_gather(struct sn_large *large);

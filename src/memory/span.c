@@ -548,7 +548,7 @@ annex_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
         sn_store_release(&pool->class_of[i], run->class_id);
         sn_store_relaxed(&pool->bin_class[i], SN_CLASS_NONE);
     }
-    run->blocks += blocks;
+    sn_owner_add(&run->blocks, blocks);
 }
 
 enum sn_extended
@@ -595,7 +595,7 @@ sn_pool_cut_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks, uint64
     rest->blocks = run->blocks - blocks;
     rest->class_id = SN_CLASS_NONE;
     sn_store_relaxed(&rest->flags, 0);
-    run->blocks = blocks;
+    sn_store_relaxed(&run->blocks, blocks);
     uint64_t bytes = committed_bytes(pool, from, rest->blocks);
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
     sn_owner_add(&pool->puts, bytes > 0);
@@ -610,7 +610,7 @@ cut_room_locked(struct sn_pool *pool, uint32_t number)
     const struct sn_span *span = &pool->spans[number];
     uint32_t blocks =
         (span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
-    if (blocks == span->blocks)
+    if (blocks == span->blocks || (span->flags & SN_SPAN_CAPACITY))
         return false;
     sn_pool_cut_locked(pool, number, blocks, sn_os_now_ns());
     return true;

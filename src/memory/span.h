@@ -52,6 +52,7 @@ enum {                        /* flags of a span */
        SN_SPAN_CLAIMED = 64, /* LARGE: somebody works on it without the lock, see memory/large.h */
        SN_SPAN_PUT = 128,    /* the same: its object is gone, who has claimed it gives it back */
        SN_SPAN_ASIDE = 256,  /* pinned, or damaged: in lists that the mover does not look at */
+       SN_SPAN_CAPACITY = 512, /* LARGE: its room to grow was asked for, and is not cut off */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */

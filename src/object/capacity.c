@@ -28,7 +28,8 @@ capacity(const handle_store *store, const uint64_t *reference, uint64_t want, ui
     unsigned class_id = sn_object_class(store, slot);
     if (class_id < SN_CLASSES_MAX)
         return sn_class_max_size(&store->classes, class_id);
-    return sn_max(sn_object_slot_bytes(store, slot), size);
+    size_t reserved = class_id == SN_CLASS_LARGE ? sn_large_capacity(&store->large, slot) : 0;
+    return sn_max(sn_max(sn_object_slot_bytes(store, slot), size), reserved);
 }
 
 size_t

@@ -300,7 +300,18 @@ handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
-    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, size);
+    const struct sn_resize to = {.size = size};
+    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
+}
+
+int
+handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, size_t capacity)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    if (!store || !cell)
+        return -EINVAL;
+    const struct sn_resize to = {size, sn_max(capacity, 1)};
+    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
 }
 
 /* The name that an object has by a cell, on its way to another one. */

@@ -249,19 +249,32 @@ handle_publish(handle_store *store, struct handle_reserved *public_reserved)
 
 /* ---- resize and clear ------------------------------------------------------------------------ */
 
-int
-handle_resize(handle_store *store, handle_t handle, size_t size)
+static int
+resize(handle_store *store, handle_t handle, const struct sn_resize *to)
 {
-    sn_check_call(store, SN_REGISTERED, handle, NULL);
     uint64_t *reference = sn_store_word(store, handle);
     if (!reference)
         return store ? -ENOENT : -EINVAL;
     sn_rcu_read_lock(store->rcu);
     int result =
-        sn_object_resize(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, size);
+        sn_object_resize(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, to);
     sn_rcu_read_unlock(store->rcu);
     sn_object_give_way(store); /* inside the section it did not yield */
     return result;
+}
+
+int
+handle_resize(handle_store *store, handle_t handle, size_t size)
+{
+    sn_check_call(store, SN_REGISTERED, handle, NULL);
+    return resize(store, handle, &(struct sn_resize){.size = size});
+}
+
+int
+handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t capacity)
+{
+    sn_check_call(store, SN_REGISTERED, handle, NULL);
+    return resize(store, handle, &(struct sn_resize){size, sn_max(capacity, 1)});
 }
 
 int

@@ -65,6 +65,7 @@ count_free(handle_store *store, uint64_t slot, size_t size)
 /* What sn_slot_acquire asks for. */
 struct slot_request {
     size_t size;
+    size_t capacity; /* not 0: a large object, with room for so many bytes, which stays */
     unsigned flags;
     bool zero; /* answer: the bytes are zero already */
 };
@@ -75,6 +76,9 @@ try_take(handle_store *store, void *opaque)
 {
     struct slot_request *request = opaque;
     request->zero = false;
+    if (request->capacity > 0)
+        return sn_large_take_capacity(&store->large, request->size, request->capacity,
+                                      &request->zero);
     if (request->size > sn_classes_max_size(&store->classes))
         return sn_large_take(&store->large, request->size, request->flags & SN_OBJECT_GROWS,
                              &request->zero);
@@ -94,7 +98,7 @@ static struct sn_need
 need_of(const handle_store *store, const struct slot_request *request)
 {
     struct sn_need need = {.bytes = request->size, .class_id = SN_CLASS_NONE};
-    if (request->size > sn_classes_max_size(&store->classes)) {
+    if (request->capacity > 0 || request->size > sn_classes_max_size(&store->classes)) {
         need.page_bytes = sn_round_up(request->size + store->classes.extra, SN_PAGE_BYTES);
         return need;
     }
@@ -106,27 +110,26 @@ need_of(const handle_store *store, const struct slot_request *request)
 
 /* A slot, not yet counted. 0: errno is set. */
 static uint64_t
-take(handle_store *store, size_t size, unsigned flags)
+take(handle_store *store, struct slot_request *request)
 {
-    struct slot_request request = {.size = size, .flags = flags};
-    if (size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
+    if (request->size > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT) {
         errno = EINVAL;
         return 0;
     }
-    uint64_t slot = try_take(store, &request);
+    uint64_t slot = try_take(store, request);
     if (sn_likely(slot != 0)) {
         unsigned class_id = sn_object_class(store, slot);
         sn_shortage_end_wait(store, class_id < SN_CLASSES_MAX ? class_id : SN_CLASS_NONE, false);
     } else {
-        struct sn_need need = need_of(store, &request);
-        slot = sn_shortage_resolve(store, &need, try_take, &request);
+        struct sn_need need = need_of(store, request);
+        slot = sn_shortage_resolve(store, &need, try_take, request);
         if (!slot)
             return 0;
     }
     if (sn_unlikely(store->hardened))
         sn_poison_check(store, slot);
-    if ((flags & HANDLE_ZERO) && !request.zero)
-        memset(sn_store_address(store, slot), 0, size);
+    if ((request->flags & HANDLE_ZERO) && !request->zero)
+        memset(sn_store_address(store, slot), 0, request->size);
     return slot;
 }
 
@@ -150,19 +153,27 @@ count_reclaimable(handle_store *store, uint64_t slot, uint64_t bytes)
         sn_sub_relaxed(&store->heap.of[class_id].unreclaimable, 1);
 }
 
+static uint64_t
+acquire(handle_store *store, struct slot_request *request)
+{
+    uint64_t slot = take(store, request);
+    if (sn_likely(slot != 0))
+        count_alloc(store, slot, request->size);
+    return slot;
+}
+
 uint64_t
 sn_slot_acquire(handle_store *store, size_t size, unsigned flags)
 {
-    uint64_t slot = take(store, size, flags);
-    if (sn_likely(slot != 0))
-        count_alloc(store, slot, size);
-    return slot;
+    struct slot_request request = {.size = size, .flags = flags};
+    return acquire(store, &request);
 }
 
 uint64_t
 sn_slot_acquire_uncommitted(handle_store *store, size_t size, unsigned flags)
 {
-    uint64_t slot = take(store, size, flags);
+    struct slot_request request = {.size = size, .flags = flags};
+    uint64_t slot = take(store, &request);
     if (slot)
         count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
     return slot;
@@ -588,7 +599,7 @@ struct stretch {
 
 /* If nobody pins the object, as in resize_unpinned. */
 static void
-stretch_unpinned(handle_store *store, struct stretch *stretch)
+stretch_unpinned_once(handle_store *store, struct stretch *stretch)
 {
     uint32_t number = sn_block_of(stretch->resize.offset);
     struct sn_lock *lock = sn_pins_lock(&store->heap.pins, number);
@@ -596,6 +607,17 @@ stretch_unpinned(handle_store *store, struct stretch *stretch)
                           ? sn_large_resize(&store->large, &stretch->resize)
                           : SN_RESIZE_NO_ROOM;
     sn_unlock(lock);
+}
+
+/* Again when who works on the pages behind has finished: the lock is one that it may take. */
+static void
+stretch_unpinned(handle_store *store, struct stretch *stretch)
+{
+    stretch_unpinned_once(store, stretch);
+    while (stretch->result == SN_RESIZE_CLAIMED) {
+        sn_large_await_claim(&store->large, stretch->resize.offset);
+        stretch_unpinned_once(store, stretch);
+    }
 }
 
 /* One attempt, again while room can be made, which is done without the lock; 0: max_bytes refuses
@@ -629,16 +651,20 @@ count_stretch(handle_store *store, const struct sn_large_resize *resize)
  * place of the size a large object's header counts its resizes, so that each changes the header. */
 static int
 resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
-                      const uint64_t *reference, size_t size)
+                      const uint64_t *reference, const struct sn_resize *to)
 {
     uint64_t count = (sn_header_size(header) + 1) & SN_HEADER_SIZE;
     uint64_t want = sn_header_make(store->secret, reference, count, slot);
-    struct stretch stretch = {
-        .resize = {.offset = slot, .header = header, .want = want, .size = size}};
+    struct stretch stretch = {.resize = {.offset = slot,
+                                         .header = header,
+                                         .want = want,
+                                         .size = to->size,
+                                         .capacity = to->capacity}};
     if (try_stretch(store, &stretch)) {
         sn_shortage_end_wait(store, SN_CLASS_NONE, false);
     } else { /* only what is added may be refused */
-        size_t more = size - sn_object_size(store, slot, header);
+        size_t before = sn_object_size(store, slot, header);
+        size_t more = to->size > before ? to->size - before : 1; /* what keeps account of room */
         struct sn_need need = {.bytes = more,
                                .page_bytes = sn_round_up(more, SN_PAGE_BYTES),
                                .class_id = SN_CLASS_NONE};
@@ -650,30 +676,45 @@ resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
     return stretch.result == SN_RESIZED ? 0 : stretch.result == SN_RESIZE_LOST ? -ENOENT : -E2BIG;
 }
 
-static bool
-fits_in_place(const handle_store *store, uint64_t slot, size_t size)
+/* The capacity that an object of a slot has from now on; 0: none. */
+static size_t
+capacity_of(const handle_store *store, uint64_t slot, const struct sn_resize *to)
 {
-    unsigned class_id = sn_object_class(store, slot);
-    return class_id < SN_CLASSES_MAX && size <= sn_classes_max_size(&store->classes) &&
-           sn_class_for(&store->classes, size + store->classes.extra) == class_id;
+    bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
+    size_t capacity = to->capacity;
+    if (capacity == 0 && large)
+        capacity = sn_large_capacity(&store->large, slot);
+    return capacity >= to->size && capacity > sn_classes_max_size(&store->classes) ? capacity : 0;
 }
 
 static bool
-stays_large(const handle_store *store, uint64_t slot, size_t size)
+fits_in_place(const handle_store *store, uint64_t slot, const struct sn_resize *to)
+{
+    unsigned class_id = sn_object_class(store, slot);
+    return class_id < SN_CLASSES_MAX && to->size <= sn_classes_max_size(&store->classes) &&
+           sn_class_for(&store->classes, to->size + store->classes.extra) == class_id &&
+           capacity_of(store, slot, to) == 0;
+}
+
+static bool
+stays_large(const handle_store *store, uint64_t slot, const struct sn_resize *to)
 {
     return sn_object_class(store, slot) == SN_CLASS_LARGE &&
-           size > sn_classes_max_size(&store->classes);
+           (to->size > sn_classes_max_size(&store->classes) || capacity_of(store, slot, to) > 0);
 }
 
 /* Another slot: filled in private, then R is turned to it by CAS. */
 static int
 resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
-               size_t size)
+               const struct sn_resize *to)
 {
     uint64_t old_slot = sn_word_offset(word);
-    size_t before = sn_object_size(store, old_slot, header);
+    size_t before = sn_object_size(store, old_slot, header), size = to->size;
     unsigned grows = size > before ? SN_OBJECT_GROWS : 0;
-    uint64_t slot = sn_slot_acquire(store, size, sn_object_flags(word) | grows);
+    struct slot_request request = {.size = size, .flags = sn_object_flags(word) | grows};
+    if (!store->hardened)
+        request.capacity = capacity_of(store, old_slot, to);
+    uint64_t slot = acquire(store, &request);
     if (!slot)
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
@@ -694,8 +735,23 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     return -ENOENT;
 }
 
+/* Where it lies, or else in another slot. -ENOENT: lost to another resize, commit or free. */
 static int
-resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, size_t size)
+resize_found(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
+             const struct sn_resize *to)
+{
+    uint64_t slot = sn_word_offset(word);
+    int result = -E2BIG;
+    if (!store->hardened && fits_in_place(store, slot, to))
+        result = resize_unpinned(store, slot, header, reference, to->size);
+    else if (!store->hardened && stays_large(store, slot, to))
+        result = resize_large_in_place(store, slot, header, reference, to);
+    return result == -E2BIG ? resize_by_copy(store, word, header, reference, to) : result;
+}
+
+static int
+resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+       const struct sn_resize *to)
 {
     uint64_t last = 0;
     for (;;) {
@@ -710,13 +766,7 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */
             sn_hook(SN_HOOK_RESIZE_LOADED, sn_store_address(store, slot));
-            int result = -E2BIG;
-            if (!store->hardened && fits_in_place(store, slot, size))
-                result = resize_unpinned(store, slot, header, reference, size);
-            else if (!store->hardened && stays_large(store, slot, size))
-                result = resize_large_in_place(store, slot, header, reference, size);
-            if (result == -E2BIG)
-                result = resize_by_copy(store, word, header, reference, size);
+            int result = resize_found(store, word, header, reference, to);
             bool lives = ((sn_load_acquire(reference) ^ want) & mask) == 0;
             if (result != -ENOENT || !lives)
                 return result;
@@ -737,10 +787,12 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, s
 
 int
 sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
-                 size_t size)
+                 const struct sn_resize *to)
 {
+    if (sn_max(to->size, to->capacity) > (uint64_t)store->pool.blocks << SN_BLOCK_SHIFT)
+        return -EINVAL;
     sn_slow_call_begin(&store->caches);
-    int result = resize(store, reference, want, mask, size);
+    int result = resize(store, reference, want, mask, to);
     sn_slow_call_end(&store->caches);
     return result;
 }

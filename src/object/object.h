@@ -211,9 +211,15 @@ sn_reference_names_still(const uint64_t *reference, uint64_t want, uint64_t mask
            !sn_reference_is_left_cell(word, mask);
 }
 
+/** What a resize asks for. */
+struct sn_resize {
+    size_t size;
+    size_t capacity; /* less than the size: none; 0: as it is */
+};
+
 /** Resize, of handle and cell alike; in a section. want and mask as above. */
 int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
-                     size_t size);
+                     const struct sn_resize *to);
 
 /** Size, of handle and cell alike (G2); in a section. False: no such object. */
 bool sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,

@@ -148,6 +148,15 @@ tails(sinter::store &store)
     CHECK(handle_size(store.get(), owner.get().get()) == bytes);
     auto read = store.read(section, owner.get());
     CHECK(read->id == 4 && reinterpret_cast<const char *>(&*read + 1)[99] == 'x');
+    CHECK(store.resize(owner.get(), sizeof(session) - 1).value() == EINVAL);
+    CHECK(!store.resize(owner.get(), sizeof(session)));
+    CHECK(!store.resize(owner.get(), bytes, 1000000));
+    CHECK(handle_capacity(store.get(), owner.get().get()) >= 1000000);
+    CHECK(store.read(section, owner.get())->id == 4);
+    static sinter::cell<session> cell;
+    CHECK(cell.resize(store, section, bytes).value() == ENOENT);
+    CHECK(cell.resize(store, section, bytes, 1000000).value() == ENOENT);
+    CHECK(cell.resize(store, section, 1, 1000000).value() == EINVAL);
 }
 
 void

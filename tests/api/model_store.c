@@ -359,6 +359,20 @@ resized(struct model *model, unsigned key, size_t size, const void *held)
     resize_map(model, object, size, memory);
 }
 
+/* Every fourth time a capacity is asked for, or given up. */
+static int
+resize(struct model *model, struct model_object *object, size_t size)
+{
+    size_t capacity = random_below(&model->random, 600000);
+    bool reserves = random_below(&model->random, 4) == 0;
+    if (object->by_cell)
+        return reserves
+                   ? handle_cell_resize_reserve(model->store, model_cell_of(object), size, capacity)
+                   : handle_cell_resize(model->store, model_cell_of(object), size);
+    return reserves ? handle_resize_reserve(model->store, object->handle, size, capacity)
+                    : handle_resize(model->store, object->handle, size);
+}
+
 static void
 op_resize(struct model *model, unsigned key)
 {
@@ -369,8 +383,7 @@ op_resize(struct model *model, unsigned key)
                                                   : object->size + random_below(&model->random, 17);
     const void *held = model_held_address(model, key);
     section_enter();
-    int result = object->by_cell ? handle_cell_resize(model->store, model_cell_of(object), size)
-                                 : handle_resize(model->store, object->handle, size);
+    int result = resize(model, object, size);
     if (!object->live)
         model_check(model, result == -ENOENT);
     else if (object->written)

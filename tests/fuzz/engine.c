@@ -264,14 +264,25 @@ op_write(struct engine *engine, unsigned key)
     engine_fill(memory, 0, object->size, object->stamp);
 }
 
+/* Odd sizes with a capacity of eight times as much. */
+static int
+resize(struct engine *engine, struct object *object, uint32_t size)
+{
+    size_t capacity = size & 1 ? 8 * (size_t)size : 0;
+    if (object->by_cell)
+        return capacity ? handle_cell_resize_reserve(engine->store, cell_of(object), size, capacity)
+                        : handle_cell_resize(engine->store, cell_of(object), size);
+    return capacity ? handle_resize_reserve(engine->store, object->handle, size, capacity)
+                    : handle_resize(engine->store, object->handle, size);
+}
+
 static void
 op_resize(struct engine *engine, unsigned key)
 {
     struct object *object = &engine->objects[key];
     uint32_t size = engine_size(engine), kept = size < object->size ? size : object->size;
     engine_forget_reads(engine, key);
-    int result = object->by_cell ? handle_cell_resize(engine->store, cell_of(object), size)
-                                 : handle_resize(engine->store, object->handle, size);
+    int result = resize(engine, object, size);
     if (!object->live || object->written) {
         fuzz_check(result == (object->live ? -EBUSY : -ENOENT));
         return;

@@ -31,6 +31,7 @@ null_arguments(handle_store *store)
     expect(handle_cell_free(store, NULL) == -EINVAL);
     expect(handle_cell_free_now(store, NULL) == -EINVAL);
     expect(handle_cell_resize(store, NULL, 1) == -EINVAL);
+    expect(handle_cell_resize_reserve(store, NULL, 1, 2) == -EINVAL);
     expect(handle_cell_set_tag(store, NULL, 1) == -EINVAL);
     expect(handle_cell_relocate(store, NULL, NULL) == -EINVAL);
     expect(handle_cell_unlink(store, NULL, NULL) == -EINVAL);
@@ -77,6 +78,7 @@ null_store_handles(handle_store *none)
     expect(handle_free(none, handle) == -EINVAL);
     expect(handle_free_now(none, handle) == -EINVAL);
     expect(handle_resize(none, handle, 1) == -EINVAL);
+    expect(handle_resize_reserve(none, handle, 1, 2) == -EINVAL);
     expect_errno(handle_pin(none, handle), EINVAL);
     expect_errno(handle_pin_mut(none, handle), EINVAL);
     handle_unpin(none, &update);
@@ -103,6 +105,7 @@ null_store_cells(handle_store *none)
     expect(handle_cell_free(none, &cell) == -EINVAL);
     expect(handle_cell_free_now(none, &cell) == -EINVAL);
     expect(handle_cell_resize(none, &cell, 1) == -EINVAL);
+    expect(handle_cell_resize_reserve(none, &cell, 1, 2) == -EINVAL);
     expect(handle_cell_relocate(none, &cell, &other) == -EINVAL);
     expect(handle_cell_unlink(none, &cell, &other) == -EINVAL);
     expect(handle_cell_retire(none, &cell) == -EINVAL);
@@ -159,6 +162,7 @@ size_too_large(handle_store *store)
         expect_errno(handle_cell_alloc(store, &cell, sizes[i], 0), EINVAL);
         expect(cell.word == 0);
         expect(handle_resize(store, handle, sizes[i]) == -EINVAL);
+        expect(handle_resize_reserve(store, handle, 1, sizes[i]) == -EINVAL);
         expect_errno(handle_update_begin(store, handle, sizes[i], &update), EINVAL);
     }
     expect(handle_size(store, handle) == 50);

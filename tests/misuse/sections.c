@@ -22,6 +22,7 @@
     X(pin, handle_pin, (store, made(store)), "handle @")                                           \
     X(update, handle_update_begin, (store, made(store), 9, &update), "handle @")                   \
     X(cell_alloc, handle_cell_alloc, (store, &cell, 40, 0), "a cell")                              \
+    X(cell_resize_reserve, handle_cell_resize_reserve, (store, &cell, 40, 80000), "a cell")        \
     X(cell_free, handle_cell_free, (store, &cell), "a cell")                                       \
     X(cell_free_now, handle_cell_free_now, (store, &cell), "a cell")                               \
     X(cell_tag, handle_cell_set_tag, (store, &cell, 1), "a cell")

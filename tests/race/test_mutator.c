@@ -500,6 +500,45 @@ test_large_resize_then_pinned(struct race *race)
     assert_int_equal(handle_free(race->store, large), 0);
 }
 
+static void
+body_purge(struct actor *actor)
+{
+    actor->result = handle_store_purge(store_of(actor), NULL);
+}
+
+/* The pages behind an object are just being given back when it grows into them: it waits, and stays
+ * where it lies. Seen failing without the wait: it was copied. */
+static void
+test_grows_beside_a_trim(struct race *race)
+{
+    const size_t size = 300000;
+    handle_t large = make_object(race->store, 100, 7);
+    assert_int_equal(handle_resize_reserve(race->store, large, size, size), 0);
+    section_enter();
+    const void *object = handle_deref(race->store, large);
+    memset(handle_deref_mut(race->store, large), 7, size);
+    section_leave();
+    assert_int_equal(handle_resize(race->store, large, 200), 0);
+    struct stage *trim = stage_arm(race, SN_HOOK_TRIM, &race->store->large);
+    struct actor *purger = actor_start(race, body_purge);
+    stage_wait(trim); /* it, or the library's own thread */
+    struct actor *resizer = actor_new(race, body_resize_large);
+    resizer->handle = large;
+    resizer->size = size;
+    actor_run_to(resizer, SN_HOOK_AWAIT_CLAIM, &race->store->large);
+    stage_go(trim);
+    actor_finish(resizer);
+    actor_finish(purger);
+    assert_int_equal(resizer->result, 0);
+    assert_int_equal(purger->result, 0);
+    section_enter();
+    assert_ptr_equal(handle_deref(race->store, large), object);
+    assert_int_equal(((const char *)object)[99], 7);
+    assert_int_equal(((const char *)object)[size - 1], 0);
+    section_leave();
+    assert_int_equal(handle_free(race->store, large), 0);
+}
+
 #define MUCH 11 /* objects of 3 MiB: more than may be in limbo before frees give way */
 
 static void
@@ -662,33 +701,20 @@ test_commit_header_then_shrunk(struct race *race)
 }
 
 static const struct CMUnitTest tests[] = {
-    BY_HANDLE(test_free_loaded_then_moved),
-    BY_HANDLE(test_free_loaded_then_freed),
-    BY_HANDLE(test_free_loaded_then_reissued),
-    BY_HANDLE(test_free_now_loaded_then_marked),
-    BY_HANDLE(test_mut_loaded_then_marked),
-    BY_HANDLE(test_mut_loaded_then_published),
-    BY_HANDLE(test_mut_loaded_then_reissued),
-    BY_HANDLE(test_pin_loaded_then_marked),
-    BY_HANDLE(test_pin_counted_then_marking),
-    BY_HANDLE(test_pin_counted_then_freed),
-    BY_HANDLE(test_pin_counted_then_reissued),
-    BY_HANDLE(test_pinned_then_freed),
-    BY_HANDLE(test_fast_free_then_pinned),
-    BY_HANDLE(test_resize_in_place_then_update),
-    BY_HANDLE(test_resize_copied_then_marked),
-    BY_HANDLE(test_resize_copied_then_freed),
-    BY_HANDLE(test_large_resize_then_update),
-    BY_HANDLE(test_large_resize_then_pinned),
-    BY_HANDLE(test_frees_give_way),
-    BY_HANDLE(test_resize_copied_then_reissued),
-    BY_HANDLE(test_commit_header_then_walk),
-    BY_HANDLE(test_commit_header_then_marking),
-    BY_HANDLE(test_commit_header_then_freed),
-    BY_HANDLE(test_commit_header_then_reissued),
-    BY_HANDLE(test_commit_header_then_updated),
-    BY_HANDLE(test_commit_header_then_grown),
-    BY_HANDLE(test_commit_header_then_shrunk),
+    BY_HANDLE(test_free_loaded_then_moved),      BY_HANDLE(test_free_loaded_then_freed),
+    BY_HANDLE(test_free_loaded_then_reissued),   BY_HANDLE(test_free_now_loaded_then_marked),
+    BY_HANDLE(test_mut_loaded_then_marked),      BY_HANDLE(test_mut_loaded_then_published),
+    BY_HANDLE(test_mut_loaded_then_reissued),    BY_HANDLE(test_pin_loaded_then_marked),
+    BY_HANDLE(test_pin_counted_then_marking),    BY_HANDLE(test_pin_counted_then_freed),
+    BY_HANDLE(test_pin_counted_then_reissued),   BY_HANDLE(test_pinned_then_freed),
+    BY_HANDLE(test_fast_free_then_pinned),       BY_HANDLE(test_resize_in_place_then_update),
+    BY_HANDLE(test_resize_copied_then_marked),   BY_HANDLE(test_resize_copied_then_freed),
+    BY_HANDLE(test_large_resize_then_update),    BY_HANDLE(test_large_resize_then_pinned),
+    BY_HANDLE(test_grows_beside_a_trim),         BY_HANDLE(test_frees_give_way),
+    BY_HANDLE(test_resize_copied_then_reissued), BY_HANDLE(test_commit_header_then_walk),
+    BY_HANDLE(test_commit_header_then_marking),  BY_HANDLE(test_commit_header_then_freed),
+    BY_HANDLE(test_commit_header_then_reissued), BY_HANDLE(test_commit_header_then_updated),
+    BY_HANDLE(test_commit_header_then_grown),    BY_HANDLE(test_commit_header_then_shrunk),
 };
 
 RACE_MAIN("mutator", tests)
