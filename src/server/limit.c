@@ -37,24 +37,46 @@ pool_of(uint64_t memory)
     return sd_most(memory / 32, POOL_LEAST);
 }
 
+/* What is not the cache's. */
+static uint64_t
+taken_of(const struct sd_server *server, uint64_t memory)
+{
+    uint64_t buffers =
+        sd_most(pool_of(memory) + server->settings.value_most, sd_load(&server->pool.used));
+    return buffers + sd_load(&server->own_most) + MIB + memory / 256;
+}
+
 /* 0: too little is left. */
 static uint64_t
 cache_of(const struct sd_server *server, uint64_t memory)
 {
-    uint64_t buffers =
-        sd_most(pool_of(memory) + server->settings.value_most, sd_load(&server->pool.used));
-    uint64_t taken = buffers + sd_load(&server->own_most) + MIB + memory / 256;
+    uint64_t taken = taken_of(server, memory);
     return memory >= taken + CACHE_LEAST ? memory - taken : 0;
+}
+
+static void
+raise_memory(struct sd_settings *settings, uint64_t memory)
+{
+    fprintf(stderr, "sinterd: -m %llu is too little: %llu is used\n",
+            (unsigned long long)(settings->memory / MIB), (unsigned long long)(memory / MIB));
+    settings->memory = memory;
 }
 
 bool
 sd_limit_open(struct sd_server *server)
 {
-    uint64_t own = resident() + server->settings.threads * WORKER_BYTES;
-    sd_store(&server->own_most, own);
-    sd_store(&server->pool.most, pool_of(server->settings.memory));
-    server->cache_limit = cache_of(server, server->settings.memory);
-    return server->cache_limit != 0;
+    struct sd_settings *settings = &server->settings;
+    uint64_t memory = sd_most(settings->memory, SD_MEMORY_LEAST);
+    if (settings->value_most > memory / 2)
+        return false;
+    sd_store(&server->own_most, resident() + settings->threads * WORKER_BYTES);
+    while (!cache_of(server, memory))
+        memory += MIB;
+    if (memory != settings->memory)
+        raise_memory(settings, memory);
+    sd_store(&server->pool.most, pool_of(memory));
+    server->cache_limit = cache_of(server, memory);
+    return true;
 }
 
 static void

@@ -14,7 +14,8 @@
 
 #define SD_MEMORY_LEAST (UINT64_C(16) << 20)
 
-/** Before the cache is made: sets pool and cache_limit. False: it is too little for -I. */
+/** Before the cache is made: sets pool and cache_limit, and raises -m to what is needed. False: -I
+ * is more than half of it. */
 bool sd_limit_open(struct sd_server *server);
 /** From time to time, in the accepting thread. */
 void sd_limit_follow(struct sd_server *server);

@@ -147,9 +147,9 @@ read_key(struct meta *meta, const struct sd_line *line)
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-/** A reply's line, before it is known whether it is sent. */
+/** A reply's line, as it is put where it goes. */
 struct reply {
-    char text[SD_REPLY_MOST], *at;
+    char *at;
 };
 
 static void
@@ -160,9 +160,9 @@ add_text(struct reply *reply, const char *text, size_t size)
 }
 
 static void
-begin_reply(struct reply *reply, const char *code)
+begin_reply(struct sd_request *request, struct reply *reply, const char *code)
 {
-    reply->at = reply->text;
+    reply->at = sd_output_tail(request->output);
     add_text(reply, code, 2);
 }
 
@@ -224,7 +224,7 @@ static enum sd_verdict
 send_reply(struct sd_request *request, struct reply *reply)
 {
     add_text(reply, "\r\n", 2);
-    sd_put(request->output, reply->text, (size_t)(reply->at - reply->text));
+    sd_output_advance(request->output, (size_t)(reply->at - sd_output_tail(request->output)));
     return SD_DONE;
 }
 
@@ -364,87 +364,24 @@ add_item(struct reply *reply, const struct meta *meta, const struct sd_line *lin
         add_flag(reply, 'W');
 }
 
-static void
-begin_item(struct reply *reply, const struct meta *meta, const struct sd_item *item)
-{
-    begin_reply(reply, meta->value ? "VA" : "HD");
-    if (!meta->value)
-        return;
-    *reply->at++ = ' ';
-    reply->at = sd_put_u64(reply->at, item->size);
-}
+/** What mg's answer needs beside the item. */
+struct head {
+    const struct meta *meta;
+    const struct sd_line *line;
+    const struct found *found;
+};
 
-/* In a section; the item has room. */
-static void
-put_item(struct sd_session *session, struct sd_request *request, struct reply *reply,
-         const struct meta *meta, struct sd_item *item)
+static char *
+put_head(char *at, const struct sd_item *item, const void *opaque)
 {
-    struct sd_output *output = request->output;
-    bool large = output->pending.data != NULL;
-    size_t head = (size_t)(reply->at - reply->text);
-    char *begin = large ? output->pending.data + output->pending.size : output->data + output->used;
-    memcpy(begin, reply->text, head);
-    char *at = begin + head;
-    memcpy(at, "\r\n", 2);
-    at += 2;
-    if (meta->value) {
-        at = sd_item_copy(session->server->cache, item, at);
-        memcpy(at, "\r\n", 2);
-        at += 2;
-    }
-    if (large)
-        output->pending.size += (size_t)(at - begin);
-    else
-        output->used += (size_t)(at - begin);
-}
-
-static size_t
-room_of(const struct sd_output *output)
-{
-    return output->pending.data ? output->pending.room - output->pending.size
-                                : output->room - output->used;
-}
-
-/* Before anything is changed, for that must not be done twice. */
-static enum sd_verdict
-make_room(struct sd_session *session, struct sd_output *output, const struct meta *meta)
-{
-    struct sd_item item;
-    rcu_read_lock();
-    bool there = meta->value && sd_item_look(session->server->cache, meta->key, &item);
-    rcu_read_unlock();
-    size_t need = SD_REPLY_MOST + (there ? item.size + 2 : 0);
-    if (need > output->room)
-        return output->grow(output, need) ? SD_DONE : SD_LATER;
-    return sd_output_room(output, need) ? SD_DONE : SD_FULL;
-}
-
-/* The item may have become larger meanwhile. */
-static enum sd_verdict
-show(struct sd_session *session, struct sd_request *request, const struct meta *meta,
-     struct found *found)
-{
-    struct sd_output *output = request->output;
-    struct reply reply;
-    struct sd_item item;
-    for (;;) {
-        rcu_read_lock();
-        found->there = sd_item_look(session->server->cache, meta->key, &item);
-        size_t need = found->there ? SD_REPLY_MOST + (meta->value ? item.size + 2 : 0) : 0;
-        bool fits = need <= room_of(output);
-        if (found->there && fits) {
-            begin_item(&reply, meta, &item);
-            add_item(&reply, meta, &request->line, found, &item);
-            put_item(session, request, &reply, meta, &item);
-        }
-        rcu_read_unlock();
-        if (fits)
-            return SD_DONE;
-        if (output->pending.data)
-            return SD_FULL;
-        if (need > output->room ? !output->grow(output, need) : !sd_output_room(output, need))
-            return output->pending.data ? SD_FULL : SD_LATER;
-    }
+    const struct head *head = opaque;
+    struct reply reply = {at};
+    add_text(&reply, head->meta->value ? "VA " : "HD", head->meta->value ? 3 : 2);
+    if (head->meta->value)
+        reply.at = sd_put_u64(reply.at, item->size);
+    add_item(&reply, head->meta, head->line, head->found, item);
+    add_text(&reply, "\r\n", 2);
+    return reply.at;
 }
 
 static void
@@ -461,13 +398,12 @@ count_get(struct sd_session *session, const struct meta *meta, bool hit)
 }
 
 static enum sd_verdict
-miss(struct sd_session *session, struct sd_request *request, const struct meta *meta)
+miss(struct sd_request *request, const struct meta *meta)
 {
     struct reply reply;
     if (meta->quiet)
         return SD_DONE;
-    (void)session;
-    begin_reply(&reply, "EN");
+    begin_reply(request, &reply, "EN");
     add_echo(&reply, meta, &request->line, 2);
     return send_reply(request, &reply);
 }
@@ -486,19 +422,21 @@ command_mg(struct sd_session *session, struct sd_request *request)
         wrong = LONG_OPAQUE;
     if (wrong)
         return sd_complain(session, request, wrong);
-    enum sd_verdict verdict = make_room(session, request->output, &meta);
+    struct head head = {&meta, &request->line, &found};
+    struct sd_shape shape = {SD_REPLY_MOST, meta.value, put_head, &head};
+    enum sd_verdict verdict = sd_show_room(session, request->output, meta.key, &shape);
     int rc = verdict == SD_DONE ? find(session, &meta, &found) : 0;
     if (sd_is_refusal(rc))
         return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
     if (verdict == SD_DONE && found.there)
-        verdict = show(session, request, &meta, &found);
+        verdict = sd_show(session, request->output, meta.key, &shape, &found.there);
     if (verdict == SD_LATER)
         return refused(session, request, -EAGAIN,
                        "SERVER_ERROR out of memory writing get response");
     if (verdict != SD_DONE)
         return verdict;
     count_get(session, &meta, found.there);
-    return found.there ? SD_DONE : miss(session, request, &meta);
+    return found.there ? SD_DONE : miss(request, &meta);
 }
 
 /* ---- ms -------------------------------------------------------------------------------------- */
@@ -547,7 +485,7 @@ answer_ms(struct sd_session *session, struct sd_request *request, const struct m
     (void)session;
     if (stored && meta->quiet)
         return SD_DONE;
-    begin_reply(&reply, code);
+    begin_reply(request, &reply, code);
     for (unsigned i = 2; i < line->count; i++) {
         char flag = line->token[i].text[0];
         if (flag == 'O')
@@ -565,18 +503,6 @@ refuse_value(struct sd_session *session, struct sd_request *request, size_t size
 {
     session->skip = size + 2;
     return sd_complain(session, request, text);
-}
-
-static void
-count_store(struct sd_session *session, const struct sd_store *store, int rc)
-{
-    struct sd_counts *counts = session->counts;
-    sd_count(&counts->cmd_set, 1);
-    if (store->mode == SD_CAS)
-        sd_count(rc == 0         ? &counts->cas_hits
-                 : rc == -EEXIST ? &counts->cas_badval
-                                 : &counts->cas_misses,
-                 1);
 }
 
 static enum sd_verdict
@@ -599,7 +525,7 @@ store_value(struct sd_session *session, struct sd_request *request, const struct
     int rc = sd_item_store(server->cache, &server->pool, session, store);
     if (sd_is_refusal(rc))
         return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
-    count_store(session, store, rc);
+    sd_count_store(session, store, rc);
     return answer_ms(session, request, meta, code_of(store, rc), rc == 0);
 }
 
@@ -682,7 +608,7 @@ command_md(struct sd_session *session, struct sd_request *request)
         sd_count(&session->counts->delete_hits, 1);
     if (rc == 0 && meta.quiet)
         return SD_DONE;
-    begin_reply(&reply, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
+    begin_reply(request, &reply, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
     add_echo(&reply, &meta, &request->line, 2);
     return send_reply(request, &reply);
 }
@@ -783,7 +709,7 @@ answer_sum(struct sd_request *request, const struct meta *meta, const struct sum
     char digits[24], *end = sd_put_u64(digits, sum->number);
     if (meta->quiet && !sum->created)
         return SD_DONE;
-    begin_reply(&reply, meta->value ? "VA" : "HD");
+    begin_reply(request, &reply, meta->value ? "VA" : "HD");
     if (meta->value) {
         *reply.at++ = ' ';
         reply.at = sd_put_u64(reply.at, (uint64_t)(end - digits));
@@ -823,7 +749,7 @@ command_ma(struct sd_session *session, struct sd_request *request)
         sd_count(down ? &counts->decr_misses : &counts->incr_misses, 1);
     if (rc == 0)
         return answer_sum(request, &meta, &sum);
-    begin_reply(&reply, rc == -EEXIST ? "EX" : "NF");
+    begin_reply(request, &reply, rc == -EEXIST ? "EX" : "NF");
     add_echo(&reply, &meta, &request->line, 2);
     return send_reply(request, &reply);
 }
@@ -859,8 +785,8 @@ command_me(struct sd_session *session, struct sd_request *request)
     sd_count(&session->counts->cmd_meta, 1);
     rcu_read_lock();
     bool there = sd_item_look(session->server->cache, meta.key, &item);
-    if (there) {
-        begin_reply(&reply, "ME");
+    if (there) { /* the line has room */
+        begin_reply(request, &reply, "ME");
         *reply.at++ = ' ';
         if (item.marks & SD_BINARY)
             reply.at = sd_base64_put(reply.at, meta.key.bytes, meta.key.size);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "server/limit.h"
-
 #define MIB (UINT64_C(1) << 20)
 
 static const char usage[] =
@@ -322,16 +320,6 @@ set_defaults(struct sd_settings *settings)
     };
 }
 
-static void
-raise_memory(struct sd_settings *settings)
-{
-    if (settings->memory >= SD_MEMORY_LEAST)
-        return;
-    complain("-m %llu is too little: %llu is used", (unsigned long long)(settings->memory / MIB),
-             (unsigned long long)(SD_MEMORY_LEAST / MIB));
-    settings->memory = SD_MEMORY_LEAST;
-}
-
 enum sd_start
 sd_options_read(struct sd_settings *settings, int argc, char **argv)
 {
@@ -356,6 +344,5 @@ sd_options_read(struct sd_settings *settings, int argc, char **argv)
         complain("%s: it is no option (see sinterd -h)", argv[optind]);
         return SD_START_WRONG;
     }
-    raise_memory(settings);
     return SD_START_SERVE;
 }

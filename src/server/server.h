@@ -58,7 +58,8 @@ struct sd_settings {
 /** Of one thread, which alone writes them. */
 struct sd_counts {
     SD_COUNTS(SD_COUNT_MEMBER)
-} __attribute__((aligned(128)));
+    char apart[128]; /* from the next thread's */
+};
 
 /** Of connections; the accepting thread and the workers write them. */
 struct sd_conn_counts {

@@ -35,8 +35,8 @@ sd_output_room(struct sd_output *output, size_t bytes)
 void
 sd_put(struct sd_output *output, const char *bytes, size_t size)
 {
-    memcpy(output->data + output->used, bytes, size);
-    output->used += size;
+    memcpy(sd_output_tail(output), bytes, size);
+    sd_output_advance(output, size);
 }
 
 enum sd_verdict
@@ -52,6 +52,85 @@ enum sd_verdict
 sd_answer(struct sd_session *session, struct sd_request *request, const char *text)
 {
     return session->quiet ? SD_DONE : sd_complain(session, request, text);
+}
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+static size_t
+room_for(const struct sd_shape *shape, const struct sd_item *item)
+{
+    return shape->head_most + (shape->value ? item->size + 2 : 0);
+}
+
+/* In a section. */
+static void
+put_item(sinter_cache *cache, struct sd_output *output, const struct sd_shape *shape,
+         struct sd_item *item)
+{
+    char *begin = sd_output_tail(output), *at = shape->put_head(begin, item, shape->opaque);
+    if (shape->value) {
+        at = sd_item_copy(cache, item, at);
+        memcpy(at, "\r\n", 2);
+        at += 2;
+    }
+    sd_output_advance(output, (size_t)(at - begin));
+}
+
+static enum sd_verdict
+make_room(struct sd_output *output, size_t bytes)
+{
+    if (sd_output_left(output) >= bytes)
+        return SD_DONE;
+    if (output->pending.data) /* made for a smaller one */
+        return SD_FULL;
+    if (bytes > output->room)
+        return output->grow(output, bytes) ? SD_DONE : SD_LATER;
+    return sd_output_room(output, bytes) ? SD_DONE : SD_FULL;
+}
+
+enum sd_verdict
+sd_show_room(struct sd_session *session, struct sd_output *output, struct sd_key key,
+             const struct sd_shape *shape)
+{
+    struct sd_item item = {.size = 0};
+    rcu_read_lock();
+    bool there = sd_item_look(session->server->cache, key, &item);
+    rcu_read_unlock();
+    return there ? make_room(output, room_for(shape, &item)) : SD_DONE;
+}
+
+/* Room is made outside of sections; then the item may be another one. */
+enum sd_verdict
+sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
+        const struct sd_shape *shape, bool *there)
+{
+    sinter_cache *cache = session->server->cache;
+    enum sd_verdict verdict = SD_DONE;
+    for (bool shown = false; !shown && verdict == SD_DONE;) {
+        struct sd_item item;
+        rcu_read_lock();
+        *there = sd_item_look(cache, key, &item);
+        size_t need = *there ? room_for(shape, &item) : 0;
+        shown = need <= sd_output_left(output);
+        if (*there && shown)
+            put_item(cache, output, shape, &item);
+        rcu_read_unlock();
+        if (!shown)
+            verdict = make_room(output, need);
+    }
+    return verdict;
+}
+
+void
+sd_count_store(struct sd_session *session, const struct sd_store *store, int rc)
+{
+    struct sd_counts *counts = session->counts;
+    uint64_t *count = rc == 0         ? &counts->cas_hits
+                      : rc == -EEXIST ? &counts->cas_badval
+                                      : &counts->cas_misses;
+    sd_count(&counts->cmd_set, 1);
+    if (store->mode == SD_CAS)
+        sd_count(count, 1);
 }
 
 /* ---- what commands have in common ------------------------------------------------------------ */

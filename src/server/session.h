@@ -79,8 +79,44 @@ typedef enum sd_verdict (*sd_command)(struct sd_session *session, struct sd_requ
 
 /** Makes room for so many bytes. False: SD_FULL. */
 bool sd_output_room(struct sd_output *output, size_t bytes);
+/** Where the next byte goes, and how many there is room for. */
+static inline char *
+sd_output_tail(const struct sd_output *output)
+{
+    const struct sd_buffer *pending = &output->pending;
+    return pending->data ? pending->data + pending->size : output->data + output->used;
+}
+static inline size_t
+sd_output_left(const struct sd_output *output)
+{
+    const struct sd_buffer *pending = &output->pending;
+    return pending->data ? pending->room - pending->size : output->room - output->used;
+}
+/** So many bytes were put there. */
+static inline void
+sd_output_advance(struct sd_output *output, size_t bytes)
+{
+    size_t *end = output->pending.data ? &output->pending.size : &output->used;
+    *end += bytes;
+}
 /** Adds bytes for which there is room. */
 void sd_put(struct sd_output *output, const char *bytes, size_t size);
+
+/** How an item is shown: a head, whose line's end is its own matter, and the value. */
+struct sd_shape {
+    size_t head_most; /* bytes */
+    bool value;
+    char *(*put_head)(char *at, const struct sd_item *item, const void *opaque);
+    const void *opaque;
+};
+/** Shows an item. What can be SD_FULL or SD_LATER has shown nothing. */
+enum sd_verdict sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
+                        const struct sd_shape *shape, bool *there);
+/** Makes room for it as it is now, so that sd_show finds some. */
+enum sd_verdict sd_show_room(struct sd_session *session, struct sd_output *output,
+                             struct sd_key key, const struct sd_shape *shape);
+/** Counts a write by its outcome. */
+void sd_count_store(struct sd_session *session, const struct sd_store *store, int rc);
 
 /** Answers with a line, unless the request is quiet. SD_DONE. */
 enum sd_verdict sd_answer(struct sd_session *session, struct sd_request *request, const char *text);

@@ -104,7 +104,7 @@ open_cache(struct sd_server *server)
 {
     struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
     if (!sd_limit_open(server))
-        return complain("-m", "too little for values as long as -I allows");
+        return complain("-I", "it is more than half of -m");
     options.name = "sinterd";
     options.limit_bytes = server->cache_limit;
     options.error = on_cache_error;
@@ -121,10 +121,9 @@ open_server(struct sd_server *server)
     const struct sd_settings *settings = &server->settings;
     server->began_ms = sd_now_ms();
     server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->counts = aligned_alloc(128, settings->threads * sizeof(*server->counts));
+    server->counts = calloc(settings->threads, sizeof(*server->counts));
     if (server->wake < 0 || !server->counts)
         return complain("start", strerror(errno));
-    memset(server->counts, 0, settings->threads * sizeof(*server->counts));
     if (settings->auth_file && !(server->auth = sd_auth_open(settings->auth_file)))
         return false;
     if (!open_cache(server))

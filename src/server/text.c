@@ -16,74 +16,30 @@ key_of(const struct sd_request *request)
 
 #define HEAD_MOST (6 + SD_KEY_MOST + 1 + 10 + 1 + 20 + 1 + 20 + 2) /* VALUE key flags size cas */
 
+/** What a get's answer needs beside the item. */
+struct head {
+    struct sd_key key;
+    bool with_cas;
+};
+
 static char *
-put_head(char *at, struct sd_key key, const struct sd_item *item, bool with_cas)
+put_head(char *at, const struct sd_item *item, const void *opaque)
 {
+    const struct head *head = opaque;
     memcpy(at, "VALUE ", 6);
     at += 6;
-    memcpy(at, key.bytes, key.size);
-    at += key.size;
+    memcpy(at, head->key.bytes, head->key.size);
+    at += head->key.size;
     *at++ = ' ';
     at = sd_put_u64(at, item->view.info.flags);
     *at++ = ' ';
     at = sd_put_u64(at, item->size);
-    if (with_cas) {
+    if (head->with_cas) {
         *at++ = ' ';
         at = sd_put_u64(at, item->view.info.cas);
     }
     memcpy(at, "\r\n", 2);
     return at + 2;
-}
-
-static void
-put_item(sinter_cache *cache, struct sd_output *output, struct sd_key key, struct sd_item *item,
-         bool with_cas)
-{
-    bool large = output->pending.data != NULL;
-    char *begin = large ? output->pending.data + output->pending.size : output->data + output->used;
-    char *at = sd_item_copy(cache, item, put_head(begin, key, item, with_cas));
-    memcpy(at, "\r\n", 2);
-    if (large)
-        output->pending.size += (size_t)(at + 2 - begin);
-    else
-        output->used += (size_t)(at + 2 - begin);
-}
-
-/* How much room an item's reply needs; 0: it is not there. In a section. */
-static size_t
-room_for(sinter_cache *cache, struct sd_key key, struct sd_item *item)
-{
-    return sd_item_look(cache, key, item) ? HEAD_MOST + item->size + 2 : 0;
-}
-
-static size_t
-room_of(const struct sd_output *output)
-{
-    return output->pending.data ? output->pending.room - output->pending.size
-                                : output->room - output->used;
-}
-
-/* Room is made outside of sections; then the item may be another one. */
-static enum sd_verdict
-show_item(struct sd_session *session, struct sd_output *output, struct sd_key key, bool *hit)
-{
-    sinter_cache *cache = session->server->cache;
-    for (;;) {
-        struct sd_item item;
-        rcu_read_lock();
-        size_t need = room_for(cache, key, &item);
-        bool fits = need <= room_of(output);
-        if (need && fits)
-            put_item(cache, output, key, &item, session->keys & SD_KEYS_CAS);
-        rcu_read_unlock();
-        *hit = need != 0;
-        if (fits)
-            return SD_DONE;
-        if (output->pending.data) /* made for a smaller one: sent as it is, then again */
-            return SD_FULL;
-        if (need > output->room ? !output->grow(output, need) : !sd_output_room(output, need))
-            return output->pending.data ? SD_FULL : SD_LATER;
-    }
 }
 
 static enum sd_verdict
@@ -109,6 +65,8 @@ count_get(struct sd_session *session, bool hit)
 static enum sd_verdict
 get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
 {
+    struct head head = {key, session->keys & SD_KEYS_CAS};
+    struct sd_shape shape = {HEAD_MOST, true, put_head, &head};
     bool hit = false;
     enum sd_verdict verdict = SD_DONE;
     struct sd_ttl ttl = sd_ttl_of(session->exptime);
@@ -116,7 +74,7 @@ get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
     if (touch && !ttl.over)
         verdict = touch_first(session, key);
     if (verdict == SD_DONE)
-        verdict = show_item(session, output, key, &hit);
+        verdict = sd_show(session, output, key, &shape, &hit);
     if (verdict == SD_LATER && ++session->tries > 500)
         return SD_CLOSE;
     if (verdict != SD_DONE)
@@ -244,18 +202,6 @@ too_large(struct sd_session *session, struct sd_request *request, const struct s
     return sd_answer(session, request, "SERVER_ERROR object too large for cache");
 }
 
-static void
-count_store(struct sd_session *session, const struct sd_store *store, int rc)
-{
-    struct sd_counts *counts = session->counts;
-    sd_count(&counts->cmd_set, 1);
-    if (store->mode == SD_CAS)
-        sd_count(rc == 0         ? &counts->cas_hits
-                 : rc == -EEXIST ? &counts->cas_badval
-                                 : &counts->cas_misses,
-                 1);
-}
-
 static const char *
 outcome(const struct sd_store *store, int rc)
 {
@@ -281,7 +227,7 @@ store_value(struct sd_session *session, struct sd_request *request, struct sd_st
     int rc = sd_item_store(server->cache, &server->pool, session, store);
     if (sd_is_refusal(rc))
         return sd_refused(session, request, rc, OUT_OF_MEMORY);
-    count_store(session, store, rc);
+    sd_count_store(session, store, rc);
     return sd_answer(session, request, outcome(store, rc));
 }
 

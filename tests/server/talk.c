@@ -29,9 +29,8 @@ talk_open(struct sd_server *server, uint64_t memory)
     server->settings.threads = 1;
     server->settings.may_flush = true;
     server->pool.most = 1 << 20;
-    server->counts = aligned_alloc(128, sizeof(*server->counts));
+    server->counts = calloc(1, sizeof(*server->counts));
     must(server->counts);
-    memset(server->counts, 0, sizeof(*server->counts));
     options.limit_bytes = memory;
     options.clock_ms = clock_of;
     server->cache = sinter_cache_create(&options);
