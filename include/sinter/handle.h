@@ -92,12 +92,14 @@
  *   handle_capacity, cell_capacity,
  *     sparsity, cell_sparsity                         R        R           S         no      -
  *   handle_size, cell_size, cell_set_tag              R        R           S         no      -
- *   handle_alloc_object, cell_alloc                   R        R           S         no      L
+ *   handle_alloc_object, cell_alloc,
+ *     alloc_many, cell_alloc_many                     R        R           S         no      L
  *   handle_alloc, prepare                             A        R           yes       no      L
  *   reserve, publish, reserved_abort                  A        R           yes       no      L
  *   cell_publish                                      R        R           S         no      L
- *   handle_free, handle_retire                        A        R           yes       no      L
- *   free_now, cell_free, cell_free_now                R        R           S         no      L
+ *   handle_free, handle_retire, free_many             A        R           yes       no      L
+ *   free_now, cell_free, cell_free_now,
+ *     cell_free_many                                  R        R           S         no      L
  *   handle_resize, resize_reserve, clear              A        R           yes       no      L
  *   cell_resize, cell_resize_reserve, cell_relocate   R        R           S         no      L
  *   cell_retire, cell_unlink                          R        R           S         no      L
@@ -754,6 +756,23 @@ HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size, unsign
                                         void **object);
 
 /**
+ * handle_alloc_object, n times in one call: for loading many. To others it is n calls: objects
+ * appear one after the other.
+ *
+ *   sizes    n, as handle_alloc
+ *   flags    of all of them, as handle_alloc_object
+ *   handles  room for n. Those behind the result become HANDLE_NULL
+ *   objects  NULL, or room for n addresses; NULL behind the result
+ *   n        any number, 0 included
+ *   result   how many were allocated, the first so many; less than n: errno says why the next was
+ *            not. They stay: free them, or go on behind them once there is memory
+ *   errors   as handle_alloc_object; EINVAL, and nothing is written, also where sizes or handles is
+ *            NULL
+ */
+HANDLE_API size_t handle_alloc_many(handle_store *store, const size_t *sizes, unsigned flags,
+                                    handle_t *handles, void **objects, size_t n);
+
+/**
  * Size of an object as requested. 0 for a stale handle, HANDLE_NULL, a NULL store, and for an
  * object of size 0: tell them apart by deref. Reads the object's header, a cache line that deref
  * does not touch; tries again while the object is being replaced (G2).
@@ -824,6 +843,15 @@ HANDLE_API size_t handle_deref_many(const handle_store *store, const handle_t *h
  *   order    release: what the caller wrote before is written before the slot is used again
  */
 HANDLE_API int handle_free(handle_store *store, handle_t handle);
+
+/**
+ * handle_free, n times in one call: for evicting many. Cache misses of their entries overlap.
+ *
+ *   handles  n; stale ones, HANDLE_NULL and one twice are passed over
+ *   result   how many this call freed; 0 where a pointer is NULL
+ *   order    as handle_free, each
+ */
+HANDLE_API size_t handle_free_many(handle_store *store, const handle_t *handles, size_t n);
 
 /**
  * A free that takes effect a grace period later. Until then sections resolve the handle: those that
@@ -1037,8 +1065,8 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
  * serialised by the application (its bucket's lock); they are
  *
  *   handle_cell_alloc, _publish, _set_tag, _free, _free_now, _retire, _resize, _resize_reserve,
- *   _relocate and _unlink (of both cells), and handle_update_commit of an update that was begun on
- *   the cell.
+ *   _relocate and _unlink (of both cells), _alloc_many and _free_many (of each cell), and
+ *   handle_update_commit of an update that was begun on the cell.
  *
  * handle_cell_deref_mut, _pin, _update_begin and handle_update_abort are no writers in this sense;
  * what deref_mut's text says of resize and update holds for cells too. Relocating, freeing,
@@ -1061,6 +1089,18 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
  */
 HANDLE_API void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags);
+
+/**
+ * handle_cell_alloc, n times, as handle_alloc_many. Cells behind the result are as they were.
+ *
+ *   cells    n, each to be filled; one that is not empty ends it (EEXIST)
+ *   objects  NULL, or room for n addresses; NULL behind the result
+ *   errors   as handle_cell_alloc; EINVAL, and nothing is written, also where cells or sizes is
+ *            NULL
+ */
+HANDLE_API size_t handle_cell_alloc_many(handle_store *store, handle_cell *const *cells,
+                                         const size_t *sizes, unsigned flags, void **objects,
+                                         size_t n);
 
 /**
  * Address and tag from one load: they belong together.
@@ -1103,6 +1143,9 @@ HANDLE_API int handle_cell_set_tag(handle_store *store, handle_cell *cell, uint3
 
 /** As handle_free; the cell is empty afterwards, and may be filled again at once. */
 HANDLE_API int handle_cell_free(handle_store *store, handle_cell *cell);
+
+/** As handle_free_many; NULL and empty cells are passed over. */
+HANDLE_API size_t handle_cell_free_many(handle_store *store, handle_cell *const *cells, size_t n);
 
 /** As handle_free_now: no reader can hold the object or find the cell any more. */
 HANDLE_API int handle_cell_free_now(handle_store *store, handle_cell *cell);

@@ -417,6 +417,32 @@ class store
         return object->publish();
     }
 
+    /**
+     * handle_alloc_many: n objects as `values`, named by the first `made` of `named`. On error
+     * fewer than n, which stay.
+     */
+    template <typename T>
+    std::error_code make_many(const section &, const T *values, handle<T> *named, std::size_t n,
+                              std::size_t &made) noexcept
+    {
+        static_assert(is_storable_v<T>, "objects are moved by copying their bytes");
+        constexpr std::size_t most = 16;
+        std::size_t sizes[most], group = most;
+        for (std::size_t &size : sizes)
+            size = sizeof(T);
+        for (made = 0; made < n && group == most; made += group) {
+            handle_t names[most];
+            void *objects[most];
+            std::size_t asked = n - made < most ? n - made : most;
+            group = handle_alloc_many(store_, sizes, 0, names, objects, asked);
+            for (std::size_t i = 0; i < group; i++) {
+                *static_cast<T *>(objects[i]) = values[made + i];
+                named[made + i] = handle<T>(names[i]);
+            }
+        }
+        return error_of(made < n ? -errno : 0);
+    }
+
     /** handle_deref. */
     template <typename T> view<const T> read(const section &in, handle<T> named) const noexcept
     {
@@ -434,6 +460,12 @@ class store
     template <typename T> std::error_code free(handle<T> named) noexcept
     {
         return error_of(handle_free(store_, named.get()));
+    }
+    /** handle_free_many. */
+    template <typename T> std::size_t free_many(const handle<T> *named, std::size_t n) noexcept
+    {
+        static_assert(sizeof(handle<T>) == sizeof(handle_t), "no room but the name");
+        return handle_free_many(store_, reinterpret_cast<const handle_t *>(named), n);
     }
     /** handle_retire. */
     template <typename T> std::error_code retire(handle<T> named) noexcept

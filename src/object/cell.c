@@ -95,7 +95,23 @@ is_fit_for_alloc(const handle_store *store, const handle_cell *cell)
     return sn_likely(is_far_address(store, cell)) && sn_likely(sn_load_relaxed(&cell->word) == 0);
 }
 
-/* The fast path, of a class; small: its sizes are whole in a header. */
+/* The fast path between enter and leave, of a class; small: its sizes are whole in a header. False:
+ * nothing was done. */
+SN_FORCE_INLINE bool
+alloc_inside(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, size_t size,
+             unsigned class_id, bool small, void **object)
+{
+    uint64_t slot = sn_cache_pop(cache, class_id);
+    if (sn_unlikely(slot == 0))
+        return false;
+    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
+    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
+    sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    *object = sn_store_address(store, slot);
+    return true;
+}
+
+/* The fast path. */
 SN_FORCE_INLINE void *
 alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned class_id, bool small)
 {
@@ -104,16 +120,13 @@ alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned cla
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return small ? alloc_hardened(store, cell, size) : alloc_slow(store, cell, size, 0);
-    uint64_t slot = sn_cache_pop(cache, class_id);
-    if (sn_unlikely(slot == 0)) {
+    void *object;
+    if (!alloc_inside(store, cache, cell, size, class_id, small, &object)) {
         sn_cache_leave(cache);
         return alloc_slow(store, cell, size, 0);
     }
-    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
-    /* Release: orders the header before the word; pairs with deref's acquire (G9). */
-    sn_store_release(&cell->word, sn_object_word(0, slot, 0));
     sn_cache_leave(cache);
-    return sn_store_address(store, slot);
+    return object;
 }
 
 static SN_OUTLINE void *
@@ -134,6 +147,61 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
     if (sn_unlikely(!store) || !is_fit_for_alloc(store, cell))
         return alloc_slow(store, cell, size, flags);
     return alloc_of_class(store, cell, size, sn_class_by_table(&store->classes, size), true);
+}
+
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+/* By the fast path, in their order, until it gives up. Result: how many. */
+static size_t
+alloc_group(handle_store *store, handle_cell *const *cells, const size_t *sizes, void **objects,
+            size_t n)
+{
+    size_t largest = sn_classes_max_size(&store->classes), made = 0;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return 0;
+    for (; made < n && sizes[made] <= largest && is_fit_for_alloc(store, cells[made]); made++) {
+        if (SN_DEBUG)
+            sn_check_cell_place(store, cells[made]);
+        void *object;
+        if (!alloc_inside(store, cache, cells[made], sizes[made],
+                          sn_class_for(&store->classes, sizes[made]), false, &object))
+            break;
+        if (objects)
+            objects[made] = object;
+    }
+    sn_cache_leave(cache);
+    return made;
+}
+
+size_t
+handle_cell_alloc_many(handle_store *store, handle_cell *const *cells, const size_t *sizes,
+                       unsigned flags, void **objects, size_t n)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
+    if (!store || (n > 0 && (!cells || !sizes))) {
+        errno = EINVAL;
+        return 0;
+    }
+    size_t made = 0;
+    while (made < n) {
+        size_t group = sn_min(n - made, SN_OBJECT_GROUP);
+        size_t fast = flags == 0 ? alloc_group(store, cells + made, sizes + made,
+                                               objects ? objects + made : NULL, group)
+                                 : 0;
+        made += fast;
+        if (fast > 0)
+            continue;
+        void *object = handle_cell_alloc(store, cells[made], sizes[made], flags);
+        if (!object)
+            break;
+        if (objects)
+            objects[made] = object;
+        made++;
+    }
+    for (size_t i = made; objects && i < n; i++)
+        objects[i] = NULL;
+    return made;
 }
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -165,12 +233,11 @@ handle_cell_deref_many(const handle_store *store, handle_cell *const *cells, con
                        size_t n)
 {
     sn_check_call_in_signal(store, NULL);
-    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!cells || !objects)))
         return 0;
-    for (size_t begin = 0; begin < n; begin += GROUP) {
-        size_t end = begin + GROUP < n ? begin + GROUP : n;
+    for (size_t begin = 0; begin < n; begin += SN_OBJECT_GROUP) {
+        size_t end = sn_min(n, begin + SN_OBJECT_GROUP);
         for (size_t i = begin; i < end; i++)
             __builtin_prefetch(cells[i]);
         for (size_t i = begin; i < end; i++) {
@@ -287,8 +354,10 @@ handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserv
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_PUBLISH_LOADED, &cell->word);
     unsigned class_id = sn_object_bin(store, sn_word_offset(word));
-    if ((word & SN_WORD_STATE) != SN_WORD_LIVE || class_id == SN_CLASS_NONE)
+    if ((word & (SN_WORD_MOVING ^ SN_WORD_LIVE)) != 0 || class_id == SN_CLASS_NONE)
         return publish_in_empty(store, cell, reserved, tag24, word);
+    if (word == 0)
+        __builtin_unreachable(); /* it lies in no bin's block */
     return publish_fast(store, cell, reserved, tag24, word, class_id);
 }
 

@@ -161,17 +161,14 @@ end_object(handle_store *store, struct sn_thread_cache *cache, uint64_t slot, un
         sn_object_retire_fast(store, cache, class_id, slot);
 }
 
-/* The fast path in the thread's cache, which was entered; leaves it. */
-SN_FORCE_INLINE int
-free_in_cache(handle_store *store, struct sn_thread_cache *cache, uint64_t *reference,
-              handle_t handle, uint64_t word, uint64_t slot, unsigned class_id, enum kind kind,
-              bool hardened)
+/* Between enter and leave: the fast path, by a word that is fit. False: nothing was done. */
+SN_FORCE_INLINE bool
+free_inside(handle_store *store, struct sn_thread_cache *cache, uint64_t *reference, uint64_t word,
+            uint64_t slot, unsigned class_id, enum kind kind, bool hardened)
 {
     if (sn_unlikely(!has_room(store, cache, word, class_id, kind) ||
-                    !end_word(reference, word, kind))) {
-        sn_cache_leave(cache);
-        return free_slow(store, reference, handle, kind);
-    }
+                    !end_word(reference, word, kind)))
+        return false;
     if (!hardened)
         end_object(store, cache, slot, class_id, kind);
     else if (is_at_once(kind))
@@ -180,8 +177,18 @@ free_in_cache(handle_store *store, struct sn_thread_cache *cache, uint64_t *refe
         sn_hardened_retire(store, cache, slot, reference);
     if (!is_by_cell(kind))
         sn_cache_push_index(cache, sn_entry_of(store, reference));
+    return true;
+}
+
+/* The fast path in the thread's cache, which was entered; leaves it. */
+SN_FORCE_INLINE int
+free_in_cache(handle_store *store, struct sn_thread_cache *cache, uint64_t *reference,
+              handle_t handle, uint64_t word, uint64_t slot, unsigned class_id, enum kind kind,
+              bool hardened)
+{
+    bool freed = free_inside(store, cache, reference, word, slot, class_id, kind, hardened);
     sn_cache_leave(cache);
-    return 0;
+    return sn_likely(freed) ? 0 : free_slow(store, reference, handle, kind);
 }
 
 /* The fast path of hardened stores, once the word was loaded and found fit; where there is none,
@@ -245,16 +252,26 @@ free_in_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint
 
 /* ---- the public functions -------------------------------------------------------------------- */
 
+/* What the fast path goes by: the word, its slot and the class of its bin. False: it cannot. */
+SN_FORCE_INLINE bool
+load_fit(const handle_store *store, const uint64_t *reference, handle_t handle, enum kind kind,
+         uint64_t *word, uint64_t *slot, unsigned *class_id)
+{
+    /* Acquire where a plain store ends the word; else the CAS is one. */
+    *word = kind == FREE ? sn_load_relaxed(reference) : sn_load_acquire(reference);
+    *slot = sn_word_offset(*word);
+    *class_id = sn_object_bin(store, *slot);
+    sn_hook(SN_HOOK_FREE_LOADED, reference);
+    return sn_likely(is_fit(*word, handle, kind) &&
+                     (is_at_once(kind) || *class_id != SN_CLASS_NONE));
+}
+
 SN_FORCE_INLINE int
 free_named(handle_store *store, uint64_t *reference, handle_t handle, enum kind kind)
 {
-    /* Acquire where a plain store ends the word; else the CAS is one. */
-    uint64_t word = kind == FREE ? sn_load_relaxed(reference) : sn_load_acquire(reference);
-    uint64_t slot = sn_word_offset(word);
-    unsigned class_id = sn_object_bin(store, slot);
-    sn_hook(SN_HOOK_FREE_LOADED, reference);
-    if (sn_unlikely(!is_fit(word, handle, kind) ||
-                    (!is_at_once(kind) && class_id == SN_CLASS_NONE)))
+    uint64_t word, slot;
+    unsigned class_id;
+    if (!load_fit(store, reference, handle, kind, &word, &slot, &class_id))
         return free_slow(store, reference, handle, kind);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
@@ -305,4 +322,87 @@ handle_cell_free_now(handle_store *store, handle_cell *cell)
 {
     sn_check_call_debug(store, SN_IN_SECTION, HANDLE_NULL, cell);
     return free_cell(store, cell, CELL_FREE_NOW);
+}
+
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+/* Between enter and leave. False: nothing was done. */
+SN_FORCE_INLINE bool
+free_one_inside(handle_store *store, struct sn_thread_cache *cache, uint64_t *reference,
+                handle_t handle, enum kind kind)
+{
+    uint64_t word, slot;
+    unsigned class_id;
+    return sn_likely(reference != NULL) &&
+           load_fit(store, reference, handle, kind, &word, &slot, &class_id) &&
+           free_inside(store, cache, reference, word, slot, class_id, kind, false);
+}
+
+/* By the fast path, in their order, until it gives up. Result: how many. */
+static size_t
+free_handles(handle_store *store, const handle_t *handles, size_t n)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(sn_store_word(store, handles[i]), 1);
+    size_t freed = 0;
+    while (freed < n && free_one_inside(store, cache, sn_store_word(store, handles[freed]),
+                                        handles[freed], FREE))
+        freed++;
+    sn_cache_leave(cache);
+    return freed;
+}
+
+static size_t
+free_cells(handle_store *store, handle_cell *const *cells, size_t n)
+{
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(cells[i], 1);
+    size_t freed = 0;
+    while (freed < n && free_one_inside(store, cache, cells[freed] ? &cells[freed]->word : NULL,
+                                        HANDLE_NULL, CELL_FREE))
+        freed++;
+    sn_cache_leave(cache);
+    return freed;
+}
+
+size_t
+handle_free_many(handle_store *store, const handle_t *handles, size_t n)
+{
+    sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
+    if (!store || !handles)
+        return 0;
+    size_t freed = 0;
+    for (size_t at = 0; at < n;) {
+        size_t group = sn_min(n - at, SN_OBJECT_GROUP);
+        size_t fast = free_handles(store, handles + at, group);
+        freed += fast;
+        at += fast;
+        if (fast < group)
+            freed += handle_free(store, handles[at++]) == 0;
+    }
+    return freed;
+}
+
+size_t
+handle_cell_free_many(handle_store *store, handle_cell *const *cells, size_t n)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
+    if (!store || !cells)
+        return 0;
+    size_t freed = 0;
+    for (size_t at = 0; at < n;) {
+        size_t group = sn_min(n - at, SN_OBJECT_GROUP);
+        size_t fast = free_cells(store, cells + at, group);
+        freed += fast;
+        at += fast;
+        if (fast < group)
+            freed += handle_cell_free(store, cells[at++]) == 0;
+    }
+    return freed;
 }

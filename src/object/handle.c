@@ -33,12 +33,11 @@ handle_deref_many(const handle_store *store, const handle_t *handles, const void
                   size_t n)
 {
     sn_check_call_in_signal(store, NULL);
-    enum { GROUP = 16 }; /* about as many misses as a core keeps in flight */
     size_t live = 0;
     if (!store || (n > 0 && (!handles || !objects)))
         return 0;
-    for (size_t begin = 0; begin < n; begin += GROUP) {
-        size_t end = begin + GROUP < n ? begin + GROUP : n;
+    for (size_t begin = 0; begin < n; begin += SN_OBJECT_GROUP) {
+        size_t end = sn_min(n, begin + SN_OBJECT_GROUP);
         for (size_t i = begin; i < end; i++) {
             const uint64_t *reference = sn_store_word(store, handles[i]);
             if (reference)
@@ -156,25 +155,37 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     return sn_likely(handle != HANDLE_NULL) ? handle : alloc_slow(store, size, 0, object);
 }
 
-/* The fast path, of a class; small: its sizes are whole in a header. */
+/* The fast path between enter and leave, of a class; small: its sizes are whole in a header. False:
+ * nothing was done. */
+SN_FORCE_INLINE bool
+alloc_inside(handle_store *store, struct sn_thread_cache *cache, size_t size, unsigned class_id,
+             bool small, handle_t *handle, void **object)
+{
+    /* Both or none. */
+    uint64_t **top = sn_cache_top(cache, class_id);
+    uint64_t slot = (*top)[-1], entry = cache->index_top[-1];
+    if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0))
+        return false;
+    sn_owner_previous(top);
+    sn_owner_previous(&cache->index_top);
+    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE,
+                        sn_entry_word(store, entry));
+    *handle = publish(store, entry, slot, 0, object);
+    return true;
+}
+
+/* The fast path. */
 SN_FORCE_INLINE handle_t
 alloc_of_class(handle_store *store, size_t size, unsigned class_id, bool small, void **object)
 {
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return small ? alloc_hardened(store, size, object) : alloc_slow(store, size, 0, object);
-    /* Both or none. */
-    uint64_t **top = sn_cache_top(cache, class_id);
-    uint64_t slot = (*top)[-1], entry = cache->index_top[-1];
-    if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0)) {
+    handle_t handle;
+    if (!alloc_inside(store, cache, size, class_id, small, &handle, object)) {
         sn_cache_leave(cache);
         return alloc_slow(store, size, 0, object);
     }
-    sn_owner_previous(top);
-    sn_owner_previous(&cache->index_top);
-    sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE,
-                        sn_entry_word(store, entry));
-    handle_t handle = publish(store, entry, slot, 0, object);
     sn_cache_leave(cache);
     return handle;
 }
@@ -203,6 +214,55 @@ handle_t
 handle_alloc(handle_store *store, size_t size)
 {
     return handle_alloc_object(store, size, 0, NULL);
+}
+
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+/* By the fast path, in their order, until it gives up. Result: how many. */
+static size_t
+alloc_group(handle_store *store, const size_t *sizes, handle_t *handles, void **objects, size_t n)
+{
+    size_t largest = sn_classes_max_size(&store->classes), made = 0;
+    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
+    if (sn_unlikely(!cache))
+        return 0;
+    while (made < n && sizes[made] <= largest &&
+           alloc_inside(store, cache, sizes[made], sn_class_for(&store->classes, sizes[made]),
+                        false, &handles[made], objects ? &objects[made] : NULL))
+        made++;
+    sn_cache_leave(cache);
+    return made;
+}
+
+size_t
+handle_alloc_many(handle_store *store, const size_t *sizes, unsigned flags, handle_t *handles,
+                  void **objects, size_t n)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
+    if (!store || (n > 0 && (!sizes || !handles))) {
+        errno = EINVAL;
+        return 0;
+    }
+    size_t made = 0;
+    while (made < n) {
+        void **object = objects ? &objects[made] : NULL;
+        size_t group = sn_min(n - made, SN_OBJECT_GROUP);
+        size_t fast =
+            flags == 0 ? alloc_group(store, sizes + made, handles + made, object, group) : 0;
+        made += fast;
+        if (fast > 0)
+            continue;
+        handles[made] = handle_alloc_object(store, sizes[made], flags, object);
+        if (handles[made] == HANDLE_NULL)
+            break;
+        made++;
+    }
+    for (size_t i = made; i < n; i++) {
+        handles[i] = HANDLE_NULL;
+        if (objects)
+            objects[i] = NULL;
+    }
+    return made;
 }
 
 /* ---- publish --------------------------------------------------------------------------------- */

@@ -9,6 +9,10 @@
 
 #include "core/store.h"
 
+/** What calls for many objects work on in one go, inside the thread's cache: about as many misses
+ * as a core keeps in flight. */
+#define SN_OBJECT_GROUP 16
+
 /** Value of the word of a new object. */
 static inline uint64_t
 sn_object_word(uint64_t tag, uint64_t slot, unsigned flags)

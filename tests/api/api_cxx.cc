@@ -115,6 +115,24 @@ objects_by_handle()
 }
 
 void
+many_at_once()
+{
+    Store store = open_store();
+    const std::size_t sizes[] = {3, 4, 5};
+    static handle_cell cells[3];
+    handle_cell *names[] = {&cells[0], &cells[1], &cells[2]};
+    handle_t handles[3];
+    void *objects[3];
+    Section section;
+    CHECK(handle_alloc_many(store.get(), sizes, 0, handles, objects, 3) == 3);
+    CHECK(handle_deref(store.get(), handles[2]) == objects[2]);
+    CHECK(handle_free_many(store.get(), handles, 3) == 3);
+    CHECK(handle_cell_alloc_many(store.get(), names, sizes, 0, objects, 3) == 3);
+    CHECK(handle_cell_deref(store.get(), &cells[2]) == objects[2]);
+    CHECK(handle_cell_free_many(store.get(), names, 3) == 3);
+}
+
+void
 updates_and_pins()
 {
     Store store = open_store();
@@ -237,6 +255,7 @@ main()
                                                std::to_string(HANDLE_VERSION_MINOR) + "." +
                                                std::to_string(HANDLE_VERSION_PATCH));
     objects_by_handle();
+    many_at_once();
     updates_and_pins();
     objects_by_cell();
     reserve_and_publish();

@@ -76,6 +76,22 @@ handles(sinter::store &store)
 }
 
 void
+many(sinter::store &store)
+{
+    session values[40] = {};
+    sinter::handle<session> named[40];
+    std::size_t made = 0;
+    for (unsigned i = 0; i < 40; i++)
+        values[i].id = i;
+    sinter::section section;
+    CHECK(!store.make_many(section, values, named, 40, made) && made == 40);
+    for (unsigned i = 0; i < 40; i++)
+        CHECK(store.read(section, named[i])->id == i);
+    CHECK(!store.free(named[5]) && store.free_many(named, 40) == 39);
+    CHECK(!store.make_many(section, values, named, 0, made) && made == 0);
+}
+
+void
 reservations(sinter::store &store)
 {
     sinter::handle<session> named;
@@ -220,6 +236,7 @@ main()
     sinter::thread registered;
     sinter::store store;
     handles(store);
+    many(store);
     reservations(store);
     cells(store);
     tails(store);

@@ -128,6 +128,8 @@ int group_options(void);
 int group_alloc(void);
 int group_handles(void);
 int group_handles_threads(void);
+int group_many(void);
+int group_many_threads(void);
 int group_exhaust(void);
 int group_resize(void);
 int group_resize_threads(void);

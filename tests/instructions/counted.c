@@ -146,7 +146,9 @@ unpin(size_t size)
 /* ---- the calls
  */
 
-static void *object;
+static void *object, *objects[BATCH];
+static handle_cell *cell_names[BATCH];
+static size_t sizes[BATCH];
 static struct handle_reserved reserved;
 
 /* NAME, BEFORE, AFTER, SIZE, and the call, with i and size at hand. */
@@ -155,6 +157,10 @@ static struct handle_reserved reserved;
     X(cell_alloc, nothing, free_cells, 64, escape(handle_cell_alloc(store, &cells[i], size, 0)))   \
     X(cell_free, alloc_cells, nothing, 64, handle_cell_free(store, &cells[i]))                     \
     X(cell_free_now, alloc_cells, nothing, 64, handle_cell_free_now(store, &cells[i]))             \
+    X(cell_alloc_many, nothing, free_cells, 64,                                                    \
+      MANY(handle_cell_alloc_many(store, cell_names, sizes, 0, objects, BATCH)))                   \
+    X(cell_free_many, alloc_cells, nothing, 64,                                                    \
+      MANY(handle_cell_free_many(store, cell_names, BATCH)))                                       \
     X(cell_deref, alloc_cells, free_cells, 64, READ(handle_cell_deref(store, &cells[i])))          \
     X(cell_deref_mut, alloc_cells, free_cells, 64,                                                 \
       escape(handle_cell_deref_mut(store, &cells[i])))                                             \
@@ -177,6 +183,9 @@ static struct handle_reserved reserved;
       handles[i] = handle_alloc_object(store, size, 0, &object))                                   \
     X(handle_free, alloc_handles, nothing, 64, handle_free(store, handles[i]))                     \
     X(handle_free_now, alloc_handles, nothing, 64, handle_free_now(store, handles[i]))             \
+    X(handle_alloc_many, nothing, free_handles, 64,                                                \
+      MANY(handle_alloc_many(store, sizes, 0, handles, objects, BATCH)))                           \
+    X(handle_free_many, alloc_handles, nothing, 64, MANY(handle_free_many(store, handles, BATCH))) \
     X(handle_deref, alloc_handles, free_handles, 64, READ(handle_deref(store, handles[i])))        \
     X(handle_deref_mut, alloc_handles, free_handles, 64,                                           \
       escape(handle_deref_mut(store, handles[i])))                                                 \
@@ -193,6 +202,9 @@ static struct handle_reserved reserved;
     X(handle_pair_30000, nothing, nothing, 30000, HANDLE_PAIR)
 
 #define READ(at) sum += *(const uint64_t *)(at)
+
+/* One call for all of the batch. */
+#define MANY(call) ((call), i = BATCH - 1)
 
 #define CELL_PAIR                                                                                  \
     (escape(handle_cell_alloc(store, &cells[i], size, 0)), handle_cell_free_now(store, &cells[i]))
@@ -272,6 +284,10 @@ main(void)
     require(store != NULL, "handle_store_create");
     require(handle_store_set(store, "defrag.enabled", "no") == 0, "defrag.enabled");
     fill_pools();
+    for (unsigned i = 0; i < BATCH; i++) {
+        cell_names[i] = &batch_cells[i];
+        sizes[i] = 64;
+    }
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
         run(&entries[i]);
     require(handle_store_check(store, NULL, NULL) == 0, "handle_store_check");

@@ -27,6 +27,19 @@ null_arguments(handle_store *store)
     section_enter();
     expect(handle_deref_many(store, NULL, &object, 1) == 0);
     expect(handle_deref_many(store, &handle, NULL, 1) == 0);
+    size_t size = 1;
+    handle_t made;
+    handle_cell *no_cell = NULL;
+    expect_errno(handle_alloc_many(store, NULL, 0, &made, NULL, 1), EINVAL);
+    expect_errno(handle_alloc_many(store, &size, 0, NULL, NULL, 1), EINVAL);
+    expect_errno(handle_alloc_many(store, &size, 1u << 20, &made, NULL, 1), EINVAL);
+    expect(handle_alloc_many(store, NULL, 0, NULL, NULL, 0) == 0);
+    expect(handle_free_many(store, NULL, 1) == 0);
+    expect_errno(handle_cell_alloc_many(store, NULL, &size, 0, NULL, 1), EINVAL);
+    expect_errno(handle_cell_alloc_many(store, &no_cell, NULL, 0, NULL, 1), EINVAL);
+    expect_errno(handle_cell_alloc_many(store, &no_cell, &size, 0, NULL, 1), EINVAL);
+    expect(handle_cell_free_many(store, NULL, 1) == 0);
+    expect(handle_cell_free_many(store, &no_cell, 1) == 0);
     expect_errno(handle_cell_alloc(store, NULL, 1, 0), EINVAL);
     expect(handle_cell_free(store, NULL) == -EINVAL);
     expect(handle_cell_free_now(store, NULL) == -EINVAL);
@@ -71,6 +84,8 @@ null_store_handles(handle_store *none)
     expect_errno(handle_alloc(none, 1), EINVAL);
     expect_errno(handle_alloc_object(none, 1, 0, &made), EINVAL);
     expect(made == NULL);
+    expect_errno(handle_alloc_many(none, &(size_t){1}, 0, &handle, NULL, 1), EINVAL);
+    expect(handle_free_many(none, &handle, 1) == 0);
     expect(handle_deref_mut(none, handle) == NULL);
     expect(handle_deref_many(none, &handle, &object, 1) == 0);
     expect(handle_size(none, handle) == 0);
@@ -97,6 +112,8 @@ null_store_cells(handle_store *none)
     const void *object;
     section_enter();
     expect_errno(handle_cell_alloc(none, &cell, 1, 0), EINVAL);
+    expect_errno(handle_cell_alloc_many(none, cells, &(size_t){1}, 0, NULL, 1), EINVAL);
+    expect(handle_cell_free_many(none, cells, 1) == 0);
     expect(handle_cell_deref_mut(none, &cell) == NULL);
     expect(handle_cell_deref_many(none, cells, &object, 1) == 0);
     expect(handle_cell_size(none, &cell) == 0);

@@ -31,6 +31,7 @@ cell_empty(handle_store *store)
     expect(handle_cell_deref_many(store, cells, &object, 1) == 0 && object == NULL);
     expect(handle_cell_size(store, &cell) == 0);
     expect(handle_cell_set_tag(store, &cell, 1) == -ENOENT);
+    expect(handle_cell_free_many(store, cells, 1) == 0);
     expect(handle_cell_free(store, &cell) == -ENOENT);
     expect(handle_cell_free_now(store, &cell) == -ENOENT);
     expect(handle_cell_resize(store, &cell, 9) == -ENOENT);

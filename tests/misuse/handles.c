@@ -24,6 +24,7 @@ answers_stale(handle_store *store, handle_t handle)
     expect(handle_deref_mut(store, handle) == NULL);
     expect(handle_deref_many(store, &handle, &object, 1) == 0 && object == NULL);
     expect(handle_size(store, handle) == 0);
+    expect(handle_free_many(store, &handle, 1) == 0);
     expect(handle_free(store, handle) == -ENOENT);
     expect(handle_free_now(store, handle) == -ENOENT);
     expect(handle_resize(store, handle, 10) == -ENOENT);

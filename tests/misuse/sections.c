@@ -14,6 +14,8 @@
 /* Every row: the case, the function, its arguments, what the line names. */
 #define NO_SECTION(X)                                                                              \
     X(alloc_object, handle_alloc_object, (store, 40, 0, &address), "handle 0")                     \
+    X(alloc_many, handle_alloc_many, (store, (size_t[]){40}, 0, (handle_t[1]){0}, &address, 1),    \
+      "handle 0")                                                                                  \
     X(deref_mut, handle_deref_mut, (store, made(store)), "handle @")                               \
     X(deref_many, handle_deref_many, (store, (handle_t[]){made(store)}, &object, 1), "handle 0")   \
     X(size, handle_size, (store, made(store)), "handle @")                                         \
@@ -25,6 +27,9 @@
     X(cell_resize_reserve, handle_cell_resize_reserve, (store, &cell, 40, 80000), "a cell")        \
     X(cell_free, handle_cell_free, (store, &cell), "a cell")                                       \
     X(cell_free_now, handle_cell_free_now, (store, &cell), "a cell")                               \
+    X(cell_alloc_many, handle_cell_alloc_many,                                                     \
+      (store, (handle_cell *[]){&cell}, (size_t[]){40}, 0, NULL, 1), "handle 0")                   \
+    X(cell_free_many, handle_cell_free_many, (store, (handle_cell *[]){&cell}, 1), "handle 0")     \
     X(cell_tag, handle_cell_set_tag, (store, &cell, 1), "a cell")
 
 #define CALL(name, function, arguments, named)                                                     \

@@ -68,6 +68,35 @@ test_free_loaded_then_marked(struct race *race)
     assert_int_equal(refused(race, HANDLE_REFUSED_FREED), 1);
 }
 
+/* One of several, between others; by the fast path, once the first have opened the limbo. */
+static void
+body_free_many(struct actor *actor)
+{
+    static handle_cell own[3];
+    handle_cell *cells[] = {&own[0], &own[1], &actor->race->target->cell, &own[2]};
+    section_enter();
+    for (unsigned i = 0; i < 3; i++)
+        thread_check(handle_cell_alloc(store_of(actor), &own[i], THING_BYTES, 0) != NULL);
+    actor->size = handle_cell_free_many(store_of(actor), cells, 4);
+    thread_check(own[0].word == 0 && own[1].word == 0 && own[2].word == 0);
+    section_leave();
+}
+
+/* The same of the call for many, which stands inside the thread's cache meanwhile. */
+static void
+test_free_many_loaded_then_marked(struct race *race)
+{
+    use_thread_caches(race);
+    struct actor *freer = stand(race, body_free_many, SN_HOOK_FREE_LOADED);
+    mark_target(race);
+    uint64_t marked = race->target->cell.word;
+    actor_finish(freer);
+    assert_int_equal(freer->size, 4);
+    thing_is_gone(race->target);
+    assert_cell_memory_is_ours(race, &race->target->cell, marked);
+    assert_int_equal(refused(race, HANDLE_REFUSED_FREED), 1);
+}
+
 /* By the fast path; another cell, or the same, then names the slot. */
 static void
 body_free_now_and_reuse(struct actor *actor)
@@ -520,6 +549,7 @@ test_published_then_freed_then_reclaimed(struct race *race)
 
 static const struct CMUnitTest tests[] = {
     BY_CELL(test_free_loaded_then_marked),
+    BY_CELL(test_free_many_loaded_then_marked),
     BY_CELL(test_free_now_then_another_cell),
     BY_CELL(test_free_now_then_the_same_cell),
     BY_CELL(test_relocate_loaded_then_marked),

@@ -83,6 +83,41 @@ test_free_loaded_then_reissued(struct race *race)
     assert_int_equal(freer->result, -ENOENT);
 }
 
+/* One of several, between others; by the fast path, once the first have opened the limbo. */
+static void
+body_free_many(struct actor *actor)
+{
+    handle_t own[3];
+    for (unsigned i = 0; i < 3; i++)
+        thread_check((own[i] = handle_alloc(store_of(actor), THING_BYTES)) != HANDLE_NULL);
+    handle_t handles[] = {own[0], own[1], target_of(actor), own[2]};
+    actor->size = handle_free_many(store_of(actor), handles, 4);
+    for (unsigned i = 0; i < 3; i++)
+        thread_check(handle_free(store_of(actor), own[i]) == -ENOENT);
+}
+
+/* Fails when a free of many takes the word that it has loaded for the one that it ends. */
+static void
+test_free_many_loaded_then_freed(struct race *race)
+{
+    use_thread_caches(race);
+    struct actor *freer = stand(race, body_free_many, SN_HOOK_FREE_LOADED);
+    thing_free(race, race->target);
+    actor_finish(freer);
+    assert_int_equal(freer->size, 3);
+}
+
+/* Fails when it does not look at the generation again. */
+static void
+test_free_many_loaded_then_reissued(struct race *race)
+{
+    use_thread_caches(race);
+    struct actor *freer = stand(race, body_free_many, SN_HOOK_FREE_LOADED);
+    free_and_reissue(race);
+    actor_finish(freer);
+    assert_int_equal(freer->size, 3);
+}
+
 /* By the fast path: a cache that has room for slot and index. What is allocated next is at S. */
 static void
 body_free_now_and_reuse(struct actor *actor)
@@ -702,6 +737,7 @@ test_commit_header_then_shrunk(struct race *race)
 
 static const struct CMUnitTest tests[] = {
     BY_HANDLE(test_free_loaded_then_moved),      BY_HANDLE(test_free_loaded_then_freed),
+    BY_HANDLE(test_free_many_loaded_then_freed), BY_HANDLE(test_free_many_loaded_then_reissued),
     BY_HANDLE(test_free_loaded_then_reissued),   BY_HANDLE(test_free_now_loaded_then_marked),
     BY_HANDLE(test_mut_loaded_then_marked),      BY_HANDLE(test_mut_loaded_then_published),
     BY_HANDLE(test_mut_loaded_then_reissued),    BY_HANDLE(test_pin_loaded_then_marked),
