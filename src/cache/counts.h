@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * counts.h - what is counted since creation, in stripes: a thread adds to one of its own, as long
- * as there are no more threads than stripes, so that counting shares no line. Relaxed throughout:
- * the sums order nothing.
+ * counts.h - what is counted since creation, in stripes: each of the first threads owns one, the
+ * same in all caches, until it ends; the others share the last. So a hit writes no shared line, and
+ * waits for nothing: a locked instruction would keep the processor from looking for the next item.
+ * Relaxed throughout: the sums order nothing.
  */
 #ifndef SC_COUNTS_H
 #define SC_COUNTS_H
@@ -29,19 +30,28 @@ enum sc_count {
 };
 
 #define SC_STRIPES 32u
+#define SC_SHARED  (SC_STRIPES - 1) /* nobody's own */
 
 struct sc_stripe {
     uint64_t count[16];
 } __attribute__((aligned(64)));
 _Static_assert(SC_COUNTS <= 16, "a stripe has room for all counts");
 
-/** The calling thread's, the same in all caches. */
-unsigned sc_my_stripe(void);
+/** The calling thread's number, + 1; 0: it has not counted yet. */
+extern __thread unsigned sc_my_stripe;
+/** Takes a stripe for the calling thread, or the shared one. */
+void sc_take_stripe(void);
 
 static inline void
 sc_count_by(struct sc_stripe *stripes, enum sc_count what, uint64_t by)
 {
-    sc_add(&stripes[sc_my_stripe()].count[what], by);
+    if (sc_unlikely(!sc_my_stripe))
+        sc_take_stripe();
+    uint64_t *count = &stripes[sc_my_stripe - 1].count[what];
+    if (sc_likely(sc_my_stripe - 1 != SC_SHARED))
+        sc_store(count, sc_load(count) + by);
+    else
+        sc_add(count, by);
 }
 
 uint64_t sc_counted(const struct sc_stripe *stripes, enum sc_count what);

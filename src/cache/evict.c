@@ -149,8 +149,9 @@ step_of_hand(sinter_cache *cache, bool all, struct sc_left *left)
 unsigned
 sc_evict_expired(sinter_cache *cache, uint64_t number)
 {
-    struct sc_left left = {0};
+    struct sc_left left;
     struct sc_bucket *bucket;
+    sc_left_none(&left, 0);
     if (!lock_number(cache, number, &bucket))
         return 0;
     unsigned gone = 0;
@@ -173,10 +174,11 @@ sc_evict_expired(sinter_cache *cache, uint64_t number)
 static bool
 step(sinter_cache *cache, uint64_t need, unsigned *fruitless)
 {
-    struct sc_left left = {.need = need};
+    struct sc_left left;
     uint64_t before = sc_load(&cache->policy.items);
     if (!sc_enter_writing(cache, sc_in_section(cache)))
         return false;
+    sc_left_none(&left, need);
     if (sc_policy_ring_is_next(cache) || *fruitless >= HANDS_MOST) {
         *fruitless = 0;
         if (!step_of_ring(cache, &left))

@@ -187,10 +187,11 @@ end_resizing(sinter_cache *cache, const struct sc_left *left)
 void
 sc_index_fit(sinter_cache *cache)
 {
-    struct sc_left left = {0};
+    struct sc_left left;
     if (sc_likely(!is_full(cache) && !is_sparse(cache)) ||
         pthread_mutex_trylock(&cache->index.resizing) != 0)
         return;
+    sc_left_none(&left, 0);
     for (unsigned i = 0; i < 2 && is_full(cache); i++)
         split(cache);
     if (is_sparse(cache) && !cache->index.walkers)
@@ -201,7 +202,8 @@ sc_index_fit(sinter_cache *cache)
 bool
 sc_index_shrink(sinter_cache *cache)
 {
-    struct sc_left left = {0};
+    struct sc_left left;
+    sc_left_none(&left, 0);
     pthread_mutex_lock(&cache->index.resizing);
     bool shrinks = is_sparse(cache) && !cache->index.walkers;
     if (shrinks)

@@ -9,18 +9,20 @@
  * The lower 12 bits of a place are those of its bucket's number, as soon as there are that many
  * buckets: from then on tag and bucket tell the place (index.h), and no item is read to move it.
  *
- * SipHash-1-3 (Aumasson and Bernstein) with 128 bits of secret: whoever does not know it cannot
- * choose keys that meet.
+ * Words of the key and of a secret multiplied, and the product's halves folded, as XXH3 and wyhash
+ * do it: whoever does not know the secret cannot choose keys that meet.
  */
 #ifndef SC_HASH_H
 #define SC_HASH_H
 
 #include "cache/base.h"
 
-uint64_t sc_hash(const uint64_t secret[2], const void *key, size_t size);
+#define SC_SECRET_WORDS 4u
+
+uint64_t sc_hash(const uint64_t secret[SC_SECRET_WORDS], const void *key, size_t size);
 
 /** A secret from the kernel, or, where it gives none, from addresses and the clock. */
-void sc_hash_secret(uint64_t secret[2]);
+void sc_hash_secret(uint64_t secret[SC_SECRET_WORDS]);
 
 #define SC_PLACE_LOW 12u /* bits of a place that its bucket tells; the tag has the others */
 #define SC_TAG_REST  4u  /* bits of a tag below them */

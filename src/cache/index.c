@@ -106,7 +106,6 @@ sc_key_read(const sinter_cache *cache, const void *bytes, size_t size, struct sc
     if (!cache || !bytes || size < 1 || size > SINTER_CACHE_KEY_MAX)
         return false;
     *key = (struct sc_key){bytes, size, sc_hash(cache->secret, bytes, size)};
-    __builtin_prefetch(sc_bucket_at(cache, sc_place(key->hash)));
     return true;
 }
 
@@ -264,11 +263,8 @@ sc_away_down(struct sc_bucket *home)
 void
 sc_bucket_set_heat(struct sc_bucket *bucket, unsigned cell, unsigned heat)
 {
-    uint16_t old = sc_load(&bucket->heat), new;
-    do
-        new = (uint16_t)((old & ~(SC_HEAT_MOST << 2 * cell)) | heat << 2 * cell);
-    while (!__atomic_compare_exchange_n(&bucket->heat, &old, new, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED));
+    uint32_t others = sc_load(&bucket->heat) & ~(SC_HEAT_MOST << 2 * cell);
+    sc_store(&bucket->heat, (uint16_t)(others | heat << 2 * cell));
 }
 
 void

@@ -93,8 +93,7 @@ sc_cell_item(const sinter_cache *cache, const handle_cell *cell)
 /** The place of an item's home, by its cell in a locked bucket. */
 uint32_t sc_place_of(const sinter_cache *cache, const struct sc_bucket *bucket, unsigned cell);
 
-/** Checks a key of the caller's and hashes it; its home's line is on its way then. False: it
- * is none. */
+/** Checks a key of the caller's and hashes it. False: it is none. */
 bool sc_key_read(const sinter_cache *cache, const void *bytes, size_t size, struct sc_key *key);
 
 /** An item by its key, in a section. False: there is none. */
@@ -149,14 +148,13 @@ sc_bucket_heat(const struct sc_bucket *bucket, unsigned cell)
 
 void sc_bucket_set_heat(struct sc_bucket *bucket, unsigned cell, unsigned heat);
 
-/** A hit: one more, up to 3; a lost race is one hit less. */
+/** A hit: one more, up to 3. A race loses somebody else's change: the heat is a guess. */
 static inline void
 sc_bucket_hit(struct sc_bucket *bucket, unsigned cell)
 {
     uint16_t heat = sc_load(&bucket->heat);
     if ((heat >> 2 * cell & SC_HEAT_MOST) < SC_HEAT_MOST)
-        __atomic_compare_exchange_n(&bucket->heat, &heat, (uint16_t)(heat + (1u << 2 * cell)),
-                                    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        sc_store(&bucket->heat, (uint16_t)(heat + (1u << 2 * cell)));
 }
 
 #endif

@@ -57,13 +57,6 @@ sc_making_abort(sinter_cache *cache, struct sc_making *making)
     *making = (struct sc_making){0};
 }
 
-void
-sc_making_done(struct sc_making *making)
-{
-    free(making->piece);
-    *making = (struct sc_making){0};
-}
-
 /* ---- leaving --------------------------------------------------------------------------------- */
 
 void
@@ -166,11 +159,10 @@ sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view)
 }
 
 void
-sc_large_copy(const sinter_cache *cache, struct sinter_cache_view *view, char *buffer)
+sc_large_copy(const sinter_cache *cache, const struct sc_item *item, char *buffer)
 {
-    do {
-        if (view->data_size)
-            memcpy(buffer, view->data, view->data_size);
-        buffer += view->data_size;
-    } while (sc_large_next(cache, view));
+    uint64_t size = sc_item_value_size(item);
+    for (uint64_t at = 0; at < size; at += SC_PIECE_BYTES)
+        memcpy(buffer + at, handle_deref(cache->store, sc_item_piece(item, at / SC_PIECE_BYTES)),
+               sc_min(size - at, SC_PIECE_BYTES));
 }

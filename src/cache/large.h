@@ -38,8 +38,6 @@ int sc_making_begin(sinter_cache *cache, struct sc_making *making, uint64_t size
 int sc_making_fill(sinter_cache *cache, struct sc_making *making, const char *value, uint64_t size);
 /** Forgets about it: what was made is freed. */
 void sc_making_abort(sinter_cache *cache, struct sc_making *making);
-/** The item has it all now. */
-void sc_making_done(struct sc_making *making);
 
 /** An item leaves; its bucket is locked. The cell is empty afterwards. */
 void sc_large_leave(sinter_cache *cache, const struct sc_item *item, handle_cell *cell);
@@ -59,7 +57,16 @@ void sc_large_view(const sinter_cache *cache, const struct sc_item *item,
                    struct sinter_cache_view *view);
 /** The next one; false: there is none. */
 bool sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view);
-/** Copies the value that a view shows, from this piece on. */
-void sc_large_copy(const sinter_cache *cache, struct sinter_cache_view *view, char *buffer);
+void sc_large_copy(const sinter_cache *cache, const struct sc_item *item, char *buffer);
+
+/** Copies a value, of `size` bytes. */
+static inline void
+sc_copy_value(const sinter_cache *cache, const struct sc_item *item, uint64_t size, char *buffer)
+{
+    if (sc_unlikely(sc_item_in_pieces(item)))
+        sc_large_copy(cache, item, buffer);
+    else if (size)
+        memcpy(buffer, sc_item_value(item), size);
+}
 
 #endif

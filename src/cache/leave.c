@@ -49,13 +49,20 @@ sc_let_go(sinter_cache *cache, const struct sc_spot *spot, enum sinter_cache_rea
 }
 
 void
-sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view)
+sc_info(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_info *info)
 {
     uint64_t deadline = sc_item_deadline(item);
-    view->info = (struct sinter_cache_info){
-        .size = sc_item_value_size(item), .cas = sc_item_cas(item), .flags = sc_item_flags(item)};
-    if (deadline)
-        view->info.ttl_ms = sc_max(sc_less(deadline, sc_now_ms(cache)), 1);
+    info->size = sc_item_value_size(item);
+    info->cas = sc_item_cas(item);
+    info->ttl_ms = deadline ? sc_max(sc_less(deadline, sc_now_ms(cache)), 1) : 0;
+    info->flags = sc_item_flags(item);
+    info->reserved = 0;
+}
+
+void
+sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view)
+{
+    sc_info(cache, item, &view->info);
     view->key = sc_item_key(item);
     view->key_size = sc_item_key_size(item);
     view->data = sc_item_value(item);
@@ -66,7 +73,7 @@ sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cac
 }
 
 void
-sc_tell(sinter_cache *cache, const struct sc_left *left)
+sc_tell_slow(sinter_cache *cache, const struct sc_left *left)
 {
     const struct sc_shown shown = {cache, left->need, sc_shown};
     for (unsigned i = 0; i < left->count; i++) {

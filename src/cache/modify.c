@@ -91,19 +91,17 @@ static int
 copy_item(sinter_cache *cache, const struct sc_item *item, struct sc_write *write,
           const struct change *change, char **memory)
 {
-    struct sinter_cache_view view;
-    sc_view(cache, item, &view);
-    write->cas = view.info.cas;
-    write->flags = view.info.flags;
-    write->size = view.info.size;
+    write->cas = sc_item_cas(item);
+    write->flags = sc_item_flags(item);
+    write->size = sc_item_value_size(item);
     write->deadline = sc_item_deadline(item);
     write->expires = item->word & SC_ITEM_EXPIRES;
     write->keeps_deadline = true; /* a touch meanwhile is no conflict */
     write->beside = sc_item_slots(item);
-    *memory = malloc(view.info.size + change->more + 1);
+    *memory = malloc(write->size + change->more + 1);
     if (!*memory)
         return refuse(cache, -ENOMEM);
-    sc_large_copy(cache, &view, *memory + change->before);
+    sc_copy_value(cache, item, write->size, *memory + change->before);
     return 0;
 }
 

@@ -35,6 +35,7 @@ ghosts_of(const sinter_cache *cache, uint64_t hash)
 void
 sc_policy_expect(const sinter_cache *cache, uint64_t hash)
 {
+    __builtin_prefetch(sc_bucket_at(cache, sc_place(hash)), 1);
     __builtin_prefetch(ghosts_of(cache, hash), 1);
     __builtin_prefetch(sc_bucket_at(cache, sc_other_place(sc_place(hash))), 1);
 }
@@ -134,6 +135,8 @@ sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main)
 void
 sc_policy_resize(sinter_cache *cache, uint64_t from, uint64_t to, bool in_main)
 {
+    if (to == from)
+        return;
     sc_add(&cache->policy.used, to - from);
     if (!in_main)
         sc_add(&cache->policy.ring_used, to - from);

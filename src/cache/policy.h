@@ -23,7 +23,7 @@ enum sc_origin { SC_OF_RING = 0, SC_OF_MAIN = 1, SC_NO_GHOST };
 
 struct sc_ring_chunk;
 
-/** A key is about to be written: makes the lines of its ghosts and its other bucket come. */
+/** A key is about to be written: makes the lines of its ghosts and its buckets come. */
 void sc_policy_expect(const sinter_cache *cache, uint64_t hash);
 
 /** Remembers that an item has been evicted. */

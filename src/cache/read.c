@@ -24,20 +24,18 @@ sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *bu
                  struct sinter_cache_info *info)
 {
     struct sc_key name;
-    struct sinter_cache_view view;
+    int rc = -ENOENT;
     if (!sc_key_read(cache, key, key_size, &name) || (!buffer && size))
         return -EINVAL;
     sc_enter(cache);
     const struct sc_item *item = look_up(cache, &name);
-    int rc = item ? 0 : -ENOENT;
     if (item) {
-        sc_view(cache, item, &view);
+        uint64_t bytes = sc_item_value_size(item);
         if (info)
-            *info = view.info;
-        if (view.info.size > size)
-            rc = -ENOSPC;
-        else
-            sc_large_copy(cache, &view, buffer);
+            sc_info(cache, item, info);
+        rc = bytes > size ? -ENOSPC : 0;
+        if (rc == 0)
+            sc_copy_value(cache, item, bytes, buffer);
     }
     sc_leave(cache);
     return rc;
@@ -48,27 +46,25 @@ sinter_cache_get_copy(sinter_cache *cache, const void *key, size_t key_size,
                       struct sinter_cache_info *info)
 {
     struct sc_key name;
-    struct sinter_cache_view view;
+    char *copy = NULL;
     if (!sc_key_read(cache, key, key_size, &name)) {
         errno = EINVAL;
         return NULL;
     }
     sc_enter(cache);
     const struct sc_item *item = look_up(cache, &name);
-    char *copy = NULL;
-    if (item) {
-        sc_view(cache, item, &view);
-        copy = malloc(view.info.size + 1);
-    }
+    uint64_t bytes = item ? sc_item_value_size(item) : 0;
+    if (item)
+        copy = malloc(bytes + 1);
     if (copy) {
-        copy[view.info.size] = '\0';
-        sc_large_copy(cache, &view, copy);
+        copy[bytes] = '\0';
+        sc_copy_value(cache, item, bytes, copy);
+        if (info)
+            sc_info(cache, item, info);
     }
     sc_leave(cache);
     if (!copy)
         errno = item ? ENOMEM : ENOENT;
-    else if (info)
-        *info = view.info;
     return copy;
 }
 

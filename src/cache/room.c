@@ -12,6 +12,7 @@
 #define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
 #define WAIT_LEAST_US   500u
 #define WAIT_MOST_US    8000u
+#define SHARE_16THS     15u /* of the store, items' when the limit has changed; then it adapts */
 #define STEPS_LEAST     64u
 #define ITEMS_LEAST     8u /* evicted for a refusal, fewer if they are of more than 4 KiB */
 #define TRIES_MOST      1000u
@@ -62,7 +63,7 @@ wanted_max_bytes(const sinter_cache *cache)
                               sc_max(sc_load(&cache->room.limit), sc_load(&cache->tenant.granted)));
 }
 
-/* Under the room's lock. Items keep the share of the store that they had. */
+/* Under the room's lock. What is more or less of the store is the items'. */
 static void
 fit_store(sinter_cache *cache)
 {
@@ -72,10 +73,10 @@ fit_store(sinter_cache *cache)
     snprintf(text, sizeof(text), "%" PRIu64, max_bytes);
     if (handle_store_set(cache->store, "max_bytes", text) != 0)
         return;
-    double share = (double)sc_load(&cache->room.budget) / (double)cache->room.store_most;
+    uint64_t budget = sc_less(sc_load(&cache->room.budget) + most, cache->room.store_most);
     sc_store(&cache->room.max_bytes, max_bytes);
     sc_store(&cache->room.store_most, most);
-    sc_store(&cache->room.budget, sc_min((uint64_t)(share * (double)most), budget_most(most)));
+    sc_store(&cache->room.budget, sc_clamp(budget, most / 4, budget_most(most)));
 }
 
 void
@@ -94,6 +95,7 @@ sc_room_allow(sinter_cache *cache, uint64_t limit)
     pthread_mutex_lock(&cache->room.lock);
     sc_store(&cache->room.limit, limit);
     fit_store(cache);
+    sc_store(&cache->room.budget, sc_load(&cache->room.store_most) / 16 * SHARE_16THS);
     pthread_mutex_unlock(&cache->room.lock);
 }
 

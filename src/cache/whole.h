@@ -131,7 +131,7 @@ struct sinter_cache {
     handle_store *store;
     const struct rcu_flavor_struct *flavor;
     bool sees_sections;
-    uint64_t secret[2];
+    uint64_t secret[SC_SECRET_WORDS];
     char name[32];
     void (*evicted)(void *, const struct sinter_cache_view *, enum sinter_cache_reason);
     void (*error)(void *, const char *);

@@ -11,6 +11,8 @@
 #include "cache/ring.h"
 #include "cache/sweep.h"
 
+#include <stdlib.h>
+
 /* ---- filling --------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -147,7 +149,8 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
                    (marks & ~SC_EXPIRES) | (write->expires ? SC_EXPIRES : 0),
                    sc_bucket_heat(old->bucket, old->cell));
     sc_policy_resize(cache, charge, write->slots + SC_CHARGE_OF_INDEX, marks & SC_IN_MAIN);
-    sc_add(&cache->payload, write->key.size + write->size - payload);
+    if (write->key.size + write->size != payload)
+        sc_add(&cache->payload, write->key.size + write->size - payload);
     note_expiring(cache, write);
     return 0;
 }
@@ -214,8 +217,12 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
 static int
 prepare(sinter_cache *cache, struct sc_write *write)
 {
-    int rc =
-        write->making.count ? sc_making_fill(cache, &write->making, write->value, write->size) : 0;
+    int rc = 0;
+    if (sc_unlikely(write->making.count)) {
+        sc_enter(cache);
+        rc = sc_making_fill(cache, &write->making, write->value, write->size);
+        sc_leave(cache);
+    }
     if (rc != 0)
         return rc;
     write->item = handle_reserve(cache->store, write->bytes, 0, &write->reserved);
@@ -232,9 +239,7 @@ prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
     struct sc_try tries = {.need = write->slots, .nested = nested};
     sc_room_make(cache, write->slots);
     for (;;) {
-        sc_enter(cache);
         int rc = prepare(cache, write);
-        sc_leave(cache);
         if (rc != -EAGAIN && rc != -ENOMEM)
             return rc;
         rc = sc_room_answer(cache, &tries, rc);
@@ -247,8 +252,9 @@ prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
 static int
 put_locked(sinter_cache *cache, struct sc_write *write, bool nested)
 {
-    struct sc_left left = {0};
+    struct sc_left left;
     struct sc_pair pair;
+    sc_left_none(&left, 0);
     if (!sc_enter_writing(cache, nested))
         return -EAGAIN;
     sc_pair_lock(cache, sc_place(write->key.hash), &pair);
@@ -306,7 +312,7 @@ store_measured(sinter_cache *cache, struct sc_write *write)
     if (rc == 0)
         rc = put_locked(cache, write, nested);
     if (rc == 0) {
-        sc_making_done(&write->making);
+        free(write->making.piece); /* the item has it all now */
         return 0;
     }
     if (write->item)

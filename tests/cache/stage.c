@@ -339,6 +339,34 @@ test_cleared_beside_a_set(void **state)
     cache = NULL;
 }
 
+/* ---- counts ---------------------------------------------------------------------------------- */
+
+static void
+count_in_thread(void *stripe, unsigned index)
+{
+    (void)index;
+    sc_count(cache, SC_HITS);
+    *(unsigned *)stripe = sc_my_stripe;
+}
+
+/* A thread that ends leaves its stripe to the next one. */
+static void
+test_stripes_are_given_back(void **state)
+{
+    (void)state;
+    unsigned first = 0, next = 0;
+    cache = sinter_cache_create(NULL);
+    run_threads(1, count_in_thread, &first);
+    for (unsigned i = 0; i < 2 * SC_STRIPES; i++) {
+        run_threads(1, count_in_thread, &next);
+        assert_int_equal(next, first);
+    }
+    assert_int_not_equal(first - 1, SC_SHARED);
+    assert_int_equal(sc_counted(cache->counts, SC_HITS), 2 * SC_STRIPES + 1);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
 /* ---- forks ----------------------------------------------------------------------------------- */
 
 static unsigned held, grace_periods;
@@ -429,6 +457,7 @@ main(void)
                                        cmocka_unit_test(test_locks_by_address),
                                        cmocka_unit_test(test_touch_beside_append),
                                        cmocka_unit_test(test_cleared_beside_a_set),
+                                       cmocka_unit_test(test_stripes_are_given_back),
                                        cmocka_unit_test(test_forks),
                                        cmocka_unit_test(test_set_at_the_limit_takes_few_steps)};
     thread_enter();

@@ -2,7 +2,7 @@
 /* test_crowd.c - keys that were chosen to meet in the index. */
 #include "support.h"
 
-/* SipHash-1-3 as anybody can have it, with a key that the cache does not have. */
+/* SipHash-1-3, a good hash that anybody has, and the cache has not. */
 static uint64_t
 hash_with_known_key(uint64_t number)
 {
