@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/hardened.h"
+#include "core/profile.h"
 
 /*
  * Copies an object whose writers may cancel the move and write while we read: what we copied is
@@ -135,9 +136,10 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     copy_object(sn_store_address(store, to), source, sn_round_up(size + store->classes.extra, 8));
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
+    uint64_t made = sn_header_make(store->secret, move->reference, sn_header_size(header), to);
+    uint64_t mark = sn_header_mark(store->secret, header, move->slot);
     /* Release: as in sn_object_set_owner; the checker may follow it. */
-    sn_store_release(sn_object_header(store, to),
-                     sn_header_make(store->secret, move->reference, sn_header_size(header), to));
+    sn_store_release(sn_object_header(store, to), sn_header_with_mark(made, mark));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
 }
@@ -149,12 +151,19 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
     /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
      * cancel, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = word;
+    /* As it was in step 3, or, if the object ended since, clear. */
+    uint64_t header = sn_load_relaxed(sn_object_header(store, move->slot));
+    bool drawn = !sn_header_is_clear(header) &&
+                 sn_unlikely(sn_header_mark(store->secret, header, move->slot) != 0);
+    uint64_t draws = drawn ? sn_profile_draws(store) : 0;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
         sn_store_release(sn_object_header(store, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
         return why_not(store, move, word, seen);
     }
+    if (drawn)
+        sn_profile_moved(store, move->slot, to, draws, true);
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
     sn_store_release(sn_object_header(store, move->slot), 0);

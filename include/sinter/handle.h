@@ -110,7 +110,8 @@
  *   stats, class_stats, stats_print, map              A        -           yes       no      L
  *   handle_stats_doctor, handle_stats_diff            A        -           yes       no      -
  *   each, each_from, check, used_exact,
- *     exact stats_print                               A        R           no        no      L
+ *     exact stats_print, census                       A        R           no        no      L
+ *   profile                                           A        -           no        no      L
  *   defrag_start                                      A        -           no        no      L
  *   defrag_step                                       A        R           no        no      L
  *   thread_detach                                     A        -           no        no      L
@@ -492,6 +493,19 @@ struct handle_store_options {
      */
     enum handle_core core;
     uint32_t reserved; /**< 0 */
+    /** At any time: the profile of handle_store_profile. */
+    struct {
+        /**
+         * A sample of the allocations is kept with their stacks, from here on until it is no again:
+         * what was drawn stays known. Takes up to 10 MiB, part of metadata. Default no
+         */
+        bool enabled;
+        /**
+         * One object of so many requested bytes is drawn, on average: 64 to 1 GiB; 0 (default): a
+         * 16384th of what is committed, 4 KiB to 2 MiB
+         */
+        uint64_t sample_bytes;
+    } profile;
 };
 /* clang-format off */
 #ifdef __cplusplus
@@ -1416,6 +1430,53 @@ HANDLE_API int handle_store_used_exact(handle_store *store, size_t *bytes);
 HANDLE_API int handle_store_map(handle_store *store,
                                 void (*write)(void *opaque, const char *text, size_t length),
                                 void *opaque);
+
+/** How a profile is written: profile.proto, uncompressed, for `go tool pprof` and its like. */
+enum handle_profile_format { HANDLE_PROFILE_PPROF };
+
+/**
+ * Writes which call sites the memory comes from: those of the objects that were drawn while the
+ * option profile.enabled was yes, each for as many as it stands for. Sample types:
+ *
+ *   alloc_objects, alloc_space    allocated since the profile was first enabled, or resized to
+ *                                 another place: the site is that of the last such resize
+ *   inuse_objects, inuse_space    live; the sums are `objects` and `requested` of the statistics
+ *   rounding_space                by which their slots are larger, less the header
+ *   sparse_space                  their share of the free slots in their spans: what keeps sparse
+ *                                 pages. The sum is free_slot, less spans without a live object
+ *   pinned_space                  of pinned objects, the slot and a share of what is free beside it
+ *   moved_space                   slot bytes times the moves by compaction so far
+ *   limbo_space                   freed, not reclaimed yet; not by site, but exactly
+ *
+ * with the label `age`, seconds since the allocation, rounded down to a power of two: `go tool
+ * pprof -sample_index=sparse_space -tagfocus=age=64s: FILE`. The file's comment has the sum of
+ * inuse_space with three standard errors, beside what the store says. Objects that were there
+ * before the profile was enabled are in no sum but limbo, and objects of 0 bytes in none; of what
+ * was drawn and not kept for want of memory a comment tells the count. It has addresses of code
+ * and the names of mapped files, as pprof needs them, and none of the store.
+ *
+ *   write, opaque  as in handle_store_map
+ *   errors   EINVAL: NULL, or another format; ENOENT: no profile was ever enabled; ENOMEM
+ */
+HANDLE_API int handle_store_profile(handle_store *store, enum handle_profile_format format,
+                                    void (*write)(void *opaque, const char *text, size_t length),
+                                    void *opaque);
+
+/**
+ * A profile by the application's own kinds of objects, exact and without a sample: one walk over
+ * all of them, as handle_store_each. Sample types: objects, space, rounding_space, sparse_space,
+ * pinned_space, unmovable_space. Costs nothing while it is not asked for.
+ *
+ *   label    names an object's kind, up to 63 bytes, of which there are up to 4000; called as a
+ *            visitor of handle_store_each; its result is copied. NULL: kinds are size classes
+ *   label_opaque  its first argument
+ *   errors   as handle_store_profile and handle_store_each
+ */
+HANDLE_API int
+handle_store_census(handle_store *store,
+                    const char *(*label)(void *opaque, const struct handle_object *object),
+                    void *label_opaque, enum handle_profile_format format,
+                    void (*write)(void *opaque, const char *text, size_t length), void *opaque);
 
 /**
  * Calls visit once for every object that is live throughout the call, by address. (One allocated

@@ -22,6 +22,7 @@ enum sn_lock_rank {
     SN_RANK_REGISTRY,  /* thread registry: thread exit against store destroy */
     SN_RANK_CLIENTS,   /* a flavour's list of stores; held while one is gathered or reclaimed */
     SN_RANK_MOVER,     /* a store's mover: state machine, one batch at a time */
+    SN_RANK_PROFILE,   /* a store's profile */
     SN_RANK_CACHES,    /* a store's list of thread caches; drainers */
     SN_RANK_HEAP,      /* which size classes were used */
     SN_RANK_CLASS,     /* a size class: its spans' bitmaps and lists */

@@ -90,6 +90,7 @@ struct sn_debug_entry {
     X("header.bytes", SN_HEADER_BYTES)                                                             \
     X("header.check", SN_HEADER_CHECK)                                                             \
     X("header.object", SN_HEADER_OBJECT)                                                           \
+    X("header.sampled", SN_HEADER_SAMPLED)                                                         \
     X("header.size_at", SN_HEADER_SIZE_AT)                                                         \
     X("header.size", SN_HEADER_SIZE)                                                               \
     X("class.large", SN_CLASS_LARGE)                                                               \

@@ -16,6 +16,7 @@
 #include "thread/thread_cache.h"
 
 struct sn_defrag;
+struct sn_profile;
 
 /** What the grace-period thread works on, see reclaim.h. */
 struct sn_reclaim {
@@ -115,6 +116,10 @@ struct handle_store {
     bool excess_due;        /* excess pages are, see span.h */
     uint64_t excess_ns;     /* not before, as the kernel has refused some */
     struct sn_requested requested;
+
+    struct sn_lock profile_lock;
+    struct sn_profile *profile; /* atomic; NULL until one is enabled, see core/profile.h */
+    uint32_t profile_epoch;     /* atomic; other options of it are in force */
 
     /* immutable after create */
     uint64_t base_metadata_bytes;

@@ -29,7 +29,14 @@ put_character(struct sn_lines *lines, char character)
 void
 sn_lines_put(struct sn_lines *lines, const char *text)
 {
-    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+    sn_lines_bytes(lines, text, strlen(text));
+}
+
+void
+sn_lines_bytes(struct sn_lines *lines, const void *bytes, size_t left)
+{
+    const char *text = bytes;
+    for (size_t n; left > 0; text += n, left -= n) {
         if (lines->used == sizeof(lines->text))
             sn_lines_flush(lines);
         n = sizeof(lines->text) - lines->used < left ? sizeof(lines->text) - lines->used : left;

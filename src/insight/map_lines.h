@@ -27,6 +27,7 @@ struct sn_lines {
     char text[SN_LINES_BYTES];
 };
 void sn_lines_put(struct sn_lines *lines, const char *text);
+void sn_lines_bytes(struct sn_lines *lines, const void *bytes, size_t length);
 /** `before`, then the number. */
 void sn_lines_number(struct sn_lines *lines, const char *before, uint64_t number);
 void sn_lines_flush(struct sn_lines *lines);

@@ -6,6 +6,7 @@
 
 #include "base/growing.h"
 #include "core/misuse.h"
+#include "core/profile.h"
 #include "defrag/life.h"
 #include "insight/requested.h"
 #include "thread/drain.h"
@@ -16,7 +17,8 @@ metadata_bytes(handle_store *store, uint64_t threads)
     return store->base_metadata_bytes + sn_load_relaxed(&store->batch_bytes) +
            sn_load_relaxed(&store->pool.metadata_bytes) +
            sn_load_relaxed(&store->table.metadata_bytes) +
-           sn_load_relaxed(&store->heap.pins.bytes) + sn_caches_bytes(&store->caches, threads);
+           sn_load_relaxed(&store->heap.pins.bytes) + sn_caches_bytes(&store->caches, threads) +
+           sn_profile_bytes(store);
 }
 
 static void

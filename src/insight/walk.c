@@ -268,19 +268,26 @@ flags_of(const handle_store *store, const struct sn_found *found)
     return sn_load_relaxed(&span->flags) & SN_SPAN_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
 }
 
+void
+sn_found_show(handle_store *store, const struct sn_found *found, struct handle_object *object)
+{
+    bool handle = sn_table_owns(&store->table, found->reference);
+    *object = (struct handle_object){
+        .handle =
+            handle ? sn_table_handle(&store->table, found->reference, found->word) : HANDLE_NULL,
+        .cell = handle ? NULL : (const handle_cell *)(const void *)found->reference,
+        .data = sn_store_address(store, found->slot),
+        .size = sn_object_size(store, found->slot, found->header),
+        .tag = handle ? 0 : (uint32_t)sn_word_tag(found->word),
+        .flags = flags_of(store, found)};
+}
+
 static int
 show(void *opaque, const struct sn_found *found)
 {
     const struct each *each = opaque;
-    bool handle = sn_table_owns(&each->store->table, found->reference);
-    struct handle_object object = {
-        .handle = handle ? sn_table_handle(&each->store->table, found->reference, found->word)
-                         : HANDLE_NULL,
-        .cell = handle ? NULL : (const handle_cell *)(const void *)found->reference,
-        .data = sn_store_address(each->store, found->slot),
-        .size = sn_object_size(each->store, found->slot, found->header),
-        .tag = handle ? 0 : (uint32_t)sn_word_tag(found->word),
-        .flags = flags_of(each->store, found)};
+    struct handle_object object;
+    sn_found_show(each->store, found, &object);
     return each->visit(each->opaque, &object);
 }
 

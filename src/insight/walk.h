@@ -29,6 +29,9 @@ struct sn_found {
 int sn_walk(handle_store *store, int (*visit)(void *opaque, const struct sn_found *found),
             void *opaque);
 
+/** The same as the public visitors see it. */
+void sn_found_show(handle_store *store, const struct sn_found *found, struct handle_object *object);
+
 /** handle_store_used_exact, of arguments that are right. */
 int sn_walk_requested(handle_store *store, size_t *bytes);
 

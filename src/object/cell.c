@@ -59,6 +59,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
     uint64_t slot = sn_slot_acquire(store, size, flags);
     if (slot) {
         sn_object_set_owner_any(store, slot, size, &cell->word);
+        sn_profile_see(store, slot, size);
         /* Release: as in the fast path below. */
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     }
@@ -78,8 +79,9 @@ alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_slow(store, cell, size, 0);
-    uint64_t slot = sn_hardened_take(store, cache, class_id, size);
-    if (sn_likely(slot != 0)) {
+    uint64_t slot = 0;
+    if (sn_likely(sn_cache_has_slot(cache, class_id)) && !sn_cache_is_drawn(cache, size)) {
+        slot = sn_hardened_take(store, cache, class_id, size);
         sn_object_set_owner(store, slot, size, &cell->word);
         /* Release: as in the plain fast path. */
         sn_store_release(&cell->word, sn_object_word(0, slot, 0));
@@ -101,9 +103,10 @@ SN_FORCE_INLINE bool
 alloc_inside(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, size_t size,
              unsigned class_id, bool small, void **object)
 {
-    uint64_t slot = sn_cache_pop(cache, class_id);
-    if (sn_unlikely(slot == 0))
+    uint64_t **top = sn_cache_top(cache, class_id), slot = (*top)[-1];
+    if (sn_unlikely(slot == 0) || sn_cache_is_drawn(cache, size))
         return false;
+    sn_owner_previous(top);
     sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
     sn_store_release(&cell->word, sn_object_word(0, slot, 0));
@@ -412,15 +415,16 @@ static void
 pass_name(handle_store *store, handle_cell *from, const handle_cell *to, const struct name *name,
           uint64_t left)
 {
+    uint64_t mark = sn_header_mark(store->secret, name->header, name->slot);
+    uint64_t size = sn_header_size(name->header);
+    uint64_t made = sn_header_make(store->secret, &to->word, size, name->slot);
     sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, name->slot));
     /* Release: whoever finds `from` so because of this finds `to` filled. */
     sn_store_release(&from->word, left);
     sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, name->slot));
     /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
      * section after that finds the object by `from` no more, or for reading only (G3, G12). */
-    sn_store_release(
-        sn_header_of(&store->pool, name->slot),
-        sn_header_make(store->secret, &to->word, sn_header_size(name->header), name->slot));
+    sn_store_release(sn_header_of(&store->pool, name->slot), sn_header_with_mark(made, mark));
     sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, name->slot));
 }
 

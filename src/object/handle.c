@@ -100,6 +100,7 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
         return HANDLE_NULL;
     }
     sn_object_set_owner_any(store, slot, size, sn_table_word(&store->table, entry));
+    sn_profile_see(store, slot, size);
     return publish(store, entry, slot, flags, object);
 }
 
@@ -143,10 +144,10 @@ alloc_hardened(handle_store *store, size_t size, void **object)
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
     if (sn_unlikely(!cache))
         return alloc_slow(store, size, 0, object);
-    uint64_t slot;
     handle_t handle = HANDLE_NULL;
     if (sn_likely(sn_cache_index_count(cache) > 0) &&
-        sn_likely((slot = sn_hardened_take(store, cache, class_id, size)) != 0)) {
+        sn_likely(sn_cache_has_slot(cache, class_id)) && !sn_cache_is_drawn(cache, size)) {
+        uint64_t slot = sn_hardened_take(store, cache, class_id, size);
         uint64_t entry = sn_cache_pop_index(cache);
         sn_object_set_owner(store, slot, size, sn_entry_word(store, entry));
         handle = publish(store, entry, slot, 0, object);
@@ -164,7 +165,7 @@ alloc_inside(handle_store *store, struct sn_thread_cache *cache, size_t size, un
     /* Both or none. */
     uint64_t **top = sn_cache_top(cache, class_id);
     uint64_t slot = (*top)[-1], entry = cache->index_top[-1];
-    if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0))
+    if (sn_unlikely(slot == 0) || sn_unlikely(entry == 0) || sn_cache_is_drawn(cache, size))
         return false;
     sn_owner_previous(top);
     sn_owner_previous(&cache->index_top);

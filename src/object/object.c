@@ -239,6 +239,19 @@ sn_object_set_owner_any(handle_store *store, uint64_t slot, size_t size, const u
                          sn_header_make(store->secret, reference, 0, slot));
 }
 
+uint64_t
+sn_object_hand_on_mark(handle_store *store, uint64_t header, uint64_t from, uint64_t to)
+{
+    uint64_t mark = sn_header_mark(store->secret, header, from);
+    uint64_t *header_word = sn_header_of(&store->pool, to);
+    if (sn_likely(mark == 0))
+        return 0;
+    uint64_t draws = sn_profile_draws(store);
+    /* Release: as in sn_object_set_owner. */
+    sn_store_release(header_word, sn_header_with_mark(sn_load_relaxed(header_word), mark));
+    return draws + 1;
+}
+
 /* ---- the end of an object -------------------------------------------------------------------- */
 
 /* Clears the header of an object whose word has ended, and counts. This is what fast frees leave
@@ -570,6 +583,7 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
                 size_t size)
 {
     uint64_t want = sn_header_make(store->secret, reference, size & SN_HEADER_SIZE, slot);
+    want = sn_header_with_mark(want, sn_header_mark(store->secret, header, slot));
     return sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want) ? 0 : -ENOENT;
 }
 
@@ -655,6 +669,8 @@ resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
 {
     uint64_t count = (sn_header_size(header) + 1) & SN_HEADER_SIZE;
     uint64_t want = sn_header_make(store->secret, reference, count, slot);
+    double weight = sn_profile_draw(store, to->size);
+    want = sn_header_with_mark(want, weight > 0 ? SN_HEADER_SAMPLED : 0);
     struct stretch stretch = {.resize = {.offset = slot,
                                          .header = header,
                                          .want = want,
@@ -671,8 +687,11 @@ resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
         if (!sn_shortage_resolve(store, &need, try_stretch, &stretch))
             return -errno;
     }
-    if (stretch.result == SN_RESIZED)
+    if (stretch.result == SN_RESIZED) {
         count_stretch(store, &stretch.resize);
+        if (weight > 0)
+            sn_profile_keep_marked(store, slot, to->size, weight);
+    }
     return stretch.result == SN_RESIZED ? 0 : stretch.result == SN_RESIZE_LOST ? -ENOENT : -E2BIG;
 }
 
@@ -719,6 +738,7 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
     sn_object_set_owner_any(store, slot, size, reference);
+    sn_profile_see(store, slot, size);
     sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
     /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
     while (sn_word_has_object(word) && sn_word_offset(word) == old_slot &&

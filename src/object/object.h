@@ -7,7 +7,7 @@
 #ifndef SN_OBJECT_H
 #define SN_OBJECT_H
 
-#include "core/store.h"
+#include "core/profile.h"
 
 /** What calls for many objects work on in one go, inside the thread's cache: about as many misses
  * as a core keeps in flight. */
@@ -66,6 +66,18 @@ sn_object_set_owner(handle_store *store, uint64_t slot, size_t size, const uint6
     uint64_t header = sn_header_make(store->secret, reference, size, slot);
     __asm__("" : "+r"(header)); /* where it goes is found afterwards: a register less in publish */
     sn_store_release(sn_object_header(store, slot), header);
+}
+
+/** The object of a sound header goes to another slot, whose header is written, and not published:
+ * it gets the profile's mark. Result: 0, or there is one: for sn_object_mark_went, when it is
+ * published. */
+uint64_t sn_object_hand_on_mark(handle_store *store, uint64_t header, uint64_t from, uint64_t to);
+
+static inline void
+sn_object_mark_went(handle_store *store, uint64_t from, uint64_t to, uint64_t handed_on)
+{
+    if (sn_unlikely(handed_on != 0))
+        sn_profile_moved(store, from, to, handed_on - 1, false);
 }
 
 /** sn_object_set_owner for any slot, with what hardened mode writes. */

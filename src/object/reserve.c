@@ -60,7 +60,18 @@ reserve_slow(handle_store *store, size_t size, unsigned flags, struct handle_res
     if (!slot)
         return refuse(reserved, errno);
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
-    return begin(store, slot, size, flags, large ? SN_RESERVED_LARGE : SN_RESERVED_CLASS, reserved);
+    double weight = sn_profile_draw(store, size);
+    sn_reserved(reserved)->weight = weight;
+    return begin(store, slot, size, flags,
+                 large || weight > 0 ? SN_RESERVED_ANY : SN_RESERVED_CLASS, reserved);
+}
+
+/* The rest of the fast path for an object that the profile draws. */
+static SN_NOINLINE void *
+end_drawn(handle_store *store, uint64_t slot, size_t size, struct handle_reserved *reserved)
+{
+    sn_reserved(reserved)->weight = sn_profile_draw(store, size);
+    return begin(store, slot, size, 0, SN_RESERVED_ANY, reserved);
 }
 
 /* The fast path, of a class. */
@@ -77,7 +88,10 @@ reserve_of_class(handle_store *store, size_t size, unsigned class_id,
         return reserve_slow(store, size, 0, reserved);
     }
     sn_owner_inc(&cache->reserved);
+    bool drawn = sn_cache_is_drawn(cache, size);
     sn_cache_leave(cache);
+    if (drawn)
+        return end_drawn(store, slot, size, reserved);
     return begin(store, slot, size, 0, SN_RESERVED_CLASS, reserved);
 }
 
@@ -116,8 +130,11 @@ void
 sn_reserved_publish_slow(handle_store *store, struct sn_reserved *reserved,
                          const uint64_t *reference)
 {
+    double weight = sn_reserved_has_class(store, reserved) ? 0 : reserved->weight;
     end(store, reserved);
     sn_object_set_owner_any(store, reserved->slot, reserved->size, reference);
+    if (weight > 0)
+        sn_profile_keep(store, reserved->slot, reserved->size, weight);
 }
 
 void

@@ -17,13 +17,13 @@ struct sn_reserved {
     uint64_t slot;
     uint64_t word; /* that will name it, without a tag */
     uint64_t mark; /* sn_reserved_mark; 0: the reservation is over */
-    uint64_t unused;
+    double weight; /* ANY: 0, or the profile has drawn it, see core/profile.h */
 };
 _Static_assert(sizeof(struct sn_reserved) == sizeof(struct handle_reserved), "same layout");
 
 enum sn_reserved_kind {
     SN_RESERVED_CLASS = 0, /* the object lies in a slot of a class */
-    SN_RESERVED_LARGE = 1,
+    SN_RESERVED_ANY = 1,   /* it may be large, or drawn */
 };
 
 /** By the store's number: its address may be another one's later. */
@@ -53,7 +53,7 @@ static inline bool
 sn_reserved_is(const handle_store *store, const struct sn_reserved *reserved)
 {
     return sn_reserved_has_class(store, reserved) ||
-           (store && reserved && reserved->mark == sn_reserved_mark(store, SN_RESERVED_LARGE));
+           (store && reserved && reserved->mark == sn_reserved_mark(store, SN_RESERVED_ANY));
 }
 
 /** The fast path of publishing, between enter and leave: the reservation is over, and the header

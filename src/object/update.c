@@ -148,6 +148,11 @@ commit(handle_store *store, struct update *update)
     bool freed = was_relocated(store, update);
     end_version(store, update);
     sn_object_set_owner_any(store, update->slot, update->size, reference);
+    /* What is not sound has ended, or is damaged: then the commit fails, or the mark is nothing. */
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, old_slot));
+    uint64_t handed_on = sn_header_has_object(store->secret, header, old_slot)
+                             ? sn_object_hand_on_mark(store, header, old_slot, update->slot)
+                             : 0;
     sn_hook(SN_HOOK_COMMIT_HEADER, sn_store_address(store, update->slot));
 
     uint64_t word = sn_load_acquire(reference);
@@ -156,6 +161,7 @@ commit(handle_store *store, struct update *update)
            !sn_word_is_retired(word)) {
         /* Release: orders the new version's contents and header before the word (G2). */
         if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot))) {
+            sn_object_mark_went(store, old_slot, update->slot, handed_on);
             sn_object_count_committed(store, update->slot, update->size);
             sn_object_retire(store, old_slot, reference);
             (void)sn_object_unpin(store, old_slot);

@@ -6,14 +6,17 @@
 #define HANDLE_NO_INLINE
 #include "reference/reference.h"
 
-/* Whether a changed bit of a body, whichever, changes the check bits. It changes the product by the
- * secret shifted: those bits stay as they are only if that is nearly 0. */
+/* Whether a changed bit of a body, whichever, changes the check bits, and not by what the mark
+ * adds. It adds the secret shifted to the product, or takes it away: that or one more is what they
+ * change by. */
 static bool
 shows_every_bit(uint64_t secret)
 {
     for (unsigned bit = SN_HEADER_SIZE_AT; bit < 64; bit++) {
         uint64_t top = secret << bit >> 57;
-        if (top == 0 || top == 127)
+        uint64_t less = 127 - top; /* the same, taken away */
+        if (top == 0 || less == 0 || top == SN_HEADER_SAMPLED || top + 1 == SN_HEADER_SAMPLED ||
+            less == SN_HEADER_SAMPLED || less + 1 == SN_HEADER_SAMPLED)
             return false;
     }
     return true;

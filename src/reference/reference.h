@@ -25,7 +25,9 @@
  *     clear             what may link a list: limbo, retired      0     0
  *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
- *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store.
+ *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store;
+ *   85 more where the object is one that the profile has drawn (core/profile.h): the mark, which
+ *   whoever writes the header anew hands on, and which ends with the header.
  *   Clear means that there is no live object in the slot. A large object's header word lies in its
  *   span descriptor, beside its size; what is the size here counts its resizes in place, so that
  *   each changes the word.
@@ -323,6 +325,8 @@ sn_word_mismatch(uint64_t word, handle_t handle)
 
 #define SN_HEADER_CHECK     UINT64_C(0xff)
 #define SN_HEADER_OBJECT    UINT64_C(0x80) /* 1 in the header of every object */
+#define SN_HEADER_CHECK_SUM UINT64_C(0x7f)
+#define SN_HEADER_SAMPLED   UINT64_C(85) /* on top of those of a drawn object: the mark */
 #define SN_HEADER_SIZE_AT   8
 #define SN_HEADER_SIZE      UINT64_C(0x7ff)
 #define SN_HEADER_NAME_AT   19
@@ -332,7 +336,7 @@ _Static_assert(SN_SIZES_OF_A_CLASS_MAX <= SN_HEADER_SIZE + 1, "class and header 
 _Static_assert(SN_SMALL_MAX_BYTES <= SN_HEADER_SIZE, "small sizes are whole in the header");
 
 /** A store's secret from a random number: a factor for sn_header_check, odd, and such that every
- * single bit of a header that is changed changes its check bits. */
+ * single bit of a header that is changed changes its check bits, and not by the mark. */
 uint64_t sn_header_secret(uint64_t random);
 
 /** Multiply-shift hashing (Dietzfelbinger et al. 1997): the secret is the factor. */
@@ -352,11 +356,39 @@ sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t size, uint64
     return body + sn_header_check(secret, body, offset);
 }
 
+/** A header that was made, with a mark, SN_HEADER_SAMPLED or 0. */
+static inline uint64_t
+sn_header_with_mark(uint64_t made, uint64_t mark)
+{
+    return (made & ~SN_HEADER_CHECK_SUM) | ((made + mark) & SN_HEADER_CHECK_SUM);
+}
+
+/** Whether a header is the one that was made, with or without the mark. */
+static inline bool
+sn_header_is(uint64_t header, uint64_t made)
+{
+    return sn_likely(header == made) || header == sn_header_with_mark(made, SN_HEADER_SAMPLED);
+}
+
+/** The header without its check bits, and with those that belong there. */
+static inline uint64_t
+sn_header_checked(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    uint64_t body = (header & ~SN_HEADER_CHECK) | SN_HEADER_OBJECT;
+    return body | sn_header_check(secret, body, offset);
+}
+
 static inline bool
 sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
 {
-    uint64_t body = (header & ~SN_HEADER_CHECK) | SN_HEADER_OBJECT;
-    return header == (body | sn_header_check(secret, body, offset));
+    return sn_header_is(header, sn_header_checked(secret, header, offset));
+}
+
+/** The mark of a sound header, SN_HEADER_SAMPLED or 0. */
+static inline uint64_t
+sn_header_mark(uint64_t secret, uint64_t header, uint64_t offset)
+{
+    return (header - sn_header_checked(secret, header, offset)) & SN_HEADER_CHECK_SUM;
 }
 
 /** What a header says of the size: its low bits. */
@@ -366,11 +398,11 @@ sn_header_size(uint64_t header)
     return header >> SN_HEADER_SIZE_AT & SN_HEADER_SIZE;
 }
 
-/** Whether a header is what sn_header_make makes of this name, whatever its size. */
+/** Whether a header is what sn_header_make makes of this name, whatever its size, marked or not. */
 static inline bool
 sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uint64_t offset)
 {
-    return header == sn_header_make(secret, reference, sn_header_size(header), offset);
+    return sn_header_is(header, sn_header_make(secret, reference, sn_header_size(header), offset));
 }
 
 static inline bool

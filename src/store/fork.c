@@ -59,6 +59,7 @@ for_each_lock(handle_store *store, int (*operation)(pthread_mutex_t *),
               void (*of_heap)(struct sn_heap *))
 {
     operation(&store->mover.lock.mutex);
+    operation(&store->profile_lock.mutex);
     operation(&store->caches.lock.mutex);
     of_heap(&store->heap);
     sn_pins_for_each_lock(&store->heap.pins, operation);

@@ -99,6 +99,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     sn_mover_init(&store->mover);
     sn_children_init(&store->children);
     sn_lock_init(&store->walk_lock, SN_RANK_WALK);
+    sn_lock_init(&store->profile_lock, SN_RANK_PROFILE);
 }
 
 static int
@@ -116,6 +117,8 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     sn_defrag_create(store);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_settings_apply(store);
+    if (!sn_profile_configure(store))
+        return -ENOMEM;
     sn_misuse_register(store);
     return 0;
 }
@@ -135,6 +138,7 @@ tear_down(handle_store *store)
     sn_mover_destroy(&store->mover);
     sn_children_destroy(&store->children);
     sn_requested_give_up(store);
+    sn_profile_destroy(store);
     sn_guard_end(&store->pool);
     if (store->magic == SN_STORE_LIVE && sn_checks_entries(store)) {
         sn_misuse_leave_tombstone(store);

@@ -44,6 +44,9 @@ static const struct sn_option options[] = {
     {"defrag.fork_copy_bytes", " bytes, or -1", SN_OPTION_BYTES_OR_MINUS, false, false,
      AT(defrag.fork_copy_bytes), -1, TIB},
     {"core", "", SN_OPTION_WORD, true, false, AT(core), 0, 2},
+    {"profile.enabled", "", SN_OPTION_SWITCH, false, false, AT(profile.enabled), 0, 1},
+    {"profile.sample_bytes", " bytes, or 0", SN_OPTION_U64, false, true, AT(profile.sample_bytes),
+     64, 1 << 30},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 

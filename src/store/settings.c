@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "core/profile.h"
 #include "defrag/life.h"
 #include "store/options.h"
 #include "thread/drain.h"
@@ -91,6 +92,26 @@ enable(handle_store *store)
     return error;
 }
 
+static bool
+is_of_profile(const struct sn_option *option)
+{
+    return option->at == AT(profile.enabled) || option->at == AT(profile.sample_bytes);
+}
+
+/* Without memory it does not stay yes. Threads look at what is in force when they next fill their
+ * caches, which are empty from here on. */
+static int
+profile(handle_store *store)
+{
+    pthread_mutex_lock(&set_lock);
+    bool done = sn_profile_configure(store);
+    if (!done)
+        sn_store_relaxed(&store->options.profile.enabled, false);
+    pthread_mutex_unlock(&set_lock);
+    (void)sn_caches_drain(&store->caches, false, false, NULL);
+    return done ? 0 : -ENOMEM;
+}
+
 static void
 tell_threads(handle_store *store)
 {
@@ -121,6 +142,8 @@ handle_store_set(handle_store *store, const char *name, const char *value)
     tell_threads(store);
     if (is_bound(option))
         sn_caches_drain(&store->caches, false, false, NULL);
+    if (is_of_profile(option))
+        return profile(store);
     return option->at == AT(defrag.enabled) ? enable(store) : 0;
 }
 

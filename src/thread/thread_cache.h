@@ -87,6 +87,7 @@ struct sn_thread_cache {
     uint64_t *index_top; /* atomic */
     uint64_t *index_end;
     uint64_t frees;    /* of objects, by fast paths */
+    int64_t draw_in;   /* bytes to the next object of the profile, see core/profile.h */
     uint64_t reserved; /* objects reserved less those published or aborted here; wraps */
     /* Limbo, see limbo.h: where the next slot is written, what is there becoming the slot's link;
      * by how many bytes that place moves on; how much may come before one takes the slow path. */
@@ -116,6 +117,8 @@ struct sn_thread_cache {
     const uint64_t *seen_top[SN_CLASSES_MAX]; /* as the hand found it */
 
     /* owner, on slow paths; atomic in the fallback cache */
+    uint32_t draw_epoch; /* the profile's when draw_in was drawn */
+    uint64_t draw_mean, draw_random;
     uint32_t pending;  /* calls under way outside of enter and leave: counters may be ahead */
     uint64_t prepared; /* charged for this thread's allocations to come; the owner's alone */
     bool shared;       /* the fallback cache: used by threads that could not get one of their own */
@@ -309,6 +312,22 @@ sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
     if (sn_likely(slot != 0))
         sn_owner_previous(top); /* statistics look at it */
     return slot;
+}
+
+/** Between enter (true) and leave: whether there is a slot to pop. */
+static inline bool
+sn_cache_has_slot(const struct sn_thread_cache *cache, unsigned class_id)
+{
+    return cache->top[class_id][-1] != 0;
+}
+
+/** Between enter and leave: an allocation of so many bytes takes place. True: it takes its slow
+ * path instead, where the profile draws it. */
+static inline bool
+sn_cache_is_drawn(struct sn_thread_cache *cache, size_t size)
+{
+    cache->draw_in -= (int64_t)size;
+    return sn_unlikely(cache->draw_in < 0);
 }
 
 /** Between enter (true) and leave: whether there is room. A class that has no bin has none. */

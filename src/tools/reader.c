@@ -82,6 +82,7 @@ struct table_entry {
     X(header_bytes, "header.bytes", 0)                                                             \
     X(header_check, "header.check", 0)                                                             \
     X(header_object, "header.object", 0)                                                           \
+    X(header_sampled, "header.sampled", 0)                                                         \
     X(header_size_at, "header.size_at", 0)                                                         \
     X(header_size, "header.size", 0)                                                               \
     X(state_clean, "state.clean", 0)                                                               \
@@ -594,7 +595,8 @@ has_object(const struct walk *walk, uint64_t header, uint64_t offset)
     if ((header & at->header_check) == 0)
         return false;
     uint64_t body = (header & ~(uint64_t)at->header_check) | at->header_object;
-    return header == (body | ((body ^ offset) * walk->store->secret) >> 57);
+    uint64_t check = ((body ^ offset) * walk->store->secret) >> 57;
+    return header == (body | check) || header == (body | ((check + at->header_sampled) & 0x7f));
 }
 
 /* The bitmap of a span. */

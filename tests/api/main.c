@@ -32,6 +32,7 @@ static const struct group groups[] = {
     {"print", group_print},
     {"walk", group_walk},
     {"map", group_map},
+    {"profile", group_profile},
     {"damage", group_damage},
     {"secrecy", group_secrecy},
     {"handles_threads", group_handles_threads},

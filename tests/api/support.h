@@ -155,6 +155,7 @@ int group_stats(void);
 int group_print(void);
 int group_walk(void);
 int group_map(void);
+int group_profile(void);
 int group_walk_threads(void);
 int group_damage(void);
 int group_secrecy(void);

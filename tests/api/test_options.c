@@ -230,6 +230,8 @@ struct_values_are_read_by_name(void **state)
         {"defrag.pause_while_forked", "no"},
         {"defrag.fork_copy_bytes", "5000011"},
         {"core", "metadata"},
+        {"profile.enabled", "yes"},
+        {"profile.sample_bytes", "70000"},
     };
     char name[] = "from a struct", value[64];
     struct handle_store_options *options = &fixture->options;
@@ -248,7 +250,8 @@ struct_values_are_read_by_name(void **state)
                                              800003,
                                              {false, 900007, 21, 43, 11, 77, 333, false, 5000011},
                                              HANDLE_CORE_METADATA,
-                                             0};
+                                             0,
+                                             {true, 70000}};
     fixture_reopen(fixture);
     memset(name, 'x', sizeof(name) - 1); /* it was copied */
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {

@@ -158,17 +158,22 @@ read_members(char *header)
     *end = 0;
     text = strchr(text, '{') + 1;
     blank_comments(text);
-    bool inner = false;
+    char inner[32][CELL];
+    int inners = -1; /* members of a struct in it, whose name stands behind them; -1: in none */
     for (char *part = strtok(text, ";"); part; part = strtok(NULL, ";")) {
         char name[CELL], full[2 * CELL];
         if (strstr(part, "struct {"))
-            inner = true;
+            inners = 0;
         declared(part, name);
-        snprintf(full, sizeof(full), "%s%s", inner ? "defrag." : "", name);
-        if (!strchr(part, '}'))
+        if (inners < 0)
+            note_member(name);
+        else if (!strchr(part, '}'))
+            memcpy(inner[inners++ % 32], name, sizeof(name));
+        for (int i = 0; strchr(part, '}') && i < inners; i++) {
+            snprintf(full, sizeof(full), "%.31s.%.63s", name, inner[i]);
             note_member(full);
-        else
-            inner = false;
+        }
+        inners = strchr(part, '}') ? -1 : inners;
     }
 }
 

@@ -28,6 +28,14 @@ set(struct heap *heap, const char *name, const char *value)
         finding("set %s to %s: %d", name, value, result);
 }
 
+static void
+ignore_text(void *opaque, const char *text, size_t length)
+{
+    (void)opaque;
+    (void)text;
+    (void)length;
+}
+
 void
 op_tune(struct worker *worker, struct heap *heap)
 {
@@ -45,12 +53,17 @@ op_tune(struct worker *worker, struct heap *heap)
         {"defrag.cpu_max_percent", "20", "50", "100", "100"},
         {"defrag.slice_us", "50", "100", "500", "2000"},
         {"defrag.pause_while_forked", "yes", "no", "yes", "no"},
+        {"profile.enabled", "yes", "no", "yes", "yes"},
+        {"profile.sample_bytes", "64", "4K", "0", "1M"},
     };
     char value[64];
     size_t i = roll(worker, sizeof(settings) / sizeof(settings[0]));
     set(heap, settings[i][0], settings[i][1 + roll(worker, 4)]);
     if (handle_store_get(heap->store, settings[i][0], value, sizeof(value)))
         finding("get %s failed", settings[i][0]);
+    int result = handle_store_profile(heap->store, HANDLE_PROFILE_PPROF, ignore_text, NULL);
+    if (result && result != -ENOENT && result != -ENOMEM)
+        finding("handle_store_profile: %d", result);
 }
 
 void

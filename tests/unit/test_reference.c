@@ -245,8 +245,32 @@ test_what_is_no_header(void **state)
         assert_false(sn_header_is_sound(s.secret, s.offset << 8, s.offset)); /* a limbo link */
         assert_true(sn_header_is_clear(s.offset << 8));
     }
-    assert_true(moved < ROUNDS / 64 && foreign < ROUNDS / 64 && noise < ROUNDS / 128);
+    /* One of 64 by chance: with the mark, and without. */
+    assert_true(moved < ROUNDS / 32 && foreign < ROUNDS / 32 && noise < ROUNDS / 64);
     assert_int_equal(text, 0);
+}
+
+/* The mark is seen, is taken for no damage, ends with the header, and goes on to the next one. */
+static void
+test_mark(void **state)
+{
+    (void)state;
+    uint64_t random = seed;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct sample s = make_sample(&random);
+        uint64_t marked = sn_header_with_mark(s.header, SN_HEADER_SAMPLED);
+        const uint64_t *reference = sn_header_reference(s.header);
+        assert_int_equal(sn_header_mark(s.secret, s.header, s.offset), 0);
+        assert_int_equal(sn_header_mark(s.secret, marked, s.offset), SN_HEADER_SAMPLED);
+        assert_true(sn_header_has_object(s.secret, marked, s.offset));
+        assert_true(sn_header_names(s.secret, marked, reference, s.offset));
+        assert_ptr_equal(sn_header_reference(marked), reference);
+        assert_int_equal(sn_header_size(marked), sn_header_size(s.header));
+        for (unsigned bit = 0; bit < 64; bit++) {
+            uint64_t spoilt = marked ^ UINT64_C(1) << bit;
+            assert_false(sn_header_has_object(s.secret, spoilt, s.offset));
+        }
+    }
 }
 
 static void
@@ -292,6 +316,7 @@ main(void)
         cmocka_unit_test(test_header_fields),
         cmocka_unit_test(test_every_flipped_bit),
         cmocka_unit_test(test_what_is_no_header),
+        cmocka_unit_test(test_mark),
         cmocka_unit_test(test_limbo_links),
         cmocka_unit_test(test_cancel_move),
         cmocka_unit_test(test_secrets),
