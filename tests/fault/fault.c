@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fault.c - every n-th failure of what the library asks the system for, once and for ever, over a
- * tour of the interface and over random sequences.
+ * tour of the interface, over random sequences, and over many frees.
  *
- *     fault_memb [--scenario tour|sequence] [--point NAME] [--mode once|ever|both]
+ *     fault_memb [--scenario tour|sequence|frees] [--point NAME] [--mode once|ever|both]
  *                [--nth N] [--cases N] [--long] [--seed N] [--ops N]
  *
  * --cases N: at most so many values of n for each point and mode; --long: every n, until a run in
@@ -20,6 +20,11 @@ main(int argc, char **argv)
         {"sequence", sequence, 0, false, false},
         {NULL, NULL, 0, false, false},
     };
+    /* Runs if it is named: it is about one kind of fault, and takes its time. */
+    static const struct scenario named[] = {
+        {"frees", frees, 0, false, false},
+        {NULL, NULL, 0, false, false},
+    };
     struct arguments arguments = {NULL, SN_INJECT_POINTS, 2, 0, 12, 0, 3000};
     if (slow_run())
         arguments.cases = 4;
@@ -27,5 +32,6 @@ main(int argc, char **argv)
         return 2;
     if (arguments.seed == 0)
         arguments.seed = random_seed("fault");
-    return run_scenarios(scenarios, &arguments);
+    bool is_named = arguments.scenario && strcmp(arguments.scenario, named[0].name) == 0;
+    return run_scenarios(is_named ? named : scenarios, &arguments);
 }

@@ -91,6 +91,8 @@ int run_scenarios(const struct scenario *scenarios, const struct arguments *argu
 bool tour(const struct arguments *arguments);
 /** A random sequence of all operations against a reference map (tests/api/model_store.h). */
 bool sequence(const struct arguments *arguments);
+/** Many frees in one section, forty for each of --ops, while no memory can be had. */
+bool frees(const struct arguments *arguments);
 
 /** A check of a scenario; ends the process. The runner says which fault it was. */
 #define fault_check(condition)                                                                     \
