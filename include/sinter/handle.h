@@ -247,6 +247,21 @@ extern "C" {
 #error "sinter needs gcc or clang"
 #endif
 
+/*
+ * Calls whose result must not be dropped, since nothing else leads to what was made: the compiler
+ * warns. And those whose failure shows in nothing else, where it warns only if (void) in front of
+ * the call can say that this is meant (C++17, C23, clang).
+ */
+#define HANDLE_MUST_USE __attribute__((warn_unused_result))
+#if (defined(__cplusplus) && __cplusplus >= 201703L) ||                                            \
+    (!defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ > 201710L)
+#define HANDLE_CHECK [[nodiscard]]
+#elif defined(__clang__)
+#define HANDLE_CHECK __attribute__((warn_unused_result))
+#else
+#define HANDLE_CHECK
+#endif
+
 #if defined(__has_attribute)
 #if __has_attribute(error)
 #define HANDLE_NO_FLAVOR                                                                           \
@@ -647,12 +662,13 @@ struct handle_object {
  * has both numbers; this is for what is linked statically. Languages that cannot inline C call this
  * function with the version that they were written for.
  */
-HANDLE_API handle_store *handle_store_create_version(const struct handle_store_options *options,
-                                                     const struct rcu_flavor_struct *flavor,
-                                                     uint32_t header_major, uint32_t header_minor);
+HANDLE_MUST_USE HANDLE_API handle_store *
+handle_store_create_version(const struct handle_store_options *options,
+                            const struct rcu_flavor_struct *flavor, uint32_t header_major,
+                            uint32_t header_minor);
 
 /** handle_store_create_version with the version of this header. */
-static inline handle_store *
+HANDLE_MUST_USE static inline handle_store *
 handle_store_create_flavor(const struct handle_store_options *options,
                            const struct rcu_flavor_struct *flavor)
 {
@@ -684,7 +700,7 @@ handle_store_create_flavor(const struct handle_store_options *options,
 
 #ifdef HANDLE_FLAVOR
 /** handle_store_create_flavor with the flavour whose header was included before this one. */
-static inline handle_store *
+HANDLE_MUST_USE static inline handle_store *
 handle_store_create(const struct handle_store_options *options)
 {
     return handle_store_create_flavor(options, &HANDLE_FLAVOR);
@@ -726,7 +742,8 @@ HANDLE_API int handle_store_clear(handle_store *store);
  *            range (the error callback gets name, value and range); EBUSY: defrag.enabled is set
  *            while the store is being destroyed
  */
-HANDLE_API int handle_store_set(handle_store *store, const char *name, const char *value);
+HANDLE_CHECK HANDLE_API int
+handle_store_set(handle_store *store, const char *name, const char *value);
 
 /**
  * Writes an option's present value as handle_store_set would take it, without suffixes.
@@ -756,7 +773,7 @@ HANDLE_API const char *handle_version(void);
  *            compaction will help: handle_store_reclaim, then try again; EINVAL: larger than the
  *            arena
  */
-HANDLE_API handle_t handle_alloc(handle_store *store, size_t size);
+HANDLE_MUST_USE HANDLE_API handle_t handle_alloc(handle_store *store, size_t size);
 
 /**
  * handle_alloc that also gives the object's address, for filling it.
@@ -766,8 +783,8 @@ HANDLE_API handle_t handle_alloc(handle_store *store, size_t size);
  *            NULL on error
  *   result, errors  as handle_alloc; EINVAL also for an unknown flag
  */
-HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size, unsigned flags,
-                                        void **object);
+HANDLE_MUST_USE HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size,
+                                                        unsigned flags, void **object);
 
 /**
  * handle_alloc_object, n times in one call: for loading many. To others it is n calls: objects
@@ -783,8 +800,9 @@ HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size, unsign
  *   errors   as handle_alloc_object; EINVAL, and nothing is written, also where sizes or handles is
  *            NULL
  */
-HANDLE_API size_t handle_alloc_many(handle_store *store, const size_t *sizes, unsigned flags,
-                                    handle_t *handles, void **objects, size_t n);
+HANDLE_CHECK HANDLE_API size_t handle_alloc_many(handle_store *store, const size_t *sizes,
+                                                 unsigned flags, handle_t *handles, void **objects,
+                                                 size_t n);
 
 /**
  * Size of an object as requested. 0 for a stale handle, HANDLE_NULL, a NULL store, and for an
@@ -914,7 +932,7 @@ HANDLE_API int handle_free_now(handle_store *store, handle_t handle);
  *   errors   ENOENT: stale, or freed meanwhile; EBUSY: pinned for writing; ENOMEM, EAGAIN: as
  *            handle_alloc; EINVAL: larger than the arena, or the header is damaged
  */
-HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
+HANDLE_CHECK HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
 
 /**
  * handle_resize that also keeps address space behind the object, for one that will grow to a known
@@ -935,7 +953,7 @@ HANDLE_API int handle_resize(handle_store *store, handle_t handle, size_t size);
  *   result, errors  as handle_resize; ENOMEM also where the arena has no run so long; EINVAL:
  *             capacity too is larger than the arena
  */
-HANDLE_API int
+HANDLE_CHECK HANDLE_API int
 handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t capacity);
 
 /**
@@ -949,8 +967,8 @@ handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t 
  *   errors   ENOENT: stale; ENOMEM, EAGAIN: as handle_alloc, also for the pin; EINVAL: update is
  *            NULL, or larger than the arena
  */
-HANDLE_API void *handle_update_begin(handle_store *store, handle_t handle, size_t size,
-                                     struct handle_update *update);
+HANDLE_CHECK HANDLE_API void *handle_update_begin(handle_store *store, handle_t handle, size_t size,
+                                                  struct handle_update *update);
 
 /**
  * Publishes the new version under the same handle (or in the same cell), atomically: readers see
@@ -965,7 +983,7 @@ HANDLE_API void *handle_update_begin(handle_store *store, handle_t handle, size_
  *            under way
  *   order    release: whoever resolves the new version sees what was written into it
  */
-HANDLE_API int handle_update_commit(handle_store *store, struct handle_update *update);
+HANDLE_CHECK HANDLE_API int handle_update_commit(handle_store *store, struct handle_update *update);
 
 /** Drops the new version, and the pin on the one seen. An update that is over is left alone. Writes
  * nothing that readers or other writers look at. */
@@ -983,10 +1001,10 @@ HANDLE_API void handle_update_abort(handle_store *store, struct handle_update *u
  *            pinned as there is room for beside the arena: 3,000 and one for each 8.3 KiB of it,
  *            five times as many where the pinned lie next to one another
  */
-HANDLE_API const void *handle_pin(handle_store *store, handle_t handle);
+HANDLE_MUST_USE HANDLE_API const void *handle_pin(handle_store *store, handle_t handle);
 
 /** handle_pin for writing: until the last unpin of the object, handle_resize gives EBUSY. */
-HANDLE_API void *handle_pin_mut(handle_store *store, handle_t handle);
+HANDLE_MUST_USE HANDLE_API void *handle_pin_mut(handle_store *store, handle_t handle);
 
 /**
  * Ends one pin.
@@ -1034,7 +1052,7 @@ HANDLE_API void handle_unpin(handle_store *store, const void *object);
  *   errors    EINVAL: reserved is NULL, a flag, or larger than the arena; ENOMEM, EAGAIN: as
  *             handle_alloc
  */
-HANDLE_API void *
+HANDLE_CHECK HANDLE_API void *
 handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved);
 
 /**
@@ -1047,7 +1065,8 @@ handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_r
  *            one in 512 handles
  *   order    release: whoever resolves the handle sees what was written into the object
  */
-HANDLE_API handle_t handle_publish(handle_store *store, struct handle_reserved *reserved);
+HANDLE_MUST_USE HANDLE_API handle_t handle_publish(handle_store *store,
+                                                   struct handle_reserved *reserved);
 
 /**
  * Makes a reserved object live, in a cell: an empty one, or in the place of the object that the
@@ -1062,8 +1081,8 @@ HANDLE_API handle_t handle_publish(handle_store *store, struct handle_reserved *
  *   errors   EINVAL: nothing of this store is reserved there, the cell's address, or the tag
  *   order    release: whoever finds the object in the cell sees what was written into it
  */
-HANDLE_API int handle_cell_publish(handle_store *store, handle_cell *cell,
-                                   struct handle_reserved *reserved, uint32_t tag24);
+HANDLE_CHECK HANDLE_API int handle_cell_publish(handle_store *store, handle_cell *cell,
+                                                struct handle_reserved *reserved, uint32_t tag24);
 
 /**
  * Gives a reserved object back: its memory is reusable at once. A reservation that is over (was
@@ -1101,7 +1120,7 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
  *   errors   EEXIST: the cell is not empty; EINVAL: the cell's address, a flag, or larger than the
  *            arena; ENOMEM, EAGAIN: as handle_alloc
  */
-HANDLE_API void *
+HANDLE_CHECK HANDLE_API void *
 handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned flags);
 
 /**
@@ -1112,9 +1131,10 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
  *   errors   as handle_cell_alloc; EINVAL, and nothing is written, also where cells or sizes is
  *            NULL
  */
-HANDLE_API size_t handle_cell_alloc_many(handle_store *store, handle_cell *const *cells,
-                                         const size_t *sizes, unsigned flags, void **objects,
-                                         size_t n);
+HANDLE_CHECK HANDLE_API size_t handle_cell_alloc_many(handle_store *store,
+                                                      handle_cell *const *cells,
+                                                      const size_t *sizes, unsigned flags,
+                                                      void **objects, size_t n);
 
 /**
  * Address and tag from one load: they belong together.
@@ -1153,7 +1173,8 @@ HANDLE_API uint32_t handle_cell_sparsity(const handle_store *store, const handle
  *            caller wrote before this call (into the object through deref_mut, say). Another
  *            cell's tag is not ordered with it
  */
-HANDLE_API int handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24);
+HANDLE_CHECK HANDLE_API int
+handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24);
 
 /** As handle_free; the cell is empty afterwards, and may be filled again at once. */
 HANDLE_API int handle_cell_free(handle_store *store, handle_cell *cell);
@@ -1165,10 +1186,10 @@ HANDLE_API size_t handle_cell_free_many(handle_store *store, handle_cell *const 
 HANDLE_API int handle_cell_free_now(handle_store *store, handle_cell *cell);
 
 /** As handle_resize. */
-HANDLE_API int handle_cell_resize(handle_store *store, handle_cell *cell, size_t size);
+HANDLE_CHECK HANDLE_API int handle_cell_resize(handle_store *store, handle_cell *cell, size_t size);
 
 /** As handle_resize_reserve. */
-HANDLE_API int
+HANDLE_CHECK HANDLE_API int
 handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, size_t capacity);
 
 /**
@@ -1182,7 +1203,8 @@ handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, 
  *            is damaged
  *   order    release: `to` is filled before `from` is empty
  */
-HANDLE_API int handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to);
+HANDLE_CHECK HANDLE_API int
+handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to);
 
 /*
  * UNLINKING. A reader that has come to a node of a list, a chain or a tree goes on by what it finds
@@ -1249,18 +1271,19 @@ HANDLE_API int handle_cell_retire(handle_store *store, handle_cell *cell);
  *            to was; EINVAL: to's address, the same cell twice, or the object's header is damaged
  *   order    release: `to` is changed before `from`
  */
-HANDLE_API int handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
+HANDLE_CHECK HANDLE_API int
+handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
 
 /** As handle_update_begin; commit and abort are the same calls for both. Until then the cell's
  * memory must stay. */
-HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell, size_t size,
-                                          struct handle_update *update);
+HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell,
+                                                       size_t size, struct handle_update *update);
 
 /**
  * As handle_pin, of what the cell names at the moment of the call. That may be another object than
  * a look before it found: look at its key once more, behind the pin.
  */
-HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
+HANDLE_MUST_USE HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 
 /* ---- compaction ------------------------------------------------------------------------------ */
 
@@ -1370,7 +1393,7 @@ HANDLE_API int handle_store_reclaim_until(handle_store *store, size_t bytes, uin
  *   errors   EINVAL: bytes is out of range; ENOMEM, EAGAIN: as handle_alloc, nothing is set aside
  *            any more
  */
-HANDLE_API int handle_store_prepare(handle_store *store, size_t bytes);
+HANDLE_CHECK HANDLE_API int handle_store_prepare(handle_store *store, size_t bytes);
 
 /* ---- insight --------------------------------------------------------------------------------- */
 
@@ -1403,7 +1426,7 @@ HANDLE_API size_t handle_store_used(const handle_store *store);
  *   result   0
  *   errors   EINVAL: NULL; EBUSY, EAGAIN: as handle_store_each
  */
-HANDLE_API int handle_store_used_exact(handle_store *store, size_t *bytes);
+HANDLE_CHECK HANDLE_API int handle_store_used_exact(handle_store *store, size_t *bytes);
 
 /**
  * Writes a map of the heap: which pages of which spans live objects have, which are free, which the

@@ -301,6 +301,11 @@ header_says_why()
     fi
     grep -q "include the header of one liburcu flavour.* <sinter/$header>" "$SINTER_WORK/why.txt" ||
         fail "$create without a flavour: $1 -std=$3 does not say what to do"
+    [ "$(grep -c 'error' "$SINTER_WORK/why.txt")" -eq 1 ] ||
+        fail "$create without a flavour: $1 -std=$3 says more than that: $(cat "$SINTER_WORK/why.txt")"
+    "$1" -x "$2" "-std=$3" -O1 -include urcu.h -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" \
+        -isystem "$SINTER_URCU_INCLUDE" -c -o /dev/null "$here/$use" ||
+        fail "$create with a flavour: $1 -std=$3"
 }
 
 # With the names that have no flavour in them, and with those that have.
@@ -334,6 +339,40 @@ step_header()
     done
     [ $compiled -gt 0 ] || fail "no compiler found"
     printf 'the header compiles in %d ways\n' $compiled
+}
+
+# dropped_in COUNT MEANT COMPILER LANGUAGE STANDARD: so many results that dropped.c drops warn, where
+# MEANT stands in front of those that may be dropped on purpose.
+dropped_in()
+{
+    count=$1 meant=$2
+    shift 2
+    "$1" -x "$2" "-std=$3" "-DMEANT=$meant" "-I$SINTER_INCLUDE" -c -o /dev/null "$here/dropped.c" \
+        2>"$SINTER_WORK/dropped.txt" || fail "$*: $(cat "$SINTER_WORK/dropped.txt")"
+    warned=$(grep -c 'warning: .*unused-\(result\|value\)' "$SINTER_WORK/dropped.txt" || :)
+    [ "$warned" -eq "$count" ] ||
+        fail "$*, '$meant': $warned warnings, not $count: $(cat "$SINTER_WORK/dropped.txt")"
+}
+
+# Seen failing: without HANDLE_MUST_USE at handle_pin; without HANDLE_CHECK at handle_resize; with
+# HANDLE_CHECK at handle_free.
+step_dropped()
+{
+    must=$(grep -c '^    MUST_USE' "$here/dropped.c")
+    all=$((must + $(grep -c '^    MEANT' "$here/dropped.c")))
+    for compiler in gcc g++ clang clang++; do
+        command -v "$compiler" >/dev/null || continue
+        case $compiler in
+        *++) how='c++ c++17' here_all=$all ;;
+        gcc) how='c c11' here_all=$must ;; # takes no (void) for an answer
+        *) how='c c11' here_all=$all ;;
+        esac
+        # shellcheck disable=SC2086 # two words
+        dropped_in "$here_all" '' "$compiler" $how
+        # shellcheck disable=SC2086
+        dropped_in "$must" '(void)' "$compiler" $how
+        printf '%s: %d dropped results warn, %d of them always\n' "$compiler" "$here_all" "$must"
+    done
 }
 
 # The code of the manual's paragraph about the limit is that of an example, which ctest runs.
@@ -466,7 +505,7 @@ step_growth()
     done
 }
 
-steps='exports archive prefetches interface description breakages header manual refused growth'
+steps='exports archive prefetches interface description breakages header dropped manual refused growth'
 steps="$steps update"
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;

@@ -218,7 +218,7 @@ cell_in_other_store(handle_store *store)
 {
     handle_cell *inside = cell_around();
     section_enter();
-    handle_cell_alloc(store, inside, 40, 0);
+    (void)handle_cell_alloc(store, inside, 40, 0);
 }
 
 static void
@@ -227,7 +227,7 @@ cell_relocate_into_other_store(handle_store *store)
     handle_cell cell = HANDLE_CELL_INIT, *inside = cell_around();
     section_enter();
     expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
-    handle_cell_relocate(store, &cell, inside);
+    (void)handle_cell_relocate(store, &cell, inside);
 }
 
 static void
@@ -236,7 +236,7 @@ cell_unlink_into_other_store(handle_store *store)
     handle_cell cell = HANDLE_CELL_INIT, *inside = cell_around();
     section_enter();
     expect(handle_cell_alloc(store, &cell, 40, 0) != NULL);
-    handle_cell_unlink(store, &cell, inside);
+    (void)handle_cell_unlink(store, &cell, inside);
 }
 
 /* ---- copied by memcpy ------------------------------------------------------------------------ */

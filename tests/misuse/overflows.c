@@ -60,7 +60,7 @@ overflow_large(handle_store *store)
 static void
 overflow_resize(handle_store *store)
 {
-    handle_resize(store, make_overflown(store, 100, 0, 1), 200);
+    (void)handle_resize(store, make_overflown(store, 100, 0, 1), 200);
 }
 
 /* ---- a string's terminator one byte too far -------------------------------------------------- */
@@ -123,7 +123,7 @@ overflow_update(handle_store *store)
     char *object = handle_update_begin(store, handle, 60, &update);
     memset(object, 0x41, 60);
     object[60] = 0; /* no canary has a 0 */
-    handle_update_commit(store, &update);
+    (void)handle_update_commit(store, &update);
 }
 
 /* handle_store_check counts it, and nothing ends. */

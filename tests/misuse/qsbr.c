@@ -10,7 +10,7 @@
 static void *
 use(void *store)
 {
-    handle_alloc(store, 40);
+    (void)!handle_alloc(store, 40);
     return NULL;
 }
 

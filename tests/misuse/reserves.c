@@ -205,7 +205,7 @@ reserve_overflow_published(handle_store *store)
 {
     struct handle_reserved reserved;
     write_past_end(store, &reserved);
-    (void)handle_publish(store, &reserved);
+    (void)!handle_publish(store, &reserved);
 }
 
 static void

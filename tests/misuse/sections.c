@@ -11,6 +11,8 @@
  */
 #include "support.h"
 
+#pragma GCC diagnostic ignored "-Wunused-result" /* calls that do not return */
+
 /* Every row: the case, the function, its arguments, what the line names. */
 #define NO_SECTION(X)                                                                              \
     X(alloc_object, handle_alloc_object, (store, 40, 0, &address), "handle 0")                     \

@@ -28,7 +28,7 @@ write_after_free(handle_store *store)
 {
     keep_address(store)[99] = 0x11;
     for (unsigned i = 0; i < 1000; i++)
-        handle_alloc(store, 100);
+        (void)!handle_alloc(store, 100);
 }
 
 /* handle_store_check counts it, and nothing ends. */
@@ -54,7 +54,7 @@ write_after_free_now(handle_store *store)
     object[17] = 0x11;
     void *made;
     for (unsigned i = 0; i < 100; i++) /* ... the slot is found again */
-        handle_alloc_object(store, 100, 0, &made);
+        (void)!handle_alloc_object(store, 100, 0, &made);
 }
 
 static void
@@ -67,7 +67,7 @@ write_after_cell_free(handle_store *store)
     expect(handle_cell_free_now(store, &cell) == 0);
     object[0] = 0x11;
     for (unsigned i = 0; i < 100; i++) /* ... the slot is found again */
-        handle_cell_alloc(store, &cells[i], 100, 0);
+        (void)handle_cell_alloc(store, &cells[i], 100, 0);
 }
 
 /* To a version after its update was aborted. */
@@ -80,7 +80,7 @@ write_after_abort(handle_store *store)
     char *object = handle_update_begin(store, handle, 200, &update);
     handle_update_abort(store, &update);
     object[7] = 0x11;
-    handle_alloc(store, 200);
+    (void)!handle_alloc(store, 200);
 }
 
 /* Over a section, after which the object moved. */
@@ -103,7 +103,7 @@ write_after_move(handle_store *store)
         if (stray_address(store, handles[i]) != address[i])
             address[i][33] = 0x11; /* the pages that went back to the kernel take it, unseen */
     for (unsigned i = 0; i < 8000; i++)
-        handle_alloc(store, 100);
+        (void)!handle_alloc(store, 100);
 }
 
 #define WRITTEN(call, name, byte)                                                                  \

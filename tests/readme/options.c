@@ -197,13 +197,13 @@ static void
 make_room(handle_store *store, const char *name)
 {
     if (strcmp(name, "defrag.threshold_lower_percent") == 0)
-        handle_store_set(store, "defrag.threshold_upper_percent", "100");
+        (void)handle_store_set(store, "defrag.threshold_upper_percent", "100");
     else if (strcmp(name, "defrag.threshold_upper_percent") == 0)
-        handle_store_set(store, "defrag.threshold_lower_percent", "0");
+        (void)handle_store_set(store, "defrag.threshold_lower_percent", "0");
     else if (strcmp(name, "defrag.cpu_min_percent") == 0)
-        handle_store_set(store, "defrag.cpu_max_percent", "100");
+        (void)handle_store_set(store, "defrag.cpu_max_percent", "100");
     else if (strcmp(name, "defrag.cpu_max_percent") == 0)
-        handle_store_set(store, "defrag.cpu_min_percent", "1");
+        (void)handle_store_set(store, "defrag.cpu_min_percent", "1");
 }
 
 /* Whether a store takes the value: a new one for what is for creation only. */
