@@ -46,6 +46,9 @@ bool map_count(struct reader *reader, const struct reader_store *store, FILE *wr
 /** Its steps as members of a JSON object that has members before them. */
 void write_steps(FILE *to, const struct breakdown *breakdown);
 
+/** The picture of a map by its lines, as PNG. False: said why. */
+bool write_png(FILE *lines, FILE *to);
+
 /** "1.5 MiB", in one of a few buffers that are used in turn. */
 const char *text_of_bytes(uint64_t bytes);
 

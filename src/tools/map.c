@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* map.c - sinter map: the lines of a map, or a page that draws one or two of them. */
+/* map.c - sinter map: the lines of a map, a picture of it, or a page that draws one or two. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ extern const unsigned long map_page_bytes;
 
 struct map_call {
     const char *store, *series, *output;
-    bool lines;
+    bool lines, png;
 };
 
 /* Whether a file is lines of a map: they begin so. */
@@ -99,6 +99,22 @@ write_page(int count, char **targets, const struct map_call *call, FILE *to)
     return good;
 }
 
+static bool
+write_picture(const char *target, const struct map_call *call, FILE *to)
+{
+    FILE *lines = tmpfile();
+    bool good = lines && write_lines(target, call->store, lines);
+    if (!lines)
+        say("a temporary file: %s", strerror(errno));
+    if (good) {
+        rewind(lines);
+        good = write_png(lines, to);
+    }
+    if (lines)
+        fclose(lines);
+    return good;
+}
+
 /* To a file of a temporary name first: what is there of the right name is whole. */
 static int
 write_file(int count, char **targets, const struct map_call *call)
@@ -111,6 +127,7 @@ write_file(int count, char **targets, const struct map_call *call)
     if (!to)
         return say("%s: %s", path, strerror(errno));
     bool good = call->lines ? write_lines(targets[0], call->store, to)
+                : call->png ? write_picture(targets[0], call, to)
                             : write_page(count, targets, call, to);
     bool written = fflush(to) == 0 && !ferror(to);
     if (!standard)
@@ -131,20 +148,19 @@ int
 command_map(int argc, char **argv)
 {
     struct map_call call = {0};
-    const struct option_value options[] = {{"--store", NULL, &call.store, NULL},
-                                           {"--series", NULL, &call.series, NULL},
-                                           {"--output", "-o", &call.output, NULL},
-                                           {"--lines", NULL, NULL, &call.lines},
-                                           {0}};
+    const struct option_value options[] = {
+        {"--store", NULL, &call.store, NULL},   {"--series", NULL, &call.series, NULL},
+        {"--output", "-o", &call.output, NULL}, {"--lines", NULL, NULL, &call.lines},
+        {"--png", NULL, NULL, &call.png},       {0}};
     if (!take_options(&argc, argv, options))
         return 2;
-    if (argc < 1 || argc > (call.lines ? 1 : 2))
-        return misused("map: one process, core or file of lines is needed, or two%s",
-                       call.lines ? "; one with --lines" : "");
+    if (argc < 1 || argc > (call.lines || call.png ? 1 : 2))
+        return misused("map: one process, core or file of lines is needed, or two, but one with "
+                       "--lines or --png");
     if (!call.output)
-        call.output = call.lines ? "-" : "map.html";
+        call.output = call.lines ? "-" : call.png ? "map.png" : "map.html";
     int status = write_file(argc, argv, &call);
-    if (status == 0 && strcmp(call.output, "-") != 0 && !call.lines)
+    if (status == 0 && strcmp(call.output, "-") != 0 && !call.lines && !call.png)
         printf("%s: open it in a browser\n", call.output);
     return status;
 }

@@ -24,8 +24,12 @@ stop
 "$sinter" map "$work/before" "$work/after" --series "$work/series" -o "$work/page.html" \
     >"$work/said"
 
+"$sinter" map "$work/before" --png -o "$work/map.png"
+"$sinter" map "$work/before" --png -o - | cmp - "$work/map.png" || fail 'two pictures of one map'
+
 # What the test asks of the page, which answers in attributes of its root.
-cat >"$work/asks" <<'END'
+printf '<script>const pictureBytes = "%s";</script>\n' "$(base64 -w 0 "$work/map.png")" >"$work/asks"
+cat >>"$work/asks" <<'END'
 <script>
 {
     const root = document.documentElement.dataset;
@@ -41,6 +45,21 @@ cat >"$work/asks" <<'END'
     const full = run(r => r.state === 'slots' && r.live === r.slots && r.pages[0] === 'f' &&
         !r.why);
     const gone = after.byBlock.findIndex((r, i) => i > 0 && !r);
+    // The picture of the map alone: tiles of 13 pixels, as many in a line as in a column.
+    const picture = new Image(), side = 13, columns = Math.ceil(Math.sqrt(before.high));
+    picture.src = 'data:image/png;base64,' + pictureBytes;
+    picture.decode().then(() => {
+        const drawn = element('canvas', { width: picture.width, height: picture.height });
+        const pen = drawn.getContext('2d');
+        pen.drawImage(picture, 0, 0);
+        const colorAt = block => [...pen.getImageData(block % columns * side,
+            Math.floor(block / columns) * side, 1, 1).data].slice(0, 3).join();
+        const shown = of => colorAt(before.runs.find(of).at);
+        root.picture = picture.width >= columns * side && picture.width < columns * side + 2 &&
+            picture.height === Math.ceil(before.high / columns) * side;
+        root.live = shown(r => r.state === 'slots' && r.pages[0] === 'f') === '179,55,43';
+        root.object = shown(r => r.state === 'large' && r.pages[0] === 'f') === '125,31,46';
+    });
     root.large = is(run(r => r.state === 'large' && !r.why).at, '--large');
     root.full = is(full.at, '--live');
     root.kernel = gone < 0 || is(gone, '--kernel');
@@ -76,7 +95,7 @@ done
 ! grep 'CONSOLE' "$work/log" | grep -v willReadFrequently >&2 || fail 'the page has said the above'
 
 root=$(grep -o '<html[^>]*>' "$work/dom")
-for what in large full kernel cut end block chosen unchosen plot high; do
+for what in large full kernel cut end block chosen unchosen plot high picture live object; do
     case $root in
     *"data-$what=\"true\""*) ;;
     *) fail "$what does not hold: $root" ;;

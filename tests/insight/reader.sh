@@ -33,6 +33,31 @@ refuses()
     grep -q "$1" "$work/said" || fail "the sentence has no '$1': $(cat "$work/said")"
 }
 
+# The steps of a process now beside those of a baseline, which may be statistics.
+diff_from_outside()
+{
+    start 20000 full
+    echo "stats $work/stats" >&3
+    await 2
+    "$sinter" stores "$hoard" --json >"$work/base"
+    for base in base stats; do
+        "$sinter" diff "$work/$base" "$hoard" >"$work/diff"
+        ! grep -q '^  objects ' "$work/diff" || fail "at rest it differs: $(cat "$work/diff")"
+    done
+    echo compact >&3
+    await 3
+    "$sinter" diff --store hoard "$work/base" "$hoard" >"$work/diff"
+    grep -q '^committed -[0-9]* bytes, most of it free_slot -' "$work/diff" ||
+        fail "diff says: $(cat "$work/diff")"
+    "$sinter" diff --json "$work/base" "$hoard" | grep -q '"free_slot": -' ||
+        fail 'diff does not say it in JSON'
+    if "$sinter" diff --store other "$work/base" "$hoard" 2>"$work/said"; then
+        fail 'a store that is not there is compared'
+    fi
+    grep -q 'no store other' "$work/said" || fail "it says: $(cat "$work/said")"
+    stop
+}
+
 case $step in
 live)
     start 50000 full
@@ -124,6 +149,8 @@ files)
         "$sinter" diff "$work/before" "$work/changed" | grep -q "^  $figure .*-> 123457 " ||
             fail "diff does not tell a change of $figure"
     done <"$work/figures"
+    # A baseline from outside: what has changed since, by the process and by a file.
+    diff_from_outside
     # A name that a directory has: what is the matter is said, and nothing stays beside it.
     mkdir "$work/taken"
     if "$sinter" map --lines --output "$work/taken" "$work/lines" 2>"$work/said"; then
