@@ -125,14 +125,17 @@ print_help(const char *about, const struct bench_option *options, size_t count)
                    o->unit[0] ? " " : "", o->unit);
         print_default(o);
     }
-    printf("  --set NAME=VALUE\n      An option of the store, as for handle_store_set; may be given"
-           " again.\n"
-           "  --hardened\n      The store is made with its option hardened.\n"
-           "  --seed N\n      Of all random choices. 0 to 2^64 - 1. Default 1.\n"
-           "  --smoke\n      Small sizes: contents are checked, targets are not judged.\n"
-           "  --json\n      One JSON line on stdout instead of the table.\n"
-           "  --stats\n      The store's statistics on stderr at the end.\n"
-           "  --help\n");
+    printf(
+        "  --set NAME=VALUE\n      An option of the store, as for handle_store_set; may be given"
+        " again.\n"
+        "  --hardened\n      The store is made with its option hardened.\n"
+        "  --seed N\n      Of all random choices. 0 to 2^64 - 1. Default 1.\n"
+        "  --smoke\n      Small sizes: contents are checked, targets are not judged.\n"
+        "  --json\n      One JSON line on stdout instead of the table.\n"
+        "  --stats\n      The store's statistics on stderr at the end.\n"
+        "  --doctor CODES\n      What handle_stats_doctor must find then, with commas between the\n"
+        "      codes, or none. The run fails if it finds something else for a minute.\n"
+        "  --help\n");
 }
 
 /* The value of an option, from "--name=value" or the next argument; NULL if it is not this one. */
@@ -172,6 +175,11 @@ take_common(char **argv, int argc, int *at)
     const char *text = option_value(argv, argc, at, "seed");
     if (text) {
         bench.seed = parse_count("seed", text, "", 0, UINT64_MAX);
+        return true;
+    }
+    text = option_value(argv, argc, at, "doctor");
+    if (text) {
+        bench.doctor = text;
         return true;
     }
     text = option_value(argv, argc, at, "set");

@@ -32,6 +32,7 @@ struct bench_settings {
     bool json;           /* one JSON line instead of a table */
     bool hardened;       /* the store is made with the option hardened */
     bool stats;          /* the store's statistics on stderr at the end */
+    const char *doctor;  /* what handle_stats_doctor must find then: codes with commas; NULL: any */
     uint64_t seed;
     const char *set[BENCH_SETS_MAX]; /* NAME=VALUE for handle_store_set */
     unsigned sets;

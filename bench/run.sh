@@ -98,6 +98,7 @@ S9 s9_stores own 3 yes
 S10 s10_medium all 5 yes
 S11 s11_resize all 5 yes
 P paired peers 1 yes
+P1 p1_profile own 1 yes
 P2 p2_map own 1 yes
 L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes

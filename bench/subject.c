@@ -131,6 +131,8 @@ subject_compaction_ns(void)
 
 #include <errno.h>
 
+#define FINDINGS_BYTES 256
+
 handle_store *subject_store;
 
 const char *
@@ -191,6 +193,33 @@ write_stderr(void *opaque, const char *text, size_t length)
 }
 
 static void
+add_finding(void *opaque, const struct handle_finding *finding)
+{
+    char *codes = opaque;
+    size_t length = strlen(codes);
+    snprintf(codes + length, FINDINGS_BYTES - length, "%s%s", length > 0 ? "," : "", finding->code);
+}
+
+/* What comes or goes by itself, as empty spans do, has a minute. */
+static void
+ask_doctor(void)
+{
+    char codes[FINDINGS_BYTES];
+    const char *wanted = strcmp(bench.doctor, "none") == 0 ? "" : bench.doctor;
+    for (unsigned tries = 0; tries < 6000; tries++) {
+        struct handle_stats stats = HANDLE_STATS_INIT;
+        codes[0] = 0;
+        if (handle_store_stats(subject_store, &stats) != 0 ||
+            handle_stats_doctor(&stats, add_finding, codes) < 0)
+            bench_fatal("the doctor does not answer");
+        if (strcmp(codes, wanted) == 0)
+            return;
+        bench_sleep_ms(10);
+    }
+    bench_fatal("the doctor finds \"%s\", not \"%s\"", codes, wanted);
+}
+
+static void
 report_violation(void *opaque, const char *violation)
 {
     (void)opaque;
@@ -202,6 +231,8 @@ subject_close(void)
 {
     if (bench.stats)
         handle_store_stats_print(subject_store, HANDLE_STATS_TEXT, write_stderr, NULL);
+    if (bench.doctor)
+        ask_doctor();
     int violations = handle_store_check(subject_store, report_violation, NULL);
     if (violations != 0)
         bench_fatal("handle_store_check found %d violations", violations);
