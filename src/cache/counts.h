@@ -10,6 +10,7 @@
 
 #include "cache/base.h"
 
+/** In the order of struct sinter_cache_stats. */
 enum sc_count {
     SC_HITS,
     SC_MISSES,
@@ -18,8 +19,8 @@ enum sc_count {
     SC_REFUSED,
     SC_DELETED,
     SC_EVICTED,
-    SC_EXPIRED,
     SC_CROWDED,
+    SC_EXPIRED,
     SC_CLEARED,
     SC_GHOST_HITS,
     SC_SPLITS,

@@ -164,19 +164,21 @@ sc_slot_bytes(uint64_t size)
     return sc_align(slot, power / (slot <= 2048 ? 32 : 16));
 }
 
+/** What pieces take of the store, with their entries in its table. */
+static inline uint64_t
+sc_slots_of_pieces(uint64_t size)
+{
+    uint64_t rest = size % SC_PIECE_BYTES;
+    return size / SC_PIECE_BYTES * sc_slot_bytes(SC_PIECE_BYTES) +
+           (rest ? sc_slot_bytes(rest) : 0) + 8 * sc_pieces_for(size);
+}
+
 /** What an item takes of the store: its object's slot, and those of its pieces. */
 static inline uint64_t
 sc_item_slots(const struct sc_item *item)
 {
-    uint64_t slots = sc_slot_bytes(sc_item_bytes(item));
-    if (sc_item_in_pieces(item)) {
-        uint64_t size = sc_item_value_size(item);
-        slots += size / SC_PIECE_BYTES * sc_slot_bytes(SC_PIECE_BYTES);
-        if (size % SC_PIECE_BYTES)
-            slots += sc_slot_bytes(size % SC_PIECE_BYTES);
-        slots += 8 * sc_pieces_for(size);
-    }
-    return slots;
+    return sc_slot_bytes(sc_item_bytes(item)) +
+           (sc_item_in_pieces(item) ? sc_slots_of_pieces(sc_item_value_size(item)) : 0);
 }
 
 #endif

@@ -36,25 +36,19 @@ fill_bytes(const sinter_cache *cache, struct sinter_cache_stats *stats)
     stats->wait_max_ns = sc_load(&cache->room.wait_most_ns);
 }
 
+/* The counts stand in the struct as in enum sc_count. */
 static void
 fill_counts(const sinter_cache *cache, struct sinter_cache_stats *stats)
 {
-    stats->hits = sc_counted(cache->counts, SC_HITS);
-    stats->misses = sc_counted(cache->counts, SC_MISSES);
+    const size_t begin = offsetof(struct sinter_cache_stats, hits);
+    _Static_assert(offsetof(struct sinter_cache_stats, hits) + SC_WAIT_NS * sizeof(uint64_t) ==
+                       offsetof(struct sinter_cache_stats, wait_ns),
+                   "as many");
+    for (unsigned what = 0; what < SC_COUNTS; what++) {
+        uint64_t sum = sc_counted(cache->counts, (enum sc_count)what);
+        memcpy((char *)stats + begin + what * sizeof(sum), &sum, sizeof(sum));
+    }
     stats->gets = stats->hits + stats->misses;
-    stats->sets = sc_counted(cache->counts, SC_SETS);
-    stats->inserted = sc_counted(cache->counts, SC_INSERTED);
-    stats->refused = sc_counted(cache->counts, SC_REFUSED);
-    stats->deleted = sc_counted(cache->counts, SC_DELETED);
-    stats->evicted = sc_counted(cache->counts, SC_EVICTED);
-    stats->crowded = sc_counted(cache->counts, SC_CROWDED);
-    stats->expired = sc_counted(cache->counts, SC_EXPIRED);
-    stats->cleared = sc_counted(cache->counts, SC_CLEARED);
-    stats->ghost_hits = sc_counted(cache->counts, SC_GHOST_HITS);
-    stats->splits = sc_counted(cache->counts, SC_SPLITS);
-    stats->merges = sc_counted(cache->counts, SC_MERGES);
-    stats->waits = sc_counted(cache->counts, SC_WAITS);
-    stats->wait_ns = sc_counted(cache->counts, SC_WAIT_NS);
 }
 
 int

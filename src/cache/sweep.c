@@ -124,18 +124,19 @@ work(sinter_cache *cache)
                     sc_min(ROUND_MS / slices, IDLE_MS), 10 * ROUND_MS);
 }
 
+static struct timespec
+from_now(uint64_t us)
+{
+    uint64_t ns = sc_now_ns() + us * 1000;
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+}
+
 /* Under the lock. Until it is woken, or for so long. */
 static void
 sleep_until_woken(sinter_cache *cache, uint64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    struct timespec until = from_now(ms * 1000);
     sc_store(&cache->sweep.asleep, !has_work(cache));
     while (!cache->sweep.stop && !cache->sweep.wanted) {
         if (pthread_cond_timedwait(&cache->sweep.wake, &cache->sweep.lock, &until) == ETIMEDOUT)
@@ -220,13 +221,7 @@ sc_sweep_wake(sinter_cache *cache)
 void
 sc_sweep_wait_for_drain(sinter_cache *cache, uint64_t timeout_us)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)sc_min(timeout_us, 999999) * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    struct timespec until = from_now(timeout_us);
     int cancel = sc_wait_begin(cache);
     pthread_mutex_lock(&cache->sweep.lock);
     cache->sweep.wanted = true;

@@ -289,12 +289,7 @@ measure(struct sc_write *write)
     if (large)
         body = sizeof(struct sc_pieces) + sc_pieces_for(write->size) * sizeof(handle_t);
     write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
-    write->slots = sc_slot_bytes(write->bytes);
-    if (large)
-        write->slots +=
-            write->size / SC_PIECE_BYTES * sc_slot_bytes(SC_PIECE_BYTES) +
-            (write->size % SC_PIECE_BYTES ? sc_slot_bytes(write->size % SC_PIECE_BYTES) : 0) +
-            8 * sc_pieces_for(write->size);
+    write->slots = sc_slot_bytes(write->bytes) + (large ? sc_slots_of_pieces(write->size) : 0);
 }
 
 static int
