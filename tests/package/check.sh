@@ -135,15 +135,17 @@ step_plain()
 }
 
 # pkg_config_consumer MODULE FLAVOUR COMPILER SOURCE NAME LIBS: builds SOURCE, says which shared
-# libraries it needs, and runs it.
+# libraries it needs, and runs it: what it is linked with finds what that needs.
+# Seen failing: without the cache's INSTALL_RPATH, the store was not found.
 pkg_config_consumer()
 {
     # The flags are lists: they are to be split.
     # shellcheck disable=SC2046,SC2086
     run "$3" -Wall -Wextra -Werror -O2 $("$SINTER_PKG_CONFIG" --cflags "$1" "$2") "$4" \
-        -o "$SINTER_WORK/$5" $6 $("$SINTER_PKG_CONFIG" --libs "$2")
+        -o "$SINTER_WORK/$5" -Wl,--as-needed $6 $("$SINTER_PKG_CONFIG" --libs "$2") \
+        "-Wl,-rpath,$prefix/$SINTER_LIBDIR"
     "$SINTER_READELF" -d "$SINTER_WORK/$5" | grep NEEDED >"$SINTER_WORK/$5.needed"
-    LD_LIBRARY_PATH=$prefix/$SINTER_LIBDIR run "$SINTER_WORK/$5"
+    run "$SINTER_WORK/$5"
 }
 
 # pkg_config_module MODULE FLAVOUR SOURCE: C and C++, shared and static.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache.c - a C program outside the source tree that uses the installed libsinter-cache: what is
- * set is read. Not a test of the cache itself.
+ * set is read. It calls nothing of the store, which the cache alone has to find. Not a test of the
+ * cache itself.
  */
 #include <urcu-bp.h>
 
@@ -31,10 +32,8 @@ main(void)
     if (sinter_cache_get(cache, "key", 3, value, sizeof(value), NULL) != 0 ||
         strcmp(value, "value") != 0)
         return fail("what was set is not there");
-    if (handle_store_check(sinter_cache_store(cache), NULL, NULL) != 0)
-        return fail("the store is not sound");
     if (sinter_cache_destroy(cache) != 0)
         return fail("the cache cannot be destroyed");
-    printf("cache.c: sinter-cache %s works\n", handle_version());
+    puts("cache.c: sinter-cache works");
     return 0;
 }
