@@ -51,7 +51,8 @@
  *   create, destroy, before_fork                    outside     for grace periods; create with a
  *                                                               budget also for wait_ms
  *   look, next                                      inside      never
- *   get, get_copy, walk, stats, print               either      never
+ *   get, get_copy, walk, stats, print, doctor       either      never
+ *   census                                          outside     never
  *   set, add, replace, cas, append, prepend, incr,
  *     decr, touch, delete, clear, configure, sweep  either      outside of sections, for wait_ms
  *   after_fork_parent, after_fork_child, written    either      never
@@ -513,6 +514,29 @@ HANDLE_API int sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats
 HANDLE_API int sinter_cache_print(sinter_cache *cache, enum handle_stats_format format,
                                   void (*write)(void *opaque, const char *text, size_t length),
                                   void *opaque);
+
+/**
+ * handle_store_census of what the cache's store holds, by kinds of items.
+ *
+ *   label    names an item's kind, as in handle_store_census; in a section; the view is good until
+ *            it returns, and has no data of a value in several pieces. It must not call the cache.
+ *            NULL, or its result is NULL: "items". The pieces themselves are a kind of their own.
+ *            Items that go meanwhile may be among them. Index and policy are not of the store: see
+ *            index_bytes and policy_bytes of the statistics
+ *   errors   as handle_store_census
+ */
+HANDLE_API int
+sinter_cache_census(sinter_cache *cache,
+                    const char *(*label)(void *opaque, const struct sinter_cache_view *item),
+                    void *label_opaque, enum handle_profile_format format,
+                    void (*write)(void *opaque, const char *text, size_t length), void *opaque);
+
+/** What handle_stats_doctor finds of the cache's store, but that its limit is near: a cache makes
+ * room itself. Result: how many it has found. Errors: EINVAL. */
+HANDLE_API int sinter_cache_doctor(sinter_cache *cache,
+                                   void (*finding)(void *opaque,
+                                                   const struct handle_finding *finding),
+                                   void *opaque);
 
 /** The number of items. 0 for NULL. */
 HANDLE_API uint64_t sinter_cache_items(const sinter_cache *cache);

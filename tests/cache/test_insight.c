@@ -160,6 +160,90 @@ test_print(void **state)
 }
 
 /* A name that a format could not have. Seen failing: bytes that are no UTF-8 in JSON. */
+/* ---- census and doctor ----------------------------------------------------------------------- */
+
+static struct {
+    char text[1 << 16];
+    size_t length;
+    unsigned small, large;
+} census;
+
+static void
+collect_census(void *opaque, const char *text, size_t length)
+{
+    (void)opaque;
+    assert_true(census.length + length <= sizeof(census.text));
+    memcpy(census.text + census.length, text, length);
+    census.length += length;
+}
+
+static const char *
+kind_of(void *opaque, const struct sinter_cache_view *item)
+{
+    assert_ptr_equal(opaque, &census);
+    assert_int_equal(item->key_size, 20);
+    assert_true(item->data ? item->data_size == item->info.size : item->info.size > 60000);
+    *(item->data ? &census.small : &census.large) += 1;
+    return item->data ? "small ones" : NULL;
+}
+
+static bool
+census_has(const char *kind)
+{
+    return memmem(census.text, census.length, kind, strlen(kind)) != NULL;
+}
+
+static void
+test_census(void **state)
+{
+    static char value[200000];
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    char key[21];
+    for (uint64_t i = 0; i < 3000; i++)
+        set_number(cache, i, 10, 1);
+    make_key(key, 3000);
+    assert_int_equal(sinter_cache_set(cache, key, 20, value, sizeof(value), 0, 0), 0);
+    census.length = census.small = census.large = 0;
+    assert_int_equal(
+        sinter_cache_census(NULL, NULL, NULL, HANDLE_PROFILE_PPROF, collect_census, NULL), -EINVAL);
+    assert_int_equal(
+        sinter_cache_census(cache, kind_of, &census, HANDLE_PROFILE_PPROF, collect_census, NULL),
+        0);
+    assert_int_equal(census.small, 3000);
+    assert_int_equal(census.large, 1);
+    assert_true(census_has("small ones") && census_has("items"));
+    assert_true(census_has("pieces of large values"));
+}
+
+static void
+count_limit_near(void *opaque, const struct handle_finding *finding)
+{
+    *(unsigned *)opaque += strcmp(finding->code, "limit_near") == 0;
+}
+
+/* Of the store alone the doctor says that its limit is near. */
+static void
+test_doctor_of_a_full_cache(void **state)
+{
+    static char value[2000];
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    unsigned near = 0;
+    for (uint64_t i = 0; near == 0; i++) {
+        char key[21];
+        struct handle_stats stats = HANDLE_STATS_INIT;
+        make_key(key, i);
+        assert_int_equal(sinter_cache_set(cache, key, 20, value, sizeof(value), 0, 0), 0);
+        assert_int_equal(handle_store_stats(sinter_cache_store(cache), &stats), 0);
+        assert_true(handle_stats_doctor(&stats, count_limit_near, &near) >= 0);
+        assert_true(i < 1000000);
+    }
+    near = 0;
+    assert_true(sinter_cache_doctor(cache, count_limit_near, &near) >= 0);
+    assert_int_equal(near, 0);
+    assert_int_equal(sinter_cache_doctor(cache, NULL, NULL), -EINVAL);
+    assert_int_equal(sinter_cache_doctor(NULL, count_limit_near, &near), -EINVAL);
+}
+
 static void
 test_print_names(void **state)
 {
@@ -225,6 +309,8 @@ group_insight(void)
         CACHE_TEST(test_walk_beside_writes),
         CACHE_TEST(test_callback),
         CACHE_TEST(test_print),
+        CACHE_TEST(test_census),
+        CACHE_TEST(test_doctor_of_a_full_cache),
         CACHE_TEST(test_print_names),
         CACHE_TEST(test_bytes_an_item),
         CACHE_TEST(test_threads_come_and_go),

@@ -84,8 +84,9 @@ HOME=$work "$go" tool pprof -tags "$program" "$work/profile" 2>/dev/null | grep 
 HOME=$work "$go" tool pprof -comments "$work/profile" 2>/dev/null |
     grep -q 'the store says requested 23' || fail 'the comment does not say the sum'
 
-[ "$(value "$work/census" objects 'sparseones')" -eq "$(said site_sparse objects)" ] &&
-    [ "$(value "$work/census" space 'inacell')" -eq "$(said site_cells bytes)" ] ||
-    fail 'the census counts otherwise'
+[ "$(value "$work/census" objects 'sparseones')" -eq "$(said site_sparse objects)" ] ||
+    fail 'the census counts other objects'
+[ "$(value "$work/census" space 'inacell')" -eq "$(said site_cells bytes)" ] ||
+    fail 'the census counts other bytes'
 near "$(value "$work/census" sparse_space 'sparseones')" "$(said all free_slot)" 2 'sparse, census'
 echo 'pprof and the program agree'
