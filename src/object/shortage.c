@@ -234,14 +234,21 @@ trim_excess(handle_store *store)
            sn_large_trim(&store->large, SIZE_MAX) + sn_heap_trim_excess(&store->heap, SIZE_MAX) > 0;
 }
 
+/* What classes keep for movable objects is free again, but for a request that it serves itself. */
+static void
+end_kept(handle_store *store, const struct sn_need *need)
+{
+    bool own = slot_would_do(store, need) && !need->unmovable;
+    (void)sn_heap_end_kept(&store->heap, own ? need->class_id : SN_CLASS_NONE);
+}
+
 /* Empty spans and table pages, pages under free slots, and what caches keep from being such. False:
  * it is not enough. */
 static bool
 gather_pages(handle_store *store, const struct sn_need *need)
 {
     bool trimmed = trim_excess(store);
-    unsigned own = slot_would_do(store, need) ? need->class_id : SN_CLASS_NONE;
-    (void)sn_heap_end_kept(&store->heap, own);
+    end_kept(store, need);
     uint64_t lacks = lacks_of(store, need), loose;
     uint64_t tables = table_empty_bytes(store);
     uint64_t empty = sn_load_relaxed(&store->pool.empty_bytes) + tables;
@@ -252,7 +259,7 @@ gather_pages(handle_store *store, const struct sn_need *need)
         return trimmed;
     if (empty < lacks && cached > 0) {
         sn_caches_drain(&store->caches, false, false, NULL);
-        (void)sn_heap_end_kept(&store->heap, own);
+        end_kept(store, need);
     }
     if (tables > 0)
         sn_table_purge(&store->table, UINT32_MAX);
