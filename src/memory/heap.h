@@ -238,7 +238,7 @@ sn_heap_class_sums(const struct sn_heap *heap, unsigned class_id, struct sn_clas
     use->slot_bytes = of->slot_bytes;
     use->span_bytes = (uint64_t)of->pages << SN_PAGE_SHIFT;
     use->committed = sn_load_relaxed(&hc->pages[SN_MOVABLE]) << SN_PAGE_SHIFT;
-    use->used = sn_load_relaxed(&hc->used[SN_MOVABLE]);
+    use->used = sn_load_relaxed(&hc->used[SN_MOVABLE]) + (sn_load_relaxed(&hc->kept) != 0);
     use->spans = sn_load_relaxed(&hc->spans[SN_MOVABLE]);
     use->aside = sn_load_relaxed(&hc->aside);
     use->detached = sn_load_relaxed(&hc->detached);

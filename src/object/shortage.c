@@ -135,6 +135,17 @@ lacks_of(const handle_store *store, const struct sn_need *need)
     return lacks > 0 ? lacks : need->page_bytes;
 }
 
+/* What a class can give at most: free slots, and the one that it keeps. */
+static uint64_t
+loose_or_kept(const handle_store *store, unsigned class_id)
+{
+    struct sn_class_use c;
+    if (!use_of(store, class_id, &c))
+        return 0;
+    bool keeps = sn_load_relaxed(&store->heap.of[class_id].kept) != 0;
+    return sn_answer_loose(&c) + (keeps ? c.slot_bytes : 0);
+}
+
 /* Whether all that is not live is less than what pages lack: nothing is to be gathered, and nothing
  * comes. The mover, too, gains no more than what is free. */
 static bool
@@ -145,10 +156,8 @@ is_hopeless(handle_store *store, const struct sn_need *need)
         return false; /* a single one is enough */
     uint64_t most = empty_bytes(store) + sn_load_relaxed(&store->pool.excess_bytes) +
                     sn_caches_reclaimable_max(&store->caches);
-    for (unsigned i = 0; i < store->classes.count && most < lacks; i++) {
-        struct sn_class_use c;
-        most += use_of(store, i, &c) ? sn_answer_loose(&c) : 0;
-    }
+    for (unsigned i = 0; i < store->classes.count && most < lacks; i++)
+        most += loose_or_kept(store, i);
     return most < lacks;
 }
 
