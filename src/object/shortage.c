@@ -545,14 +545,9 @@ try_charge(handle_store *store, void *bytes)
     return sn_budget_charge(&store->budget, *(uint64_t *)bytes, SN_CHARGE_APPLICATION);
 }
 
-int
-handle_store_prepare(handle_store *store, size_t bytes)
+static int
+prepare(handle_store *store, size_t bytes)
 {
-    sn_check_call(store, SN_REGISTERED, 0, NULL);
-    if (!store)
-        return -EINVAL;
-    if (bytes > SN_ARENA_MAX_BYTES)
-        return -EINVAL;
     struct sn_thread_cache *cache = sn_cache_self(&store->caches);
     if (cache->shared)
         return -ENOMEM;
@@ -564,7 +559,19 @@ handle_store_prepare(handle_store *store, size_t bytes)
     struct sn_need need = {.bytes = bytes, .page_bytes = charge, .class_id = SN_CLASS_NONE};
     if (!try_charge(store, &charge) && !sn_shortage_resolve(store, &need, try_charge, &charge))
         return -errno;
-    sn_cache_self(&store->caches)->prepared = charge; /* a callback may have detached the thread */
+    cache->prepared = charge;
     sn_add_relaxed(&store->budget.prepared, charge);
     return 0;
+}
+
+int
+handle_store_prepare(handle_store *store, size_t bytes)
+{
+    sn_check_call(store, SN_REGISTERED, 0, NULL);
+    if (!store || bytes > SN_ARENA_MAX_BYTES)
+        return -EINVAL;
+    sn_slow_call_begin(&store->caches); /* a detach in the callback keeps the thread's cache */
+    int result = prepare(store, bytes);
+    sn_slow_call_end(&store->caches);
+    return result;
 }
