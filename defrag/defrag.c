@@ -185,7 +185,9 @@ size_t
 sn_defrag_purge_all(handle_store *store)
 {
     uint64_t before = sn_store_released_bytes(store);
-    if (!store->forked)
+    /* The first round ends what was retired: its slots are in limbo only then. */
+    unsigned rounds = sn_load_relaxed(&store->retired_entries) > 0 ? 2 : 1;
+    for (unsigned round = 0; round < rounds && !store->forked; round++)
         sn_rcu_wait_cycle(store->rcu, &store->client);
     (void)sn_defrag_finish(store, false, SN_NEVER);
     sn_store_purge_all(store);
