@@ -304,7 +304,7 @@ static void
 give_back_destinations(struct sn_evacuation *e, struct sn_batch *batch)
 {
     if (batch->to_count > 0)
-        sn_heap_put(&e->store->heap, batch->to_class, batch->to, batch->to_count);
+        (void)sn_heap_put_moved(&e->store->heap, batch->to_class, batch->to, batch->to_count);
     batch->to_count = 0;
 }
 
@@ -315,7 +315,7 @@ return_destination(struct sn_evacuation *e, struct sn_batch *batch, unsigned cla
     if (batch->to_class == class_id && batch->to_count < SN_DESTINATIONS)
         batch->to[batch->to_count++] = to;
     else
-        sn_heap_put(&e->store->heap, class_id, &to, 1);
+        (void)sn_heap_put_moved(&e->store->heap, class_id, &to, 1);
 }
 
 static void

@@ -161,8 +161,8 @@ sn_heap_take_one(struct sn_heap *heap, unsigned class_id)
 /** Gives slots of one class back; their headers are clear. Neighbours of one span should follow one
  * another. At the limit one of them may be kept. */
 void sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
-/** The same by the mover, of what it has moved away: none is kept. Result: spans that have gone to
- * the pool by it. */
+/** The same by the mover, of what it has moved away, or taken and not used: none is kept. Result:
+ * spans that have gone to the pool by it. */
 uint32_t
 sn_heap_put_moved(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint32_t count);
 
