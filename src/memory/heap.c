@@ -854,7 +854,8 @@ set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span 
 }
 
 /* Before an OPEN span is closed: a slot of another span is kept in the place of its own. False:
- * there is none; or without its own the span was empty, and has gone. */
+ * there is none; or without its own the span was empty, and has gone. That other span may have come
+ * into the next list. */
 static bool
 keep_another_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
@@ -881,9 +882,12 @@ find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned li
     for (uint32_t at = hc->list[SN_MOVABLE][list]; at && *looks > 0; at = next, --*looks) {
         next = spans[at].next;
         bool tried = (spans[at].flags & SN_SPAN_TRIED) && spans[at].v.use.pass == pass;
-        if (!tried && !set_aside_locked(heap, hc, &spans[at]) &&
-            keep_another_locked(heap, hc, &spans[at]))
+        if (tried || set_aside_locked(heap, hc, &spans[at]))
+            continue;
+        if (keep_another_locked(heap, hc, &spans[at]))
             return at;
+        if (sn_span_state(&spans[at]) != SN_SPAN_OPEN) /* it has gone: the next may have, too */
+            next = hc->list[SN_MOVABLE][list];
     }
     return 0;
 }

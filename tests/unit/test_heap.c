@@ -779,6 +779,40 @@ test_kept_alone_in_a_span(void **state)
     free(slots);
 }
 
+/* Gives slots of a full span back until `used` are left. */
+static void
+leave_used(struct world *world, unsigned class_id, const uint64_t *slots, uint32_t used)
+{
+    uint32_t n = world->classes.of[class_id].slots;
+    assert_int_equal(sn_heap_put_moved(&world->heap, class_id, slots + used, n - used), 0);
+}
+
+/* Another slot is kept in the place of the only one of a span, which goes; the span that has the
+ * other one is fuller from then on, and in another list. The search goes on in its own list. Seen
+ * failing: it went on behind the other span, and closed one that was too full. */
+static void
+test_kept_moves_the_next_span(void **state)
+{
+    struct world *world = *state;
+    unsigned class_id = class_for(world, CLASS_OF);
+    struct sn_heap_class *hc = &world->heap.of[class_id];
+    enum { WHOLE_PAGES = 12 }; /* slots: three pages, but for less than a slot */
+    uint32_t n = world->classes.of[class_id].slots, below = (n + 7) / 8 - 1;
+    uint64_t *slots = full_world(world, class_id, 3);
+    uint32_t fuller = number_of(world, slots[2 * n]);
+    leave_used(world, class_id, slots + 2 * n, WHOLE_PAGES);
+    assert_int_not_equal(sn_heap_trim(&world->heap, fuller), 0); /* it has no slot to give */
+    world->budget.max_bytes = world->budget.committed;
+    leave_used(world, class_id, slots + n, below);
+    sn_heap_put(&world->heap, class_id, slots, n);
+    assert_int_equal(world->pool.spans[number_of(world, slots[0])].free, n - 1);
+    assert_int_equal(sn_heap_close_sparsest(&world->heap, class_id, 1, 0), 0);
+    assert_int_equal(number_of(world, hc->kept), number_of(world, slots[n]));
+    assert_int_equal(sn_span_state(&world->pool.spans[fuller]), SN_SPAN_OPEN);
+    assert_class_sound(world, class_id);
+    free(slots);
+}
+
 /* What comes back to a span that is being walked, say by free_now, nobody may fill meanwhile. */
 static void
 test_nothing_of_a_walked_span_is_kept(void **state)
@@ -1367,6 +1401,7 @@ main(void)
         HEAP_TEST(test_what_is_not_kept),
         HEAP_TEST(test_kept_where_nothing_is_closed),
         HEAP_TEST(test_kept_alone_in_a_span),
+        HEAP_TEST(test_kept_moves_the_next_span),
         HEAP_TEST(test_nothing_of_a_walked_span_is_kept),
         HEAP_TEST(test_refused_trim),
         HEAP_TEST(test_trim_of_a_quiet_span),
