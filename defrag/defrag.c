@@ -114,12 +114,8 @@ sn_defrag_purge(handle_store *store, size_t max_bytes)
 bool
 sn_defrag_is_forked_away(struct sn_defrag *d)
 {
-    bool shared = sn_load_relaxed(&d->store->options.defrag.pause_while_forked) &&
-                  sn_children_live(&d->store->children);
-    sn_store_relaxed(&d->mover->shared, shared);
-    if (!shared)
-        sn_store_relaxed(&d->mover->fork_copied_bytes, 0);
-    if (!shared || (sn_mover_is_requested(d->mover) && sn_mover_fork_copy_bytes(d->store) > 0))
+    if ((sn_mover_is_requested(d->mover) && sn_mover_fork_copy_bytes(d->store) > 0) ||
+        !sn_mover_shares_pages(d->store))
         return false;
     sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_FORKED);
     return true;

@@ -67,7 +67,7 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced,
     else if (reason == HANDLE_IDLE_RUNNING && sn_os_now_ns() < d->pause_until_ns &&
              sn_load_relaxed(&d->store->heap.freed_bytes) < sn_load_relaxed(&d->mover->pause_freed))
         reason = HANDLE_IDLE_BACKOFF;
-    if (!helps && sn_load_relaxed(&d->mover->shared))
+    if (!helps && d->evacuation.shared)
         reason = HANDLE_IDLE_FORKED;
     sn_store_relaxed(&d->mover->idle_reason, reason);
     if (reason != HANDLE_IDLE_RUNNING) /* nobody must wait for what will not come */
@@ -534,12 +534,14 @@ follow_waste_locked(struct sn_defrag *d)
     d->effort_percent = sn_mover_is_requested(d->mover) ? 100 : sn_policy_effort(&sum, &limits);
 }
 
-/* Before a slice: whether a forked child shares the pages. No fork comes during the slice, since a
- * fork takes the mover's lock. */
+/* Before a slice, whoever drives: whether a forked child shares the pages. No fork comes during the
+ * slice, since a fork takes the mover's lock. */
 static void
 look_for_children_locked(struct sn_defrag *d)
 {
-    d->evacuation.shared = sn_load_relaxed(&d->mover->shared) != 0;
+    d->evacuation.shared = sn_mover_shares_pages(d->store);
+    if (!d->evacuation.shared)
+        sn_store_relaxed(&d->mover->fork_copied_bytes, 0);
     d->evacuation.pagemap = d->evacuation.shared ? sn_os_open_pagemap() : -1;
 }
 

@@ -123,6 +123,13 @@ sn_mover_walked(handle_store *store)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+bool
+sn_mover_shares_pages(handle_store *store)
+{
+    return sn_load_relaxed(&store->options.defrag.pause_while_forked) &&
+           sn_children_live(&store->children);
+}
+
 uint64_t
 sn_mover_fork_copy_bytes(const handle_store *store)
 {
@@ -141,9 +148,10 @@ uint64_t
 sn_mover_gain(handle_store *store, const struct sn_gain *gain)
 {
     struct sn_mover *mover = &store->mover;
-    bool shared = sn_load_relaxed(&mover->shared);
-    if (store->forked || !is_enabled(store) || !sn_mover_is_available(mover) ||
-        (shared && sn_mover_fork_copy_bytes(store) == 0))
+    if (store->forked || !is_enabled(store) || !sn_mover_is_available(mover))
+        return 0;
+    bool shared = sn_mover_shares_pages(store);
+    if (shared && sn_mover_fork_copy_bytes(store) == 0)
         return 0;
     uint64_t bytes = shared ? gain->excess_bytes : sn_gain_bytes(gain);
     bool judged = sn_load_relaxed(&store->heap.freed_bytes) < sn_load_relaxed(&mover->pause_freed);

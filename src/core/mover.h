@@ -31,7 +31,6 @@ struct sn_mover {
     /* atomic: written by the mover */
     struct sn_mover_totals totals;
     uint32_t idle_reason;
-    uint32_t shared; /* a forked child shares the pages: nothing is moved unless memory lacks */
     uint64_t fork_copied_bytes; /* since there were children */
     uint64_t passes;            /* ended */
     uint64_t undecided;         /* of these, without gain, and something was unpinned meanwhile */
@@ -76,6 +75,9 @@ void sn_mover_wake(handle_store *store);
 /** Before anything was freed: sets the mark at which frees wake the mover. */
 void sn_mover_arm(handle_store *store);
 
+/** Whether a forked child shares the pages: nothing is moved then unless memory lacks. Asks the
+ * kernel, once for each child. */
+bool sn_mover_shares_pages(handle_store *store);
 /** Whether so many bytes more may be copied for children. */
 bool sn_mover_may_copy(const handle_store *store, uint64_t bytes);
 /** How many in all. When they are used up, what has been written to since the fork is still
