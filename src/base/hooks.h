@@ -22,6 +22,7 @@ enum sn_hook_point {
     SN_HOOK_AFTER_PUBLISH,  /* mover: step 5 done */
     SN_HOOK_BEFORE_RECLAIM, /* mover: step 6; object: the span about to be reclaimed */
     SN_HOOK_FREE_LOADED,    /* a free has loaded the word, before its CAS or store */
+    SN_HOOK_FREE_PINNED,    /* a free has found the object pinned, not yet told its pins */
     SN_HOOK_MUT_LOADED,     /* deref_mut has loaded the word, before a cancel */
     SN_HOOK_PIN_COUNTED,    /* pin has raised the count, before it looks again */
     SN_HOOK_RESIZE_LOADED,  /* resize has found the object, not yet looked whether it is pinned */

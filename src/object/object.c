@@ -327,24 +327,21 @@ find_place(const handle_store *store, const void *object, struct place *place)
     return place->slot < c->slots && sn_slot_offset(c, number, place->slot) == offset;
 }
 
-/* Ends the object for its pinners (G5). False: the last unpin will retire the slot. */
-static bool
-end_for_pinners(handle_store *store, uint64_t slot)
-{
-    if (sn_likely(!sn_pins_any(sn_span_at(&store->pool, slot))))
-        return true;
-    struct place at = place_of(store, slot);
-    return sn_pins_end_object(&store->heap.pins, at.number, at.slot);
-}
-
-/* The same, and counts the slot that waits for an unpin. */
+/* Ends the object for its pinners (G5). False: the last unpin will retire the slot. So long it is
+ * counted; and before, since from then on the slot is the unpin's, which takes that back. */
 static bool
 end_or_leave_to_pinners(handle_store *store, uint64_t slot)
 {
-    if (sn_likely(end_for_pinners(store, slot)))
+    if (sn_likely(sn_object_pins(store, slot) == 0))
         return true;
-    count_unreclaimable(store, slot, sn_object_slot_bytes(store, slot));
-    return false;
+    struct place at = place_of(store, slot);
+    uint64_t bytes = sn_object_slot_bytes(store, slot);
+    count_unreclaimable(store, slot, bytes);
+    sn_hook(SN_HOOK_FREE_PINNED, sn_store_address(store, slot));
+    if (!sn_pins_end_object(&store->heap.pins, at.number, at.slot))
+        return false;
+    count_reclaimable(store, slot, bytes); /* nobody pins it any more */
+    return true;
 }
 
 bool
