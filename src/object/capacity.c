@@ -20,11 +20,11 @@ static size_t
 capacity(const handle_store *store, const uint64_t *reference, uint64_t want, uint64_t mask)
 {
     size_t size;
-    if (!sn_object_read_size(store, reference, want, mask, &size))
+    uint64_t slot;
+    if (!sn_object_read_size(store, reference, want, mask, &size, &slot))
         return 0;
     if (store->hardened)
         return size;
-    uint64_t slot = sn_word_offset(sn_load_relaxed(reference));
     unsigned class_id = sn_object_class(store, slot);
     if (class_id < SN_CLASSES_MAX)
         return sn_class_max_size(&store->classes, class_id);

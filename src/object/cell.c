@@ -256,11 +256,11 @@ size_t
 handle_cell_size(const handle_store *store, const handle_cell *cell)
 {
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    uint64_t slot;
     size_t size;
-    if (!store || !cell ||
-        !sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size))
-        return 0;
-    return size;
+    bool live = store && cell &&
+                sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size, &slot);
+    return live ? size : 0;
 }
 
 int

@@ -57,11 +57,11 @@ handle_size(const handle_store *store, handle_t handle)
 {
     sn_check_call(store, SN_IN_SECTION, handle, NULL);
     const uint64_t *reference = sn_store_word(store, handle);
+    uint64_t want = sn_word_of_handle(handle), slot;
     size_t size;
-    if (!reference ||
-        !sn_object_read_size(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK, &size))
-        return 0;
-    return size;
+    bool live =
+        reference && sn_object_read_size(store, reference, want, HANDLE_MATCH_MASK, &size, &slot);
+    return live ? size : 0;
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */

@@ -536,20 +536,20 @@ sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want, uint64_t 
 
 bool
 sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
-                    uint64_t mask, size_t *size)
+                    uint64_t mask, size_t *size, uint64_t *slot)
 {
     uint64_t last = 0;
     for (;;) {
         uint64_t word = sn_load_acquire(reference);
         if (((word ^ want) & mask) != 0)
             return false;
-        uint64_t slot = sn_word_offset(word);
+        *slot = sn_word_offset(word);
         /* Acquire: pairs with the release in end_header; a clear header shows that R has
          * changed. */
-        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (sn_header_has_object(store->secret, header, slot)) {
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, *slot));
+        if (sn_header_has_object(store->secret, header, *slot)) {
             /* It names R, or, just being relocated, the other cell of R's object. */
-            *size = sn_object_size(store, slot, header);
+            *size = sn_object_size(store, *slot, header);
             if (sn_header_reference(header) == reference)
                 return true;
             if (sn_load_acquire(reference) == word)
@@ -559,13 +559,13 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
         if (sn_reference_is_left_cell(word, mask))
             return false;               /* no header keeps its size */
         if (sn_word_is_retired(word)) { /* the header still has it (G11) */
-            *size = sn_object_size(store, slot, header);
+            *size = sn_object_size(store, *slot, header);
             if (sn_load_acquire(reference) == word)
                 return true;
             continue;
         }
         if (word == last) { /* not a race: nobody changed R since the last look */
-            sn_object_report_damage(sn_store_mutable(store), slot, "size");
+            sn_object_report_damage(sn_store_mutable(store), *slot, "size");
             return false;
         }
         last = word;

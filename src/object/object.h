@@ -237,9 +237,10 @@ struct sn_resize {
 int sn_object_resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
                      const struct sn_resize *to);
 
-/** Size, of handle and cell alike (G2); in a section. False: no such object. */
+/** Size, of handle and cell alike (G2), and the slot that has it; in a section. False: no such
+ * object. */
 bool sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64_t want,
-                         uint64_t mask, size_t *size);
+                         uint64_t mask, size_t *size, uint64_t *slot);
 
 void sn_object_report_damage(handle_store *store, uint64_t slot, const char *where);
 
