@@ -280,14 +280,25 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store
     caches->fallback->shared = true; /* never entered: its gate stays shut */
 }
 
+/* Its store ends. */
+static void
+let_go(struct sn_thread_cache *cache)
+{
+    sn_store_relaxed(&cache->caches, NULL);
+    sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
+    if (cache->gone)
+        free_orphan(cache);
+}
+
 void
 sn_caches_destroy(struct sn_caches *caches)
 {
+    struct sn_thread_cache *next;
     sn_lock(&registry);
     stores_ended++;
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
-        sn_store_relaxed(&cache->caches, NULL);
-        sn_store_relaxed(&cache->gate, SN_GATE_SHUT); /* another store may have the address */
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = next) {
+        next = cache->next;
+        let_go(cache);
     }
     sn_unlock(&registry);
     sn_limbo_free_chunks(caches, &caches->limbo);
@@ -300,17 +311,20 @@ sn_caches_begin_child(void)
     sn_lock_init(&registry, SN_RANK_REGISTRY);
 }
 
-/* What threads that are gone have set aside is nobody's. */
+/* The other threads are gone. What they have set aside is nobody's, nor are their caches; but of
+ * one that was inside, arrays may have been freed and not yet forgotten: it is left alone. */
 static void
-end_prepared_by_others(struct sn_caches *caches)
+end_others(struct sn_caches *caches)
 {
     struct sn_budget *budget = caches->heap->pool->budget;
     const struct sn_thread_cache *own = find_mine(caches);
     uint64_t kept = own ? own->prepared : 0;
     sn_budget_refund(budget, sn_load_relaxed(&budget->prepared) - kept);
     sn_store_relaxed(&budget->prepared, kept);
-    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
+    for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         cache->prepared = cache == own ? kept : 0;
+        cache->gone = cache != own && sn_load_relaxed(&cache->phase) != SN_CACHE_INSIDE;
+    }
 }
 
 void
@@ -321,7 +335,7 @@ sn_caches_after_fork_child(struct sn_caches *caches)
      * changing will never be whole. */
     caches->walkers = 0;
     caches->workers = 0;
-    end_prepared_by_others(caches);
+    end_others(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
         sn_cache_open_gate(caches, cache);
 }

@@ -127,6 +127,7 @@ struct sn_thread_cache {
 
     /* guarded by the caches' lock */
     struct sn_thread_cache *next;
+    bool gone; /* in a forked child: its thread is not there, who ends the store frees it */
 };
 
 _Static_assert(offsetof(struct sn_thread_cache, end) - offsetof(struct sn_thread_cache, top) ==
@@ -185,8 +186,8 @@ sn_caches_init(struct sn_caches *caches, struct sn_heap *heap, const void *store
 /** What threads may keep: by the options, and not more than a share of max_bytes (0: no limit). */
 void sn_caches_set_bounds(struct sn_caches *caches, uint64_t thread_bytes, uint64_t total_bytes,
                           uint64_t max_bytes);
-/** The store ends: no thread uses it any more. Caches of living threads are freed by their
- * owners. */
+/** The store ends: no thread uses it any more. Caches of living threads are freed by their owners,
+ * those of threads that a fork has left behind at once. */
 void sn_caches_destroy(struct sn_caches *caches);
 
 SN_NOINLINE struct sn_thread_cache *sn_cache_self_slow(struct sn_caches *caches);
