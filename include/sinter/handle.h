@@ -1344,7 +1344,8 @@ HANDLE_API int handle_defrag_estimate(handle_store *store, struct handle_defrag_
 /**
  * Gives back to the kernel, now: free slots that threads cache (idle ones', and the caller's),
  * empty spans, table pages without a live entry. Waits for the limbo of the moment of the call, and
- * for what other threads are giving back.
+ * for what other threads are giving back; for two grace periods, if objects were retired. What a
+ * thread has freed that has lost the processor inside a call is left out.
  *
  *   released_bytes  NULL, or gets the bytes that went back during the call, by whichever thread
  *   errors          EDEADLK: inside a section
@@ -1355,7 +1356,9 @@ HANDLE_API int handle_store_purge(handle_store *store, size_t *released_bytes);
  * What to call after EAGAIN: waits until limbo has become reusable, and, when max_bytes is what is
  * short, until compaction has got as far or has ended; finishes what a step has begun and nobody
  * carries on. Makes no promise that the next allocation fits: others allocate meanwhile. Without
- * others, after one object was freed one reclaim is enough for an object of its size.
+ * others, after one object was freed one reclaim is enough for an object of its size and kind
+ * (movable or not). What a thread has freed that has lost the processor inside a call is waited for
+ * too, a hundred rounds of a millisecond at most.
  *
  *   bytes    how much is enough, counted from the call's begin; SIZE_MAX: all that was in limbo
  *   result   0, however much it was
@@ -1509,8 +1512,9 @@ handle_store_census(handle_store *store,
  * to two spans of each size more than it would alone. Nobody waits for a walk to end but other
  * walks: one runs at a time.
  *
- * Free slots of the span being visited serve nobody until the walk leaves it. At max_bytes, where a
- * size has no others, an allocation answers EAGAIN, and after a reclaim, which then brings nothing,
+ * Free slots of the span being visited serve nobody until the walk leaves it, but for the one that
+ * each size keeps at max_bytes for its next allocation, if it was kept before. Where a size has no
+ * others then, an allocation answers EAGAIN, and after a reclaim, which then brings nothing,
  * ENOMEM, by turns.
  * Fix: a visit that takes long copies what it needs, and works on it after the walk; a visitor that
  * allocates takes EAGAIN for ENOMEM.

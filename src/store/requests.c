@@ -23,23 +23,40 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     return 0;
 }
 
+/* A round of the grace-period thread. *whole: with all that was in limbo; a thread that has lost the
+ * processor inside its cache keeps its own. False: the time came first. */
+static bool
+await_round(handle_store *store, uint64_t deadline_ns, bool *whole)
+{
+    uint32_t skips = sn_load_relaxed(&store->caches.limbo_skips);
+    bool in_time = sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns);
+    *whole = sn_load_relaxed(&store->caches.limbo_skips) == skips;
+    return in_time;
+}
+
 /* Limbo, as far as a grace period brings it back. False: the time came first. */
 static bool
 reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
-    enum { ROUNDS = 3 }; /* a thread inside its cache may keep its limbo for a round */
+    /* Others free meanwhile; and who has lost the processor gets it again, or is stopped. */
+    enum { ROUNDS = 3, MORE_ROUNDS = 100, REST_NS = 1000000 };
     uint64_t before = sn_caches_limbo(&store->caches);
+    bool whole;
     if (before == 0) { /* others have what comes: a round, but a moment of it at most */
         uint64_t moment_ns = sn_min(deadline_ns, sn_os_now_ns() + SN_GP_GATHER_NS);
-        (void)sn_rcu_wait_cycle_until(store->rcu, &store->client, moment_ns);
+        (void)await_round(store, moment_ns, &whole);
         return true;
     }
-    for (int round = 0; round < ROUNDS; round++) {
-        if (!sn_rcu_wait_cycle_until(store->rcu, &store->client, deadline_ns))
+    for (int round = 0, more = 0; round < ROUNDS;) {
+        if (!await_round(store, deadline_ns, &whole))
             return false;
         uint64_t left = sn_caches_limbo(&store->caches);
         if (left == 0 || (before > left && before - left >= bytes))
             break;
+        if (whole || ++more > MORE_ROUNDS)
+            round++;
+        else
+            sn_os_sleep_ns(REST_NS);
     }
     return true;
 }

@@ -58,12 +58,17 @@ is_drainers(const struct sn_caches *caches, const struct sn_thread_cache *cache,
 bool
 sn_caches_drain_limbo(struct sn_caches *caches, struct sn_limbo *taken)
 {
+    uint32_t skipped = 0;
     sn_lock(&caches->lock);
     bool known = lock_out_locked(caches);
     for (struct sn_thread_cache *cache = caches->all; cache; cache = cache->next) {
         if (is_drainers(caches, cache, known))
             sn_cache_hand_over(caches, cache);
+        else
+            skipped += known && sn_load_relaxed(&cache->limbo_bytes) > 0;
     }
+    if (skipped > 0)
+        sn_add_relaxed(&caches->limbo_skips, skipped);
     let_in_locked(caches);
     sn_unlock(&caches->lock);
     return sn_limbo_take(caches, taken);

@@ -161,6 +161,9 @@ struct sn_caches {
     uint64_t limbo_bytes; /* atomic; slots in `limbo` or with the grace-period thread */
     /* atomic; freed and pinned, or versions under way: no grace period brings them back */
     uint64_t unreclaimable_bytes;
+    /* atomic; how often a grace period began without what a thread had in limbo, which had lost the
+     * processor inside its cache */
+    uint32_t limbo_skips;
     uint32_t workers; /* atomic; who else changes counters just now: GP thread, mover, drainers */
     uint32_t works;   /* atomic; how often one of them has ended */
     uint32_t walkers; /* atomic; while not 0, free_now retires instead of reusing */
