@@ -15,8 +15,9 @@
  * A slot's header check bits are 0 from before its bit says free until alloc names it.
  *
  * KEPT. From a refusal on, until there is room again, each class keeps one of the movable slots
- * that applications give back (and no other) for their next allocation that finds none elsewhere.
- * The mover and trims see a slot in use. So what was evicted is enough for one of its size, at
+ * that applications give back (and no other) for their next movable object that finds none
+ * elsewhere. The mover, trims and class_use.h see a slot in use; a request that it can not serve
+ * gets its pages (shortage.c). So what was evicted is enough for a movable one of its size, at
  * whichever moments the mover works, takes slots and pages, and empties spans: there is a slot from
  * before the evicted one's grace period has ended, or this is it, and one allocation takes one.
  */
