@@ -23,8 +23,8 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     return 0;
 }
 
-/* A round of the grace-period thread. *whole: with all that was in limbo; a thread that has lost the
- * processor inside its cache keeps its own. False: the time came first. */
+/* A round of the grace-period thread. *whole: with all that was in limbo; a thread that has lost
+ * the processor inside its cache keeps its own. False: the time came first. */
 static bool
 await_round(handle_store *store, uint64_t deadline_ns, bool *whole)
 {
