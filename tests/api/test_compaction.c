@@ -47,8 +47,9 @@ static void
 assert_dense(handle_store *store)
 {
     struct handle_stats stats = take_stats(store);
+    const struct handle_class_stats *classes = class_stats_of(store);
     for (uint32_t c = 0; c < stats.classes; c++) {
-        const struct handle_class_stats *class = &class_stats_of(store)[c];
+        const struct handle_class_stats *class = &classes[c];
         uint64_t needed = (class->live + class->span_slots - 1) / class->span_slots;
         if (class->spans > needed + 1)
             print_error("class of %llu bytes: %llu spans for %llu objects, %llu would do\n",

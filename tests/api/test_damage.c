@@ -30,11 +30,11 @@ static void
 place_objects(struct fixture *fixture)
 {
     assert_int_equal(handle_defrag_stop(fixture->store), 0);
-    uint32_t c = 0;
-    while (class_stats_of(fixture->store)[c].object_bytes < 240)
+    const struct handle_class_stats *c = class_stats_of(fixture->store);
+    while (c->object_bytes < 240)
         c++;
-    size = class_stats_of(fixture->store)[c].object_bytes;
-    slot = class_stats_of(fixture->store)[c].slot_bytes;
+    size = c->object_bytes;
+    slot = c->slot_bytes;
     for (unsigned i = 0; i < OBJECTS; i++) {
         void *object = NULL;
         section_enter();

@@ -96,10 +96,10 @@ damage_one(handle_store *store)
 {
     static unsigned char *address[OBJECTS];
     static handle_t handle[OBJECTS];
-    uint32_t c = 0;
-    while (class_stats_of(store)[c].object_bytes < 240)
+    const struct handle_class_stats *c = class_stats_of(store);
+    while (c->object_bytes < 240)
         c++;
-    size_t size = class_stats_of(store)[c].object_bytes, slot = class_stats_of(store)[c].slot_bytes;
+    size_t size = c->object_bytes, slot = c->slot_bytes;
     section_enter();
     for (unsigned i = 0; i < OBJECTS; i++) {
         void *object;

@@ -131,7 +131,7 @@ test_budget_shares_by_weight(void **state)
     assert_non_null(open_tenant(tenants, 1, 300));
     assert_true(write_until(tenants, 0, 39 * MIB));
     for (unsigned turn = 0; turn < 10000 && limit_of(tenants, 1) < 35 * MIB; turn++) {
-        write_some(tenants, 0, 500);
+        write_some(tenants, 0, 100);
         write_some(tenants, 1, 20);
         if (budget_stats(tenants).returning_bytes)
             rest();

@@ -48,7 +48,7 @@ short  update    -DUPDATERS=1 -DFREERS=1
 short  update    -DUPDATERS=2 -DROUNDS=2 -DSLOTS=3 -DBATCHES=0
 short  update    -DUPDATERS=2 -DRESIZERS=1 -DBATCHES=0
 short  update    -DUPDATERS=1 -DRESIZERS=1
-short  cell      -DOPS=3
+short  cell      -DOPS=2
 short  cell      -DOPS=1 -DBATCHES=2 -DCANCEL
 short  cell      -DOPS=1 -DREADERS=1
 short  cell      -DOPS=1 -DPINNERS=1
@@ -56,7 +56,6 @@ short  cell      -DOPS=1 -DWALKERS=1
 short  cell      -DOPS=1 -DWRITERS=1
 short  cell      -DPUBLISH -DOPS=2
 short  cell      -DPUBLISH -DOPS=1 -DREADERS=1
-short  cell      -DPUBLISH -DOPS=1 -DWALKERS=1
 short  cell      -DUNLINK -DOPS=2
 short  cell      -DUNLINK -DBOTH -DOPS=1
 short  cell      -DUNLINK -DOPS=1 -DREADERS=1
@@ -98,6 +97,7 @@ full   cell      -DOPS=2 -DWRITERS=1
 full   cell      -DPUBLISH -DOPS=3 -DBATCHES=2
 full   cell      -DPUBLISH -DOPS=2 -DREADERS=1
 full   cell      -DPUBLISH -DOPS=2 -DPINNERS=1
+full   cell      -DPUBLISH -DOPS=1 -DWALKERS=1
 full   cell      -DUNLINK -DOPS=3
 full   cell      -DUNLINK -DBOTH -DOPS=2
 full   cell      -DUNLINK -DPUBLISH -DBOTH -DOPS=1 -DREADERS=1

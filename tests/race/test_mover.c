@@ -455,11 +455,12 @@ static void
 assert_class_counters(const struct race *race, const struct handle_defrag_report *report)
 {
     struct handle_stats stats = take_stats(race->store);
+    const struct handle_class_stats *classes = class_stats_of(race->store);
     uint64_t moved = 0, by_reason[HANDLE_REFUSED_REASONS] = {0};
     for (unsigned i = 0; i < stats.classes; i++) {
-        moved += class_stats_of(race->store)[i].moved;
+        moved += classes[i].moved;
         for (unsigned reason = 0; reason < HANDLE_REFUSED_REASONS; reason++)
-            by_reason[reason] += class_stats_of(race->store)[i].refused[reason];
+            by_reason[reason] += classes[i].refused[reason];
     }
     assert_int_equal(moved, report->moved_objects);
     assert_int_equal(stats.moved_objects, report->moved_objects);

@@ -352,8 +352,9 @@ test_housekeeping_tears_no_sums(struct race *race)
     __atomic_store_n(&sn_hook_fn, keep_house_between, __ATOMIC_RELEASE);
     struct handle_stats stats = take_stats(race->store);
     __atomic_store_n(&sn_hook_fn, before, __ATOMIC_RELEASE);
+    const struct handle_class_stats *classes = class_stats_of(race->store);
     for (unsigned i = 0; i < stats.classes; i++) {
-        const struct handle_class_stats *c = &class_stats_of(race->store)[i];
+        const struct handle_class_stats *c = &classes[i];
         assert_int_equal(c->live + c->free + c->cached + c->limbo, c->spans * c->span_slots);
     }
     for (unsigned i = 0; i < 20; i++)
