@@ -48,6 +48,7 @@
  *
  *   call                                            section     waits
  *   ----------------------------------------------  ----------  ------------------------------
+ *   walk_pausing                                    outside     as long as its callback does
  *   create, destroy, before_fork                    outside     for grace periods; create with a
  *                                                               budget also for wait_ms
  *   look, next                                      inside      never
@@ -305,7 +306,8 @@ HANDLE_API int sinter_cache_destroy(sinter_cache *cache);
  * the store compacts, unless readers hold them.
  *
  *   name     limit_bytes, limit_percent (the later of the two holds), wait_ms, sweep_percent,
- *            favour
+ *            favour; cas_above: what is written from now on has a cas above this (up to 2^47), as
+ *            long as it counts up, so that numbers of a cache before this one do not come again
  *   value    a decimal number, bytes may end in K, M, G, T (powers of 1024); requests or bytes
  *   errors   EINVAL: an unknown name or a value out of range; a limit of a budget's tenant
  */
@@ -497,6 +499,16 @@ HANDLE_API int sinter_cache_clear(sinter_cache *cache);
 HANDLE_API int sinter_cache_walk(sinter_cache *cache,
                                  int (*visit)(void *opaque, const struct sinter_cache_view *item),
                                  void *opaque);
+
+/**
+ * sinter_cache_walk with pauses.
+ *
+ *   between  runs after each bucket, outside of the walk's sections: it may wait, and write what
+ *            `visit` has copied. A result other than 0 ends the walk, and is its result
+ */
+HANDLE_API int sinter_cache_walk_pausing(
+    sinter_cache *cache, int (*visit)(void *opaque, const struct sinter_cache_view *item),
+    int (*between)(void *opaque), void *opaque);
 
 /** Fills *stats, begun as SINTER_CACHE_STATS_INIT; does not look at items. Sums are exact when no
  * other thread is at work. Errors: EINVAL. */

@@ -24,7 +24,16 @@ complain(struct listener listener, const char *line)
 }
 
 /** Options that are numbers; those before CONFIGURABLE can be changed later. */
-enum number { LIMIT_BYTES, LIMIT_PERCENT, WAIT_MS, SWEEP_PERCENT, CONFIGURABLE, FAVOUR, WEIGHT };
+enum number {
+    LIMIT_BYTES,
+    LIMIT_PERCENT,
+    WAIT_MS,
+    SWEEP_PERCENT,
+    CAS_ABOVE, /* of those to be changed later alone */
+    CONFIGURABLE,
+    FAVOUR,
+    WEIGHT
+};
 static const struct {
     const char *name;
     uint64_t least, most;
@@ -32,6 +41,7 @@ static const struct {
               [LIMIT_PERCENT] = {"limit_percent", 1, SC_PERCENT_MOST},
               [WAIT_MS] = {"wait_ms", 0, 60000},
               [SWEEP_PERCENT] = {"sweep_percent", 1, 50},
+              [CAS_ABOVE] = {"cas_above", 0, UINT64_C(1) << (SC_CAS_BITS - 1)},
               [FAVOUR] = {"favour", 0, 1},
               [WEIGHT] = {"weight", 1, 1000}};
 
@@ -196,6 +206,15 @@ set_favour(sinter_cache *cache, struct listener listener, const char *value)
     return 0;
 }
 
+static void
+raise_cas(sinter_cache *cache, uint64_t least)
+{
+    uint64_t now = sc_load(&cache->cas);
+    while (now < least && !__atomic_compare_exchange_n(&cache->cas, &now, least, false,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
 static int
 set_number(sinter_cache *cache, struct listener listener, const char *name, uint64_t number)
 {
@@ -212,6 +231,8 @@ set_number(sinter_cache *cache, struct listener listener, const char *name, uint
     if (i <= LIMIT_PERCENT)
         sc_room_set_limit(cache,
                           i == LIMIT_PERCENT ? sc_limit_of_percent((uint32_t)number) : number);
+    else if (i == CAS_ABOVE)
+        raise_cas(cache, number);
     else
         sc_store(i == WAIT_MS ? &cache->room.wait_ms : &cache->sweep.percent, (uint32_t)number);
     return 0;

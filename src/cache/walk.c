@@ -40,18 +40,36 @@ visit_bucket(sinter_cache *cache, uint64_t number,
     return rc;
 }
 
+static int
+go_on(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+int
+sinter_cache_walk_pausing(sinter_cache *cache,
+                          int (*visit)(void *, const struct sinter_cache_view *),
+                          int (*between)(void *), void *opaque)
+{
+    if (!cache || !visit || !between)
+        return -EINVAL;
+    int rc = 0;
+    sc_index_hold(cache);
+    for (uint64_t i = 0; i < sc_buckets(cache) && rc == 0; i++) {
+        rc = visit_bucket(cache, i, visit, opaque);
+        if (rc == 0)
+            rc = between(opaque);
+    }
+    sc_index_let(cache);
+    return rc;
+}
+
 int
 sinter_cache_walk(sinter_cache *cache, int (*visit)(void *, const struct sinter_cache_view *),
                   void *opaque)
 {
-    if (!cache || !visit)
-        return -EINVAL;
-    int rc = 0;
-    sc_index_hold(cache);
-    for (uint64_t i = 0; i < sc_buckets(cache) && rc == 0; i++)
-        rc = visit_bucket(cache, i, visit, opaque);
-    sc_index_let(cache);
-    return rc;
+    return sinter_cache_walk_pausing(cache, visit, go_on, opaque);
 }
 
 static void

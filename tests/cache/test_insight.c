@@ -38,6 +38,59 @@ test_walk(void **state)
     assert_int_equal(visits, 10);
 }
 
+struct pausing {
+    sinter_cache *cache;
+    unsigned visits, pauses;
+};
+
+static int
+count_visit(void *opaque, const struct sinter_cache_view *item)
+{
+    struct pausing *walk = opaque;
+    (void)item;
+    walk->visits++;
+    return 0;
+}
+
+/* Outside of sections: it may wait until what readers might see has gone. */
+static int
+delete_one(void *opaque)
+{
+    struct pausing *walk = opaque;
+    uint64_t number = 3000 + walk->pauses++ % 10;
+    set_number(walk->cache, number, 10, 1);
+    assert_int_not_equal(handle_store_reclaim(sinter_cache_store(walk->cache), 1), -EDEADLK);
+    return walk->pauses == 100 ? 78 : 0;
+}
+
+static void
+test_walk_pausing(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    struct pausing walk = {.cache = cache};
+    for (uint64_t i = 0; i < 3000; i++)
+        set_number(cache, i, 10, 1);
+    assert_int_equal(sinter_cache_walk_pausing(cache, count_visit, delete_one, &walk), 78);
+    assert_int_equal(walk.pauses, 100);
+    assert_true(walk.visits > 0 && walk.visits <= 700);
+    assert_int_equal(sinter_cache_walk_pausing(cache, count_visit, NULL, &walk), -EINVAL);
+}
+
+static void
+test_cas_above(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    set_number(cache, 1, 10, 1);
+    uint64_t before = sinter_cache_written();
+    assert_true(before > 0 && before < 1000000);
+    assert_int_equal(sinter_cache_configure(cache, "cas_above", "1000000"), 0);
+    set_number(cache, 1, 10, 1);
+    assert_int_equal(sinter_cache_written(), 1000001);
+    assert_int_equal(sinter_cache_configure(cache, "cas_above", "10"), 0);
+    set_number(cache, 1, 10, 1);
+    assert_int_equal(sinter_cache_written(), 1000002);
+}
+
 struct busy_walk {
     sinter_cache *cache;
     unsigned char seen[3000];
@@ -306,6 +359,8 @@ group_insight(void)
 {
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_walk),
+        CACHE_TEST(test_walk_pausing),
+        CACHE_TEST(test_cas_above),
         CACHE_TEST(test_walk_beside_writes),
         CACHE_TEST(test_callback),
         CACHE_TEST(test_print),
