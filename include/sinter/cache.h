@@ -506,9 +506,10 @@ HANDLE_API int sinter_cache_walk(sinter_cache *cache,
  *   between  runs after each bucket, outside of the walk's sections: it may wait, and write what
  *            `visit` has copied. A result other than 0 ends the walk, and is its result
  */
-HANDLE_API int sinter_cache_walk_pausing(
-    sinter_cache *cache, int (*visit)(void *opaque, const struct sinter_cache_view *item),
-    int (*between)(void *opaque), void *opaque);
+HANDLE_API int
+sinter_cache_walk_pausing(sinter_cache *cache,
+                          int (*visit)(void *opaque, const struct sinter_cache_view *item),
+                          int (*between)(void *opaque), void *opaque);
 
 /** Fills *stats, begun as SINTER_CACHE_STATS_INIT; does not look at items. Sums are exact when no
  * other thread is at work. Errors: EINVAL. */

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/dump.h"
 #include "server/limit.h"
 #include "server/worker.h"
 
@@ -287,8 +289,12 @@ read_signals(struct sd_server *server, int signals)
     struct signalfd_siginfo info;
     uint64_t woken;
     bool ends = false;
-    while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        ends = true;
+    while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGUSR1)
+            sd_dump_begin(server);
+        else
+            ends = true;
+    }
     (void)!read(server->wake, &woken, sizeof(woken));
     return ends || sd_load(&server->stop);
 }

@@ -31,6 +31,8 @@ static const char usage[] =
     "  -A, --enable-shutdown     the command shutdown\n"
     "  -F, --disable-flush-all   no flush_all\n"
     "  -X, --disable-dumping     no metadump\n"
+    "  -e, --memory-file=FILE    keep the items there over a restart: written at the end and at\n"
+    "                              SIGUSR1\n"
     "  -d, --daemon              go into the background\n"
     "  -P, --pidfile=FILE        write the process's number there\n"
     "  -r, --enable-coredumps    let cores be written\n"
@@ -224,6 +226,7 @@ static const struct option long_options[] = {
     {"enable-largepages", 0, NULL, 'L'},
     {"max-reqs-per-event", 1, NULL, 'R'},
     {"disable-watch", 0, NULL, 'W'},
+    {"memory-file", 1, NULL, 'e'},
     {NULL, 0, NULL, 0},
 };
 
@@ -266,6 +269,7 @@ take_text(struct sd_settings *settings, int option, const char *value)
     const char **to = option == 's'   ? &settings->unix_path
                       : option == 'u' ? &settings->user
                       : option == 'Y' ? &settings->auth_file
+                      : option == 'e' ? &settings->dump_file
                                       : &settings->pid_file;
     if (!*value)
         return complain("-%c needs a value", option);
@@ -289,7 +293,7 @@ take(struct sd_settings *settings, int option, char *value)
 {
     if (strchr("MSZ", option))
         return is_missing(option);
-    if (strchr("suYP", option))
+    if (strchr("suYPe", option))
         return take_text(settings, option, value);
     if (value)
         return take_value(settings, option, value);
@@ -323,7 +327,7 @@ set_defaults(struct sd_settings *settings)
 enum sd_start
 sd_options_read(struct sd_settings *settings, int argc, char **argv)
 {
-    static const char letters[] = ":m:l:p:s:a:u:Y:c:t:I:b:AFXdP:ro:vhViU:B:CD:MSZf:n:kLR:W";
+    static const char letters[] = ":m:l:p:s:a:u:Y:c:t:I:b:e:AFXdP:ro:vhViU:B:CD:MSZf:n:kLR:W";
     int option;
     set_defaults(settings);
     opterr = 0;

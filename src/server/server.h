@@ -3,6 +3,8 @@
 #ifndef SD_SERVER_H
 #define SD_SERVER_H
 
+#include <pthread.h>
+
 #include "server/buffer.h"
 
 #define SD_LISTENERS_MOST 16u
@@ -67,6 +69,16 @@ struct sd_conn_counts {
     uint32_t accepting;
 };
 
+/** Of the file that the items are kept in. */
+struct sd_dump {
+    pthread_t thread;
+    bool started;          /* thread is to be joined */
+    bool running;          /* and at it */
+    bool refused, failed;  /* the file at the start; the last dump */
+    uint64_t items, bytes; /* of the last dump, or of the one that is under way */
+    uint64_t loaded;       /* items at the start */
+};
+
 struct sd_worker;
 struct sd_auth;
 
@@ -77,6 +89,7 @@ struct sd_server {
     struct sd_counts *counts; /* one for each worker */
     struct sd_counts since;   /* what they were at "stats reset" */
     struct sd_conn_counts conns;
+    struct sd_dump dump;
     struct sd_auth *auth;      /* NULL: nobody is asked */
     struct sd_worker *workers; /* NULL in tests of sessions */
     uint64_t began_ms;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "server/auth.h"
+#include "server/dump.h"
 #include "server/limit.h"
 #include "server/listen.h"
 #include "server/options.h"
@@ -128,6 +129,8 @@ open_server(struct sd_server *server)
         return false;
     if (!open_cache(server))
         return false;
+    if (settings->dump_file)
+        sd_dump_load(server);
     int rc = sd_workers_start(server);
     return rc == 0 || complain("threads", strerror(-rc));
 }
@@ -135,8 +138,12 @@ open_server(struct sd_server *server)
 static void
 close_server(struct sd_server *server)
 {
-    if (server->workers)
+    bool served = server->workers != NULL;
+    if (served)
         sd_workers_stop(server);
+    sd_dump_join(server);
+    if (served && server->settings.dump_file)
+        (void)sd_dump_write(server);
     if (server->cache)
         (void)sinter_cache_destroy(server->cache);
     sd_auth_close(server->auth);
@@ -153,6 +160,7 @@ open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);

@@ -140,7 +140,7 @@ add_counts(const struct sd_server *server, struct sd_text *text)
 {
     struct sd_counts sum;
     sd_counts_sum(server, &sum);
-#define ADD(name) sd_stat_u64(text, #name, sum.name - server->since.name);
+#define ADD(name) sd_stat_u64(text, #name, sum.name - sd_load(&server->since.name));
     SD_COUNTS(ADD)
 #undef ADD
 }
@@ -163,7 +163,7 @@ add_cache(const struct sd_server *server, struct sd_text *text)
     unsigned power = 0;
     while (power < 63 && (stats.buckets * 7) >> (power + 1))
         power++;
-    sd_stat_u64(text, "limit_maxbytes", server->settings.memory);
+    sd_stat_u64(text, "limit_maxbytes", sd_load(&server->settings.memory));
     sd_stat_u64(text, "hash_power_level", power);
     sd_stat_u64(text, "hash_bytes", stats.index_bytes);
     sd_stat_u64(text, "bytes", stats.used_bytes);
@@ -197,12 +197,12 @@ static void
 add_settings(const struct sd_server *server, struct sd_text *text)
 {
     const struct sd_settings *settings = &server->settings;
-    sd_stat_u64(text, "maxbytes", settings->memory);
+    sd_stat_u64(text, "maxbytes", sd_load(&settings->memory));
     sd_stat_u64(text, "maxconns", settings->connections);
     sd_stat(text, "tcpport", "%d", settings->unix_path ? 0 : settings->port);
     sd_stat_u64(text, "udpport", 0);
     sd_stat(text, "inter", "%s", settings->listens ? settings->listen[0] : "127.0.0.1");
-    sd_stat_u64(text, "verbosity", settings->verbose);
+    sd_stat_u64(text, "verbosity", sd_load(&settings->verbose));
     sd_stat(text, "evictions", "on");
     sd_stat(text, "domain_socket", "%s", settings->unix_path ? settings->unix_path : "NULL");
     sd_stat(text, "umask", "%o", settings->unix_mode);
@@ -337,12 +337,24 @@ add_slabs(const struct sd_server *server, struct sd_text *text)
 static void
 add_limits(const struct sd_server *server, struct sd_text *text, const struct handle_stats *store)
 {
-    sd_stat_u64(text, "memory_limit", server->settings.memory);
+    sd_stat_u64(text, "memory_limit", sd_load(&server->settings.memory));
     sd_stat_u64(text, "resident", store->resident);
-    sd_stat_u64(text, "cache_limit", server->cache_limit);
+    sd_stat_u64(text, "cache_limit", sd_load(&server->cache_limit));
     sd_stat_u64(text, "own_most", sd_load(&server->own_most));
     sd_stat_u64(text, "buffers", sd_load(&server->pool.used));
     sd_stat_u64(text, "buffers_limit", sd_load(&server->pool.most));
+}
+
+static void
+add_dump(const struct sd_server *server, struct sd_text *text)
+{
+    const struct sd_dump *dump = &server->dump;
+    sd_stat_u64(text, "dump_running", sd_load(&dump->running));
+    sd_stat_u64(text, "dump_items", sd_load(&dump->items));
+    sd_stat_u64(text, "dump_bytes", sd_load(&dump->bytes));
+    sd_stat_u64(text, "dump_failed", sd_load(&dump->failed));
+    sd_stat_u64(text, "dump_loaded", sd_load(&dump->loaded));
+    sd_stat_u64(text, "dump_refused", dump->refused);
 }
 
 static void
@@ -396,6 +408,7 @@ add_sinter(const struct sd_server *server, struct sd_text *text)
     (void)sinter_cache_stats(server->cache, &cache);
     (void)handle_store_stats(sinter_cache_store(server->cache), &store);
     add_limits(server, text, &store);
+    add_dump(server, text);
     add_policy(text, &cache);
     add_ladder(text, &store);
 }
@@ -420,7 +433,11 @@ static const struct {
 static enum sd_verdict
 reset(struct sd_session *session, struct sd_request *request)
 {
-    sd_counts_sum(session->server, &session->server->since);
+    struct sd_counts sum, *since = &session->server->since;
+    sd_counts_sum(session->server, &sum);
+#define STORE(name) sd_store(&since->name, sum.name);
+    SD_COUNTS(STORE)
+#undef STORE
     return sd_answer(session, request, "RESET");
 }
 

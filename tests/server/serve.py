@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What sinterd does as a process: options, sockets, connections that misbehave, its end.
 
-    serve.py SINTERD
+    serve.py SINTERD [GROUP|TEST...]
 """
 import os
 import socket
@@ -295,6 +295,94 @@ def the_exporter_finds_its_fields():
         check(server.stats()["cmd_set"] == "0")
 
 
+def fill(server, count):
+    server.talk(b"".join(b"set k%d %d 0 5 noreply\r\n%05d\r\n" % (i, i, i) for i in range(count)) +
+                b"set large 1 0 300000\r\n" + b"L" * 300000 + b"\r\nset short 0 1000 1\r\ns\r\n" +
+                b"set over 0 1 1\r\no\r\nms YQ== 1 b\r\nb\r\nset empty 0 0 0\r\n\r\n")
+
+
+def check_filled(server, count):
+    for i in (0, 1, count // 2, count - 1):
+        check(server.talk(b"get k%d\r\n" % i) == b"VALUE k%d %d 5\r\n%05d\r\nEND\r\n" % (i, i, i))
+    check(server.talk(b"get large\r\n").count(b"L") == 300001)  # one is of VALUE
+    left = server.talk(b"mg short t\r\n").decode().split()[1]
+    check(0 < int(left[1:]) <= 1000, left)
+    check(server.talk(b"mg YQ== b k v\r\n") == b"VA 1 kYQ== b\r\nb\r\n")
+    check(server.talk(b"get empty\r\n") == b"VALUE empty 0 0\r\n\r\nEND\r\n")
+
+
+def cas_of(server, key):
+    return int(server.talk(b"gets " + key + b"\r\n").split()[4])
+
+
+def dumped(path, count=5000):
+    """A server that has items, ends, and its file."""
+    with servers.Server(SINTERD, "-t", "1", "-e", path) as server:
+        fill(server, count)
+        return cas_of(server, b"empty")
+
+
+def items_outlive_the_server():
+    directory = servers.tempfile.mkdtemp()
+    path = os.path.join(directory, "dump")
+    count = 20000
+    before = dumped(path, count)
+    check(os.listdir(directory) == ["dump"] and stat.S_IMODE(os.stat(path).st_mode) == 0o600)
+    servers.time.sleep(1.1)  # "over" is over, by the time of day
+    with servers.Server(SINTERD, "-t", "2", "-m", "32", "-e", path) as server:
+        check_filled(server, count)
+        check(server.talk(b"get over\r\n") == b"END\r\n")
+        check(cas_of(server, b"empty") > before)
+        check(int(server.stats(b"sinter")["dump_loaded"]) == count + 4, server.stats(b"sinter"))
+        server.talk(b"set k0 0 0 4 noreply\r\nnext\r\n")
+        os.unlink(path)
+        server.process.send_signal(servers.signal.SIGUSR1)
+        for _ in range(6000):  # until it is there
+            if os.path.exists(path):
+                break
+            check(server.talk(b"get k1\r\n").startswith(b"VALUE"))
+        check(int(server.stats(b"sinter")["dump_items"]) == count + 4)
+        server.process.kill()
+        server.process.wait()
+    with servers.Server(SINTERD, "-t", "2", "-e", path) as server:
+        check(b"next" in server.talk(b"get k0\r\n"))
+    servers.shutil.rmtree(directory)
+
+
+def damaged_dumps_are_refused():
+    directory = servers.tempfile.mkdtemp()
+    path, bad = os.path.join(directory, "dump"), os.path.join(directory, "bad")
+    dumped(path)
+    with open(path, "rb") as file:
+        good = file.read()
+    cases = [(good[:size], "cut") for size in (0, 7, 31, 32, 40)]
+    cases += [(good[:size], "") for size in (1000, len(good) - 9, len(good) - 8, len(good) - 1)]
+    cases += [(good[:at] + bytes([good[at] ^ 64]) + good[at + 1:], "")
+              for at in (0, 8, 12, 32, 40, 48, 52, 60, len(good) // 2, len(good) - 30,
+                         len(good) - 1)]
+    cases += [(good + b"x", ""), (b"junk" * 1000, "no dump"),
+              (good[:8] + b"\2" + good[9:], "another version")]
+    for text, why in cases:
+        with open(bad, "wb") as file:
+            file.write(text)
+        with servers.Server(SINTERD, "-t", "1", "-e", bad) as server:
+            lines = server.error_text().splitlines()
+            check(len(lines) == 1 and "nothing is taken from" in lines[0] and why in lines[0],
+                  lines, why, len(text))
+            check(server.stats()["curr_items"] == "0")
+    servers.shutil.rmtree(directory)
+
+
+def a_dump_that_fails_loses_itself_only():
+    with servers.Server(SINTERD, "-t", "1", "-e", "/nonexistent/dump") as server:
+        check(server.talk(SERVED) == ANSWER)
+        server.process.send_signal(servers.signal.SIGUSR1)
+        for _ in range(6000):
+            if server.stats(b"sinter")["dump_failed"] == "1":
+                break
+        check(server.talk(b"get a\r\n") == ANSWER[8:] and "no dump to" in server.error_text())
+
+
 def memory_stays_below_the_limit():
     """Sizes shift at 24 MiB; the process's resident memory is looked at after each piece."""
     if servers.is_sanitized():
@@ -321,20 +409,29 @@ def memory_stays_below_the_limit():
         check(server.stats()["store_no_memory"] == "0", server.stats())
 
 
+GROUPS = {
+    "options": (texts, bad_options_get_one_line, odd_options_are_told, it_ends_cleanly,
+                a_left_socket_is_replaced_and_a_used_one_is_not, loopback_is_the_default,
+                shutdown_is_a_command_if_allowed, flush_comes_when_it_is_due,
+                the_exporter_finds_its_fields),
+    "connections": (too_many_connections_are_told, descriptors_run_out,
+                    idle_connections_hold_nothing, half_requests_are_charged_by_what_came,
+                    large_uploads_go_on_when_buffers_are_short, slow_readers_are_waited_for,
+                    clients_die_anywhere, a_pipeline_is_answered_in_order,
+                    memory_stays_below_the_limit),
+    "restart": (items_outlive_the_server, damaged_dumps_are_refused,
+                a_dump_that_fails_loses_itself_only),
+}
+
+
 def main():
-    for test in (texts, bad_options_get_one_line, odd_options_are_told, it_ends_cleanly,
-                 a_left_socket_is_replaced_and_a_used_one_is_not, loopback_is_the_default,
-                 too_many_connections_are_told, descriptors_run_out, idle_connections_hold_nothing,
-                 half_requests_are_charged_by_what_came,
-                 large_uploads_go_on_when_buffers_are_short, slow_readers_are_waited_for,
-                 clients_die_anywhere, a_pipeline_is_answered_in_order,
-                 shutdown_is_a_command_if_allowed, flush_comes_when_it_is_due,
-                 the_exporter_finds_its_fields, memory_stays_below_the_limit):
-        if len(sys.argv) > 2 and test.__name__ not in sys.argv[2:]:
-            continue
-        begin = servers.time.monotonic()
-        test()
-        print(f"{test.__name__}: {servers.time.monotonic() - begin:.2f} s", flush=True)
+    wanted = sys.argv[2:] or list(GROUPS)
+    for name, group in GROUPS.items():
+        for test in group:
+            if name in wanted or test.__name__ in wanted:
+                begin = servers.time.monotonic()
+                test()
+                print(f"{test.__name__}: {servers.time.monotonic() - begin:.2f} s", flush=True)
 
 
 if __name__ == "__main__":
