@@ -59,8 +59,10 @@ sn_profile_probability(double x)
     if (x > 40)
         return 1;
     unsigned halvings = 0;
-    for (; x > 0.01; x /= 2)
+    while (x > 0.01) {
+        x /= 2;
         halvings++;
+    }
     double p = x * (1 - x / 2 * (1 - x / 3 * (1 - x / 4)));
     for (; halvings > 0; halvings--) /* 1 - q^2 of 1 - q */
         p = p * (2 - p);
@@ -409,7 +411,7 @@ count_pinned_locked(handle_store *store, uint32_t number, uint32_t slots)
     for (uint32_t slot = 0; slot < slots; slot++)
         count += (*sn_span_bits(&store->pool, number, slot / 64) >> slot % 64 & 1) &&
                  sn_pins_look(&store->heap.pins, number, slot) != 0;
-    return sn_max(count, 1);
+    return (double)sn_max(count, 1);
 }
 
 /* Under the class's lock: the span stays what it is. */

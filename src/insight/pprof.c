@@ -115,10 +115,10 @@ sn_pprof_begin(struct sn_pprof *p, const char *const *types, const char *default
 {
     struct timespec now;
     write_string(p, ""); /* number 0 */
-    for (; types[2 * p->values]; p->values++) {
+    for (; types[(size_t)2 * p->values]; p->values++) {
         struct message m = {0};
-        put_number(&m, TYPE_TYPE, write_string(p, types[2 * p->values]));
-        put_number(&m, TYPE_UNIT, write_string(p, types[2 * p->values + 1]));
+        put_number(&m, TYPE_TYPE, write_string(p, types[(size_t)2 * p->values]));
+        put_number(&m, TYPE_UNIT, write_string(p, types[(size_t)2 * p->values + 1]));
         write_message(p, PROFILE_SAMPLE_TYPE, &m);
     }
     write_number(p, PROFILE_DEFAULT_TYPE, write_string(p, default_type));

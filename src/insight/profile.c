@@ -285,24 +285,35 @@ struct census {
     struct kind kind[KINDS];
 };
 
+/* The kind of that label, or where it can be. */
+static struct kind *
+look_up(struct census *census, const char *label)
+{
+    uint64_t hash = 0;
+    size_t length = strnlen(label, LABEL_BYTES - 1);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)label[i]) * UINT64_C(0x100000001b3);
+    struct kind *kind;
+    do
+        kind = &census->kind[(hash ^ hash >> 32) % KINDS];
+    while (hash++,
+           kind->value[KIND_OBJECTS] > 0 && strncmp(kind->label, label, LABEL_BYTES - 1) != 0);
+    return kind;
+}
+
 static struct kind *
 find_kind(struct census *census, const char *label)
 {
-    uint64_t hash = 0;
-    for (size_t i = 0; label[i] && i < LABEL_BYTES - 1; i++)
-        hash = (hash ^ (unsigned char)label[i]) * UINT64_C(0x100000001b3);
-    for (;; hash++) {
-        struct kind *kind = &census->kind[(hash ^ hash >> 32) % KINDS];
-        if (strncmp(kind->label, label, LABEL_BYTES - 1) == 0 && kind->value[KIND_OBJECTS] > 0)
-            return kind;
-        if (kind->value[KIND_OBJECTS] > 0)
-            continue;
-        if (census->kinds >= KINDS_FULL && strcmp(label, "(other)") != 0)
-            return find_kind(census, "(other)");
+    struct kind *kind = look_up(census, label);
+    if (kind->value[KIND_OBJECTS] == 0 && census->kinds >= KINDS_FULL) {
+        label = "(other)";
+        kind = look_up(census, label);
+    }
+    if (kind->value[KIND_OBJECTS] == 0) {
         census->kinds++;
         snprintf(kind->label, LABEL_BYTES, "%s", label);
-        return kind;
     }
+    return kind;
 }
 
 static const char *

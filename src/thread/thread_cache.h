@@ -322,7 +322,8 @@ sn_cache_pop(struct sn_thread_cache *cache, unsigned class_id)
 static inline bool
 sn_cache_has_slot(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    return cache->top[class_id][-1] != 0;
+    const uint64_t *top = cache->top[class_id];
+    return top[-1] != 0;
 }
 
 /** Between enter and leave: an allocation of so many bytes takes place. True: it takes its slow

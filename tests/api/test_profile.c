@@ -449,6 +449,33 @@ census_counts(void **state)
     assert_int_equal(handle_free(store, other), 0);
 }
 
+static const char *
+own_kind_of(void *opaque, const struct handle_object *object)
+{
+    static char text[32];
+    (void)object;
+    snprintf(text, sizeof(text), "kind %u", ++*(unsigned *)opaque);
+    return text;
+}
+
+/* What goes beyond the kinds that there is room for is one kind. */
+static void
+census_of_many_kinds(void **state)
+{
+    struct fixture *fixture = *state;
+    const unsigned objects = 5000;
+    unsigned kinds = 0;
+    for (unsigned i = 0; i < objects; i++)
+        assert_true(handle_alloc(fixture->store, 10) != HANDLE_NULL);
+    profile.length = 0;
+    assert_int_equal(handle_store_census(fixture->store, own_kind_of, &kinds, HANDLE_PROFILE_PPROF,
+                                         collect, NULL),
+                     0);
+    assert_int_equal(kinds, objects);
+    assert_int_equal(sum_of(0), objects);
+    assert_non_null(memmem(profile.of, profile.length, "(other)", 7));
+}
+
 int
 group_profile(void)
 {
@@ -460,6 +487,7 @@ group_profile(void)
         STORE_TEST(estimates_have_no_bias),
         STORE_TEST(large_and_pinned),
         STORE_TEST(census_counts),
+        STORE_TEST(census_of_many_kinds),
         STORE_TEST(objects_that_grow),
         STORE_TEST(records_go),
         STORE_TEST(no_room),
