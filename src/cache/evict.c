@@ -218,8 +218,7 @@ sc_evict(sinter_cache *cache, uint64_t need, uint64_t least, uint64_t steps)
 }
 
 void
-sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, const struct sc_item *keep,
-                 struct sc_left *left)
+sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, struct sc_left *left)
 {
     struct sc_spot coldest = {.item = NULL};
     unsigned least = SC_HEAT_MOST + 1;
@@ -227,7 +226,7 @@ sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, const struct s
         struct sc_bucket *bucket = i < SC_CELLS ? pair->home : pair->other;
         const struct sc_item *item = sc_cell_item(cache, &bucket->cell[i % SC_CELLS]);
         unsigned heat = sc_bucket_heat(bucket, i % SC_CELLS);
-        if (!item || item == keep || heat >= least)
+        if (!item || heat >= least)
             continue;
         least = heat;
         coldest = (struct sc_spot){bucket, i % SC_CELLS, item};

@@ -23,11 +23,8 @@ sc_evict_all(const sinter_cache *cache)
 /** Drops an entry of the ring whose item has been deleted, where these are many; in a section. */
 void sc_ring_trim(sinter_cache *cache);
 
-/** Lets an item of a locked pair go, the coldest, but not `keep` (NULL: any); its cell is free
- * then.
- */
-void sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, const struct sc_item *keep,
-                      struct sc_left *left);
+/** Lets an item of a locked pair go, the coldest; its cell is free then. */
+void sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, struct sc_left *left);
 
 /** Lets what has expired in a bucket go. Result: how many. Outside of locks, in a section. */
 unsigned sc_evict_expired(sinter_cache *cache, uint64_t number);

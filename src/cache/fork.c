@@ -135,7 +135,6 @@ begin_again(sinter_cache *cache)
     pthread_mutex_init(&cache->room.lock, NULL);
     pthread_mutex_init(&cache->sweep.lock, NULL);
     pthread_cond_init(&cache->sweep.wake, NULL);
-    pthread_cond_init(&cache->sweep.drained, NULL);
     cache->index.walkers = 0;
     cache->fork_child = true;
     sc_budget_begin_again(cache);

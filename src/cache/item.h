@@ -8,7 +8,7 @@
  *   12/16  has flags: 4 bytes
  *   then   key, value
  *
- * In pieces: what stands for the value is struct sc_pieces and the handles of the pieces. Nothing
+ * In pieces: what stands for the value is its size, 8 bytes, and the handles of the pieces. Nothing
  * but the deadline changes once the item can be found.
  */
 #ifndef SC_ITEM_H
@@ -31,12 +31,6 @@ _Static_assert(SINTER_CACHE_KEY_MAX < 1u << SC_KEY_BITS, "a key's size fits into
 struct sc_item {
     uint64_t word;
     uint64_t expiry; /* atomic; its upper half is something else where the item does not expire */
-};
-
-/** Stands for a value that is kept in pieces. Not aligned in the item. */
-struct sc_pieces {
-    uint64_t size; /* of the value */
-    struct sc_aside *aside;
 };
 
 static inline uint64_t
@@ -70,7 +64,7 @@ sc_item_key(const struct sc_item *item)
     return (const char *)item + sc_item_head(item->word);
 }
 
-/** The value, or its struct sc_pieces. */
+/** The value, or what stands for it. */
 static inline const char *
 sc_item_value(const struct sc_item *item)
 {
@@ -83,20 +77,11 @@ sc_item_has_key(const struct sc_item *item, const void *key, size_t size)
     return sc_item_key_size(item) == size && memcmp(sc_item_key(item), key, size) == 0;
 }
 
-static inline struct sc_pieces
-sc_item_pieces(const struct sc_item *item)
-{
-    struct sc_pieces pieces;
-    memcpy(&pieces, sc_item_value(item), sizeof(pieces));
-    return pieces;
-}
-
 static inline handle_t
 sc_item_piece(const struct sc_item *item, uint64_t number)
 {
     handle_t handle;
-    memcpy(&handle, sc_item_value(item) + sizeof(struct sc_pieces) + number * sizeof(handle),
-           sizeof(handle));
+    memcpy(&handle, sc_item_value(item) + (1 + number) * sizeof(handle), sizeof(handle));
     return handle;
 }
 
@@ -106,12 +91,22 @@ sc_pieces_for(uint64_t size)
     return (size + SC_PIECE_BYTES - 1) / SC_PIECE_BYTES;
 }
 
+/** What stands for a value in pieces. */
+static inline uint64_t
+sc_list_bytes(uint64_t size)
+{
+    return sizeof(size) + sc_pieces_for(size) * sizeof(handle_t);
+}
+
 /** Size of the value. */
 static inline uint64_t
 sc_item_value_size(const struct sc_item *item)
 {
-    if (sc_item_in_pieces(item))
-        return sc_item_pieces(item).size;
+    if (sc_item_in_pieces(item)) {
+        uint64_t bytes;
+        memcpy(&bytes, sc_item_value(item), sizeof(bytes));
+        return bytes;
+    }
     if (item->word & SC_ITEM_EXPIRES)
         return sc_load(&item->expiry) & 0xffff;
     uint32_t size;
@@ -125,7 +120,7 @@ sc_item_bytes(const struct sc_item *item)
 {
     uint64_t value = sc_item_value_size(item);
     if (sc_item_in_pieces(item))
-        value = sizeof(struct sc_pieces) + sc_pieces_for(value) * sizeof(handle_t);
+        value = sc_list_bytes(value);
     return sc_item_head(item->word) + sc_item_key_size(item) + value;
 }
 

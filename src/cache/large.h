@@ -2,28 +2,18 @@
 /*
  * large.h - values of more than an object that can be moved: kept in pieces of 60 KiB, each an
  * object with a handle, which the item's own object lists. The pieces are filled before the item
- * can be found, so that a reader has the old value or the new one.
- *
- * A freed handle is stale at once, also for a reader that has the item already. So an item in
- * pieces leaves slowly: its cell is relocated into a record of its own (struct sc_aside, made with
- * the item), where nobody looks; after a grace period the pieces are freed, then the item; and
- * after another one the record, in which the cell lay. Whoever wants the memory waits for both.
+ * can be found, and retired after it cannot be found any more: so a reader, which has the old item
+ * or the new one to the end of its section, has all pieces of its value.
  */
 #ifndef SC_LARGE_H
 #define SC_LARGE_H
 
 #include "cache/whole.h"
 
-struct sc_aside {
-    struct sc_aside *next;
-    handle_cell cell;
-};
-
 /** The pieces of a value that is being set. */
 struct sc_making {
     handle_t *piece;
     uint64_t count, made;
-    struct sc_aside *aside;
 };
 
 static inline bool
@@ -33,24 +23,14 @@ sc_is_large(size_t key_size, uint64_t value_size)
 }
 
 /** Begins: room for the names of the pieces. 0, or -ENOMEM. */
-int sc_making_begin(sinter_cache *cache, struct sc_making *making, uint64_t size);
+int sc_making_begin(struct sc_making *making, uint64_t size);
 /** Makes the pieces that are not yet made, in a section. 0, or what the store answers. */
 int sc_making_fill(sinter_cache *cache, struct sc_making *making, const char *value, uint64_t size);
 /** Forgets about it: what was made is freed. */
 void sc_making_abort(sinter_cache *cache, struct sc_making *making);
 
-/** An item leaves; its bucket is locked. The cell is empty afterwards. */
-void sc_large_leave(sinter_cache *cache, const struct sc_item *item, handle_cell *cell);
-/** Frees what has left, as far as this needs no more than one grace period (wait: it is waited
- * for); outside of sections, by the owner of `slow`. True: there was something. */
-bool sc_large_drain(sinter_cache *cache, bool wait);
-static inline bool
-sc_large_waits(const sinter_cache *cache)
-{
-    return sc_load(&cache->large.leaving) || sc_load(&cache->large.left);
-}
-/** Frees the record of an item whose store is about to go. */
-void sc_large_forget(sinter_cache *cache, const struct sc_item *item);
+/** An item that nobody finds any more: in a section that is open since it could be found. */
+void sc_large_retire(sinter_cache *cache, const struct sc_item *item);
 
 /** The first piece. */
 void sc_large_view(const sinter_cache *cache, const struct sc_item *item,

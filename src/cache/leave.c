@@ -27,10 +27,9 @@ sc_take_out(sinter_cache *cache, const struct sc_spot *spot)
     sc_policy_remove(cache, sc_charge_of(item), marks & SC_IN_MAIN);
     sc_sub(&cache->payload, sc_item_key_size(item) + sc_item_value_size(item));
     sc_bucket_mark(spot->bucket, spot->cell, 0, 0);
-    if (sc_item_in_pieces(item))
-        sc_large_leave(cache, item, cell);
-    else
-        handle_cell_free(cache->store, cell);
+    handle_cell_free(cache->store, cell);
+    if (sc_unlikely(sc_item_in_pieces(item)))
+        sc_large_retire(cache, item);
     if (marks & SC_AWAY)
         sc_away_down(sc_bucket_at(cache, place));
 }

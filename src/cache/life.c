@@ -3,7 +3,6 @@
 #include "cache/budget.h"
 #include "cache/fork.h"
 #include "cache/grow.h"
-#include "cache/large.h"
 #include "cache/options.h"
 #include "cache/ring.h"
 #include "cache/sweep.h"
@@ -128,19 +127,6 @@ sinter_cache_create_version(const struct sinter_cache_options *given,
 
 /* ---- destroy --------------------------------------------------------------------------------- */
 
-/* Records of items in pieces come from malloc. */
-static void
-forget_bucket(sinter_cache *cache, const struct sc_bucket *bucket)
-{
-    sc_enter(cache);
-    for (unsigned i = 0; i < SC_CELLS; i++) {
-        const struct sc_item *item = sc_cell_item(cache, &bucket->cell[i]);
-        if (item)
-            sc_large_forget(cache, item);
-    }
-    sc_leave(cache);
-}
-
 int
 sinter_cache_destroy(sinter_cache *cache)
 {
@@ -151,12 +137,6 @@ sinter_cache_destroy(sinter_cache *cache)
     sc_fork_remove(cache);
     sc_budget_leave(cache);
     sc_sweep_close(cache);
-    while (sc_large_waits(cache))
-        sc_large_drain(cache, !cache->fork_child);
-    if (sc_load(&cache->room.nodes)) {
-        for (uint64_t i = 0; i < sc_buckets(cache); i++)
-            forget_bucket(cache, sc_bucket(cache, i));
-    }
     int rc = handle_store_destroy(cache->store);
     if (rc != 0)
         return rc; /* somebody has pinned an object of the cache's: what it lies in stays */

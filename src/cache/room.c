@@ -3,8 +3,6 @@
 #include "cache/room.h"
 
 #include "cache/budget.h"
-#include "cache/large.h"
-#include "cache/sweep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +23,7 @@ uint64_t
 sc_room_beside(const sinter_cache *cache)
 {
     return sizeof(*cache) + SC_BESIDE_BYTES + sc_lines_bytes(&cache->index.buckets) +
-           sc_policy_bytes(cache) + sc_load(&cache->room.nodes);
+           sc_policy_bytes(cache);
 }
 
 uint64_t
@@ -202,8 +200,6 @@ wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
         return false;
     uint64_t turn = sc_min((uint64_t)WAIT_LEAST_US << sc_min(attempt->refusals, 6), WAIT_MOST_US);
     turn = sc_min(turn, (most - waited) / 1000 + 1);
-    if (sc_large_waits(cache))
-        sc_sweep_wait_for_drain(cache, turn);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
     uint64_t after = sc_now_ns();
     attempt->in_vain += rc == 0;
@@ -216,8 +212,6 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
     if (cache->fork_child)
         return -EAGAIN; /* nothing leaves limbo there: it would be evicted for nothing */
-    if (sc_large_waits(cache))
-        refusal = -EAGAIN; /* what the store does not know of is on its way, too */
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
         if (!attempt->nested) /* in a section nothing comes back: that says nothing of the store */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* stats.c - the statistics as a struct, and as text of three kinds. */
-#include "cache/large.h"
 #include "cache/room.h"
 
 #include <inttypes.h>

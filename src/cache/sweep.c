@@ -4,7 +4,6 @@
 
 #include "cache/budget.h"
 #include "cache/grow.h"
-#include "cache/large.h"
 #include "cache/room.h"
 
 #include <signal.h>
@@ -75,16 +74,7 @@ cpu_ns(void)
 static bool
 has_work(const sinter_cache *cache)
 {
-    return sc_load(&cache->sweep.expiring) || sc_large_waits(cache) || sc_index_has_spare(cache) ||
-           sc_budget_owes(cache);
-}
-
-static void
-tell_drained(sinter_cache *cache)
-{
-    pthread_mutex_lock(&cache->sweep.lock);
-    pthread_cond_broadcast(&cache->sweep.drained);
-    pthread_mutex_unlock(&cache->sweep.lock);
+    return sc_load(&cache->sweep.expiring) || sc_index_has_spare(cache) || sc_budget_owes(cache);
 }
 
 /* The thread is registered with the flavour only while it has `slow`, which a fork takes first:
@@ -94,8 +84,6 @@ work_registered(sinter_cache *cache)
 {
     pthread_mutex_lock(&cache->slow);
     cache->flavor->register_thread();
-    if (sc_large_drain(cache, true))
-        tell_drained(cache);
     if (sc_index_has_spare(cache))
         sc_index_release(cache);
     if (sc_budget_owes(cache))
@@ -124,19 +112,12 @@ work(sinter_cache *cache)
                     sc_min(ROUND_MS / slices, IDLE_MS), 10 * ROUND_MS);
 }
 
-static struct timespec
-from_now(uint64_t us)
-{
-    uint64_t ns = sc_now_ns() + us * 1000;
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-                             .tv_nsec = (long)(ns % 1000000000u)};
-}
-
 /* Under the lock. Until it is woken, or for so long. */
 static void
 sleep_until_woken(sinter_cache *cache, uint64_t ms)
 {
-    struct timespec until = from_now(ms * 1000);
+    uint64_t end = sc_now_ns() + ms * 1000000;
+    struct timespec until = {(time_t)(end / 1000000000u), (long)(end % 1000000000u)};
     sc_store(&cache->sweep.asleep, !has_work(cache));
     while (!cache->sweep.stop && !cache->sweep.wanted) {
         if (pthread_cond_timedwait(&cache->sweep.wake, &cache->sweep.lock, &until) == ETIMEDOUT)
@@ -184,7 +165,6 @@ sc_sweep_open(sinter_cache *cache, uint32_t percent)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&cache->sweep.lock, NULL);
     pthread_cond_init(&cache->sweep.wake, &monotonic);
-    pthread_cond_init(&cache->sweep.drained, &monotonic);
     pthread_condattr_destroy(&monotonic);
     cache->sweep.percent = percent;
     int rc = start_thread(cache);
@@ -205,7 +185,6 @@ sc_sweep_close(sinter_cache *cache)
         cache->flavor->thread_online();
     }
     pthread_cond_destroy(&cache->sweep.wake);
-    pthread_cond_destroy(&cache->sweep.drained);
     pthread_mutex_destroy(&cache->sweep.lock);
 }
 
@@ -216,20 +195,6 @@ sc_sweep_wake(sinter_cache *cache)
     cache->sweep.wanted = true;
     pthread_cond_signal(&cache->sweep.wake);
     pthread_mutex_unlock(&cache->sweep.lock);
-}
-
-void
-sc_sweep_wait_for_drain(sinter_cache *cache, uint64_t timeout_us)
-{
-    struct timespec until = from_now(timeout_us);
-    int cancel = sc_wait_begin(cache);
-    pthread_mutex_lock(&cache->sweep.lock);
-    cache->sweep.wanted = true;
-    pthread_cond_signal(&cache->sweep.wake);
-    if (cache->sweep.running)
-        pthread_cond_timedwait(&cache->sweep.drained, &cache->sweep.lock, &until);
-    pthread_mutex_unlock(&cache->sweep.lock);
-    sc_wait_end(cache, cancel);
 }
 
 void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sweep.h - the cache's thread: frees what has expired, what leaves slowly, and pages of the index.
+/* sweep.h - the cache's thread: frees what has expired, and pages of the index.
  * It sleeps while there is nothing to do. */
 #ifndef SC_SWEEP_H
 #define SC_SWEEP_H
@@ -18,8 +18,6 @@ sc_sweep_wake_if_asleep(sinter_cache *cache)
     if (sc_unlikely(sc_load(&cache->sweep.asleep)))
         sc_sweep_wake(cache);
 }
-/** Waits until it has freed items in pieces that left, at most so long. Outside of sections. */
-void sc_sweep_wait_for_drain(sinter_cache *cache, uint64_t timeout_us);
 /** In a forked child: there is no thread. */
 void sc_sweep_forget(sinter_cache *cache);
 

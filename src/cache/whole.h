@@ -93,7 +93,6 @@ struct sc_room {
     uint64_t store_most;  /* atomic: the store's part of it */
     uint64_t max_bytes; /* the store's; more while it has not given back what a budget asked for */
     uint64_t budget;    /* atomic: slot bytes of items at which eviction begins */
-    uint64_t nodes;     /* atomic: bytes from malloc */
     uint64_t wait_most_ns; /* atomic: the longest wait of a call */
     uint32_t wait_ms;
 };
@@ -108,19 +107,13 @@ struct sc_tenant {
     uint64_t granted; /* atomic */
 };
 
-/** Items in pieces that nobody finds any more. */
-struct sc_large {
-    struct sc_aside *leaving; /* atomic stack: readers may have the item */
-    struct sc_aside *left;    /* guarded by slow: freed, readers may have the cell */
-};
-
 struct sc_sweep {
     uint64_t hand;     /* guarded by slow */
     uint64_t expiring; /* atomic: items that expire */
     uint32_t percent;  /* atomic */
     /* guarded by lock */
     pthread_mutex_t lock;
-    pthread_cond_t wake, drained;
+    pthread_cond_t wake;
     bool running, stop, wanted;
     bool asleep; /* atomic: until it is woken */
     pthread_t thread;
@@ -142,7 +135,6 @@ struct sinter_cache {
     struct sc_policy policy __attribute__((aligned(64)));
     struct sc_room room __attribute__((aligned(64)));
     struct sc_tenant tenant;
-    struct sc_large large;
     struct sc_sweep sweep;
     bool fork_child;      /* this process is one: there is no thread of the cache */
     sinter_cache *next;   /* guarded by fork.c's lock */

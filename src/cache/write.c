@@ -48,9 +48,8 @@ fill_value(char *at, const struct sc_write *write)
             memcpy(at, write->value, write->size);
         return;
     }
-    struct sc_pieces pieces = {write->size, write->making.aside};
-    memcpy(at, &pieces, sizeof(pieces));
-    memcpy(at + sizeof(pieces), write->making.piece, write->making.count * sizeof(handle_t));
+    memcpy(at, &write->size, sizeof(write->size));
+    memcpy(at + sizeof(write->size), write->making.piece, write->making.count * sizeof(handle_t));
 }
 
 static void
@@ -80,12 +79,12 @@ payload_of(const struct sc_item *item)
 
 /* A free cell, by moving somebody or letting somebody go if need be. */
 static bool
-free_cell(sinter_cache *cache, const struct sc_pair *pair, const struct sc_item *keep,
-          struct sc_spot *spot, struct sc_left *left)
+free_cell(sinter_cache *cache, const struct sc_pair *pair, struct sc_spot *spot,
+          struct sc_left *left)
 {
     if (sc_pair_free_cell(pair, spot) || sc_pair_make_cell(cache, pair, spot))
         return true;
-    sc_evict_crowded(cache, pair, keep, left);
+    sc_evict_crowded(cache, pair, left);
     return sc_pair_free_cell(pair, spot);
 }
 
@@ -123,7 +122,7 @@ insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
        struct sc_left *left)
 {
     struct sc_spot spot;
-    if (!free_cell(cache, pair, NULL, &spot, left))
+    if (!free_cell(cache, pair, &spot, left))
         return -EINVAL;
     bool in_main = sc_policy_admit(cache, write->key.hash, write->slots + SC_CHARGE_OF_INDEX) ||
                    !sc_ring_push(&cache->policy.ring, sc_place(write->key.hash));
@@ -140,6 +139,8 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
                                  sc_tag(write->key.hash));
     if (rc != 0)
         return rc;
+    if (sc_unlikely(sc_item_in_pieces(old->item)))
+        sc_large_retire(cache, old->item);
     uint32_t marks = sc_bucket_marks(old->bucket, old->cell);
     if (marks & SC_EXPIRES)
         sc_sub(&cache->sweep.expiring, 1);
@@ -152,26 +153,6 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
     if (write->key.size + write->size != payload)
         sc_add(&cache->payload, write->key.size + write->size - payload);
     note_expiring(cache, write);
-    return 0;
-}
-
-/* An old one in pieces leaves slowly: the new one goes into a cell of its own first. Readers that
- * have passed that cell before, and find the old one gone, look again (I3). The old one stays in
- * its cell when room is made: both buckets that it may be in are locked. */
-static int
-overwrite_large(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
-                const struct sc_spot *old, struct sc_left *left)
-{
-    struct sc_spot spot;
-    if (!free_cell(cache, pair, old->item, &spot, left))
-        return -EINVAL;
-    int rc =
-        publish(cache, write, pair, &spot, sc_bucket_marks(old->bucket, old->cell) & SC_IN_MAIN,
-                sc_bucket_heat(old->bucket, old->cell));
-    if (rc != 0)
-        return rc;
-    sc_index_step(cache);
-    sc_take_out(cache, old);
     return 0;
 }
 
@@ -206,8 +187,6 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
         return insert(cache, write, pair, left);
     if (write->keeps_deadline && write->expires)
         sc_item_set_deadline(write->item, sc_item_deadline(spot.item));
-    if (sc_item_in_pieces(spot.item))
-        return overwrite_large(cache, write, pair, &spot, left);
     return overwrite(cache, write, &spot);
 }
 
@@ -287,7 +266,7 @@ measure(struct sc_write *write)
     uint64_t body = write->size;
     bool large = sc_is_large(write->key.size, write->size);
     if (large)
-        body = sizeof(struct sc_pieces) + sc_pieces_for(write->size) * sizeof(handle_t);
+        body = sc_list_bytes(write->size);
     write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
     write->slots = sc_slot_bytes(write->bytes) + (large ? sc_slots_of_pieces(write->size) : 0);
 }
@@ -299,7 +278,7 @@ store_measured(sinter_cache *cache, struct sc_write *write)
     if (write->slots + write->beside > sc_room_most(cache))
         return -E2BIG;
     if (sc_is_large(write->key.size, write->size)) {
-        int rc = sc_making_begin(cache, &write->making, write->size);
+        int rc = sc_making_begin(&write->making, write->size);
         if (rc != 0)
             return rc;
     }
