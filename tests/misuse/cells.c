@@ -11,7 +11,12 @@
  *   other stores' arenas, the own not looked at    cell_in_other_store, _relocate_into; _own_arena
  *   damaged header followed                        cell_copied_free, cell_copied_free_now
  *   copied cell taken for damage                   cell_copied_*
- *   hardened: name not compared when freed         cell_copied_free, _free_now
+ *   hardened: name not compared when freed         cell_copied_free, _free_now, _retire
+ *   left cells: retire takes one again             cell_retire_twice, cell_unlink_twice
+ *   ... cancelling a move makes one LIVE           cell_unlink_twice
+ *   ... alloc, relocate, unlink put into one       cell_left_not_empty
+ *   unlink: cells anywhere; the same one           cell_unlink_into_other_store; _to_itself
+ *   ... the object's name not compared             cell_copied_unlink, _relocate
  */
 #include "support.h"
 

@@ -6,6 +6,8 @@
  *   a retired word matches another retire          retire_twice
  *   cancelling makes a retired word LIVE           retire_then_change
  *   the header is not looked at                    retire_of_overwritten
+ *   handles of no entry taken                      retire_of_nothing
+ *   generations not compared                       retire_of_other_store
  */
 #include "support.h"
 
@@ -62,8 +64,10 @@ static void
 retire_of_other_store(handle_store *store)
 {
     handle_store *other = open_store();
-    handle_t handle = make(other, 40, NULL);
+    handle_t handle = make(other, 40, NULL), own = make(store, 40, NULL);
+    expect(handle >> 24 == own >> 24); /* the same place in the table */
     expect(handle_retire(store, handle) == -ENOENT);
+    expect(handle_free(store, own) == 0);
     expect(handle_retire(other, handle) == 0);
     close_sound(other);
 }
