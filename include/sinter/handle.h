@@ -1281,7 +1281,18 @@ HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, hand
 
 /**
  * As handle_pin, of what the cell names at the moment of the call. That may be another object than
- * a look before it found: look at its key once more, behind the pin.
+ * a look before it found: look at its key once more, behind the pin. So an object that is looked up
+ * in a bucket outlives the section:
+ *
+ *     rcu_read_lock();
+ *     const struct item *item = handle_cell_match(store, cell, tag); // touches the bucket only
+ *     bool found = item && has_key(item, key);
+ *     item = found ? handle_cell_pin(store, cell) : NULL;
+ *     if (item && !has_key(item, key)) { // another one has come into its place
+ *         handle_unpin(store, item);
+ *         item = NULL;
+ *     }
+ *     rcu_read_unlock();
  */
 HANDLE_MUST_USE HANDLE_API const void *handle_cell_pin(handle_store *store, handle_cell *cell);
 

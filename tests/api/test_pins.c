@@ -355,6 +355,101 @@ pins_cross_threads(void **state)
     compact_checked(fixture->store, NULL);
 }
 
+#define TAG 77
+
+/* Two keys of one tag, by turns in one cell. */
+struct shared_cell {
+    handle_store *store;
+    handle_cell cell;
+    unsigned ended;
+    unsigned found, missed; /* by the readers */
+};
+
+static bool
+has_key(const void *item, uint64_t key)
+{
+    return mismatch(item, 8, key) == 8;
+}
+
+/* As the manual has it at handle_cell_pin. */
+static const void *
+find_and_pin(handle_store *store, handle_cell *cell, uint64_t key)
+{
+    section_enter();
+    const void *item = handle_cell_match(store, cell, TAG);
+    bool found = item && has_key(item, key);
+    item = found ? handle_cell_pin(store, cell) : NULL;
+    if (item && !has_key(item, key)) {
+        handle_unpin(store, item);
+        item = NULL;
+    }
+    section_leave();
+    return item;
+}
+
+/* A pin is of what the cell names by then, not of what was found. */
+static void
+pinned_is_what_has_come(void **state)
+{
+    struct fixture *fixture = *state;
+    static handle_cell cell;
+    struct handle_reserved reserved;
+    cell.word = 0;
+    section_enter();
+    for (unsigned key = 0; key < 2; key++) {
+        const void *found = handle_cell_match(fixture->store, &cell, TAG);
+        assert_true(key == 0 || has_key(found, key - 1));
+        assert_non_null(handle_reserve(fixture->store, 100, 0, &reserved));
+        fill(reserved.object, 100, key);
+        assert_int_equal(handle_cell_publish(fixture->store, &cell, &reserved, TAG), 0);
+        const void *pinned = handle_cell_pin(fixture->store, &cell);
+        assert_true(pinned != found && has_key(pinned, key));
+        handle_unpin(fixture->store, pinned);
+    }
+    assert_int_equal(handle_cell_free(fixture->store, &cell), 0);
+    section_leave();
+}
+
+static void
+overwrite_or_find(void *arg, unsigned index)
+{
+    struct shared_cell *shared = arg;
+    for (unsigned i = 0; index == 0 && i < scaled(20000); i++) {
+        struct handle_reserved reserved;
+        thread_check(handle_reserve(shared->store, 100, 0, &reserved) != NULL);
+        fill(reserved.object, 100, i % 2);
+        section_enter();
+        thread_check(handle_cell_publish(shared->store, &shared->cell, &reserved, TAG) == 0);
+        section_leave();
+    }
+    while (index > 0 && !__atomic_load_n(&shared->ended, __ATOMIC_ACQUIRE)) {
+        const void *item = find_and_pin(shared->store, &shared->cell, index % 2);
+        __atomic_fetch_add(item ? &shared->found : &shared->missed, 1, __ATOMIC_RELAXED);
+        thread_check(!item || mismatch(item, 100, index % 2) == 100);
+        if (item)
+            handle_unpin(shared->store, item);
+    }
+    __atomic_store_n(&shared->ended, 1, __ATOMIC_RELEASE);
+}
+
+/* An object that is found by its tag and pinned is the one that was looked for, although others
+ * come into its place meanwhile. Seen failing without the look behind the pin. */
+static void
+found_by_tag_then_pinned(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct shared_cell shared;
+    memset(&shared, 0, sizeof(shared));
+    shared.store = fixture->store;
+    run_threads(3, overwrite_or_find, &shared);
+    assert_int_equal(pins_held(fixture->store), 0);
+    assert_true(shared.found + shared.missed > 0);
+    section_enter();
+    assert_int_equal(handle_cell_free(fixture->store, &shared.cell), 0);
+    section_leave();
+    assert_clean(fixture->store);
+}
+
 int
 group_pins(void)
 {
@@ -368,6 +463,7 @@ group_pins(void)
         STORE_TEST(freed_while_pinned),
         STORE_TEST(freed_now_while_pinned),
         STORE_TEST(cell_pins),
+        STORE_TEST(pinned_is_what_has_come),
         STORE_TEST(unpin_of_what_is_not_pinned),
     };
     return cmocka_run_group_tests_name("pins", tests, NULL, NULL);
@@ -378,6 +474,7 @@ group_pins_threads(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(pins_cross_threads),
+        STORE_TEST(found_by_tag_then_pinned),
     };
     return cmocka_run_group_tests_name("pins_threads", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
  *
  * Seen failing with handle_free in the place of handle_retire: all of the walks.
  */
-#include "support.h"
+#include "walkers.h"
 
 static void
 drain(handle_store *store)
@@ -242,9 +242,6 @@ struct node {
 struct walked {
     handle_store *store;
     handle_t heads[4]; /* chains; a list and a tree use the first */
-    void (*read)(struct walked *walked);
-    void (*change)(struct walked *walked, uint64_t *random);
-    unsigned ended;
 };
 
 static handle_t
@@ -417,34 +414,15 @@ read_tree(struct walked *walked)
 }
 
 static void
-walk_or_unlink(void *arg, unsigned index)
-{
-    struct walked *walked = arg;
-    uint64_t random = index + 1;
-    for (unsigned i = 0; index == 0 && i < scaled(30000); i++) {
-        section_enter();
-        walked->change(walked, &random);
-        section_leave();
-    }
-    if (index == 0)
-        __atomic_store_n(&walked->ended, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&walked->ended, __ATOMIC_ACQUIRE)) {
-        if (index == 3) {
-            thread_check(handle_store_compact(walked->store, NULL) == 0);
-            continue;
-        }
-        section_enter();
-        walked->read(walked);
-        section_leave();
-    }
-}
-
-static void
 check_walks(struct fixture *fixture, void (*read)(struct walked *walked),
             void (*change)(struct walked *walked, uint64_t *random))
 {
-    struct walked walked = {.store = fixture->store, .read = read, .change = change};
-    run_threads(4, walk_or_unlink, &walked);
+    struct walked walked = {.store = fixture->store};
+    run_walkers(&(struct walkers){.store = fixture->store,
+                                  .walked = &walked,
+                                  .read = read,
+                                  .change = change,
+                                  .changes = scaled(30000)});
     drain(fixture->store);
     assert_clean(fixture->store);
 }

@@ -7,7 +7,7 @@
  * Seen failing: the walks of list and tree when retire empties the cell, those of chains and tree
  * when unlink empties `from`.
  */
-#include "support.h"
+#include "walkers.h"
 
 /* ---- one cell -------------------------------------------------------------------------------- */
 
@@ -340,9 +340,6 @@ struct item {
 struct walked {
     handle_store *store;
     struct garbage garbage;
-    void (*read)(struct walked *walked);
-    void (*change)(struct walked *walked, uint64_t *random);
-    unsigned ended;
     struct node *list;
     handle_cell chains[CHAINS];
     struct inner *tree;
@@ -388,30 +385,11 @@ publish_item(struct walked *walked, uint64_t key, handle_cell *cell)
     thread_check(handle_cell_publish(walked->store, cell, &reserved, 0) == 0);
 }
 
-/* Thread 0 changes, 1 and 2 read, 3 moves objects. */
 static void
-walk_or_unlink(void *arg, unsigned index)
+collect_some(struct walked *walked)
 {
-    struct walked *walked = arg;
-    uint64_t random = index + 1;
-    for (unsigned i = 0; index == 0 && i < scaled(10000); i++) {
-        section_enter();
-        walked->change(walked, &random);
-        section_leave();
-        if (walked->garbage.count > 200)
-            collect(&walked->garbage);
-    }
-    if (index == 0)
-        __atomic_store_n(&walked->ended, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&walked->ended, __ATOMIC_ACQUIRE)) {
-        if (index == 3) {
-            thread_check(handle_store_compact(walked->store, NULL) == 0);
-            continue;
-        }
-        section_enter();
-        walked->read(walked);
-        section_leave();
-    }
+    if (walked->garbage.count > 200)
+        collect(&walked->garbage);
 }
 
 /* The keys that stay. */
@@ -426,14 +404,20 @@ begin_with(struct walked *walked, void (*add)(struct walked *walked, uint64_t ke
 }
 
 static void
-check_walks(struct walked *walked)
+check_walks(struct walked *walked, void (*read)(struct walked *walked),
+            void (*change)(struct walked *walked, uint64_t *random))
 {
-    run_threads(4, walk_or_unlink, walked);
+    run_walkers(&(struct walkers){.store = walked->store,
+                                  .walked = walked,
+                                  .read = read,
+                                  .change = change,
+                                  .collect = collect_some,
+                                  .changes = scaled(10000)});
     collect(&walked->garbage);
     drain(walked->store);
     assert_clean(walked->store);
     section_enter();
-    walked->read(walked);
+    read(walked);
     section_leave();
 }
 
@@ -491,9 +475,9 @@ static void
 list_walked_while_others_unlink(void **state)
 {
     struct fixture *fixture = *state;
-    struct walked walked = {.store = fixture->store, .read = read_list, .change = change_list};
+    struct walked walked = {.store = fixture->store};
     begin_with(&walked, toggle_in_list);
-    check_walks(&walked);
+    check_walks(&walked, read_list, change_list);
     while (walked.list) {
         struct node *node = walked.list;
         walked.list = node->next;
@@ -593,10 +577,8 @@ chains_walked_while_others_unlink(void **state)
     static struct walked walked;
     memset(&walked, 0, sizeof(walked));
     walked.store = fixture->store;
-    walked.read = read_chains;
-    walked.change = change_chains;
     begin_with(&walked, toggle_in_chain);
-    check_walks(&walked);
+    check_walks(&walked, read_chains, change_chains);
     for (unsigned chain = 0; chain < CHAINS; chain++)
         free_chain(fixture->store, &walked.chains[chain]);
     drain(fixture->store);
@@ -760,10 +742,10 @@ static void
 tree_walked_while_others_unlink(void **state)
 {
     struct fixture *fixture = *state;
-    struct walked walked = {.store = fixture->store, .read = read_tree, .change = change_tree};
+    struct walked walked = {.store = fixture->store};
     walked.tree = make_node(sizeof(*walked.tree));
     begin_with(&walked, plant);
-    check_walks(&walked);
+    check_walks(&walked, read_tree, change_tree);
     fell(&walked);
     drain(fixture->store);
     assert_used(fixture->store, 0);

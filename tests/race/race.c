@@ -544,6 +544,39 @@ verify_thing(const struct race *race, const struct thing *thing)
     section_leave();
 }
 
+struct on_its_way {
+    const void *object;
+    const handle_cell *from, *to;
+    unsigned met;
+};
+
+static int
+meet(void *opaque, const struct handle_object *object)
+{
+    struct on_its_way *way = opaque;
+    if (object->data == way->object) {
+        assert_true(object->cell == way->from || object->cell == way->to);
+        assert_int_equal(object->flags, 0);
+        way->met++;
+    }
+    return 0;
+}
+
+void
+assert_on_its_way(struct race *race, const handle_cell *from, const handle_cell *to,
+                  size_t size_by_from)
+{
+    struct on_its_way way = {.object = race->from, .from = from, .to = to};
+    section_enter();
+    assert_ptr_equal(handle_cell_deref(race->store, to), race->from);
+    assert_int_equal(handle_cell_size(race->store, to), THING_BYTES);
+    assert_int_equal(handle_cell_size(race->store, from), size_by_from);
+    section_leave();
+    assert_int_equal(errors_count(race->fixture), 0);
+    assert_int_equal(handle_store_each(race->store, meet, &way), 0);
+    assert_int_equal(way.met, 1);
+}
+
 int
 count_visit(void *opaque, const struct handle_object *object)
 {

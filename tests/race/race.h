@@ -154,6 +154,13 @@ void ground_settle(struct race *race);
 /** Objects refused so far. */
 uint64_t refused(const struct race *race, enum handle_refusal reason);
 
+/**
+ * While the target's object is on its way from one cell to another: a walk meets it once, by one of
+ * them, as movable; its size by `to` is what it is, by `from` size_by_from; nothing is reported.
+ */
+void assert_on_its_way(struct race *race, const handle_cell *from, const handle_cell *to,
+                       size_t size_by_from);
+
 /** Visitor of a walk: counts, in an unsigned. */
 int count_visit(void *opaque, const struct handle_object *object);
 
