@@ -30,7 +30,6 @@ static const char usage[] =
     "  -b, --listen-backlog=N    default 1024\n"
     "  -A, --enable-shutdown     the command shutdown\n"
     "  -F, --disable-flush-all   no flush_all\n"
-    "  -X, --disable-dumping     no metadump\n"
     "  -e, --memory-file=FILE    keep the items there over a restart: written at the end and at\n"
     "                              SIGUSR1\n"
     "  -d, --daemon              go into the background\n"
@@ -40,7 +39,8 @@ static const char usage[] =
     "  -v, --verbose             say more\n"
     "  -h, --help   -V, --version\n"
     "\n"
-    "Accepted without effect: -U (there is no UDP), -B ascii, -C, -D, -f, -k, -L, -n, -R, -W.\n"
+    "Accepted without effect: -U (there is no UDP), -B ascii, -C, -D, -f, -k, -L, -n, -R, -W,\n"
+    "-X.\n"
     "Not there: -M, -S, -Z.\n";
 
 static bool
