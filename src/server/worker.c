@@ -19,6 +19,7 @@
 #define TICK_MS     1000
 #define RETRY_MS    2
 #define SLOW_MS     10000 /* with buffers, while others wait for some */
+#define STUCK_MS    60000 /* the same, of those that wait for some themselves */
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
@@ -165,8 +166,8 @@ is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
 static bool
 is_slow(const struct sd_worker *worker, const struct sd_conn *conn)
 {
-    return (conn->wait == SD_WAIT_INPUT || conn->wait == SD_WAIT_OUTPUT) && sd_conn_holds(conn) &&
-           worker->now_ms - conn->active_ms > SLOW_MS;
+    uint64_t most = conn->wait == SD_WAIT_MEMORY ? STUCK_MS : SLOW_MS;
+    return sd_conn_holds(conn) && worker->now_ms - conn->active_ms > most;
 }
 
 /* The list is changed by this thread, and at its head by another. */
