@@ -3,9 +3,9 @@
  * x4_walks.c - X4: does a reader that follows links come to the end, while what it follows is
  * unlinked and freed? A reader walks through a list from one end to the other, without a lock; a
  * writer goes along the list, takes out every eighth node and puts in another one. By handles
- * nodes are retired, by pointers freed through call_rcu; in both no walk may break. For comparison
- * handle_free in the place of handle_retire: there a walk breaks when the node that it goes on to
- * has been freed since its link was read.
+ * nodes are retired, by pointers freed through call_rcu, and both read in sections; no walk may
+ * break. For comparison handle_free in the place of handle_retire: there a walk breaks when the
+ * node that it goes on to has been freed since its link was read.
  */
 #include "report.h"
 #include "subject.h"
@@ -139,7 +139,7 @@ replace_next(struct run *run, link_t before)
 static link_t
 replace_some(struct run *run, link_t at)
 {
-    subject_enter();
+    section_enter();
     for (unsigned step = 0; step < 64; step++) {
         link_t next = node_read(at)->next;
         if (!next || !node_read(next)->next) {
@@ -150,7 +150,7 @@ replace_some(struct run *run, link_t at)
             replace_next(run, at);
         at = node_read(at)->next;
     }
-    subject_leave();
+    section_leave();
     return at;
 }
 
@@ -172,7 +172,7 @@ walk(struct run *run)
 {
     link_t link = run->first;
     run->walks++;
-    subject_enter();
+    section_enter();
     while (link) {
         const struct node *node = node_read(link);
         if (!node) {
@@ -184,7 +184,7 @@ walk(struct run *run)
         run->visited++;
         link = __atomic_load_n(&node->next, __ATOMIC_ACQUIRE);
     }
-    subject_leave();
+    section_leave();
 }
 
 static void
@@ -219,9 +219,9 @@ make_list(void)
 {
     link_t first = (link_t)0;
     for (uint64_t i = 0; i < opt_nodes; i++) {
-        subject_enter();
+        section_enter();
         first = make_node(first);
-        subject_leave();
+        section_leave();
     }
     return first;
 }
