@@ -172,25 +172,45 @@ is_slow(const struct sd_worker *worker, const struct sd_conn *conn)
 
 /* The list is changed by this thread, and at its head by another. */
 static struct sd_conn *
-first_conn(struct sd_worker *worker)
+oldest_conn(struct sd_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
     struct sd_conn *conn = worker->conns;
+    while (conn && conn->next)
+        conn = conn->next;
     pthread_mutex_unlock(&worker->lock);
     return conn;
+}
+
+static struct sd_conn *
+newer_conn(struct sd_worker *worker, const struct sd_conn *conn)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct sd_conn *newer = conn->previous;
+    pthread_mutex_unlock(&worker->lock);
+    return newer;
+}
+
+/* Of those that wait for memory no more have to go than it takes. */
+static bool
+is_in_the_way(const struct sd_worker *worker, const struct sd_conn *conn)
+{
+    const struct sd_pool *pool = &worker->server->pool;
+    return is_slow(worker, conn) &&
+           (conn->wait != SD_WAIT_MEMORY || sd_load(&pool->used) > sd_load(&pool->most));
 }
 
 static void
 tick(struct sd_worker *worker)
 {
     bool is_short = sd_pool_is_short(&worker->server->pool, &worker->refusals);
-    struct sd_conn *next;
+    struct sd_conn *newer;
     if (!is_short && !worker->server->settings.idle_seconds)
         return;
-    for (struct sd_conn *conn = first_conn(worker); conn; conn = next) {
-        next = conn->next;
+    for (struct sd_conn *conn = oldest_conn(worker); conn; conn = newer) {
+        newer = newer_conn(worker, conn);
         bool idle = is_idle_too_long(worker, conn);
-        if (!idle && !(is_short && is_slow(worker, conn)))
+        if (!idle && !(is_short && is_in_the_way(worker, conn)))
             continue;
         sd_count(idle ? &worker->counts->idle_kicks : &worker->counts->slow_kicks, 1);
         end_conn(worker, conn);
