@@ -113,8 +113,8 @@ read_copy(sinter_cache *cache, struct sd_pool *pool, const void *owner, struct s
     for (;;) {
         struct sinter_cache_info info;
         int rc = sinter_cache_get(cache, key.bytes, key.size, NULL, 0, &info);
-        if (rc != -ENOSPC)
-            return rc;
+        if (rc != -ENOSPC) /* 0: without marks in front it is none of ours */
+            return rc == 0 ? -ENOENT : rc;
         rc = open_copy(pool, owner, before + info.size + after, copy);
         if (rc == 0)
             rc = copy_value(cache, key, before, info.size - COPY_FRONT, copy);

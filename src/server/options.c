@@ -89,7 +89,7 @@ take_percent(const char *text, uint64_t *bytes)
     size_t size = strlen(text) - 1;
     struct sinter_cache_budget_stats stats = SINTER_CACHE_BUDGET_STATS_INIT;
     if (size < sizeof(digits))
-        memcpy(digits, text, size);
+        snprintf(digits, sizeof(digits), "%.*s", (int)size, text);
     if (!read_number(digits, 1, 90, &percent))
         return complain("-m %s: from 1%% to 90%%", text);
     sinter_cache_budget *budget = sinter_cache_budget_create(0, (uint32_t)percent);
@@ -118,7 +118,7 @@ take_size(const char *text, uint64_t *bytes)
 {
     char digits[24] = "";
     size_t size = strlen(text);
-    char unit = size ? text[size - 1] : 0;
+    char unit = *(size ? text + size - 1 : text);
     uint64_t scale = unit == 'k' || unit == 'K' ? 1024 : unit == 'm' || unit == 'M' ? MIB : 1;
     if (size > 0 && size < sizeof(digits))
         memcpy(digits, text, size - (scale > 1));
@@ -233,7 +233,7 @@ static const struct option long_options[] = {
 static bool
 take_value(struct sd_settings *settings, int option, char *value)
 {
-    unsigned number;
+    unsigned number = 0;
     switch (option) {
     case 'm':
         return take_memory(value, &settings->memory);

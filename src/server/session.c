@@ -68,11 +68,8 @@ put_item(sinter_cache *cache, struct sd_output *output, const struct sd_shape *s
          struct sd_item *item)
 {
     char *begin = sd_output_tail(output), *at = shape->put_head(begin, item, shape->opaque);
-    if (shape->value) {
-        at = sd_item_copy(cache, item, at);
-        memcpy(at, "\r\n", 2);
-        at += 2;
-    }
+    if (shape->value)
+        at = sd_put_bytes(sd_item_copy(cache, item, at), "\r\n", 2);
     sd_output_advance(output, (size_t)(at - begin));
 }
 

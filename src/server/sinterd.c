@@ -190,7 +190,7 @@ prepare(struct sd_settings *settings, struct sd_listener *listener)
     if (!become_user(settings))
         return false;
     limit_cores(settings->cores);
-    if (settings->background && daemon(1, settings->verbose) != 0)
+    if (settings->background && daemon(1, settings->verbose > 0) != 0)
         return complain("-d", strerror(errno));
     return true;
 }

@@ -26,10 +26,8 @@ static char *
 put_head(char *at, const struct sd_item *item, const void *opaque)
 {
     const struct head *head = opaque;
-    memcpy(at, "VALUE ", 6);
-    at += 6;
-    memcpy(at, head->key.bytes, head->key.size);
-    at += head->key.size;
+    at = sd_put_bytes(at, "VALUE ", 6);
+    at = sd_put_bytes(at, head->key.bytes, head->key.size);
     *at++ = ' ';
     at = sd_put_u64(at, item->view.info.flags);
     *at++ = ' ';
@@ -38,8 +36,7 @@ put_head(char *at, const struct sd_item *item, const void *opaque)
         *at++ = ' ';
         at = sd_put_u64(at, item->view.info.cas);
     }
-    memcpy(at, "\r\n", 2);
-    return at + 2;
+    return sd_put_bytes(at, "\r\n", 2);
 }
 
 static enum sd_verdict

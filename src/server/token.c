@@ -171,8 +171,10 @@ sd_base64_put(char *at, const char *bytes, size_t size)
         uint32_t word = 0;
         for (size_t j = 0; j < 3; j++)
             word = word << 8 | (j < left ? (uint8_t)bytes[i + j] : 0);
-        for (size_t j = 0; j < 4; j++)
-            *at++ = j <= left ? alphabet[word >> (18 - 6 * j) & 63] : '=';
+        memset(at, '=', 4);
+        for (size_t j = 0; j <= left; j++)
+            at[j] = alphabet[word >> (18 - 6 * j) & 63];
+        at += 4;
     }
     return at;
 }

@@ -42,6 +42,14 @@ bool sd_read_u64(const char *text, size_t size, uint64_t *number);
 bool sd_read_u32(const char *text, size_t size, uint32_t *number);
 bool sd_read_i32(const char *text, size_t size, int32_t *number);
 
+/** Copies; a string's 0 is not wanted. Result: behind it. */
+static inline char *
+sd_put_bytes(char *at, const char *bytes, size_t size)
+{
+    memcpy(at, bytes, size);
+    return at + size;
+}
+
 /** Writes a number, without a 0 behind it; up to 20 bytes. Result: behind it. */
 char *sd_put_u64(char *at, uint64_t number);
 
