@@ -124,6 +124,7 @@ is_0_of_what_stays(void **state)
     struct fixture *fixture = *state;
     handle_store *store = fixture->store;
     void *object;
+    unsigned sparse = OBJECTS / 10 * 9; /* one of the last third */
     make_sparser(store);
     handle_t large = make_object(store, 100000, 1);
     section_enter();
@@ -131,10 +132,9 @@ is_0_of_what_stays(void **state)
     assert_int_equal(handle_sparsity(store, unmovable), 0);
     assert_int_equal(handle_sparsity(store, large), 0);
     assert_int_equal(handle_sparsity(store, HANDLE_NULL), 0);
-    assert_int_equal(handle_sparsity(store, handles[OBJECTS / 10 * 9] ^ 1), 0);
+    assert_int_equal(handle_sparsity(store, handles[sparse] ^ 1), 0);
     assert_int_equal(handle_sparsity(NULL, large), 0);
 
-    unsigned sparse = OBJECTS / 10 * 9; /* one of the last third */
     handle_t near = handles[sparse], stale = handles[sparse + 10];
     const void *pinned = handle_pin(store, near);
     assert_int_equal(handle_sparsity(store, near), 0);
