@@ -546,10 +546,10 @@ sinter_cache_census(sinter_cache *cache,
 
 /** What handle_stats_doctor finds of the cache's store, but that its limit is near: a cache makes
  * room itself. Result: how many it has found. Errors: EINVAL. */
-HANDLE_API int sinter_cache_doctor(sinter_cache *cache,
-                                   void (*finding)(void *opaque,
-                                                   const struct handle_finding *finding),
-                                   void *opaque);
+HANDLE_API int
+sinter_cache_doctor(sinter_cache *cache,
+                    void (*finding)(void *opaque, const struct handle_finding *finding),
+                    void *opaque);
 
 /** The number of items. 0 for NULL. */
 HANDLE_API uint64_t sinter_cache_items(const sinter_cache *cache);

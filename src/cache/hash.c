@@ -5,53 +5,67 @@
 #include <sys/random.h>
 #include <time.h>
 
-__extension__ typedef unsigned __int128 uint128_t;
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
 
 static inline uint64_t
-word_at(const unsigned char *bytes)
+rotate(uint64_t x, unsigned bits)
 {
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
+    return x << bits | x >> (64 - bits);
+}
+
+static inline void
+sip_round(struct sip *s)
+{
+    s->v0 += s->v1;
+    s->v2 += s->v3;
+    s->v1 = rotate(s->v1, 13) ^ s->v0;
+    s->v3 = rotate(s->v3, 16) ^ s->v2;
+    s->v0 = rotate(s->v0, 32);
+    s->v2 += s->v1;
+    s->v0 += s->v3;
+    s->v1 = rotate(s->v1, 17) ^ s->v2;
+    s->v3 = rotate(s->v3, 21) ^ s->v0;
+    s->v2 = rotate(s->v2, 32);
+}
+
+static inline void
+sip_word(struct sip *s, uint64_t word)
+{
+    s->v3 ^= word;
+    sip_round(s);
+    s->v0 ^= word;
+}
+
+/* The last 0 to 7 bytes, little-endian. */
+static inline uint64_t
+tail_of(const unsigned char *bytes, size_t size)
+{
+    uint64_t word = 0;
+    memcpy(&word, bytes, size);
     return word;
 }
 
-/* The product's halves over each other: each bit depends on all bits of both. */
-static inline uint64_t
-fold(uint64_t a, uint64_t b)
-{
-    uint128_t product = (uint128_t)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* 1 to 7 bytes, as one word. */
-static inline uint64_t
-short_word(const unsigned char *bytes, size_t size)
-{
-    if (size >= 4) {
-        uint32_t first, last;
-        memcpy(&first, bytes, 4);
-        memcpy(&last, bytes + size - 4, 4);
-        return (uint64_t)first << 32 | last;
-    }
-    return (uint64_t)bytes[0] << 16 | (uint64_t)bytes[size / 2] << 8 | bytes[size - 1];
-}
-
-/* All of it in words, the last ones so that they end where the key ends. */
 uint64_t
 sc_hash(const uint64_t secret[SC_SECRET_WORDS], const void *key, size_t size)
 {
-    const unsigned char *bytes = key, *end = bytes + size;
-    uint64_t hash = secret[0] ^ size, first, last;
-    if (size < 8) {
-        first = short_word(bytes, size);
-        last = 0;
-    } else {
-        for (; end - bytes > 16; bytes += 16)
-            hash = fold(word_at(bytes) ^ secret[1], word_at(bytes + 8) ^ hash);
-        first = size < 16 ? word_at(bytes) : word_at(end - 16);
-        last = word_at(end - 8);
+    struct sip s = {
+        secret[0] ^ UINT64_C(0x736f6d6570736575), secret[1] ^ UINT64_C(0x646f72616e646f6d),
+        secret[0] ^ UINT64_C(0x6c7967656e657261), secret[1] ^ UINT64_C(0x7465646279746573)};
+    const unsigned char *bytes = key;
+    size_t left = size;
+    for (; left >= 8; left -= 8, bytes += 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        sip_word(&s, word);
     }
-    return fold(fold(first ^ secret[2], last ^ hash) ^ secret[3], hash ^ secret[1]);
+    sip_word(&s, (uint64_t)size << 56 | tail_of(bytes, left));
+    s.v2 ^= 0xff;
+    sip_round(&s);
+    sip_round(&s);
+    sip_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
 void
@@ -64,6 +78,4 @@ sc_hash_secret(uint64_t secret[SC_SECRET_WORDS])
     clock_gettime(CLOCK_REALTIME, &now);
     secret[0] = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
     secret[1] = (uint64_t)(uintptr_t)secret ^ (uint64_t)(uintptr_t)&getrandom << 20;
-    for (unsigned i = 2; i < SC_SECRET_WORDS; i++)
-        secret[i] = fold(secret[i - 2] ^ UINT64_C(0x9e3779b97f4a7c15), secret[i - 1] + i);
 }

@@ -9,15 +9,15 @@
  * The lower 12 bits of a place are those of its bucket's number, as soon as there are that many
  * buckets: from then on tag and bucket tell the place (index.h), and no item is read to move it.
  *
- * Words of the key and of a secret multiplied, and the product's halves folded, as XXH3 and wyhash
- * do it: whoever does not know the secret cannot choose keys that meet.
+ * SipHash-1-3 (Aumasson and Bernstein) with 128 bits of secret: whoever does not know it cannot
+ * choose keys that meet.
  */
 #ifndef SC_HASH_H
 #define SC_HASH_H
 
 #include "cache/base.h"
 
-#define SC_SECRET_WORDS 4u
+#define SC_SECRET_WORDS 2u
 
 uint64_t sc_hash(const uint64_t secret[SC_SECRET_WORDS], const void *key, size_t size);
 

@@ -302,7 +302,7 @@ header_says_why()
     grep -q "include the header of one liburcu flavour.* <sinter/$header>" "$SINTER_WORK/why.txt" ||
         fail "$create without a flavour: $1 -std=$3 does not say what to do"
     [ "$(grep -c 'error' "$SINTER_WORK/why.txt")" -eq 1 ] ||
-        fail "$create without a flavour: $1 -std=$3 says more than that: $(cat "$SINTER_WORK/why.txt")"
+        fail "$create without a flavour: $1 -std=$3 says more: $(cat "$SINTER_WORK/why.txt")"
     "$1" -x "$2" "-std=$3" -O1 -include urcu.h -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" \
         -isystem "$SINTER_URCU_INCLUDE" -c -o /dev/null "$here/$use" ||
         fail "$create with a flavour: $1 -std=$3"
@@ -341,8 +341,8 @@ step_header()
     printf 'the header compiles in %d ways\n' $compiled
 }
 
-# dropped_in COUNT MEANT COMPILER LANGUAGE STANDARD: so many results that dropped.c drops warn, where
-# MEANT stands in front of those that may be dropped on purpose.
+# dropped_in COUNT MEANT COMPILER LANGUAGE STANDARD: so many results that dropped.c drops warn,
+# where MEANT stands in front of those that may be dropped on purpose.
 dropped_in()
 {
     count=$1 meant=$2
@@ -505,8 +505,8 @@ step_growth()
     done
 }
 
-steps='exports archive prefetches interface description breakages header dropped manual refused growth'
-steps="$steps update"
+steps='exports archive prefetches interface description breakages header dropped manual refused'
+steps="$steps growth update"
 case " $steps " in
 *" ${1:-none} "*) "step_$1" ;;
 *) fail "unknown step '${1-}': one of $steps" ;;

@@ -620,7 +620,7 @@ large_resized_under_readers(void **state)
 }
 
 /* Within its capacity an object stays where it is also while its pages are given back: who does
- * that is waited for. Seen failing: it was copied. */
+ * that is waited for. */
 static void
 resize_or_purge(void *arg, unsigned index)
 {

@@ -342,9 +342,7 @@ miss_often(void *opaque, unsigned index)
         thread_check(lookup(opaque, "absent") == -ENOENT);
 }
 
-/* Nothing is lost, whether a thread counts for itself, shares, or comes after one that has ended.
- * Seen failing: with threads that share a stripe as if it was their own; with stripes that nobody
- * gives back, by the number of those in use (tests/cache/stage.c). */
+/* No count is lost, whether a thread has a stripe, shares one, or comes after one that has ended. */
 static void
 test_threads_come_and_go(void **state)
 {

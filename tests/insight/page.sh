@@ -28,7 +28,8 @@ stop
 "$sinter" map "$work/before" --png -o - | cmp - "$work/map.png" || fail 'two pictures of one map'
 
 # What the test asks of the page, which answers in attributes of its root.
-printf '<script>const pictureBytes = "%s";</script>\n' "$(base64 -w 0 "$work/map.png")" >"$work/asks"
+picture=$(base64 -w 0 "$work/map.png")
+printf '<script>const pictureBytes = "%s";</script>\n' "$picture" >"$work/asks"
 cat >>"$work/asks" <<'END'
 <script>
 {

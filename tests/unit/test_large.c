@@ -312,7 +312,7 @@ test_capacity_stays(void **state)
     assert_pool_sound(world);
 }
 
-/* A resize gives an object room, more or less of it, or takes it away; growing beyond it ends it. */
+/* A resize gives an object room, or takes it away; growing beyond it ends it. */
 static void
 test_capacity_changes(void **state)
 {
