@@ -342,7 +342,7 @@ miss_often(void *opaque, unsigned index)
         thread_check(lookup(opaque, "absent") == -ENOENT);
 }
 
-/* No count is lost, whether a thread has a stripe, shares one, or comes after one that has ended. */
+/* No count is lost, whether a thread has a stripe, shares one, or comes after one that ended. */
 static void
 test_threads_come_and_go(void **state)
 {
