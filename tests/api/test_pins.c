@@ -422,7 +422,8 @@ overwrite_or_find(void *arg, unsigned index)
         thread_check(handle_cell_publish(shared->store, &shared->cell, &reserved, TAG) == 0);
         section_leave();
     }
-    while (index > 0 && !__atomic_load_n(&shared->ended, __ATOMIC_ACQUIRE)) {
+    for (bool last = index == 0; !last;) { /* once more after the end: whoever comes late, too */
+        last = __atomic_load_n(&shared->ended, __ATOMIC_ACQUIRE);
         const void *item = find_and_pin(shared->store, &shared->cell, index % 2);
         __atomic_fetch_add(item ? &shared->found : &shared->missed, 1, __ATOMIC_RELAXED);
         thread_check(!item || mismatch(item, 100, index % 2) == 100);
