@@ -95,6 +95,15 @@ const struct handle_class_stats *class_stats_of(handle_store *store);
 /** handle_store_used_exact, which must answer. */
 size_t used_exactly(handle_store *store);
 #define assert_used(store, bytes) assert_int_equal(used_exactly(store), bytes)
+/** Changes a byte behind an object's end, as a faulty program would; atomically, since a thread of
+ * the library may be looking at the header there. */
+static inline void
+damage_byte(unsigned char *byte)
+{
+    unsigned before = __atomic_load_n(byte, __ATOMIC_RELAXED);
+    __atomic_store_n(byte, (unsigned char)(before % 255 + 1), __ATOMIC_RELAXED);
+}
+
 /** Sets an option; asserts that it was taken. */
 void set_option(handle_store *store, const char *name, const char *value);
 

@@ -52,7 +52,7 @@ place_objects(struct fixture *fixture)
 static void
 damage_behind(const struct placed *object)
 {
-    object->address[size] = (unsigned char)(object->address[size] % 255 + 1);
+    damage_byte(&object->address[size]);
 }
 
 /* Some object whose successor is in the next slot. */
@@ -80,7 +80,7 @@ static handle_t
 write_zero_past_the_end(unsigned from)
 {
     unsigned i = followed(from);
-    placed[i].address[size] = 0;
+    __atomic_store_n(&placed[i].address[size], 0, __ATOMIC_RELAXED); /* as damage_byte */
     return placed[i + 1].handle;
 }
 

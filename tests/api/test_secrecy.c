@@ -112,7 +112,7 @@ damage_one(handle_store *store)
         for (unsigned next = 0; next < OBJECTS; next++) {
             if (address[next] != address[i] + slot)
                 continue;
-            address[i][size] = (unsigned char)(address[i][size] % 255 + 1);
+            damage_byte(&address[i][size]);
             return handle[next];
         }
     }
