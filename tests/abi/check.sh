@@ -301,7 +301,7 @@ header_says_why()
     fi
     grep -q "include the header of one liburcu flavour.* <sinter/$header>" "$SINTER_WORK/why.txt" ||
         fail "$create without a flavour: $1 -std=$3 does not say what to do"
-    [ "$(grep -c 'error' "$SINTER_WORK/why.txt")" -eq 1 ] ||
+    [ "$(grep -c 'error:' "$SINTER_WORK/why.txt")" -eq 1 ] ||
         fail "$create without a flavour: $1 -std=$3 says more: $(cat "$SINTER_WORK/why.txt")"
     "$1" -x "$2" "-std=$3" -O1 -include urcu.h -DWITHOUT_FLAVOUR "-I$SINTER_INCLUDE" \
         -isystem "$SINTER_URCU_INCLUDE" -c -o /dev/null "$here/$use" ||

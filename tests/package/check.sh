@@ -47,11 +47,12 @@ step_install()
 }
 
 # "runtime" is what programs need to run, "development" what they need to be built; together they
-# are everything, and nothing is in both.
+# are everything but the programs, and nothing is in both. Each program is a component of its own.
 step_components()
 {
-    for component in runtime development tools; do
+    for component in runtime development tools server; do
         rm -rf "${SINTER_WORK:?}/$component"
+        mkdir -p "$SINTER_WORK/$component"
         install_into "$SINTER_WORK/$component" "$component"
         files_of "$SINTER_WORK/$component" >"$SINTER_WORK/$component.txt"
     done
@@ -61,11 +62,11 @@ step_components()
     done | LC_ALL=C sort |
         diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the two libraries"
     files_of "$prefix" >"$SINTER_WORK/all.txt"
-    [ "$(cat "$SINTER_WORK/tools.txt")" = ./bin/sinter ] ||
-        fail "the component of tools is not the one program"
+    printf '%s\n' ./bin/sinter ./share/man/man1/sinter.1 | diff - "$SINTER_WORK/tools.txt" ||
+        fail "the component of tools is not the one program and its manual"
     LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" \
-        "$SINTER_WORK/tools.txt" |
-        diff - "$SINTER_WORK/all.txt" || fail "the three components are not the whole installation"
+        "$SINTER_WORK/tools.txt" "$SINTER_WORK/server.txt" |
+        diff - "$SINTER_WORK/all.txt" || fail "the components are not the whole installation"
 }
 
 # cmake_consumer DIRECTORY ARGUMENT...: configures, builds and tests consumer/ in DIRECTORY.

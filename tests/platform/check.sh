@@ -22,13 +22,15 @@ compile()
         "-I$SINTER_SOURCE/include" "-I$SINTER_SOURCE/src" "-I$SINTER_SOURCE" "$@" "$file"
 }
 
-# Every file of the library, with urcu/flavor.h as liburcu has it since 0.14: it uses bool, and does
-# not include <stdbool.h>.
+# Every file of the libraries, with urcu/flavor.h as liburcu has it since 0.14: it uses bool, and
+# does not include <stdbool.h>. (The server uses all of a flavour, which no stub has: see --urcu of
+# tests/run.sh.)
 # Seen failing: without <stdbool.h> in src/rcu/rcu.h.
 step_library()
 {
     count=0
-    find "$SINTER_SOURCE/src" "$SINTER_SOURCE/defrag" -name '*.c' >"$SINTER_WORK/files"
+    find "$SINTER_SOURCE/src" "$SINTER_SOURCE/defrag" -name '*.c' ! -path '*/src/server/*' \
+        >"$SINTER_WORK/files"
     while IFS= read -r file; do
         compile "$file" -DSN_DEBUG=0 || fail "$file does not compile with a newer liburcu's headers"
         count=$((count + 1))
