@@ -24,6 +24,7 @@ struct sn_profile {
     /* atomic */
     uint64_t bytes;
     uint64_t coarser; /* the mean is so many times larger, for want of room */
+    uint64_t random;  /* for what goes when the table is full */
     uint64_t draws;
     uint64_t lost; /* for want of memory or room for sites */
 };
@@ -164,13 +165,14 @@ drop_some_locked(handle_store *store)
     }
 }
 
-/* The table is full of what lives: every second one goes, the others count twice. */
+/* The table is full of what lives: about every second one goes, the others count twice. By chance:
+ * free records are given out again in order, so that those of even numbers would all be young. */
 static void
 thin_locked(struct sn_profile *p)
 {
     for (uint32_t i = 1; i <= p->records; i++) {
         struct sn_profile_record *record = record_at(p, i);
-        if (record->slot != 0 && i % 2 == 0)
+        if (record->slot != 0 && draw_random(&p->random) >> 63)
             free_locked(p, i);
         else
             record->weight *= 2;

@@ -7,10 +7,12 @@
 
 #define NONE SN_LARGE_LISTS
 
+/* One at least: what nothing is held of could not be in limbo, whose sum is of bytes. */
 static uint32_t
 pages_for(const struct sn_large *large, size_t size)
 {
-    return (uint32_t)(sn_round_up(size + large->extra, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
+    uint64_t bytes = sn_max(size + large->extra, 1);
+    return (uint32_t)(sn_round_up(bytes, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
 }
 
 static uint32_t

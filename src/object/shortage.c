@@ -557,7 +557,10 @@ prepare(handle_store *store, size_t bytes)
     /* Pages that the first object of a size touches, and metadata of its span and its handle. */
     uint64_t charge = sn_round_up(bytes + bytes / 16, SN_PAGE_BYTES) + SN_BLOCK_BYTES;
     struct sn_need need = {.bytes = bytes, .page_bytes = charge, .class_id = SN_CLASS_NONE};
-    if (!try_charge(store, &charge) && !sn_shortage_resolve(store, &need, try_charge, &charge))
+    bool charged =
+        try_charge(store, &charge) || sn_shortage_resolve(store, &need, try_charge, &charge);
+    sn_cache_end_prepared(&store->caches, cache); /* by the pressure callback */
+    if (!charged)
         return -errno;
     cache->prepared = charge;
     sn_add_relaxed(&store->budget.prepared, charge);

@@ -114,11 +114,12 @@ start(handle_store *store, const struct rcu_flavor_struct *flavor)
     store->base_metadata_bytes = sn_round_up(own_bytes, SN_PAGE_BYTES) +
                                  sn_reclaim_bytes(&store->reclaim) + sn_defrag_metadata_bytes();
     sn_budget_charge(&store->budget, store->base_metadata_bytes, SN_CHARGE_ALWAYS);
+    if (!sn_profile_configure(store))
+        return -ENOMEM;
+    /* From here on nothing fails: tear_down does not take the client back. */
     sn_defrag_create(store);
     sn_rcu_add_client(store->rcu, &store->client);
     sn_settings_apply(store);
-    if (!sn_profile_configure(store))
-        return -ENOMEM;
     sn_misuse_register(store);
     return 0;
 }

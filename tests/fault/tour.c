@@ -404,6 +404,7 @@ tour(const struct arguments *arguments)
     stop.store = open_store(&options); /* the default arena: halved where it cannot be had */
     options.arena_bytes = 64 * MIB;
     options.hardened = true;
+    options.profile.enabled = true;
     options.alignment = 64;
     options.defrag.enabled = false;
     options.name = "second";
