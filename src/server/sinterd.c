@@ -171,8 +171,8 @@ static bool
 serve(struct sd_server *server, const struct sd_listener *listener)
 {
     int signals = open_signals();
-    bool is_open = signals >= 0 && open_server(server);
-    if (is_open && write_pid(&server->settings)) {
+    bool is_open = signals >= 0 && open_server(server) && write_pid(&server->settings);
+    if (is_open) {
         sd_listen_tell(listener, &server->settings);
         sd_accept(server, listener, signals);
     }

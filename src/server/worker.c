@@ -155,19 +155,27 @@ serve_queue(struct sd_worker *worker)
 
 /* ---- what is looked at once a second --------------------------------------------------------- */
 
+/* Milliseconds since the connection did something; 0, if that was after now_ms was read. */
+static uint64_t
+silent_ms(uint64_t now_ms, const struct sd_conn *conn)
+{
+    uint64_t active_ms = sd_load(&conn->active_ms);
+    return now_ms > active_ms ? now_ms - active_ms : 0;
+}
+
 static bool
 is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
 {
     unsigned seconds = worker->server->settings.idle_seconds;
     return seconds && conn->wait == SD_WAIT_INPUT && !sd_conn_holds(conn) &&
-           worker->now_ms - conn->active_ms > (uint64_t)seconds * 1000;
+           silent_ms(worker->now_ms, conn) > (uint64_t)seconds * 1000;
 }
 
 static bool
 is_slow(const struct sd_worker *worker, const struct sd_conn *conn)
 {
     uint64_t most = conn->wait == SD_WAIT_MEMORY ? STUCK_MS : SLOW_MS;
-    return sd_conn_holds(conn) && worker->now_ms - conn->active_ms > most;
+    return sd_conn_holds(conn) && silent_ms(worker->now_ms, conn) > most;
 }
 
 /* The list is changed by this thread, and at its head by another. */
@@ -400,7 +408,7 @@ add_conn(const struct sd_conn *conn, struct sd_text *text, uint64_t now_ms)
     snprintf(key, sizeof(key), "%d:state", conn->fd);
     sd_stat(text, key, "conn_read");
     snprintf(key, sizeof(key), "%d:secs_since_last_cmd", conn->fd);
-    sd_stat_u64(text, key, (now_ms - sd_load(&conn->active_ms)) / 1000);
+    sd_stat_u64(text, key, silent_ms(now_ms, conn) / 1000);
 }
 
 void
