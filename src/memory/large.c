@@ -164,7 +164,7 @@ begin_span(struct sn_large *large, uint32_t number, size_t size)
     struct sn_span *span = &pool->spans[number];
     span->class_id = SN_CLASS_LARGE;
     span->list = NONE;
-    span->free = pages;
+    sn_store_relaxed(&span->free, pages);
     span->v.large.held = span->v.large.floor = pages;
     sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     sn_store_relaxed(&span->u.large_size, size);

@@ -4,6 +4,13 @@
 
 #include "memory/span.h"
 
+/* Atomic: who guesses at a span without a lock (sn_span_is_loose) may by then find a run there. */
+static void
+set_link(uint32_t *link, uint32_t to)
+{
+    sn_store_relaxed(link, to);
+}
+
 /* The child that a length belongs to, on the given level. */
 static unsigned
 side_of(uint32_t blocks, unsigned level)
@@ -73,9 +80,10 @@ tree_insert(struct sn_runs *runs, struct sn_span *spans, uint32_t first)
         }
         link = &spans[*link].child[side_of(blocks, level)];
     }
-    *link = first;
+    set_link(link, first);
     spans[first].prev = spans[first].next = 0;
-    spans[first].child[0] = spans[first].child[1] = 0;
+    set_link(&spans[first].child[0], 0);
+    set_link(&spans[first].child[1], 0);
 }
 
 /* Where the tree names a run that is in it. */
@@ -99,7 +107,7 @@ take_leaf(struct sn_span *spans, uint32_t *link)
         link = &child[child[0] ? 0 : 1];
     }
     uint32_t leaf = *link;
-    *link = 0;
+    set_link(link, 0);
     return leaf;
 }
 
@@ -118,9 +126,9 @@ tree_remove(struct sn_runs *runs, struct sn_span *spans, uint32_t first)
         heir = take_leaf(spans, link);
     if (heir == first)
         return; /* was a leaf itself */
-    spans[heir].child[0] = spans[first].child[0];
-    spans[heir].child[1] = spans[first].child[1];
-    *link = heir;
+    set_link(&spans[heir].child[0], spans[first].child[0]);
+    set_link(&spans[heir].child[1], spans[first].child[1]);
+    set_link(link, heir);
 }
 
 /* The shorter of two that are long enough; 0: none. */
