@@ -9,8 +9,6 @@
 #include "server/limit.h"
 #include "server/stats.h"
 
-#define BAD_FORMAT "CLIENT_ERROR bad command line format"
-
 static bool
 word_is(const struct sd_line *line, unsigned i, const char *word)
 {
@@ -68,7 +66,7 @@ command_verbosity(struct sd_session *session, struct sd_request *request)
     uint32_t level;
     sd_take_noreply(session, request);
     if (!read_u32_at(&request->line, 1, &level))
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     sd_store(&session->server->settings.verbose, level > 2 ? 2 : level);
     return sd_answer(session, request, "OK");
 }
@@ -125,7 +123,7 @@ automove(struct sd_session *session, struct sd_request *request)
     if (word_is(&request->line, 2, "ratio"))
         return sd_answer(session, request, request->line.count > 3 ? "OK" : "ERROR");
     if (!read_u32_at(&request->line, 2, &level))
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     return sd_answer(session, request, level <= 2 ? "OK" : "ERROR");
 }
 
@@ -137,7 +135,7 @@ command_slabs(struct sd_session *session, struct sd_request *request)
     if (line->count == 4 && word_is(line, 1, "reassign"))
         return sd_answer(
             session, request,
-            read_u32_at(line, 2, &number) && read_u32_at(line, 3, &number) ? "OK" : BAD_FORMAT);
+            read_u32_at(line, 2, &number) && read_u32_at(line, 3, &number) ? "OK" : SD_BAD_FORMAT);
     if (line->count >= 3 && word_is(line, 1, "automove"))
         return automove(session, request);
     return sd_answer(session, request, "ERROR");
@@ -168,7 +166,7 @@ tune_crawler(struct sd_session *session, struct sd_request *request)
     uint32_t number;
     bool sleep = word_is(&request->line, 1, "sleep");
     if (!read_u32_at(&request->line, 2, &number))
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     if (sleep && number > 1000000)
         return sd_answer(session, request, "CLIENT_ERROR sleep must be one second or less");
     return sd_answer(session, request, "OK");

@@ -33,7 +33,6 @@ struct sd_conn {
     bool queued;            /* in the worker's list of those that wait for memory or their turn */
     uint32_t events;        /* that epoll waits for */
     uint64_t active_ms;     /* when something went in or out */
-    uint64_t command_ms;    /* when a request was done */
     struct sd_buffer held;  /* of a request that is not whole */
     struct sd_buffer reply; /* that waits for the socket */
     struct sd_conn *next, *previous, *next_queued;

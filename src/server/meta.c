@@ -5,7 +5,6 @@
  */
 #include "server/session.h"
 
-#define BAD_FORMAT  "CLIENT_ERROR bad command line format"
 #define BAD_TOKEN   "CLIENT_ERROR bad token in command line format"
 #define BAD_FLAG    "CLIENT_ERROR invalid or duplicate flag"
 #define LONG_OPAQUE "CLIENT_ERROR opaque token too long"
@@ -134,7 +133,7 @@ read_flags(struct meta *meta, const struct sd_line *line, unsigned first)
         const char *complaint = read_flag(meta, &line->token[i]);
         wrong = complaint ? complaint : wrong;
     }
-    return wrong ? wrong : meta->bad ? BAD_FORMAT : NULL;
+    return wrong ? wrong : meta->bad ? SD_BAD_FORMAT : NULL;
 }
 
 static const char *
@@ -142,7 +141,7 @@ read_key(struct meta *meta, const struct sd_line *line)
 {
     *meta = (struct meta){.delta = 1};
     meta->key = (struct sd_key){line->token[1].text, line->token[1].size};
-    return meta->key.size > SD_KEY_MOST ? BAD_FORMAT : NULL;
+    return meta->key.size > SD_KEY_MOST ? SD_BAD_FORMAT : NULL;
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
@@ -537,12 +536,12 @@ command_ms(struct sd_session *session, struct sd_request *request)
     int32_t size = -1;
     const char *wrong = read_key(&meta, line);
     if (wrong || line->count < 3)
-        return sd_complain(session, request, BAD_FORMAT);
+        return sd_complain(session, request, SD_BAD_FORMAT);
     if (line->count > TOKENS_MOST)
         return sd_complain(session, request, "CLIENT_ERROR options flags too long");
     if (!sd_read_i32(line->token[2].text, line->token[2].size, &size) || size < 0 ||
         size > INT32_MAX - 2)
-        return sd_complain(session, request, BAD_FORMAT);
+        return sd_complain(session, request, SD_BAD_FORMAT);
     struct sd_store item = {.size = (size_t)size};
     wrong = read_flags(&meta, line, 3);
     if (!wrong && !mode_of_ms(&meta, &item.mode))
@@ -779,9 +778,9 @@ command_me(struct sd_session *session, struct sd_request *request)
     struct reply reply;
     struct sd_item item;
     if (line->count < 2 || read_key(&meta, line))
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     if (line->count > 2 && SD_IS(&line->token[2], "b") && decode_key(&meta))
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     sd_count(&session->counts->cmd_meta, 1);
     rcu_read_lock();
     bool there = sd_item_look(session->server->cache, meta.key, &item);

@@ -13,12 +13,6 @@ sd_session_open(struct sd_session *session, struct sd_server *server, struct sd_
         (struct sd_session){.server = server, .counts = counts, .trusted = server->auth == NULL};
 }
 
-bool
-sd_session_is_idle(const struct sd_session *session)
-{
-    return !session->skip && !session->keys && !session->skip_line;
-}
-
 /* ---- replies --------------------------------------------------------------------------------- */
 
 bool

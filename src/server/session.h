@@ -59,10 +59,10 @@ sd_session_open(struct sd_session *session, struct sd_server *server, struct sd_
 /** Does what can be done. Never SD_DONE. */
 enum sd_verdict
 sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_output *output);
-/** Whether it stands between two requests. */
-bool sd_session_is_idle(const struct sd_session *session);
 
 /* ---- for the commands ------------------------------------------------------------------------ */
+
+#define SD_BAD_FORMAT "CLIENT_ERROR bad command line format"
 
 #define SD_REPLY_MOST 2048u /* bytes that there is room for when a command begins */
 #define SD_LINE_MOST  2048u /* bytes of a line without an end that are waited for */

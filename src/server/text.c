@@ -2,7 +2,6 @@
 /* text.c - the classic commands on items. Answers are memcached 1.6.18's, word for word. */
 #include "server/session.h"
 
-#define BAD_FORMAT    "CLIENT_ERROR bad command line format"
 #define OUT_OF_MEMORY "SERVER_ERROR out of memory storing object"
 
 static struct sd_key
@@ -118,7 +117,7 @@ sd_next_key(struct sd_session *session, struct sd_input *input, struct sd_output
     if (size > SD_KEY_MOST) { /* only of a line that came in pieces */
         session->keys = 0;
         session->skip_line = true;
-        sd_put(output, BAD_FORMAT "\r\n", sizeof(BAD_FORMAT "\r\n") - 1);
+        sd_put(output, SD_BAD_FORMAT "\r\n", sizeof(SD_BAD_FORMAT "\r\n") - 1);
         return SD_DONE;
     }
     if (size) {
@@ -144,7 +143,7 @@ begin_keys(struct sd_session *session, struct sd_request *request, unsigned firs
     for (char *at = keys_at; at < end; at++) {
         size = *at == ' ' ? 0 : size + 1;
         if (size > SD_KEY_MOST)
-            return sd_answer(session, request, BAD_FORMAT);
+            return sd_answer(session, request, SD_BAD_FORMAT);
     }
     memset(end, ' ', line->bytes - line->text - 1); /* what stands behind a NUL is not looked at */
     input->at += (size_t)(keys_at - begin);
@@ -241,7 +240,7 @@ update(struct sd_session *session, struct sd_request *request, enum sd_mode mode
         !sd_read_i32(token[4].text, token[4].size, &size) ||
         (mode == SD_CAS && !sd_read_u64(token[5].text, token[5].size, &store.cas)) || size < 0 ||
         size > INT32_MAX - 2)
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     store.size = (size_t)size;
     store.ttl = sd_ttl_of(seconds);
     return store_value(session, request, &store);
@@ -276,9 +275,9 @@ command_delete(struct sd_session *session, struct sd_request *request)
 {
     struct sd_key key = key_of(request);
     if (!delete_is_well_formed(session, request))
-        return sd_answer(session, request, BAD_FORMAT ".  Usage: delete <key> [noreply]");
+        return sd_answer(session, request, SD_BAD_FORMAT ".  Usage: delete <key> [noreply]");
     if (key.size > SD_KEY_MOST)
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     bool hit = sinter_cache_delete(session->server->cache, key.bytes, key.size, 0) == 0;
     sd_count(hit ? &session->counts->delete_hits : &session->counts->delete_misses, 1);
     return sd_answer(session, request, hit ? "DELETED" : "NOT_FOUND");
@@ -303,7 +302,7 @@ add_delta(struct sd_session *session, struct sd_request *request, bool down)
     char number[24];
     sd_take_noreply(session, request);
     if (key.size > SD_KEY_MOST)
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     if (!sd_read_u64(by->text, by->size, &delta.by))
         return sd_answer(session, request, "CLIENT_ERROR invalid numeric delta argument");
     int rc = sd_item_add(session->server->cache, key, &delta);
@@ -337,7 +336,7 @@ command_touch(struct sd_session *session, struct sd_request *request)
     int32_t exptime;
     sd_take_noreply(session, request);
     if (key.size > SD_KEY_MOST)
-        return sd_answer(session, request, BAD_FORMAT);
+        return sd_answer(session, request, SD_BAD_FORMAT);
     if (!sd_read_i32(seconds->text, seconds->size, &exptime))
         return sd_answer(session, request, "CLIENT_ERROR invalid exptime argument");
     int rc = sd_item_touch(session->server->cache, key, sd_ttl_of(exptime));

@@ -375,9 +375,9 @@ test_freed_while_unpinned(struct race *race)
     assert_int_equal(stats.limbo, 0);
 }
 
-/* Warm, and with something in limbo: its next free takes the fast path. */
+/* Gives the actor's thread a cache with something in limbo: its next calls take fast paths. */
 static void
-body_free_warm(struct actor *actor)
+warm_up(struct actor *actor)
 {
     handle_t warm[2];
     for (unsigned i = 0; i < 2; i++)
@@ -386,6 +386,12 @@ body_free_warm(struct actor *actor)
     actor_stays(actor);
     thread_check(handle_free(store_of(actor), warm[1]) == 0);
     actor_stays(actor);
+}
+
+static void
+body_free_warm(struct actor *actor)
+{
+    warm_up(actor);
     actor->result = handle_free(store_of(actor), target_of(actor));
 }
 
@@ -419,17 +425,10 @@ test_fast_free_then_pinned(struct race *race)
     actor_finish(pinner);
 }
 
-/* As body_free_warm, and then allocates. */
 static void
 body_alloc_warm(struct actor *actor)
 {
-    handle_t warm[2];
-    for (unsigned i = 0; i < 2; i++)
-        thread_check((warm[i] = handle_alloc(store_of(actor), THING_BYTES)) != HANDLE_NULL);
-    thread_check(handle_free(store_of(actor), warm[0]) == 0);
-    actor_stays(actor);
-    thread_check(handle_free(store_of(actor), warm[1]) == 0);
-    actor_stays(actor);
+    warm_up(actor);
     actor->handle = handle_alloc(store_of(actor), THING_BYTES);
 }
 
