@@ -140,7 +140,7 @@ enum sinter_cache_reason {
 /** What is known of an item beside its value. */
 struct sinter_cache_info {
     size_t size;     /**< of the value, bytes */
-    uint64_t cas;    /**< changes with every write of the item; never 0 */
+    uint64_t cas;    /**< changes with every write of the item, not with a touch; never 0 */
     uint64_t ttl_ms; /**< what is left of its time to live, at least 1; 0: it does not expire */
     uint32_t flags;  /**< the caller's */
     uint32_t reserved;
@@ -467,8 +467,9 @@ HANDLE_API int sinter_cache_incr(sinter_cache *cache, const void *key, size_t ke
 HANDLE_API int sinter_cache_decr(sinter_cache *cache, const void *key, size_t key_size,
                                  uint64_t delta, uint64_t *result_value);
 
-/** Gives an item a new time to live, as set would; counts as a hit for the policy. ENOENT; else as
- * set. */
+/** Gives an item a new time to live, as set would; counts as a hit for the policy. The item keeps
+ * its cas. One that did not expire before is written anew for it, but for the pieces of a large
+ * value. ENOENT; else as set. */
 HANDLE_API int
 sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms);
 

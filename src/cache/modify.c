@@ -248,16 +248,13 @@ touch_in_place(sinter_cache *cache, const struct sc_spot *spot, uint64_t deadlin
 
 /* Finds the key under its lock, in a section that is open then, and to be left by end_write. */
 static int
-begin_write(sinter_cache *cache, const void *key, size_t key_size, struct sc_pair *pair,
+begin_write(sinter_cache *cache, const struct sc_key *key, struct sc_pair *pair,
             struct sc_spot *spot)
 {
-    struct sc_key name;
-    if (!sc_key_read(cache, key, key_size, &name))
-        return -EINVAL;
     if (!sc_enter_writing(cache, sc_in_section(cache)))
         return -EAGAIN;
-    sc_pair_lock(cache, sc_place(name.hash), pair);
-    if (sc_pair_find(cache, pair, &name, spot) && !sc_item_is_over(cache, spot->item))
+    sc_pair_lock(cache, sc_place(key->hash), pair);
+    if (sc_pair_find(cache, pair, key, spot) && !sc_item_is_over(cache, spot->item))
         return 0;
     sc_pair_unlock(pair);
     sc_leave(cache);
@@ -272,39 +269,63 @@ end_write(sinter_cache *cache, const struct sc_pair *pair)
     sc_leave(cache);
 }
 
-/* The item gets room for a deadline. */
+/* The item gets room for a deadline: it is the same item still, of the same cas and the same pieces.
+ * EEXIST: it was written meanwhile. */
 static int
-give_deadline(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
+give_deadline(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
 {
-    write->value = value;
-    write->expires = true;
-    write->keeps_deadline = false;
-    write->deadline = deadline_of(cache, change->number);
-    return 0;
+    struct sc_write write = {
+        .mode = SC_CAS, .key = *key, .retimes = true, .expires = true, .deadline = deadline};
+    struct sc_spot spot;
+    sc_enter(cache);
+    bool there = sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item);
+    if (there) {
+        sc_bucket_hit(spot.bucket, spot.cell); /* before it could go for its own new version */
+        write.cas = sc_item_cas(spot.item);
+        write.flags = sc_item_flags(spot.item);
+        write.size = sc_item_value_size(spot.item);
+        write.beside = sc_slot_bytes(sc_item_bytes(spot.item));
+    }
+    sc_leave(cache);
+    return there ? sc_write_item(cache, &write) : -ENOENT;
+}
+
+/* Once; EEXIST: somebody else has written it meanwhile. */
+static int
+try_touch(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
+{
+    struct sc_pair pair;
+    struct sc_spot spot;
+    int rc = begin_write(cache, key, &pair, &spot);
+    if (rc != 0)
+        return rc;
+    bool done = touch_in_place(cache, &spot, deadline);
+    end_write(cache, &pair);
+    return done ? 0 : give_deadline(cache, key, deadline);
 }
 
 int
 sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms)
 {
-    struct sc_pair pair;
-    struct sc_spot spot;
-    struct change change = {.apply = give_deadline, .number = ttl_ms};
-    if (ttl_ms > TTL_MOST)
+    struct sc_key name;
+    int rc;
+    if (ttl_ms > TTL_MOST || !sc_key_read(cache, key, key_size, &name))
         return -EINVAL;
-    int rc = begin_write(cache, key, key_size, &pair, &spot);
-    if (rc != 0)
-        return rc;
-    bool done = touch_in_place(cache, &spot, deadline_of(cache, ttl_ms));
-    end_write(cache, &pair);
-    return done ? 0 : change_item(cache, key, key_size, &change);
+    do
+        rc = try_touch(cache, &name, deadline_of(cache, ttl_ms));
+    while (rc == -EEXIST);
+    return rc;
 }
 
 int
 sinter_cache_delete(sinter_cache *cache, const void *key, size_t key_size, uint64_t cas)
 {
+    struct sc_key name;
     struct sc_pair pair;
     struct sc_spot spot;
-    int rc = begin_write(cache, key, key_size, &pair, &spot);
+    if (!sc_key_read(cache, key, key_size, &name))
+        return -EINVAL;
+    int rc = begin_write(cache, &name, &pair, &spot);
     if (rc != 0)
         return rc;
     if (cas && sc_item_cas(spot.item) != cas) {

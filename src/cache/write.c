@@ -69,6 +69,20 @@ fill(sinter_cache *cache, struct sc_item *item, const struct sc_write *write)
     fill_value(key + write->key.size, write);
 }
 
+/* The item that is there once more, with another deadline, or with its first. */
+static void
+fill_again(const struct sc_write *write, const struct sc_item *there)
+{
+    uint64_t inside = sc_item_in_pieces(there) ? 0 : sc_item_value_size(there);
+    uint64_t expiry = write->deadline << 16 | inside;
+    uint64_t word = there->word | SC_ITEM_EXPIRES;
+    size_t head = sc_item_head(there->word & ~SC_ITEM_FLAGS);
+    memcpy(write->item, &word, sizeof(word));
+    memcpy((char *)write->item + sizeof(word), &expiry, sizeof(expiry));
+    memcpy((char *)write->item + sizeof(word) + sizeof(expiry), (const char *)there + head,
+           sc_item_bytes(there) - head);
+}
+
 /* ---- under the pair's locks ------------------------------------------------------------------ */
 
 static uint64_t
@@ -139,7 +153,7 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
                                  sc_tag(write->key.hash));
     if (rc != 0)
         return rc;
-    if (sc_unlikely(sc_item_in_pieces(old->item)))
+    if (sc_unlikely(sc_item_in_pieces(old->item)) && !write->retimes)
         sc_large_retire(cache, old->item);
     uint32_t marks = sc_bucket_marks(old->bucket, old->cell);
     if (marks & SC_EXPIRES)
@@ -185,7 +199,12 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
         return rc;
     if (!there)
         return insert(cache, write, pair, left);
-    if (write->keeps_deadline && write->expires)
+    bool expires = spot.item->word & SC_ITEM_EXPIRES;
+    if (write->keeps_deadline && write->expires != expires)
+        return -EEXIST; /* it was touched, and has room for a deadline since */
+    if (write->retimes)
+        fill_again(write, spot.item);
+    else if (write->keeps_deadline && expires)
         sc_item_set_deadline(write->item, sc_item_deadline(spot.item));
     return overwrite(cache, write, &spot);
 }
@@ -207,7 +226,8 @@ prepare(sinter_cache *cache, struct sc_write *write)
     write->item = handle_reserve(cache->store, write->bytes, 0, &write->reserved);
     if (!write->item)
         return -errno;
-    fill(cache, write->item, write);
+    if (!write->retimes)
+        fill(cache, write->item, write);
     return 0;
 }
 
@@ -215,8 +235,8 @@ prepare(sinter_cache *cache, struct sc_write *write)
 static int
 prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
 {
-    struct sc_try tries = {.need = write->slots, .nested = nested};
-    sc_room_make(cache, write->slots);
+    struct sc_try tries = {.need = write->fresh, .nested = nested};
+    sc_room_make(cache, write->fresh);
     for (;;) {
         int rc = prepare(cache, write);
         if (rc != -EAGAIN && rc != -ENOMEM)
@@ -268,16 +288,18 @@ measure(struct sc_write *write)
     if (large)
         body = sc_list_bytes(write->size);
     write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
-    write->slots = sc_slot_bytes(write->bytes) + (large ? sc_slots_of_pieces(write->size) : 0);
+    uint64_t pieces = large ? sc_slots_of_pieces(write->size) : 0;
+    write->fresh = sc_slot_bytes(write->bytes) + (write->retimes ? 0 : pieces);
+    write->slots = sc_slot_bytes(write->bytes) + pieces;
 }
 
 static int
 store_measured(sinter_cache *cache, struct sc_write *write)
 {
     bool nested = sc_in_section(cache);
-    if (write->slots + write->beside > sc_room_most(cache))
+    if (write->fresh + write->beside > sc_room_most(cache))
         return -E2BIG;
-    if (sc_is_large(write->key.size, write->size)) {
+    if (sc_is_large(write->key.size, write->size) && !write->retimes) {
         int rc = sc_making_begin(&write->making, write->size);
         if (rc != 0)
             return rc;
@@ -303,9 +325,9 @@ sc_write_item(sinter_cache *cache, struct sc_write *write)
     int rc = check_before(cache, write);
     if (rc == 0)
         rc = store_measured(cache, write);
-    if (rc == 0)
+    if (rc == 0 && !write->retimes)
         sc_count(cache, SC_SETS);
-    else if (rc != -EEXIST && rc != -ENOENT)
+    else if (rc != 0 && rc != -EEXIST && rc != -ENOENT)
         sc_count(cache, SC_REFUSED);
     return rc;
 }

@@ -17,6 +17,7 @@ struct sc_write {
     uint32_t flags;
     bool expires;
     bool keeps_deadline; /* of the item that it replaces, as it is then */
+    bool retimes;        /* it is the item with this cas once more, with room for a deadline */
     uint64_t deadline;   /* ms of the cache's clock; 0: never */
     uint64_t cas;        /* SC_CAS: what it has to be */
     /* Slot bytes of the item that it is a new version of, and that stays till then: its hit is
@@ -25,6 +26,7 @@ struct sc_write {
     /* filled in by sc_write_item */
     size_t bytes;   /* of the item's own object */
     uint64_t slots; /* of all its objects */
+    uint64_t fresh; /* of them those that are made: pieces of what is there may stay */
     struct sc_making making;
     struct sc_item *item; /* reserved and filled; NULL: not yet */
     struct handle_reserved reserved;

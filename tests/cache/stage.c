@@ -284,15 +284,13 @@ touch_key(void)
     return false;
 }
 
-/* The new version is made of the old one; its time to live, of what it is then. */
 static void
-test_touch_beside_append(void **state)
+touch_beside_append(uint64_t ttl_ms)
 {
-    (void)state;
     struct sinter_cache_info info;
     char value[8];
     cache = sinter_cache_create(NULL);
-    assert_int_equal(sinter_cache_set(cache, "key", 3, "v", 1, 0, 1000000), 0);
+    assert_int_equal(sinter_cache_set(cache, "key", 3, "v", 1, 0, ttl_ms), 0);
     on_reserve = touch_key;
     on_stage = true;
     assert_int_equal(sinter_cache_append(cache, "key", 3, "w", 1), 0);
@@ -303,6 +301,15 @@ test_touch_beside_append(void **state)
     assert_true(info.ttl_ms > 1000000);
     assert_int_equal(sinter_cache_destroy(cache), 0);
     cache = NULL;
+}
+
+/* The new version is made of the old one; its time to live, of what it is then. */
+static void
+test_touch_beside_append(void **state)
+{
+    (void)state;
+    touch_beside_append(1000000);
+    touch_beside_append(0); /* seen failing where put() does not look: it never expires */
 }
 
 static unsigned refusals;

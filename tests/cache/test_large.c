@@ -115,13 +115,41 @@ test_append_to_half_of_the_limit(void **state)
     assert_int_equal(sinter_cache_set(cache, "half", 4, value, size, 0, 0), 0);
     assert_int_equal(sinter_cache_append(cache, "half", 4, "x", 1), -E2BIG);
     assert_int_equal(sinter_cache_prepend(cache, "half", 4, "x", 1), -E2BIG);
-    assert_int_equal(sinter_cache_touch(cache, "half", 4, 1000), -E2BIG);
-    assert_int_equal(cache_stats(cache).refused, 3);
+    assert_int_equal(cache_stats(cache).refused, 2);
     assert_int_equal(cache_stats(cache).evicted, 0);
     char *copy = sinter_cache_get_copy(cache, "half", 4, NULL);
     assert_memory_equal(copy, value, size);
     free(copy);
     free(value);
+    assert_sound(cache);
+}
+
+/* A touch writes the list of an item's pieces, not the pieces, and the item keeps its cas.
+ * Seen failing: with E2BIG, the item copied; with another cas. */
+static void
+test_touch_of_most_of_the_limit(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    struct sinter_cache_info before, after;
+    size_t size = 6000000;
+    char *value = malloc(size);
+    fill(value, size, 1);
+    assert_int_equal(sinter_cache_set(cache, "most", 4, value, size, 7, 0), 0);
+    uint64_t payload = cache_stats(cache).payload_bytes, sets = cache_stats(cache).sets;
+    assert_int_equal(sinter_cache_get(cache, "most", 4, NULL, 0, &before), -ENOSPC);
+    for (uint64_t ttl = 1000000; ttl < 1000003; ttl++)
+        assert_int_equal(sinter_cache_touch(cache, "most", 4, ttl), 0);
+    char *copy = sinter_cache_get_copy(cache, "most", 4, &after);
+    assert_memory_equal(copy, value, size);
+    assert_true(after.cas == before.cas && after.flags == 7 && after.ttl_ms > 900000);
+    assert_int_equal(cache_stats(cache).payload_bytes, payload);
+    assert_int_equal(cache_stats(cache).sets, sets);
+    assert_int_equal(cache_stats(cache).evicted, 0);
+    free(copy);
+    free(value);
+    assert_sound(cache);
+    assert_int_equal(sinter_cache_delete(cache, "most", 4, 0), 0);
+    assert_int_equal(cache_stats(cache).used_bytes, 0);
     assert_sound(cache);
 }
 
@@ -155,6 +183,7 @@ group_large(void)
         CACHE_TEST(test_pieces_are_shown_in_order),
         CACHE_TEST(test_append_to_pieces),
         CACHE_TEST(test_append_to_half_of_the_limit),
+        CACHE_TEST(test_touch_of_most_of_the_limit),
         CACHE_TEST(test_append_to_the_oldest),
         CACHE_TEST(test_too_large),
         CACHE_TEST(test_turnover),
