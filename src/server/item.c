@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "server/server.h"
 #include "server/token.h"
 
 #define RELATIVE_MOST   (60 * 60 * 24 * 30) /* seconds: above it is a time of day */
@@ -107,20 +108,22 @@ open_copy(struct sd_pool *pool, const void *owner, size_t bytes, struct copy *co
 
 /* With room for so much more on each side. On success the caller closes copy->buffer. */
 static int
-read_copy(sinter_cache *cache, struct sd_pool *pool, const void *owner, struct sd_key key,
-          size_t before, size_t after, struct copy *copy)
+read_copy(struct sd_server *server, const void *owner, struct sd_key key, size_t before,
+          size_t after, struct copy *copy)
 {
     for (;;) {
         struct sinter_cache_info info;
-        int rc = sinter_cache_get(cache, key.bytes, key.size, NULL, 0, &info);
+        int rc = sinter_cache_get(server->cache, key.bytes, key.size, NULL, 0, &info);
         if (rc != -ENOSPC) /* 0: without marks in front it is none of ours */
             return rc == 0 ? -ENOENT : rc;
-        rc = open_copy(pool, owner, before + info.size + after, copy);
+        if (before + info.size - COPY_FRONT + after > server->settings.value_most)
+            return -EFBIG;
+        rc = open_copy(&server->pool, owner, before + info.size + after, copy);
         if (rc == 0)
-            rc = copy_value(cache, key, before, info.size - COPY_FRONT, copy);
+            rc = copy_value(server->cache, key, before, info.size - COPY_FRONT, copy);
         if (rc == 0)
             return 0;
-        sd_buffer_close(&copy->buffer, pool);
+        sd_buffer_close(&copy->buffer, &server->pool);
         if (rc != -ENOSPC) /* else it has grown meanwhile */
             return rc;
     }
@@ -138,13 +141,12 @@ write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy)
 /* ---- storing --------------------------------------------------------------------------------- */
 
 static int
-extend_once(sinter_cache *cache, struct sd_pool *pool, const void *owner,
-            const struct sd_store *store)
+extend_once(struct sd_server *server, const void *owner, const struct sd_store *store)
 {
     bool front = store->mode == SD_PREPEND;
     struct copy copy = {.value = NULL};
-    int rc = read_copy(cache, pool, owner, store->key, front ? store->size : 0,
-                       front ? 0 : store->size, &copy);
+    int rc = read_copy(server, owner, store->key, front ? store->size : 0, front ? 0 : store->size,
+                       &copy);
     if (rc != 0)
         return rc;
     if (store->cas && store->cas != copy.info.cas)
@@ -155,20 +157,20 @@ extend_once(sinter_cache *cache, struct sd_pool *pool, const void *owner,
     copy.size += store->size;
     copy.marks = store->marks;
     if (rc == 0)
-        rc = write_copy(cache, store->key, &copy);
+        rc = write_copy(server->cache, store->key, &copy);
     if (rc == -EEXIST && !store->cas)
         rc = -ESTALE;
-    sd_buffer_close(&copy.buffer, pool);
+    sd_buffer_close(&copy.buffer, &server->pool);
     return rc;
 }
 
 /* append and prepend */
 static int
-extend(sinter_cache *cache, struct sd_pool *pool, const void *owner, const struct sd_store *store)
+extend(struct sd_server *server, const void *owner, const struct sd_store *store)
 {
     int rc;
     do
-        rc = extend_once(cache, pool, owner, store);
+        rc = extend_once(server, owner, store);
     while (rc == -ESTALE);
     return rc;
 }
@@ -223,11 +225,11 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
 }
 
 int
-sd_item_store(sinter_cache *cache, struct sd_pool *pool, const void *owner,
-              const struct sd_store *store)
+sd_item_store(struct sd_server *server, const void *owner, const struct sd_store *store)
 {
+    sinter_cache *cache = server->cache;
     if (store->mode == SD_APPEND || store->mode == SD_PREPEND)
-        return extend(cache, pool, owner, store);
+        return extend(server, owner, store);
     if (store->mode == SD_CAS && store->cas == 0) { /* no item has it */
         int rc = sinter_cache_get(cache, store->key.bytes, store->key.size, NULL, 0, NULL);
         return rc == -ENOSPC ? -EEXIST : rc;
@@ -294,32 +296,32 @@ sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl)
 }
 
 static int
-mark_once(sinter_cache *cache, struct sd_pool *pool, const void *owner, struct sd_key key,
-          uint64_t cas, unsigned set, unsigned clear, const struct sd_ttl *ttl)
+mark_once(struct sd_server *server, const void *owner, struct sd_key key, uint64_t cas,
+          unsigned set, unsigned clear, const struct sd_ttl *ttl)
 {
     struct copy copy = {.value = NULL};
-    int rc = read_copy(cache, pool, owner, key, 0, 0, &copy);
+    int rc = read_copy(server, owner, key, 0, 0, &copy);
     if (rc != 0)
         return rc;
     copy.marks = (copy.marks & ~clear) | set;
     if (ttl)
         copy.info.ttl_ms = ttl->ms;
-    rc = cas && cas != copy.info.cas ? -EEXIST : write_copy(cache, key, &copy);
+    rc = cas && cas != copy.info.cas ? -EEXIST : write_copy(server->cache, key, &copy);
     if (rc == -EEXIST && !cas)
         rc = -ESTALE;
-    sd_buffer_close(&copy.buffer, pool);
+    sd_buffer_close(&copy.buffer, &server->pool);
     if (rc == 0 && ttl && ttl->over)
-        end_at_once(cache, key);
+        end_at_once(server->cache, key);
     return rc;
 }
 
 int
-sd_item_mark(sinter_cache *cache, struct sd_pool *pool, const void *owner, struct sd_key key,
-             uint64_t cas, unsigned set, unsigned clear, const struct sd_ttl *ttl)
+sd_item_mark(struct sd_server *server, const void *owner, struct sd_key key, uint64_t cas,
+             unsigned set, unsigned clear, const struct sd_ttl *ttl)
 {
     int rc;
     do
-        rc = mark_once(cache, pool, owner, key, cas, set, clear, ttl);
+        rc = mark_once(server, owner, key, cas, set, clear, ttl);
     while (rc == -ESTALE);
     return rc;
 }

@@ -236,21 +236,22 @@ refused(struct sd_session *session, struct sd_request *request, int rc, const ch
 
 /* ---- mg -------------------------------------------------------------------------------------- */
 
-/** What mg found out about its item before it shows it. */
-struct found {
-    bool there, created, won;
-    unsigned marks; /* before it won */
-    uint64_t ttl_before_ms;
+/** What mg's answer needs beside the item. */
+struct shown {
+    const struct meta *meta;
+    const struct sd_line *line;
+    bool created; /* by this request */
 };
 
 /* The value was told to be missing, or stale: one client is told to write it anew. */
 static bool
-wins(const struct meta *meta, const struct sd_item *item)
+wins(const struct shown *shown, const struct sd_item *item)
 {
+    const struct meta *meta = shown->meta;
     uint64_t left = item->view.info.ttl_ms;
-    if (item->marks & SD_SENT)
-        return false;
-    return (item->marks & SD_STALE) || (left && (left < meta->recache.ms && !meta->recache.over));
+    if (shown->created || (item->marks & SD_SENT))
+        return shown->created;
+    return (item->marks & SD_STALE) || (left && left < meta->recache.ms && !meta->recache.over);
 }
 
 static int
@@ -261,71 +262,42 @@ create(struct sd_session *session, const struct meta *meta)
         .key = meta->key,
         .mode = SD_ADD,
         .value = empty + 1,
-        .ttl = meta->vivify_ttl,
+        .ttl = meta->has_ttl ? meta->ttl : meta->vivify_ttl,
         .marks = SD_SENT | (meta->binary ? SD_BINARY : 0),
     };
-    return sd_item_store(session->server->cache, &session->server->pool, session, &store);
+    return sd_item_store(session->server, session, &store);
 }
 
-/* -EEXIST: it was written meanwhile. */
+/* In one step: somebody else must not win it, nor nobody. */
 static int
-win(struct sd_session *session, const struct meta *meta, const struct sd_item *item)
+change(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+       const void *opaque)
 {
-    return sd_item_mark(session->server->cache, &session->server->pool, session, meta->key,
-                        item->view.info.cas, SD_SENT, 0, NULL);
-}
-
-/* Once. -EAGAIN also where somebody else was faster: -EEXIST. */
-static int
-find_once(struct sd_session *session, const struct meta *meta, struct found *found)
-{
-    struct sd_item item;
-    rcu_read_lock();
-    found->there = sd_item_look(session->server->cache, meta->key, &item);
-    rcu_read_unlock();
-    if (!found->there && !meta->vivify)
+    const struct shown *shown = opaque;
+    const struct sd_ttl *ttl = shown->meta->has_ttl ? &shown->meta->ttl : NULL;
+    if (shown->created)
         return 0;
-    if (!found->there) {
-        found->created = found->won = found->there = true;
-        found->marks = 0;
-        return create(session, meta);
+    if (wins(shown, item)) {
+        int rc = sd_item_mark(session->server, session, key, item->view.info.cas, SD_SENT, 0, ttl);
+        return rc == 0 ? SD_CHANGED : rc;
     }
-    found->marks = item.marks;
-    found->ttl_before_ms = item.view.info.ttl_ms;
-    found->won = wins(meta, &item);
-    return found->won ? win(session, meta, &item) : 0;
-}
-
-static int
-find(struct sd_session *session, const struct meta *meta, struct found *found)
-{
-    int rc;
-    do {
-        *found = (struct found){.there = false};
-        rc = find_once(session, meta, found);
-    } while (rc == -EEXIST || rc == -ENOENT);
-    if (rc == 0 && found->there && meta->has_ttl)
-        rc = sd_item_touch(session->server->cache, meta->key, meta->ttl);
-    if (rc == -ENOENT) { /* of the touch: it has gone */
-        found->there = false;
-        rc = 0;
-    }
-    return rc;
+    return ttl ? sd_item_touch(session->server->cache, key, *ttl) : 0;
 }
 
 static void
-add_item(struct reply *reply, const struct meta *meta, const struct sd_line *line,
-         const struct found *found, const struct sd_item *item)
+add_item(struct reply *reply, const struct shown *shown, const struct sd_item *item)
 {
-    uint64_t ttl_ms = found->ttl_before_ms;
-    for (unsigned i = 2; i < line->count; i++) {
-        const struct sd_token *token = &line->token[i];
+    const struct meta *meta = shown->meta;
+    unsigned marks = shown->created ? 0 : item->marks;
+    uint64_t ttl_ms = shown->created ? 0 : item->view.info.ttl_ms;
+    for (unsigned i = 2; i < shown->line->count; i++) {
+        const struct sd_token *token = &shown->line->token[i];
         switch (token->text[0]) {
         case 'T':
             ttl_ms = meta->ttl.ms;
             break;
         case 'N':
-            ttl_ms = found->created ? meta->vivify_ttl.ms : ttl_ms;
+            ttl_ms = shown->created ? meta->vivify_ttl.ms : ttl_ms;
             break;
         case 's':
             add_number(reply, 's', item->size);
@@ -343,7 +315,7 @@ add_item(struct reply *reply, const struct meta *meta, const struct sd_line *lin
             add_number(reply, 'l', 0);
             break;
         case 'h':
-            add_number(reply, 'h', !found->created);
+            add_number(reply, 'h', !shown->created);
             break;
         case 'O':
             add_opaque(reply, token);
@@ -355,30 +327,23 @@ add_item(struct reply *reply, const struct meta *meta, const struct sd_line *lin
             break;
         }
     }
-    if (found->marks & SD_SENT)
+    if (marks & SD_SENT)
         add_flag(reply, 'Z');
-    if (found->marks & SD_STALE)
+    if (marks & SD_STALE)
         add_flag(reply, 'X');
-    if (found->won)
+    if (wins(shown, item))
         add_flag(reply, 'W');
 }
-
-/** What mg's answer needs beside the item. */
-struct head {
-    const struct meta *meta;
-    const struct sd_line *line;
-    const struct found *found;
-};
 
 static char *
 put_head(char *at, const struct sd_item *item, const void *opaque)
 {
-    const struct head *head = opaque;
+    const struct shown *shown = opaque;
     struct reply reply = {at};
-    add_text(&reply, head->meta->value ? "VA " : "HD", head->meta->value ? 3 : 2);
-    if (head->meta->value)
+    add_text(&reply, shown->meta->value ? "VA " : "HD", shown->meta->value ? 3 : 2);
+    if (shown->meta->value)
         reply.at = sd_put_u64(reply.at, item->size);
-    add_item(&reply, head->meta, head->line, head->found, item);
+    add_item(&reply, shown, item);
     add_text(&reply, "\r\n", 2);
     return reply.at;
 }
@@ -407,35 +372,54 @@ miss(struct sd_request *request, const struct meta *meta)
     return send_reply(request, &reply);
 }
 
+/* SD_LATER with *rc: what refused it. */
+static enum sd_verdict
+show(struct sd_session *session, struct sd_request *request, const struct meta *meta, bool *there,
+     int *rc)
+{
+    struct shown shown = {meta, &request->line, false};
+    struct sd_shape shape = {SD_REPLY_MOST, meta->value, put_head, &shown, change};
+    enum sd_verdict verdict;
+    do {
+        verdict = sd_show(session, request->output, meta->key, &shape, there);
+        *rc = 0;
+        if (verdict != SD_DONE || *there || !meta->vivify || shown.created)
+            return verdict;
+        *rc = create(session, meta);
+        shown.created = *rc == 0;
+    } while (!sd_is_refusal(*rc));
+    return SD_LATER;
+}
+
+static const char *
+read_mg(struct meta *meta, const struct sd_line *line)
+{
+    const char *wrong = read_key(meta, line);
+    if (!wrong && line->count > TOKENS_MOST)
+        wrong = "CLIENT_ERROR options flags are too long";
+    if (!wrong)
+        wrong = read_flags(meta, line, 2);
+    return wrong ? wrong : meta->opaque_too_long ? LONG_OPAQUE : NULL;
+}
+
 static enum sd_verdict
 command_mg(struct sd_session *session, struct sd_request *request)
 {
     struct meta meta;
-    struct found found;
-    const char *wrong = read_key(&meta, &request->line);
-    if (!wrong && request->line.count > TOKENS_MOST)
-        wrong = "CLIENT_ERROR options flags are too long";
-    if (!wrong)
-        wrong = read_flags(&meta, &request->line, 2);
-    if (!wrong && meta.opaque_too_long)
-        wrong = LONG_OPAQUE;
+    bool there;
+    int rc;
+    const char *wrong = read_mg(&meta, &request->line);
     if (wrong)
         return sd_complain(session, request, wrong);
-    struct head head = {&meta, &request->line, &found};
-    struct sd_shape shape = {SD_REPLY_MOST, meta.value, put_head, &head};
-    enum sd_verdict verdict = sd_show_room(session, request->output, meta.key, &shape);
-    int rc = verdict == SD_DONE ? find(session, &meta, &found) : 0;
-    if (sd_is_refusal(rc))
-        return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
-    if (verdict == SD_DONE && found.there)
-        verdict = sd_show(session, request->output, meta.key, &shape, &found.there);
+    enum sd_verdict verdict = show(session, request, &meta, &there, &rc);
     if (verdict == SD_LATER)
-        return refused(session, request, -EAGAIN,
-                       "SERVER_ERROR out of memory writing get response");
+        return refused(session, request, rc ? rc : -EAGAIN,
+                       rc ? "SERVER_ERROR out of memory storing object"
+                          : "SERVER_ERROR out of memory writing get response");
     if (verdict != SD_DONE)
         return verdict;
-    count_get(session, &meta, found.there);
-    return found.there ? SD_DONE : miss(request, &meta);
+    count_get(session, &meta, there);
+    return there ? SD_DONE : miss(request, &meta);
 }
 
 /* ---- ms -------------------------------------------------------------------------------------- */
@@ -497,6 +481,13 @@ answer_ms(struct sd_session *session, struct sd_request *request, const struct m
     return send_reply(request, &reply);
 }
 
+/* Of a value that is refused: an old one must not stay instead. */
+static void
+forget(struct sd_session *session, const struct meta *meta)
+{
+    (void)sinter_cache_delete(session->server->cache, meta->key.bytes, meta->key.size, 0);
+}
+
 static enum sd_verdict
 refuse_value(struct sd_session *session, struct sd_request *request, size_t size, const char *text)
 {
@@ -512,7 +503,7 @@ store_value(struct sd_session *session, struct sd_request *request, const struct
     enum sd_verdict verdict;
     if (store->size > server->settings.value_most) {
         sd_count(&session->counts->store_too_large, 1);
-        (void)sinter_cache_delete(server->cache, meta->key.bytes, meta->key.size, 0);
+        forget(session, meta);
         return refuse_value(session, request, store->size,
                             "SERVER_ERROR object too large for cache");
     }
@@ -521,9 +512,13 @@ store_value(struct sd_session *session, struct sd_request *request, const struct
         return verdict;
     if (memcmp(store->value + store->size, "\r\n", 2) != 0)
         return sd_complain(session, request, "CLIENT_ERROR bad data chunk");
-    int rc = sd_item_store(server->cache, &server->pool, session, store);
-    if (sd_is_refusal(rc))
-        return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
+    int rc = sd_item_store(server, session, store);
+    if (sd_is_refusal(rc)) {
+        verdict = refused(session, request, rc, "SERVER_ERROR out of memory storing object");
+        if (verdict != SD_LATER)
+            forget(session, meta);
+        return verdict;
+    }
     sd_count_store(session, store, rc);
     return answer_ms(session, request, meta, code_of(store, rc), rc == 0);
 }
@@ -577,14 +572,13 @@ static int
 delete_or_mark(struct sd_session *session, const struct meta *meta)
 {
     struct sd_server *server = session->server;
-    if (meta->stale)
-        return sd_item_mark(server->cache, &server->pool, session, meta->key,
-                            meta->has_cas ? meta->cas : 0, SD_STALE, SD_SENT,
-                            meta->has_ttl ? &meta->ttl : NULL);
     if (meta->has_cas && meta->cas == 0) { /* no item has it */
         int rc = sinter_cache_get(server->cache, meta->key.bytes, meta->key.size, NULL, 0, NULL);
         return rc == -ENOSPC ? -EEXIST : rc;
     }
+    if (meta->stale)
+        return sd_item_mark(server, session, meta->key, meta->cas, SD_STALE, SD_SENT,
+                            meta->has_ttl ? &meta->ttl : NULL);
     return sinter_cache_delete(server->cache, meta->key.bytes, meta->key.size, meta->cas);
 }
 
@@ -632,7 +626,7 @@ create_number(struct sd_session *session, const struct meta *meta, struct sum *s
         .marks = meta->binary ? SD_BINARY : 0,
     };
     store.size = (size_t)(sd_put_u64(text + 1, meta->initial) - text - 1);
-    int rc = sd_item_store(session->server->cache, &session->server->pool, session, &store);
+    int rc = sd_item_store(session->server, session, &store);
     *sum = (struct sum){meta->initial, sinter_cache_written(), 0, true};
     return rc;
 }

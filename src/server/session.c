@@ -56,15 +56,29 @@ room_for(const struct sd_shape *shape, const struct sd_item *item)
     return shape->head_most + (shape->value ? item->size + 2 : 0);
 }
 
-/* In a section. */
-static void
-put_item(sinter_cache *cache, struct sd_output *output, const struct sd_shape *shape,
-         struct sd_item *item)
+/* In a section. Result: bytes of the head; *bytes: of all. */
+static size_t
+put_item(sinter_cache *cache, char *begin, const struct sd_shape *shape, struct sd_item *item,
+         size_t *bytes)
 {
-    char *begin = sd_output_tail(output), *at = shape->put_head(begin, item, shape->opaque);
+    char *value = shape->put_head(begin, item, shape->opaque), *end = value;
     if (shape->value)
-        at = sd_put_bytes(sd_item_copy(cache, item, at), "\r\n", 2);
-    sd_output_advance(output, (size_t)(at - begin));
+        end = sd_put_bytes(sd_item_copy(cache, item, value), "\r\n", 2);
+    *bytes = (size_t)(end - begin);
+    return (size_t)(value - begin);
+}
+
+/* The item was changed, and has a new cas. */
+static void
+put_head_again(char *begin, size_t head_bytes, const struct sd_shape *shape, struct sd_item *item,
+               size_t *bytes)
+{
+    char head[SD_REPLY_MOST];
+    item->view.info.cas = sinter_cache_written();
+    size_t size = (size_t)(shape->put_head(head, item, shape->opaque) - head);
+    memmove(begin + size, begin + head_bytes, *bytes - head_bytes);
+    memcpy(begin, head, size);
+    *bytes += size - head_bytes;
 }
 
 static enum sd_verdict
@@ -79,15 +93,35 @@ make_room(struct sd_output *output, size_t bytes)
     return sd_output_room(output, bytes) ? SD_DONE : SD_FULL;
 }
 
-enum sd_verdict
-sd_show_room(struct sd_session *session, struct sd_output *output, struct sd_key key,
-             const struct sd_shape *shape)
+/* Once. SD_YIELD: it has to be looked at again. */
+static enum sd_verdict
+show_once(struct sd_session *session, struct sd_output *output, struct sd_key key,
+          const struct sd_shape *shape, bool *there)
 {
-    struct sd_item item = {.size = 0};
+    char *begin = sd_output_tail(output);
+    struct sd_item item;
+    size_t bytes = 0, head = 0;
     rcu_read_lock();
-    bool there = sd_item_look(session->server->cache, key, &item);
+    *there = sd_item_look(session->server->cache, key, &item);
+    size_t need = *there ? room_for(shape, &item) : 0;
+    bool fits = need <= sd_output_left(output);
+    if (*there && fits)
+        head = put_item(session->server->cache, begin, shape, &item, &bytes);
     rcu_read_unlock();
-    return there ? make_room(output, room_for(shape, &item)) : SD_DONE;
+    if (!fits) {
+        enum sd_verdict verdict = make_room(output, need);
+        return verdict == SD_DONE ? SD_YIELD : verdict;
+    }
+    int rc = *there && shape->change ? shape->change(session, key, &item, shape->opaque) : 0;
+    if (rc == -EEXIST)
+        return SD_YIELD;
+    if (sd_is_refusal(rc))
+        return SD_LATER;
+    if (rc == SD_CHANGED)
+        put_head_again(begin, head, shape, &item, &bytes);
+    *there = *there && rc >= 0;
+    sd_output_advance(output, *there ? bytes : 0);
+    return SD_DONE;
 }
 
 /* Room is made outside of sections; then the item may be another one. */
@@ -95,20 +129,10 @@ enum sd_verdict
 sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
         const struct sd_shape *shape, bool *there)
 {
-    sinter_cache *cache = session->server->cache;
-    enum sd_verdict verdict = SD_DONE;
-    for (bool shown = false; !shown && verdict == SD_DONE;) {
-        struct sd_item item;
-        rcu_read_lock();
-        *there = sd_item_look(cache, key, &item);
-        size_t need = *there ? room_for(shape, &item) : 0;
-        shown = need <= sd_output_left(output);
-        if (*there && shown)
-            put_item(cache, output, shape, &item);
-        rcu_read_unlock();
-        if (!shown)
-            verdict = make_room(output, need);
-    }
+    enum sd_verdict verdict;
+    do
+        verdict = show_once(session, output, key, shape, there);
+    while (verdict == SD_YIELD);
     return verdict;
 }
 

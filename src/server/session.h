@@ -108,13 +108,17 @@ struct sd_shape {
     bool value;
     char *(*put_head)(char *at, const struct sd_item *item, const void *opaque);
     const void *opaque;
+    /** NULL, or what is done to the item once there is room for it as it is. 0; SD_CHANGED: it has
+     * got a new cas, which sinter_cache_written knows; -EEXIST: it is another one now; -ENOENT; a
+     * refusal: neither done nor shown. */
+    int (*change)(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+                  const void *opaque);
 };
-/** Shows an item. What can be SD_FULL or SD_LATER has shown nothing. */
+#define SD_CHANGED 1
+/** Shows an item, which is looked up once. What can be SD_FULL or SD_LATER has shown nothing, and
+ * changed nothing. */
 enum sd_verdict sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
                         const struct sd_shape *shape, bool *there);
-/** Makes room for it as it is now, so that sd_show finds some. */
-enum sd_verdict sd_show_room(struct sd_session *session, struct sd_output *output,
-                             struct sd_key key, const struct sd_shape *shape);
 /** Counts a write by its outcome. */
 void sd_count_store(struct sd_session *session, const struct sd_store *store, int rc);
 

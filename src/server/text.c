@@ -38,11 +38,13 @@ put_head(char *at, const struct sd_item *item, const void *opaque)
     return sd_put_bytes(at, "\r\n", 2);
 }
 
-static enum sd_verdict
-touch_first(struct sd_session *session, struct sd_key key)
+static int
+touch_shown(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+            const void *opaque)
 {
-    int rc = sd_item_touch(session->server->cache, key, sd_ttl_of(session->exptime));
-    return rc == -EAGAIN ? SD_LATER : SD_DONE;
+    (void)item;
+    (void)opaque;
+    return sd_item_touch(session->server->cache, key, sd_ttl_of(session->exptime));
 }
 
 static void
@@ -62,21 +64,13 @@ static enum sd_verdict
 get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
 {
     struct head head = {key, session->keys & SD_KEYS_CAS};
-    struct sd_shape shape = {HEAD_MOST, true, put_head, &head};
-    bool hit = false;
-    enum sd_verdict verdict = SD_DONE;
-    struct sd_ttl ttl = sd_ttl_of(session->exptime);
-    bool touch = session->keys & SD_KEYS_TOUCH;
-    if (touch && !ttl.over)
-        verdict = touch_first(session, key);
-    if (verdict == SD_DONE)
-        verdict = sd_show(session, output, key, &shape, &hit);
+    bool touch = session->keys & SD_KEYS_TOUCH, hit;
+    struct sd_shape shape = {HEAD_MOST, true, put_head, &head, touch ? touch_shown : NULL};
+    enum sd_verdict verdict = sd_show(session, output, key, &shape, &hit);
     if (verdict == SD_LATER && ++session->tries > 500)
         return SD_CLOSE;
     if (verdict != SD_DONE)
         return verdict;
-    if (touch && ttl.over && hit)
-        (void)touch_first(session, key);
     session->tries = 0;
     count_get(session, hit);
     return SD_DONE;
@@ -187,13 +181,19 @@ command_gats(struct sd_session *session, struct sd_request *request)
 
 /* ---- set and its like ------------------------------------------------------------------------ */
 
-/* Of a value that is refused before it came: an old one must not stay instead. */
+/* Of a value that is refused: an old one must not stay instead. */
+static void
+forget(struct sd_session *session, const struct sd_store *store)
+{
+    if (store->mode == SD_SET)
+        (void)sinter_cache_delete(session->server->cache, store->key.bytes, store->key.size, 0);
+}
+
 static enum sd_verdict
 too_large(struct sd_session *session, struct sd_request *request, const struct sd_store *store)
 {
     sd_count(&session->counts->store_too_large, 1);
-    if (store->mode == SD_SET)
-        (void)sinter_cache_delete(session->server->cache, store->key.bytes, store->key.size, 0);
+    forget(session, store);
     session->skip = store->size + 2;
     return sd_answer(session, request, "SERVER_ERROR object too large for cache");
 }
@@ -220,9 +220,13 @@ store_value(struct sd_session *session, struct sd_request *request, struct sd_st
         return verdict;
     if (memcmp(store->value + store->size, "\r\n", 2) != 0)
         return sd_answer(session, request, "CLIENT_ERROR bad data chunk");
-    int rc = sd_item_store(server->cache, &server->pool, session, store);
-    if (sd_is_refusal(rc))
-        return sd_refused(session, request, rc, OUT_OF_MEMORY);
+    int rc = sd_item_store(server, session, store);
+    if (sd_is_refusal(rc)) {
+        verdict = sd_refused(session, request, rc, OUT_OF_MEMORY);
+        if (verdict != SD_LATER)
+            forget(session, store);
+        return verdict;
+    }
     sd_count_store(session, store, rc);
     return sd_answer(session, request, outcome(store, rc));
 }

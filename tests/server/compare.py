@@ -20,7 +20,7 @@ K251 = "k" * 251
 # Not here, since memcached's answers are no model: a get with a key that is too long takes replies
 # of the requests before it away; "lru_crawler enable" fails when it is enabled; a get of one
 # endless word is waited for. And -I: here it is the longest value, there what memcached adds is in
-# it.
+# it; lengths are well away from it.
 #
 # Each line is a conversation on a connection of its own, after a flush_all; \r\n stands behind each
 # of its strings. A value stands as a string of its own.
@@ -74,6 +74,10 @@ TALKS = [
     ["set a 0 0 1", "x", "cas a 0 0 1 99999999999", "y", "get a"],
     ["set a 0 0 1", "x", "cas a 0 0 1 -1", "y", "get a"],
     ["cas a 0 0 1 1 noreply", "x", "mn"], ["add", "replace a", "prepend a 0 0", "append"],
+    ["set a 0 0 600000", "x" * 600000, "append a 0 0 600000", "y" * 600000, "mg a s"],
+    ["set a 0 0 600000", "x" * 600000, "prepend a 0 0 600000", "y" * 600000, "get a"],
+    ["ms a 600000", "x" * 600000, "ms a 600000 MA", "y" * 600000, "ms a 600000 MP k",
+     "y" * 600000, "mg a s"],
     # ---- delete, incr, decr, touch
     ["delete a"], ["set a 0 0 1", "x", "delete a", "get a"], ["delete"], ["delete a 0"],
     ["delete a 1"], ["delete a noreply", "mn"], ["delete a 0 noreply", "mn"],
@@ -142,7 +146,7 @@ TALKS = [
     ["set a 0 0 1", "x", "md a q", "mg a"], ["set a 0 0 1", "x", "md a C99999999 k", "md a C0"],
     ["md a ?"], ["md a q q"], ["md a Cx"], ["md " + K251], ["md a O" + "x" * 40],
     ["set a 0 0 1", "x", "md a I", "mg a v t", "mg a v", "md a I q T30", "mg a v t"],
-    ["md a I"], ["set a 0 0 1", "x", "md a I C99999999", "mg a v"],
+    ["md a I"], ["set a 0 0 1", "x", "md a I C99999999", "md a I C0", "mg a v"],
     # ---- ma
     ["ma"], ["ma a"], ["ma a q", "mn"], ["ma a k Ox v"], ["ma a N0 J13 v t", "ma a v t", "mg a v"],
     ["ma a N30 v t", "ma a t"], ["set a 0 0 2", "10", "ma a", "ma a v", "ma a D10 v", "ma a MD v"],
@@ -232,6 +236,9 @@ WITH_CAS = [
     [b"ms a 1 CCAS I\r\ny\r\nmg a v\r\n"],
     [b"set b 0 0 1\r\nx\r\nms a 1 CCAS c\r\ny\r\nms a 1 I CCAS\r\nz\r\nmg a v\r\nmg a v\r\n"],
     [b"set a 0 0 1\r\n1\r\n", b"ma a CCAS v\r\nma a CCAS v\r\nmg a v\r\n"],
+    [b"touch a 100\r\ncas a 2 0 1 CAS\r\ny\r\nget a\r\n"],
+    [b"gats 100 a\r\ncas a 2 0 1 CAS\r\ny\r\nget a\r\n"],
+    [b"mg a T100 c\r\nmg a t c\r\nms a 1 CCAS\r\ny\r\nmg a v\r\n"],
 ]
 
 

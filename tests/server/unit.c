@@ -331,6 +331,112 @@ a_line_without_end_closes(void **state)
     talk_close(&server);
 }
 
+/* ---- one step -------------------------------------------------------------------------------- */
+
+static unsigned looks, touches_refused;
+
+int __real_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
+                             struct sinter_cache_view *view);
+int __wrap_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
+                             struct sinter_cache_view *view);
+int
+__wrap_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
+                         struct sinter_cache_view *view)
+{
+    looks++;
+    return __real_sinter_cache_look(cache, key, key_size, view);
+}
+
+int
+__real_sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms);
+int
+__wrap_sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms);
+int
+__wrap_sinter_cache_touch(sinter_cache *cache, const void *key, size_t key_size, uint64_t ttl_ms)
+{
+    if (touches_refused == 0)
+        return __real_sinter_cache_touch(cache, key, key_size, ttl_ms);
+    touches_refused--;
+    return -EAGAIN;
+}
+
+static void
+expect_answer(struct sd_server *server, const char *bytes, size_t size, const char *expected)
+{
+    struct talk answer;
+    talk(server, &(struct talk_way){.room = 4096}, bytes, size, &answer);
+    assert_int_equal(answer.size, strlen(expected));
+    assert_memory_equal(answer.text, expected, answer.size);
+    free(answer.text);
+}
+
+static void
+expect(struct sd_server *server, const char *request, const char *expected)
+{
+    expect_answer(server, request, strlen(request), expected);
+}
+
+/* Of the item that is found, so that it is one hit. Seen failing: three for mg. */
+static void
+a_get_looks_once(void **state)
+{
+    struct sd_server server;
+    (void)state;
+    talk_open(&server, 64 << 20);
+    expect(&server, "set a 0 100 1\r\nx\r\n", "STORED\r\n");
+    looks = 0;
+    expect(&server, "get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n");
+    expect(&server, "mg a v\r\nmg a s\r\nmg b\r\n", "VA 1\r\nx\r\nHD s1\r\nEN\r\n");
+    expect(&server, "gat 30 a\r\nmg a T50 t\r\n", "VALUE a 0 1\r\nx\r\nEND\r\nHD t50\r\n");
+    assert_int_equal(looks, 6);
+    talk_close(&server);
+}
+
+/* A touch that has to wait for memory, and a client that wins an item. Seen failing: nobody won. */
+static void
+who_wins_is_told(void **state)
+{
+    struct sd_server server;
+    (void)state;
+    talk_open(&server, 64 << 20);
+    touches_refused = 1;
+    expect(&server, "mg a N0 T30 v t\r\nmg a v t\r\n", "VA 0 t30 W\r\n\r\nVA 0 t30 Z\r\n\r\n");
+    expect(&server, "set b 0 100 1\r\nx\r\n", "STORED\r\n");
+    touches_refused = 1;
+    expect(&server, "mg b R200 T300 t\r\nmg b t\r\n", "HD t300 W\r\nHD t300 Z\r\n");
+    touches_refused = 1;
+    expect(&server, "mg b T400 t\r\ngat 500 b\r\n", "HD t400 Z\r\nVALUE b 0 1\r\nx\r\nEND\r\n");
+    touches_refused = 0;
+    talk_close(&server);
+}
+
+/* What is more than all the memory there is. Seen failing: the old value. */
+static void
+a_refused_set_leaves_no_old_value(void **state)
+{
+    enum { VALUE = 9 << 20 };
+    static const char *const commands[] = {"set a 0 0 9437184\r\n", "ms a 9437184\r\n"};
+    static const char refused[] = "SERVER_ERROR out of memory storing object\r\n";
+    struct sd_server server;
+    char *bytes = malloc(VALUE + 100);
+    (void)state;
+    assert_non_null(bytes);
+    talk_open(&server, 8 << 20);
+    server.settings.value_most = VALUE;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t size = (size_t)sprintf(bytes, "%s", commands[i]);
+        memset(bytes + size, 'v', VALUE);
+        memcpy(bytes + size + VALUE, "\r\n", 2);
+        expect(&server, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+        expect_answer(&server, bytes, size + VALUE + 2, refused);
+        expect(&server, "get a\r\n", "END\r\n");
+    }
+    free(bytes);
+    talk_close(&server);
+}
+
+/* ---- passwords asked for --------------------------------------------------------------------- */
+
 static void
 strangers_are_asked(void **state)
 {
@@ -370,6 +476,9 @@ main(void)
         cmocka_unit_test(requests_may_be_split_anywhere),
         cmocka_unit_test(large_ones_may_be_split_too),
         cmocka_unit_test(a_line_without_end_closes),
+        cmocka_unit_test(a_get_looks_once),
+        cmocka_unit_test(who_wins_is_told),
+        cmocka_unit_test(a_refused_set_leaves_no_old_value),
         cmocka_unit_test(strangers_are_asked),
     };
     rcu_register_thread();
