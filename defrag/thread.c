@@ -159,7 +159,7 @@ wind_down(struct sn_defrag *d)
         uint64_t ticket = 0;
         sn_defrag_enter(d, SN_UNREGISTERED);
         d->winding_down = true;
-        if (left)
+        if (first && left) /* once: what begins meanwhile is a compaction's that somebody awaits */
             sn_defrag_end_plan_locked(d);
         else if (first)
             sn_defrag_cancel_locked(d);
