@@ -35,7 +35,15 @@ struct sn_debug_entry {
     X(store, struct handle_store, base_metadata_bytes)                                             \
     X(store, struct handle_store, budget.max_bytes)                                                \
     X(store, struct handle_store, budget.committed)                                                \
+    X(store, struct handle_store, reservation.lower)                                               \
+    X(store, struct handle_store, rcu)                                                             \
+    X(store, struct handle_store, alloc_failures)                                                  \
+    X(store, struct handle_store, errors_reported)                                                 \
+    X(store, struct handle_store, mover.idle_reason)                                               \
+    X(store, struct handle_store, mover.totals.moved_bytes)                                        \
+    X(store, struct handle_store, heap.pins.base)                                                  \
     X(store, struct handle_store, table.high)                                                      \
+    X(store, struct handle_store, table.bytes)                                                     \
     X(store, struct handle_store, table.committed_bytes)                                           \
     X(store, struct handle_store, pool.blocks)                                                     \
     X(store, struct handle_store, pool.spans)                                                      \
@@ -50,12 +58,23 @@ struct sn_debug_entry {
     X(store, struct handle_store, classes.of)                                                      \
     X(store, struct handle_store, caches.all)                                                      \
     X(store, struct handle_store, caches.fallback)                                                 \
+    X(store, struct handle_store, caches.limbo_bytes)                                              \
     X(store, struct handle_store, heap.of)                                                         \
+    X(rcu, struct sn_rcu, flavor)                                                                  \
+    X(rcu, struct sn_rcu, sees_sections)                                                           \
+    X(rcu, struct sn_rcu, started_ns)                                                              \
+    X(rcu, struct sn_rcu, completed)                                                               \
     X(heap_class, struct sn_heap_class, used)                                                      \
     X(cache, struct sn_thread_cache, next)                                                         \
     X(cache, struct sn_thread_cache, top)                                                          \
     X(cache, struct sn_thread_cache, bin)                                                          \
     X(cache, struct sn_thread_cache, live_slow)                                                    \
+    X(cache, struct sn_thread_cache, frees)                                                        \
+    X(cache, struct sn_thread_cache, frees_slow)                                                   \
+    X(cache, struct sn_thread_cache, limbo_bytes)                                                  \
+    X(pin_line, struct sn_pin_line, below)                                                         \
+    X(pin_line, struct sn_pin_line, group)                                                         \
+    X(pin_line, struct sn_pin_line, word)                                                          \
     X(bin, struct sn_bin, slots)                                                                   \
     X(bin, struct sn_bin, bulk_in)                                                                 \
     X(class, struct sn_class, slot_bytes)                                                          \
@@ -92,6 +111,15 @@ struct sn_debug_entry {
     X("header.object", SN_HEADER_OBJECT)                                                           \
     X("header.sampled", SN_HEADER_SAMPLED)                                                         \
     X("header.size_at", SN_HEADER_SIZE_AT)                                                         \
+    X("header.name_at", SN_HEADER_NAME_AT)                                                         \
+    X("handle.table_at", HANDLE_TABLE_OFFSET)                                                      \
+    X("handle.index_at", HANDLE_INDEX_SHIFT)                                                       \
+    X("word.offset_at", HANDLE_OFFSET_SHIFT)                                                       \
+    X("word.tag_at", HANDLE_TAG_SHIFT)                                                             \
+    X("word.has_object", HANDLE_HAS_OBJECT)                                                        \
+    X("word.match", HANDLE_MATCH_MASK)                                                             \
+    X("pin_line.bytes", SN_PIN_LINE_BYTES)                                                         \
+    X("pin_line.slots", SN_PIN_LINE_SLOTS)                                                         \
     X("header.size", SN_HEADER_SIZE)                                                               \
     X("class.large", SN_CLASS_LARGE)                                                               \
     X("class.none", SN_CLASS_NONE)                                                                 \

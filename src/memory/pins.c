@@ -7,15 +7,8 @@
 #include "os/osmem.h"
 
 #define WAYS_BITS 2
-#define WAYS      4
-
-struct pin_line {
-    uint32_t below[WAYS]; /* lines; 0: none. Of a free line the first: the next one in its page */
-    uint16_t group;
-    uint16_t used; /* words that are not 0 */
-    uint64_t word[SN_PIN_LINE_SLOTS];
-};
-_Static_assert(sizeof(struct pin_line) == SN_PIN_LINE_BYTES, "lines tile a page");
+#define WAYS      SN_PIN_WAYS
+_Static_assert(WAYS == 1 << WAYS_BITS, "a way for each value of two bits");
 
 /* In the place of a page's line 0. */
 struct page_head {
@@ -27,10 +20,10 @@ struct page_head {
 
 #define PAGE_LINES (SN_PAGE_BYTES / SN_PIN_LINE_BYTES) /* the head included */
 
-static struct pin_line *
+static struct sn_pin_line *
 line_at(const struct sn_pins *pins, uint32_t line)
 {
-    return (struct pin_line *)(void *)(pins->base + (size_t)line * SN_PIN_LINE_BYTES);
+    return (struct sn_pin_line *)(void *)(pins->base + (size_t)line * SN_PIN_LINE_BYTES);
 }
 
 static struct page_head *
@@ -61,6 +54,21 @@ find_page_locked(struct sn_pins *pins)
     return word * 64 + (uint32_t)__builtin_ctzll(~pins->page_bits[word]);
 }
 
+/* What is used of the lines is in cores: who pins what is asked there. By doubling. */
+#define SHOWN_PAGES_MIN 64u
+
+static void
+note_high_locked(struct sn_pins *pins, uint32_t high)
+{
+    pins->high = (uint32_t)sn_max(pins->high, high);
+    if (pins->high <= pins->shown || pins->pool->hidden)
+        return;
+    uint64_t wanted = sn_max(2 * (uint64_t)pins->shown, SHOWN_PAGES_MIN);
+    pins->shown = (uint32_t)sn_min(sn_max(wanted, pins->high), pins->pages);
+    sn_os_show_in_core(pins->base + ((size_t)pins->first_page << SN_PAGE_SHIFT),
+                       (size_t)pins->shown << SN_PAGE_SHIFT, true);
+}
+
 /* Takes that page; 0: there is none, or the limit refuses it. */
 static uint32_t
 take_page_locked(struct sn_pins *pins)
@@ -76,7 +84,7 @@ take_page_locked(struct sn_pins *pins)
     if (!sn_budget_charge(pins->pool->budget, bytes, SN_CHARGE_APPLICATION))
         return 0;
     pins->bit_pages += (uint32_t)more;
-    pins->high = (uint32_t)sn_max(pins->high, bit + 1);
+    note_high_locked(pins, bit + 1);
     pins->page_bits[bit / 64] |= UINT64_C(1) << (bit % 64);
     sn_add_relaxed(&pins->bytes, bytes);
     return pins->first_page + bit;
@@ -194,7 +202,7 @@ find_link_locked(const struct sn_pins *pins, struct sn_span *span, uint32_t grou
 {
     uint32_t *link = &span->pins;
     for (uint32_t digits = group; *link != 0; digits >>= WAYS_BITS) {
-        struct pin_line *line = line_at(pins, *link);
+        struct sn_pin_line *line = line_at(pins, *link);
         if (line->group == group)
             break;
         link = &line->below[digits % WAYS];
@@ -202,7 +210,7 @@ find_link_locked(const struct sn_pins *pins, struct sn_span *span, uint32_t grou
     return link;
 }
 
-static struct pin_line *
+static struct sn_pin_line *
 find_line_locked(const struct sn_pins *pins, uint32_t number, uint32_t slot)
 {
     struct sn_span *span = &pins->pool->spans[number];
@@ -214,7 +222,7 @@ find_line_locked(const struct sn_pins *pins, uint32_t number, uint32_t slot)
 static uint64_t *
 find_word_locked(const struct sn_pins *pins, uint32_t number, uint32_t slot)
 {
-    struct pin_line *line = find_line_locked(pins, number, slot);
+    struct sn_pin_line *line = find_line_locked(pins, number, slot);
     uint64_t *word = line ? &line->word[slot % SN_PIN_LINE_SLOTS] : NULL;
     return word && *word != 0 ? word : NULL;
 }
@@ -242,7 +250,7 @@ note_any_locked(struct sn_pins *pins, uint32_t number)
         set_bin_class_locked(pins, number);
 }
 
-static struct pin_line *
+static struct sn_pin_line *
 add_line_locked(struct sn_pins *pins, uint32_t number, uint32_t slot)
 {
     struct sn_span *span = &pins->pool->spans[number];
@@ -251,7 +259,7 @@ add_line_locked(struct sn_pins *pins, uint32_t number, uint32_t slot)
     uint32_t line = take_line_locked(pins, stripe_of(pins, number));
     if (!line)
         return NULL;
-    *line_at(pins, line) = (struct pin_line){.group = (uint16_t)group};
+    *line_at(pins, line) = (struct sn_pin_line){.group = (uint16_t)group};
     /* Release: pairs with sn_pins_any, when it is the first. */
     sn_store_release(link, line);
     if (link == &span->pins)
@@ -260,7 +268,7 @@ add_line_locked(struct sn_pins *pins, uint32_t number, uint32_t slot)
 }
 
 static uint32_t *
-some_way_down(struct pin_line *line)
+some_way_down(struct sn_pin_line *line)
 {
     for (unsigned way = 0; way < WAYS; way++) {
         if (line->below[way] != 0)
@@ -271,11 +279,11 @@ some_way_down(struct pin_line *line)
 
 /* A line without words leaves its tree: one below it that has none below takes its place. */
 static void
-remove_line_locked(struct sn_pins *pins, uint32_t number, struct pin_line *line)
+remove_line_locked(struct sn_pins *pins, uint32_t number, struct sn_pin_line *line)
 {
     struct sn_span *span = &pins->pool->spans[number];
     uint32_t *link = find_link_locked(pins, span, line->group);
-    struct pin_line *last = line;
+    struct sn_pin_line *last = line;
     for (uint32_t *down; (down = some_way_down(last)) != NULL; last = line_at(pins, *link))
         link = down;
     if (last != line) {
@@ -327,7 +335,7 @@ sn_pins_raise(struct sn_pins *pins, uint32_t number, uint32_t slot, uint64_t fla
               uint32_t *changes)
 {
     struct sn_lock *lock = sn_pins_lock(pins, number);
-    struct pin_line *line = find_line_locked(pins, number, slot);
+    struct sn_pin_line *line = find_line_locked(pins, number, slot);
     if (!line)
         line = add_line_locked(pins, number, slot);
     if (line) {
@@ -343,7 +351,7 @@ sn_pins_raise(struct sn_pins *pins, uint32_t number, uint32_t slot, uint64_t fla
 
 /* The count of a word has become 0. */
 static unsigned
-end_word_locked(struct sn_pins *pins, uint32_t number, struct pin_line *line, uint64_t *word)
+end_word_locked(struct sn_pins *pins, uint32_t number, struct sn_pin_line *line, uint64_t *word)
 {
     const struct sn_span *span = &pins->pool->spans[number];
     unsigned result = SN_UNPIN_DONE | (*word & SN_PIN_FREED ? SN_UNPIN_RETIRE : 0);
@@ -360,7 +368,7 @@ sn_pins_lower(struct sn_pins *pins, uint32_t number, uint32_t slot)
 {
     unsigned result = SN_UNPIN_NOTHING;
     struct sn_lock *lock = sn_pins_lock(pins, number);
-    struct pin_line *line = find_line_locked(pins, number, slot);
+    struct sn_pin_line *line = find_line_locked(pins, number, slot);
     uint64_t *word = line ? &line->word[slot % SN_PIN_LINE_SLOTS] : NULL;
     if (word && *word != 0) {
         result = SN_UNPIN_DONE;

@@ -32,6 +32,15 @@
 #define SN_PIN_LINE_SLOTS 5
 #define SN_PIN_PAGE_LINES (SN_PAGE_BYTES / SN_PIN_LINE_BYTES - 1) /* beside the head */
 #define SN_PIN_STRIPES    16
+#define SN_PIN_WAYS       4
+
+struct sn_pin_line {
+    uint32_t below[SN_PIN_WAYS]; /* lines; 0: none. Of a free line the first: the next in its page */
+    uint16_t group;
+    uint16_t used; /* words that are not 0 */
+    uint64_t word[SN_PIN_LINE_SLOTS];
+};
+_Static_assert(sizeof(struct sn_pin_line) == SN_PIN_LINE_BYTES, "lines tile a page");
 
 struct sn_pin_stripe {
     struct sn_lock lock;
@@ -56,6 +65,7 @@ struct sn_pins {
     uint32_t lowest_word; /* no free page in words before this one */
     uint32_t bit_pages;   /* pages of page_bits that are charged */
     uint32_t high;        /* of those that may hold lines, so many were used at some time */
+    uint32_t shown;       /* of them, so many are in cores */
     struct sn_pin_stripe stripes[SN_PIN_STRIPES];
 };
 

@@ -46,6 +46,10 @@ bool map_count(struct reader *reader, const struct reader_store *store, FILE *wr
 /** Its steps as members of a JSON object that has members before them. */
 void write_steps(FILE *to, const struct breakdown *breakdown);
 
+/** The steps as text; why compaction does not move. */
+void print_store(const struct reader_store *store, const struct sn_map_sums *sums);
+const char *text_of_idle(uint32_t reason);
+
 /** The picture of a map by its lines, as PNG. False: said why. */
 bool write_png(FILE *lines, FILE *to);
 

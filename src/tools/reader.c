@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/target.h"
+#include "tools/reader_layout.h"
 
 /* ---- the table of offsets -------------------------------------------------------------------- */
 
@@ -26,82 +26,6 @@ struct table_entry {
 };
 #define ENTRIES_MAX 4096
 
-/* X(how it is called here, there, bytes that it must have; 0: a constant) */
-#define NAMES(X)                                                                                   \
-    X(store_magic, "store.magic", 8)                                                               \
-    X(store_name, "store.name", 32)                                                                \
-    X(store_secret, "store.secret", 8)                                                             \
-    X(store_hardened, "store.hardened", 1)                                                         \
-    X(store_next, "store.next_store", 8)                                                           \
-    X(store_arena, "store.head.arena", 8)                                                          \
-    X(store_max, "store.budget.max_bytes", 8)                                                      \
-    X(store_committed, "store.budget.committed", 8)                                                \
-    X(table_committed, "store.table.committed_bytes", 8)                                           \
-    X(pool_blocks, "store.pool.blocks", 4)                                                         \
-    X(pool_spans, "store.pool.spans", 8)                                                           \
-    X(pool_groups, "store.pool.groups_end", 8)                                                     \
-    X(pool_limit, "store.pool.limit", 4)                                                           \
-    X(pool_high, "store.pool.high", 4)                                                             \
-    X(classes_count, "store.classes.count", 4)                                                     \
-    X(classes_extra, "store.classes.extra", 4)                                                     \
-    X(classes_of, "store.classes.of", 0)                                                           \
-    X(caches_all, "store.caches.all", 8)                                                           \
-    X(caches_fallback, "store.caches.fallback", 8)                                                 \
-    X(heap_of, "store.heap.of", 0)                                                                 \
-    X(heap_class_used, "heap_class.used", 16)                                                      \
-    X(cache_next, "cache.next", 8)                                                                 \
-    X(cache_top, "cache.top", 0)                                                                   \
-    X(cache_bin, "cache.bin", 0)                                                                   \
-    X(cache_live_slow, "cache.live_slow", 0)                                                       \
-    X(bin_slots, "bin.slots", 8)                                                                   \
-    X(bin_bulk_in, "bin.bulk_in", 8)                                                               \
-    X(sizeof_heap_class, "sizeof.heap_class", 0)                                                   \
-    X(sizeof_cache, "sizeof.cache", 0)                                                             \
-    X(sizeof_bin, "sizeof.bin", 0)                                                                 \
-    X(class_slot_bytes, "class.slot_bytes", 4)                                                     \
-    X(class_slots, "class.slots", 4)                                                               \
-    X(class_blocks, "class.blocks", 4)                                                             \
-    X(class_pages, "class.pages", 4)                                                               \
-    X(class_lead, "class.lead", 4)                                                                 \
-    X(class_payload, "class.payload", 4)                                                           \
-    X(span_blocks, "span.blocks", 4)                                                               \
-    X(span_state, "span.state", 1)                                                                 \
-    X(span_class, "span.class_id", 1)                                                              \
-    X(span_dirty, "span.dirty", 2)                                                                 \
-    X(span_pins, "span.pins", 4)                                                                   \
-    X(span_flags, "span.flags", 2)                                                                 \
-    X(span_header, "span.large_header", 8)                                                         \
-    X(span_size, "span.u.large_size", 8)                                                           \
-    X(sizeof_class, "sizeof.class", 0)                                                             \
-    X(sizeof_span, "sizeof.span", 0)                                                               \
-    X(page_bytes, "page_bytes", 0)                                                                 \
-    X(block_bytes, "block_bytes", 0)                                                               \
-    X(group_bytes, "group.bytes", 0)                                                               \
-    X(group_blocks, "group.blocks", 0)                                                             \
-    X(line_slots, "line.slots", 0)                                                                 \
-    X(header_bytes, "header.bytes", 0)                                                             \
-    X(header_check, "header.check", 0)                                                             \
-    X(header_object, "header.object", 0)                                                           \
-    X(header_sampled, "header.sampled", 0)                                                         \
-    X(header_size_at, "header.size_at", 0)                                                         \
-    X(header_size, "header.size", 0)                                                               \
-    X(state_clean, "state.clean", 0)                                                               \
-    X(state_dirty, "state.dirty", 0)                                                               \
-    X(state_purging, "state.purging", 0)                                                           \
-    X(state_open, "state.open", 0)                                                                 \
-    X(state_closed, "state.closed", 0)                                                             \
-    X(state_held, "state.held", 0)                                                                 \
-    X(state_large, "state.large", 0)                                                               \
-    X(flag_damaged, "flag.damaged", 0)                                                             \
-    X(flag_unmovable, "flag.unmovable", 0)                                                         \
-    X(flag_tried, "flag.tried", 0)
-
-struct layout {
-#define MEMBER(here, there, bytes) uint32_t here;
-    NAMES(MEMBER)
-#undef MEMBER
-};
-
 static const struct {
     const char *there;
     uint32_t bytes;
@@ -113,22 +37,13 @@ static const struct {
 #define NAMES_COUNT (sizeof(names) / sizeof(names[0]))
 _Static_assert(sizeof(struct layout) == NAMES_COUNT * sizeof(uint32_t), "one for each name");
 
-#define STORE_LIVE  UINT64_C(0x9e1d4c5a73696e74)
-#define BLOCKS_MAX  (1u << 24)
-#define SPAN_BLOCKS 8
-
-struct reader {
-    struct target target;
-    struct layout at;
-    uint64_t stores; /* address of the first link */
-    uint64_t seen;   /* stores so far */
-    uint64_t check;  /* one of them: a list that comes back to it does not end (Brent) */
-};
+#define STORE_LIVE UINT64_C(0x9e1d4c5a73696e74)
+#define BLOCKS_MAX (1u << 24)
 
 static char last_error[TARGET_ERROR_BYTES + 128];
 
-__attribute__((format(printf, 2, 3))) static bool
-refuse(const char **error, const char *format, ...)
+bool
+reader_refuse(const char **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -211,13 +126,21 @@ read_entry(struct reader *reader, size_t name, const struct table_entry *entry, 
         if (strncmp(entry[i].name, names[name].there, sizeof(entry[i].name)) != 0)
             continue;
         if (names[name].bytes != 0 && entry[i].bytes != names[name].bytes)
-            return refuse(error, "the table of offsets is damaged: %s has %" PRIu32 " bytes",
-                          names[name].there, entry[i].bytes);
+            return reader_refuse(error, "the table of offsets is damaged: %s has %" PRIu32 " bytes",
+                                 names[name].there, entry[i].bytes);
         memcpy((char *)&reader->at + name * sizeof(uint32_t), &entry[i].offset, sizeof(uint32_t));
         return true;
     }
-    return refuse(error, "the table of offsets does not know %s: this is another version",
-                  names[name].there);
+    return reader_refuse(error, "the table of offsets does not know %s: this is another version",
+                         names[name].there);
+}
+
+static bool
+are_words_plausible(const struct layout *at)
+{
+    return at->handle_table == 1u << 20 && at->handle_index == 24 && at->word_offset == 27 &&
+           at->word_tag < 32 && at->header_name < 64 && at->pin_bytes == 64 && at->pin_slots == 5 &&
+           at->pin_below <= 48 && at->pin_group <= 62 && at->pin_word <= 24;
 }
 
 /* Constants that lengths and loops depend on. */
@@ -235,7 +158,7 @@ is_plausible(const struct layout *at)
            at->class_slot_bytes <= at->sizeof_class - 4 &&
            at->class_slots <= at->sizeof_class - 4 && at->class_blocks <= at->sizeof_class - 4 &&
            at->class_pages <= at->sizeof_class - 4 && at->class_lead <= at->sizeof_class - 4 &&
-           at->class_payload <= at->sizeof_class - 4;
+           at->class_payload <= at->sizeof_class - 4 && are_words_plausible(at);
 }
 
 static bool
@@ -244,24 +167,26 @@ read_table(struct reader *reader, const char *target, const char **error)
     struct table_head head;
     uint64_t at = find_table(reader, &head);
     if (!at)
-        return refuse(error,
-                      "%s: no store was found in it (of Sinter 0.2 or later, in a program that has "
-                      "made one)",
-                      target);
+        return reader_refuse(
+            error,
+            "%s: no store was found in it (of Sinter 0.2 or later, in a program that has "
+            "made one)",
+            target);
     if (head.version != 1 || head.entry_bytes != sizeof(struct table_entry) || head.entries == 0 ||
         head.entries > ENTRIES_MAX)
-        return refuse(error, "%s: its table of offsets has version %" PRIu32 ", this reads 1",
-                      target, head.version);
+        return reader_refuse(error,
+                             "%s: its table of offsets has version %" PRIu32 ", this reads 1",
+                             target, head.version);
     struct table_entry *entry = calloc(head.entries, sizeof(*entry));
     bool good = entry && target_read(&reader->target, at + sizeof(head), entry,
                                      head.entries * sizeof(*entry));
     if (!good)
-        refuse(error, "%s: its table of offsets is not all there", target);
+        reader_refuse(error, "%s: its table of offsets is not all there", target);
     for (size_t name = 0; good && name < NAMES_COUNT; name++)
         good = read_entry(reader, name, entry, head.entries, error);
     free(entry);
     if (good && !is_plausible(&reader->at))
-        good = refuse(error, "%s: its table of offsets is damaged", target);
+        good = reader_refuse(error, "%s: its table of offsets is damaged", target);
     reader->stores = head.stores;
     return good;
 }
@@ -272,11 +197,11 @@ reader_open(const char *target, const char **error)
     struct reader *reader = calloc(1, sizeof(*reader));
     char why[TARGET_ERROR_BYTES];
     if (!reader) {
-        refuse(error, "no memory");
+        reader_refuse(error, "no memory");
         return NULL;
     }
     if (!target_open(&reader->target, target, why)) {
-        refuse(error, "%s", why);
+        reader_refuse(error, "%s", why);
         free(reader);
         return NULL;
     }
@@ -304,9 +229,8 @@ reader_is_live(const struct reader *reader)
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-/* A member of 1 to 8 bytes; *good becomes false where it is not there. */
-static uint64_t
-number_at(const struct reader *reader, uint64_t address, size_t bytes, bool *good)
+uint64_t
+reader_number(const struct reader *reader, uint64_t address, size_t bytes, bool *good)
 {
     uint64_t value = 0;
     *good = target_read(&reader->target, address, &value, bytes) && *good;
@@ -340,16 +264,16 @@ read_classes(const struct reader *reader, struct reader_store *store, const char
         uint64_t address = store->at + at->classes_of + (uint64_t)i * at->sizeof_class;
         struct reader_class *c = &store->of[i];
         if (!target_read(&reader->target, address, class, at->sizeof_class))
-            return refuse(error, "store %s: its size classes are not there", store->name);
+            return reader_refuse(error, "store %s: its size classes are not there", store->name);
         *c = (struct reader_class){
             word_of(class, at->class_slot_bytes), word_of(class, at->class_slots),
             word_of(class, at->class_blocks),     word_of(class, at->class_pages),
             word_of(class, at->class_lead),       word_of(class, at->class_payload)};
         if (!is_class(c))
-            return refuse(error,
-                          "store %s is damaged: its size class %" PRIu32 " has %" PRIu32
-                          " slots of %" PRIu32 " bytes in %" PRIu32 " blocks",
-                          store->name, i, c->slots, c->slot_bytes, c->blocks);
+            return reader_refuse(error,
+                                 "store %s is damaged: its size class %" PRIu32 " has %" PRIu32
+                                 " slots of %" PRIu32 " bytes in %" PRIu32 " blocks",
+                                 store->name, i, c->slots, c->slot_bytes, c->blocks);
     }
     return true;
 }
@@ -361,41 +285,52 @@ read_store(const struct reader *reader, uint64_t address, struct reader_store *s
     const struct layout *at = &reader->at;
     bool good = true;
     *store = (struct reader_store){.at = address};
-    uint64_t magic = number_at(reader, address + at->store_magic, 8, &good);
+    uint64_t magic = reader_number(reader, address + at->store_magic, 8, &good);
     if (!good)
-        return refuse(error, "a store is in memory that is not in the core (option core: none; or "
+        return reader_refuse(error,
+                             "a store is in memory that is not in the core (option core: none; or "
                              "the core leaves out anonymous memory), and so are those behind it");
     if (magic != STORE_LIVE)
-        return refuse(error,
-                      "the list of stores is damaged, or changed while it was read: store "
-                      "number %" PRIu64 " is none",
-                      reader->seen + 1);
+        return reader_refuse(error,
+                             "the list of stores is damaged, or changed while it was read: store "
+                             "number %" PRIu64 " is none",
+                             reader->seen + 1);
     good = target_read(&reader->target, address + at->store_name, store->name, 32);
     store->name[31] = 0;
     for (char *c = store->name; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127 || *c == '"' || *c == '\\')
             *c = '_';
-    store->hardened = number_at(reader, address + at->store_hardened, 1, &good) != 0;
-    store->secret = number_at(reader, address + at->store_secret, 8, &good);
-    store->arena = number_at(reader, address + at->store_arena, 8, &good);
-    store->max_bytes = number_at(reader, address + at->store_max, 8, &good);
-    store->committed = number_at(reader, address + at->store_committed, 8, &good);
-    store->table_committed = number_at(reader, address + at->table_committed, 8, &good);
-    store->blocks = (uint32_t)number_at(reader, address + at->pool_blocks, 4, &good);
-    store->limit = (uint32_t)number_at(reader, address + at->pool_limit, 4, &good);
-    store->high = (uint32_t)number_at(reader, address + at->pool_high, 4, &good);
-    store->spans = number_at(reader, address + at->pool_spans, 8, &good);
-    store->groups_end = number_at(reader, address + at->pool_groups, 8, &good);
-    store->classes = (uint32_t)number_at(reader, address + at->classes_count, 4, &good);
-    store->extra = (uint32_t)number_at(reader, address + at->classes_extra, 4, &good);
+    store->hardened = reader_number(reader, address + at->store_hardened, 1, &good) != 0;
+    store->secret = reader_number(reader, address + at->store_secret, 8, &good);
+    store->arena = reader_number(reader, address + at->store_arena, 8, &good);
+    store->max_bytes = reader_number(reader, address + at->store_max, 8, &good);
+    store->committed = reader_number(reader, address + at->store_committed, 8, &good);
+    store->table_committed = reader_number(reader, address + at->table_committed, 8, &good);
+    store->blocks = (uint32_t)reader_number(reader, address + at->pool_blocks, 4, &good);
+    store->limit = (uint32_t)reader_number(reader, address + at->pool_limit, 4, &good);
+    store->high = (uint32_t)reader_number(reader, address + at->pool_high, 4, &good);
+    store->spans = reader_number(reader, address + at->pool_spans, 8, &good);
+    store->groups_end = reader_number(reader, address + at->pool_groups, 8, &good);
+    store->pins = reader_number(reader, address + at->store_pins, 8, &good);
+    store->lower = reader_number(reader, address + at->store_lower, 8, &good);
+    store->table = address + at->handle_table;
+    store->entries = reader_number(reader, address + at->table_high, 4, &good) * 512;
+    store->table_bytes = reader_number(reader, address + at->table_bytes, 8, &good);
+    store->rcu = reader_number(reader, address + at->store_rcu, 8, &good);
+    store->limbo_bytes = reader_number(reader, address + at->store_limbo, 8, &good);
+    store->moved_bytes = reader_number(reader, address + at->store_moved, 8, &good);
+    store->failures = reader_number(reader, address + at->store_failures, 8, &good);
+    store->idle = (uint32_t)reader_number(reader, address + at->store_idle, 4, &good);
+    store->classes = (uint32_t)reader_number(reader, address + at->classes_count, 4, &good);
+    store->extra = (uint32_t)reader_number(reader, address + at->classes_extra, 4, &good);
     if (!good)
-        return refuse(error, "store %s: not all of its struct is there", store->name);
+        return reader_refuse(error, "store %s: not all of its struct is there", store->name);
     if (store->high > store->limit || store->limit > store->blocks || store->blocks > BLOCKS_MAX ||
-        store->classes == 0 || store->classes >= READER_CLASSES_MAX)
-        return refuse(error,
-                      "store %s is damaged: %" PRIu32 " blocks were used of %" PRIu32
-                      " reserved of %" PRIu32 " planned, in %" PRIu32 " size classes",
-                      store->name, store->high, store->limit, store->blocks, store->classes);
+        store->classes == 0 || store->classes >= READER_CLASSES_MAX || store->arena % 65536 != 0)
+        return reader_refuse(error,
+                             "store %s is damaged: %" PRIu32 " blocks were used of %" PRIu32
+                             " reserved of %" PRIu32 " planned, in %" PRIu32 " size classes",
+                             store->name, store->high, store->limit, store->blocks, store->classes);
     return read_classes(reader, store, error);
 }
 
@@ -404,14 +339,14 @@ static bool
 follow(struct reader *reader, uint64_t link, struct reader_store *store, const char **error)
 {
     bool good = true;
-    uint64_t address = number_at(reader, link, 8, &good);
+    uint64_t address = reader_number(reader, link, 8, &good);
     *error = NULL;
     if (!good)
-        return refuse(error, "the list of stores is not there");
+        return reader_refuse(error, "the list of stores is not there");
     if (address == 0)
         return false;
     if (address == reader->check)
-        return refuse(error, "the list of stores is damaged: it does not end");
+        return reader_refuse(error, "the list of stores is damaged: it does not end");
     if (!read_store(reader, address, store, error))
         return false;
     if ((reader->seen & (reader->seen - 1)) == 0)
@@ -440,7 +375,7 @@ reader_find(struct reader *reader, const char *name, struct reader_store *store,
     while (found && name && strcmp(store->name, name) != 0)
         found = reader_next(reader, store, error);
     if (!found && !*error)
-        refuse(error, name ? "there is no store of the name %s" : "there is no store", name);
+        reader_refuse(error, name ? "there is no store of the name %s" : "there is no store", name);
     return found;
 }
 
@@ -465,7 +400,9 @@ are_caches_plausible(const struct layout *at, uint32_t classes)
            at->cache_next + UINT64_C(8) <= at->sizeof_cache &&
            at->cache_top + classes * UINT64_C(8) <= at->sizeof_cache &&
            at->cache_bin + (uint64_t)classes * at->sizeof_bin <= at->sizeof_cache &&
-           at->cache_live_slow + classes * UINT64_C(8) <= at->sizeof_cache;
+           at->cache_live_slow + classes * UINT64_C(8) <= at->sizeof_cache &&
+           at->cache_frees + UINT64_C(8) <= at->sizeof_cache &&
+           at->cache_frees_slow + UINT64_C(8) <= at->sizeof_cache;
 }
 
 static uint64_t
@@ -490,22 +427,69 @@ take_off_live(const struct layout *at, const char *cache, uint32_t classes, uint
     }
 }
 
+/* What is done with each cache, in a copy. */
+typedef void
+with_cache(const struct layout *at, const char *cache, uint32_t classes, uint64_t *sums);
+
+static void
+add_cached(const struct layout *at, const char *cache, uint32_t classes, uint64_t *sums)
+{
+    for (uint32_t i = 0; i < classes; i++) {
+        const char *bin = cache + at->cache_bin + (size_t)i * at->sizeof_bin;
+        uint64_t cached =
+            (long_of(cache, at->cache_top + i * UINT64_C(8)) - long_of(bin, at->bin_slots)) / 8;
+        sums[i] += cached <= STACK_SLOTS ? cached : 0;
+    }
+}
+
+static void
+add_frees(const struct layout *at, const char *cache, uint32_t classes, uint64_t *sums)
+{
+    (void)classes;
+    sums[0] += long_of(cache, at->cache_frees) + long_of(cache, at->cache_frees_slow);
+}
+
 /* Of all threads, those that have ended first. */
 static bool
-take_off_all_live(const struct reader *reader, const struct reader_store *store, char *cache,
-                  uint64_t *more)
+each_cache(const struct reader *reader, const struct reader_store *store, char *cache,
+           with_cache *with, uint64_t *sums)
 {
     const struct layout *at = &reader->at;
     bool good = true;
-    uint64_t next = number_at(reader, store->at + at->caches_fallback, 8, &good);
-    uint64_t all = number_at(reader, store->at + at->caches_all, 8, &good);
+    uint64_t next = reader_number(reader, store->at + at->caches_fallback, 8, &good);
+    uint64_t all = reader_number(reader, store->at + at->caches_all, 8, &good);
     for (uint32_t i = 0; good && next != 0 && i < CACHES_MAX; i++) {
         good = target_read(&reader->target, next, cache, at->sizeof_cache);
         if (good)
-            take_off_live(at, cache, store->classes, more);
+            with(at, cache, store->classes, sums);
         next = i == 0 ? all : long_of(cache, at->cache_next);
     }
     return good && next == 0;
+}
+
+static void
+sum_caches(const struct reader *reader, const struct reader_store *store, with_cache *with,
+           uint64_t *sums)
+{
+    char *cache =
+        are_caches_plausible(&reader->at, store->classes) ? malloc(reader->at.sizeof_cache) : NULL;
+    if (cache)
+        each_cache(reader, store, cache, with, sums);
+    free(cache);
+}
+
+void
+reader_cached(const struct reader *reader, const struct reader_store *store, uint64_t *slots)
+{
+    sum_caches(reader, store, add_cached, slots);
+}
+
+uint64_t
+reader_frees(const struct reader *reader, const struct reader_store *store)
+{
+    uint64_t frees = 0;
+    sum_caches(reader, store, add_frees, &frees);
+    return frees;
 }
 
 static bool
@@ -529,8 +513,8 @@ find_waiting(const struct reader *reader, const struct reader_store *store, bool
     uint64_t more[READER_CLASSES_MAX] = {0};
     bool good = are_caches_plausible(&reader->at, store->classes);
     char *cache = good ? malloc(reader->at.sizeof_cache) : NULL;
-    good =
-        cache && read_taken(reader, store, more) && take_off_all_live(reader, store, cache, more);
+    good = cache && read_taken(reader, store, more) &&
+           each_cache(reader, store, cache, take_off_live, more);
     for (uint32_t i = 0; i < store->classes; i++)
         waits[i] = !good || more[i] != 0;
     free(cache);
@@ -547,8 +531,9 @@ find_waiting(const struct reader *reader, const struct reader_store *store, bool
 struct walk {
     struct reader *reader;
     const struct reader_store *store;
-    char *spans; /* descriptors of the blocks below high */
-    char *block; /* contents of a span */
+    char *spans;   /* descriptors of the blocks below high */
+    char *block;   /* contents of a span */
+    uint32_t only; /* the run with this block; 0: all */
     uint64_t bits[BITMAP_WORDS], waits[BITMAP_WORDS];
     /* The bitmaps of 64 blocks lie side by side, line for line: pages of them, as they are read */
     uint64_t line[BITMAP_LINES][512];
@@ -576,16 +561,6 @@ static const char *
 span_of(const struct walk *walk, uint32_t block)
 {
     return walk->spans + (size_t)block * walk->reader->at.sizeof_span;
-}
-
-/* What a header says of the size, as in the library: the rest is the class's. */
-static uint64_t
-size_of(const struct walk *walk, const struct reader_class *c, uint64_t header)
-{
-    const struct layout *at = &walk->reader->at;
-    uint64_t largest = c->payload - walk->store->extra;
-    uint64_t slack = (largest - (header >> at->header_size_at)) & at->header_size;
-    return slack <= largest ? largest - slack : 0;
 }
 
 static bool
@@ -660,7 +635,7 @@ read_headers(struct walk *walk, struct reader_run *run, const struct reader_clas
         walk->waits[i / 64] |= (uint64_t)!live << i % 64;
         run->live += live;
         run->ended += !live;
-        run->requested += live ? size_of(walk, c, header) : 0;
+        run->requested += live ? reader_size_of(&walk->reader->at, walk->store, c, header) : 0;
     }
 }
 
@@ -681,6 +656,7 @@ read_slots(struct walk *walk, struct reader_run *run, const struct reader_class 
     run->no_contents = !is_in_turn(walk, run->class_id) || !read_committed(walk, run, c->pages);
     if (!run->no_contents)
         read_headers(walk, run, c);
+    run->contents = run->no_contents ? NULL : walk->block;
 }
 
 /* An object that has ended leaves its descriptor's header clear. */
@@ -693,6 +669,7 @@ read_large(const struct walk *walk, struct reader_run *run)
     memcpy(&size, span + walk->reader->at.span_size, sizeof(size));
     run->live = has_object(walk, header, (uint64_t)run->at << 16);
     run->ended = !run->live;
+    run->header = header;
     if (run->live && size > (uint64_t)run->blocks << 16) {
         tell(walk,
              "block %" PRIu32 ": its object of %" PRIu64 " bytes is longer than its %" PRIu32
@@ -725,6 +702,13 @@ count_pages(const struct walk *walk, struct reader_run *run)
     }
 }
 
+/* Its guard may take a block more (hardened stores). */
+static bool
+is_span_of(const struct reader_class *c, uint32_t blocks)
+{
+    return blocks == c->blocks || blocks == c->blocks + 1;
+}
+
 /* The run that begins at a block. *run->blocks is at least 1, and it ends below high. */
 static void
 read_run(struct walk *walk, uint32_t block, struct reader_run *run)
@@ -748,7 +732,7 @@ read_run(struct walk *walk, uint32_t block, struct reader_run *run)
     }
     bool slots = run->kind == READER_SLOTS;
     if (slots && (run->class_id >= walk->store->classes ||
-                  walk->store->of[run->class_id].blocks != run->blocks)) {
+                  !is_span_of(&walk->store->of[run->class_id], run->blocks))) {
         tell(walk, "block %" PRIu32 ": its size class is said to be %" PRIu32, block,
              run->class_id);
         run->kind = READER_OTHER;
@@ -758,6 +742,8 @@ read_run(struct walk *walk, uint32_t block, struct reader_run *run)
     run->unmovable = slots && flags & at->flag_unmovable;
     run->tried = slots && flags & at->flag_tried;
     count_pages(walk, run);
+    if (walk->only && (block > walk->only || walk->only - block >= run->blocks))
+        return;
     if (slots)
         read_slots(walk, run, &walk->store->of[run->class_id]);
     else if (run->kind == READER_LARGE)
@@ -771,7 +757,10 @@ walk_runs(struct walk *walk, int (*visit)(void *opaque, const struct reader_run 
     struct reader_run run;
     for (uint32_t block = 1; block < walk->store->high && result == 0; block += run.blocks) {
         read_run(walk, block, &run);
-        result = visit(walk->opaque, &run);
+        if (!walk->only || walk->only - block < run.blocks)
+            result = visit(walk->opaque, &run);
+        if (walk->only && walk->only - block < run.blocks)
+            break;
     }
     return result;
 }
@@ -793,29 +782,55 @@ plan(struct walk *walk, enum reader_detail detail)
         walk->every[i] = detail == READER_EXACT || waits[i] ? 1 : spans[i] / SAMPLE_SPANS + 1;
 }
 
+static int
+walk_some(struct walk *walk, enum reader_detail detail,
+          int (*visit)(void *opaque, const struct reader_run *run), const char **error)
+{
+    struct reader *reader = walk->reader;
+    const struct reader_store *store = walk->store;
+    size_t bytes = (size_t)store->high * reader->at.sizeof_span;
+    int result = -1;
+    *error = NULL;
+    walk->spans = malloc(bytes + 1);
+    walk->block = calloc(SPAN_BLOCKS, 65536);
+    walk->dirty = calloc((size_t)store->high + 1, sizeof(walk->dirty[0]));
+    if (!walk->spans || !walk->block || !walk->dirty)
+        reader_refuse(error, "no memory");
+    else if (!target_read(&reader->target, store->spans, walk->spans, bytes))
+        reader_refuse(error, "store %s: the descriptors of its spans are not there", store->name);
+    else {
+        if (walk->only)
+            memset(walk->every, 1, sizeof(walk->every));
+        else
+            plan(walk, detail);
+        result = walk_runs(walk, visit);
+    }
+    free(walk->spans);
+    free(walk->block);
+    free(walk->dirty);
+    return result;
+}
+
 int
 reader_runs(struct reader *reader, const struct reader_store *store, enum reader_detail detail,
             int (*visit)(void *opaque, const struct reader_run *run),
             void (*damage)(void *opaque, const char *sentence), void *opaque, const char **error)
 {
-    size_t bytes = (size_t)store->high * reader->at.sizeof_span;
     struct walk walk = {.reader = reader, .store = store, .damage = damage, .opaque = opaque};
-    int result = -1;
-    walk.spans = malloc(bytes + 1);
-    walk.block = calloc(SPAN_BLOCKS, 65536);
-    walk.dirty = calloc((size_t)store->high + 1, sizeof(walk.dirty[0]));
-    if (!walk.spans || !walk.block || !walk.dirty)
-        refuse(error, "no memory");
-    else if (!target_read(&reader->target, store->spans, walk.spans, bytes))
-        refuse(error, "store %s: the descriptors of its spans are not there", store->name);
-    else {
-        plan(&walk, detail);
-        result = walk_runs(&walk, visit);
-    }
-    free(walk.spans);
-    free(walk.block);
-    free(walk.dirty);
-    return result;
+    return walk_some(&walk, detail, visit, error);
+}
+
+int
+reader_run_at(struct reader *reader, const struct reader_store *store, uint32_t block,
+              int (*visit)(void *opaque, const struct reader_run *run), void *opaque,
+              const char **error)
+{
+    struct walk walk = {.reader = reader, .store = store, .only = block, .opaque = opaque};
+    if (block == 0 || block >= store->high)
+        return reader_refuse(error, "store %s has no block %" PRIu32 " in use", store->name, block)
+                   ? 0
+                   : -1;
+    return walk_some(&walk, READER_EXACT, visit, error);
 }
 
 uint64_t

@@ -41,6 +41,12 @@ struct reader_store {
     uint32_t classes;
     struct reader_class of[READER_CLASSES_MAX];
     uint64_t spans, groups_end;
+    uint64_t lower;          /* metadata lies from here to `at`; then the table, then the arena */
+    uint64_t table_bytes;    /* reserved */
+    uint64_t table, entries; /* address of the handle table; how many were used at some time */
+    uint64_t pins, rcu;
+    uint64_t limbo_bytes, moved_bytes, failures;
+    uint32_t idle; /* enum handle_idle_reason */
 };
 
 /** The first store, or the one behind `store`; false: there is none, or (*error) it cannot be
@@ -67,6 +73,8 @@ struct reader_run {
     const uint16_t *dirty; /* by block: which pages are committed */
     const uint64_t *bits;  /* of slots: not free */
     const uint64_t *waits; /* of them the ended ones */
+    const char *contents;  /* of slots, by bytes from the run's begin; NULL: were not read */
+    uint64_t header;       /* of a large object */
 };
 
 /** How often the headers of a span are read, which costs more than all else. */
@@ -82,6 +90,50 @@ int reader_runs(struct reader *reader, const struct reader_store *store, enum re
                 int (*visit)(void *opaque, const struct reader_run *run),
                 void (*damage)(void *opaque, const char *sentence), void *opaque,
                 const char **error);
+
+/** The same of the one run that has a block; it is read exactly. */
+int reader_run_at(struct reader *reader, const struct reader_store *store, uint32_t block,
+                  int (*visit)(void *opaque, const struct reader_run *run), void *opaque,
+                  const char **error);
+
+/** A live object. */
+struct reader_object {
+    uint64_t at;       /* address */
+    uint64_t size;     /* bytes asked for */
+    uint64_t name;     /* address of the word that names it, as its header says */
+    uint64_t handle;   /* 0: a cell names it */
+    uint64_t tag;      /* of its cell */
+    bool named;        /* that word does name it; else it changes just now, or is damaged */
+    bool has_contents; /* they can be read */
+    uint32_t pins;
+};
+
+/** Whether slot i of a run (0 of a large one) has a live object. */
+bool reader_is_live_slot(const struct reader_run *run, uint32_t i);
+/** Whether the header of a slot that has no object is as it has to be. */
+bool reader_is_clear(const struct reader *reader, const struct reader_store *store,
+                     const struct reader_run *run, uint32_t i);
+/** Reads it; of a slot the run has its contents. */
+void reader_object(const struct reader *reader, const struct reader_store *store,
+                   const struct reader_run *run, uint32_t i, struct reader_object *object);
+/** Free slots that threads keep, by class: adds them up. */
+void reader_cached(const struct reader *reader, const struct reader_store *store, uint64_t *slots);
+/** Frees so far. */
+uint64_t reader_frees(const struct reader *reader, const struct reader_store *store);
+/** How often the slot of a span is pinned. */
+uint32_t reader_pins(const struct reader *reader, const struct reader_store *store, uint32_t block,
+                     uint32_t slot);
+/** Memory by address. False: not all of it is there. */
+bool reader_memory(const struct reader *reader, uint64_t address, void *to, size_t bytes);
+
+/** What a handle speaks of. */
+enum reader_handle_state { READER_HANDLE_LIVE, READER_HANDLE_STALE, READER_HANDLE_FOREIGN };
+/** LIVE: *offset is its object's, in the arena. STALE: *generations have gone by since. */
+enum reader_handle_state reader_handle(const struct reader *reader,
+                                       const struct reader_store *store, uint64_t handle,
+                                       uint64_t *offset, uint64_t *generations);
+/** The object that a cell's word names, as offset in the arena; 0: none. */
+uint64_t reader_cell_offset(const struct reader *reader, uint64_t word);
 
 /** Bytes of the arena that the kernel holds in memory; UINT64_MAX: it does not say. */
 uint64_t reader_resident(struct reader *reader, const struct reader_store *store);

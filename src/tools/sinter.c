@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sinter.c - the program that looks into stores: of a process that runs, without stopping it, or of
- * a core. It prints no address.
+ * a core. It prints no address unless it is asked to.
  */
 #include <string.h>
 
-#include "tools/commands.h"
+#include "tools/look.h"
 
 static const char usage[] =
     "usage: sinter COMMAND ARGUMENT...\n"
     "\n"
     "  stores TARGET [--json]                     the stores, and where their memory goes\n"
+    "  memory TARGET                              the same of one, with its size classes\n"
+    "  classes TARGET                             its size classes\n"
+    "  spans TARGET [--class BYTES] [--sparse]    its spans; sparse: more than half of it free\n"
+    "  span TARGET BLOCK|ADDRESS                  one, slot by slot\n"
+    "  objects TARGET [--class BYTES] [--page N]  its objects\n"
+    "      [--summarize]\n"
+    "  ptr TARGET ADDRESS                         what lies there\n"
+    "  handle TARGET HANDLE                       what it names, or since when it is stale\n"
+    "  cell TARGET ADDRESS                        what the cell there names\n"
+    "  find TARGET HANDLE|ADDRESS                 who has the handle or address of an object\n"
+    "  reach TARGET [--list N] [--json]           which objects can be reached, which are leaked\n"
+    "  check TARGET                               whether the store is sound\n"
     "  map TARGET [TARGET] [-o PAGE.html]         a picture of the heap; of two: before and after\n"
     "      [--series FILE] [--lines] [--png]        with a series of `record`; as lines of JSON;\n"
     "                                             as a picture\n"
@@ -21,65 +33,38 @@ static const char usage[] =
     "  completion                                 for bash: eval \"$(sinter completion)\"\n"
     "\n"
     "TARGET is the number of a process, or a core's file; of map also a file of its lines.\n"
-    "--store NAME chooses a store; else it is the newest. STATS.json is what\n"
-    "handle_store_stats_print writes (HANDLE_STATS_JSON). A file may be -: standard input, "
-    "output.\n";
+    "--store NAME chooses a store; else it is the newest, or all. Addresses are printed only with\n"
+    "--addresses. STATS.json is what handle_store_stats_print writes (HANDLE_STATS_JSON). A file\n"
+    "may be -: standard input, output.\n";
 
 static const char completion[] =
     "_sinter()\n"
     "{\n"
     "    local word=${COMP_WORDS[COMP_CWORD]}\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-    "        COMPREPLY=($(compgen -W 'stores map record doctor diff completion' -- \"$word\"))\n"
+    "        COMPREPLY=($(compgen -W 'stores memory classes spans span objects "
+    "ptr handle cell find reach check map record doctor diff completion' -- \"$word\"))\n"
     "        return\n"
     "    fi\n"
     "    case $word in\n"
-    "    -*) COMPREPLY=($(compgen -W '--store --json --series --lines --png -o -i -n' -- "
-    "\"$word\")) ;;\n"
+    "    -*) COMPREPLY=($(compgen -W '--store --json --addresses --class --sparse --page "
+    "--summarize --list "
+    "--series --lines --png -o -i -n' -- \"$word\")) ;;\n"
     "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
     "    esac\n"
     "}\n"
     "complete -F _sinter sinter\n";
 
-static const struct option_value *
-find_option(const struct option_value *options, const char *name)
-{
-    for (; options->name; options++)
-        if (strcmp(options->name, name) == 0 ||
-            (options->letter && strcmp(options->letter, name) == 0))
-            return options;
-    return NULL;
-}
-
-bool
-take_options(int *argc, char **argv, const struct option_value *options)
-{
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (argv[i][0] != '-' || argv[i][1] == 0) {
-            argv[kept++] = argv[i];
-            continue;
-        }
-        const struct option_value *option = find_option(options, argv[i]);
-        if (!option || (option->value && i + 1 == *argc)) {
-            misused(option ? "%s needs a value" : "%s is no option of this command", argv[i]);
-            return false;
-        }
-        if (option->value)
-            *option->value = argv[++i];
-        else
-            *option->flag = true;
-    }
-    *argc = kept;
-    return true;
-}
-
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"stores", command_stores}, {"map", command_map},   {"record", command_record},
-    {"doctor", command_doctor}, {"diff", command_diff},
+    {"stores", command_stores}, {"memory", command_memory}, {"classes", command_classes},
+    {"spans", command_spans},   {"span", command_span},     {"objects", command_objects},
+    {"ptr", command_ptr},       {"handle", command_handle}, {"cell", command_cell},
+    {"find", command_find},     {"reach", command_reach},   {"check", command_check},
+    {"map", command_map},       {"record", command_record}, {"doctor", command_doctor},
+    {"diff", command_diff},
 };
 
 int

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <sinter/handle.h>
+
 #include "tools/commands.h"
 
 /* ---- stores ---------------------------------------------------------------------------------- */
@@ -17,7 +19,22 @@ print_step(const char *name, uint64_t bytes, uint64_t all, const char *what)
            all ? 100.0 * (double)bytes / (double)all : 0, what);
 }
 
-static void
+const char *
+text_of_idle(uint32_t reason)
+{
+    static const char *const texts[HANDLE_IDLE_REASONS] = {
+        [HANDLE_IDLE_RUNNING] = "moving",
+        [HANDLE_IDLE_DISABLED] = "idle, it is disabled",
+        [HANDLE_IDLE_BELOW_IGNORE] = "idle, too few bytes to gain (defrag.ignore_bytes)",
+        [HANDLE_IDLE_BELOW_THRESHOLD] = "idle, too little to gain (defrag.threshold_lower_percent)",
+        [HANDLE_IDLE_BACKOFF] = "idle, the last passes gained too little",
+        [HANDLE_IDLE_GRACE_PERIOD] = "it waits for a grace period: see sinter readers",
+        [HANDLE_IDLE_FORKED] = "idle, a forked child shares the pages",
+    };
+    return reason < HANDLE_IDLE_REASONS && texts[reason] ? texts[reason] : "idle";
+}
+
+void
 print_store(const struct reader_store *store, const struct sn_map_sums *l)
 {
     printf("store %s: %" PRIu64 " objects, %s asked for, %s committed", store->name, l->objects,

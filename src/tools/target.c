@@ -224,6 +224,14 @@ range_at(const struct target *target, uint64_t address)
     return &target->range[low - 1];
 }
 
+const char *
+target_at(const struct target *target, uint64_t address, uint64_t *bytes)
+{
+    const struct target_range *range = target->file ? range_at(target, address) : NULL;
+    *bytes = range ? range->end - address : 0;
+    return range ? target->file + range->at + (address - range->begin) : NULL;
+}
+
 static bool
 read_core(const struct target *target, uint64_t address, char *to, size_t bytes)
 {

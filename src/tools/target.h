@@ -28,5 +28,8 @@ bool target_open(struct target *target, const char *name, char error[TARGET_ERRO
 void target_close(struct target *target);
 /** False: not all of it is there. */
 bool target_read(const struct target *target, uint64_t address, void *to, size_t bytes);
+/** What a core has from an address on, up to the end of that range: *bytes. NULL: it is not there,
+ * or this is a process. */
+const char *target_at(const struct target *target, uint64_t address, uint64_t *bytes);
 
 #endif

@@ -3,7 +3,8 @@
  * damage.c - reads damaged cores: damage CORE ROUNDS. Bytes of the file are overwritten, what reads
  * stores goes over all of it, and the bytes come back. It must not crash, nor go on for ever, and
  * what it refuses it refuses with a sentence. Most rounds damage what is looked at first: the
- * file's head, the table of offsets, the stores' structs.
+ * file's head, the table of offsets, the stores' structs. Of one round in twenty the commands that
+ * look at single objects, and at what reaches them, read the core, too.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/commands.h"
+#include "tools/look.h"
 
 static char *file; /* the core, mapped */
 static uint64_t bytes;
@@ -31,10 +32,12 @@ random_below(uint64_t bound)
     return state % bound;
 }
 
+static FILE *told; /* stdout and stderr are what is read says */
+
 static void
 fail(const char *what)
 {
-    printf("damage: %s\n", what); /* stderr is what is read says */
+    fprintf(told, "damage: %s\n", what);
     exit(1);
 }
 
@@ -68,6 +71,22 @@ read_all(const char *path)
     read_whole += !error && seen > 0;
 }
 
+/* What the commands say is not looked at: none is to crash. */
+static void
+run_commands(const char *path)
+{
+    static int (*const commands[])(int argc, char **argv) = {
+        command_reach, command_memory, command_spans, command_objects, command_check};
+    static int (*const with_number[])(int argc, char **argv) = {command_span, command_ptr,
+                                                                command_handle, command_find};
+    static const char *const numbers[] = {"1", "0x1000001", "0x7f0000000000", "100"};
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        commands[i](1, (char *[]){(char *)(uintptr_t)path, NULL});
+    for (unsigned i = 0; i < sizeof(with_number) / sizeof(with_number[0]); i++)
+        with_number[i](2, (char *[]){(char *)(uintptr_t)path,
+                                     (char *)(uintptr_t)numbers[random_below(4)], NULL});
+}
+
 /* Overwrites some bytes, near one another, by random ones, zeros, ones, or what lies elsewhere. */
 static void
 spoil(uint64_t at, size_t length)
@@ -91,6 +110,8 @@ round_of_damage(const char *path)
     memcpy(saved, file + at, length);
     spoil(at, length);
     read_all(path);
+    if (random_below(20) == 0)
+        run_commands(path);
     memcpy(file + at, saved, length);
 }
 
@@ -112,12 +133,16 @@ main(int argc, char **argv)
 {
     struct stat status;
     int fd = argc == 3 ? open(argv[1], O_RDWR) : -1;
-    if (fd < 0 || fstat(fd, &status) != 0 || status.st_size < 1 << 20)
-        fail("usage: damage CORE ROUNDS");
+    if (fd < 0 || fstat(fd, &status) != 0 || status.st_size < 1 << 20) {
+        fputs("usage: damage CORE ROUNDS\n", stderr);
+        return 1;
+    }
     bytes = (uint64_t)status.st_size;
     file = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (file == MAP_FAILED || !freopen("/dev/null", "w", stderr))
-        fail("mmap");
+    told = fdopen(dup(STDOUT_FILENO), "w");
+    if (file == MAP_FAILED || !told || !freopen("/dev/null", "w", stderr) ||
+        !freopen("/dev/null", "w", stdout))
+        return 1;
     places[1] = find("SINTERDB", 8);
     places[2] = find("hoard\0\0\0\0\0\0\0\0\0\0", 16) - 64;
     places[3] = places[2] + 4096;
@@ -128,6 +153,8 @@ main(int argc, char **argv)
         round_of_damage(argv[1]);
     munmap(file, bytes);
     cut_short(argv[1]);
-    printf("%u refused, %u with damage told, %u read to the end\n", refused, damaged, read_whole);
+    run_commands(argv[1]);
+    fprintf(told, "%u refused, %u with damage told, %u read to the end\n", refused, damaged,
+            read_whole);
     return refused > 0 && damaged > 0 ? 0 : 1;
 }

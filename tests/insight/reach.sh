@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# reach.sh SINTER REACH STATIC STEP: sinter reach on cores of reach.c, in which every object is
+# known in one way, or in none: it finds exactly what the program says of itself. Exit status 77:
+# what is needed is missing.
+set -eu
+
+sinter=$1 program=$2 static=$3 step=$4
+# shellcheck source=tests/insight/hoard.sh
+. "${0%/*}/hoard.sh"
+
+# agrees FILE: each figure is what the program has said.
+agrees()
+{
+    for figure in reached maybe leaked held_by_leaked limbo; do
+        is=$(sed -n 's/.*"'$figure'":\([0-9]*\).*/\1/p' "$1")
+        said=$(sed 's/.*ready.* '$figure'=\([0-9]*\).*/\1/; s/.*ready '$figure'=\([0-9]*\).*/\1/' \
+            "$work/out")
+        [ "$is" = "$said" ] ||
+            fail "$figure: sinter reads $is, the program says $said: $(cat "$work/out" "$1")"
+    done
+}
+
+exactly()
+{
+    start "$@"
+    take
+    stop
+    "$sinter" reach "$core" --json >"$work/reach"
+    agrees "$work/reach"
+}
+
+case $step in
+exact) exactly plain ;;
+hardened) exactly hardened ;;
+stripped)
+    strip -o "$work/stripped" "$static" 2>/dev/null || skip 'strip is not installed'
+    program=$work/stripped
+    exactly plain
+    ;;
+live)
+    start plain
+    must_be_readable
+    # It goes on to read() only: what is not seen is its registers.
+    "$sinter" reach "$hoard" --json >"$work/reach"
+    leaked=$(sed -n 's/.*"leaked":\([0-9]*\).*/\1/p' "$work/reach")
+    said=$(sed 's/.* leaked=\([0-9]*\).*/\1/' "$work/out")
+    [ "$leaked" -ge "$said" ] && [ "$leaked" -le $((said + 2)) ] ||
+        fail "of a process: leaked $leaked, the program says $said"
+    stop
+    ;;
+list)
+    start plain
+    take
+    stop
+    "$sinter" reach "$core" --list 1000 >"$work/list"
+    [ "$(grep -c '^  leaked[:,]' "$work/list")" -eq 84 ] || fail "it lists: $(cat "$work/list")"
+    ! grep -q 'at 0x' "$work/list" || fail 'an address is printed unasked'
+    "$sinter" reach "$core" --list 1 --addresses | grep -q ', at 0x' || fail 'no address is printed'
+    leaked=$(sed -n 's/^  leaked: .* handle \(0x[0-9a-f]*\),.*/\1/p' "$work/list" | head -n 1)
+    "$sinter" find "$core" "$leaked" | grep -q '^nobody has' || fail 'a leaked object is named'
+    "$sinter" handle "$core" "$leaked" | grep -q 'is live: ' || fail 'its handle is not live'
+    held=$(sed -n 's/^  leaked, held by.* handle \(0x[0-9a-f]*\),.*/\1/p' "$work/list" |
+        head -n 1)
+    "$sinter" find "$core" "$held" | grep -q '^in the object of block ' ||
+        fail 'who holds it is not found'
+    truncate -s 1048576 "$core"
+    if "$sinter" reach "$core" >"$work/list" 2>"$work/said"; then
+        fail 'a core that is cut short was read'
+    fi
+    grep -q 'is cut short' "$work/said" || fail "it says: $(cat "$work/said")"
+    ;;
+*) fail "no such step: $step" ;;
+esac
