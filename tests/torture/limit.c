@@ -10,7 +10,8 @@
  *   bound      committed is never above max_bytes (by its peak: at no moment), but while a lowered
  *              limit is being reached; and it is reached while the cache evicts
  *   refusals   EAGAIN comes to an end: not WAITS_MOST times in a row for one request. ENOMEM, too:
- *              before as much was evicted as the request and a quarter of the limit
+ *              before as much was evicted as the request and a quarter of the limit, and what a
+ *              lowering that came meanwhile may take
  *   same size  with everybody at rest: after an eviction, one of the same size gets in, after one
  *              reclaim at most
  *   share      bytes of live objects (with header, rounding and handle) in max_bytes, once the
@@ -209,7 +210,14 @@ struct effort {
     size_t size;
     unsigned waits;   /* EAGAIN in a row */
     uint64_t evicted; /* bytes */
+    bool lowered;     /* the limit was, meanwhile: one thread may have to evict it all */
 };
+
+static uint64_t
+evictions_most(const struct effort *effort)
+{
+    return effort->size + most / 4 + (effort->lowered ? most : 0);
+}
 
 static bool
 child_excuses(void)
@@ -239,9 +247,10 @@ make_room(struct worker *worker, unsigned shard, struct effort *effort)
     uint64_t before = effort->evicted;
     count(&done.enomem, 1);
     effort->waits = 0;
+    effort->lowered |= __atomic_load_n(&lowered, __ATOMIC_SEQ_CST) != 0;
     for (unsigned i = 1 + (unsigned)roll(worker, EVICTIONS); i > 0; i--)
         effort->evicted += evict_somewhere(worker, shard);
-    if (effort->evicted <= effort->size + most / 4 || child_excuses())
+    if (effort->evicted <= evictions_most(effort) || child_excuses())
         return effort->evicted > before;
     finding("limit: ENOMEM for %zu bytes after %" PRIu64 " were evicted for it", effort->size,
             effort->evicted);
