@@ -25,7 +25,7 @@ cd "$root"
 quick_stages='quick'
 ci_stages='lint asan tsan models interface platforms insight quick'
 all_stages='lint debug valgrind asan tsan integer clang main'
-known_stages="${all_stages% main} coverage models interface platforms insight quick main"
+known_stages="${all_stages% main} coverage models interface platforms packages insight quick main"
 
 # budget STAGE: minutes that it may take in a run with --ci, on two otherwise idle cores.
 budget()
@@ -71,6 +71,7 @@ budget in a run with --ci.
   models      2    *     the protocol's models, and the ABI against its description
   interface   1    *     the public header, in every language and with every flavour
   platforms   2    *     newer headers of liburcu; the installed package
+  packages    -    *     packages of debian/: built, and used in a bare Debian 12
   insight     2    *     cores and what reads them, by the tools themselves
   quick       6    *     gcc, optimised: the other short tests, examples, benchmarks' smoke mode,
                          instructions of the fast paths (tests/instructions)
@@ -158,6 +159,7 @@ packages_insight()
 
 packages_main()
 {
+    packages_packages
     packages_insight
     packages_models
     packages_interface
@@ -181,7 +183,13 @@ packages_asan()
 
 packages_platforms()
 {
-    :
+    want_packages 'to make packages' debhelper=dh lintian=lintian
+}
+
+packages_packages()
+{
+    packages_platforms
+    want_packages 'to use packages in a bare system' mmdebstrap=mmdebstrap
 }
 
 # ---- stages --------------------------------------------------------------------------------------
@@ -332,6 +340,11 @@ stage_platforms()
     build release || return 1
     run_tests release platforms || return 1
     [ -z "$urcu" ] || stage_urcu
+}
+
+stage_packages()
+{
+    build release && run_tests release packages
 }
 
 stage_urcu()
