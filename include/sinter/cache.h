@@ -236,6 +236,7 @@ struct sinter_cache_stats {
     uint64_t waits;       /**< for memory on its way */
     uint64_t wait_ns;     /**< all of them together */
     uint64_t wait_max_ns; /**< the longest call's */
+    uint64_t last_cas;    /**< of the item that was written last; or cas_above, if none was */
 };
 /* clang-format off */
 #ifdef __cplusplus

@@ -269,8 +269,8 @@ end_write(sinter_cache *cache, const struct sc_pair *pair)
     sc_leave(cache);
 }
 
-/* The item gets room for a deadline: it is the same item still, of the same cas and the same pieces.
- * EEXIST: it was written meanwhile. */
+/* The item gets room for a deadline: it is the same item still, of the same cas and the same
+ * pieces. EEXIST: it was written meanwhile. */
 static int
 give_deadline(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
 {

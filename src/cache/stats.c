@@ -33,6 +33,7 @@ fill_bytes(const sinter_cache *cache, struct sinter_cache_stats *stats)
     stats->items = sc_load(&cache->policy.items);
     stats->buckets = sc_buckets(cache);
     stats->wait_max_ns = sc_load(&cache->room.wait_most_ns);
+    stats->last_cas = sc_load(&cache->cas) & ((UINT64_C(1) << SC_CAS_BITS) - 1);
 }
 
 /* The counts stand in the struct as in enum sc_count. */
@@ -110,6 +111,7 @@ static const struct field {
     FIELD(waits, COUNT, "waits for memory on its way"),
     FIELD(wait_ns, COUNT_NS, "time of these waits"),
     FIELD(wait_max_ns, MAX_NS, "longest of a call"),
+    FIELD(last_cas, NUMBER, "cas of the item written last"),
 #undef FIELD
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
