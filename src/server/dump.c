@@ -4,7 +4,8 @@
  *
  *     head    magic, version, time of day
  *     item    head, key, value (the marks in front)       each begins where the last one ended
- *     end     an item's head with key_size 0: how many items, and the last cas
+ *     end     an item's head with key_size 0: how many items, and above what the next server's cas
+ *             numbers have to be
  *     sum     of all bytes before it
  */
 #include "server/dump.h"
@@ -17,7 +18,7 @@
 
 #define VERSION      1u
 #define BUFFER_BYTES (512u << 10)        /* a multiple of the sum's words */
-#define CAS_MARGIN   (UINT64_C(1) << 32) /* numbers that may have been given out after the dump */
+#define CAS_MARGIN   (UINT64_C(1) << 38) /* numbers that may be given out after a dump beside it */
 
 struct file_head {
     char magic[8];
@@ -27,7 +28,7 @@ struct file_head {
 static const char magic[8] = {'s', 'i', 'n', 't', 'e', 'r', 'd', '\n'};
 
 struct item_head {
-    uint64_t expires_ms; /* by the time of day; 0: never. Of the end: the last cas */
+    uint64_t expires_ms; /* by the time of day; 0: never. Of the end: see above */
     uint64_t size;       /* of the value. Of the end: how many items */
     uint32_t flags, key_size;
 };
@@ -141,7 +142,6 @@ put_item(void *opaque, const struct sinter_cache_view *item)
         put(file, view.data, view.data_size);
     while (view.data_size < view.info.size && sinter_cache_next(file->server->cache, &view));
     file->items++;
-    file->cas = sd_most(file->cas, view.info.cas);
     sd_store(&file->server->dump.items, file->items);
     return -file->error;
 }
@@ -164,10 +164,20 @@ between(void *opaque)
     return -file->error;
 }
 
+/* Numbers also of items that have gone. */
+static uint64_t
+last_cas(const struct sd_server *server)
+{
+    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
+    (void)sinter_cache_stats(server->cache, &stats);
+    return stats.last_cas;
+}
+
 static void
 put_end(struct file *file)
 {
-    struct item_head end = {.size = file->items, .expires_ms = file->cas};
+    uint64_t margin = file->server->workers ? CAS_MARGIN : 0;
+    struct item_head end = {.size = file->items, .expires_ms = last_cas(file->server) + margin};
     put(file, &end, sizeof(end));
     write_buffer(file);
     write_all(file, (const char *)&file->sum, sizeof(file->sum));
@@ -268,6 +278,7 @@ read_head(struct file *file)
         return "it is no dump";
     if (head.version != VERSION || head.head_bytes != sizeof(head))
         return "it is of another version";
+    file->time_ms = sd_most(file->time_ms, head.time_ms); /* a clock that was set back */
     return NULL;
 }
 
@@ -329,16 +340,20 @@ static void
 keep_cas(struct sd_server *server, uint64_t cas)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)(cas + CAS_MARGIN));
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)cas);
     (void)sinter_cache_configure(server->cache, "cas_above", text);
 }
 
+/* A file is used once: after a crash its items would be there as they were, also those that were
+ * deleted since. */
 static const char *
-load(struct file *file)
+load(struct file *file, const char *path)
 {
     const char *wrong = read_items(file, pass_over);
     if (wrong)
         return wrong;
+    if (unlink(path) != 0)
+        return "it cannot be taken away";
     keep_cas(file->server, file->cas);
     return read_items(file, load_item);
 }
@@ -349,7 +364,9 @@ sd_dump_load(struct sd_server *server)
     const char *path = server->settings.dump_file;
     struct file file;
     bool is_open = open_file(&file, server, path, O_RDONLY);
-    const char *wrong = is_open ? load(&file) : file.error == ENOENT ? NULL : strerror(file.error);
+    const char *wrong = is_open                ? load(&file, path)
+                        : file.error == ENOENT ? NULL
+                                               : strerror(file.error);
     close_file(&file);
     if (!wrong)
         return;

@@ -2,7 +2,8 @@
 /*
  * dump.h - the items in a file (-e), to begin with them again: written when the server ends, and at
  * SIGUSR1 beside it. The file is written to the side and renamed, so that there is always a whole
- * one. It is read twice, first to see that all of it is right; else nothing is taken from it.
+ * one. It is read twice, first to see that all of it is right; else nothing is taken from it. When
+ * it is right it is taken away: who ends without writing another begins with nothing next time.
  */
 #ifndef SD_DUMP_H
 #define SD_DUMP_H

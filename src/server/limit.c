@@ -9,6 +9,7 @@
 
 #define MIB          (UINT64_C(1) << 20)
 #define CACHE_LEAST  (8 * MIB)
+#define PERCENT_MOST 90u /* of the memory that there is */
 #define POOL_LEAST   MIB
 #define WORKER_BYTES (UINT64_C(256) << 10) /* buffers and stack of a worker */
 #define STEP         (UINT64_C(256) << 10) /* smaller changes are left for later */
@@ -54,11 +55,32 @@ cache_of(const struct sd_server *server, uint64_t memory)
     return memory >= taken + CACHE_LEAST ? memory - taken : 0;
 }
 
-static void
-raise_memory(struct sd_settings *settings, uint64_t memory)
+/* The library knows how much there is. */
+uint64_t
+sd_limit_percent(unsigned percent)
 {
-    fprintf(stderr, "sinterd: -m %llu is too little: %llu is used\n",
-            (unsigned long long)(settings->memory / MIB), (unsigned long long)(memory / MIB));
+    struct sinter_cache_budget_stats stats = SINTER_CACHE_BUDGET_STATS_INIT;
+    sinter_cache_budget *budget = sinter_cache_budget_create(0, percent);
+    if (!budget)
+        return 0;
+    (void)sinter_cache_budget_stats(budget, &stats);
+    (void)sinter_cache_budget_destroy(budget);
+    return stats.limit_bytes;
+}
+
+static uint64_t
+memory_most(void)
+{
+    uint64_t most = sd_limit_percent(PERCENT_MOST);
+    return most ? sd_min(most, SD_MEMORY_MOST) : SD_MEMORY_MOST;
+}
+
+static void
+correct_memory(struct sd_settings *settings, uint64_t memory)
+{
+    fprintf(stderr, "sinterd: -m %llu is too %s: %llu is used\n",
+            (unsigned long long)(settings->memory / MIB),
+            memory > settings->memory ? "little" : "much", (unsigned long long)(memory / MIB));
     settings->memory = memory;
 }
 
@@ -66,14 +88,14 @@ bool
 sd_limit_open(struct sd_server *server)
 {
     struct sd_settings *settings = &server->settings;
-    uint64_t memory = sd_most(settings->memory, SD_MEMORY_LEAST);
+    uint64_t memory = sd_most(sd_min(settings->memory, memory_most()), SD_MEMORY_LEAST);
     if (settings->value_most > memory / 2)
         return false;
     sd_store(&server->own_most, resident() + settings->threads * WORKER_BYTES);
     while (!cache_of(server, memory))
         memory += MIB;
     if (memory != settings->memory)
-        raise_memory(settings, memory);
+        correct_memory(settings, memory);
     sd_store(&server->pool.most, pool_of(memory));
     server->cache_limit = cache_of(server, memory);
     return true;
@@ -120,7 +142,7 @@ bool
 sd_limit_change(struct sd_server *server, uint64_t memory)
 {
     uint64_t limit = cache_of(server, memory);
-    if (!limit || memory < SD_MEMORY_LEAST)
+    if (!limit || memory < SD_MEMORY_LEAST || memory > memory_most())
         return false;
     sd_store(&server->settings.memory, memory);
     sd_store(&server->pool.most, pool_of(memory));

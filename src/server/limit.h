@@ -13,9 +13,13 @@
 #include "server/server.h"
 
 #define SD_MEMORY_LEAST (UINT64_C(16) << 20)
+#define SD_MEMORY_MOST  (UINT64_C(1) << 40)
 
-/** Before the cache is made: sets pool and cache_limit, and raises -m to what is needed. False: -I
- * is more than half of it. */
+/** Bytes of this percentage of the memory that there is: of the cgroup's limit, else the machine's.
+ * 0: unknown, with errno. */
+uint64_t sd_limit_percent(unsigned percent);
+/** Before the cache is made: sets pool and cache_limit, raises -m to what is needed, and lowers it
+ * to what there is. False: -I is more than half of it. */
 bool sd_limit_open(struct sd_server *server);
 /** From time to time, in the accepting thread. */
 void sd_limit_follow(struct sd_server *server);

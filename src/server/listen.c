@@ -65,6 +65,8 @@ open_address(struct sd_listener *listener, const struct addrinfo *info, unsigned
     if (fd < 0)
         return errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)); /* connections inherit it */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (info->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, (int)backlog) == 0 &&
@@ -218,13 +220,11 @@ static void
 take(struct acceptor *acceptor, int fd)
 {
     struct sd_server *server = acceptor->server;
-    int one = 1;
     (void)sd_add(&server->conns.total, 1);
     if (sd_load(&server->conns.current) >= server->settings.connections) {
         reject(server, fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     sd_worker_take(&server->workers[acceptor->turn++ % server->settings.threads], fd);
 }
 

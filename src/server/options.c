@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/limit.h"
+
 #define MIB (UINT64_C(1) << 20)
 
 static const char usage[] =
@@ -80,25 +82,18 @@ take_number(const char *option, const char *text, uint64_t least, uint64_t most,
     return true;
 }
 
-/* The library knows how much there is. */
 static bool
 take_percent(const char *text, uint64_t *bytes)
 {
     char digits[8] = "";
     uint64_t percent;
     size_t size = strlen(text) - 1;
-    struct sinter_cache_budget_stats stats = SINTER_CACHE_BUDGET_STATS_INIT;
     if (size < sizeof(digits))
         snprintf(digits, sizeof(digits), "%.*s", (int)size, text);
     if (!read_number(digits, 1, 90, &percent))
         return complain("-m %s: from 1%% to 90%%", text);
-    sinter_cache_budget *budget = sinter_cache_budget_create(0, (uint32_t)percent);
-    if (!budget)
-        return complain("-m %s: %s", text, strerror(errno));
-    (void)sinter_cache_budget_stats(budget, &stats);
-    (void)sinter_cache_budget_destroy(budget);
-    *bytes = stats.limit_bytes;
-    return true;
+    *bytes = sd_limit_percent((unsigned)percent);
+    return *bytes || complain("-m %s: %s", text, strerror(errno));
 }
 
 static bool

@@ -168,13 +168,14 @@ open_signals(void)
 }
 
 static bool
-serve(struct sd_server *server, const struct sd_listener *listener)
+serve(struct sd_server *server, struct sd_listener *listener)
 {
     int signals = open_signals();
     bool is_open = signals >= 0 && open_server(server) && write_pid(&server->settings);
     if (is_open) {
         sd_listen_tell(listener, &server->settings);
         sd_accept(server, listener, signals);
+        sd_listen_close(listener, &server->settings); /* before the dump, which takes its time */
     }
     close_server(server);
     if (signals >= 0)
@@ -182,12 +183,13 @@ serve(struct sd_server *server, const struct sd_listener *listener)
     return is_open;
 }
 
+/* A port may need root; a Unix socket is the user's. */
 static bool
 prepare(struct sd_settings *settings, struct sd_listener *listener)
 {
-    if (!allow_files(settings) || !sd_listen_open(listener, settings))
-        return false;
-    if (!become_user(settings))
+    bool is_port = settings->unix_path == NULL;
+    if (!allow_files(settings) || (is_port && !sd_listen_open(listener, settings)) ||
+        !become_user(settings) || (!is_port && !sd_listen_open(listener, settings)))
         return false;
     limit_cores(settings->cores);
     if (settings->background && daemon(1, settings->verbose > 0) != 0)
@@ -208,7 +210,8 @@ main(int argc, char **argv)
     case SD_START_SERVE:
         break;
     }
-    mallopt(M_ARENA_MAX, 1); /* buffers of many threads, of one pool */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a page that is touched is not to take 512 */
+    mallopt(M_ARENA_MAX, 1);               /* buffers of many threads, of one pool */
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     rcu_register_thread();
     bool served = prepare(&server.settings, &listener) && serve(&server, &listener);

@@ -23,15 +23,21 @@
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-static void
-add_to_list(struct sd_worker *worker, struct sd_conn *conn)
+/* In the accepting thread, under the lock: the worker sees it when it is in both, or in none. */
+static bool
+add_to_epoll_and_list(struct sd_worker *worker, struct sd_conn *conn)
 {
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = conn}};
     pthread_mutex_lock(&worker->lock);
-    conn->next = worker->conns;
-    if (conn->next)
-        conn->next->previous = conn;
-    worker->conns = conn;
+    bool added = epoll_ctl(worker->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0;
+    if (added) {
+        conn->next = worker->conns;
+        if (conn->next)
+            conn->next->previous = conn;
+        worker->conns = conn;
+    }
     pthread_mutex_unlock(&worker->lock);
+    return added;
 }
 
 static void
@@ -273,35 +279,25 @@ run(void *opaque)
 
 /* ---- for the accepting thread ---------------------------------------------------------------- */
 
-static void
-refuse(struct sd_worker *worker, int fd, struct sd_conn *conn)
-{
-    if (conn) {
-        take_from_list(worker, conn);
-        free_conn(conn);
-    }
-    sd_sub(&worker->server->conns.current, 1);
-    close(fd);
-}
-
 void
 sd_worker_take(struct sd_worker *worker, int fd)
 {
     struct sd_conn *conn = calloc(1, sizeof(*conn));
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = conn}};
-    (void)sd_add(&worker->server->conns.current, 1);
     if (!conn) {
-        refuse(worker, fd, NULL);
+        close(fd);
         return;
     }
+    (void)sd_add(&worker->server->conns.current, 1);
     sd_pool_force(&worker->server->pool, sizeof(*conn));
     sd_session_open(&conn->session, worker->server, worker->counts);
     conn->fd = fd;
     conn->events = EPOLLIN;
     conn->active_ms = sd_now_ms();
-    add_to_list(worker, conn);
-    if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-        refuse(worker, fd, conn);
+    if (add_to_epoll_and_list(worker, conn))
+        return;
+    sd_sub(&worker->server->conns.current, 1);
+    close(fd);
+    free_conn(conn);
 }
 
 static int

@@ -8,12 +8,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "talk.h"
 
 #include "server/auth.h"
 #include "server/options.h"
+#include "server/worker.h"
 
 #include <cmocka.h>
 
@@ -435,6 +438,42 @@ a_refused_set_leaves_no_old_value(void **state)
     talk_close(&server);
 }
 
+/* ---- epoll refuses --------------------------------------------------------------------------- */
+
+static const struct sd_worker *watched;
+
+int __real_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int
+__wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    assert_true(!watched || !watched->conns);
+    return __real_epoll_ctl(epoll, what, fd, event);
+}
+
+/* The worker must never have seen what is freed then. Seen failing: it was in its list. */
+static void
+a_connection_that_epoll_refuses_is_nowhere(void **state)
+{
+    struct sd_server server;
+    struct sd_worker worker = {.server = &server, .epoll = -1};
+    int pair[2];
+    char byte;
+    (void)state;
+    talk_open(&server, 64 << 20);
+    worker.counts = server.counts;
+    pthread_mutex_init(&worker.lock, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    watched = &worker;
+    sd_worker_take(&worker, pair[0]);
+    watched = NULL;
+    assert_true(!worker.conns && server.conns.current == 0);
+    assert_int_equal(read(pair[1], &byte, 1), 0); /* it is closed */
+    close(pair[1]);
+    pthread_mutex_destroy(&worker.lock);
+    talk_close(&server);
+}
+
 /* ---- passwords asked for --------------------------------------------------------------------- */
 
 static void
@@ -479,6 +518,7 @@ main(void)
         cmocka_unit_test(a_get_looks_once),
         cmocka_unit_test(who_wins_is_told),
         cmocka_unit_test(a_refused_set_leaves_no_old_value),
+        cmocka_unit_test(a_connection_that_epoll_refuses_is_nowhere),
         cmocka_unit_test(strangers_are_asked),
     };
     rcu_register_thread();
