@@ -289,53 +289,65 @@ read_head(const struct process_module *module, Elf64_Ehdr *elf)
     return memcmp(elf->e_ident, ELFMAG, SELFMAG) == 0 && elf->e_ident[EI_CLASS] == ELFCLASS64;
 }
 
-/* What the file calls an address of memory. */
+/* How much higher a file's addresses are in memory: where its first part is mapped. */
 static bool
-file_address(const struct process_module *module, const Elf64_Ehdr *elf, uint64_t address,
-             uint64_t *in_file)
+find_bias(const struct process *process, const struct process_module *module, const Elf64_Ehdr *elf,
+          uint64_t *bias)
 {
-    uint64_t offset = address - module->begin + module->offset;
-    for (unsigned i = 0; i < elf->e_phnum; i++) {
+    const struct process_module *first = module;
+    for (size_t i = 0; i < process->modules && first->offset != 0; i++)
+        if (process->module[i].offset == 0 && strcmp(process->module[i].path, module->path) == 0)
+            first = &process->module[i];
+    for (unsigned i = 0; i < elf->e_phnum && first->offset == 0; i++) {
         Elf64_Phdr part;
         const char *at = part_of(module, elf->e_phoff + i * sizeof(part), sizeof(part));
         if (!at)
             return false;
         memcpy(&part, at, sizeof(part));
-        *in_file = offset - part.p_offset + part.p_vaddr;
-        /* What follows the file's part, zero at first, lies behind it in memory. */
-        if (part.p_type == PT_LOAD && offset - (part.p_offset & ~UINT64_C(4095)) <
-                                          part.p_memsz + (part.p_offset & UINT64_C(4095)))
-            return true;
+        if (part.p_type != PT_LOAD || part.p_offset != 0)
+            continue;
+        *bias = first->begin - part.p_vaddr;
+        return true;
     }
     return false;
 }
 
+/* A symbol that is looked for, by an address that it covers, or by its name. */
+struct wanted {
+    uint64_t address;  /* in the file */
+    const char *name;  /* or NULL */
+    uint64_t value;    /* the symbol's */
+    const char *found; /* its name */
+};
+
 static bool
-covers(const Elf64_Sym *symbol, uint64_t address)
+is_wanted(const struct wanted *wanted, const Elf64_Sym *symbol, const char *name)
 {
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
-    return (type == STT_FUNC || type == STT_OBJECT) && symbol->st_shndx != SHN_UNDEF &&
-           address - symbol->st_value < symbol->st_size;
+    if ((type != STT_FUNC && type != STT_OBJECT) || symbol->st_shndx == SHN_UNDEF)
+        return false;
+    return wanted->name ? strcmp(wanted->name, name) == 0
+                        : wanted->address - symbol->st_value < symbol->st_size;
 }
 
-/* Looks through one table of symbols; NULL: it does not have it. */
-static const char *
+/* Looks through one table of symbols. */
+static void
 find_symbol(const struct process_module *module, const Elf64_Shdr *table, const Elf64_Shdr *names,
-            uint64_t address, uint64_t *value)
+            struct wanted *wanted)
 {
     const char *text = part_of(module, names->sh_offset, names->sh_size);
     const char *all = part_of(module, table->sh_offset, table->sh_size);
-    for (uint64_t at = 0; text && all && at + sizeof(Elf64_Sym) <= table->sh_size;
-         at += sizeof(Elf64_Sym)) {
+    if (!text || !all || names->sh_size == 0 || text[names->sh_size - 1] != 0)
+        return;
+    for (uint64_t at = 0; table->sh_size - at >= sizeof(Elf64_Sym); at += sizeof(Elf64_Sym)) {
         Elf64_Sym symbol;
         memcpy(&symbol, all + at, sizeof(symbol));
-        if (!covers(&symbol, address) || symbol.st_name >= names->sh_size)
+        if (symbol.st_name >= names->sh_size || !is_wanted(wanted, &symbol, text + symbol.st_name))
             continue;
-        *value = symbol.st_value;
-        const char *name = text + symbol.st_name;
-        return memchr(name, 0, names->sh_size - symbol.st_name) ? name : NULL;
+        wanted->value = symbol.st_value;
+        wanted->found = text + symbol.st_name;
+        return;
     }
-    return NULL;
 }
 
 static bool
@@ -350,43 +362,74 @@ read_section(const struct process_module *module, const Elf64_Ehdr *elf, uint64_
     return at != NULL;
 }
 
-static const char *
-name_in_file(const struct process_module *module, uint64_t address, uint64_t *begin)
+static bool
+search(const struct process_module *module, const Elf64_Ehdr *elf, struct wanted *wanted)
+{
+    for (unsigned i = 0; i < elf->e_shnum; i++) {
+        Elf64_Shdr table, names;
+        if (!read_section(module, elf, i, &table) ||
+            (table.sh_type != SHT_SYMTAB && table.sh_type != SHT_DYNSYM) ||
+            !read_section(module, elf, table.sh_link, &names))
+            continue;
+        find_symbol(module, &table, &names, wanted);
+        if (wanted->found)
+            return true;
+    }
+    return false;
+}
+
+static bool
+search_module(const struct process *process, struct process_module *module, uint64_t address,
+              struct wanted *wanted, uint64_t *bias)
 {
     Elf64_Ehdr elf;
-    uint64_t in_file = 0, value = 0;
-    if (!read_head(module, &elf) || !file_address(module, &elf, address, &in_file))
-        return NULL;
-    for (unsigned i = 0; i < elf.e_shnum; i++) {
-        Elf64_Shdr table, names;
-        if (!read_section(module, &elf, i, &table) ||
-            (table.sh_type != SHT_SYMTAB && table.sh_type != SHT_DYNSYM) ||
-            !read_section(module, &elf, table.sh_link, &names))
-            continue;
-        const char *name = find_symbol(module, &table, &names, in_file, &value);
-        if (name) {
-            *begin = address - (in_file - value);
-            return name;
-        }
-    }
-    return NULL;
+    if (!module->tried)
+        map_file(module);
+    if (!read_head(module, &elf) || !find_bias(process, module, &elf, bias))
+        return false;
+    wanted->address = address - *bias;
+    return search(module, &elf, wanted);
+}
+
+/* What is zero at first lies behind the file's parts. */
+static struct process_module *
+module_before(const struct process *process, uint64_t address)
+{
+    struct process_module *module = NULL;
+    for (size_t i = 0; i < process->modules && process->module[i].begin <= address; i++)
+        module = &process->module[i];
+    return module;
 }
 
 const char *
 process_symbol(const struct process *process, uint64_t address, uint64_t *begin)
 {
     static char text[128];
-    struct process_module *module = process_module_at(process, address);
-    if (module && !module->tried)
-        map_file(module);
-    const char *name = module ? name_in_file(module, address, begin) : NULL;
-    if (!name)
-        return NULL;
+    struct process_module *module = module_before(process, address);
+    struct wanted wanted = {0};
+    uint64_t bias;
     size_t length = 0;
-    for (; name[length] > ' ' && name[length] < 127 && length < sizeof(text) - 1; length++)
+    if (!module || !search_module(process, module, address, &wanted, &bias))
+        return NULL;
+    *begin = wanted.value + bias;
+    for (const char *name = wanted.found;
+         name[length] > ' ' && name[length] < 127 && length < sizeof(text) - 1; length++)
         text[length] = name[length];
     text[length] = 0;
     return length ? text : NULL;
+}
+
+uint64_t
+process_address(const struct process *process, const char *name)
+{
+    for (size_t i = 0; i < process->modules; i++) {
+        struct wanted wanted = {.name = name};
+        uint64_t bias;
+        if (process->module[i].offset == 0 &&
+            search_module(process, &process->module[i], 0, &wanted, &bias))
+            return wanted.value + bias;
+    }
+    return 0;
 }
 
 /* ---- where a thread stands ------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ struct process_module *process_module_at(const struct process *process, uint64_t
 /** The name of the function or variable that an address lies in, in a buffer that is used again;
  * NULL: not known. *begin: where it begins. */
 const char *process_symbol(const struct process *process, uint64_t address, uint64_t *begin);
+/** The address of a function or variable; 0: not known. */
+uint64_t process_address(const struct process *process, const char *name);
 /** The functions that a thread stands in, innermost first, "a < b < c", by the words of its stack
  * that follow a call. */
 void process_where(const struct process *process, const struct process_thread *thread, char *text,

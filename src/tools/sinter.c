@@ -23,6 +23,7 @@ static const char usage[] =
     "  find TARGET HANDLE|ADDRESS                 who has the handle or address of an object\n"
     "  reach TARGET [--list N] [--json]           which objects can be reached, which are leaked\n"
     "  check TARGET                               whether the store is sound\n"
+    "  readers TARGET [--all]                     who stands in sections, and holds grace periods\n"
     "  map TARGET [TARGET] [-o PAGE.html]         a picture of the heap; of two: before and after\n"
     "      [--series FILE] [--lines] [--png]        with a series of `record`; as lines of JSON;\n"
     "                                             as a picture\n"
@@ -43,7 +44,7 @@ static const char completion[] =
     "    local word=${COMP_WORDS[COMP_CWORD]}\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
     "        COMPREPLY=($(compgen -W 'stores memory classes spans span objects "
-    "ptr handle cell find reach check map record doctor diff completion' -- \"$word\"))\n"
+    "ptr handle cell find reach check readers map record doctor diff completion' -- \"$word\"))\n"
     "        return\n"
     "    fi\n"
     "    case $word in\n"
@@ -59,12 +60,12 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"stores", command_stores}, {"memory", command_memory}, {"classes", command_classes},
-    {"spans", command_spans},   {"span", command_span},     {"objects", command_objects},
-    {"ptr", command_ptr},       {"handle", command_handle}, {"cell", command_cell},
-    {"find", command_find},     {"reach", command_reach},   {"check", command_check},
-    {"map", command_map},       {"record", command_record}, {"doctor", command_doctor},
-    {"diff", command_diff},
+    {"stores", command_stores}, {"memory", command_memory},   {"classes", command_classes},
+    {"spans", command_spans},   {"span", command_span},       {"objects", command_objects},
+    {"ptr", command_ptr},       {"handle", command_handle},   {"cell", command_cell},
+    {"find", command_find},     {"reach", command_reach},     {"check", command_check},
+    {"map", command_map},       {"record", command_record},   {"doctor", command_doctor},
+    {"diff", command_diff},     {"readers", command_readers},
 };
 
 int

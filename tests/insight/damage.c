@@ -75,8 +75,9 @@ read_all(const char *path)
 static void
 run_commands(const char *path)
 {
-    static int (*const commands[])(int argc, char **argv) = {
-        command_reach, command_memory, command_spans, command_objects, command_check};
+    static int (*const commands[])(int argc, char **argv) = {command_reach, command_memory,
+                                                             command_spans, command_objects,
+                                                             command_check, command_readers};
     static int (*const with_number[])(int argc, char **argv) = {command_span, command_ptr,
                                                                 command_handle, command_find};
     static const char *const numbers[] = {"1", "0x1000001", "0x7f0000000000", "100"};

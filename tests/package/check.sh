@@ -62,8 +62,14 @@ step_components()
     done | LC_ALL=C sort |
         diff - "$SINTER_WORK/runtime.txt" || fail "the runtime component is not the two libraries"
     files_of "$prefix" >"$SINTER_WORK/all.txt"
-    printf '%s\n' ./bin/sinter ./share/man/man1/sinter.1 | diff - "$SINTER_WORK/tools.txt" ||
-        fail "the component of tools is not the one program and its manual"
+    # Below gdb's directory stands the library's own path.
+    for list in tools all; do
+        sed 's|\(/gdb/auto-load/\).*/\(libsinter.so\)|\1...\2|' "$SINTER_WORK/$list.txt" |
+            LC_ALL=C sort -o "$SINTER_WORK/$list.txt"
+    done
+    printf '%s\n' ./bin/sinter "./share/gdb/auto-load/...libsinter.so.$SINTER_VERSION-gdb.py" \
+        ./share/man/man1/sinter.1 ./share/sinter/sinter-gdb.py | diff - "$SINTER_WORK/tools.txt" ||
+        fail "the component of tools is not the one program, its manual, and gdb's commands"
     LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" \
         "$SINTER_WORK/tools.txt" "$SINTER_WORK/server.txt" |
         diff - "$SINTER_WORK/all.txt" || fail "the components are not the whole installation"
