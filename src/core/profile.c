@@ -22,7 +22,6 @@ struct sn_profile {
     struct sn_profile_record *record_chunk[SN_PROFILE_RECORDS_MAX / CHUNK_RECORDS];
     struct sn_profile_site *site_chunk[SN_PROFILE_SITES_MAX / CHUNK_SITES];
     /* atomic */
-    uint64_t bytes;
     uint64_t coarser; /* the mean is so many times larger, for want of room */
     uint64_t random;  /* for what goes when the table is full */
     uint64_t draws;
@@ -85,15 +84,25 @@ draw_random(uint64_t *state)
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 static void *
-make_chunk(handle_store *store, size_t bytes)
+charge_chunk(handle_store *store, size_t bytes)
 {
     if (!sn_budget_charge(&store->budget, bytes, SN_CHARGE_APPLICATION))
         return NULL;
     void *chunk = sn_os_zalloc(bytes);
     if (chunk)
-        sn_add_relaxed(&store->profile->bytes, bytes);
+        sn_add_relaxed(&store->profile_bytes, bytes);
     else
         sn_budget_refund(&store->budget, bytes);
+    return chunk;
+}
+
+/* Whoever sums up meanwhile finds it charged and not yet counted, or the other way. */
+static void *
+make_chunk(handle_store *store, size_t bytes)
+{
+    sn_caches_begin_work(&store->caches);
+    void *chunk = charge_chunk(store, bytes);
+    sn_caches_end_work(&store->caches);
     return chunk;
 }
 
@@ -148,6 +157,15 @@ free_locked(struct sn_profile *p, uint32_t number)
     remove_locked(p, number);
     record_at(p, number)->next = p->free;
     p->free = number;
+}
+
+/* A new object comes to the slot: what there is speaks of one that is gone. */
+static void
+forget_locked(struct sn_profile *p, uint64_t slot)
+{
+    uint32_t number = find_locked(p, slot);
+    if (number)
+        free_locked(p, number);
 }
 
 /* Drops those of the next records in turn that speak of nobody: so many for each that is made, that
@@ -268,11 +286,8 @@ make_record(handle_store *store, uint64_t slot, size_t size, double weight, bool
     uint32_t depth = sn_stack_take(frame, SN_PROFILE_FRAMES);
     sn_lock(&store->profile_lock);
     uint32_t site = find_site_locked(store, frame, depth);
-    uint32_t number = site ? find_locked(p, slot) : 0;
-    if (number) /* of an object that is gone */
-        remove_locked(p, number);
-    else if (site)
-        number = take_record_locked(store);
+    forget_locked(p, slot);
+    uint32_t number = site ? take_record_locked(store) : 0;
     if (number) {
         *record_at(p, number) = (struct sn_profile_record){
             .since_ns = sn_os_now_ns(), .weight = weight, .site = site, .number = p->draws + 1};
@@ -334,12 +349,14 @@ sn_profile_moved(handle_store *store, uint64_t from, uint64_t to, uint64_t befor
     if (!p)
         return;
     sn_lock(&store->profile_lock);
-    uint32_t number = find_locked(p, from), other = number ? find_locked(p, to) : 0;
+    uint32_t number = find_locked(p, from), other = find_locked(p, to);
     if (other && record_at(p, other)->number > before) {
-        free_locked(p, number); /* it has ended there meanwhile, and the next one was drawn */
-    } else if (number) {
-        if (other)
-            free_locked(p, other);
+        forget_locked(p, from); /* it has ended there meanwhile, and the next one was drawn */
+        number = 0;
+    } else if (other) {
+        free_locked(p, other); /* also if the table was thinned of this one's record */
+    }
+    if (number) {
         remove_locked(p, number);
         record_at(p, number)->moves += by_mover;
         insert_locked(p, number, to);
@@ -394,7 +411,7 @@ look_at_large(handle_store *store, uint64_t slot, bool marked, struct sn_profile
     bool found = sn_span_state(span) == SN_SPAN_LARGE &&
                  slot == sn_span_offset(sn_block_of(slot)) &&
                  is_wanted(store, sn_load_relaxed(&span->large_header), slot, marked);
-    uint64_t size = sn_load_relaxed(&span->u.large_size), pages = span->free;
+    uint64_t size = sn_load_relaxed(&span->u.large_size), pages = sn_load_relaxed(&span->free);
     sn_unlock(&pool->lock);
     if (!found)
         return false;
@@ -480,15 +497,9 @@ sn_profile_look_any(handle_store *store, uint64_t slot, struct sn_profile_object
 static bool
 make(handle_store *store)
 {
-    size_t bytes = sn_round_up(sizeof(struct sn_profile), SN_PAGE_BYTES);
-    if (!sn_budget_charge(&store->budget, bytes, SN_CHARGE_APPLICATION))
+    struct sn_profile *p = make_chunk(store, sn_round_up(sizeof(*p), SN_PAGE_BYTES));
+    if (!p)
         return false;
-    struct sn_profile *p = sn_os_zalloc(bytes);
-    if (!p) {
-        sn_budget_refund(&store->budget, bytes);
-        return false;
-    }
-    p->bytes = bytes;
     p->coarser = 1;
     sn_stack_prepare();
     /* Release: who finds it finds it as it was made. */
@@ -517,13 +528,6 @@ sn_profile_destroy(handle_store *store)
         sn_os_free(p->site_chunk[i]);
     sn_os_free(p);
     store->profile = NULL;
-}
-
-uint64_t
-sn_profile_bytes(const handle_store *store)
-{
-    const struct sn_profile *p = sn_load_acquire(&store->profile);
-    return p ? sn_load_relaxed(&p->bytes) : 0;
 }
 
 uint64_t

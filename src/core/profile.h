@@ -55,8 +55,6 @@ struct sn_profile; /* made when a profile is first enabled */
  * at a time. False: no memory. */
 bool sn_profile_configure(handle_store *store);
 void sn_profile_destroy(handle_store *store);
-/** Bytes that it takes, part of the store's metadata. */
-uint64_t sn_profile_bytes(const handle_store *store);
 /** Objects that were drawn and have no record, for want of memory or of room for their sites. */
 uint64_t sn_profile_lost(const handle_store *store);
 
@@ -68,7 +66,15 @@ double sn_profile_draw(handle_store *store, size_t size);
 void sn_profile_keep(handle_store *store, uint64_t slot, size_t size, double weight);
 /** The record only: the object is published with the mark. */
 void sn_profile_keep_marked(handle_store *store, uint64_t slot, size_t size, double weight);
-/** Both. */
+/** sn_profile_draw for an object that is allocated anew, in a call that never was a fast path: a
+ * thread that finds no profile need not look what is in force. */
+static inline double
+sn_profile_draw_again(handle_store *store, size_t size)
+{
+    return sn_unlikely(sn_load_relaxed(&store->profile) != NULL) ? sn_profile_draw(store, size) : 0;
+}
+
+/** sn_profile_draw and sn_profile_keep. */
 static inline void
 sn_profile_see(handle_store *store, uint64_t slot, size_t size)
 {

@@ -34,7 +34,7 @@ sn_store_purge_all(handle_store *store)
     sn_caches_drain(&store->caches, false, false, NULL);
     (void)sn_heap_end_kept(&store->heap, SN_CLASS_NONE);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
-    (void)sn_large_trim(&store->large, SIZE_MAX);
+    (void)sn_large_trim(&store->large, SIZE_MAX, true);
     sn_table_purge(&store->table, UINT32_MAX);
     (void)sn_pool_await_purges(&store->pool);
     if (sn_table_discard_unused(&store->table)) {

@@ -114,12 +114,14 @@ struct handle_store {
     unsigned trims_refused; /* trims in a row of which the kernel refused some */
     bool table_due;         /* empty table pages are being given back */
     bool excess_due;        /* excess pages are, see span.h */
+    bool excess_pages;      /* single ones, too; else blocks of them */
     uint64_t excess_ns;     /* not before, as the kernel has refused some */
     struct sn_requested requested;
 
     struct sn_lock profile_lock;
     struct sn_profile *profile; /* atomic; NULL until one is enabled, see core/profile.h */
     uint32_t profile_epoch;     /* atomic; other options of it are in force */
+    uint64_t profile_bytes;     /* atomic; that it takes, part of the metadata */
 
     /* immutable after create */
     uint64_t base_metadata_bytes;

@@ -213,9 +213,7 @@ write_comment(struct profile *profile, const struct handle_stats *stats)
 }
 
 /* What allocates, of which a program that is linked to the static library has frames. */
-#define OWN_FUNCTIONS                                                                              \
-    "handle_alloc|handle_alloc_object|handle_publish|handle_resize|handle_cell_alloc|"             \
-    "handle_cell_publish|handle_cell_resize"
+#define OWN_FUNCTIONS "handle_(cell_)?(alloc|alloc_object|alloc_many|publish|resize|resize_reserve)"
 
 static void
 write_profile(struct profile *profile)
@@ -317,14 +315,13 @@ find_kind(struct census *census, const char *label)
 }
 
 static const char *
-label_of(struct census *census, const struct sn_found *found, char text[LABEL_BYTES])
+label_of(struct census *census, const struct handle_object *object, char text[LABEL_BYTES])
 {
-    struct handle_object object;
-    sn_found_show(census->store, found, &object);
-    const char *label = census->label ? census->label(census->opaque, &object) : NULL;
+    const char *label = census->label ? census->label(census->opaque, object) : NULL;
     if (label)
         return label;
-    unsigned class_id = sn_object_class(census->store, found->slot);
+    unsigned class_id =
+        sn_object_class(census->store, sn_store_offset(census->store, object->data));
     if (class_id < SN_CLASSES_MAX)
         snprintf(text, LABEL_BYTES, "objects to %zu bytes",
                  sn_class_max_size(&census->store->classes, class_id));
@@ -338,16 +335,18 @@ count_object(void *opaque, const struct sn_found *found)
 {
     struct census *census = opaque;
     struct sn_profile_object object;
+    struct handle_object shown;
     char text[LABEL_BYTES];
     if (!sn_profile_look_any(census->store, found->slot, &object))
         return 0; /* it has just ended */
-    struct kind *kind = find_kind(census, label_of(census, found, text));
+    sn_found_show(census->store, found, &shown);
+    struct kind *kind = find_kind(census, label_of(census, &shown, text));
     kind->value[KIND_OBJECTS]++;
     kind->value[KIND_SPACE] += (double)object.size;
     kind->value[KIND_ROUNDING] += (double)object.rounding;
     kind->value[KIND_SPARSE] += object.sparse;
     kind->value[KIND_PINNED] += object.pinned;
-    if (sn_object_flags(found->word) & HANDLE_UNMOVABLE)
+    if (shown.flags & HANDLE_UNMOVABLE)
         kind->value[KIND_UNMOVABLE] += (double)object.slot_bytes;
     return 0;
 }

@@ -18,7 +18,7 @@ metadata_bytes(handle_store *store, uint64_t threads)
            sn_load_relaxed(&store->pool.metadata_bytes) +
            sn_load_relaxed(&store->table.metadata_bytes) +
            sn_load_relaxed(&store->heap.pins.bytes) + sn_caches_bytes(&store->caches, threads) +
-           sn_profile_bytes(store);
+           sn_load_relaxed(&store->profile_bytes);
 }
 
 static void

@@ -29,6 +29,12 @@ tail_bytes(const struct sn_span *span)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+static bool
+is_excess(unsigned list)
+{
+    return list == SN_LARGE_EXCESS || list == SN_LARGE_EXCESS_BLOCKS;
+}
+
 static void
 list_remove_locked(struct sn_large *large, struct sn_span *span)
 {
@@ -41,7 +47,7 @@ list_remove_locked(struct sn_large *large, struct sn_span *span)
         spans[span->prev].next = span->next;
     else
         large->list[span->list] = span->next;
-    if (span->list == SN_LARGE_EXCESS)
+    if (is_excess(span->list))
         sn_pool_count_excess_locked(large->heap->pool, sn_span_number(large->heap->pool, span), 0);
     span->list = NONE;
 }
@@ -80,11 +86,12 @@ static void
 list_excess_locked(struct sn_large *large, struct sn_span *span, uint32_t pages)
 {
     struct sn_pool *pool = large->heap->pool;
-    list_insert_locked(large, span, SN_LARGE_EXCESS);
+    list_insert_locked(large, span,
+                       pages < SN_BLOCK_PAGES ? SN_LARGE_EXCESS : SN_LARGE_EXCESS_BLOCKS);
     sn_pool_count_excess_locked(pool, sn_span_number(pool, span), pages);
 }
 
-/* Inserts a span that is in no list: SHRUNK if it has a tail, EXCESS if it has excess pages. */
+/* Inserts a span that is in no list: SHRUNK if it has a tail, else by its excess pages. */
 static void
 list_anew_locked(struct sn_large *large, struct sn_span *span)
 {
@@ -157,7 +164,7 @@ is_within_arena(const struct sn_large *large, size_t size)
 
 /* Makes a run that was just taken the span of an object. */
 static uint64_t
-begin_span(struct sn_large *large, uint32_t number, size_t size)
+begin_span(struct sn_large *large, uint32_t number, size_t size, uint32_t reserved)
 {
     struct sn_pool *pool = large->heap->pool;
     uint32_t pages = pages_for(large, size);
@@ -165,6 +172,7 @@ begin_span(struct sn_large *large, uint32_t number, size_t size)
     span->class_id = SN_CLASS_LARGE;
     span->list = NONE;
     sn_store_relaxed(&span->free, pages);
+    sn_store_relaxed(&span->reserved, reserved);
     span->v.large.held = span->v.large.floor = pages;
     sn_store_relaxed(&span->large_header, 0); /* a walker may look that saw the last one */
     sn_store_relaxed(&span->u.large_size, size);
@@ -190,30 +198,25 @@ sn_large_take(struct sn_large *large, size_t size, bool room, bool *zero)
     if (!is_within_arena(large, size))
         return 0;
     uint32_t number = take_run(large, pages_for(large, size), room, zero);
-    return number ? begin_span(large, number, size) : 0;
+    return number ? begin_span(large, number, size, 0) : 0;
 }
 
 uint64_t
 sn_large_take_capacity(struct sn_large *large, size_t size, size_t capacity, bool *zero)
 {
-    struct sn_pool *pool = large->heap->pool;
     if (!is_within_arena(large, capacity))
         return 0;
     uint32_t blocks = blocks_for(pages_for(large, capacity)), pages = pages_for(large, size);
     uint32_t number = sn_heap_take_run(large->heap, blocks, pages, zero);
-    if (!number)
-        return 0;
-    set_flags_locked(&pool->spans[number], pool->spans[number].flags | SN_SPAN_CAPACITY);
-    return begin_span(large, number, size);
+    return number ? begin_span(large, number, size, blocks) : 0;
 }
 
 size_t
 sn_large_capacity(const struct sn_large *large, uint64_t offset)
 {
     const struct sn_span *span = sn_span_at(large->heap->pool, offset);
-    if (!(sn_load_relaxed(&span->flags) & SN_SPAN_CAPACITY))
-        return 0;
-    return ((size_t)sn_load_relaxed(&span->blocks) << SN_BLOCK_SHIFT) - large->extra;
+    uint32_t reserved = sn_load_relaxed(&span->reserved);
+    return reserved ? ((size_t)reserved << SN_BLOCK_SHIFT) - large->extra : 0;
 }
 
 size_t
@@ -226,7 +229,8 @@ sn_large_put(struct sn_large *large, uint64_t offset)
     list_remove_locked(large, span);
     span->v.large.held = span->free;
     bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
-    set_flags_locked(span, (span->flags & ~(unsigned)SN_SPAN_CAPACITY) | SN_SPAN_PUT);
+    sn_store_relaxed(&large->ended, large->ended - ((span->flags & SN_SPAN_ENDED) != 0));
+    set_flags_locked(span, span->flags | SN_SPAN_PUT);
     if (!claimed)
         (void)end_claim_locked(large, span);
     sn_unlock(&pool->lock);
@@ -240,8 +244,11 @@ sn_large_end(struct sn_large *large, uint64_t offset)
 {
     struct sn_pool *pool = large->heap->pool;
     sn_lock(&pool->lock);
+    struct sn_span *span = sn_span_at(pool, offset);
     /* Release: as in end_header (object.c). Acquire: the caller reads the size by this header. */
-    uint64_t header = sn_swap_acq_rel(&sn_span_at(pool, offset)->large_header, 0);
+    uint64_t header = sn_swap_acq_rel(&span->large_header, 0);
+    sn_store_relaxed(&large->ended, large->ended + !(span->flags & SN_SPAN_ENDED));
+    set_flags_locked(span, span->flags | SN_SPAN_ENDED);
     sn_unlock(&pool->lock);
     return header;
 }
@@ -269,18 +276,27 @@ grow_locked(struct sn_large *large, struct sn_span *span, uint32_t blocks, uint3
     }
 }
 
-/* The run has `blocks` blocks, which are kept from now on, or not. Those beyond them go. */
+/* Room that nobody asked for goes, but of a claimed run. */
 static void
-set_capacity_locked(struct sn_large *large, struct sn_span *span, uint32_t blocks, bool keeps)
+cut_room_locked(struct sn_large *large, struct sn_span *span)
 {
     struct sn_pool *pool = large->heap->pool;
-    uint32_t needed = (uint32_t)sn_max(blocks_for(span->v.large.held), blocks);
-    bool claimed = (span->flags & SN_SPAN_CLAIMED) != 0;
-    set_flags_locked(span, keeps ? span->flags | SN_SPAN_CAPACITY
-                                 : span->flags & ~(unsigned)SN_SPAN_CAPACITY);
-    if (needed < span->blocks && !claimed)
-        sn_pool_cut_locked(pool, sn_span_number(pool, span), needed, sn_os_now_ns());
-    pool->has_rooms |= needed < span->blocks;
+    uint32_t kept = sn_span_kept_blocks(span);
+    if (kept < span->blocks && !(span->flags & SN_SPAN_CLAIMED))
+        sn_pool_cut_locked(pool, sn_span_number(pool, span), kept, sn_os_now_ns());
+    pool->has_rooms |= kept < span->blocks;
+}
+
+/* The capacity from now on. An object that grows beyond the one that it had has none. */
+static void
+set_capacity_locked(struct sn_large *large, struct sn_span *span,
+                    const struct sn_large_resize *resize, uint32_t blocks)
+{
+    if (resize->capacity == 0 && blocks <= span->reserved)
+        return;
+    sn_store_relaxed(&span->reserved, resize->capacity >= resize->size ? blocks : 0);
+    if (resize->capacity > 0)
+        cut_room_locked(large, span);
 }
 
 static enum sn_resized
@@ -290,7 +306,6 @@ resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resi
     uint32_t blocks = blocks_for(pages_for(large, sn_max(resize->size, resize->capacity)));
     if (sn_load_relaxed(&span->large_header) != resize->header)
         return SN_RESIZE_LOST;
-    bool beyond = blocks > span->blocks;
     enum sn_resized grown = grow_locked(large, span, blocks, pages, &resize->lacks);
     if (grown != SN_RESIZED)
         return grown;
@@ -305,10 +320,9 @@ resize_locked(struct sn_large *large, struct sn_span *span, struct sn_large_resi
     resize->tail_bytes = (int64_t)tail_bytes(span) - (int64_t)tail_before;
     /* Release: as in sn_object_set_owner. */
     sn_store_release(&span->large_header, resize->want);
-    if (span->list == SN_LARGE_EXCESS)
+    if (is_excess(span->list))
         list_remove_locked(large, span);
-    if (resize->capacity > 0 || beyond)
-        set_capacity_locked(large, span, blocks, resize->capacity >= resize->size);
+    set_capacity_locked(large, span, resize, blocks);
     if (!(span->flags & SN_SPAN_CLAIMED))
         list_anew_locked(large, span);
     return SN_RESIZED;
@@ -366,11 +380,13 @@ sn_large_gather(struct sn_large *large)
 }
 
 static bool
-has_any(struct sn_large *large, enum sn_large_list one, enum sn_large_list other)
+has_any(struct sn_large *large, const enum sn_large_list *lists, unsigned count)
 {
     struct sn_pool *pool = large->heap->pool;
+    bool any = false;
     sn_lock(&pool->lock);
-    bool any = large->list[one] || large->list[other];
+    for (unsigned i = 0; i < count; i++)
+        any |= large->list[lists[i]] != 0;
     sn_unlock(&pool->lock);
     return any;
 }
@@ -378,13 +394,15 @@ has_any(struct sn_large *large, enum sn_large_list one, enum sn_large_list other
 bool
 sn_large_has_tails(struct sn_large *large)
 {
-    return has_any(large, SN_LARGE_SHRUNK, SN_LARGE_PINNED);
+    const enum sn_large_list lists[] = {SN_LARGE_SHRUNK, SN_LARGE_PINNED};
+    return has_any(large, lists, 2);
 }
 
 bool
 sn_large_has_work(struct sn_large *large, bool trims)
 {
-    return has_any(large, SN_LARGE_PINNED, trims ? SN_LARGE_EXCESS : SN_LARGE_PINNED);
+    const enum sn_large_list lists[] = {SN_LARGE_PINNED, SN_LARGE_EXCESS, SN_LARGE_EXCESS_BLOCKS};
+    return has_any(large, lists, trims ? 3 : 1);
 }
 
 /* After the grace period: no reader sees pages behind `floor` any more. Whole blocks behind them
@@ -396,8 +414,8 @@ finish_tail_locked(struct sn_large *large, struct sn_span *span, uint64_t now_ns
     size_t before = tail_bytes(span);
     uint32_t seen = (uint32_t)sn_max(span->free, span->v.large.floor);
     span->v.large.held = (uint32_t)sn_min(span->v.large.held, seen);
-    uint32_t blocks = blocks_for(span->v.large.held);
-    if (blocks < span->blocks && !(span->flags & (SN_SPAN_PUT | SN_SPAN_CAPACITY)))
+    uint32_t blocks = sn_span_kept_blocks(span);
+    if (blocks < span->blocks && !(span->flags & SN_SPAN_PUT))
         sn_pool_cut_locked(pool, sn_span_number(pool, span), blocks, now_ns);
     return before - tail_bytes(span);
 }
@@ -460,14 +478,16 @@ end_trim(struct sn_large *large, struct sn_span *span)
 }
 
 size_t
-sn_large_trim(struct sn_large *large, size_t max_bytes)
+sn_large_trim(struct sn_large *large, size_t max_bytes, bool pages)
 {
     struct sn_pool *pool = large->heap->pool;
     size_t bytes = 0;
     bool trimmed = true;
     while (trimmed && bytes < max_bytes) {
         uint32_t held;
-        struct sn_span *span = claim_first(large, SN_LARGE_EXCESS, &held);
+        struct sn_span *span = claim_first(large, SN_LARGE_EXCESS_BLOCKS, &held);
+        if (!span && pages)
+            span = claim_first(large, SN_LARGE_EXCESS, &held);
         if (!span)
             break;
         sn_hook(SN_HOOK_TRIM, large);

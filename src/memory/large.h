@@ -15,7 +15,7 @@
  * Growing takes free blocks behind the run, too. An object that has to move because it grows gets
  * as many blocks of room as it has itself, so that n appends copy O(n) bytes; room is address space
  * only, and goes when another span finds no run. Room that the application asked for (a capacity)
- * stays.
+ * stays: so many blocks of the run as its span's member `reserved` says.
  *
  * The lists that a span may be in, linked by its next and prev:
  *
@@ -24,7 +24,9 @@
  *   WAITING   has a tail that readers before the grace      after it: SHRUNK, cut again meanwhile;
  *             period may see                                EXCESS; none; pinned: PINNED
  *   PINNED    the same, and a grace period has passed       as from WAITING, when looked at again
- *   EXCESS    has committed pages that nobody sees          by a trim
+ *   EXCESS    has committed pages that nobody sees, less    by a trim of pages
+ *             than a block
+ *   EXCESS_BLOCKS  a block of them or more                  by any trim
  *
  * The pool's lock guards the lists, the members above, and the header word: who changes a header
  * finds sizes as they belong to it.
@@ -39,6 +41,7 @@ enum sn_large_list {
     SN_LARGE_WAITING,
     SN_LARGE_PINNED,
     SN_LARGE_EXCESS,
+    SN_LARGE_EXCESS_BLOCKS,
     SN_LARGE_LISTS, /* in none */
 };
 
@@ -52,6 +55,7 @@ struct sn_large {
     uint64_t requested;
     uint64_t live_bytes; /* whole pages of those live */
     uint64_t allocs, frees;
+    uint64_t ended; /* objects whose runs come back: spans with SN_SPAN_ENDED */
 };
 
 void sn_large_init(struct sn_large *large, struct sn_heap *heap, size_t extra);
@@ -113,9 +117,9 @@ bool sn_large_has_tails(struct sn_large *large);
 /** Whether a later sn_large_finish_tails has something to do, or (trims) a later trim has. */
 bool sn_large_has_work(struct sn_large *large, bool trims);
 
-/** Gives excess pages back to the kernel, about max_bytes at most. The caller holds no lock.
- * Result: bytes. */
-size_t sn_large_trim(struct sn_large *large, size_t max_bytes);
+/** Gives excess pages back to the kernel, about max_bytes at most; not `pages`: only where they are
+ * a block or more, as a purge does. The caller holds no lock. Result: bytes. */
+size_t sn_large_trim(struct sn_large *large, size_t max_bytes, bool pages);
 
 /** In a forked child: ends the claims of threads that are not there any more. */
 void sn_large_after_fork_child(struct sn_large *large);

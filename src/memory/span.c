@@ -608,9 +608,8 @@ static bool
 cut_room_locked(struct sn_pool *pool, uint32_t number)
 {
     const struct sn_span *span = &pool->spans[number];
-    uint32_t blocks =
-        (span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
-    if (blocks == span->blocks || (span->flags & SN_SPAN_CAPACITY))
+    uint32_t blocks = sn_span_kept_blocks(span);
+    if (blocks == span->blocks)
         return false;
     sn_pool_cut_locked(pool, number, blocks, sn_os_now_ns());
     return true;

@@ -52,7 +52,7 @@ enum {                        /* flags of a span */
        SN_SPAN_CLAIMED = 64, /* LARGE: somebody works on it without the lock, see memory/large.h */
        SN_SPAN_PUT = 128,    /* the same: its object is gone, who has claimed it gives it back */
        SN_SPAN_ASIDE = 256,  /* pinned, or damaged: in lists that the mover does not look at */
-       SN_SPAN_CAPACITY = 512, /* LARGE: its room to grow was asked for, and is not cut off */
+       SN_SPAN_ENDED = 512,  /* LARGE: its object has ended, and is in limbo, or pinned */
 };
 
 /** One per block, 64 bytes; for a run the one of its first block speaks. */
@@ -69,8 +69,11 @@ struct sn_span {
     uint16_t hint;  /* no free slot in bitmap words before this one */
     union {
         struct {
-            uint32_t free;  /* free slots; LARGE: pages in use */
-            uint16_t pages; /* slots of a class: how many pages are committed */
+            uint32_t free; /* free slots; LARGE: pages in use */
+            union {
+                uint16_t pages;    /* slots of a class: how many pages are committed */
+                uint32_t reserved; /* LARGE: blocks kept for a capacity, or 0; atomic */
+            };
         };
         uint32_t child[2]; /* free runs: see memory/runs.h */
     };
@@ -325,6 +328,14 @@ static inline uint32_t
 sn_span_number(const struct sn_pool *pool, const struct sn_span *span)
 {
     return (uint32_t)(span - pool->spans);
+}
+
+/** Blocks of a large span's run that are not cut off: of pages in use or seen, of its capacity. */
+static inline uint32_t
+sn_span_kept_blocks(const struct sn_span *span)
+{
+    const uint32_t pages = (uint32_t)SN_BLOCK_PAGES;
+    return (uint32_t)sn_max((span->v.large.held + pages - 1) / pages, span->reserved);
 }
 
 static inline uint64_t

@@ -99,7 +99,11 @@ need_of(const handle_store *store, const struct slot_request *request)
 {
     struct sn_need need = {.bytes = request->size, .class_id = SN_CLASS_NONE};
     if (request->capacity > 0 || request->size > sn_classes_max_size(&store->classes)) {
-        need.page_bytes = sn_round_up(request->size + store->classes.extra, SN_PAGE_BYTES);
+        size_t extra = store->classes.extra, room = sn_max(request->size, request->capacity);
+        need.page_bytes = sn_round_up(request->size + extra, SN_PAGE_BYTES);
+        need.run_bytes = sn_round_up(room + extra, SN_PAGE_BYTES);
+        if (sn_budget_lacks(&store->budget, need.page_bytes, SN_CHARGE_APPLICATION) == 0)
+            need.bytes = room; /* there is no run so long */
         return need;
     }
     need.class_id = sn_class_for(&store->classes, request->size + store->classes.extra);
@@ -666,7 +670,7 @@ resize_large_in_place(handle_store *store, uint64_t slot, uint64_t header,
 {
     uint64_t count = (sn_header_size(header) + 1) & SN_HEADER_SIZE;
     uint64_t want = sn_header_make(store->secret, reference, count, slot);
-    double weight = sn_profile_draw(store, to->size);
+    double weight = sn_profile_draw_again(store, to->size);
     want = sn_header_with_mark(want, weight > 0 ? SN_HEADER_SAMPLED : 0);
     struct stretch stretch = {.resize = {.offset = slot,
                                          .header = header,
@@ -735,7 +739,9 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
         return -errno;
     memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
     sn_object_set_owner_any(store, slot, size, reference);
-    sn_profile_see(store, slot, size);
+    double weight = sn_profile_draw_again(store, size);
+    if (sn_unlikely(weight > 0))
+        sn_profile_keep(store, slot, size, weight);
     sn_hook(SN_HOOK_RESIZE_COPIED, sn_store_address(store, old_slot));
     /* A mark (LIVE to MOVING) or a new tag meanwhile is no conflict; another slot or an end is. */
     while (sn_word_has_object(word) && sn_word_offset(word) == old_slot &&

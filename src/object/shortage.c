@@ -127,12 +127,28 @@ add_pages(handle_store *store, const struct sn_cache_estimate *estimate, struct 
     coming->gained_bytes = gain > 0 ? gain + large + empty : 0;
 }
 
-/* What must be given back before the pages pass the limit; or, if that is not what lacks, all. */
+static uint64_t
+lacks_pages(const handle_store *store, const struct sn_need *need)
+{
+    return sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
+}
+
+/* What must be given back before the pages pass the limit; or, if that is not what lacks, all, and
+ * the addresses of a run. */
 static uint64_t
 lacks_of(const handle_store *store, const struct sn_need *need)
 {
-    uint64_t lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
-    return lacks > 0 ? lacks : need->page_bytes;
+    uint64_t lacks = lacks_pages(store, need);
+    return lacks > 0 ? lacks : sn_max(need->page_bytes, need->run_bytes);
+}
+
+/* Whether a run is on its way that may be long enough: an ended object's, of which more blocks than
+ * have pages may be free then. */
+static bool
+run_comes(const handle_store *store, const struct sn_need *need)
+{
+    return need->run_bytes > 0 && sn_load_relaxed(&store->large.ended) > 0 &&
+           lacks_pages(store, need) == 0;
 }
 
 /* What a class can give at most: free slots, and the one that it keeps. */
@@ -152,7 +168,7 @@ static bool
 is_hopeless(handle_store *store, const struct sn_need *need)
 {
     uint64_t lacks = lacks_of(store, need);
-    if (slot_would_do(store, need) || need->index)
+    if (slot_would_do(store, need) || need->index || run_comes(store, need))
         return false; /* a single one is enough */
     uint64_t most = empty_bytes(store) + sn_load_relaxed(&store->pool.excess_bytes) +
                     sn_caches_reclaimable_max(&store->caches);
@@ -228,7 +244,7 @@ make_room(handle_store *store, const struct sn_need *need)
     /* A round gives back what it finds in so much; and others take some of it. */
     uint64_t lacks = 1, rounds = 4 + lacks_of(store, need) / SN_BLOCK_BYTES;
     for (; lacks > 0 && rounds > 0; rounds--) {
-        lacks = sn_budget_lacks(&store->budget, need->page_bytes, SN_CHARGE_APPLICATION);
+        lacks = lacks_pages(store, need);
         if (lacks > 0 && !sn_heap_make_room(&store->heap, lacks))
             break;
     }
@@ -240,7 +256,9 @@ static bool
 trim_excess(handle_store *store)
 {
     return sn_load_relaxed(&store->pool.excess_bytes) > 0 &&
-           sn_large_trim(&store->large, SIZE_MAX) + sn_heap_trim_excess(&store->heap, SIZE_MAX) > 0;
+           sn_large_trim(&store->large, SIZE_MAX, true) +
+                   sn_heap_trim_excess(&store->heap, SIZE_MAX) >
+               0;
 }
 
 /* What classes keep for movable objects is free again, but for a request that it serves itself. */
@@ -292,7 +310,8 @@ static bool
 is_wait_for(const struct sn_wait *wait, const struct sn_need *need)
 {
     return wait->class_id == need->class_id && wait->page_bytes == need->page_bytes &&
-           wait->unmovable == need->unmovable && wait->index == need->index;
+           wait->run_bytes == need->run_bytes && wait->unmovable == need->unmovable &&
+           wait->index == need->index;
 }
 
 /* What the thread was told when it was refused this before; SN_WAITS: nothing. */
@@ -353,6 +372,7 @@ note_wait(handle_store *store, const struct sn_need *need, const struct sn_wait 
     of[0] = *told;
     of[0].store = store->number;
     of[0].page_bytes = need->page_bytes;
+    of[0].run_bytes = need->run_bytes;
     of[0].frees = sn_cache_frees(sn_cache_self(&store->caches));
     of[0].gained = sn_mover_gained(store);
     of[0].undecided = sn_mover_undecided(&store->mover);
@@ -422,6 +442,8 @@ look_for_more(handle_store *store, const struct sn_need *need, const struct sn_w
     told->by_pages = coming.own_slots == 0;
     if (told->by_pages)
         add_pages(store, &estimate, &coming);
+    if (run_comes(store, need))
+        coming.all_bytes = coming.emptied_bytes = UINT64_MAX;
     told->cached = (need->class_id != SN_CLASS_NONE && estimate.cached[need->class_id] > 0) ||
                    (need->index && estimate.indexes > 0);
     if (estimate.limbo_bytes > 0)

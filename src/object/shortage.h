@@ -17,6 +17,7 @@
 struct sn_need {
     size_t bytes;        /* missing, as the pressure callback is told */
     uint64_t page_bytes; /* pages that would do: of a new span, a run, the table */
+    uint64_t run_bytes;  /* of a large object: addresses that it takes, with its capacity; else 0 */
     unsigned class_id;   /* a slot of this class would do; SN_CLASS_NONE: none */
     bool unmovable;      /* no slot of a movable span would do */
     bool index;          /* a free table entry would do */
@@ -36,6 +37,7 @@ struct sn_wait {
     uint64_t store;          /* its number; 0: there is none */
     struct sn_waited waited; /* lacked_bytes: as it was told; times: that it has waited */
     uint64_t page_bytes;     /* of the request */
+    uint64_t run_bytes;      /* the same */
     uint64_t frees;          /* of the thread, then */
     uint64_t gained;         /* by the mover, then */
     uint64_t undecided;      /* passes of it, then */

@@ -121,8 +121,10 @@ try_trim_some(handle_store *store)
     return true;
 }
 
+/* Whether single pages go back also while the store is busy: they would split huge pages. Whole
+ * blocks always do, as by a purge. */
 static bool
-trims_excess(const handle_store *store)
+trims_pages(const handle_store *store)
 {
     return sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
            sn_load_relaxed(&store->options.hugepages) == HANDLE_HUGEPAGES_NEVER;
@@ -132,12 +134,13 @@ trims_excess(const handle_store *store)
 static void
 trim_excess_some(handle_store *store, uint64_t now_ns)
 {
-    bool much = trims_excess(store) && sn_pool_has_much_excess(&store->pool);
+    bool much = trims_pages(store) && sn_pool_has_much_excess(&store->pool);
     if (!(store->excess_due || much) || now_ns < store->excess_ns)
         return;
     sn_caches_begin_work(&store->caches);
-    size_t slots = sn_heap_trim_excess(&store->heap, SN_PURGE_PIECE_BYTES);
-    size_t large = sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES);
+    size_t slots =
+        store->excess_pages ? sn_heap_trim_excess(&store->heap, SN_PURGE_PIECE_BYTES) : 0;
+    size_t large = sn_large_trim(&store->large, SN_PURGE_PIECE_BYTES, store->excess_pages);
     sn_caches_end_work(&store->caches);
     store->excess_due = sn_max(slots, large) >= SN_PURGE_PIECE_BYTES;
     if (sn_pool_has_much_excess(&store->pool) && slots + large == 0)
@@ -173,7 +176,8 @@ tick(handle_store *store, uint64_t now_ns)
     sn_caches_drain(&store->caches, false, true, &active);
     end_keeping(store);
     sn_reclaim_tails(store);
-    store->excess_due |= trims_excess(store) || (purges && !active);
+    store->excess_due |= purges;
+    store->excess_pages = trims_pages(store) || !active;
     store->table_due = purges && sn_load_relaxed(&store->table.empty_pages) > 0;
     begin_trim(store, active);
     sn_requested_tend(store, active, now_ns);
@@ -237,7 +241,7 @@ static void
 on_excess(struct sn_heap *heap)
 {
     handle_store *store = sn_container_of(heap, handle_store, heap);
-    if (trims_excess(store))
+    if (trims_pages(store))
         sn_store_signal(store, true);
 }
 
