@@ -309,7 +309,8 @@ enum {
 enum handle_hugepages {
     /** MADV_NOHUGEPAGE for arena and table: RSS follows the live data (default) */
     HANDLE_HUGEPAGES_NEVER = 0,
-    /** MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB */
+    /** MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB. While the store is busy
+     * blocks of 64 KiB that become free go back to the kernel, single pages only when it is not */
     HANDLE_HUGEPAGES_ADVISE = 1,
     HANDLE_HUGEPAGES_ALWAYS = 2, /**< as advise, and for the handle table */
 };
@@ -950,8 +951,9 @@ HANDLE_CHECK HANDLE_API int handle_resize(handle_store *store, handle_t handle, 
  *   cost      a kept capacity takes 1 KiB of memory for each MiB, and address space of the arena,
  *             which no other object gets. An object with a capacity above 64 KiB has pages of its
  *             own, however small it is
- *   result, errors  as handle_resize; ENOMEM also where the arena has no run so long; EINVAL:
- *             capacity too is larger than the arena
+ *   result, errors  as handle_resize; ENOMEM also where the arena has no run so long, EAGAIN if a
+ *             large object that ended has still to give its run back; EINVAL: capacity too is
+ *             larger than the arena
  */
 HANDLE_CHECK HANDLE_API int
 handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t capacity);

@@ -658,21 +658,37 @@ find_to_keep_locked(struct sn_heap *heap, struct sn_heap_class *hc)
     return slot;
 }
 
-/* Keeps a slot that comes back or, if its span is not OPEN, rather another one. What comes back to
- * a span that is being walked is not used before the walk has gone on: by free_now it comes without
- * a grace period. False: the slot is to be given back. */
-static bool
-keep_locked(struct sn_heap *heap, struct sn_heap_class *hc, uint64_t slot)
+/* The first slot that may be kept; `open`: of an OPEN span. What comes back to a span that is being
+ * walked is not used before the walk has gone on: by free_now it comes without a grace period. */
+static uint32_t
+first_to_keep(const struct sn_heap *heap, const uint64_t *slots, uint32_t count, bool open)
 {
-    const struct sn_span *span = sn_span_at(heap->pool, slot);
-    if (kind_of(span) != SN_MOVABLE)
-        return false;
-    bool open = sn_span_state(span) == SN_SPAN_OPEN;
-    uint64_t other = open ? 0 : find_to_keep_locked(heap, hc);
-    bool itself = !other && sn_load_relaxed(&heap->walked) != sn_span_number(heap->pool, span);
-    sn_store_relaxed(&hc->kept, itself ? slot : other);
-    sn_owner_sub(&hc->used[SN_MOVABLE], itself);
-    return itself;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sn_span *span = sn_span_at(heap->pool, slots[i]);
+        if (kind_of(span) == SN_MOVABLE && (!open || sn_span_state(span) == SN_SPAN_OPEN) &&
+            sn_load_relaxed(&heap->walked) != sn_span_number(heap->pool, span))
+            return i;
+    }
+    return count;
+}
+
+/* Keeps one of the slots that come back; if none of their spans is OPEN, rather one that is free
+ * already. Result: which; count: all are to be given back. */
+static uint32_t
+keep_one_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *slots,
+                uint32_t count)
+{
+    uint64_t other = 0;
+    uint32_t at = first_to_keep(heap, slots, count, true);
+    if (at == count) {
+        at = first_to_keep(heap, slots, count, false);
+        other = at < count ? find_to_keep_locked(heap, hc) : 0;
+    }
+    if (other)
+        at = count;
+    sn_store_relaxed(&hc->kept, at < count ? slots[at] : other);
+    sn_owner_sub(&hc->used[SN_MOVABLE], at < count);
+    return at;
 }
 
 /* ---- giving slots back ----------------------------------------------------------------------- */
@@ -745,8 +761,10 @@ sn_heap_put(struct sn_heap *heap, unsigned class_id, const uint64_t *slots, uint
     struct sn_heap_class *hc = &heap->of[class_id];
     prefetch_first(heap->pool, slots, count);
     sn_lock(&hc->lock);
-    uint32_t kept = wants_kept(heap, hc) && count > 0 && keep_locked(heap, hc, slots[0]);
-    (void)put_locked(heap, hc, slots + kept, count - kept);
+    uint32_t kept = wants_kept(heap, hc) ? keep_one_locked(heap, hc, slots, count) : count;
+    (void)put_locked(heap, hc, slots, kept);
+    if (sn_unlikely(kept < count))
+        (void)put_locked(heap, hc, slots + kept + 1, count - kept - 1);
     sn_unlock(&hc->lock);
     note_freed(heap, class_id, count);
 }
@@ -853,23 +871,25 @@ set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span 
     return aside;
 }
 
-/* Before an OPEN span is closed: a slot of another span is kept in the place of its own. False:
- * there is none; or without its own the span was empty, and has gone. That other span may have come
- * into the next list. */
-static bool
+enum keeping { KEPT_ELSEWHERE, KEPT_HERE, KEPT_AND_GONE };
+
+/* Before an OPEN span is closed: a slot of another span is kept in the place of its own. HERE: there
+ * is none. GONE: without its own the span was empty, and is the pool's, or another's by now; that
+ * other span may have come into the next list. */
+static enum keeping
 keep_another_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {
     uint64_t slot = hc->kept;
     if (sn_likely(slot == 0) || sn_span_at(heap->pool, slot) != span)
-        return true;
+        return KEPT_ELSEWHERE;
     list_remove_locked(heap, hc, span);
     uint64_t other = find_to_keep_locked(heap, hc);
     list_insert_locked(heap, hc, span);
     if (other == 0)
-        return false;
+        return KEPT_HERE;
     sn_store_relaxed(&hc->kept, other);
     clear_slot_locked(heap, span, slot);
-    return !relist_or_release_locked(heap, hc, span);
+    return relist_or_release_locked(heap, hc, span) ? KEPT_AND_GONE : KEPT_ELSEWHERE;
 }
 
 /* Looks at spans of one list, *looks at most. Result: the first that may be closed, 0: none. */
@@ -884,9 +904,10 @@ find_to_close_locked(struct sn_heap *heap, struct sn_heap_class *hc, unsigned li
         bool tried = (spans[at].flags & SN_SPAN_TRIED) && spans[at].v.use.pass == pass;
         if (tried || set_aside_locked(heap, hc, &spans[at]))
             continue;
-        if (keep_another_locked(heap, hc, &spans[at]))
+        enum keeping keeping = keep_another_locked(heap, hc, &spans[at]);
+        if (keeping == KEPT_ELSEWHERE)
             return at;
-        if (sn_span_state(&spans[at]) != SN_SPAN_OPEN) /* it has gone: the next may have, too */
+        if (keeping == KEPT_AND_GONE) /* the next may have, too */
             next = hc->list[SN_MOVABLE][list];
     }
     return 0;

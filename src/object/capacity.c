@@ -17,11 +17,12 @@ handle_good_size(const handle_store *store, size_t size)
 
 /* What a resize keeps where it is; in a hardened store none does. */
 static size_t
-capacity(const handle_store *store, const uint64_t *reference, uint64_t want, uint64_t mask)
+capacity(const handle_store *store, struct sn_name name)
 {
     size_t size;
     uint64_t slot;
-    if (!sn_object_read_size(store, reference, want, mask, &size, &slot))
+    if (!name.reference ||
+        !sn_object_read_size(store, name.reference, name.want, name.mask, &size, &slot))
         return 0;
     if (store->hardened)
         return size;
@@ -36,13 +37,12 @@ size_t
 handle_capacity(const handle_store *store, handle_t handle)
 {
     sn_check_call(store, SN_IN_SECTION, handle, NULL);
-    const uint64_t *reference = sn_store_word(store, handle);
-    return reference ? capacity(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK) : 0;
+    return capacity(store, sn_name_of_handle(store, handle));
 }
 
 size_t
 handle_cell_capacity(const handle_store *store, const handle_cell *cell)
 {
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    return store && cell ? capacity(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE) : 0;
+    return capacity(store, sn_name_of_cell(store, cell));
 }

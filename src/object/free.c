@@ -338,36 +338,54 @@ free_one_inside(handle_store *store, struct sn_thread_cache *cache, uint64_t *re
            free_inside(store, cache, reference, word, slot, class_id, kind, false);
 }
 
-/* By the fast path, in their order, until it gives up. Result: how many. */
-static size_t
-free_handles(handle_store *store, const handle_t *handles, size_t n)
+/* What the i-th of many names: handles, or cells. */
+SN_FORCE_INLINE uint64_t *
+reference_of(const handle_store *store, const void *many, size_t i, enum kind kind)
 {
-    struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
-    if (sn_unlikely(!cache))
-        return 0;
-    for (size_t i = 0; i < n; i++)
-        __builtin_prefetch(sn_store_word(store, handles[i]), 1);
-    size_t freed = 0;
-    while (freed < n && free_one_inside(store, cache, sn_store_word(store, handles[freed]),
-                                        handles[freed], FREE))
-        freed++;
-    sn_cache_leave(cache);
-    return freed;
+    if (kind == FREE)
+        return sn_store_word(store, ((const handle_t *)many)[i]);
+    handle_cell *cell = ((handle_cell *const *)many)[i];
+    return cell ? &cell->word : NULL;
 }
 
-static size_t
-free_cells(handle_store *store, handle_cell *const *cells, size_t n)
+SN_FORCE_INLINE handle_t
+handle_of(const void *many, size_t i, enum kind kind)
+{
+    return kind == FREE ? ((const handle_t *)many)[i] : HANDLE_NULL;
+}
+
+/* By the fast path, in their order, until it gives up. Result: how many. */
+SN_FORCE_INLINE size_t
+free_group(handle_store *store, const void *many, size_t from, size_t to, enum kind kind)
 {
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
         return 0;
-    for (size_t i = 0; i < n; i++)
-        __builtin_prefetch(cells[i], 1);
-    size_t freed = 0;
-    while (freed < n && free_one_inside(store, cache, cells[freed] ? &cells[freed]->word : NULL,
-                                        HANDLE_NULL, CELL_FREE))
-        freed++;
+    for (size_t i = from; i < to; i++)
+        __builtin_prefetch(reference_of(store, many, i, kind), 1);
+    size_t at = from;
+    while (at < to && free_one_inside(store, cache, reference_of(store, many, at, kind),
+                                      handle_of(many, at, kind), kind))
+        at++;
     sn_cache_leave(cache);
+    return at - from;
+}
+
+SN_FORCE_INLINE size_t
+free_many(handle_store *store, const void *many, size_t n, enum kind kind)
+{
+    size_t freed = 0;
+    for (size_t at = 0; at < n;) {
+        size_t end = at + sn_min(n - at, SN_OBJECT_GROUP);
+        size_t fast = free_group(store, many, at, end, kind);
+        freed += fast;
+        at += fast;
+        if (at == end)
+            continue;
+        freed += (kind == FREE ? handle_free(store, ((const handle_t *)many)[at])
+                               : handle_cell_free(store, ((handle_cell *const *)many)[at])) == 0;
+        at++;
+    }
     return freed;
 }
 
@@ -375,34 +393,12 @@ size_t
 handle_free_many(handle_store *store, const handle_t *handles, size_t n)
 {
     sn_check_call(store, SN_REGISTERED, HANDLE_NULL, NULL);
-    if (!store || !handles)
-        return 0;
-    size_t freed = 0;
-    for (size_t at = 0; at < n;) {
-        size_t group = sn_min(n - at, SN_OBJECT_GROUP);
-        size_t fast = free_handles(store, handles + at, group);
-        freed += fast;
-        at += fast;
-        if (fast < group)
-            freed += handle_free(store, handles[at++]) == 0;
-    }
-    return freed;
+    return store && handles ? free_many(store, handles, n, FREE) : 0;
 }
 
 size_t
 handle_cell_free_many(handle_store *store, handle_cell *const *cells, size_t n)
 {
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
-    if (!store || !cells)
-        return 0;
-    size_t freed = 0;
-    for (size_t at = 0; at < n;) {
-        size_t group = sn_min(n - at, SN_OBJECT_GROUP);
-        size_t fast = free_cells(store, cells + at, group);
-        freed += fast;
-        at += fast;
-        if (fast < group)
-            freed += handle_cell_free(store, cells[at++]) == 0;
-    }
-    return freed;
+    return store && cells ? free_many(store, cells, n, CELL_FREE) : 0;
 }

@@ -227,6 +227,26 @@ sn_reference_names_still(const uint64_t *reference, uint64_t want, uint64_t mask
            !sn_reference_is_left_cell(word, mask);
 }
 
+/** What a handle, or a cell, names: R, and which bits of its word must be what, as above. R is NULL:
+ * nothing. */
+struct sn_name {
+    const uint64_t *reference;
+    uint64_t want, mask;
+};
+
+static inline struct sn_name
+sn_name_of_handle(const handle_store *store, handle_t handle)
+{
+    return (struct sn_name){sn_store_word(store, handle), sn_word_of_handle(handle),
+                            HANDLE_MATCH_MASK};
+}
+
+static inline struct sn_name
+sn_name_of_cell(const handle_store *store, const handle_cell *cell)
+{
+    return (struct sn_name){store && cell ? &cell->word : NULL, SN_WORD_LIVE, SN_WORD_LIVE};
+}
+
 /** What a resize asks for. */
 struct sn_resize {
     size_t size;

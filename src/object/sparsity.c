@@ -5,10 +5,12 @@
 
 /* What is retired is on its way: nothing is left to evict. */
 static uint32_t
-sparsity(const handle_store *store, const uint64_t *reference, uint64_t want, uint64_t mask)
+sparsity(const handle_store *store, struct sn_name name)
 {
-    uint64_t word = sn_load_acquire(reference);
-    if (((word ^ want) & mask) != 0 || sn_word_is_retired(word))
+    if (!name.reference)
+        return 0;
+    uint64_t word = sn_load_acquire(name.reference);
+    if (((word ^ name.want) & name.mask) != 0 || sn_word_is_retired(word))
         return 0;
     return sn_heap_sparsity(&store->heap, sn_word_offset(word));
 }
@@ -17,13 +19,12 @@ uint32_t
 handle_sparsity(const handle_store *store, handle_t handle)
 {
     sn_check_call(store, SN_IN_SECTION, handle, NULL);
-    const uint64_t *reference = sn_store_word(store, handle);
-    return reference ? sparsity(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK) : 0;
+    return sparsity(store, sn_name_of_handle(store, handle));
 }
 
 uint32_t
 handle_cell_sparsity(const handle_store *store, const handle_cell *cell)
 {
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
-    return store && cell ? sparsity(store, &cell->word, SN_WORD_LIVE, SN_WORD_LIVE) : 0;
+    return sparsity(store, sn_name_of_cell(store, cell));
 }

@@ -23,6 +23,21 @@ handle_store_purge(handle_store *store, size_t *released_bytes)
     return 0;
 }
 
+/* A thread that has lost the processor inside its cache gets it again, or is stopped: looks for it
+ * so often, no longer, before a round is worth it. Result: how often there is still to look. */
+static unsigned
+await_owners(handle_store *store, uint64_t deadline_ns, unsigned looks)
+{
+    enum { REST_NS = 1000000 };
+    while (looks > 0 && sn_caches_any_inside(&store->caches)) {
+        if (sn_os_now_ns() >= deadline_ns)
+            break;
+        sn_os_sleep_ns(REST_NS);
+        looks--;
+    }
+    return looks;
+}
+
 /* A round of the grace-period thread. *whole: with all that was in limbo; a thread that has lost
  * the processor inside its cache keeps its own. False: the time came first. */
 static bool
@@ -38,8 +53,7 @@ await_round(handle_store *store, uint64_t deadline_ns, bool *whole)
 static bool
 reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
 {
-    /* Others free meanwhile; and who has lost the processor gets it again, or is stopped. */
-    enum { ROUNDS = 3, MORE_ROUNDS = 100, REST_NS = 1000000 };
+    enum { ROUNDS = 3, LOOKS = 100 }; /* others free meanwhile */
     uint64_t before = sn_caches_limbo(&store->caches);
     bool whole;
     if (before == 0) { /* others have what comes: a round, but a moment of it at most */
@@ -47,16 +61,17 @@ reclaim_limbo(handle_store *store, size_t bytes, uint64_t deadline_ns)
         (void)await_round(store, moment_ns, &whole);
         return true;
     }
-    for (int round = 0, more = 0; round < ROUNDS;) {
+    unsigned looks = LOOKS;
+    for (int round = 0; round < ROUNDS;) {
         if (!await_round(store, deadline_ns, &whole))
             return false;
         uint64_t left = sn_caches_limbo(&store->caches);
         if (left == 0 || (before > left && before - left >= bytes))
             break;
-        if (whole || ++more > MORE_ROUNDS)
-            round++;
+        if (!whole && looks > 0)
+            looks = await_owners(store, deadline_ns, looks - 1);
         else
-            sn_os_sleep_ns(REST_NS);
+            round++;
     }
     return true;
 }

@@ -98,6 +98,19 @@ is_of_profile(const struct sn_option *option)
     return option->at == AT(profile.enabled) || option->at == AT(profile.sample_bytes);
 }
 
+/* Empties all caches, also of an owner who has lost the processor inside of his: as soon as he is
+ * out, unless he is stopped. */
+static void
+drain_all(handle_store *store)
+{
+    enum { LOOKS = 100, REST_NS = 1000000 };
+    for (unsigned looks = LOOKS; looks > 0; looks--) {
+        if (sn_caches_drain(&store->caches, false, false, NULL) == 0)
+            return;
+        sn_os_sleep_ns(REST_NS);
+    }
+}
+
 /* Without memory it does not stay yes. Threads look at what is in force when they next fill their
  * caches, which are empty from here on. */
 static int
@@ -108,7 +121,7 @@ profile(handle_store *store)
     if (!done)
         sn_store_relaxed(&store->options.profile.enabled, false);
     pthread_mutex_unlock(&set_lock);
-    (void)sn_caches_drain(&store->caches, false, false, NULL);
+    drain_all(store);
     return done ? 0 : -ENOMEM;
 }
 

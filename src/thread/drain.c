@@ -201,7 +201,7 @@ add_one(const struct sn_caches *caches, const struct sn_thread_cache *cache,
         struct sn_cache_sums *sums)
 {
     sums->indexes += sn_cache_index_count(cache);
-    sums->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    sums->limbo_bytes += sn_load_acquire(&cache->limbo_bytes); /* as in sn_caches_limbo */
     bool inside = !cache->shared && sn_load_acquire(&cache->phase) == SN_CACHE_INSIDE;
     sums->busy += inside || sn_load_acquire(&cache->pending) != 0;
     sums->frees += sn_cache_frees(cache);
@@ -237,7 +237,7 @@ add_estimate(const struct sn_caches *caches, const struct sn_thread_cache *cache
              struct sn_cache_estimate *estimate)
 {
     bool idle = sn_load_relaxed(&cache->phase) == SN_CACHE_IDLE;
-    estimate->limbo_bytes += sn_load_relaxed(&cache->limbo_bytes);
+    estimate->limbo_bytes += sn_load_acquire(&cache->limbo_bytes); /* as in sn_caches_limbo */
     estimate->indexes += sn_cache_index_count(cache);
     if (cache->shared)
         return; /* it has no bins */
@@ -255,6 +255,19 @@ count_out(const struct sn_caches *caches, const struct sn_thread_cache *cache,
 {
     for (unsigned i = 0; i < caches->heap->classes->count; i++)
         estimate->out[i] += sn_cache_out(cache, i);
+}
+
+bool
+sn_caches_any_inside(struct sn_caches *caches)
+{
+    bool any = false;
+    sn_lock(&caches->lock);
+    for (const struct sn_thread_cache *cache = caches->all; cache && !any; cache = cache->next)
+        any = sn_load_relaxed(&cache->phase) == SN_CACHE_INSIDE &&
+              sn_load_relaxed(&cache->limbo_bytes) > 0;
+    sn_unlock(&caches->lock);
+    sn_add_relaxed(&caches->limbo_skips, any);
+    return any;
 }
 
 void
@@ -323,7 +336,8 @@ sn_caches_limbo(struct sn_caches *caches)
     uint64_t bytes = 0;
     sn_lock(&caches->lock);
     for (const struct sn_thread_cache *cache = caches->all; cache; cache = cache->next)
-        bytes += sn_load_relaxed(&cache->limbo_bytes);
+        /* Acquire: pairs with the release when it is handed over; the sum is looked at later. */
+        bytes += sn_load_acquire(&cache->limbo_bytes);
     sn_unlock(&caches->lock);
     return bytes + sn_load_acquire(&caches->limbo_bytes); /* last: as in sn_caches_estimate */
 }

@@ -43,6 +43,8 @@ void sn_caches_live(struct sn_caches *caches, uint64_t live[SN_CLASSES_MAX]);
  * threads cache, at most. They look at next to nothing of the caches, so that their owners do not
  * wait for it to come back from our processor. */
 uint64_t sn_caches_limbo(struct sn_caches *caches);
+/** Whether an owner is inside its cache that has limbo there; counts as a skip. */
+bool sn_caches_any_inside(struct sn_caches *caches);
 uint64_t sn_caches_reclaimable_max(struct sn_caches *caches);
 
 /** Keeps all owners out of their caches, for a walk; nests. free_now retires meanwhile. False: no

