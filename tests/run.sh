@@ -184,6 +184,7 @@ packages_asan()
 packages_platforms()
 {
     want_packages 'to make packages' debhelper=dh lintian=lintian
+    want_packages 'to make and check manual pages' python3=python3 mandoc=mandoc
 }
 
 packages_packages()
