@@ -2,6 +2,7 @@
 /* evacuate.c - see evacuate.h. */
 #include "defrag/evacuate.h"
 
+#include "base/probes.h"
 #include "core/hardened.h"
 
 /* Bytes of slots that are copied as one group: a slice overruns its deadline by so much at most, or
@@ -143,6 +144,7 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
     unsigned class_id = span_of(e, evacuee->span)->class_id;
     sn_owner_add(&e->store->heap.of[class_id].refused[reason], 1);
     sn_owner_add(&e->store->mover.totals.refused[reason], 1);
+    sn_probe(2, refused, e->store->name, reason);
     if (outcome != SN_REFUSED_FREED)
         evacuee->refused = true;
     if (outcome == SN_REFUSED_DAMAGED) {
@@ -483,6 +485,7 @@ count_moves(struct sn_evacuation *e, unsigned class_id, uint64_t objects)
     sn_owner_add(&e->store->heap.of[class_id].moved, objects);
     sn_owner_add(&e->store->mover.totals.moved_objects, objects);
     sn_owner_add(&e->store->mover.totals.moved_bytes, bytes);
+    sn_probe(4, moved, e->store->name, e->store->classes.of[class_id].slot_bytes, objects, bytes);
 }
 
 /* Step 5. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/histogram.h"
+#include "base/probes.h"
 #include "thread/drain.h"
 
 static struct sn_batch *
@@ -130,6 +131,7 @@ begin_pass_locked(struct sn_defrag *d)
     d->pass_moved = d->mover->totals.moved_bytes;
     d->pass_gained = sn_mover_gained(d->store);
     sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_RUNNING);
+    sn_probe(2, pass_begin, d->store->name, d->pass_gain);
     return true;
 }
 
@@ -166,6 +168,7 @@ end_pass_locked(struct sn_defrag *d)
     sn_store_relaxed(&d->mover->pause_freed,
                      sn_load_relaxed(&d->store->heap.freed_bytes) + live / 100);
     judge_pass_locked(d, gained);
+    sn_probe(4, pass_end, d->store->name, moved, gained, totals->cpu_ns);
     d->in_pass = false;
     d->at_rest = false; /* the lower thresholds of a rest are for one pass */
     sn_owner_add(&d->mover->passes, 1);

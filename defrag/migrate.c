@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/probes.h"
 #include "core/hardened.h"
 #include "core/profile.h"
 
@@ -167,6 +168,7 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to,
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
     sn_store_release(sn_object_header(store, move->slot), 0);
+    sn_probe(3, move, store->name, move->slot, to);
     sn_hook(SN_HOOK_AFTER_PUBLISH, sn_store_address(store, move->slot));
     return SN_MOVED;
 }

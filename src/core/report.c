@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/probes.h"
+
 void
 sn_store_error(handle_store *store, const char *format, ...)
 {
@@ -45,6 +47,7 @@ sn_store_count_failure(handle_store *store, enum handle_alloc_failure reason)
 {
     sn_add_relaxed(&store->alloc_failures, 1);
     sn_store_relaxed(&store->alloc_failure_reason, reason);
+    sn_probe(2, limit, store->name, (uint32_t)reason);
 }
 
 void

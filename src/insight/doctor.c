@@ -92,7 +92,7 @@ const struct sn_rule sn_rules[] = {
     {"stuck_reader", HANDLE_FINDING_ACT, stuck_reader,
      "A thread has been in one read-side section for more than a second: nothing that was freed "
      "meanwhile can be used again.",
-     "Find the thread (gdb: thread apply all backtrace) and let it leave its section; under QSBR, "
+     "Find the thread (sinter readers PID) and let it leave its section; under QSBR, "
      "let it announce quiescent states, or go offline before what blocks.",
      NULL, NULL},
     {"disabled", HANDLE_FINDING_ACT, disabled,

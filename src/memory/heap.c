@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/probes.h"
 #include "memory/guard.h"
 #include "memory/trim.h"
 #include "os/osmem.h"
@@ -169,8 +170,10 @@ take_blocks(struct sn_pool *pool, uint32_t blocks, uint32_t pages, const struct 
 {
     uint32_t number = c ? sn_pool_try_take_slots(pool, blocks, c, who, zero, old_class, lacks)
                         : sn_pool_take(pool, blocks, pages, who, zero, old_class);
-    if (number)
-        set_flags_locked(&pool->spans[number], 0);
+    if (!number)
+        return 0;
+    set_flags_locked(&pool->spans[number], 0);
+    sn_probe(3, span_new, pool->label, number, blocks);
     return number;
 }
 

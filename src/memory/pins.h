@@ -35,7 +35,8 @@
 #define SN_PIN_WAYS       4
 
 struct sn_pin_line {
-    uint32_t below[SN_PIN_WAYS]; /* lines; 0: none. Of a free line the first: the next in its page */
+    uint32_t
+        below[SN_PIN_WAYS]; /* lines; 0: none. Of a free line the first: the next in its page */
     uint16_t group;
     uint16_t used; /* words that are not 0 */
     uint64_t word[SN_PIN_LINE_SLOTS];

@@ -3,6 +3,7 @@
 #include "memory/span.h"
 
 #include "base/hooks.h"
+#include "base/probes.h"
 #include "os/osmem.h"
 
 #define DIRTY 1
@@ -728,6 +729,7 @@ sn_pool_put(struct sn_pool *pool, uint32_t first, uint64_t now_ns)
         run->class_id = SN_CLASS_NONE;
     sn_owner_add(&pool->puts, 1);
     sn_store_relaxed(&pool->empty_bytes, pool->empty_bytes + bytes);
+    sn_probe(3, span_empty, pool->label, first, bytes);
     insert_run_locked(pool, first, now_ns);
     sn_unlock(&pool->lock);
 }
@@ -845,6 +847,7 @@ purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
         sn_owner_add(&pool->purge_failures, 1);
     pthread_cond_broadcast(&pool->purged);
     sn_unlock(&pool->lock);
+    sn_probe(3, purge, pool->label, piece.bytes, piece.refused);
     return piece;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/histogram.h"
 #include "base/hooks.h"
+#include "base/probes.h"
 #include "os/osmem.h"
 
 static void
@@ -215,7 +216,9 @@ run_grace_period(struct sn_rcu *rcu)
     gp_annotate_end(rcu);
     sn_hook(SN_HOOK_GP_END, NULL);
 
-    sn_histogram_add(&rcu->durations, sn_os_now_ns() - begin);
+    uint64_t took_ns = sn_os_now_ns() - begin;
+    sn_histogram_add(&rcu->durations, took_ns);
+    sn_probe(1, grace_period, took_ns);
     sn_store_relaxed(&rcu->started_ns, 0);
     sn_lock(&rcu->lock);
     /* Release: orders the GP before whoever sees its number; pairs with sn_rcu_is_done. Without

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# probes.sh LIBRARY HOARD: the probes of src/base/probes.h are in the library, and stop a real gdb
+# with their arguments where it says. Exit status 77: what is needed is missing.
+set -eu
+
+library=$1 program=$2
+# shellcheck source=tests/insight/hoard.sh
+. "${0%/*}/hoard.sh"
+
+readelf -n "$library" 2>/dev/null | grep -q 'Provider: sinter' ||
+    skip 'the library has no probes (SINTER_PROBES)'
+# Each has the semaphore by which it costs nothing.
+readelf -n "$library" | awk '/Provider: sinter/ { ours = 1 } /Name:/ && ours { name = $2 }
+    /Semaphore:/ && ours { print name, $NF; ours = 0 }' | LC_ALL=C sort -u >"$work/probes"
+for name in grace_period limit move moved pass_begin pass_end purge refused span_empty span_new; do
+    grep -q "^$name 0x0*[1-9a-f]" "$work/probes" || fail "no probe $name: $(cat "$work/probes")"
+done
+[ "$(wc -l <"$work/probes")" -eq 10 ] || fail "other probes than those known: $(cat "$work/probes")"
+
+command -v gdb >/dev/null 2>&1 || skip 'gdb is not installed'
+start 20000 full
+# shellcheck disable=SC2016 # the variables are gdb's
+timeout 120 gdb -batch -nx -iex 'set debuginfod enabled off' -p "$hoard" \
+    -ex 'info probes stap sinter' \
+    -ex 'tbreak -probe-stap sinter:pass_begin' -ex "shell echo compact >$work/in" -ex continue \
+    -ex 'printf "at pass_begin: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 > 0' \
+    -ex 'tbreak -probe-stap sinter:moved' -ex continue \
+    -ex 'printf "at moved: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 * $_probe_arg2 == $_probe_arg3' \
+    -ex 'tbreak -probe-stap sinter:pass_end' -ex continue \
+    -ex 'printf "at pass_end: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 > 0' \
+    -ex 'tbreak -probe-stap sinter:purge' -ex continue \
+    -ex 'printf "at purge: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 >= 4096' \
+    >"$work/gdb" 2>&1 || true
+! grep -q 'ptrace: Operation not permitted' "$work/gdb" || skip 'no right to trace a process'
+for line in 'at pass_begin: 2 hoard 1' 'at moved: 4 hoard 1' 'at pass_end: 4 hoard 1' \
+    'at purge: 3 sinter:hoard arena 1'; do
+    grep -qx "$line" "$work/gdb" || fail "gdb does not say '$line': $(cat "$work/gdb")"
+done
+await 2
+stop
