@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # draw.sh - draws resident memory over the run, all subjects in one picture, from the series that
-# t1_shift and t2_redis record with --series (memory.h says what is in them). bench/run.sh
+# t1_shift and t2_redis record with --series (memory.h says what is in them); and C1's servers, from
+# those of c1_shift (its head says what is in them; described in servers.gp). bench/run.sh
 # --pictures records them and calls this. The picture itself is described in plot.gp.
 #
 # The subjects' phases take different times; each phase is drawn as wide as any other, so that the
@@ -19,7 +20,8 @@ usage: bench/draw.sh --series DIR --to DIR
 
   --series DIR  where the series are: T1-cells, T1-jemalloc, T2-cells, ...; a question without
                 any is left out
-  --to DIR      where t1_rss.png, t1_rss.svg, t2_rss.png and t2_rss.svg are put
+  --to DIR      where t1_rss.png, t1_rss.svg, t2_rss.png, t2_rss.svg, c1_servers.png and
+                c1_servers.svg are put
   --help        this text
 END
 }
@@ -168,5 +170,22 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 2' HUP INT TERM
 
+# draw_servers: C1, whose two pictures have another form.
+draw_servers()
+{
+    servers=
+    for server in redis memcached sinterd; do
+        [ ! -f "$series/C1-$server" ] || servers="$servers C1-$server"
+    done
+    [ -n "$servers" ] || return 0
+    for kind in png svg; do
+        gnuplot -e "picture = '$to/c1_servers.$kind'; dir = '$series'" \
+            -e "servers = '${servers# }'" "$root/bench/servers.gp" ||
+            die "gnuplot could not draw $to/c1_servers.$kind"
+        printf '    %s\n' "$to/c1_servers.$kind"
+    done
+}
+
 draw T1 'T1, a cache whose object sizes shift'
 draw T2 'T2, small objects replaced by larger ones'
+draw_servers

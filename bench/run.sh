@@ -17,7 +17,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/tests/packages.sh"
 
 questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 B4 B5'
-questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3 X1 X2 X3b X4"
+questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3 X1 X2 X3b X4 C1 C3 C4 C7"
 
 usage()
 {
@@ -34,8 +34,9 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --build-dir DIR  programs of a build that is there already; nothing is built
   --peers LIST     only these of glibc, jemalloc, tcmalloc, mimalloc (default: all that are there;
                    with --smoke jemalloc and glibc)
-  --pictures DIR   only T1 (one thread) and T2, one run each, recorded: resident memory over the
-                   run, all subjects together, drawn into DIR (t1_rss.png, t1_rss.svg, ...)
+  --pictures DIR   only T1 (one thread), T2 and C1, one run each, recorded: resident memory over
+                   the run, all subjects together, drawn into DIR (t1_rss.png, t1_rss.svg, ...);
+                   of C1 also the newest keys that are found (c1_servers.png, c1_servers.svg)
   --readme FILE    write the tables of the questions that ran into FILE, too (bench/README.md), each
                    between its lines "<!-- begin Q -->" and "<!-- end Q -->", with the command, the
                    commit and the machine
@@ -45,19 +46,20 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
 
 Questions: $questions
 P, X1 and X3b compare with each peer inside one process, in turns: for a machine that others use,
-too.
+too. C1, C3, C4 and C7 ask servers through sockets: sinterd, and memcached and Redis where they are
+installed (Debian: memcached, redis-server), in turn in every round; --peers does not matter there.
 END
 }
 
 # ---- what is asked -------------------------------------------------------------------------------
 
 # A line each: question, program, whose (all: peers too; own: handles and cells; handles: without
-# cells, peers too; peers: only those, each with Sinter in one process), runs, whether it is part of
-# --smoke, arguments.
+# cells, peers too; peers: only those, each with Sinter in one process; servers), runs, whether it
+# is part of --smoke, arguments.
 jobs_table()
 {
     [ -z "$pictures" ] || {
-        printf '%s\n' 'T1 t1_shift all 1 yes' 'T2 t2_redis all 1 yes'
+        printf '%s\n' 'T1 t1_shift all 1 yes' 'T2 t2_redis all 1 yes' 'C1 c1_shift servers 1 yes'
         return 0
     }
     cat <<END
@@ -107,6 +109,12 @@ X1 x1_lookup peers 1 yes
 X2 x2_deleted handles 3 yes
 X3b x3b_lru peers 1 yes
 X4 x4_walks handles 3 yes
+C1 c1_shift servers 1 yes --read none
+C1 c1_shift servers 1 no --read once
+C3 c3_requests servers 5 yes --protocol text
+C3 c3_requests servers 5 no --protocol meta
+C4 c1_shift servers 9 no --question C4
+C7 conformance own 1 yes
 END
 }
 
@@ -244,6 +252,57 @@ run_job()
     done
 }
 
+# ---- servers -------------------------------------------------------------------------------------
+
+# Peers are not installed here: their packages start services.
+
+find_servers()
+{
+    PATH=$PATH:/usr/sbin
+    servers=sinterd
+    for server in memcached redis; do
+        if command -v "$server" >/dev/null 2>&1 || command -v "$server-server" >/dev/null 2>&1; then
+            servers="$servers $server"
+        else
+            note "$server is not installed: left out (Debian: memcached, redis-server)"
+        fi
+    done
+}
+
+# servers_of PROGRAM PROTOCOL: what is asked; Redis has one protocol.
+servers_of()
+{
+    for server in $servers; do
+        [ "$server/$2" = redis/meta ] || echo "$server"
+    done
+    [ "$1/$2" != c3_requests/text ] || echo null
+}
+
+# run_servers PROGRAM RUNS ARGUMENT...: all servers once, then again.
+run_servers()
+{
+    program=$1 job_runs=$2 kind=malloc
+    shift 2
+    run=1
+    : >"$work/result"
+    while [ "$run" -le "$job_runs" ]; do
+        for server in $(servers_of "$program" "${2-}"); do
+            label=$server
+            printf '    %s, %s %s\n' "$program" "$server" "$*" >&2
+            "$programs/$program" --json --server "$server" \
+                --sinterd "$build_dir/src/server/sinterd" "$@" --seed "$run" ${smoke:+--smoke} \
+                ${pictures:+"--series=$work/series/$question-$server"} \
+                >"$work/line" 2>"$work/log" || {
+                run_failed $? "$program $server $*"
+                failed=1
+                continue
+            }
+            cat "$work/line" >>"$results"
+        done
+        run=$((run + 1))
+    done
+}
+
 run_instructions()
 {
     if ! command -v valgrind >/dev/null 2>&1; then
@@ -269,6 +328,23 @@ run_tuning()
     cat "$work/lines" >>"$results"
 }
 
+run_conformance()
+{
+    note 'c7_conformance.sh'
+    "$root/bench/load/c7_conformance.sh" --sinterd "$build_dir/src/server/sinterd" \
+        >"$work/line" || {
+        failed=1
+        return 0
+    }
+    cat "$work/line" >>"$results"
+}
+
+# Does one of the questions ask servers?
+wants_servers()
+{
+    in_list C1 "$only" || in_list C3 "$only" || in_list C4 "$only" || in_list C7 "$only"
+}
+
 run_all()
 {
     jobs_table >"$work/jobs"
@@ -281,6 +357,10 @@ run_all()
             run_instructions
         elif [ "$program" = tuning ]; then
             run_tuning
+        elif [ "$program" = conformance ]; then
+            run_conformance
+        elif [ "$whose" = servers ]; then
+            run_servers "$program" "${runs:-$usual}" $arguments
         else
             run_job "$program" "$whose" "${runs:-$usual}" $arguments
         fi
@@ -292,7 +372,8 @@ build()
     step 'Building'
     need_build_tools
     need_packages 'to build' liburcu-dev
-    if ! { cmake -S "$root" -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DSINTER_BENCH=ON &&
+    if ! { cmake -S "$root" -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DSINTER_BENCH=ON \
+        -DSINTER_SERVER=ON &&
         cmake --build "$build_dir" --parallel; } >"$work/log" 2>&1; then
         tail -n 40 "$work/log" >&2
         die "the build in $build_dir failed"
@@ -301,7 +382,8 @@ build()
 
 prepare_pictures()
 {
-    in_list T1 "$only" || in_list T2 "$only" || die 'option --pictures: only T1 and T2 have some'
+    in_list T1 "$only" || in_list T2 "$only" || in_list C1 "$only" ||
+        die 'option --pictures: only T1, T2 and C1 have some'
     need_packages 'to draw' gnuplot-nox=gnuplot
     command -v gnuplot >/dev/null 2>&1 || die 'gnuplot is not installed (Debian: gnuplot-nox)'
     mkdir -p "$pictures" || die "option --pictures: cannot make \"$pictures\""
@@ -418,12 +500,18 @@ if [ -n "$pictures" ]; then
 elif in_list S5 "$only"; then
     want_packages 'to count instructions' valgrind=valgrind
 fi
+if wants_servers; then
+    find_servers
+fi
 if [ -z "$build_dir" ]; then
     build_dir=$root/build/bench
     build
 fi
 programs=$build_dir/bench
 [ -x "$programs/t1_shift_malloc" ] || die "option --build-dir: no benchmarks in \"$build_dir\""
+if wants_servers && [ ! -x "$build_dir/src/server/sinterd" ]; then
+    die "C1, C3, C4 and C7 need sinterd, which \"$build_dir\" lacks (-DSINTER_SERVER=ON)"
+fi
 find_peers
 run_all
 if [ -s "$work/tuning" ]; then

@@ -42,12 +42,12 @@ function remember(list, seen, name)
 
 function is_own(subject)
 {
-    return subject == "cells" || subject == "handles"
+    return subject == "cells" || subject == "handles" || subject == "sinterd"
 }
 
 function is_peer(subject)
 {
-    return !is_own(subject) && subject != driver
+    return !is_own(subject) && subject != driver && subject != "sockets alone"
 }
 
 # The time of the run without an allocator over this one's, in percent; "" where there is none.

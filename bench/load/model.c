@@ -241,8 +241,8 @@ ask_text(struct model *model, struct wire_request *request)
         delete_key(model, request);
 }
 
-/* Numbers stay below 2^63: memcached 1.6 looks for a minus sign behind larger ones, and may find one
- * of the next item. */
+/* Numbers stay below 2^63: memcached 1.6 looks for a minus sign behind larger ones, and may find
+ * one of the next item. */
 static void
 ask_counter(struct model *model, struct wire_request *request)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * model.h - what one thread knows of its keys, and so what each reply may be. A key is written over
- * one connection only; replies of a connection come in the order of its requests, and the model goes
- * on by one request with each reply. So it knows exactly what a key holds, if the key is there: a
- * cache may drop any item at any time, but it may not give back another value, an older one, one
- * that is deleted or whose time is over, or one that it has once denied to have.
+ * one connection only; replies of a connection come in the order of its requests, and the model
+ * goes on by one request with each reply. So it knows exactly what a key holds, if the key is
+ * there: a cache may drop any item at any time, but it may not give back another value, an older
+ * one, one that is deleted or whose time is over, or one that it has once denied to have.
  *
  * Keys are of three kinds: plain ones (set, add, replace, cas, touch, delete, with and without a
  * time to live; other threads read them, too), texts (append, prepend), counters (incr, decr).

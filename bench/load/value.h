@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * value.h - what the drivers write into a server, so that every byte that comes back can be checked:
- * the bytes of a value are a stream that its key's number and its flags alone give. Flags are the
- * version of the value and the range of its size, so that who meets a value that somebody else wrote
- * knows the whole of it. A value is a piece of the stream, from `start`: an append takes what comes
- * behind, a prepend what comes before.
+ * value.h - what the drivers write into a server, so that every byte that comes back can be
+ * checked: the bytes of a value are a stream that its key's number and its flags alone give. Flags
+ * are the version of the value and the range of its size, so that who meets a value that somebody
+ * else wrote knows the whole of it. A value is a piece of the stream, from `start`: an append takes
+ * what comes behind, a prepend what comes before.
  */
 #ifndef BENCH_LOAD_VALUE_H
 #define BENCH_LOAD_VALUE_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define VALUE_START      (1u << 20) /* where the stream's piece begins, before anything is prepended */
+#define VALUE_START      (1u << 20) /* where a piece begins, before anything is prepended */
 #define VALUE_RANGES_MAX 8u
 
 /** Sizes of values, uniform from least to most. */
