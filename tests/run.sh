@@ -90,7 +90,8 @@ packages_base()
 {
     need_build_tools
     need_packages 'to build' g++=g++ liburcu-dev libcmocka-dev
-    want_packages 'for probes, and to look at them' systemtap-sdt-dev gdb=gdb
+    want_packages 'for probes, and to look at them' systemtap-sdt-dev gdb=gdb \
+        prometheus=promtool
 }
 
 packages_lint()

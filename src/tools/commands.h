@@ -37,12 +37,14 @@ bool take_options(int *argc, char **argv, const struct option_value *options);
 struct breakdown {
     struct sn_map_sums sums;
     uint64_t damaged; /* headers */
+    struct {
+        uint64_t spans, live, committed, free; /* bytes of free slots */
+    } of[READER_CLASSES_MAX];
 };
-/** Counts it. write: NULL, or gets the lines of the map; then sizes are those of a sample, and
- * `requested` is an estimate. progress: say how far it is, on a terminal. False: *error says
- * why. */
-bool map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
-               struct breakdown *breakdown, const char **error);
+/** Counts it. detail: of a sample `requested` is an estimate. write: NULL, or gets the lines of the
+ * map. progress: say how far it is, on a terminal. False: *error says why. */
+bool map_count(struct reader *reader, const struct reader_store *store, enum reader_detail detail,
+               FILE *write, bool progress, struct breakdown *breakdown, const char **error);
 /** Its steps as members of a JSON object that has members before them. */
 void write_steps(FILE *to, const struct breakdown *breakdown);
 

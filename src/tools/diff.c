@@ -193,7 +193,7 @@ read_target(const char *target, const char *name, struct sn_map_sums *sums)
     struct breakdown breakdown;
     struct reader *reader = reader_open(target, &error);
     bool good = reader && reader_find(reader, name, &store, &error) &&
-                map_count(reader, &store, NULL, true, &breakdown, &error);
+                map_count(reader, &store, READER_EXACT, NULL, true, &breakdown, &error);
     if (good)
         *sums = breakdown.sums;
     else

@@ -184,7 +184,7 @@ print_memory(struct look *look)
     struct breakdown breakdown;
     const char *error;
     const struct reader_store *store = &look->store;
-    if (!map_count(look->reader, store, NULL, true, &breakdown, &error))
+    if (!map_count(look->reader, store, READER_EXACT, NULL, true, &breakdown, &error))
         return say("%s", error);
     print_store(store, &breakdown.sums);
     printf("compaction: %s; %s moved so far\n", text_of_idle(store->idle),

@@ -20,5 +20,6 @@ int command_check(int argc, char **argv);
 int command_reach(int argc, char **argv);
 int command_find(int argc, char **argv);
 int command_readers(int argc, char **argv);
+int command_top(int argc, char **argv);
 
 #endif

@@ -53,7 +53,7 @@ write_lines(const char *target, const char *name, FILE *to)
     }
     struct reader *reader = reader_open(target, &error);
     bool good = reader && reader_find(reader, name, &store, &error) &&
-                map_count(reader, &store, to, true, &breakdown, &error);
+                map_count(reader, &store, READER_SAMPLE, to, true, &breakdown, &error);
     if (!good)
         say("%s", error);
     reader_close(reader);

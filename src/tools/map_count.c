@@ -39,7 +39,12 @@ add_slots(struct count *count, const struct reader_run *run)
     l->objects += run->live;
     l->header += (uint64_t)run->live * 8;
     l->waiting += ended;
-    l->free_slot += run->committed > live + ended ? run->committed - live - ended : 0;
+    uint64_t free = run->committed > live + ended ? run->committed - live - ended : 0;
+    l->free_slot += free;
+    count->breakdown->of[run->class_id].spans++;
+    count->breakdown->of[run->class_id].live += run->live;
+    count->breakdown->of[run->class_id].committed += run->committed;
+    count->breakdown->of[run->class_id].free += free;
     if (run->no_contents) {
         count->of[run->class_id].unknown += run->live;
     } else {
@@ -219,8 +224,8 @@ end_sums(struct count *count, struct reader *reader)
 }
 
 bool
-map_count(struct reader *reader, const struct reader_store *store, FILE *write, bool progress,
-          struct breakdown *breakdown, const char **error)
+map_count(struct reader *reader, const struct reader_store *store, enum reader_detail detail,
+          FILE *write, bool progress, struct breakdown *breakdown, const char **error)
 {
     struct count *count = calloc(1, sizeof(*count));
     *breakdown = (struct breakdown){0};
@@ -231,7 +236,6 @@ map_count(struct reader *reader, const struct reader_store *store, FILE *write, 
     count->progress = progress && store->high > 4096 && isatty(STDERR_FILENO);
     if (write)
         write_head(count, reader_is_live(reader) ? "process" : "core");
-    enum reader_detail detail = write ? READER_SAMPLE : READER_EXACT;
     bool good = reader_runs(reader, store, detail, visit, note_damage, count, error) == 0;
     if (good)
         end_sums(count, reader);

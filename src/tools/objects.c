@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* objects.c - of the reader: one object, and the words that name it. See reader.h. */
 #include <string.h>
+#include <time.h>
 
 #include "tools/reader_layout.h"
 
@@ -10,6 +11,23 @@ bool
 reader_memory(const struct reader *reader, uint64_t address, void *to, size_t bytes)
 {
     return target_read(&reader->target, address, to, bytes);
+}
+
+/* ---- grace periods --------------------------------------------------------------------------- */
+
+uint64_t
+reader_grace_periods(const struct reader *reader, const struct reader_store *store,
+                     uint64_t *completed)
+{
+    bool good = true;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    uint64_t started = reader_number(reader, store->rcu + reader->at.rcu_started_ns, 8, &good);
+    *completed = reader_number(reader, store->rcu + reader->at.rcu_completed, 8, &good);
+    if (!good || started == 0)
+        return 0;
+    return reader_is_live(reader) && now_ns > started ? now_ns - started : 1;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------ */

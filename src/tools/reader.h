@@ -120,6 +120,10 @@ void reader_object(const struct reader *reader, const struct reader_store *store
 void reader_cached(const struct reader *reader, const struct reader_store *store, uint64_t *slots);
 /** Frees so far. */
 uint64_t reader_frees(const struct reader *reader, const struct reader_store *store);
+/** *completed: grace periods of the store's flavour. Result: for how long the one under way has
+ * been; 0: none is; of a core 1: so long is not known. */
+uint64_t reader_grace_periods(const struct reader *reader, const struct reader_store *store,
+                              uint64_t *completed);
 /** How often the slot of a span is pinned. */
 uint32_t reader_pins(const struct reader *reader, const struct reader_store *store, uint32_t block,
                      uint32_t slot);

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tools/look.h"
 #include "tools/process.h"
@@ -190,33 +189,22 @@ find_holders(struct readers *readers)
     }
 }
 
-static void
-print_age(const struct readers *readers, uint64_t started_ns)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    if (reader_is_live(readers->reader) && now_ns > started_ns)
-        printf("a grace period has been waiting for %.3f s\n", (double)(now_ns - started_ns) / 1e9);
-    else
-        puts("a grace period was waiting");
-}
-
 /* Of each flavour once. */
 static void
 print_grace_periods(struct readers *readers, const struct reader_store *stores, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        bool again = false, good = true;
+        bool again = false;
+        uint64_t completed, age = reader_grace_periods(readers->reader, &stores[i], &completed);
         for (unsigned k = 0; k < i; k++)
             again |= stores[k].rcu == stores[i].rcu;
-        uint64_t started = reader_number(
-            readers->reader, stores[i].rcu + readers->reader->at.rcu_started_ns, 8, &good);
-        if (good && started != 0) {
-            readers->waits = true;
-            if (!again)
-                print_age(readers, started);
-        }
+        readers->waits |= age > 0;
+        if (age == 0 || again)
+            continue;
+        if (reader_is_live(readers->reader))
+            printf("a grace period has been waiting for %.3f s\n", (double)age / 1e9);
+        else
+            puts("a grace period was waiting");
     }
 }
 

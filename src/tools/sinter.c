@@ -24,6 +24,7 @@ static const char usage[] =
     "  reach TARGET [--list N] [--json]           which objects can be reached, which are leaked\n"
     "  check TARGET                               whether the store is sound\n"
     "  readers TARGET [--all]                     who stands in sections, and holds grace periods\n"
+    "  top PID [-i MS] [-n COUNT] [-b]            one store, again and again\n"
     "  map TARGET [TARGET] [-o PAGE.html]         a picture of the heap; of two: before and after\n"
     "      [--series FILE] [--lines] [--png]        with a series of `record`; as lines of JSON;\n"
     "                                             as a picture\n"
@@ -44,7 +45,8 @@ static const char completion[] =
     "    local word=${COMP_WORDS[COMP_CWORD]}\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
     "        COMPREPLY=($(compgen -W 'stores memory classes spans span objects "
-    "ptr handle cell find reach check readers map record doctor diff completion' -- \"$word\"))\n"
+    "ptr handle cell find reach check readers top map record doctor diff completion' -- "
+    "\"$word\"))\n"
     "        return\n"
     "    fi\n"
     "    case $word in\n"
@@ -65,7 +67,7 @@ static const struct {
     {"ptr", command_ptr},       {"handle", command_handle},   {"cell", command_cell},
     {"find", command_find},     {"reach", command_reach},     {"check", command_check},
     {"map", command_map},       {"record", command_record},   {"doctor", command_doctor},
-    {"diff", command_diff},     {"readers", command_readers},
+    {"diff", command_diff},     {"readers", command_readers}, {"top", command_top},
 };
 
 int

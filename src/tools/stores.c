@@ -71,7 +71,7 @@ print_stores(struct reader *reader, const char *name, bool json)
     struct breakdown breakdown;
     bool first = true, found = name ? reader_find(reader, name, &store, &error)
                                     : reader_first(reader, &store, &error);
-    while (found && map_count(reader, &store, NULL, true, &breakdown, &error)) {
+    while (found && map_count(reader, &store, READER_EXACT, NULL, true, &breakdown, &error)) {
         if (json)
             print_json(&store, &breakdown, first);
         else
@@ -136,7 +136,7 @@ record_one(struct reader *reader, const char *pid, const char *name, double sinc
     struct breakdown l;
     const char *error;
     if (!reader_find(reader, name, &store, &error) ||
-        !map_count(reader, &store, NULL, false, &l, &error))
+        !map_count(reader, &store, READER_EXACT, NULL, false, &l, &error))
         return false;
     fprintf(to, "{\"t\":%.3f", seconds() - since);
     write_steps(to, &l);

@@ -58,7 +58,7 @@ read_all(const char *path)
     bool found = reader && reader_first(reader, &store, &error);
     uint64_t seen = 0;
     FILE *nowhere = fopen("/dev/null", "w");
-    while (found && map_count(reader, &store, nowhere, false, &breakdown, &error)) {
+    while (found && map_count(reader, &store, READER_SAMPLE, nowhere, false, &breakdown, &error)) {
         damaged += breakdown.damaged > 0;
         seen++;
         found = reader_next(reader, &store, &error);

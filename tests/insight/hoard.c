@@ -3,7 +3,8 @@
  * hoard.c - a program that others look into: hoard OBJECTS CORE [arena]. It fills a store with so
  * many objects of different sizes, frees three of four of some, holds pins, and begins to wait: it
  * says "ready", and ends when its input does. A line "grow" makes it ten times as large first,
- * "compact" packs it, "stats PATH" writes its statistics, "crash" ends it by SIGSEGV. Every object
+ * "compact" packs it, "stats PATH" writes its statistics, "metrics PATH" the same for Prometheus,
+ * "churn COUNT" allocates and frees so many objects, "crash" ends it by SIGSEGV. Every object
  * begins with MARKER, which is in no core that has no contents. What it says of itself is what a
  * reader must find:
  *
@@ -126,12 +127,21 @@ write_text(void *file, const char *text, size_t length)
 }
 
 static void
-write_statistics(const char *path)
+write_statistics(const char *path, enum handle_stats_format format)
 {
     FILE *file = fopen(path, "w");
-    if (!file || handle_store_stats_print(store, HANDLE_STATS_JSON, write_text, file) != 0)
+    if (!file || handle_store_stats_print(store, format, write_text, file) != 0)
         fail("handle_store_stats_print");
     fclose(file);
+    say_ready();
+}
+
+static void
+churn(unsigned long more)
+{
+    for (unsigned long i = 0; i < more; i++)
+        if (handle_free(store, handle_alloc(store, 100)) != 0)
+            fail("handle_free");
     say_ready();
 }
 
@@ -151,7 +161,11 @@ obey(const char *command, unsigned long objects)
         say_ready();
     }
     if (strncmp(command, "stats ", 6) == 0)
-        write_statistics(command + 6);
+        write_statistics(command + 6, HANDLE_STATS_JSON);
+    if (strncmp(command, "metrics ", 8) == 0)
+        write_statistics(command + 8, HANDLE_STATS_PROMETHEUS);
+    if (strncmp(command, "churn ", 6) == 0)
+        churn(strtoul(command + 6, NULL, 10));
 }
 
 int
