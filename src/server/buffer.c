@@ -7,45 +7,65 @@
 
 #define MAPPED_LEAST (128u << 10) /* from here on pages of its own: untouched ones cost nothing */
 
+static bool
+fits(const struct sd_pool *pool, size_t bytes, uint64_t most)
+{
+    return pool->used - pool->lent + bytes <= most;
+}
+
+static bool
+take(struct sd_pool *pool, size_t bytes, bool lends)
+{
+    sd_count(&pool->used, bytes);
+    sd_count(&pool->lent, lends ? bytes : 0);
+    return true;
+}
+
 bool
 sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes)
 {
     const void *nobody = NULL;
-    if (sd_add(&pool->used, bytes) <= sd_load(&pool->most) || sd_load(&pool->beyond) == owner ||
-        __atomic_compare_exchange_n(&pool->beyond, &nobody, owner, false, __ATOMIC_RELAXED,
+    uint64_t most = sd_load(&pool->most);
+    if (fits(pool, bytes, most - most / 4))
+        return take(pool, bytes, false);
+    if (sd_pool_is_beyond(pool, owner) ||
+        __atomic_compare_exchange_n(&pool->beyond->owner, &nobody, owner, false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED))
-        return true;
-    sd_sub(&pool->used, bytes);
-    (void)sd_add(&pool->refusals, 1);
+        return take(pool, bytes, true);
+    sd_count(&pool->refusals, 1);
+    (void)sd_add(&pool->beyond->refusals, 1);
     return false;
 }
 
-void
-sd_pool_force(struct sd_pool *pool, size_t bytes)
+bool
+sd_pool_claim(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    (void)sd_add(&pool->used, bytes);
+    if (fits(pool, bytes, sd_load(&pool->most)))
+        return take(pool, bytes, false);
+    return sd_pool_is_beyond(pool, owner) && take(pool, bytes, true);
 }
 
 void
-sd_pool_release(struct sd_pool *pool, size_t bytes)
+sd_pool_release(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    sd_sub(&pool->used, bytes);
+    if (sd_pool_is_beyond(pool, owner))
+        sd_store(&pool->lent, pool->lent - sd_min(pool->lent, bytes));
+    sd_store(&pool->used, pool->used - bytes);
 }
 
 void
 sd_pool_leave(struct sd_pool *pool, const void *owner)
 {
-    if (sd_load(&pool->beyond) == owner)
-        sd_store(&pool->beyond, NULL);
+    if (!sd_pool_is_beyond(pool, owner))
+        return;
+    sd_store(&pool->lent, 0);
+    sd_store(&pool->beyond->owner, NULL);
 }
 
 bool
-sd_pool_is_short(const struct sd_pool *pool, uint64_t *refusals)
+sd_pool_is_short(const struct sd_pool *pool)
 {
-    uint64_t now = sd_load(&pool->refusals);
-    bool is_short = now != *refusals || sd_load(&pool->used) > sd_load(&pool->most);
-    *refusals = now;
-    return is_short;
+    return pool->used - pool->lent > sd_load(&pool->most) / 2;
 }
 
 bool
@@ -64,12 +84,18 @@ sd_buffer_open(struct sd_buffer *buffer, size_t room)
 }
 
 void
-sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool)
+sd_buffer_free(struct sd_buffer *buffer)
 {
     if (buffer->data && buffer->room >= MAPPED_LEAST)
         munmap(buffer->data, buffer->room);
     else
         free(buffer->data);
-    sd_pool_release(pool, buffer->charged);
     *buffer = (struct sd_buffer){.data = NULL};
+}
+
+void
+sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner)
+{
+    sd_pool_release(pool, owner, buffer->charged);
+    sd_buffer_free(buffer);
 }

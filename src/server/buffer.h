@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * buffer.h - memory of connections: half requests, replies that a socket did not take, values on
- * their way. All of it is charged to one pool, whose bounds are a part of the process's limit.
- * What the pool refuses waits; that cannot be for ever, for one owner at a time may go beyond it.
+ * their way. Each worker has a pool of its own for it, a part of the process's limit: whom it parts
+ * with when that is used up is its own affair. A large request finds a quarter less, and waits; so
+ * that it need not wait for ever, one connection of the process at a time may go beyond its pool.
  */
 #ifndef SD_BUFFER_H
 #define SD_BUFFER_H
 
 #include "server/base.h"
 
+#define SD_BUFFER_COST 64u /* bytes that a buffer is charged beside those in it */
+
+/** What workers' pools have in common. */
+struct sd_beyond {
+    const void *owner; /* who may go beyond its pool; NULL: nobody does */
+    uint64_t refusals;
+};
+
+/** Only its worker changes it. */
 struct sd_pool {
     uint64_t used, most;
-    const void *beyond; /* the owner that may go beyond `most`; NULL: nobody does */
+    uint64_t lent; /* part of used: what the owner has beyond `most` */
     uint64_t refusals;
+    struct sd_beyond *beyond;
+    char apart[128]; /* from the next worker's */
 };
 
 /** Of `room` bytes those from `at` to `size` are in use. */
@@ -22,19 +34,26 @@ struct sd_buffer {
     size_t charged;
 };
 
-/** False: not now. */
+/** Of what can wait. False: not now. */
 bool sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes);
-/** Never refuses: for what has to be kept. */
-void sd_pool_force(struct sd_pool *pool, size_t bytes);
-void sd_pool_release(struct sd_pool *pool, size_t bytes);
+/** Of what has to be kept now. False: somebody else's has to go first. */
+bool sd_pool_claim(struct sd_pool *pool, const void *owner, size_t bytes);
+void sd_pool_release(struct sd_pool *pool, const void *owner, size_t bytes);
 /** The owner holds nothing any more. */
 void sd_pool_leave(struct sd_pool *pool, const void *owner);
-/** Whether somebody is beyond the bounds, or was refused since `*refusals` was noted there. */
-bool sd_pool_is_short(const struct sd_pool *pool, uint64_t *refusals);
+/** Whether it is used to more than a half. */
+bool sd_pool_is_short(const struct sd_pool *pool);
+static inline bool
+sd_pool_is_beyond(const struct sd_pool *pool, const void *owner)
+{
+    return sd_load(&pool->beyond->owner) == owner;
+}
 
 /** Reserves memory without charging it: it is charged as it is used. False: there is none. */
 bool sd_buffer_open(struct sd_buffer *buffer, size_t room);
 /** Frees it, and gives back what it was charged. */
-void sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool);
+void sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner);
+/** Frees one that was never charged. */
+void sd_buffer_free(struct sd_buffer *buffer);
 
 #endif

@@ -8,13 +8,36 @@
 
 #define TURNS_MOST  8u           /* of reading or sending, before others are served */
 #define READ_MOST   (256u << 10) /* bytes at a time, of a large value */
-#define SHORT_BYTES (4u << 10)   /* of the desk's buffers, while the pool is half used */
+#define SHORT_BYTES (4u << 10)   /* read to the desk, while the pool is half used */
+#define SHORT_READ  (16u << 10)  /* bytes at a time, then */
 
-/* How much may be left over of one turn, without asking: little, when there is little. */
+/* How much may be read, and left over, without asking: little, when there is little. */
 static size_t
 work_bytes(const struct sd_pool *pool)
 {
-    return sd_load(&pool->used) > sd_load(&pool->most) / 2 ? SHORT_BYTES : SD_WORK_BYTES;
+    return sd_pool_is_short(pool) ? SHORT_BYTES : SD_WORK_BYTES;
+}
+
+/* Room for bytes that have to be kept now. False: there is none, and nobody's. */
+static bool
+claim(const struct sd_conn *conn, const struct sd_desk *desk, size_t bytes)
+{
+    const struct sd_session *session = &conn->session;
+    while (!sd_pool_claim(session->pool, session, bytes + SD_BUFFER_COST))
+        if (!desk->relieve(desk, conn, true))
+            return false;
+    return true;
+}
+
+/* The same for what can wait. False: not now. */
+static bool
+charge(const struct sd_conn *conn, const struct sd_desk *desk, size_t bytes)
+{
+    const struct sd_session *session = &conn->session;
+    while (!sd_pool_charge(session->pool, session, bytes))
+        if (!desk->relieve(desk, conn, false))
+            return false;
+    return true;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -42,20 +65,23 @@ send_some(struct sd_conn *conn, const char *data, size_t size)
 struct turn {
     struct sd_output output;
     struct sd_conn *conn;
+    const struct sd_desk *desk;
     bool broken;
 };
 
-/* Into a buffer with room for `more` behind it. */
+/* Into a buffer with room for `more` behind it, which has been charged. */
 static bool
-keep(struct turn *turn, const char *data, size_t size, size_t more)
+keep(struct turn *turn, const char *data, size_t size, size_t more, size_t charged)
 {
     struct sd_buffer *pending = &turn->output.pending;
-    if (!sd_buffer_open(pending, size + more))
+    if (!sd_buffer_open(pending, size + more)) {
+        sd_pool_release(turn->conn->session.pool, &turn->conn->session, charged);
         return false;
+    }
     if (size)
         memcpy(pending->data, data, size);
     pending->size = size;
-    pending->charged = size + more;
+    pending->charged = charged;
     return true;
 }
 
@@ -63,18 +89,13 @@ static void
 flush(struct sd_output *output)
 {
     struct turn *turn = (struct turn *)output;
-    struct sd_pool *pool = &turn->conn->session.server->pool;
     size_t sent = send_some(turn->conn, output->data, output->used);
     size_t left = sent == SIZE_MAX ? 0 : output->used - sent;
     output->flushes++;
     turn->broken = turn->broken || sent == SIZE_MAX;
-    if (left) {
-        sd_pool_force(pool, left);
-        if (!keep(turn, output->data + sent, left, 0)) {
-            sd_pool_release(pool, left);
-            turn->broken = true;
-        }
-    }
+    if (left && !(claim(turn->conn, turn->desk, left) &&
+                  keep(turn, output->data + sent, left, 0, left + SD_BUFFER_COST)))
+        turn->broken = true;
     output->used = 0;
 }
 
@@ -82,13 +103,10 @@ static bool
 grow(struct sd_output *output, size_t bytes)
 {
     struct turn *turn = (struct turn *)output;
-    struct sd_pool *pool = &turn->conn->session.server->pool;
-    if (!sd_pool_charge(pool, &turn->conn->session, output->used + bytes))
+    size_t charged = output->used + bytes;
+    if (!charge(turn->conn, turn->desk, charged) ||
+        !keep(turn, output->data, output->used, bytes, charged))
         return false;
-    if (!keep(turn, output->data, output->used, bytes)) {
-        sd_pool_release(pool, output->used + bytes);
-        return false;
-    }
     output->used = 0;
     return true;
 }
@@ -105,7 +123,7 @@ send_reply(struct sd_conn *conn, bool *broken)
     reply->at += sent;
     if (reply->at < reply->size)
         return false;
-    sd_buffer_close(reply, &conn->session.server->pool);
+    sd_buffer_close(reply, conn->session.pool, &conn->session);
     return true;
 }
 
@@ -135,33 +153,36 @@ is_large(const struct sd_conn *conn)
 
 /* Keeps the rest of the input: of a large request in a buffer that all of it will fit in. */
 static enum sd_wait
-hold(struct sd_conn *conn, const struct sd_input *input)
+hold(struct sd_conn *conn, const struct sd_desk *desk, const struct sd_input *input)
 {
-    struct sd_pool *pool = &conn->session.server->pool;
     size_t left = input->size - input->at, want = conn->session.want;
     struct sd_buffer held;
     if (left == 0)
         return SD_WAIT_INPUT;
-    if (!sd_buffer_open(&held, want > SD_WORK_BYTES ? want : left))
+    if (!claim(conn, desk, left))
         return SD_WAIT_END;
-    sd_pool_force(pool, left);
+    if (!sd_buffer_open(&held, want > SD_WORK_BYTES ? want : left)) {
+        sd_pool_release(conn->session.pool, &conn->session, left + SD_BUFFER_COST);
+        return SD_WAIT_END;
+    }
     memcpy(held.data, input->data + input->at, left);
-    held.size = held.charged = left;
+    held.size = left;
+    held.charged = left + SD_BUFFER_COST;
     conn->held = held;
     return SD_WAIT_INPUT;
 }
 
 /* How much may be read to the desk; 0: a request that is not small has to wait for memory. */
 static size_t
-desk_room(struct sd_conn *conn)
+desk_room(struct sd_conn *conn, const struct sd_desk *desk)
 {
-    struct sd_pool *pool = &conn->session.server->pool;
+    struct sd_pool *pool = conn->session.pool;
     size_t room = work_bytes(pool), want = conn->session.want;
     if (room == SD_WORK_BYTES || want <= room)
         return room;
-    if (!sd_pool_charge(pool, &conn->session, want))
+    if (!charge(conn, desk, want))
         return 0;
-    sd_pool_release(pool, want); /* it is charged when it is kept */
+    sd_pool_release(pool, &conn->session, want); /* it is charged when it is kept */
     return want;
 }
 
@@ -174,7 +195,7 @@ read_to_desk(struct sd_conn *conn, const struct sd_desk *desk, size_t most, stru
     if (conn->held.data) {
         memcpy(desk->input, conn->held.data, conn->held.size);
         input->size = conn->held.size;
-        sd_buffer_close(&conn->held, &conn->session.server->pool);
+        sd_buffer_close(&conn->held, conn->session.pool, &conn->session);
     }
     size_t room = most > input->size ? most - input->size : 0;
     size_t size = room ? receive(conn, desk->input + input->size, room) : 0;
@@ -186,19 +207,19 @@ read_to_desk(struct sd_conn *conn, const struct sd_desk *desk, size_t most, stru
 
 /* A large request is read to its end, not beyond it. */
 static enum sd_wait
-read_large(struct sd_conn *conn, bool *whole)
+read_large(struct sd_conn *conn, const struct sd_desk *desk, bool *whole)
 {
     struct sd_buffer *held = &conn->held;
-    struct sd_pool *pool = &conn->session.server->pool;
-    size_t room = sd_min(held->room - held->size, READ_MOST);
+    size_t most = sd_pool_is_short(conn->session.pool) ? SHORT_READ : READ_MOST;
+    size_t room = sd_min(held->room - held->size, most);
     *whole = room == 0;
     if (*whole)
         return SD_WAIT_TURN;
-    if (!sd_pool_charge(pool, &conn->session, room))
+    if (!charge(conn, desk, room))
         return SD_WAIT_MEMORY;
     size_t size = receive(conn, held->data + held->size, room);
     size_t used = size == SIZE_MAX ? 0 : size;
-    sd_pool_release(pool, room - used);
+    sd_pool_release(conn->session.pool, &conn->session, room - used);
     held->size += used;
     held->charged += used;
     *whole = held->size == held->room;
@@ -235,9 +256,9 @@ run(struct sd_conn *conn, const struct sd_desk *desk, struct sd_input *input)
 {
     struct turn turn = {
         .conn = conn,
-        .output = {.data = desk->output, .flush = flush, .grow = grow},
+        .desk = desk,
+        .output = {.data = desk->output, .room = SD_WORK_BYTES, .flush = flush, .grow = grow},
     };
-    turn.output.room = work_bytes(&conn->session.server->pool);
     enum sd_verdict verdict = sd_session_run(&conn->session, input, &turn.output);
     return end_turn(conn, &turn, verdict);
 }
@@ -248,7 +269,7 @@ run_large(struct sd_conn *conn, const struct sd_desk *desk)
     struct sd_input input = {.data = conn->held.data, .size = conn->held.size};
     enum sd_wait wait = run(conn, desk, &input);
     if (input.at == input.size)
-        sd_buffer_close(&conn->held, &conn->session.server->pool);
+        sd_buffer_close(&conn->held, conn->session.pool, &conn->session);
     return wait;
 }
 
@@ -256,7 +277,7 @@ static enum sd_wait
 turn_large(struct sd_conn *conn, const struct sd_desk *desk)
 {
     bool whole;
-    enum sd_wait wait = read_large(conn, &whole);
+    enum sd_wait wait = read_large(conn, desk, &whole);
     return whole ? run_large(conn, desk) : wait;
 }
 
@@ -266,7 +287,7 @@ turn_small(struct sd_conn *conn, const struct sd_desk *desk)
 {
     struct sd_input input;
     bool full;
-    size_t room = desk_room(conn);
+    size_t room = desk_room(conn, desk);
     if (!room)
         return SD_WAIT_MEMORY;
     size_t size = read_to_desk(conn, desk, room, &input, &full);
@@ -275,7 +296,7 @@ turn_small(struct sd_conn *conn, const struct sd_desk *desk)
     enum sd_wait wait = run(conn, desk, &input);
     if (wait == SD_WAIT_END || conn->ending)
         return wait;
-    enum sd_wait kept = hold(conn, &input);
+    enum sd_wait kept = hold(conn, desk, &input);
     if (kept == SD_WAIT_END)
         return kept;
     if (size == SIZE_MAX && wait == SD_WAIT_INPUT)
@@ -303,16 +324,16 @@ sd_conn_serve(struct sd_conn *conn, const struct sd_desk *desk)
     if (wait == SD_WAIT_TURN)
         sd_count(&conn->session.counts->conn_yields, 1);
     if (!sd_conn_holds(conn))
-        sd_pool_leave(&conn->session.server->pool, &conn->session);
+        sd_pool_leave(conn->session.pool, &conn->session);
     return wait;
 }
 
 void
 sd_conn_close(struct sd_conn *conn)
 {
-    struct sd_pool *pool = &conn->session.server->pool;
-    sd_buffer_close(&conn->held, pool);
-    sd_buffer_close(&conn->reply, pool);
-    sd_pool_leave(pool, &conn->session);
+    struct sd_session *session = &conn->session;
+    sd_buffer_close(&conn->held, session->pool, session);
+    sd_buffer_close(&conn->reply, session->pool, session);
+    sd_pool_leave(session->pool, session);
     close(conn->fd);
 }

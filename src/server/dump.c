@@ -73,7 +73,7 @@ open_file(struct file *file, struct sd_server *server, const char *path, int fla
     file->buffer = file->fd < 0 ? NULL : malloc(BUFFER_BYTES);
     file->error = file->buffer ? 0 : errno;
     if (file->buffer)
-        sd_pool_force(&server->pool, BUFFER_BYTES);
+        (void)sd_add(&server->beside, BUFFER_BYTES);
     return file->buffer != NULL;
 }
 
@@ -83,7 +83,7 @@ close_file(struct file *file)
     if (file->fd >= 0)
         close(file->fd);
     if (file->buffer)
-        sd_pool_release(&file->server->pool, BUFFER_BYTES);
+        sd_sub(&file->server->beside, BUFFER_BYTES);
     free(file->buffer);
 }
 
@@ -332,7 +332,7 @@ load_item(struct file *file, const struct item_head *head)
     if (is_read && sinter_cache_set(server->cache, key, head->key_size, value.data, head->size,
                                     head->flags, ttl_ms) == 0)
         (void)sd_add(&server->dump.loaded, 1);
-    sd_buffer_close(&value, &server->pool);
+    sd_buffer_free(&value);
     return is_read;
 }
 

@@ -4,8 +4,7 @@
 
 #include <time.h>
 
-#include "server/server.h"
-#include "server/token.h"
+#include "server/session.h"
 
 #define RELATIVE_MOST   (60 * 60 * 24 * 30) /* seconds: above it is a time of day */
 #define NUMBER_MOST     1024u               /* bytes of a value that may be a number */
@@ -94,12 +93,12 @@ copy_value(sinter_cache *cache, struct sd_key key, size_t before, size_t most, s
 }
 
 static int
-open_copy(struct sd_pool *pool, const void *owner, size_t bytes, struct copy *copy)
+open_copy(struct sd_session *session, size_t bytes, struct copy *copy)
 {
-    if (!sd_pool_charge(pool, owner, bytes))
+    if (!sd_pool_charge(session->pool, session, bytes))
         return -ENOBUFS;
     if (!sd_buffer_open(&copy->buffer, bytes)) {
-        sd_pool_release(pool, bytes);
+        sd_pool_release(session->pool, session, bytes);
         return -ENOMEM;
     }
     copy->buffer.charged = bytes;
@@ -108,22 +107,22 @@ open_copy(struct sd_pool *pool, const void *owner, size_t bytes, struct copy *co
 
 /* With room for so much more on each side. On success the caller closes copy->buffer. */
 static int
-read_copy(struct sd_server *server, const void *owner, struct sd_key key, size_t before,
-          size_t after, struct copy *copy)
+read_copy(struct sd_session *session, struct sd_key key, size_t before, size_t after,
+          struct copy *copy)
 {
     for (;;) {
         struct sinter_cache_info info;
-        int rc = sinter_cache_get(server->cache, key.bytes, key.size, NULL, 0, &info);
+        int rc = sinter_cache_get(session->server->cache, key.bytes, key.size, NULL, 0, &info);
         if (rc != -ENOSPC) /* 0: without marks in front it is none of ours */
             return rc == 0 ? -ENOENT : rc;
-        if (before + info.size - COPY_FRONT + after > server->settings.value_most)
+        if (before + info.size - COPY_FRONT + after > session->server->settings.value_most)
             return -EFBIG;
-        rc = open_copy(&server->pool, owner, before + info.size + after, copy);
+        rc = open_copy(session, before + info.size + after, copy);
         if (rc == 0)
-            rc = copy_value(server->cache, key, before, info.size - COPY_FRONT, copy);
+            rc = copy_value(session->server->cache, key, before, info.size - COPY_FRONT, copy);
         if (rc == 0)
             return 0;
-        sd_buffer_close(&copy->buffer, &server->pool);
+        sd_buffer_close(&copy->buffer, session->pool, session);
         if (rc != -ENOSPC) /* else it has grown meanwhile */
             return rc;
     }
@@ -141,12 +140,12 @@ write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy)
 /* ---- storing --------------------------------------------------------------------------------- */
 
 static int
-extend_once(struct sd_server *server, const void *owner, const struct sd_store *store)
+extend_once(struct sd_session *session, const struct sd_store *store)
 {
     bool front = store->mode == SD_PREPEND;
     struct copy copy = {.value = NULL};
-    int rc = read_copy(server, owner, store->key, front ? store->size : 0, front ? 0 : store->size,
-                       &copy);
+    int rc =
+        read_copy(session, store->key, front ? store->size : 0, front ? 0 : store->size, &copy);
     if (rc != 0)
         return rc;
     if (store->cas && store->cas != copy.info.cas)
@@ -157,20 +156,20 @@ extend_once(struct sd_server *server, const void *owner, const struct sd_store *
     copy.size += store->size;
     copy.marks = store->marks;
     if (rc == 0)
-        rc = write_copy(server->cache, store->key, &copy);
+        rc = write_copy(session->server->cache, store->key, &copy);
     if (rc == -EEXIST && !store->cas)
         rc = -ESTALE;
-    sd_buffer_close(&copy.buffer, &server->pool);
+    sd_buffer_close(&copy.buffer, session->pool, session);
     return rc;
 }
 
 /* append and prepend */
 static int
-extend(struct sd_server *server, const void *owner, const struct sd_store *store)
+extend(struct sd_session *session, const struct sd_store *store)
 {
     int rc;
     do
-        rc = extend_once(server, owner, store);
+        rc = extend_once(session, store);
     while (rc == -ESTALE);
     return rc;
 }
@@ -225,11 +224,11 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
 }
 
 int
-sd_item_store(struct sd_server *server, const void *owner, const struct sd_store *store)
+sd_item_store(struct sd_session *session, const struct sd_store *store)
 {
-    sinter_cache *cache = server->cache;
+    sinter_cache *cache = session->server->cache;
     if (store->mode == SD_APPEND || store->mode == SD_PREPEND)
-        return extend(server, owner, store);
+        return extend(session, store);
     if (store->mode == SD_CAS && store->cas == 0) { /* no item has it */
         int rc = sinter_cache_get(cache, store->key.bytes, store->key.size, NULL, 0, NULL);
         return rc == -ENOSPC ? -EEXIST : rc;
@@ -296,32 +295,32 @@ sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl)
 }
 
 static int
-mark_once(struct sd_server *server, const void *owner, struct sd_key key, uint64_t cas,
-          unsigned set, unsigned clear, const struct sd_ttl *ttl)
+mark_once(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set, unsigned clear,
+          const struct sd_ttl *ttl)
 {
     struct copy copy = {.value = NULL};
-    int rc = read_copy(server, owner, key, 0, 0, &copy);
+    int rc = read_copy(session, key, 0, 0, &copy);
     if (rc != 0)
         return rc;
     copy.marks = (copy.marks & ~clear) | set;
     if (ttl)
         copy.info.ttl_ms = ttl->ms;
-    rc = cas && cas != copy.info.cas ? -EEXIST : write_copy(server->cache, key, &copy);
+    rc = cas && cas != copy.info.cas ? -EEXIST : write_copy(session->server->cache, key, &copy);
     if (rc == -EEXIST && !cas)
         rc = -ESTALE;
-    sd_buffer_close(&copy.buffer, &server->pool);
+    sd_buffer_close(&copy.buffer, session->pool, session);
     if (rc == 0 && ttl && ttl->over)
-        end_at_once(server->cache, key);
+        end_at_once(session->server->cache, key);
     return rc;
 }
 
 int
-sd_item_mark(struct sd_server *server, const void *owner, struct sd_key key, uint64_t cas,
-             unsigned set, unsigned clear, const struct sd_ttl *ttl)
+sd_item_mark(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set,
+             unsigned clear, const struct sd_ttl *ttl)
 {
     int rc;
     do
-        rc = mark_once(server, owner, key, cas, set, clear, ttl);
+        rc = mark_once(session, key, cas, set, clear, ttl);
     while (rc == -ESTALE);
     return rc;
 }

@@ -64,11 +64,11 @@ struct sd_store {
     bool may_be_stale; /* with `cas`: an older one stores, too, and the item stays stale */
 };
 
-struct sd_server;
+struct sd_session;
 
 /** The errors of <sinter/cache.h>; -ENOBUFS: the pool has nothing for a copy; -EFBIG: what is
  * appended makes it longer than a value may be. */
-int sd_item_store(struct sd_server *server, const void *owner, const struct sd_store *store);
+int sd_item_store(struct sd_session *session, const struct sd_store *store);
 
 /** A number in place: what is added or taken away, and what it was and became. */
 struct sd_delta {
@@ -81,7 +81,7 @@ int sd_item_add(sinter_cache *cache, struct sd_key key, struct sd_delta *delta);
 
 int sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl);
 /** Sets and takes away marks; of an item whose cas is this (0: any). ttl: NULL, it stays. */
-int sd_item_mark(struct sd_server *server, const void *owner, struct sd_key key, uint64_t cas,
-                 unsigned set, unsigned clear, const struct sd_ttl *ttl);
+int sd_item_mark(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set,
+                 unsigned clear, const struct sd_ttl *ttl);
 
 #endif

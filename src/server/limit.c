@@ -9,8 +9,9 @@
 
 #define MIB          (UINT64_C(1) << 20)
 #define CACHE_LEAST  (8 * MIB)
-#define PERCENT_MOST 90u /* of the memory that there is */
-#define POOL_LEAST   MIB
+#define PERCENT_MOST 90u                   /* of the memory that there is */
+#define POOL_LEAST   (UINT64_C(256) << 10) /* of a worker: what is left of its buffers, twice */
+#define FORGET       256u                  /* part of own_most that is forgotten at each look */
 #define WORKER_BYTES (UINT64_C(256) << 10) /* buffers and stack of a worker */
 #define STEP         (UINT64_C(256) << 10) /* smaller changes are left for later */
 
@@ -32,19 +33,29 @@ resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Of a worker. */
 static uint64_t
-pool_of(uint64_t memory)
+pool_of(const struct sd_server *server, uint64_t memory)
 {
-    return sd_most(memory / 32, POOL_LEAST);
+    return sd_most(memory / 32 / server->settings.threads, POOL_LEAST);
 }
 
-/* What is not the cache's. */
+static void
+set_pools(struct sd_server *server, uint64_t memory)
+{
+    for (unsigned i = 0; i < server->settings.threads; i++) {
+        server->pools[i].beyond = &server->beyond;
+        sd_store(&server->pools[i].most, pool_of(server, memory));
+    }
+}
+
+/* What is not the cache's. Who is beyond its pool may have a value that it appends to, and what. */
 static uint64_t
 taken_of(const struct sd_server *server, uint64_t memory)
 {
-    uint64_t buffers =
-        sd_most(pool_of(memory) + server->settings.value_most, sd_load(&server->pool.used));
-    return buffers + sd_load(&server->own_most) + MIB + memory / 256;
+    uint64_t pools = pool_of(server, memory) * server->settings.threads;
+    return pools + 2 * server->settings.value_most + sd_load(&server->beside) +
+           sd_load(&server->own_most) + MIB + memory / 256;
 }
 
 /* 0: too little is left. */
@@ -88,7 +99,8 @@ bool
 sd_limit_open(struct sd_server *server)
 {
     struct sd_settings *settings = &server->settings;
-    uint64_t memory = sd_most(sd_min(settings->memory, memory_most()), SD_MEMORY_LEAST);
+    server->memory_most = memory_most();
+    uint64_t memory = sd_most(sd_min(settings->memory, server->memory_most), SD_MEMORY_LEAST);
     if (settings->value_most > memory / 2)
         return false;
     sd_store(&server->own_most, resident() + settings->threads * WORKER_BYTES);
@@ -96,7 +108,7 @@ sd_limit_open(struct sd_server *server)
         memory += MIB;
     if (memory != settings->memory)
         correct_memory(settings, memory);
-    sd_store(&server->pool.most, pool_of(memory));
+    set_pools(server, memory);
     server->cache_limit = cache_of(server, memory);
     return true;
 }
@@ -115,7 +127,7 @@ known_bytes(struct sd_server *server)
 {
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
     (void)sinter_cache_stats(server->cache, &stats);
-    return stats.held_bytes + sd_load(&server->pool.used);
+    return stats.held_bytes + sd_pools_used(server) + sd_load(&server->beside);
 }
 
 /* Three figures that are not of one moment: what was there before and after counts. */
@@ -131,8 +143,11 @@ void
 sd_limit_follow(struct sd_server *server)
 {
     uint64_t own = own_bytes(server), now = sd_load(&server->cache_limit);
-    if (own > sd_load(&server->own_most))
+    uint64_t most = sd_load(&server->own_most);
+    if (own > most)
         sd_store(&server->own_most, (own + STEP - 1) / STEP * STEP);
+    else if (own + STEP < most)
+        sd_store(&server->own_most, most - (most - own) / FORGET);
     uint64_t limit = cache_of(server, sd_load(&server->settings.memory));
     if (limit && (limit < now || limit > now + STEP))
         tell_cache(server, limit);
@@ -142,10 +157,10 @@ bool
 sd_limit_change(struct sd_server *server, uint64_t memory)
 {
     uint64_t limit = cache_of(server, memory);
-    if (!limit || memory < SD_MEMORY_LEAST || memory > memory_most())
+    if (!limit || memory < SD_MEMORY_LEAST || (server->memory_most && memory > server->memory_most))
         return false;
     sd_store(&server->settings.memory, memory);
-    sd_store(&server->pool.most, pool_of(memory));
+    set_pools(server, memory);
     tell_cache(server, limit);
     return true;
 }

@@ -2,10 +2,11 @@
 /*
  * limit.h - the process's limit of resident memory (-m), and how it is shared out:
  *
- *     memory = cache + pool + one value beyond the pool + own + reserve
+ *     memory = cache + pools + what one connection may have beyond its pool + own + reserve
  *
- * `own` is what the process has beside the cache and the pool: code, stacks, malloc. It is measured
- * all the time, and what it was at most is kept; when it grows the cache gets less.
+ * `own` is what the process has beside the cache and the pools: code, stacks, malloc. It is
+ * measured all the time. What it was at most is kept, and forgotten slowly; when it grows the cache
+ * gets less.
  */
 #ifndef SD_LIMIT_H
 #define SD_LIMIT_H

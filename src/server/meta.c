@@ -265,7 +265,7 @@ create(struct sd_session *session, const struct meta *meta)
         .ttl = meta->has_ttl ? meta->ttl : meta->vivify_ttl,
         .marks = SD_SENT | (meta->binary ? SD_BINARY : 0),
     };
-    return sd_item_store(session->server, session, &store);
+    return sd_item_store(session, &store);
 }
 
 /* In one step: somebody else must not win it, nor nobody. */
@@ -278,7 +278,7 @@ change(struct sd_session *session, struct sd_key key, const struct sd_item *item
     if (shown->created)
         return 0;
     if (wins(shown, item)) {
-        int rc = sd_item_mark(session->server, session, key, item->view.info.cas, SD_SENT, 0, ttl);
+        int rc = sd_item_mark(session, key, item->view.info.cas, SD_SENT, 0, ttl);
         return rc == 0 ? SD_CHANGED : rc;
     }
     return ttl ? sd_item_touch(session->server->cache, key, *ttl) : 0;
@@ -512,7 +512,7 @@ store_value(struct sd_session *session, struct sd_request *request, const struct
         return verdict;
     if (memcmp(store->value + store->size, "\r\n", 2) != 0)
         return sd_complain(session, request, "CLIENT_ERROR bad data chunk");
-    int rc = sd_item_store(server, session, store);
+    int rc = sd_item_store(session, store);
     if (sd_is_refusal(rc)) {
         verdict = refused(session, request, rc, "SERVER_ERROR out of memory storing object");
         if (verdict != SD_LATER)
@@ -577,7 +577,7 @@ delete_or_mark(struct sd_session *session, const struct meta *meta)
         return rc == -ENOSPC ? -EEXIST : rc;
     }
     if (meta->stale)
-        return sd_item_mark(server, session, meta->key, meta->cas, SD_STALE, SD_SENT,
+        return sd_item_mark(session, meta->key, meta->cas, SD_STALE, SD_SENT,
                             meta->has_ttl ? &meta->ttl : NULL);
     return sinter_cache_delete(server->cache, meta->key.bytes, meta->key.size, meta->cas);
 }
@@ -626,7 +626,7 @@ create_number(struct sd_session *session, const struct meta *meta, struct sum *s
         .marks = meta->binary ? SD_BINARY : 0,
     };
     store.size = (size_t)(sd_put_u64(text + 1, meta->initial) - text - 1);
-    int rc = sd_item_store(session->server, session, &store);
+    int rc = sd_item_store(session, &store);
     *sum = (struct sum){meta->initial, sinter_cache_written(), 0, true};
     return rc;
 }

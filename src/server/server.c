@@ -13,6 +13,15 @@ sd_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t
+sd_pools_used(const struct sd_server *server)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < server->settings.threads; i++)
+        used += sd_load(&server->pools[i].used);
+    return used;
+}
+
 void
 sd_counts_sum(const struct sd_server *server, struct sd_counts *sum)
 {

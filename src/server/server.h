@@ -85,8 +85,9 @@ struct sd_auth;
 struct sd_server {
     sinter_cache *cache;
     struct sd_settings settings;
-    struct sd_pool pool;
-    struct sd_counts *counts; /* one for each worker */
+    struct sd_beyond beyond;
+    struct sd_pool *pools;    /* one for each worker */
+    struct sd_counts *counts; /* the same */
     struct sd_counts since;   /* what they were at "stats reset" */
     struct sd_conn_counts conns;
     struct sd_dump dump;
@@ -95,13 +96,17 @@ struct sd_server {
     uint64_t began_ms;
     uint64_t flush_at_ms; /* 0: no flush is due */
     uint64_t cache_limit; /* what the cache was last given of the memory */
-    uint64_t own_most;    /* bytes that the process had beside cache and pool, at most */
+    uint64_t memory_most; /* bytes that -m may be; 0: not bounded */
+    uint64_t own_most;    /* bytes that the process had beside cache and pools, at most of late */
+    uint64_t beside;      /* bytes of connections' structs and of dumps */
     int wake;             /* an eventfd: the accepting thread looks at what has changed */
     bool stop;
 };
 
 /** Milliseconds of the monotonic clock. */
 uint64_t sd_now_ms(void);
+/** Adds up what workers' buffers are charged. */
+uint64_t sd_pools_used(const struct sd_server *server);
 /** Adds up the workers' counters. */
 void sd_counts_sum(const struct sd_server *server, struct sd_counts *sum);
 /** Lets the accepting thread look at `stop`. Also in signal handlers. */

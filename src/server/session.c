@@ -7,10 +7,12 @@
 #define SPACES_MOST  100u /* in front of a get without an end */
 
 void
-sd_session_open(struct sd_session *session, struct sd_server *server, struct sd_counts *counts)
+sd_session_open(struct sd_session *session, struct sd_server *server, unsigned worker)
 {
-    *session =
-        (struct sd_session){.server = server, .counts = counts, .trusted = server->auth == NULL};
+    *session = (struct sd_session){.server = server,
+                                   .counts = &server->counts[worker],
+                                   .pool = &server->pools[worker],
+                                   .trusted = server->auth == NULL};
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */

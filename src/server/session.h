@@ -42,6 +42,7 @@ enum sd_verdict {
 struct sd_session {
     struct sd_server *server;
     struct sd_counts *counts; /* the worker's */
+    struct sd_pool *pool;     /* the same; the session is its buffers' owner */
     uint64_t skip;            /* bytes of input that nobody wants */
     size_t want;
     unsigned tries;  /* of the request, at memory that was on its way */
@@ -54,8 +55,8 @@ struct sd_session {
 
 enum { SD_KEYS = 1, SD_KEYS_CAS = 2, SD_KEYS_TOUCH = 4 };
 
-void
-sd_session_open(struct sd_session *session, struct sd_server *server, struct sd_counts *counts);
+/** `worker`: its number. */
+void sd_session_open(struct sd_session *session, struct sd_server *server, unsigned worker);
 /** Does what can be done. Never SD_DONE. */
 enum sd_verdict
 sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_output *output);

@@ -123,7 +123,8 @@ open_server(struct sd_server *server)
     server->began_ms = sd_now_ms();
     server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->counts = calloc(settings->threads, sizeof(*server->counts));
-    if (server->wake < 0 || !server->counts)
+    server->pools = calloc(settings->threads, sizeof(*server->pools));
+    if (server->wake < 0 || !server->counts || !server->pools)
         return complain("start", strerror(errno));
     if (settings->auth_file && !(server->auth = sd_auth_open(settings->auth_file)))
         return false;
@@ -148,6 +149,7 @@ close_server(struct sd_server *server)
         (void)sinter_cache_destroy(server->cache);
     sd_auth_close(server->auth);
     free(server->counts);
+    free(server->pools);
     if (server->wake > 0)
         close(server->wake);
 }

@@ -127,8 +127,8 @@ add_connections(const struct sd_server *server, struct sd_text *text)
     sd_stat_u64(text, "rejected_connections", sd_load(&conns->rejected));
     sd_stat_u64(text, "connection_structures", sd_load(&conns->current));
     sd_stat_u64(text, "response_obj_oom", 0);
-    sd_stat_u64(text, "read_buf_bytes", sd_load(&server->pool.used));
-    sd_stat_u64(text, "read_buf_oom", sd_load(&server->pool.refusals));
+    sd_stat_u64(text, "read_buf_bytes", sd_pools_used(server));
+    sd_stat_u64(text, "read_buf_oom", sd_load(&server->beyond.refusals));
     sd_stat_u64(text, "accepting_conns", sd_load(&conns->accepting));
     sd_stat_u64(text, "listen_disabled_num", sd_load(&conns->listen_disabled));
     sd_stat_u64(text, "time_in_listen_disabled_us", sd_load(&conns->listen_disabled_us));
@@ -341,8 +341,8 @@ add_limits(const struct sd_server *server, struct sd_text *text, const struct ha
     sd_stat_u64(text, "resident", store->resident);
     sd_stat_u64(text, "cache_limit", sd_load(&server->cache_limit));
     sd_stat_u64(text, "own_most", sd_load(&server->own_most));
-    sd_stat_u64(text, "buffers", sd_load(&server->pool.used));
-    sd_stat_u64(text, "buffers_limit", sd_load(&server->pool.most));
+    sd_stat_u64(text, "buffers", sd_pools_used(server));
+    sd_stat_u64(text, "buffers_limit", sd_load(&server->pools[0].most) * server->settings.threads);
 }
 
 static void

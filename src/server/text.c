@@ -220,7 +220,7 @@ store_value(struct sd_session *session, struct sd_request *request, struct sd_st
         return verdict;
     if (memcmp(store->value + store->size, "\r\n", 2) != 0)
         return sd_answer(session, request, "CLIENT_ERROR bad data chunk");
-    int rc = sd_item_store(server, session, store);
+    int rc = sd_item_store(session, store);
     if (sd_is_refusal(rc)) {
         verdict = sd_refused(session, request, rc, OUT_OF_MEMORY);
         if (verdict != SD_LATER)

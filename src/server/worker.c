@@ -18,8 +18,9 @@
 #define EVENTS_MOST 64
 #define TICK_MS     1000
 #define RETRY_MS    2
-#define SLOW_MS     10000 /* with buffers, while others wait for some */
-#define STUCK_MS    60000 /* the same, of those that wait for some themselves */
+#define SLOW_MS     300  /* with buffers and without getting on, while others wait for some */
+#define STUCK_MS    5000 /* the same, of those that wait for some themselves */
+#define GETS_ON     1024 /* bytes that count for it */
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
@@ -30,51 +31,17 @@ add_to_epoll_and_list(struct sd_worker *worker, struct sd_conn *conn)
     struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = conn}};
     pthread_mutex_lock(&worker->lock);
     bool added = epoll_ctl(worker->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0;
-    if (added) {
-        conn->next = worker->conns;
-        if (conn->next)
-            conn->next->previous = conn;
-        worker->conns = conn;
-    }
+    if (added)
+        TAILQ_INSERT_HEAD(&worker->conns, conn, all);
     pthread_mutex_unlock(&worker->lock);
     return added;
 }
 
 static void
-take_from_list(struct sd_worker *worker, struct sd_conn *conn)
-{
-    pthread_mutex_lock(&worker->lock);
-    if (conn->next)
-        conn->next->previous = conn->previous;
-    if (conn->previous)
-        conn->previous->next = conn->next;
-    else
-        worker->conns = conn->next;
-    pthread_mutex_unlock(&worker->lock);
-}
-
-static void
 free_conn(struct sd_conn *conn)
 {
-    sd_pool_release(&conn->session.server->pool, sizeof(*conn));
+    sd_sub(&conn->session.server->beside, sizeof(*conn));
     free(conn);
-}
-
-static void
-end_conn(struct sd_worker *worker, struct sd_conn *conn)
-{
-    take_from_list(worker, conn);
-    sd_conn_close(conn);
-    sd_sub(&worker->server->conns.current, 1);
-    conn->wait = SD_WAIT_END;
-    if (!conn->queued) /* else when its turn comes */
-        free_conn(conn);
-}
-
-static uint32_t
-events_of(enum sd_wait wait)
-{
-    return wait == SD_WAIT_INPUT ? EPOLLIN : wait == SD_WAIT_OUTPUT ? EPOLLOUT : 0;
 }
 
 static void
@@ -84,9 +51,119 @@ enqueue(struct sd_worker *worker, struct sd_conn *conn)
     if (conn->queued)
         return;
     conn->queued = true;
-    conn->next_queued = NULL;
-    *worker->queue_end = conn;
-    worker->queue_end = &conn->next_queued;
+    TAILQ_INSERT_TAIL(&worker->queue, conn, queue_place);
+}
+
+static void
+unhold(struct sd_worker *worker, struct sd_conn *conn)
+{
+    if (conn->holds)
+        TAILQ_REMOVE(&worker->holders, conn, holder);
+    conn->holds = false;
+}
+
+/* It is freed when its turn in the queue comes: there may be an event for it still. */
+static void
+end_conn(struct sd_worker *worker, struct sd_conn *conn)
+{
+    pthread_mutex_lock(&worker->lock);
+    TAILQ_REMOVE(&worker->conns, conn, all);
+    pthread_mutex_unlock(&worker->lock);
+    unhold(worker, conn);
+    sd_conn_close(conn);
+    sd_sub(&worker->server->conns.current, 1);
+    conn->wait = SD_WAIT_END;
+    enqueue(worker, conn);
+}
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+/* Who has a buffer anew, or has got on, is the last to go. */
+static void
+note_holder(struct sd_worker *worker, struct sd_conn *conn, uint64_t moved_bytes)
+{
+    bool holds = sd_conn_holds(conn);
+    conn->moved_bytes += moved_bytes;
+    if (!holds || conn->moved_bytes >= GETS_ON)
+        unhold(worker, conn);
+    if (!holds || conn->holds)
+        return;
+    TAILQ_INSERT_TAIL(&worker->holders, conn, holder);
+    conn->holds = true;
+    conn->holds_ms = worker->now_ms;
+    conn->moved_bytes = 0;
+}
+
+/* To wait for memory is nobody's fault, so that is borne for longer; and of those no more have to
+ * go than it takes. */
+static bool
+is_stuck(const struct sd_worker *worker, const struct sd_conn *conn)
+{
+    uint64_t holds_ms = worker->now_ms - conn->holds_ms;
+    if (conn->wait == SD_WAIT_MEMORY)
+        return holds_ms > STUCK_MS && sd_pool_is_short(worker->pool);
+    return holds_ms > SLOW_MS;
+}
+
+/* Who is stuck for longest; `now`: if nobody is, who did not get on for longest. NULL: nobody but
+ * `but` has buffers. */
+static struct sd_conn *
+first_to_go(const struct sd_worker *worker, const struct sd_conn *but, bool now)
+{
+    struct sd_conn *conn, *first = NULL;
+    TAILQ_FOREACH(conn, &worker->holders, holder)
+    {
+        if (conn != but && is_stuck(worker, conn))
+            return conn;
+        if (conn != but && (!first || first->wait == SD_WAIT_MEMORY))
+            first = conn;
+        if (worker->now_ms - conn->holds_ms <= SLOW_MS && first)
+            break; /* all others are newer */
+    }
+    return now ? first : NULL;
+}
+
+static void
+kick(struct sd_worker *worker, struct sd_conn *conn)
+{
+    sd_count(&worker->counts->slow_kicks, 1);
+    end_conn(worker, conn);
+}
+
+static bool
+relieve(const struct sd_desk *desk, const struct sd_conn *but, bool now)
+{
+    struct sd_worker *worker =
+        (struct sd_worker *)((char *)(uintptr_t)desk - offsetof(struct sd_worker, desk));
+    struct sd_conn *conn = first_to_go(worker, but, now);
+    if (conn)
+        kick(worker, conn);
+    return conn != NULL;
+}
+
+/* Somebody waited since the last tick: for this pool, or for going beyond his. */
+static void
+kick_silent(struct sd_worker *worker)
+{
+    uint64_t refusals = worker->pool->refusals, all = sd_load(&worker->server->beyond.refusals);
+    bool own = refusals != worker->refusals, any = all != worker->beyond_refusals;
+    struct sd_conn *next;
+    worker->refusals = refusals;
+    worker->beyond_refusals = all;
+    for (struct sd_conn *conn = TAILQ_FIRST(&worker->holders); conn && any; conn = next) {
+        next = TAILQ_NEXT(conn, holder);
+        bool wanted = own || sd_pool_is_beyond(worker->pool, &conn->session);
+        if (wanted && is_stuck(worker, conn))
+            kick(worker, conn);
+    }
+}
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+static uint32_t
+events_of(enum sd_wait wait)
+{
+    return wait == SD_WAIT_INPUT ? EPOLLIN : wait == SD_WAIT_OUTPUT ? EPOLLOUT : 0;
 }
 
 /* What epoll is to wait for follows from what the connection waits for. */
@@ -117,6 +194,7 @@ serve(struct sd_worker *worker, struct sd_conn *conn)
     conn->wait = sd_conn_serve(conn, &worker->desk);
     if (bytes_of(worker) != before)
         sd_store(&conn->active_ms, worker->now_ms);
+    note_holder(worker, conn, bytes_of(worker) - before);
     if (conn->wait == SD_WAIT_END)
         end_conn(worker, conn);
     else
@@ -127,8 +205,8 @@ static void
 serve_event(struct sd_worker *worker, struct sd_conn *conn, uint32_t events)
 {
     bool gone = events & (EPOLLHUP | EPOLLERR);
-    if (conn->queued && conn->wait == SD_WAIT_TURN)
-        return; /* it is served with the others that are queued */
+    if (conn->queued && (conn->wait == SD_WAIT_TURN || conn->wait == SD_WAIT_END))
+        return; /* it is looked at with the others that are queued */
     if (conn->wait == SD_WAIT_MEMORY && gone)
         end_conn(worker, conn);
     else if (conn->wait != SD_WAIT_MEMORY)
@@ -141,14 +219,14 @@ static void
 serve_queue(struct sd_worker *worker)
 {
     bool retry = worker->now_ms - worker->retried_ms >= RETRY_MS;
-    struct sd_conn *conn = worker->queue, *next;
+    struct sd_conns now = TAILQ_HEAD_INITIALIZER(now);
+    struct sd_conn *conn;
     if (retry)
         worker->retried_ms = worker->now_ms;
-    worker->queue = NULL;
-    worker->queue_end = &worker->queue;
+    TAILQ_CONCAT(&now, &worker->queue, queue_place);
     worker->turns = false;
-    for (; conn; conn = next) {
-        next = conn->next_queued;
+    while ((conn = TAILQ_FIRST(&now))) {
+        TAILQ_REMOVE(&now, conn, queue_place);
         conn->queued = false;
         if (conn->wait == SD_WAIT_END)
             free_conn(conn);
@@ -177,58 +255,29 @@ is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
            silent_ms(worker->now_ms, conn) > (uint64_t)seconds * 1000;
 }
 
-static bool
-is_slow(const struct sd_worker *worker, const struct sd_conn *conn)
+static void
+kick_idle(struct sd_worker *worker)
 {
-    uint64_t most = conn->wait == SD_WAIT_MEMORY ? STUCK_MS : SLOW_MS;
-    return sd_conn_holds(conn) && silent_ms(worker->now_ms, conn) > most;
-}
-
-/* The list is changed by this thread, and at its head by another. */
-static struct sd_conn *
-oldest_conn(struct sd_worker *worker)
-{
-    pthread_mutex_lock(&worker->lock);
-    struct sd_conn *conn = worker->conns;
-    while (conn && conn->next)
-        conn = conn->next;
+    struct sd_conn *next;
+    pthread_mutex_lock(&worker->lock); /* others add to it, at its head */
+    struct sd_conn *conn = TAILQ_FIRST(&worker->conns);
     pthread_mutex_unlock(&worker->lock);
-    return conn;
-}
-
-static struct sd_conn *
-newer_conn(struct sd_worker *worker, const struct sd_conn *conn)
-{
-    pthread_mutex_lock(&worker->lock);
-    struct sd_conn *newer = conn->previous;
-    pthread_mutex_unlock(&worker->lock);
-    return newer;
-}
-
-/* Of those that wait for memory no more have to go than it takes. */
-static bool
-is_in_the_way(const struct sd_worker *worker, const struct sd_conn *conn)
-{
-    const struct sd_pool *pool = &worker->server->pool;
-    return is_slow(worker, conn) &&
-           (conn->wait != SD_WAIT_MEMORY || sd_load(&pool->used) > sd_load(&pool->most));
+    for (; conn; conn = next) {
+        next = TAILQ_NEXT(conn, all);
+        if (!is_idle_too_long(worker, conn))
+            continue;
+        sd_count(&worker->counts->idle_kicks, 1);
+        end_conn(worker, conn);
+    }
 }
 
 static void
 tick(struct sd_worker *worker)
 {
-    bool is_short = sd_pool_is_short(&worker->server->pool, &worker->refusals);
-    struct sd_conn *newer;
-    if (!is_short && !worker->server->settings.idle_seconds)
-        return;
-    for (struct sd_conn *conn = oldest_conn(worker); conn; conn = newer) {
-        newer = newer_conn(worker, conn);
-        bool idle = is_idle_too_long(worker, conn);
-        if (!idle && !(is_short && is_in_the_way(worker, conn)))
-            continue;
-        sd_count(idle ? &worker->counts->idle_kicks : &worker->counts->slow_kicks, 1);
-        end_conn(worker, conn);
-    }
+    worker->ticked_ms = worker->now_ms;
+    kick_silent(worker);
+    if (worker->server->settings.idle_seconds)
+        kick_idle(worker);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -236,7 +285,7 @@ tick(struct sd_worker *worker)
 static int
 time_to_wait(const struct sd_worker *worker)
 {
-    return !worker->queue ? TICK_MS : worker->turns ? 0 : RETRY_MS;
+    return TAILQ_EMPTY(&worker->queue) ? TICK_MS : worker->turns ? 0 : RETRY_MS;
 }
 
 static bool
@@ -252,12 +301,10 @@ wait_and_serve(struct sd_worker *worker)
         else
             over = true;
     }
-    if (worker->queue)
+    if (!TAILQ_EMPTY(&worker->queue))
         serve_queue(worker);
-    if (worker->now_ms - worker->ticked_ms >= TICK_MS) {
-        worker->ticked_ms = worker->now_ms;
+    if (worker->now_ms - worker->ticked_ms >= TICK_MS)
         tick(worker);
-    }
     return !over;
 }
 
@@ -269,9 +316,8 @@ run(void *opaque)
     worker->now_ms = worker->ticked_ms = sd_now_ms();
     while (wait_and_serve(worker))
         ;
-    while (worker->conns)
-        end_conn(worker, worker->conns);
-    worker->retried_ms = worker->now_ms;
+    while (!TAILQ_EMPTY(&worker->conns))
+        end_conn(worker, TAILQ_FIRST(&worker->conns));
     serve_queue(worker);
     rcu_unregister_thread();
     return NULL;
@@ -288,8 +334,9 @@ sd_worker_take(struct sd_worker *worker, int fd)
         return;
     }
     (void)sd_add(&worker->server->conns.current, 1);
-    sd_pool_force(&worker->server->pool, sizeof(*conn));
-    sd_session_open(&conn->session, worker->server, worker->counts);
+    (void)sd_add(&worker->server->beside, sizeof(*conn));
+    sd_session_open(&conn->session, worker->server,
+                    (unsigned)(worker->pool - worker->server->pools));
     conn->fd = fd;
     conn->events = EPOLLIN;
     conn->active_ms = sd_now_ms();
@@ -306,7 +353,11 @@ open_worker(struct sd_worker *worker, struct sd_server *server, unsigned i)
     struct epoll_event event = {.events = EPOLLIN};
     worker->server = server;
     worker->counts = &server->counts[i];
-    worker->queue_end = &worker->queue;
+    worker->pool = &server->pools[i];
+    worker->desk.relieve = relieve;
+    TAILQ_INIT(&worker->queue);
+    TAILQ_INIT(&worker->holders);
+    TAILQ_INIT(&worker->conns);
     pthread_mutex_init(&worker->lock, NULL);
     worker->desk.input = malloc(SD_WORK_BYTES);
     worker->desk.output = malloc(SD_WORK_BYTES);
@@ -414,8 +465,11 @@ sd_stat_conns(const struct sd_server *server, struct sd_text *text)
     for (unsigned i = 0; server->workers && i < server->settings.threads; i++) {
         struct sd_worker *worker = &server->workers[i];
         pthread_mutex_lock(&worker->lock);
-        for (const struct sd_conn *conn = worker->conns; conn; conn = conn->next)
+        const struct sd_conn *conn;
+        TAILQ_FOREACH(conn, &worker->conns, all)
+        {
             add_conn(conn, text, now_ms);
+        }
         pthread_mutex_unlock(&worker->lock);
     }
 }

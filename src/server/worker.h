@@ -13,17 +13,19 @@
 struct sd_worker {
     struct sd_server *server;
     struct sd_counts *counts;
+    struct sd_pool *pool;
     struct sd_desk desk;
     pthread_t thread;
     int epoll, wake; /* an eventfd: it is over */
     /* the worker's own */
-    struct sd_conn *queue, **queue_end; /* those that wait for memory or their turn */
-    bool turns;                         /* some of them for their turn */
+    struct sd_conns queue;   /* those that wait for memory or their turn, and those that are over */
+    struct sd_conns holders; /* those that have buffers, who did not get on for longest first */
+    bool turns;              /* some of the queue wait for their turn */
     uint64_t now_ms, retried_ms, ticked_ms;
-    uint64_t refusals; /* of the pool's, at the last tick */
+    uint64_t refusals, beyond_refusals; /* of the pool, and of all, at the last tick */
     /* guarded by lock */
     pthread_mutex_t lock;
-    struct sd_conn *conns;
+    struct sd_conns conns;
 };
 
 /** Makes the workers and starts them. A negative errno; then there are none. */

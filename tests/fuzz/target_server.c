@@ -27,7 +27,7 @@ start_over(void)
     server.own_most = 0;
     fuzz_check(sd_limit_change(&server, 64 * MIB));
     fuzz_check(sinter_cache_clear(server.cache) == 0);
-    fuzz_check(server.pool.used == 0);
+    fuzz_check(server.pools->used == 0);
 }
 
 /* Without what differs from time to time. */
@@ -66,7 +66,7 @@ converse(const struct talk_way *way, const char *bytes, size_t size, struct talk
     start_over();
     talk(&server, way, bytes, size, answer);
     answer->size = strip(answer->text, answer->size);
-    fuzz_check(server.pool.used == 0);
+    fuzz_check(server.pools->used == 0);
 }
 
 static void

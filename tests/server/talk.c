@@ -28,9 +28,11 @@ talk_open(struct sd_server *server, uint64_t memory)
     *server = (struct sd_server){.settings = {.memory = memory, .value_most = 1 << 20}};
     server->settings.threads = 1;
     server->settings.may_flush = true;
-    server->pool.most = 1 << 20;
     server->counts = calloc(1, sizeof(*server->counts));
-    must(server->counts);
+    server->pools = calloc(1, sizeof(*server->pools));
+    must(server->counts && server->pools);
+    server->pools->most = 16 << 20;
+    server->pools->beyond = &server->beyond;
     options.limit_bytes = memory;
     options.clock_ms = clock_of;
     server->cache = sinter_cache_create(&options);
@@ -40,9 +42,10 @@ talk_open(struct sd_server *server, uint64_t memory)
 void
 talk_close(struct sd_server *server)
 {
-    must(server->pool.used == 0);
+    must(server->pools->used == 0 && server->beside == 0);
     must(sinter_cache_destroy(server->cache) == 0);
     free(server->counts);
+    free(server->pools);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -78,7 +81,7 @@ keep(struct mouth *mouth, const char *bytes, size_t size, size_t more)
     pending->size = size;
     pending->room = size + more;
     pending->charged = size + more;
-    sd_pool_force(&mouth->server->pool, pending->charged);
+    must(sd_pool_claim(mouth->server->pools, mouth, pending->charged));
 }
 
 static void
@@ -114,7 +117,7 @@ drain(struct mouth *mouth)
     if (!pending->data)
         return;
     say(mouth->answer, pending->data, pending->size);
-    sd_buffer_close(pending, &mouth->server->pool);
+    sd_buffer_close(pending, mouth->server->pools, mouth);
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
@@ -148,7 +151,7 @@ talk(struct sd_server *server, const struct talk_way *way, const char *bytes, si
     mouth.output.flush = flush;
     mouth.output.grow = grow;
     must(input.data && mouth.output.data);
-    sd_session_open(&session, server, server->counts);
+    sd_session_open(&session, server, 0);
     while (at < size && !answer->closed) {
         size_t some = sd_min(piece, size - at);
         memcpy(input.data + input.size, bytes + at, some);
