@@ -70,7 +70,7 @@ budget in a run with --ci.
   clang       -    8     clang, warnings are errors: tests and examples
   models      2    *     the protocol's models, and the ABI against its description
   interface   1    *     the public header, in every language and with every flavour
-  platforms   2    *     newer headers of liburcu; the installed package
+  platforms   2    *     newer headers of liburcu; larger pages; the installed package
   packages    -    *     packages of debian/: built, and used in a bare Debian 12
   insight     2    *     cores and what reads them, by the tools themselves
   quick       6    *     gcc, optimised: the other short tests, examples, benchmarks' smoke mode,
@@ -341,7 +341,7 @@ stage_insight()
 stage_platforms()
 {
     build release || return 1
-    run_tests release platforms || return 1
+    run_tests release "platforms$form" || return 1
     [ -z "$urcu" ] || stage_urcu
 }
 

@@ -69,6 +69,9 @@
  *   cell       8 bytes in the application's own structure that name one object: like a handle,
  *              without a table entry
  *   committed  memory of the store that is backed by pages; bounded by max_bytes
+ *   page       as the kernel gives and takes them: 4, 16 or 64 KiB, found out when the library is
+ *              loaded. Memory goes back in whole pages: with large ones sparse spans keep more, and
+ *              small stores and limits take more (an object of each size class takes a page)
  *
  * WHO MAY CALL WHAT, WHERE
  *
@@ -654,7 +657,8 @@ struct handle_object {
  *   errors   EINVAL: flavor is NULL, struct_size is too small, or an option is out of range (the
  *            error callback names option, value and range); ENOMEM: address space or memory;
  *            EAGAIN: a thread could not be started; EDEADLK: inside a section; ENOTSUP: the
- *            kernel's pages are not 4 KiB, or it gives no addresses below 2^48
+ *            kernel's pages are not of 4, 16 or 64 KiB (or not of the size that the library was
+ *            built for), or it gives no addresses below 2^48
  *
  * Programs carry the inline functions of this header, which know words of the store: so they say
  * which version of it they were compiled with. Until 1.0 major and minor version have to be the
@@ -1455,8 +1459,8 @@ HANDLE_CHECK HANDLE_API int handle_store_used_exact(handle_store *store, size_t 
  *            number of blocks of 64 KiB and the size classes [largest size, slot bytes, slots,
  *            pages, bytes before the first slot]; then one for each run of blocks with pages; the
  *            last is the memory breakdown as handle_store_stats gives it afterwards. Of a run,
- *            "pages" has a character for each page: "." the kernel has it, 0 to f: the share of it
- *            that live objects have, "w": most of what is taken of it waits, in a thread's cache
+ *            "pages" has a character for each 4 KiB: "." the kernel has it, 0 to f: the share of
+ *            it that live objects have, "w": most of what is taken of it waits, in a thread's cache
  *            or in limbo; "why" says why compaction leaves it: p pinned, u unmovable, t tried in
  *            vain, d damaged
  *   opaque   its first argument

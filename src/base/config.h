@@ -6,27 +6,26 @@
 #ifndef SN_CONFIG_H
 #define SN_CONFIG_H
 
-#include "base/base.h"
-
-/* Pages as the kernel gives and takes them. Other page sizes are refused at creation (ENOTSUP). */
-#define SN_PAGE_SHIFT 12
-#define SN_PAGE_BYTES ((size_t)1 << SN_PAGE_SHIFT)
+#include "base/page.h"
 
 /* Spans are runs of blocks. 64 KiB: large enough that span metadata (64 + 64 bytes a block) costs
  * 0.2 %, small enough that a sparse class costs half of it and not more. */
-#define SN_BLOCK_SHIFT 16
-#define SN_BLOCK_BYTES ((size_t)1 << SN_BLOCK_SHIFT)
-#define SN_BLOCK_PAGES (SN_BLOCK_BYTES >> SN_PAGE_SHIFT)
+#define SN_BLOCK_SHIFT       16
+#define SN_BLOCK_BYTES       ((size_t)1 << SN_BLOCK_SHIFT)
+#define SN_BLOCK_PAGES       (SN_BLOCK_BYTES >> SN_PAGE_SHIFT) /* 16, 4 or 1 */
+#define SN_BLOCK_PAGES_SHIFT (SN_BLOCK_SHIFT - SN_PAGE_SHIFT)
 
 /*
  * Metadata that grows with a store lies in groups, the first of which ends highest: in each the
- * bitmaps of 64 blocks, a page for each of eight lines, and behind them the descriptors of 512
- * pages of the handle table. So all that is used of it is one range, which ends in one place.
+ * bitmaps of 64 blocks, 4 KiB for each of eight lines, and behind them the descriptors of 512 pages
+ * of the handle table. So all that is used of it is one range, which ends in one place. Lines share
+ * larger pages: with a page for each a small store would be little else.
  */
 #define SN_GROUP_BLOCKS      64
 #define SN_GROUP_TABLE_PAGES 512
-#define SN_GROUP_TABLE_AT    (8 * SN_PAGE_BYTES)
-#define SN_GROUP_BYTES       (10 * SN_PAGE_BYTES)
+#define SN_GROUP_LINE_BYTES  ((size_t)4096)
+#define SN_GROUP_TABLE_AT    (8 * SN_GROUP_LINE_BYTES)
+#define SN_GROUP_BYTES       (10 * SN_GROUP_LINE_BYTES)
 
 #define SN_ARENA_MIN_BYTES         ((uint64_t)1 << 20)
 #define SN_ARENA_MAX_BYTES         ((uint64_t)1 << 40) /* 37 bits of a reference word, times 8 */
@@ -47,7 +46,7 @@
  * of one of the largest slots, of a new span's metadata and of a batch's lists, and at most two of
  * the longest spans. */
 #define SN_RESERVE_SHARE     32
-#define SN_RESERVE_MIN_BYTES ((uint64_t)128 << 10)
+#define SN_RESERVE_MIN_BYTES (((uint64_t)128 << 10) + 4 * (SN_PAGE_BYTES - 4096))
 #define SN_RESERVE_MAX_BYTES ((uint64_t)SN_BLOCK_BYTES * SN_SPAN_BLOCKS_MAX * 2)
 #define SN_MAX_BYTES_MIN     ((uint64_t)4 << 20)
 

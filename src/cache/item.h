@@ -16,6 +16,8 @@
 
 #include "cache/base.h"
 
+#include <unistd.h>
+
 #define SC_CAS_BITS      48
 #define SC_KEY_BITS      11
 #define SC_ITEM_EXPIRES  (UINT64_C(1) << 59)
@@ -154,7 +156,7 @@ sc_slot_bytes(uint64_t size)
     if (slot <= 512)
         return sc_align(slot, 8);
     if (slot > 64u << 10)
-        return sc_align(slot, 4096);
+        return sc_align(slot, (uint64_t)sysconf(_SC_PAGESIZE));
     uint64_t power = UINT64_C(1) << (63 - __builtin_clzll(slot - 1));
     return sc_align(slot, power / (slot <= 2048 ? 32 : 16));
 }

@@ -101,7 +101,7 @@ struct sn_debug_entry {
     X("sizeof.heap_class", sizeof(struct sn_heap_class))                                           \
     X("sizeof.cache", sizeof(struct sn_thread_cache))                                              \
     X("sizeof.bin", sizeof(struct sn_bin))                                                         \
-    X("page_bytes", SN_PAGE_BYTES)                                                                 \
+    X("page_bytes", 0) /* written when it is known, below */                                       \
     X("block_bytes", SN_BLOCK_BYTES)                                                               \
     X("group.bytes", SN_GROUP_BYTES)                                                               \
     X("group.blocks", SN_GROUP_BLOCKS)                                                             \

@@ -3,6 +3,7 @@
 #include "core/purge.h"
 
 #include "memory/policy.h"
+#include "os/osmem.h"
 #include "thread/drain.h"
 
 size_t
@@ -27,6 +28,22 @@ sn_store_purge_due(handle_store *store, uint64_t now_ns, size_t max_bytes, uint6
     return released;
 }
 
+/* Groups of metadata (base/config.h) of which neither pool nor table has used any. Each of the two
+ * gives back whole pages of its own part: of pages larger than 4 KiB there may be none. */
+static void
+discard_unused_groups(handle_store *store)
+{
+    struct sn_pool *pool = &store->pool;
+    sn_lock(&pool->lock); /* neither comes to use more meanwhile */
+    sn_lock(&store->table.lock);
+    size_t pools = sn_pool_groups_bytes(pool->high);
+    size_t tables = sn_table_groups_bytes((uint64_t)store->table.high << SN_PAGE_SHIFT);
+    sn_os_discard_between(pool->groups_end - store->reservation.groups_bytes,
+                          pool->groups_end - sn_max(pools, tables));
+    sn_unlock(&store->table.lock);
+    sn_unlock(&pool->lock);
+}
+
 void
 sn_store_purge_all(handle_store *store)
 {
@@ -39,6 +56,7 @@ sn_store_purge_all(handle_store *store)
     (void)sn_pool_await_purges(&store->pool);
     if (sn_table_discard_unused(&store->table)) {
         sn_pool_discard_unused(&store->pool);
+        discard_unused_groups(store);
         sn_pins_discard_unused(&store->heap.pins);
     }
     sn_pins_purge(&store->heap.pins);

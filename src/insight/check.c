@@ -301,7 +301,8 @@ check_table_page(struct check *check, uint32_t number)
     bool formatted = page->state != SN_PAGE_FRESH;
     for (uint32_t place = page->free_head; formatted && place != 0 && !looped; free++) {
         uint64_t at = ((uint64_t)number << SN_PAGE_SHIFT) + (uint64_t)(place - 1) * 8;
-        place = (uint32_t)(sn_load_relaxed(sn_table_word(table, at)) >> SN_WORD_BITS & 1023);
+        uint64_t link = sn_load_relaxed(sn_table_word(table, at)) >> SN_WORD_BITS;
+        place = (uint32_t)(link & SN_TABLE_PLACE_MASK);
         looped = free > SN_TABLE_PAGE_ENTRIES;
     }
     used = page->used;

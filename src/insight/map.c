@@ -43,7 +43,8 @@ class_of(const handle_store *store, unsigned class_id)
 {
     const struct sn_class *c = &store->classes.of[class_id];
     return (struct sn_map_class){(uint32_t)sn_class_max_size(&store->classes, class_id),
-                                 c->slot_bytes, c->slots, c->pages, c->lead};
+                                 c->slot_bytes, c->slots, c->pages << (SN_PAGE_SHIFT - 12),
+                                 c->lead};
 }
 
 static void
@@ -53,6 +54,8 @@ copy_pages(struct map *map, uint32_t from, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         map->dirty[i] = map->store->pool.spans[from + i].dirty;
     sn_unlock(&map->store->pool.lock);
+    for (uint32_t i = 0; i < count; i++)
+        map->dirty[i] = sn_map_pieces(map->dirty[i], (uint32_t)SN_PAGE_BYTES);
 }
 
 /* Finds the slots that are taken and have no object. Under the class's lock, so that the pages of

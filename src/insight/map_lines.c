@@ -186,6 +186,15 @@ sn_map_begin_run(struct sn_lines *lines, const struct sn_map_run *run)
     sn_lines_put(lines, ",\"pages\":\"");
 }
 
+uint16_t
+sn_map_pieces(uint16_t dirty, uint32_t page_bytes)
+{
+    uint32_t each = page_bytes / PAGE, pieces = 0;
+    for (uint32_t i = 0; i < BLOCK_PAGES; i++)
+        pieces |= (dirty >> i / each & 1u) << i;
+    return (uint16_t)pieces;
+}
+
 void
 sn_map_block(struct sn_lines *lines, const struct sn_map_run *run, uint32_t block, uint16_t dirty)
 {

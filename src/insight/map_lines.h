@@ -6,8 +6,9 @@
  * The first line says what the others mean, one is of each run of blocks that has pages, the last
  * has the sums. A line is JSON; of a file that is cut off the rest is good. No address is in it.
  *
- *   pages   a character for each page: "." is with the kernel; 0 to f: the share of its bytes that
- *           live objects have; "w": most of what is taken of it waits (thread caches, limbo)
+ *   pages   a character for each 4 KiB, whatever pages the kernel has: "." is with the kernel; 0 to
+ *           f: the share of its bytes that live objects have; "w": most of what is taken waits
+ *           (thread caches, limbo)
  *   why     letters: the span has pinned objects (p), unmovable ones (u), the mover has tried it in
  *           vain (t), a header in it is damaged (d)
  */
@@ -33,8 +34,8 @@ void sn_lines_number(struct sn_lines *lines, const char *before, uint64_t number
 void sn_lines_flush(struct sn_lines *lines);
 
 struct sn_map_class {
-    uint32_t size; /* the largest that it serves */
-    uint32_t slot_bytes, slots, pages, lead;
+    uint32_t size;                           /* the largest that it serves */
+    uint32_t slot_bytes, slots, pages, lead; /* pages: of 4 KiB */
 };
 
 enum sn_map_kind { SN_MAP_SLOTS, SN_MAP_LARGE, SN_MAP_EMPTY, SN_MAP_CLEAN, SN_MAP_OTHER };
@@ -66,8 +67,11 @@ void sn_map_head(struct sn_lines *lines, const char *store, const char *of, uint
 void sn_map_class(struct sn_lines *lines, const struct sn_map_class *c, bool first);
 void sn_map_end_head(struct sn_lines *lines);
 
-/** A run: its begin, all of its blocks in turn, its end. dirty: which pages of the block are
- * committed. */
+/** Bits of a block's pages, of page_bytes (4096 to 65536), as those of pieces of 4 KiB. */
+uint16_t sn_map_pieces(uint16_t dirty, uint32_t page_bytes);
+
+/** A run: its begin, all of its blocks in turn, its end. dirty: which pieces of 4 KiB of the block
+ * are committed. */
 void sn_map_begin_run(struct sn_lines *lines, const struct sn_map_run *run);
 void
 sn_map_block(struct sn_lines *lines, const struct sn_map_run *run, uint32_t block, uint16_t dirty);

@@ -18,7 +18,7 @@ pages_for(const struct sn_large *large, size_t size)
 static uint32_t
 blocks_for(uint32_t pages)
 {
-    return (pages + (uint32_t)SN_BLOCK_PAGES - 1) / (uint32_t)SN_BLOCK_PAGES;
+    return (pages + (uint32_t)SN_BLOCK_PAGES - 1) >> SN_BLOCK_PAGES_SHIFT;
 }
 
 static size_t

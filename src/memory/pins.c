@@ -18,7 +18,7 @@ struct page_head {
     uint16_t free;       /* first free one of the lines used before; 0: none */
 };
 
-#define PAGE_LINES (SN_PAGE_BYTES / SN_PIN_LINE_BYTES) /* the head included */
+#define LINES_SHIFT (SN_PAGE_SHIFT - SN_PIN_LINE_SHIFT) /* of a page's lines, the head included */
 
 static struct sn_pin_line *
 line_at(const struct sn_pins *pins, uint32_t line)
@@ -170,7 +170,7 @@ take_line_locked(struct sn_pins *pins, struct sn_pin_stripe *stripe)
     }
     uint32_t page = stripe->open;
     struct page_head *head = head_of(pins, page);
-    uint32_t line = page * PAGE_LINES + (head->free ? head->free : head->fresh);
+    uint32_t line = (page << LINES_SHIFT) + (head->free ? head->free : head->fresh);
     if (head->free)
         head->free = (uint16_t)line_at(pins, line)->below[0];
     else
@@ -184,10 +184,10 @@ take_line_locked(struct sn_pins *pins, struct sn_pin_stripe *stripe)
 static void
 put_line_locked(struct sn_pins *pins, struct sn_pin_stripe *stripe, uint32_t line)
 {
-    uint32_t page = line / PAGE_LINES;
+    uint32_t page = line >> LINES_SHIFT;
     struct page_head *head = head_of(pins, page);
     line_at(pins, line)->below[0] = head->free;
-    head->free = (uint16_t)(line % PAGE_LINES);
+    head->free = (uint16_t)(line - (page << LINES_SHIFT));
     if (head->used-- == SN_PIN_PAGE_LINES)
         open_page_locked(pins, stripe, page);
     if (head->next && head_of(pins, head->next)->used == 0) /* it was the only one */

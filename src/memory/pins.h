@@ -28,7 +28,8 @@
 #define SN_PIN_FREED      (UINT64_C(1) << 33) /* the object has ended: the last unpin retires it */
 #define SN_PIN_CHANGES_AT 34                  /* relocations since the count was last 0 */
 
-#define SN_PIN_LINE_BYTES 64
+#define SN_PIN_LINE_SHIFT 6
+#define SN_PIN_LINE_BYTES (1u << SN_PIN_LINE_SHIFT)
 #define SN_PIN_LINE_SLOTS 5
 #define SN_PIN_PAGE_LINES (SN_PAGE_BYTES / SN_PIN_LINE_BYTES - 1) /* beside the head */
 #define SN_PIN_STRIPES    16

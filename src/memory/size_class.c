@@ -19,22 +19,32 @@ step_above(uint32_t slot)
     return doubling < 2048 ? doubling / 32 : doubling / 16;
 }
 
-/* Shortest span whose pages hold at most 1 % that is no slot. Pages behind the last slot are never
- * touched, so that address space alone may go unused. */
+/* Makes the span so many blocks long. Result: the share of its pages, in permille, that is no slot.
+ * Pages behind the last slot are never touched, so that address space alone may go unused. */
+static uint32_t
+lay_out_blocks(struct sn_class *c, uint32_t blocks)
+{
+    c->blocks = blocks;
+    c->slots = ((blocks << SN_BLOCK_SHIFT) - c->lead) / c->slot_bytes;
+    uint32_t used = c->slots * c->slot_bytes;
+    c->pages = (uint32_t)(sn_round_up(c->lead + used, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
+    uint32_t waste = (c->pages << SN_PAGE_SHIFT) - used;
+    return c->slots > 0 ? (waste * 1000 + used - 1) / used : UINT32_MAX;
+}
+
+/* The shortest span that wastes at most 1 %, which there is with pages of 4 KiB; else the one that
+ * wastes least. */
 static void
 lay_out_span(struct sn_class *c, uint32_t alignment)
 {
+    uint32_t best = 1, least = UINT32_MAX;
     c->lead = alignment - SN_HEADER_BYTES;
-    for (c->blocks = 1; c->blocks <= SN_SPAN_BLOCKS_MAX; c->blocks++) {
-        uint32_t bytes = c->blocks << SN_BLOCK_SHIFT;
-        c->slots = (bytes - c->lead) / c->slot_bytes;
-        uint32_t used = c->slots * c->slot_bytes;
-        c->pages = (uint32_t)(sn_round_up(c->lead + used, SN_PAGE_BYTES) >> SN_PAGE_SHIFT);
-        uint32_t waste = (c->pages << SN_PAGE_SHIFT) - used;
-        if (c->slots > 0 && waste * 100 <= used)
-            return;
+    for (uint32_t blocks = 1; blocks <= SN_SPAN_BLOCKS_MAX && least > 10; blocks++) {
+        uint32_t waste = lay_out_blocks(c, blocks);
+        best = waste < least ? blocks : best;
+        least = (uint32_t)sn_min(least, waste);
     }
-    c->blocks = SN_SPAN_BLOCKS_MAX;
+    lay_out_blocks(c, best);
 }
 
 static uint32_t

@@ -9,8 +9,9 @@
 #define DIRTY 1
 #define CLEAN 0
 
-_Static_assert(SN_GROUP_TABLE_AT / SN_PAGE_BYTES >= SN_BITMAP_LINES, "a page for each line");
-_Static_assert((size_t)SN_GROUP_BLOCKS *SN_LINE_WORDS * 8 == SN_PAGE_BYTES, "of a group's blocks");
+_Static_assert(SN_GROUP_TABLE_AT / SN_GROUP_LINE_BYTES >= SN_BITMAP_LINES, "room for each line");
+_Static_assert((size_t)SN_GROUP_BLOCKS *SN_LINE_WORDS * 8 == SN_GROUP_LINE_BYTES,
+               "of a group's blocks");
 
 size_t
 sn_pool_spans_bytes(uint32_t blocks)
@@ -204,7 +205,7 @@ split_off_locked(struct sn_pool *pool, uint32_t first, uint32_t blocks)
 static uint16_t
 page_mask(uint32_t pages, uint32_t block)
 {
-    uint32_t before = block * (uint32_t)SN_BLOCK_PAGES;
+    uint32_t before = block << SN_BLOCK_PAGES_SHIFT;
     if (pages <= before)
         return 0;
     uint32_t here = (uint32_t)sn_min(pages - before, SN_BLOCK_PAGES);
@@ -215,7 +216,7 @@ uint32_t
 sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
 {
     uint32_t missing = 0;
-    for (uint32_t i = from / SN_BLOCK_PAGES; i * SN_BLOCK_PAGES < to; i++) {
+    for (uint32_t i = from >> SN_BLOCK_PAGES_SHIFT; i << SN_BLOCK_PAGES_SHIFT < to; i++) {
         unsigned range = page_mask(to, i) & ~(unsigned)page_mask(from, i);
         missing += (uint32_t)__builtin_popcount(range & ~(unsigned)pool->spans[first + i].dirty);
     }
@@ -226,7 +227,7 @@ sn_pool_missing_pages(const struct sn_pool *pool, uint32_t first, uint32_t from,
 static void
 commit_locked(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to, uint64_t bytes)
 {
-    for (uint32_t i = from / SN_BLOCK_PAGES; i * SN_BLOCK_PAGES < to; i++)
+    for (uint32_t i = from >> SN_BLOCK_PAGES_SHIFT; i << SN_BLOCK_PAGES_SHIFT < to; i++)
         pool->spans[first + i].dirty |= page_mask(to, i) & ~(unsigned)page_mask(from, i);
     sn_store_relaxed(&pool->arena_committed, pool->arena_committed + bytes);
 }
@@ -259,6 +260,27 @@ array_growth(uint32_t from, uint32_t to, size_t entry_bytes)
            sn_round_up(from * entry_bytes, SN_PAGE_BYTES);
 }
 
+static uint32_t
+group_of(uint32_t block)
+{
+    return block / SN_GROUP_BLOCKS;
+}
+
+/* The same for the bitmap of a run that begins at `first`. Where lines share pages, the first use
+ * of a group touches all of it. */
+static uint64_t
+bitmap_growth(const struct sn_pool *pool, uint32_t first, uint32_t lines)
+{
+    uint64_t bytes = 0;
+    if (SN_PAGE_BYTES > SN_GROUP_LINE_BYTES)
+        return lines > 0 ? array_growth(group_of(pool->line_high[0] + SN_GROUP_BLOCKS - 1),
+                                        group_of(first) + 1, SN_GROUP_BYTES)
+                         : 0;
+    for (uint32_t k = 0; k < lines; k++)
+        bytes += array_growth(pool->line_high[k], first + 1, SN_LINE_WORDS * sizeof(uint64_t));
+    return bytes;
+}
+
 /* Bytes of metadata that a run which begins at `first` comes to use: also the descriptor behind it,
  * of the rest that stays free. */
 static uint64_t
@@ -267,9 +289,7 @@ metadata_growth(const struct sn_pool *pool, uint32_t first, const struct run_req
     uint32_t end = first + request->blocks;
     uint64_t bytes = array_growth(pool->high + 1, end + 1, sizeof(struct sn_span)) +
                      2 * array_growth(pool->high, end, sizeof(uint8_t));
-    for (uint32_t k = 0; k < request->lines; k++)
-        bytes += array_growth(pool->line_high[k], first + 1, SN_LINE_WORDS * sizeof(uint64_t));
-    return bytes;
+    return bytes + bitmap_growth(pool, first, request->lines);
 }
 
 /* Notes that metadata for such a run is in use; the caller has charged `bytes` for it. */
@@ -426,8 +446,8 @@ sn_pool_trim(struct sn_pool *pool, uint32_t first, uint32_t from, uint32_t to)
 {
     size_t bytes = 0;
     while (from < to) {
-        uint32_t block = from / (uint32_t)SN_BLOCK_PAGES;
-        uint32_t base = block * (uint32_t)SN_BLOCK_PAGES;
+        uint32_t block = from >> SN_BLOCK_PAGES_SHIFT;
+        uint32_t base = block << SN_BLOCK_PAGES_SHIFT;
         uint32_t end = (uint32_t)sn_min(to, base + SN_BLOCK_PAGES);
         bytes += trim_block(pool, first + block, from - base, end - base);
         from = end;
@@ -916,7 +936,7 @@ discard_groups_locked(struct sn_pool *pool)
         while (line < SN_BITMAP_LINES && pool->line_high[line] > block)
             line++;
         char *from = (char *)sn_span_bits(pool, block, line * SN_LINE_WORDS);
-        sn_os_discard_between(from, from + (SN_BITMAP_LINES - line) * SN_PAGE_BYTES);
+        sn_os_discard_between(from, from + (SN_BITMAP_LINES - line) * SN_GROUP_LINE_BYTES);
     }
 }
 

@@ -64,7 +64,7 @@ struct sn_span {
     uint8_t class_id;
     uint8_t list;   /* occupancy list it is in; LARGE: enum sn_large_list */
     uint8_t bins;   /* slots freed here may go to threads' bins; guarded as pins are */
-    uint16_t dirty; /* of this very block: which of its 16 pages are committed. Written by the
+    uint16_t dirty; /* of this very block: which of its pages are committed. Written by the
                        run's owner (above) under the pool's lock, too; so either may read */
     uint16_t hint;  /* no free slot in bitmap words before this one */
     union {
@@ -116,8 +116,8 @@ struct sn_pool {
     char *arena;
     uint32_t blocks; /* of the largest arena planned: metadata has room for so many */
     struct sn_span *spans;
-    /* Bitmaps lie in groups (base/config.h) below this, a page for each line: classes of large
-     * slots touch line 0 only, so that bitmaps stay dense. */
+    /* Bitmaps lie in groups (base/config.h) below this, 4 KiB for each line: classes of large slots
+     * touch line 0 only, so that bitmaps stay dense. */
     char *groups_end;
     uint8_t *class_of; /* per block: class of its slots, SN_CLASS_LARGE or SN_CLASS_NONE */
     /* Per block: the class whose bin in a thread's cache takes a slot that is freed here;
@@ -261,7 +261,9 @@ bool sn_pool_await_purges(struct sn_pool *pool);
 static inline bool
 sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t page)
 {
-    return pool->spans[first + page / SN_BLOCK_PAGES].dirty >> page % SN_BLOCK_PAGES & 1;
+    return pool->spans[first + (page >> SN_BLOCK_PAGES_SHIFT)].dirty >>
+               (page & (SN_BLOCK_PAGES - 1)) &
+           1;
 }
 
 /** For processes that lock what they have mapped: pages of clean runs, and of descriptors and
@@ -334,8 +336,8 @@ sn_span_number(const struct sn_pool *pool, const struct sn_span *span)
 static inline uint32_t
 sn_span_kept_blocks(const struct sn_span *span)
 {
-    const uint32_t pages = (uint32_t)SN_BLOCK_PAGES;
-    return (uint32_t)sn_max((span->v.large.held + pages - 1) / pages, span->reserved);
+    uint32_t held = span->v.large.held + (uint32_t)SN_BLOCK_PAGES - 1;
+    return (uint32_t)sn_max(held >> SN_BLOCK_PAGES_SHIFT, span->reserved);
 }
 
 static inline uint64_t
@@ -349,7 +351,7 @@ static inline uint64_t *
 sn_span_bits(const struct sn_pool *pool, uint32_t number, uint32_t word)
 {
     char *group = pool->groups_end - ((size_t)number / SN_GROUP_BLOCKS + 1) * SN_GROUP_BYTES;
-    char *line = group + (size_t)word / SN_LINE_WORDS * SN_PAGE_BYTES;
+    char *line = group + (size_t)word / SN_LINE_WORDS * SN_GROUP_LINE_BYTES;
     return (uint64_t *)(void *)line + number % SN_GROUP_BLOCKS * SN_LINE_WORDS +
            word % SN_LINE_WORDS;
 }

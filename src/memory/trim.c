@@ -37,7 +37,7 @@ trim_pages(struct sn_heap *heap, uint32_t number, uint32_t from, uint32_t to, bo
     const struct sn_class *c = sn_heap_class_of_span(heap, &pool->spans[number]);
     size_t bytes = 0;
     for (uint32_t at = from, end; at < to; at = end) {
-        end = (uint32_t)sn_min(to, (at / SN_BLOCK_PAGES + 1) * SN_BLOCK_PAGES);
+        end = (uint32_t)sn_min(to, ((at >> SN_BLOCK_PAGES_SHIFT) + 1) << SN_BLOCK_PAGES_SHIFT);
         clear_cut_header(pool, number, c, at);
         bytes += sn_pool_trim(pool, number, at, end);
     }

@@ -30,16 +30,22 @@ try_take(handle_store *store, void *unused)
     return sn_table_take(&store->table, &entry, 1) ? entry : 0;
 }
 
+static SN_NOINLINE uint64_t
+resolve(handle_store *store)
+{
+    const struct sn_need need = {.bytes = SN_PAGE_BYTES,
+                                 .page_bytes = SN_PAGE_BYTES,
+                                 .class_id = SN_CLASS_NONE,
+                                 .index = true};
+    return sn_shortage_resolve(store, &need, try_take, NULL);
+}
+
 uint64_t
 sn_entry_take(handle_store *store)
 {
     uint64_t entry = try_take(store, NULL);
-    static const struct sn_need need = {.bytes = SN_PAGE_BYTES,
-                                        .page_bytes = SN_PAGE_BYTES,
-                                        .class_id = SN_CLASS_NONE,
-                                        .index = true};
     if (sn_unlikely(entry == 0))
-        return sn_shortage_resolve(store, &need, try_take, NULL);
+        return resolve(store);
     sn_shortage_end_wait(store, SN_CLASS_NONE, true);
     return entry;
 }

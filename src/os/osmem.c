@@ -26,7 +26,7 @@ bool
 sn_os_is_resident(void *page)
 {
     unsigned char resident = 0;
-    return mincore(page, SN_PAGE_BYTES, &resident) == 0 && (resident & 1);
+    return mincore(page, 1, &resident) == 0 && (resident & 1); /* one byte, so one page */
 }
 
 /* Whether the process locks whatever it maps (mlockall with MCL_FUTURE): a fresh page is resident
@@ -170,11 +170,21 @@ sn_os_release(void *address, size_t bytes)
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
 
+/* Whether the kernel does what it is asked for, no less and no more, also where its pages are as
+ * large as the library's: whole pages, or what it refuses here, too. */
+static bool
+is_whole_pages(const void *address, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)address;
+    return (at | bytes) % SN_PAGE_BYTES == 0 || at % sn_kernel_page_bytes() != 0;
+}
+
 /* Locked pages go back all the same, where the kernel can do it; they stay locked when they are
  * touched again. Result and errno as madvise. */
 static int
 discard_one(void *address, size_t bytes)
 {
+    sn_assert(is_whole_pages(address, bytes));
     int result = madvise(address, bytes, MADV_DONTNEED);
     if (sn_unlikely(result != 0) && errno == EINVAL)
         result = madvise(address, bytes, MADV_DONTNEED_LOCKED);
@@ -212,6 +222,8 @@ discard_at_once(const struct iovec *ranges, size_t count)
 #ifdef __NR_process_madvise
     static bool refused; /* atomic */
     int saved = errno;
+    for (size_t i = 0; SN_DEBUG && i < count; i++)
+        sn_assert(is_whole_pages(ranges[i].iov_base, ranges[i].iov_len));
     if (sn_inject(SN_INJECT_PROCESS_MADVISE) || sn_load_relaxed(&refused))
         return 0;
     long bytes = syscall(__NR_process_madvise, PIDFD_OF_SELF, ranges, count, MADV_DONTNEED, 0);
@@ -252,8 +264,12 @@ sn_os_hugepages(void *address, size_t bytes, bool want)
 void
 sn_os_show_in_core(void *address, size_t bytes, bool show)
 {
-    if (bytes > 0)
-        (void)madvise(address, bytes, show ? MADV_DODUMP : MADV_DONTDUMP);
+    uintptr_t at = (uintptr_t)address, page = SN_PAGE_BYTES;
+    uintptr_t begin = show ? at & ~(page - 1) : sn_round_up(at, page);
+    uintptr_t end = show ? sn_round_up(at + bytes, page) : (at + bytes) & ~(page - 1);
+    if (begin < end)
+        (void)madvise((char *)address - at + begin, end - begin,
+                      show ? MADV_DODUMP : MADV_DONTDUMP);
 }
 
 #ifndef PR_SET_VMA
@@ -274,6 +290,7 @@ sn_os_protect(void *address, size_t bytes, bool accessible)
         errno = ENOMEM;
         return false;
     }
+    sn_assert(is_whole_pages(address, bytes));
     return mprotect(address, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
 }
 
@@ -312,7 +329,7 @@ uint64_t
 sn_os_physical_bytes(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
-    return pages > 0 ? (uint64_t)pages << SN_PAGE_SHIFT : (uint64_t)1 << 30;
+    return pages > 0 ? (uint64_t)pages * sn_kernel_page_bytes() : (uint64_t)1 << 30;
 }
 
 uint64_t
@@ -329,7 +346,7 @@ sn_os_resident_bytes(void)
         return 0;
     text[got] = 0;
     const char *second = strchr(text, ' ');
-    return second ? strtoull(second + 1, NULL, 10) << SN_PAGE_SHIFT : 0;
+    return second ? strtoull(second + 1, NULL, 10) * sn_kernel_page_bytes() : 0;
 }
 
 int
@@ -346,18 +363,17 @@ uint64_t
 sn_os_shared_bytes(int pagemap, const void *address, size_t bytes)
 {
     enum { AT_ONCE = 64 };
-    uint64_t entry[AT_ONCE];
-    uint64_t page = (uintptr_t)address >> SN_PAGE_SHIFT, shared = 0;
-    uint64_t end = ((uintptr_t)address + bytes + SN_PAGE_BYTES - 1) >> SN_PAGE_SHIFT;
+    uint64_t entry[AT_ONCE], page_bytes = sn_kernel_page_bytes(), shared = 0;
+    uint64_t page = (uintptr_t)address / page_bytes;
+    uint64_t end = ((uintptr_t)address + bytes + page_bytes - 1) / page_bytes;
     while (page < end) {
         size_t count = sn_min(end - page, AT_ONCE);
         size_t wanted = count * sizeof(entry[0]);
         if (pagemap < 0 ||
             pread(pagemap, entry, wanted, (off_t)(page * sizeof(entry[0]))) != (ssize_t)wanted)
-            return shared + ((end - page) << SN_PAGE_SHIFT);
+            return shared + (end - page) * page_bytes;
         for (size_t i = 0; i < count; i++)
-            shared +=
-                (entry[i] & (PAGE_PRESENT | PAGE_EXCLUSIVE)) == PAGE_PRESENT ? SN_PAGE_BYTES : 0;
+            shared += (entry[i] & (PAGE_PRESENT | PAGE_EXCLUSIVE)) == PAGE_PRESENT ? page_bytes : 0;
         page += count;
     }
     return shared;
@@ -368,12 +384,6 @@ sn_os_l2_bytes(void)
 {
     long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
     return bytes > 0 ? (size_t)bytes : SN_L2_DEFAULT_BYTES;
-}
-
-bool
-sn_os_page_size_fits(void)
-{
-    return sysconf(_SC_PAGESIZE) == (long)SN_PAGE_BYTES;
 }
 
 static uint64_t

@@ -53,7 +53,8 @@ size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 /** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
 void sn_os_hugepages(void *address, size_t bytes, bool want);
 
-/** Whether whole pages are to be in cores; a hint, failure is ignored. */
+/** Whether pages are to be in cores, all that the range touches, or not to be, those that lie in it
+ * wholly; a hint, failure is ignored. */
 void sn_os_show_in_core(void *address, size_t bytes, bool show);
 /** What pmap and /proc/PID/smaps call the range (Linux 5.17); a hint. At most SN_OS_NAME_BYTES, of
  * printable characters without any of []$`\ */
@@ -78,7 +79,6 @@ int sn_os_open_pagemap(void);
  * of them, when the kernel does not say. */
 uint64_t sn_os_shared_bytes(int pagemap, const void *address, size_t bytes);
 size_t sn_os_l2_bytes(void);
-bool sn_os_page_size_fits(void);
 uint64_t sn_os_now_ns(void);
 /** The same time, as waits want it. */
 struct timespec sn_os_timespec(uint64_t ns);

@@ -17,7 +17,7 @@ page_at(uint32_t page)
 static unsigned
 list_of(const struct sn_table_page *page)
 {
-    return page->free_head == 0 ? FULL_LIST : page->used * 8u / (unsigned)SN_TABLE_PAGE_ENTRIES;
+    return page->free_head == 0 ? FULL_LIST : page->used * 8u >> (SN_PAGE_SHIFT - 3);
 }
 
 static void
@@ -74,8 +74,8 @@ format_locked(struct sn_table *table, uint32_t number)
         uint64_t link = place + 1 < SN_TABLE_PAGE_ENTRIES ? place + 2 : 0;
         sn_store_relaxed(&words[place], tag | link << SN_WORD_BITS);
     }
-    page->free_head = (first + 1) & 1023;
-    page->used = first & 1023;
+    page->free_head = (first + 1) & SN_TABLE_PLACE_MASK;
+    page->used = first & SN_TABLE_PLACE_MASK;
     page->state = SN_PAGE_IN_USE;
 }
 
@@ -210,8 +210,8 @@ take_from_page_locked(struct sn_table *table, uint32_t number, uint64_t *entries
     while (taken < want && page->free_head != 0) {
         uint64_t entry = page_at(number) + (uint64_t)(page->free_head - 1) * 8;
         uint64_t word = sn_load_relaxed(sn_table_word(table, entry));
-        page->free_head = word >> SN_WORD_BITS & 1023;
-        page->used = (page->used + 1) & 1023;
+        page->free_head = word >> SN_WORD_BITS & SN_TABLE_PLACE_MASK;
+        page->used = (page->used + 1) & SN_TABLE_PLACE_MASK;
         sn_store_relaxed(sn_table_word(table, entry), word & SN_WORD_TAG);
         entries[taken++] = entry;
     }
@@ -253,8 +253,8 @@ put_one_locked(struct sn_table *table, uint64_t entry)
     uint64_t free_word = sn_load_relaxed(word) & SN_WORD_TAG;
     delist_locked(table, number);
     sn_store_relaxed(word, free_word | (uint64_t)page->free_head << SN_WORD_BITS);
-    page->free_head = ((entry & (SN_PAGE_BYTES - 1)) / 8 + 1) & 1023;
-    page->used = (page->used - 1u) & 1023;
+    page->free_head = ((entry & (SN_PAGE_BYTES - 1)) / 8 + 1) & SN_TABLE_PLACE_MASK;
+    page->used = (page->used - 1u) & SN_TABLE_PLACE_MASK;
     if (page->used == 0) {
         page->state = SN_PAGE_EMPTY;
         push_locked(table, &table->empty, number);

@@ -29,17 +29,20 @@ enum sn_table_page_state {
 };
 
 struct sn_table_page {
-    uint32_t next, prev; /* page number + 1; list by occupancy, or of FRESH pages to reuse */
-    uint32_t floor : 24; /* distance at which entries start when the page is formatted */
-    uint32_t list : 4;
-    uint32_t state : 2;
-    uint32_t free_head : 10; /* place + 1 of the first free entry; 0: none */
-    uint32_t used : 10;      /* entries issued or cached by threads */
-    uint32_t given_up : 12;  /* by releases of the page: SN_TABLE_WEAR_UNIT generations of each */
+    /* Page number + 1; list by occupancy, or of FRESH pages to reuse. */
+    uint64_t next : 28;
+    uint64_t prev : 28;
+    uint64_t list : 4;
+    uint64_t state : 2;
+    uint64_t floor : 24;     /* distance at which entries start when the page is formatted */
+    uint64_t free_head : 14; /* place + 1 of the first free entry; 0: none */
+    uint64_t used : 14;      /* entries issued or cached by threads */
+    uint64_t given_up : 12;  /* by releases of the page: SN_TABLE_WEAR_UNIT generations of each */
 };
+#define SN_TABLE_PLACE_MASK   UINT32_C(0x3fff) /* of the 8192 entries of the largest page */
 #define SN_TABLE_WEAR_UNIT    512
 #define SN_TABLE_GIVEN_UP_MAX 4095 /* an eighth of all generations */
-_Static_assert(sizeof(struct sn_table_page) == 16, "256 to a page");
+_Static_assert(sizeof(struct sn_table_page) == 16, "256 to 4 KiB");
 
 struct sn_table {
     /* immutable after init */

@@ -207,7 +207,7 @@ handle_store_create_version(const struct handle_store_options *options,
         error = sn_options_refuse(&checked, "flavor: NULL, and not a flavour of liburcu");
     if (!error)
         error = sn_fork_watch_error();
-    if (!error && !sn_os_page_size_fits())
+    if (!error && !sn_page_size_fits())
         error = -ENOTSUP;
     if (!error && !sn_rcu_leave(flavor, &was_online))
         error = -EDEADLK;

@@ -10,8 +10,6 @@
 
 #include "tools/commands.h"
 
-#define PAGE 4096u
-
 struct count {
     const struct reader_store *store;
     struct breakdown *breakdown;
@@ -71,7 +69,8 @@ static void
 add_large(struct count *count, const struct reader_run *run)
 {
     struct sn_map_sums *l = &count->breakdown->sums;
-    uint64_t pages = (run->requested + PAGE - 1) / PAGE * PAGE;
+    uint64_t page = count->store->page_bytes;
+    uint64_t pages = (run->requested + page - 1) / page * page;
     if (!run->live) {
         l->waiting += run->committed;
         return;

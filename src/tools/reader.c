@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "insight/map_lines.h"
 #include "tools/reader_layout.h"
 
 /* ---- the table of offsets -------------------------------------------------------------------- */
@@ -147,10 +148,11 @@ are_words_plausible(const struct layout *at)
 static bool
 is_plausible(const struct layout *at)
 {
-    return at->page_bytes == 4096 && at->block_bytes == 65536 && at->group_blocks == 64 &&
-           at->line_slots == 512 && at->group_bytes >= 8 * 4096 && at->group_bytes <= 1 << 20 &&
-           at->sizeof_span >= 16 && at->sizeof_span <= 4096 && at->sizeof_class >= 24 &&
-           at->sizeof_class <= 4096 && at->header_bytes == 8 && at->header_size_at < 64 &&
+    bool pages = at->page_bytes == 4096 || at->page_bytes == 16384 || at->page_bytes == 65536;
+    return pages && at->block_bytes == 65536 && at->group_blocks == 64 && at->line_slots == 512 &&
+           at->group_bytes >= 8 * 4096 && at->group_bytes <= 1 << 20 && at->sizeof_span >= 16 &&
+           at->sizeof_span <= 4096 && at->sizeof_class >= 24 && at->sizeof_class <= 4096 &&
+           at->header_bytes == 8 && at->header_size_at < 64 &&
            at->span_header <= at->sizeof_span - 8 && at->span_size <= at->sizeof_span - 8 &&
            at->span_blocks <= at->sizeof_span - 4 && at->span_pins <= at->sizeof_span - 4 &&
            at->span_dirty <= at->sizeof_span - 2 && at->span_flags <= at->sizeof_span - 2 &&
@@ -259,6 +261,7 @@ static bool
 read_classes(const struct reader *reader, struct reader_store *store, const char **error)
 {
     const struct layout *at = &reader->at;
+    const uint32_t scale = at->page_bytes / 4096;
     char class[4096];
     for (uint32_t i = 0; i < store->classes; i++) {
         uint64_t address = store->at + at->classes_of + (uint64_t)i * at->sizeof_class;
@@ -267,7 +270,7 @@ read_classes(const struct reader *reader, struct reader_store *store, const char
             return reader_refuse(error, "store %s: its size classes are not there", store->name);
         *c = (struct reader_class){
             word_of(class, at->class_slot_bytes), word_of(class, at->class_slots),
-            word_of(class, at->class_blocks),     word_of(class, at->class_pages),
+            word_of(class, at->class_blocks),     word_of(class, at->class_pages) * scale,
             word_of(class, at->class_lead),       word_of(class, at->class_payload)};
         if (!is_class(c))
             return reader_refuse(error,
@@ -284,7 +287,7 @@ read_store(const struct reader *reader, uint64_t address, struct reader_store *s
 {
     const struct layout *at = &reader->at;
     bool good = true;
-    *store = (struct reader_store){.at = address};
+    *store = (struct reader_store){.at = address, .page_bytes = at->page_bytes};
     uint64_t magic = reader_number(reader, address + at->store_magic, 8, &good);
     if (!good)
         return reader_refuse(error,
@@ -698,6 +701,7 @@ count_pages(const struct walk *walk, struct reader_run *run)
     run->dirty = walk->dirty + run->at;
     for (uint32_t i = run->at; i < run->at + run->blocks; i++) {
         memcpy(&walk->dirty[i], span_of(walk, i) + walk->reader->at.span_dirty, 2);
+        walk->dirty[i] = sn_map_pieces(walk->dirty[i], walk->reader->at.page_bytes);
         run->committed += (uint64_t)__builtin_popcount(walk->dirty[i]) * 4096;
     }
 }
@@ -837,17 +841,18 @@ uint64_t
 reader_resident(struct reader *reader, const struct reader_store *store)
 {
     char path[64];
-    uint64_t entry[512], pages = (uint64_t)store->high * READER_BLOCK_PAGES, resident = 0;
+    uint64_t entry[512], page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), resident = 0;
+    uint64_t pages = ((uint64_t)store->high << 16) / page_bytes;
     snprintf(path, sizeof(path), "/proc/%d/pagemap", reader->target.pid);
     int fd = reader_is_live(reader) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return UINT64_MAX;
     for (uint64_t page = 0; page < pages; page += 512) {
         size_t count = pages - page < 512 ? (size_t)(pages - page) : 512;
-        off_t at = (off_t)((store->arena / 4096 + page) * sizeof(entry[0]));
+        off_t at = (off_t)((store->arena / page_bytes + page) * sizeof(entry[0]));
         ssize_t got = pread(fd, entry, count * sizeof(entry[0]), at);
         for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(entry[0]); i++)
-            resident += entry[i] >> 63 ? 4096 : 0;
+            resident += entry[i] >> 63 ? page_bytes : 0;
     }
     close(fd);
     return resident;

@@ -26,7 +26,7 @@ bool reader_is_live(const struct reader *reader);
 #define READER_BLOCK_PAGES 16
 
 struct reader_class {
-    uint32_t slot_bytes, slots, blocks, pages, lead, payload;
+    uint32_t slot_bytes, slots, blocks, pages, lead, payload; /* pages: of 4 KiB */
 };
 
 struct reader_store {
@@ -34,6 +34,7 @@ struct reader_store {
     char name[32];
     bool hardened;
     uint64_t arena, secret;
+    uint32_t page_bytes;
     uint32_t blocks, limit, high; /* of the arena: planned, reserved, used at some time */
     uint64_t max_bytes, committed;
     uint64_t table_committed;
@@ -70,7 +71,7 @@ struct reader_run {
     uint32_t slots;
     uint64_t requested;    /* bytes, of live objects; 0 where headers were not read */
     uint64_t committed;    /* bytes */
-    const uint16_t *dirty; /* by block: which pages are committed */
+    const uint16_t *dirty; /* by block: which pieces of 4 KiB are committed */
     const uint64_t *bits;  /* of slots: not free */
     const uint64_t *waits; /* of them the ended ones */
     const char *contents;  /* of slots, by bytes from the run's begin; NULL: were not read */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <sinter/handle.h>
 
@@ -118,7 +119,7 @@ resident_of(const char *pid)
         resident = 0;
     if (file)
         fclose(file);
-    return (uint64_t)resident * 4096;
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static double

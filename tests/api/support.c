@@ -443,6 +443,14 @@ scaled(unsigned rounds)
     return slow_run() ? (rounds + 9) / 10 : rounds;
 }
 
+size_t
+page_bytes(void)
+{
+    const char *wanted = getenv("SINTER_DEBUG_PAGE_BYTES");
+    size_t kernels = (size_t)sysconf(_SC_PAGESIZE), bytes = wanted ? strtoul(wanted, NULL, 10) : 0;
+    return bytes > kernels ? bytes : kernels;
+}
+
 /* ---- forked children ------------------------------------------------------------------------- */
 
 pid_t

@@ -130,6 +130,16 @@ bool slow_run(void);
 /** In such a run, fewer rounds of the same. */
 unsigned scaled(unsigned rounds);
 
+/** Bytes of a page of the library's: the kernel's, or what SINTER_DEBUG_PAGE_BYTES has debug builds
+ * take for one. */
+size_t page_bytes(void);
+/** For tests whose numbers are those of pages of 4 KiB. */
+#define needs_pages_of_4_kib()                                                                     \
+    do {                                                                                           \
+        if (page_bytes() != 4096)                                                                  \
+            skip();                                                                                \
+    } while (0)
+
 /* One group per file, and one for its tests with several threads; each returns the number of
  * tests that failed. */
 int group_create(void);

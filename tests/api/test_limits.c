@@ -308,6 +308,7 @@ live_share(struct fixture *fixture, uint64_t limit, size_t largest, bool shifts,
 static void
 mixed_sizes_fill_a_small_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     static const struct {
         uint64_t limit;
@@ -335,6 +336,7 @@ mixed_sizes_fill_a_small_limit(void **state)
 static void
 one_object_of_each_class(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     fixture->options.max_bytes = 4 * MIB;
     fixture_reopen(fixture);
@@ -356,6 +358,7 @@ one_object_of_each_class(void **state)
 static void
 lowered_limit_is_reached(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     static struct queue queue;
     uint64_t random = random_seed("lowered_limit_is_reached");
@@ -419,6 +422,7 @@ unused_bytes(handle_store *store)
 static void
 unmovable_pages_go_back_beside_traffic(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     enum { OBJECTS = 4000, SIZE = 3000 };
     static handle_t handles[OBJECTS];

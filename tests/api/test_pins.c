@@ -48,6 +48,7 @@ pins_nest(void **state)
 static void
 room_for_pins_is_used_up(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     enum { OBJECTS = 60000 };
     static handle_t handles[OBJECTS];

@@ -300,13 +300,14 @@ a_reader_keeps_what_is_cut_off(void **state)
         assert_int_equal(handle_free_now(store, other), 0);
     }
     struct handle_stats stats = take_stats(store);
-    assert_true(stats.limbo >= size - 100000 - 4096);
+    assert_true(stats.limbo >= size - 100000 - page_bytes());
     assert_filled(before, size, 1);
     section_leave();
     settle(store);
     stats = take_stats(store);
     assert_int_equal(stats.limbo, 0);
-    assert_true(stats.committed - stats.metadata - stats.table <= 26 * 4096);
+    uint64_t pages = 1 + 100000 / page_bytes();
+    assert_true(stats.committed - stats.metadata - stats.table <= (pages + 1) * page_bytes());
     assert_object(store, handle, 100000, 1);
 }
 
@@ -537,7 +538,7 @@ capacities_change(void **state)
     assert_int_equal(handle_resize(store, handle, 70000), 0);
     assert_in_range(capacity_of(store, handle), CAPACITY, 2 * CAPACITY - 1);
     assert_int_equal(handle_resize_reserve(store, handle, 70000, 0), 0);
-    assert_true(capacity_of(store, handle) < 2 * 65536);
+    assert_true(capacity_of(store, handle) <= 2 * 65536);
     assert_object(store, handle, 70000, 1);
     /* Of a small one the room is its slot's, and a small one again. */
     assert_int_equal(handle_resize_reserve(store, handle, 100, 1000), 0);

@@ -308,6 +308,7 @@ pinned_is_enomem_until_the_unpin(void **state)
 static void
 in_vain_is_enomem(void **state)
 {
+    needs_pages_of_4_kib();
     struct fixture *fixture = *state;
     limited(fixture, 16 * MIB, true);
     struct full full = fill_store(fixture->store, 1000);

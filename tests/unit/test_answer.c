@@ -96,6 +96,7 @@ test_emptied(void **state)
 static void
 test_emptied_pages(void **state)
 {
+    needs_pages_of_4_kib();
     (void)state;
     struct sn_class_use c = dense;
     c.spans_in[SN_OCCUPANCIES - 1] = 10;

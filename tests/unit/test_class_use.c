@@ -106,6 +106,7 @@ kilobytes(uint32_t spans, uint64_t used, uint64_t committed_pages, uint32_t asid
 static void
 test_loose(void **state)
 {
+    needs_pages_of_4_kib();
     (void)state;
     static const struct {
         uint32_t spans;
@@ -136,6 +137,7 @@ test_loose(void **state)
 static void
 test_gain(void **state)
 {
+    needs_pages_of_4_kib();
     (void)state;
     struct sn_class_use loose = kilobytes(1, 16, 16, 0), excess = kilobytes(2, 64, 32, 0),
                         full = kilobytes(32, 2048, 512, 0);

@@ -7,13 +7,14 @@
 #include "unit.h"
 
 #define PAGES   24
-#define ENTRIES (PAGES * SN_TABLE_PAGE_ENTRIES)
+#define ENTRIES (uint32_t)(PAGES * SN_TABLE_PAGE_ENTRIES)
+#define MOST    (PAGES << (SN_PAGE_SHIFT_MAX - 3)) /* of them, with the largest pages */
 
 struct setup {
     struct sn_table table;
     struct sn_budget budget;
     char *words, *metadata;
-    uint64_t at[ENTRIES]; /* what take gave */
+    uint64_t at[MOST]; /* what take gave */
 };
 
 static struct setup *
@@ -110,7 +111,7 @@ static void
 test_every_entry_once_but_the_first(void **state)
 {
     struct setup *setup = *state;
-    static bool seen[ENTRIES];
+    static bool seen[MOST];
     memset(seen, 0, sizeof(seen));
     uint32_t taken = take_many(setup, setup->at, ENTRIES);
     assert_int_equal(taken, ENTRIES - 1);
@@ -156,6 +157,7 @@ test_words_and_handles(void **state)
 static void
 test_entries_come_from_the_fullest_page(void **state)
 {
+    needs_pages_of_4_kib();
     struct setup *setup = *state;
     uint32_t count = take_many(setup, setup->at, 4 * SN_TABLE_PAGE_ENTRIES - 1);
     static const uint32_t freed[4] = {300, 100, 500, 200};
@@ -281,10 +283,11 @@ use_often(struct setup *setup, uint64_t at, uint64_t times)
 static void
 test_bursts_do_not_use_up_pages(void **state)
 {
-    enum { LIVE = SN_TABLE_PAGE_ENTRIES - 1, CACHED = 64, BURSTS = 1024, FREES = 1 << 20 };
+    enum { CACHED = 64, BURSTS = 1024, FREES = 1 << 20 };
+    const uint32_t live = (uint32_t)SN_TABLE_PAGE_ENTRIES - 1;
     struct setup *setup = *state;
     uint32_t dead = 0;
-    assert_int_equal(take_many(setup, setup->at, LIVE), LIVE); /* page 0 is full */
+    assert_int_equal(take_many(setup, setup->at, live), live); /* page 0 is full */
     for (unsigned burst = 0; burst < BURSTS; burst++) {
         uint32_t count = sn_table_take(&setup->table, setup->at, CACHED);
         assert_int_equal(count, CACHED);
@@ -371,10 +374,10 @@ test_at_the_limit(void **state)
 struct model {
     struct setup *setup;
     uint64_t random;
-    uint64_t held[ENTRIES];
+    uint64_t held[MOST];
     uint32_t held_count;
-    uint32_t next_distance[ENTRIES]; /* lowest that may still be issued */
-    bool taken[ENTRIES];
+    uint32_t next_distance[MOST]; /* lowest that may still be issued */
+    bool taken[MOST];
 };
 
 static void

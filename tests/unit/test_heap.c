@@ -478,6 +478,7 @@ bytes_left(const struct world *world, uint64_t slot, uint32_t i)
 static void
 test_trim(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -567,6 +568,7 @@ test_pages_are_charged_as_slots_are_taken(void **state)
 static void
 test_committed_slots_come_first(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -587,6 +589,7 @@ test_committed_slots_come_first(void **state)
 static void
 test_fewer_at_the_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = class_for(world, CLASS_OF);
     uint64_t slots[32];
@@ -610,6 +613,7 @@ test_fewer_at_the_limit(void **state)
 static void
 test_sparse_classes_give_pages_up(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned small = class_for(world, CLASS_OF), class_id;
     uint32_t number;
@@ -642,6 +646,7 @@ test_sparse_classes_give_pages_up(void **state)
 static void
 test_squeeze_looks_once(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = class_for(world, CLASS_OF);
     uint32_t n = world->classes.of[class_id].slots;
@@ -819,6 +824,7 @@ leave_used(struct world *world, unsigned class_id, const uint64_t *slots, uint32
 static void
 test_kept_moves_the_next_span(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = class_for(world, CLASS_OF);
     struct sn_heap_class *hc = &world->heap.of[class_id];
@@ -862,6 +868,7 @@ test_nothing_of_a_walked_span_is_kept(void **state)
 static void
 test_refused_trim(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -886,6 +893,7 @@ test_refused_trim(void **state)
 static void
 test_trim_of_a_quiet_span(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -910,6 +918,7 @@ test_trim_of_a_quiet_span(void **state)
 static void
 test_above_a_lowered_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = class_for(world, CLASS_OF);
     uint64_t slot, *slots = take_spans(world, class_id, 2);
@@ -941,6 +950,7 @@ test_above_a_lowered_limit(void **state)
 static void
 test_trimmed_span_at_the_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -972,6 +982,7 @@ test_trimmed_span_at_the_limit(void **state)
 static void
 test_past_a_trimmed_span_at_the_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = class_for(world, 16000);
     uint32_t n = world->classes.of[class_id].slots;
@@ -999,6 +1010,7 @@ test_past_a_trimmed_span_at_the_limit(void **state)
 static void
 test_trimmed_span_in_the_pool(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id;
     uint32_t number;
@@ -1024,6 +1036,7 @@ test_trimmed_span_in_the_pool(void **state)
 static void
 test_excess_is_trimmed(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     unsigned class_id = sn_class_for(&world->classes, 8704 - SN_HEADER_BYTES); /* 15 of 16 pages */
     const struct sn_class *c = &world->classes.of[class_id];
@@ -1082,6 +1095,7 @@ take_spans_with_excess(struct world *world, uint64_t *slots)
 static void
 test_excess_is_listed(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_pool *pool = &world->pool;
     world->heap.excess = count_excess;
@@ -1120,6 +1134,7 @@ test_excess_is_listed(void **state)
 static void
 test_large_objects(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_large *large = &world->large;
     bool zero = false;

@@ -70,6 +70,7 @@ settle_tails(struct world *world)
 static void
 test_grows_where_it_lies(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_large_resize answer;
     uint64_t offset = take(world, 17 * PAGE - 100, false);
@@ -99,6 +100,7 @@ test_grows_where_it_lies(void **state)
 static void
 test_neighbour_in_the_way(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint64_t offset = take(world, 17 * PAGE, false);
     uint64_t behind = take(world, 17 * PAGE, false);
@@ -116,6 +118,7 @@ test_neighbour_in_the_way(void **state)
 static void
 test_limit_refuses_growth(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_large_resize answer;
     uint64_t offset = take(world, 17 * PAGE, false);
@@ -381,6 +384,7 @@ test_capacity_lowered_beside_a_tail(void **state)
 static void
 test_blocks_are_trimmed_alone(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     bool zero;
     uint64_t roomy =
@@ -446,6 +450,7 @@ test_capacity_of_a_claimed_run(void **state)
 static void
 test_tail_waits_for_a_grace_period(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_large_resize answer;
     uint64_t offset = take(world, 64 * PAGE, false);
@@ -480,6 +485,7 @@ test_tail_waits_for_a_grace_period(void **state)
 static void
 test_tail_is_grown_into(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     struct sn_large_resize answer;
     uint64_t offset = take(world, 64 * PAGE, false);
@@ -551,6 +557,7 @@ test_put_with_a_tail(void **state)
 static void
 test_excess_is_trimmed(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint64_t offset = take(world, 32 * PAGE, false);
     memset(world->arena + offset, 1, 32 * PAGE);

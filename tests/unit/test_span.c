@@ -59,7 +59,8 @@ test_first_take_is_clean(void **state)
     bool zero = false;
     uint8_t old_class = 0;
     assert_pool_sound(world);
-    uint32_t number = sn_pool_take(&world->pool, 2, 32, SN_CHARGE_APPLICATION, &zero, &old_class);
+    uint32_t number =
+        sn_pool_take(&world->pool, 2, 2 * SN_BLOCK_PAGES, SN_CHARGE_APPLICATION, &zero, &old_class);
     assert_int_not_equal(number, 0);
     assert_true(zero);
     assert_int_equal(old_class, SN_CLASS_NONE);
@@ -84,7 +85,8 @@ test_dirty_before_clean(void **state)
     assert_int_equal(world->pool.empty_bytes, 3 * SN_BLOCK_BYTES);
     uint64_t committed = world->budget.committed;
     /* The clean rest of the arena would fit as well. */
-    uint32_t again = sn_pool_take(&world->pool, 3, 48, SN_CHARGE_APPLICATION, &zero, &old_class);
+    uint32_t again =
+        sn_pool_take(&world->pool, 3, 3 * SN_BLOCK_PAGES, SN_CHARGE_APPLICATION, &zero, &old_class);
     assert_int_equal(again, first);
     assert_false(zero);
     assert_int_equal(old_class, 5); /* whole and unmerged: its slots are still those of class 5 */
@@ -98,6 +100,7 @@ test_dirty_before_clean(void **state)
 static void
 test_part_of_a_dirty_run(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     bool zero = true;
     uint8_t old_class = 0;
@@ -504,6 +507,7 @@ test_refused_run_is_passed(void **state)
 static void
 test_failing_trim(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint32_t number = take_whole(world, 2);
     memset(bytes_of(world, number), 1, 2 * SN_BLOCK_BYTES);
@@ -527,6 +531,7 @@ test_failing_trim(void **state)
 static void
 test_pages_not_blocks_are_charged(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint32_t number = take(world, 2, 17);
     assert_int_equal(world->pool.arena_committed, 17 * SN_PAGE_BYTES);
@@ -550,6 +555,7 @@ test_pages_not_blocks_are_charged(void **state)
 static void
 test_limit_and_reserve(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     bool zero;
     uint8_t old_class;
@@ -560,7 +566,8 @@ test_limit_and_reserve(void **state)
     uint64_t committed = world->budget.committed;
     assert_int_equal(take_whole(world, 1), 0); /* the reserve is not for applications ... */
     assert_int_equal(world->budget.committed, committed);
-    uint32_t moved = sn_pool_take(&world->pool, 2, 32, SN_CHARGE_MOVER, &zero, &old_class);
+    uint32_t moved =
+        sn_pool_take(&world->pool, 2, 2 * SN_BLOCK_PAGES, SN_CHARGE_MOVER, &zero, &old_class);
     assert_int_not_equal(moved, 0); /* ... but for the mover */
     assert_int_equal(sn_pool_take(&world->pool, 1, 16, SN_CHARGE_MOVER, &zero, &old_class), 0);
     assert_true(world->budget.committed <= world->budget.max_bytes);
@@ -623,6 +630,7 @@ take_for_slots(struct world *world, uint32_t slots, enum sn_charge who, uint64_t
 static void
 test_metadata_is_charged_once(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint64_t lacks, before = world->budget.committed;
     assert_int_equal(before, 3 * SN_PAGE_BYTES); /* descriptors, and two bytes a block */
@@ -645,6 +653,7 @@ test_metadata_is_charged_once(void **state)
 static void
 test_metadata_at_the_limit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint64_t lacks, committed = world->budget.committed;
     world->budget.max_bytes = committed + SN_RESERVE_MIN_BYTES;
@@ -660,6 +669,7 @@ test_metadata_at_the_limit(void **state)
 static void
 test_commit(void **state)
 {
+    needs_pages_of_4_kib();
     struct world *world = *state;
     uint32_t number = take(world, 2, 0);
     uint64_t committed = world->budget.committed;
