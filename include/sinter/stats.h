@@ -118,6 +118,8 @@ struct handle_stats {
     uint64_t purge_failures;
     uint32_t classes;              /**< size classes; their figures: handle_store_class_stats */
     uint32_t alloc_failure_reason; /**< enum handle_alloc_failure */
+    /** For how long the oldest part of empty_span has been empty; 0: none is */
+    uint64_t empty_span_age_ns;
 };
 /* clang-format off */
 #ifdef __cplusplus

@@ -49,7 +49,9 @@ pinned(const struct handle_stats *stats)
 static uint64_t
 purge_off(const struct handle_stats *stats)
 {
-    bool waits = stats->shrink_reason == HANDLE_SHRINK_PURGE_DELAY;
+    const uint64_t second = 1000000000; /* by default what is empty goes back in a fifth of it */
+    bool waits =
+        stats->shrink_reason == HANDLE_SHRINK_PURGE_DELAY && stats->empty_span_age_ns > second;
     return waits ? much(stats, stats->empty_span, 8) : 0;
 }
 

@@ -71,7 +71,9 @@ fill_breakdown(handle_store *store, const struct sn_cache_sums *sums, struct han
     sn_lock(&store->pool.lock); /* of one moment: else a purge shows as free slots */
     uint64_t arena = sn_load_relaxed(&store->pool.arena_committed);
     stats->empty_span = sn_load_relaxed(&store->pool.empty_bytes);
+    uint64_t since = sn_pool_oldest_ns_locked(&store->pool);
     sn_unlock(&store->pool.lock);
+    stats->empty_span_age_ns = since ? sn_at_least_zero(sn_os_now_ns() - since) : 0;
     struct sn_estimate estimate = sn_requested_estimate(store, sums->live);
     payload += sn_load_relaxed(&store->large.live_bytes);
     stats->requested = sn_min(estimate.bytes, payload);

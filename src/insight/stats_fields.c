@@ -68,6 +68,7 @@ const struct field sn_store_fields[] = {
     {"grace_period_max_ns", NS, TIME, offsetof(struct handle_stats, grace_period.max_ns),
      "longest grace period of the flavour"},
     OF_STORE(TIME, NS, grace_period_age_ns, "age of the oldest unfinished grace period; 0: none"),
+    OF_STORE(TIME, NS, empty_span_age_ns, "for how long the oldest empty span has been kept"),
     OF_STORE(TIME, COUNT_TOTAL, grace_periods, "grace periods completed"),
     OF_STORE(OTHER, COUNT_TOTAL, errors_reported, "lines given to the error callback"),
     OF_STORE(OTHER, COUNT, threads, "threads with a cache in this store"),

@@ -270,6 +270,13 @@ sn_pool_page_is_committed(const struct sn_pool *pool, uint32_t first, uint32_t p
  * bitmaps that were never used, go back. See sn_table_discard_unused, which says if it is so. */
 void sn_pool_discard_unused(struct sn_pool *pool);
 
+/** Since when the oldest of the runs whose pages are kept is free; 0: there is none. */
+static inline uint64_t
+sn_pool_oldest_ns_locked(const struct sn_pool *pool)
+{
+    return pool->oldest ? pool->spans[pool->oldest].u.since_ns : 0;
+}
+
 /** Pages of a block that are committed. */
 static inline uint32_t
 sn_block_dirty_pages(const struct sn_span *block)

@@ -343,6 +343,30 @@ every_rule_has_a_case(void)
 }
 
 static void
+note_purge_off(void *found, const struct handle_finding *finding)
+{
+    *(bool *)found |= strcmp(finding->code, "purge_off") == 0;
+}
+
+/* What is empty is kept for a moment by every store that works; only for long it is a finding. */
+static void
+a_moment_is_no_finding(void)
+{
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    bool told = false;
+    wanted = "purge_off";
+    stats.requested = stats.committed = UINT64_C(100) << 20;
+    stats.empty_span = UINT64_C(50) << 20;
+    stats.shrink_reason = HANDLE_SHRINK_PURGE_DELAY;
+    stats.empty_span_age_ns = 200000000;
+    expect(handle_stats_doctor(&stats, note_purge_off, &told) >= 0 && !told,
+           "what has been empty for 200 ms is a finding");
+    stats.empty_span_age_ns = 2000000000;
+    expect(handle_stats_doctor(&stats, note_purge_off, &told) > 0 && told,
+           "what has been empty for 2 s is none");
+}
+
+static void
 well_has_none(void)
 {
     wanted = NULL;
@@ -358,6 +382,7 @@ main(void)
 {
     rcu_register_thread();
     every_rule_has_a_case();
+    a_moment_is_no_finding();
     well_has_none();
     for (size_t i = 0; i < CASES; i++)
         run(i);

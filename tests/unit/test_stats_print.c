@@ -79,7 +79,7 @@ new_stats(void)
 
 #define USED_CLASSES 3
 /* Members that are one number, ratios and maxima included, the three reasons not. */
-#define SCALARS 50
+#define SCALARS 51
 
 /* A number of its own in every word, as far as they are numbers. */
 static struct handle_stats *
