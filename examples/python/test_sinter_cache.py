@@ -95,8 +95,7 @@ class AsACache(unittest.TestCase):
 
     def test_time_to_live(self):
         now = [1000]
-        left = []
-        with Cache(8 << 20, wait_ms=60000, clock=lambda: now[0], evicted=lambda *item: left.append(item)) as cache:
+        with Cache(8 << 20, clock=lambda: now[0]) as cache:
             cache.set('short', b'1', ttl=1)
             cache.set('long', b'2', ttl=1)
             cache.touch('long', ttl=100)

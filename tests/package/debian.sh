@@ -141,7 +141,7 @@ bare_system()
         }
     fi
     inside 'apt-get update -qq'
-    mkdir "$root/earlier" "$root/now" "$root/consumer"
+    mkdir -p "$root/earlier" "$root/now" "$root/consumer" "$root/var/lib/private"
     cp "$here"/consumer/* "$root/consumer"
     for deb in "$SINTER_WORK"/*.deb; do
         case $deb in *-dbgsym_*) continue ;; esac
@@ -198,6 +198,8 @@ step_root()
         versions_are "$SINTER_VERSION"
         [ -z "$(find "$root/usr/share/doc" -name earlier)" ] || fail 'an upgrade leaves files'
         inside 'sinter completion | head -n 1; sinterd -h | head -n 1'
+        inside 'mkdir /var/lib/private/sinterd; ln -s private/sinterd /var/lib/sinterd
+            echo kept by the service >/var/lib/sinterd/dump'
         purged "$SINTER_WORK/bare" $libraries $programs
         inside 'apt-get install -qq --no-install-recommends gcc g++ libc6-dev make cmake pkg-config'
         files_there >"$SINTER_WORK/bare"
