@@ -11,7 +11,8 @@
 static char said[512];
 
 static struct race *race_of_check;
-static int violations_meanwhile, checks_meanwhile; /* by one thread */
+static pthread_t who_checks;
+static int violations_meanwhile, checks_meanwhile;
 
 static void
 note_first(void *opaque, const char *violation)
@@ -135,7 +136,7 @@ static int
 check_meanwhile(enum sn_inject_point point)
 {
     static _Thread_local bool inside;
-    if (point != SN_INJECT_MALLOC || inside)
+    if (point != SN_INJECT_MALLOC || inside || !pthread_equal(pthread_self(), who_checks))
         return 0;
     inside = true;
     violations_meanwhile += handle_store_check(race_of_check->store, print_violation, NULL);
@@ -150,6 +151,7 @@ static void
 test_profile_begins(struct race *race)
 {
     race_of_check = race;
+    who_checks = pthread_self(); /* others may hold locks */
     __atomic_store_n(&sn_inject_fn, check_meanwhile, __ATOMIC_RELEASE);
     int result = handle_store_set(race->store, "profile.enabled", "yes");
     __atomic_store_n(&sn_inject_fn, NULL, __ATOMIC_RELEASE);
