@@ -519,6 +519,108 @@ op_clear(struct model *model, unsigned key)
             forget(model, k);
 }
 
+/* ---- many in one call ------------------------------------------------------------------------ */
+
+#define MANY 24
+
+/* Keys from `key` on that are nobody's to read: live ones of one kind of name, or such that are not
+ * live. Result: how many. */
+static size_t
+some_keys(struct model *model, unsigned key, bool live, unsigned *keys)
+{
+    bool by_cell = model->objects[key].by_cell;
+    size_t n = 0, wanted = random_below(&model->random, MANY + 1);
+    for (unsigned k = key; k < MODEL_KEYS && n < wanted; k++) {
+        const struct model_object *object = &model->objects[k];
+        if (object->live == live && !model_is_shared(model, k) &&
+            (!live || object->by_cell == by_cell))
+            keys[n++] = k;
+    }
+    return n;
+}
+
+static void
+prepare(struct model *model, struct model_object *object, bool by_cell, unsigned flags)
+{
+    object->by_cell = by_cell;
+    object->flags = flags;
+    object->size = model_random_size(model);
+    object->bytes = model_random_bytes(model, object->size, false);
+}
+
+/* It was made, or not. */
+static void
+settle_prepared(struct model *model, struct model_object *object, handle_t handle, void *memory)
+{
+    model_check(model, object->by_cell || (handle != HANDLE_NULL) == (memory != NULL));
+    object->handle = object->by_cell ? HANDLE_NULL : handle;
+    object->live = memory != NULL;
+    if (!memory) {
+        free(object->bytes);
+        object->bytes = NULL;
+        return;
+    }
+    memcpy(memory, object->bytes, object->size);
+    object->tag = 0;
+    object->birth++;
+    object->incarnation++;
+}
+
+static void
+op_alloc_many(struct model *model, unsigned key)
+{
+    unsigned keys[MANY], flags = random_below(&model->random, 8) ? 0 : HANDLE_UNMOVABLE;
+    size_t sizes[MANY], made, n = some_keys(model, key, false, keys);
+    bool by_cell = random_below(&model->random, 2);
+    handle_t handles[MANY] = {0};
+    handle_cell *cells[MANY];
+    void *objects[MANY];
+    for (size_t i = 0; i < n; i++) {
+        struct model_object *object = &model->objects[keys[i]];
+        prepare(model, object, by_cell, flags);
+        sizes[i] = object->size;
+        cells[i] = model_cell_of(object);
+    }
+    section_enter();
+    errno = 0;
+    made = by_cell ? handle_cell_alloc_many(model->store, cells, sizes, flags, objects, n)
+                   : handle_alloc_many(model->store, sizes, flags, handles, objects, n);
+    int error = errno;
+    for (size_t i = 0; i < n; i++) {
+        model_check(model, (objects[i] != NULL) == (i < made));
+        settle_prepared(model, &model->objects[keys[i]], handles[i], objects[i]);
+    }
+    section_leave();
+    if (made < n)
+        model_refused(model, error);
+}
+
+/* Every fourth one is named twice, and a stale handle is among them. */
+static void
+op_free_many(struct model *model, unsigned key)
+{
+    unsigned keys[MANY];
+    size_t n = some_keys(model, key, true, keys), names = 0;
+    bool by_cell = model->objects[key].by_cell;
+    handle_t handles[2 * MANY + 1];
+    handle_cell *cells[2 * MANY + 1];
+    for (size_t i = 0; i < n; i++) {
+        for (unsigned times = 0; times <= (i % 4 == 0); times++) {
+            handles[names] = model->objects[keys[i]].handle;
+            cells[names++] = model_cell_of(&model->objects[keys[i]]);
+        }
+    }
+    handles[names] = model->stale[random_below(&model->random, MODEL_STALE)];
+    cells[names++] = NULL;
+    section_enter();
+    size_t freed = by_cell ? handle_cell_free_many(model->store, cells, names)
+                           : handle_free_many(model->store, handles, names);
+    section_leave();
+    model_check(model, freed == n);
+    for (size_t i = 0; i < n; i++)
+        forget(model, keys[i]);
+}
+
 /* ---- the model ------------------------------------------------------------------------------- */
 
 static const struct operation {
@@ -531,6 +633,8 @@ static const struct operation {
     {"free", 60, op_free},
     {"free_now", 60, op_free_now},
     {"retire", 20, op_retire},
+    {"alloc_many", 8, op_alloc_many},
+    {"free_many", 6, op_free_many},
     {"read", 200, op_read},
     {"write", 100, op_write},
     {"resize", 60, op_resize},

@@ -187,6 +187,19 @@ op_alloc_plain(struct engine *engine, unsigned key)
     born(engine, object, memory);
 }
 
+/* The map's half of a free. */
+static void
+left(struct engine *engine, unsigned key)
+{
+    struct object *object = &engine->objects[key];
+    engine_left_slot(engine, key);
+    object->live = false;
+    if (object->by_cell)
+        fuzz_check(cell_of(object)->word == 0);
+    else
+        engine->stale[engine->next_stale++ % STALE] = object->handle;
+}
+
 void
 engine_free(struct engine *engine, unsigned key, bool now)
 {
@@ -203,12 +216,7 @@ engine_free(struct engine *engine, unsigned key, bool now)
         return;
     if (now)
         engine_forget_reads(engine, key);
-    engine_left_slot(engine, key);
-    object->live = false;
-    if (object->by_cell)
-        fuzz_check(cell_of(object)->word == 0);
-    else
-        engine->stale[engine->next_stale++ % STALE] = object->handle;
+    left(engine, key);
 }
 
 static void
@@ -374,6 +382,81 @@ op_deref_many(struct engine *engine, unsigned key)
     }
 }
 
+#define MANY 40
+
+/* Keys of one kind of name from `key` on, live or not. Result: how many. */
+static size_t
+some_keys(struct engine *engine, unsigned key, bool live, unsigned *keys, size_t most)
+{
+    bool by_cell = engine->objects[key].by_cell;
+    size_t n = 0, wanted = take_byte(engine->source) % (most + 1);
+    for (unsigned i = 0; i < 2 * most && n < wanted; i++) {
+        unsigned at = (key + i) % KEYS;
+        bool fits = live ? engine->objects[at].by_cell == by_cell : !engine->objects[at].live;
+        if (fits)
+            keys[n++] = at;
+    }
+    return n;
+}
+
+static void
+op_alloc_many(struct engine *engine, unsigned key)
+{
+    unsigned keys[MANY], byte = take_byte(engine->source);
+    size_t sizes[MANY], n = some_keys(engine, key, false, keys, MANY);
+    bool by_cell = byte & 0x80;
+    uint8_t flags = byte % 32 < 4 ? byte % 4 : 0;
+    handle_t handles[MANY];
+    handle_cell *cells[MANY];
+    void *objects[MANY];
+    for (size_t i = 0; i < n; i++) {
+        struct object *object = &engine->objects[keys[i]];
+        object->by_cell = by_cell;
+        object->flags = flags;
+        sizes[i] = object->size = engine_size(engine);
+        cells[i] = cell_of(object);
+        object->handle = HANDLE_NULL;
+    }
+    errno = 0;
+    size_t made = by_cell ? handle_cell_alloc_many(engine->store, cells, sizes, flags, objects, n)
+                          : handle_alloc_many(engine->store, sizes, flags, handles, objects, n);
+    if (made < n)
+        engine_refused(engine, errno);
+    for (size_t i = 0; i < n; i++) {
+        fuzz_check((objects[i] != NULL) == (i < made));
+        fuzz_check(by_cell || (handles[i] != HANDLE_NULL) == (i < made));
+        if (i >= made)
+            continue;
+        engine->objects[keys[i]].handle = by_cell ? HANDLE_NULL : handles[i];
+        born(engine, &engine->objects[keys[i]], objects[i]);
+    }
+}
+
+/* Some of them are not there; every fourth one is named twice. */
+static void
+op_free_many(struct engine *engine, unsigned key)
+{
+    unsigned keys[MANY];
+    size_t n = some_keys(engine, key, true, keys, MANY / 2), names = 0, live = 0;
+    bool by_cell = engine->objects[key].by_cell;
+    handle_t handles[MANY];
+    handle_cell *cells[MANY];
+    for (size_t i = 0; i < n; i++) {
+        struct object *object = &engine->objects[keys[i]];
+        live += object->live;
+        for (unsigned times = 0; times <= (i % 4 == 0); times++) {
+            handles[names] = object->handle;
+            cells[names++] = cell_of(object);
+        }
+    }
+    size_t freed = by_cell ? handle_cell_free_many(engine->store, cells, names)
+                           : handle_free_many(engine->store, handles, names);
+    fuzz_check(freed == live);
+    for (size_t i = 0; i < n; i++)
+        if (engine->objects[keys[i]].live)
+            left(engine, keys[i]);
+}
+
 /* A handle that was freed never names anything again. */
 static void
 op_stale(struct engine *engine, unsigned key)
@@ -460,12 +543,12 @@ static const struct {
     unsigned below; /* bytes below this, and not below the one before */
     void (*run)(struct engine *engine, unsigned key);
 } operations[] = {
-    {74, op_read},          {76, op_reserve},        {78, op_publish},       {80, op_retire},
-    {128, op_alloc},        {152, op_free},          {184, op_free_now},     {200, op_write},
-    {208, op_resize},       {212, op_set_tag},       {216, op_relocate},     {217, op_full_cell},
-    {218, op_deref_many},   {220, op_stale},         {224, op_pin},          {229, op_unpin},
-    {232, op_update_begin}, {235, op_update_commit}, {236, op_update_abort}, {244, op_alloc_plain},
-    {252, op_section},      {256, op_whole},
+    {74, op_read},          {76, op_reserve},      {78, op_publish},       {80, op_retire},
+    {128, op_alloc},        {152, op_free},        {184, op_free_now},     {200, op_write},
+    {208, op_resize},       {212, op_set_tag},     {216, op_relocate},     {217, op_full_cell},
+    {218, op_deref_many},   {219, op_alloc_many},  {220, op_free_many},    {221, op_stale},
+    {225, op_pin},          {229, op_unpin},       {232, op_update_begin}, {235, op_update_commit},
+    {236, op_update_abort}, {244, op_alloc_plain}, {252, op_section},      {256, op_whole},
 };
 
 static void (*by_byte[256])(struct engine *engine, unsigned key);

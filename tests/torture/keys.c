@@ -443,6 +443,56 @@ op_free(struct worker *worker, struct heap *heap)
         allocation_refused(worker, heap, error);
 }
 
+/* Locks keys that are present. Result: how many. */
+static size_t
+lock_several(struct worker *worker, struct heap *heap, struct key **keys, size_t most)
+{
+    uint64_t name;
+    size_t n = 0, wanted = 1 + roll(worker, (unsigned)most);
+    for (size_t i = 0; i < wanted; i++) {
+        struct key *key = random_key(worker, heap, &name);
+        if (!try_lock(&key->locked))
+            continue;
+        if (key_present(key))
+            keys[n++] = key;
+        else
+            unlock(&key->locked);
+    }
+    return n;
+}
+
+/* Several in one call, withdrawn first; their handles of the time before are stale, and among them.
+ * In a section now and then. */
+void
+op_free_many(struct worker *worker, struct heap *heap)
+{
+    enum { MOST = 12 };
+    struct key *keys[MOST];
+    handle_t handles[2 * MOST];
+    size_t n = lock_several(worker, heap, keys, MOST);
+    bool inside = roll(worker, 2);
+    for (size_t i = 0; i < n; i++) {
+        handles[2 * i] = keys[i]->handle;
+        handles[2 * i + 1] = keys[i]->stale;
+        key_leave(keys[i]);
+        __atomic_store_n(&keys[i]->handle, HANDLE_NULL, __ATOMIC_RELEASE);
+    }
+    if (inside)
+        section_enter();
+    size_t freed = handle_free_many(heap->store, handles, 2 * n);
+    if (inside)
+        section_leave();
+    if (freed != n)
+        finding("free_many: %zu freed of %zu that are live", freed, n);
+    for (size_t i = 0; i < n; i++) {
+        __atomic_store_n(&keys[i]->stale, handles[2 * i], __ATOMIC_RELEASE);
+        keys[i]->incarnation++;
+        key_advance(keys[i], false);
+        worker->counters.frees++;
+        unlock(&keys[i]->locked);
+    }
+}
+
 /* ---- held over several operations ------------------------------------------------------------ */
 
 static struct hold *

@@ -44,6 +44,7 @@ static struct element everything[] = {
     {"read", 3000, op_read},
     {"constant", 300, op_read_constant},
     {"many", 200, op_read_many},
+    {"free_many", 10, op_free_many},
     {"stale", 100, op_stale},
     {"write", 400, op_write},
     {"update", 300, op_update},

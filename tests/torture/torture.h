@@ -214,6 +214,7 @@ extern struct limits limits;
 void op_read(struct worker *worker, struct heap *heap);
 void op_read_constant(struct worker *worker, struct heap *heap);
 void op_read_many(struct worker *worker, struct heap *heap);
+void op_free_many(struct worker *worker, struct heap *heap);
 void op_stale(struct worker *worker, struct heap *heap);
 void op_write(struct worker *worker, struct heap *heap);
 void op_update(struct worker *worker, struct heap *heap);
