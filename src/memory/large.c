@@ -240,6 +240,26 @@ sn_large_put(struct sn_large *large, uint64_t offset)
 }
 
 uint64_t
+sn_large_coming_bytes(struct sn_large *large)
+{
+    const struct sn_pool *pool = large->heap->pool;
+    uint64_t free = 0, ended = 0;
+    if (sn_load_relaxed(&large->ended) == 0)
+        return 0;
+    sn_lock(&large->heap->pool->lock);
+    for (uint32_t number = 1; number < pool->limit; number += pool->spans[number].blocks) {
+        const struct sn_span *run = &pool->spans[number];
+        uint8_t state = sn_span_state(run);
+        if (state == SN_SPAN_LARGE)
+            ended += run->flags & SN_SPAN_ENDED ? run->blocks : 0;
+        else if (state <= SN_SPAN_PURGING)
+            free += run->blocks;
+    }
+    sn_unlock(&large->heap->pool->lock);
+    return ended > 0 ? (free + ended) << SN_BLOCK_SHIFT : 0;
+}
+
+uint64_t
 sn_large_end(struct sn_large *large, uint64_t offset)
 {
     struct sn_pool *pool = large->heap->pool;

@@ -74,6 +74,10 @@ size_t sn_large_capacity(const struct sn_large *large, uint64_t offset);
  * more. */
 size_t sn_large_put(struct sn_large *large, uint64_t offset);
 
+/** Addresses of free runs and of those that ended objects give back, if any does; else 0. A longer
+ * run there will not be. */
+uint64_t sn_large_coming_bytes(struct sn_large *large);
+
 /** Clears an object's header. Result: what it was. Nobody resizes the object any more. */
 uint64_t sn_large_end(struct sn_large *large, uint64_t offset);
 

@@ -143,12 +143,12 @@ lacks_of(const handle_store *store, const struct sn_need *need)
 }
 
 /* Whether a run is on its way that may be long enough: an ended object's, of which more blocks than
- * have pages may be free then. */
+ * have pages are free then, and what is beside it. */
 static bool
-run_comes(const handle_store *store, const struct sn_need *need)
+run_comes(handle_store *store, const struct sn_need *need)
 {
-    return need->run_bytes > 0 && sn_load_relaxed(&store->large.ended) > 0 &&
-           lacks_pages(store, need) == 0;
+    return need->run_bytes > 0 && lacks_pages(store, need) == 0 &&
+           sn_large_coming_bytes(&store->large) >= need->run_bytes;
 }
 
 /* What a class can give at most: free slots, and the one that it keeps. */

@@ -503,7 +503,7 @@ waits_for_a_run_alone(void **state)
     for (unsigned i = 0; i < 8; i++) {
         section_enter();
         for (unsigned k = 0; k < 200; k++)
-            assert_int_equal(handle_free(store, make_object(store, 100, 3)), 0);
+            assert_int_equal(handle_free(store, make_object(store, k ? 100 : 200000, 3)), 0);
         int result = handle_resize_reserve(store, handle, 100, 40 * MIB);
         section_leave();
         assert_int_equal(result, -ENOMEM);
