@@ -18,6 +18,8 @@ struct sn_profile {
     uint32_t records, sites; /* in use at some time, from 1 on */
     uint32_t hand;           /* the record that was last looked at for one that can go */
     uint32_t free;           /* list of records; 0: none */
+    uint32_t used;           /* records that are not free */
+    uint64_t changed;        /* draws when `coarser` last changed */
     uint32_t record_bucket[BUCKETS], site_bucket[BUCKETS];
     struct sn_profile_record *record_chunk[SN_PROFILE_RECORDS_MAX / CHUNK_RECORDS];
     struct sn_profile_site *site_chunk[SN_PROFILE_SITES_MAX / CHUNK_SITES];
@@ -157,6 +159,7 @@ free_locked(struct sn_profile *p, uint32_t number)
     remove_locked(p, number);
     record_at(p, number)->next = p->free;
     p->free = number;
+    p->used--;
 }
 
 /* A new object comes to the slot: what there is speaks of one that is gone. */
@@ -196,6 +199,18 @@ thin_locked(struct sn_profile *p)
             record->weight *= 2;
     }
     sn_store_relaxed(&p->coarser, p->coarser * 2);
+    p->changed = p->draws;
+}
+
+/* Where there is room again, and has been for a while, objects are drawn as often again. */
+static void
+refine_locked(struct sn_profile *p)
+{
+    if (p->coarser == 1 || p->used > SN_PROFILE_RECORDS_MAX / 4 ||
+        p->draws - p->changed < SN_PROFILE_RECORDS_MAX / 8)
+        return;
+    sn_store_relaxed(&p->coarser, p->coarser / 2);
+    p->changed = p->draws;
 }
 
 /* A free record; 0: no memory. */
@@ -204,16 +219,19 @@ take_record_locked(handle_store *store)
 {
     struct sn_profile *p = store->profile;
     drop_some_locked(store);
+    refine_locked(p);
     if (!p->free && p->records + 1 == SN_PROFILE_RECORDS_MAX)
         thin_locked(p);
     uint32_t number = p->free;
     if (number) {
         p->free = record_at(p, number)->next;
+        p->used++;
         return number;
     }
     struct sn_profile_record **chunk = &p->record_chunk[(p->records + 1) / CHUNK_RECORDS];
     if (!*chunk)
         *chunk = make_chunk(store, CHUNK_RECORDS * sizeof(**chunk));
+    p->used += *chunk != NULL;
     return *chunk ? ++p->records : 0;
 }
 

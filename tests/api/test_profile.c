@@ -86,6 +86,17 @@ take(handle_store *store)
     assert_int_equal(handle_store_profile(store, HANDLE_PROFILE_PPROF, collect, NULL), 0);
 }
 
+/* How many of the live objects are drawn. */
+static unsigned
+drawn_of_live(handle_store *store)
+{
+    static const char before[] = " MiB, of ";
+    take(store);
+    const char *at = memmem(profile.of, profile.length, before, sizeof(before) - 1);
+    assert_non_null(at);
+    return (unsigned)strtoul(at + sizeof(before) - 1, NULL, 10);
+}
+
 /* Each object of SIZE is drawn. */
 static void
 begin(handle_store *store)
@@ -314,11 +325,19 @@ more_than_records(void **state)
     struct fixture *fixture = *state;
     handle_store *store = fixture->store;
     begin(store);
-    for (unsigned i = 0; i < 500000; i++)
+    for (unsigned i = 0; i < 400000; i++) /* it is thinned twice */
         assert_true(handle_alloc(store, 100) != HANDLE_NULL);
     take(store);
     uint64_t requested = take_stats(store).requested;
     assert_in_range(sum_of(INUSE_SPACE), requested - requested / 20, requested + requested / 20);
+    /* Where they have gone others are drawn as often as before. Seen failing: for ever as seldom as
+     * the fullest table asked for. */
+    assert_int_equal(handle_store_clear(store), 0);
+    for (unsigned i = 0; i < 60000; i++)
+        assert_int_equal(handle_free(store, handle_alloc(store, SIZE)), 0);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(handle_alloc(store, 100) != HANDLE_NULL);
+    assert_in_range(drawn_of_live(store), 700, 900); /* 79 in a hundred, and not 32 */
 }
 
 /* It is charged, as all of a store is. */
