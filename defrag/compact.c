@@ -104,7 +104,7 @@ static void
 run_forced_pass(struct sn_defrag *d)
 {
     uint64_t wanted = __atomic_add_fetch(&d->forced_wanted, 1, __ATOMIC_RELAXED);
-    while (sn_load_relaxed(&d->forced_done) < wanted) {
+    while (sn_load_acquire(&d->forced_done) < wanted) {
         uint64_t ticket = 0;
         sn_defrag_enter(d, SN_OFFLINE);
         d->only_forced = true;

@@ -76,6 +76,13 @@ decide_locked(struct sn_defrag *d, const struct sn_policy_sum *sum, bool forced,
     return reason == HANDLE_IDLE_RUNNING;
 }
 
+/* Release: who waits for it reads the totals without the lock. */
+static void
+count_forced_locked(struct sn_defrag *d)
+{
+    sn_store_release(&d->forced_done, d->forced_done + 1);
+}
+
 /* There is no memory for the batches' lists: no pass begins, and those who wait for one are
  * answered. */
 static void
@@ -83,7 +90,7 @@ give_pass_up_locked(struct sn_defrag *d, bool forced)
 {
     sn_mover_answer(d->mover, d->pass_requests);
     if (forced)
-        sn_owner_add(&d->forced_done, 1);
+        count_forced_locked(d);
     else
         sn_store_relaxed(&d->mover->idle_reason, HANDLE_IDLE_BACKOFF);
 }
@@ -173,7 +180,7 @@ end_pass_locked(struct sn_defrag *d)
     d->at_rest = false; /* the lower thresholds of a rest are for one pass */
     sn_owner_add(&d->mover->passes, 1);
     if (d->forced_pass)
-        sn_owner_add(&d->forced_done, 1);
+        count_forced_locked(d);
     if (gained == 0)
         sn_mover_answer(d->mover, d->pass_requests);
 }

@@ -424,8 +424,10 @@ sn_slow_call_begin(struct sn_caches *caches)
         sn_calls_on_fallback++;
         sn_add_relaxed(&cache->pending, 1);
     } else {
-        sn_store_release(&cache->pending, cache->pending + 1);
+        sn_store_relaxed(&cache->pending, cache->pending + 1);
     }
+    /* Release, behind it: who sees what the call counts sees it pending, or over. */
+    sn_fence_release();
 }
 
 static inline void
@@ -434,7 +436,7 @@ sn_slow_call_end(struct sn_caches *caches)
     /* Looked up again: a callback may have run in between. A detach in it keeps the cache. */
     struct sn_thread_cache *cache = sn_cache_self(caches);
     if (sn_unlikely(cache->shared)) {
-        sn_sub_relaxed(&cache->pending, 1);
+        (void)__atomic_fetch_sub(&cache->pending, 1, __ATOMIC_RELEASE);
         sn_calls_on_fallback--;
     } else {
         sn_store_release(&cache->pending, cache->pending - 1);
@@ -504,6 +506,7 @@ static inline void
 sn_caches_begin_work(struct sn_caches *caches)
 {
     sn_add_relaxed(&caches->workers, 1);
+    sn_fence_release(); /* as in sn_slow_call_begin */
 }
 
 static inline void
