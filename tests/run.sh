@@ -141,7 +141,8 @@ packages_interface()
 packages_server()
 {
     want_packages 'to talk to sinterd' memcached=memcached libmemcached-tools=memccapable \
-        python3-pymemcache
+        python3-pymemcache nutcracker=/usr/sbin/nutcracker haproxy=/usr/sbin/haproxy \
+        openssl=openssl devscripts=hardening-check
 }
 
 packages_quick()

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""sinterd by clients that are not ours: memccapable of libmemcached's tools, and pymemcache.
+"""sinterd by clients that are not ours: memccapable and the others of libmemcached's tools, and
+pymemcache.
 
-    clients.py SINTERD memccapable|pymemcache
+    clients.py SINTERD memccapable|libmemcached|pymemcache
 
 Exit status 77: the client is not installed.
 """
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import servers
 
@@ -24,6 +27,36 @@ def memccapable(sinterd):
             capture_output=True, text=True)
     print(done.stdout, done.stderr)
     return 0 if done.returncode == 0 and done.stdout.count("[pass]") == 27 else 1
+
+
+def libmemcached(sinterd):
+    """Files are copied there and back. (memcdump asks for "stats cachedump", which is not here.)"""
+    if not shutil.which("memccp"):
+        print("memccp is not installed (Debian: libmemcached-tools)")
+        return 77
+    directory = tempfile.mkdtemp()
+    with servers.Server(sinterd, tcp=True) as server:
+        def run(tool, *arguments):
+            command = ["memc" + tool, f"--servers=127.0.0.1:{server.port}", *arguments]
+            return subprocess.run(command, capture_output=True, cwd=directory, check=False)
+
+        for name, data in (("small", b"hello"), ("large", bytes(range(256)) * 3000)):
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(data)
+            assert run("cp", name).returncode == 0 and run("exist", name).returncode == 0
+            assert run("cat", "--file=back", name).returncode == 0
+            with open(os.path.join(directory, "back"), "rb") as file:
+                assert file.read() == data
+        assert run("touch", "--expire=100", "small").returncode == 0
+        assert run("ping").returncode == 0 and b"1.6.18" in run("stat").stdout
+        assert run("rm", "small").returncode == 0 and run("exist", "small").returncode != 0
+        assert run("flush").returncode == 0 and run("exist", "large").returncode != 0
+        slap = ["memcaslap", "-s", f"127.0.0.1:{server.port}", "-T", "1", "-c", "8", "-x", "2000",
+                "-v", "1"]
+        done = subprocess.run(slap, capture_output=True, check=False)
+        assert done.returncode == 0 and b"verify_failed: 0" in done.stdout, done
+    shutil.rmtree(directory)
+    return 0
 
 
 def pymemcache(sinterd):
@@ -63,4 +96,5 @@ def pymemcache(sinterd):
 
 
 if __name__ == "__main__":
-    sys.exit({"memccapable": memccapable, "pymemcache": pymemcache}[sys.argv[2]](sys.argv[1]))
+    sys.exit({"memccapable": memccapable, "libmemcached": libmemcached,
+              "pymemcache": pymemcache}[sys.argv[2]](sys.argv[1]))
