@@ -213,7 +213,6 @@ run_phases(struct run *run, struct shift_result *result)
     if (good)
         rest(run, result);
     result->wrong = run->fresh.wrong;
-    result->samples = run->prober.samples;
 }
 
 static const char *
@@ -230,6 +229,7 @@ run_connected(struct run *run, struct shift_result *result)
     if (prober_start(&run->prober, &run->process)) {
         run_phases(run, result);
         prober_stop(&run->prober);
+        result->samples = run->prober.samples;
     } else {
         run->failure = "no thread";
     }
