@@ -3,6 +3,7 @@
 #include "cache/fork.h"
 
 #include "cache/budget.h"
+#include "cache/debug.h"
 #include "cache/sweep.h"
 
 uint32_t sc_fork_under_way;
@@ -42,7 +43,8 @@ sc_fork_add(sinter_cache *cache)
 {
     sc_fork_hold(cache);
     cache->next = caches;
-    caches = cache;
+    sc_debug_show(&caches);
+    sc_store_release(&caches, cache); /* who reads from outside finds it whole */
     sc_fork_let();
 }
 

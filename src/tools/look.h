@@ -21,5 +21,7 @@ int command_reach(int argc, char **argv);
 int command_find(int argc, char **argv);
 int command_readers(int argc, char **argv);
 int command_top(int argc, char **argv);
+int command_cache(int argc, char **argv);
+int command_item(int argc, char **argv);
 
 #endif

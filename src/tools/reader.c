@@ -27,10 +27,7 @@ struct table_entry {
 };
 #define ENTRIES_MAX 4096
 
-static const struct {
-    const char *there;
-    uint32_t bytes;
-} names[] = {
+static const struct reader_name names[] = {
 #define NAME(here, there, bytes) {there, bytes},
     NAMES(NAME)
 #undef NAME
@@ -60,32 +57,32 @@ reader_refuse(const char **error, const char *format, ...)
 
 /* Whether a table begins there, one that says so itself. */
 static bool
-is_table(const struct reader *reader, uint64_t address, struct table_head *head)
+is_table(const struct reader *reader, const char *cookie, uint64_t address, struct table_head *head)
 {
     return target_read(&reader->target, address, head, sizeof(*head)) &&
-           memcmp(head->cookie, "SINTERDB", 8) == 0 && head->self == address;
+           memcmp(head->cookie, cookie, 8) == 0 && head->self == address;
 }
 
 /* The next place from `from` on in a piece where the cookie stands. */
 static size_t
-find_cookie(const char *piece, size_t from, size_t bytes)
+find_cookie(const char *cookie, const char *piece, size_t from, size_t bytes)
 {
-    while (from + 8 <= bytes && memcmp(piece + from, "SINTERDB", 8) != 0)
+    while (from + 8 <= bytes && memcmp(piece + from, cookie, 8) != 0)
         from += 8;
     return from;
 }
 
 static uint64_t
-scan_range(const struct reader *reader, const struct target_range *range, char *piece,
-           struct table_head *head)
+scan_range(const struct reader *reader, const char *cookie, const struct target_range *range,
+           char *piece, struct table_head *head)
 {
     for (uint64_t at = range->begin; at < range->end; at += PIECE) {
         uint64_t left = range->end - at;
         size_t bytes = left < PIECE ? (size_t)left : PIECE;
         if (!target_read(&reader->target, at, piece, bytes))
             return 0;
-        for (size_t i = 0; (i = find_cookie(piece, i, bytes)) + 8 <= bytes; i += 8)
-            if (is_table(reader, at + i, head))
+        for (size_t i = 0; (i = find_cookie(cookie, piece, i, bytes)) + 8 <= bytes; i += 8)
+            if (is_table(reader, cookie, at + i, head))
                 return at + i;
     }
     return 0;
@@ -101,7 +98,7 @@ by_length(const void *a, const void *b)
 
 /* Shortest ranges first: those of programs and libraries are short. */
 static uint64_t
-find_table(const struct reader *reader, struct table_head *head)
+find_table(const struct reader *reader, const char *cookie, struct table_head *head)
 {
     size_t ranges = reader->target.ranges;
     struct target_range *sorted = malloc(ranges * sizeof(*sorted) + 1);
@@ -112,7 +109,7 @@ find_table(const struct reader *reader, struct table_head *head)
         qsort(sorted, ranges, sizeof(*sorted), by_length);
         for (size_t i = 0; i < ranges && !found; i++)
             if (sorted[i].writable)
-                found = scan_range(reader, &sorted[i], piece, head);
+                found = scan_range(reader, cookie, &sorted[i], piece, head);
     }
     free(sorted);
     free(piece);
@@ -120,20 +117,45 @@ find_table(const struct reader *reader, struct table_head *head)
 }
 
 static bool
-read_entry(struct reader *reader, size_t name, const struct table_entry *entry, uint32_t entries,
-           const char **error)
+read_entry(const struct reader_name *name, uint32_t *value, const struct table_entry *entry,
+           uint32_t entries, const char **error)
 {
     for (uint32_t i = 0; i < entries; i++) {
-        if (strncmp(entry[i].name, names[name].there, sizeof(entry[i].name)) != 0)
+        if (strncmp(entry[i].name, name->there, sizeof(entry[i].name)) != 0)
             continue;
-        if (names[name].bytes != 0 && entry[i].bytes != names[name].bytes)
+        if (name->bytes != 0 && entry[i].bytes != name->bytes)
             return reader_refuse(error, "the table of offsets is damaged: %s has %" PRIu32 " bytes",
-                                 names[name].there, entry[i].bytes);
-        memcpy((char *)&reader->at + name * sizeof(uint32_t), &entry[i].offset, sizeof(uint32_t));
+                                 name->there, entry[i].bytes);
+        *value = entry[i].offset;
         return true;
     }
     return reader_refuse(error, "the table of offsets does not know %s: this is another version",
-                         names[name].there);
+                         name->there);
+}
+
+bool
+reader_table(const struct reader *reader, const char *cookie, const struct reader_name *wanted,
+             size_t count, uint32_t *values, uint64_t *list, const char **error)
+{
+    struct table_head head;
+    uint64_t at = find_table(reader, cookie, &head);
+    *error = NULL;
+    if (!at)
+        return false;
+    if (head.version != 1 || head.entry_bytes != sizeof(struct table_entry) || head.entries == 0 ||
+        head.entries > ENTRIES_MAX)
+        return reader_refuse(error, "its table of offsets has version %" PRIu32 ", this reads 1",
+                             head.version);
+    struct table_entry *entry = calloc(head.entries, sizeof(*entry));
+    bool good = entry && target_read(&reader->target, at + sizeof(head), entry,
+                                     head.entries * sizeof(*entry));
+    if (!good)
+        reader_refuse(error, "its table of offsets is not all there");
+    for (size_t i = 0; good && i < count; i++)
+        good = read_entry(&wanted[i], &values[i], entry, head.entries, error);
+    free(entry);
+    *list = head.stores;
+    return good;
 }
 
 static bool
@@ -166,31 +188,18 @@ is_plausible(const struct layout *at)
 static bool
 read_table(struct reader *reader, const char *target, const char **error)
 {
-    struct table_head head;
-    uint64_t at = find_table(reader, &head);
-    if (!at)
-        return reader_refuse(
-            error,
-            "%s: no store was found in it (of Sinter 0.2 or later, in a program that has "
-            "made one)",
-            target);
-    if (head.version != 1 || head.entry_bytes != sizeof(struct table_entry) || head.entries == 0 ||
-        head.entries > ENTRIES_MAX)
-        return reader_refuse(error,
-                             "%s: its table of offsets has version %" PRIu32 ", this reads 1",
-                             target, head.version);
-    struct table_entry *entry = calloc(head.entries, sizeof(*entry));
-    bool good = entry && target_read(&reader->target, at + sizeof(head), entry,
-                                     head.entries * sizeof(*entry));
-    if (!good)
-        reader_refuse(error, "%s: its table of offsets is not all there", target);
-    for (size_t name = 0; good && name < NAMES_COUNT; name++)
-        good = read_entry(reader, name, entry, head.entries, error);
-    free(entry);
-    if (good && !is_plausible(&reader->at))
-        good = reader_refuse(error, "%s: its table of offsets is damaged", target);
-    reader->stores = head.stores;
-    return good;
+    if (!reader_table(reader, "SINTERDB", names, NAMES_COUNT, (uint32_t *)&reader->at,
+                      &reader->stores, error)) {
+        char why[sizeof(last_error)];
+        snprintf(why, sizeof(why), "%.500s",
+                 *error ? *error
+                        : "no store was found in it (of Sinter 0.2 or later, in a program that "
+                          "has made one)");
+        return reader_refuse(error, "%.100s: %s", target, why);
+    }
+    if (!is_plausible(&reader->at))
+        return reader_refuse(error, "%s: its table of offsets is damaged", target);
+    return true;
 }
 
 struct reader *

@@ -120,6 +120,18 @@ struct reader {
     uint64_t check;  /* one of them: a list that comes back to it does not end (Brent) */
 };
 
+/** A name that a table of offsets is to have: of a member of so many bytes; 0: of any, or a
+ * constant. */
+struct reader_name {
+    const char *there;
+    uint32_t bytes;
+};
+
+/** Finds the table with a cookie, and in it what is wanted. *list: the address that it says behind
+ * its own. False: *error says why; NULL: there is no such table. */
+bool reader_table(const struct reader *reader, const char *cookie, const struct reader_name *wanted,
+                  size_t count, uint32_t *values, uint64_t *list, const char **error);
+
 /** Says in *error why something cannot be read. Result: false. */
 __attribute__((format(printf, 2, 3))) bool
 reader_refuse(const char **error, const char *format, ...);

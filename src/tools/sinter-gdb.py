@@ -28,6 +28,8 @@ COMMANDS = {
     "find": ("Who has the HANDLE or ADDRESS of an object.", 1, True, True),
     "reach": ("Which objects can be reached, which are leaked: [--list N].", 0, True, True),
     "check": ("Whether a store is sound.", 0, True, False),
+    "cache": ("Caches: what they evict, what keeps sparse spans.", 0, True, False),
+    "item": ("An item of a cache by its KEY.", 0, True, False),
     "readers": ("Which threads stand in a section, and hold grace periods.", 0, False, False),
 }
 
@@ -140,6 +142,8 @@ class Command(gdb.Command):
         if self.expressions:
             value = gdb.parse_and_eval(" ".join(rest))
             options.append("%#x" % (int(value) & (2**64 - 1)))
+        elif self.name == "item":
+            options.append(" ".join(rest))
         elif rest:
             raise gdb.GdbError("%s is no option of this command" % rest[0])
         if self.addresses:

@@ -25,6 +25,9 @@ static const char usage[] =
     "  check TARGET                               whether the store is sound\n"
     "  readers TARGET [--all]                     who stands in sections, and holds grace periods\n"
     "  top PID [-i MS] [-n COUNT] [-b]            one store, again and again\n"
+    "  cache TARGET                               caches: what they evict, what keeps sparse "
+    "spans\n"
+    "  item TARGET KEY                            an item of a cache\n"
     "  map TARGET [TARGET] [-o PAGE.html]         a picture of the heap; of two: before and after\n"
     "      [--series FILE] [--lines] [--png]        with a series of `record`; as lines of JSON;\n"
     "                                             as a picture\n"
@@ -45,7 +48,7 @@ static const char completion[] =
     "    local word=${COMP_WORDS[COMP_CWORD]}\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
     "        COMPREPLY=($(compgen -W 'stores memory classes spans span objects "
-    "ptr handle cell find reach check readers top map record doctor diff completion' -- "
+    "ptr handle cell find reach check readers top cache item map record doctor diff completion' -- "
     "\"$word\"))\n"
     "        return\n"
     "    fi\n"
@@ -68,6 +71,7 @@ static const struct {
     {"find", command_find},     {"reach", command_reach},     {"check", command_check},
     {"map", command_map},       {"record", command_record},   {"doctor", command_doctor},
     {"diff", command_diff},     {"readers", command_readers}, {"top", command_top},
+    {"cache", command_cache},   {"item", command_item},
 };
 
 int

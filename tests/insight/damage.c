@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * damage.c - reads damaged cores: damage CORE ROUNDS. Bytes of the file are overwritten, what reads
+ * damage.c - reads damaged cores: damage CORE ROUNDS [NAME]. Bytes of the file are overwritten, what reads
  * stores goes over all of it, and the bytes come back. It must not crash, nor go on for ever, and
  * what it refuses it refuses with a sentence. Most rounds damage what is looked at first: the
  * file's head, the table of offsets, the stores' structs. Of one round in twenty the commands that
@@ -75,14 +75,15 @@ read_all(const char *path)
 static void
 run_commands(const char *path)
 {
-    static int (*const commands[])(int argc, char **argv) = {command_reach, command_memory,
-                                                             command_spans, command_objects,
-                                                             command_check, command_readers};
+    static int (*const commands[])(int argc, char **argv) = {
+        command_reach, command_memory,  command_spans, command_objects,
+        command_check, command_readers, command_cache};
     static int (*const with_number[])(int argc, char **argv) = {command_span, command_ptr,
                                                                 command_handle, command_find};
     static const char *const numbers[] = {"1", "0x1000001", "0x7f0000000000", "100"};
     for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         commands[i](1, (char *[]){(char *)(uintptr_t)path, NULL});
+    command_item(2, (char *[]){(char *)(uintptr_t)path, (char *)(uintptr_t) "key:29999", NULL});
     for (unsigned i = 0; i < sizeof(with_number) / sizeof(with_number[0]); i++)
         with_number[i](2, (char *[]){(char *)(uintptr_t)path,
                                      (char *)(uintptr_t)numbers[random_below(4)], NULL});
@@ -133,9 +134,10 @@ int
 main(int argc, char **argv)
 {
     struct stat status;
-    int fd = argc == 3 ? open(argv[1], O_RDWR) : -1;
+    char name[32] = "hoard"; /* of its store */
+    int fd = argc == 3 || argc == 4 ? open(argv[1], O_RDWR) : -1;
     if (fd < 0 || fstat(fd, &status) != 0 || status.st_size < 1 << 20) {
-        fputs("usage: damage CORE ROUNDS\n", stderr);
+        fputs("usage: damage CORE ROUNDS [NAME]\n", stderr);
         return 1;
     }
     bytes = (uint64_t)status.st_size;
@@ -145,7 +147,9 @@ main(int argc, char **argv)
         !freopen("/dev/null", "w", stdout))
         return 1;
     places[1] = find("SINTERDB", 8);
-    places[2] = find("hoard\0\0\0\0\0\0\0\0\0\0", 16) - 64;
+    if (argc == 4)
+        snprintf(name, sizeof(name), "%s", argv[3]);
+    places[2] = find(name, 16) - 64;
     places[3] = places[2] + 4096;
     read_all(argv[1]);
     if (read_whole != 1 || damaged != 0)
