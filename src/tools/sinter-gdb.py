@@ -223,7 +223,8 @@ def printer_of(value):
     if value.type.name == "handle_t":
         number = int(value)
         return Printer("handle", number, "%#x" % number) if number else None
-    if "handle_cell" in (value.type.name, value.type.strip_typedefs().name) and value.address is not None:
+    names = (value.type.name, value.type.strip_typedefs().name)
+    if "handle_cell" in names and value.address is not None:
         return Printer("cell", int(value.address), "%#x" % int(value["word"]))
     return None
 

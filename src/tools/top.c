@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * top.c - sinter top: one store of a process, again and again: where its memory is, what is done
- * with it, which size classes have free slots. The process is neither asked nor stopped; it may hang.
+ * with it, which size classes have free slots. The process is neither asked nor stopped, and may
+ * hang.
  * Figures that its threads keep apart may be off by what is under way.
  */
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# cached.sh SINTER CACHED DAMAGE: sinter cache and sinter item on cached.c and its core say what it says of
-# itself; damaged cores of it crash nothing. Exit status 77: what is needed is missing.
+# cached.sh SINTER CACHED DAMAGE: sinter cache and sinter item on cached.c and its core say what it
+# says of itself; damaged cores of it crash nothing. Exit status 77: what is needed is missing.
 set -eu
 
 sinter=$1 program=$2 damage=$3
@@ -34,7 +34,7 @@ agrees()
     item "$1" expires '12 bytes, in .*, expires$'
     item "$1" large '200000 bytes in pieces, in '
     item "$1" key:29999 '1490 bytes, in \(main\|the ring\), heat [0-3], cas '
-    ! "$sinter" item "$1" key:nothing >"$work/text" 2>&1 || fail 'an item that is not there is found'
+    ! "$sinter" item "$1" key:nothing >"$work/text" 2>&1 || fail 'what is not there is found'
     has 'no cache has an item with this key'
 }
 
@@ -43,6 +43,7 @@ said()
     sed 's/.* '"$1"'=\([0-9]*\).*/\1/' "$work/out"
 }
 
+# shellcheck disable=SC2119 # the program takes no arguments
 start
 must_be_readable
 agrees "$hoard"

@@ -4,6 +4,7 @@
 # gdb.sh SINTER SCRIPT REACH STATIC LIBRARY STEP: the commands of sinter-gdb.py in a real gdb, on a
 # process and on a core; what they print is what the program sinter prints. Exit status 77: what is
 # needed is missing.
+# shellcheck disable=SC2016 # dollars in quotes are gdb's
 set -eu
 
 sinter=$1 script=$2 program=$3 static=$4 library=$5 step=$6

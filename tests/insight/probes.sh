@@ -27,7 +27,8 @@ timeout 120 gdb -batch -nx -iex 'set debuginfod enabled off' -p "$hoard" \
     -ex 'tbreak -probe-stap sinter:pass_begin' -ex "shell echo compact >$work/in" -ex continue \
     -ex 'printf "at pass_begin: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 > 0' \
     -ex 'tbreak -probe-stap sinter:moved' -ex continue \
-    -ex 'printf "at moved: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 * $_probe_arg2 == $_probe_arg3' \
+    -ex 'set $all = $_probe_arg1 * $_probe_arg2' \
+    -ex 'printf "at moved: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $all == $_probe_arg3' \
     -ex 'tbreak -probe-stap sinter:pass_end' -ex continue \
     -ex 'printf "at pass_end: %d %s %d\n", $_probe_argc, (char *)$_probe_arg0, $_probe_arg1 > 0' \
     -ex 'tbreak -probe-stap sinter:purge' -ex continue \

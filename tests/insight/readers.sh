@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# readers.sh SINTER STUCK: sinter readers names the one thread of stuck.c that holds the grace period,
-# and where it stands, of a process and of its core. Exit status 77: what is needed is missing.
+# readers.sh SINTER STUCK: sinter readers names the one thread of stuck.c that holds the grace
+# period, and where it stands, of a process and of its core. Exit status 77: what is needed is
+# missing.
 set -eu
 
 sinter=$1 program=$2
@@ -25,6 +26,7 @@ names()
 }
 
 [ "$(uname -m)" = x86_64 ] || skip "where threads keep their state is known of x86-64 only"
+# shellcheck disable=SC2119 # the program takes no arguments
 start
 must_be_readable
 names "$hoard"

@@ -45,7 +45,10 @@ until_answer()
 
 free_port()
 {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
 }
 
 case $step in
@@ -90,7 +93,7 @@ EOF
     trap 'kill $http $prometheus; wait $prometheus || true; rm -rf "$work"' EXIT
     until_answer 'query?query=sinter_committed_bytes' '"store":"hoard"'
     until_answer 'query?query=sinter_grace_period_age_seconds' '"store":"hoard"'
-    # Compaction is off, and an eighth of the memory could go back: the rule asks for a twentieth here.
+    # Compaction is off, and an eighth of the memory could go back; here a twentieth is asked for.
     until_answer alerts '"alertname":"SinterCompactionOff".*"state":"firing"'
     ask rules
     ! grep -q '"health":"err"' "$work/answer" || fail "an alert cannot be evaluated"

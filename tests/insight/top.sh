@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# top.sh SINTER HOARD: sinter top sees what a process holds and does, without its help, also while it
-# is stopped. Exit status 77: what is needed is missing.
+# top.sh SINTER HOARD: sinter top sees what a process holds and does, without its help, also while
+# it is stopped. Exit status 77: what is needed is missing.
 set -eu
 
 sinter=$1 program=$2

@@ -70,7 +70,7 @@ step_components()
     printf '%s\n' ./bin/sinter "./share/gdb/auto-load/...libsinter.so.$SINTER_VERSION-gdb.py" \
         ./share/man/man1/sinter.1 ./share/sinter/sinter-gdb.py \
         ./share/sinter/sinter.rules.yml | diff - "$SINTER_WORK/tools.txt" ||
-        fail "the component of tools is not the one program, its manual, gdb's commands and the alerts"
+        fail "the component of tools is not the program, its manual, gdb's commands, the alerts"
     LC_ALL=C sort "$SINTER_WORK/runtime.txt" "$SINTER_WORK/development.txt" \
         "$SINTER_WORK/tools.txt" "$SINTER_WORK/server.txt" |
         diff - "$SINTER_WORK/all.txt" || fail "the components are not the whole installation"
