@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * damage.c - reads damaged cores: damage CORE ROUNDS [NAME]. Bytes of the file are overwritten,
- * what reads stores goes over all of it, and the bytes come back. It must not crash, nor go on for ever, and
- * what it refuses it refuses with a sentence. Most rounds damage what is looked at first: the
- * file's head, the table of offsets, the stores' structs. Of one round in twenty the commands that
- * look at single objects, and at what reaches them, read the core, too.
+ * what reads stores goes over all of it, and the bytes come back. It must not crash, nor go on for
+ * ever, and what it refuses it refuses with a sentence. Most rounds damage what is looked at first:
+ * the file's head, the table of offsets, the stores' structs. Of one round in twenty the commands
+ * that look at single objects, and at what reaches them, read the core, too.
  */
 #include <fcntl.h>
 #include <inttypes.h>
