@@ -216,7 +216,7 @@ struct sinter_cache_stats {
     uint64_t ring_bytes;    /**< part of used: new items */
     uint64_t ring_target_bytes;
     /* numbers */
-    uint64_t items;
+    uint64_t items;   /**< expired ones included until their memory goes */
     uint64_t buckets; /**< of the index, seven places each */
     /* since creation */
     uint64_t gets;
@@ -422,7 +422,8 @@ HANDLE_API bool sinter_cache_next(sinter_cache *cache, struct sinter_cache_view 
  *   value, size  0 bytes up to what the limit holds
  *   flags        32 bits of the caller's, kept with the item
  *   ttl_ms       after how many milliseconds it expires: up to 2^47; 0: never
- *   errors       E2BIG, EAGAIN, ENOMEM. What the key named before is still there
+ *   errors       E2BIG, EAGAIN, ENOMEM. What the key named before is still there, unless it was
+ *                evicted, as any item can be
  */
 HANDLE_API int sinter_cache_set(sinter_cache *cache, const void *key, size_t key_size,
                                 const void *value, size_t size, uint32_t flags, uint64_t ttl_ms);
@@ -442,7 +443,8 @@ HANDLE_API int sinter_cache_cas(sinter_cache *cache, const void *key, size_t key
                                 const void *value, size_t size, uint32_t flags, uint64_t ttl_ms,
                                 uint64_t cas);
 
-/** The cas of the item that this thread wrote last, into whichever cache; 0: none yet. */
+/** The cas of the item that this thread wrote last, into whichever cache, by a call that has
+ * succeeded; what callbacks of that call wrote does not count. 0: none yet. */
 HANDLE_API uint64_t sinter_cache_written(void);
 
 /** Puts bytes behind a value; flags and time to live stay. ENOENT: it is not there; else as set.
@@ -491,7 +493,7 @@ HANDLE_API int sinter_cache_clear(sinter_cache *cache);
 
 /**
  * Shows every item that is there throughout the call, at least once (twice, where the index grows
- * meanwhile), in no order.
+ * meanwhile), in no order; none that has expired.
  *
  *   visit    runs in a section, one for each bucket (QSBR: the whole call is one); the view is
  *            good until it returns. May call the cache. A result other than 0 ends the walk
@@ -524,8 +526,14 @@ HANDLE_API int sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats
 #pragma GCC diagnostic pop
 #endif
 
-/** Prints the statistics, as handle_store_stats_print does its own (which stand beside them:
- * sinter_cache_store). Metrics are named sinter_cache_NAME, with the label cache="NAME". */
+/**
+ * Prints the statistics, as handle_store_stats_print does its own (which stand beside them:
+ * sinter_cache_store). Metrics are named sinter_cache_NAME, with the label cache="NAME".
+ *
+ *   format   HANDLE_STATS_TEXT, HANDLE_STATS_JSON or HANDLE_STATS_PROMETHEUS
+ *   write    gets the text piece by piece, with `opaque` as its first argument
+ *   errors   EINVAL
+ */
 HANDLE_API int sinter_cache_print(sinter_cache *cache, enum handle_stats_format format,
                                   void (*write)(void *opaque, const char *text, size_t length),
                                   void *opaque);
@@ -553,12 +561,12 @@ sinter_cache_doctor(sinter_cache *cache,
                     void (*finding)(void *opaque, const struct handle_finding *finding),
                     void *opaque);
 
-/** The number of items. 0 for NULL. */
+/** The number of items, expired ones included until their memory goes. 0 for NULL. */
 HANDLE_API uint64_t sinter_cache_items(const sinter_cache *cache);
 
 /**
- * Frees expired items, as the cache's thread does: now, going on where the last call or the thread
- * stopped.
+ * Frees expired items, as the cache's thread does within a minute or so: now, going on where the
+ * last call or the thread stopped.
  *
  *   buckets  how many to look at: 1 to 2^32; at most one round over all of them
  *   result   how many items were freed; 0 also while the thread is at it

@@ -154,12 +154,10 @@ is_reserved(sinter_cache_budget *budget, const sinter_cache *cache)
     return true;
 }
 
-void
-sc_budget_ask(sinter_cache *cache)
+/* Under the lock. */
+static void
+ask(sinter_cache *cache, sinter_cache_budget *budget)
 {
-    sinter_cache_budget *budget = cache->tenant.budget;
-    if (pthread_mutex_trylock(&budget->lock) != 0)
-        return; /* it asks again */
     uint64_t step = sc_max(budget->limit / STEPS, STEP_LEAST), limit = sc_load(&cache->room.limit);
     /* What it has not given back yet, it may keep. */
     uint64_t free = sc_less(budget->limit, budget->granted) + cache->tenant.granted - limit;
@@ -173,6 +171,18 @@ sc_budget_ask(sinter_cache *cache)
         budget->patience = PATIENCE;
         call_back(budget, step, false);
     }
+}
+
+/* A cache that is being destroyed has left; but its thread may still tell of items, and who hears
+ * of them may write. */
+void
+sc_budget_ask(sinter_cache *cache)
+{
+    sinter_cache_budget *budget = cache->tenant.budget;
+    if (pthread_mutex_trylock(&budget->lock) != 0)
+        return; /* it asks again */
+    if (cache->tenant.weight)
+        ask(cache, budget);
     pthread_mutex_unlock(&budget->lock);
 }
 
@@ -181,7 +191,7 @@ sc_budget_give_back(sinter_cache *cache)
 {
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
     sinter_cache_budget *budget = cache->tenant.budget;
-    sc_evict(cache, 0, 0, sc_evict_all(cache));
+    sc_room_follow(cache);
     handle_store_purge(cache->store, NULL);
     pthread_mutex_lock(&budget->lock);
     /* The limit does not rise meanwhile, and what is held stays below what is granted. */

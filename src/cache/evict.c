@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* evict.c - see evict.h. */
 #include "cache/evict.h"
+
+#include "cache/grow.h"
 #include "cache/ring.h"
 
 #define HANDS_MOST 32u /* steps of the hand that free nothing; then it is the ring's turn */
@@ -95,18 +97,20 @@ step_of_ring(sinter_cache *cache, struct sc_left *left)
     return true;
 }
 
-void
+bool
 sc_ring_trim(sinter_cache *cache)
 {
     uint32_t place;
     struct sc_pair pair;
     struct sc_spot spot;
-    if (sc_load(&cache->policy.ring.places) <= 2 * sc_load(&cache->policy.items) + 1024 ||
+    if (sc_likely(sc_load(&cache->policy.ring.places) <=
+                  2 * sc_load(&cache->policy.items) + 1024) ||
         !take_oldest(cache, &place, &pair, &spot))
-        return;
+        return false;
     sc_pair_unlock(&pair);
     if (spot.item)
         sc_ring_push(&cache->policy.ring, place);
+    return true;
 }
 
 /* ---- buckets --------------------------------------------------------------------------------- */
@@ -188,6 +192,7 @@ step(sinter_cache *cache, uint64_t need, unsigned *fruitless)
         *fruitless = sc_load(&cache->policy.items) < before ? 0 : *fruitless + 1;
     }
     sc_tell(cache, &left);
+    sc_index_fit(cache); /* one large item may take the place of thousands of small ones */
     sc_leave(cache);
     return true;
 }

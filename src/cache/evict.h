@@ -20,8 +20,9 @@ sc_evict_all(const sinter_cache *cache)
     return 8 * sc_buckets(cache) + 1024;
 }
 
-/** Drops an entry of the ring whose item has been deleted, where these are many; in a section. */
-void sc_ring_trim(sinter_cache *cache);
+/** Drops an entry of the ring if its item is gone, where these are many; in a section. False: they
+ * are not. */
+bool sc_ring_trim(sinter_cache *cache);
 
 /** Lets an item of a locked pair go, the coldest; its cell is free then. */
 void sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, struct sc_left *left);

@@ -199,8 +199,9 @@ sc_index_fit(sinter_cache *cache)
     end_resizing(cache, &left);
 }
 
-bool
-sc_index_shrink(sinter_cache *cache)
+/* False: there are not too many buckets, or somebody walks. */
+static bool
+shrink(sinter_cache *cache)
 {
     struct sc_left left;
     sc_left_none(&left, 0);
@@ -210,6 +211,14 @@ sc_index_shrink(sinter_cache *cache)
         merge(cache, &left);
     end_resizing(cache, &left);
     return shrinks;
+}
+
+void
+sc_index_settle(sinter_cache *cache)
+{
+    for (bool shrinks = true; shrinks && sc_enter_writing(cache, sc_in_section(cache));
+         sc_leave(cache))
+        shrinks = shrink(cache);
 }
 
 void
@@ -235,8 +244,10 @@ void
 sc_index_let(sinter_cache *cache)
 {
     pthread_mutex_lock(&cache->index.resizing);
-    sc_store(&cache->index.walkers, cache->index.walkers - 1);
+    /* In a child that the walk has forked there is none any more. */
+    sc_store(&cache->index.walkers, cache->index.walkers - (cache->index.walkers > 0));
     pthread_mutex_unlock(&cache->index.resizing);
+    sc_index_settle(cache);
 }
 
 /* ---- pages that are not needed --------------------------------------------------------------- */

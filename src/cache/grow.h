@@ -11,14 +11,14 @@ void sc_index_close(sinter_cache *cache);
 
 /** Makes or takes away a bucket or two, if it is time. Outside of locks, in a section. */
 void sc_index_fit(sinter_cache *cache);
-/** Takes a bucket away if there are too many, once whoever changes their number has done so. False:
- * there are not, or somebody walks. As above. */
-bool sc_index_shrink(sinter_cache *cache);
+/** Takes buckets away until they are not too many, or somebody walks. Outside of locks. */
+void sc_index_settle(sinter_cache *cache);
 
 /** No bucket is taken away between these. */
 void sc_index_hold(sinter_cache *cache);
 /** Says where the walk is, before it takes that bucket's lock. */
 void sc_index_walk_at(sinter_cache *cache, uint64_t number);
+/** And takes away what has become too many. Outside of locks. */
 void sc_index_let(sinter_cache *cache);
 
 /** Gives pages of buckets back that were taken away, after a grace period; outside of sections, by

@@ -3,6 +3,7 @@
 #include "cache/room.h"
 
 #include "cache/budget.h"
+#include "cache/grow.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,7 +102,14 @@ void
 sc_room_set_limit(sinter_cache *cache, uint64_t limit)
 {
     sc_room_allow(cache, limit);
+    sc_room_follow(cache);
+}
+
+void
+sc_room_follow(sinter_cache *cache)
+{
     sc_evict(cache, 0, 0, sc_evict_all(cache));
+    sc_index_settle(cache);
 }
 
 bool

@@ -32,8 +32,10 @@ uint64_t sc_room_store_most(const sinter_cache *cache, uint64_t limit);
 void sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms);
 /** Sets another limit; items follow when room is made. */
 void sc_room_allow(sinter_cache *cache, uint64_t limit);
-/** The same, and evicts down to it; outside of locks. */
+/** The same, and follows it. */
 void sc_room_set_limit(sinter_cache *cache, uint64_t limit);
+/** Evicts down to the limit; outside of locks. */
+void sc_room_follow(sinter_cache *cache);
 /** Follows what is beside the store. */
 void sc_room_refit(sinter_cache *cache);
 /** Whether the index may have so many buckets. */

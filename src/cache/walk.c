@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* walk.c - the calls that go over all buckets. None is taken away meanwhile. */
+#include "cache/evict.h"
 #include "cache/grow.h"
 
 /* What is in a bucket, in a section. Under its lock, so that nothing moves past a walk (move.c). */
@@ -73,8 +74,10 @@ sinter_cache_walk(sinter_cache *cache, int (*visit)(void *, const struct sinter_
 }
 
 static void
-clear_bucket(sinter_cache *cache, struct sc_bucket *bucket)
+clear_bucket(sinter_cache *cache, uint64_t number)
 {
+    struct sc_bucket *bucket = sc_bucket(cache, number);
+    sc_index_walk_at(cache, number);
     sc_bucket_lock(bucket);
     for (unsigned i = 0; i < SC_CELLS; i++) {
         struct sc_spot spot = {bucket, i, sc_cell_item(cache, &bucket->cell[i])};
@@ -84,6 +87,15 @@ clear_bucket(sinter_cache *cache, struct sc_bucket *bucket)
         sc_take_out(cache, &spot);
     }
     sc_bucket_unlock(bucket);
+}
+
+/* Most of its entries are of items that are gone. */
+static void
+forget_in_ring(sinter_cache *cache, bool nested)
+{
+    uint64_t most = sc_load(&cache->policy.ring.places);
+    for (bool trims = true; trims && most-- > 0 && sc_enter_writing(cache, nested); sc_leave(cache))
+        trims = sc_ring_trim(cache);
 }
 
 int
@@ -96,15 +108,14 @@ sinter_cache_clear(sinter_cache *cache)
     sc_index_hold(cache);
     for (uint64_t i = 0; i < sc_buckets(cache) && rc == 0; i++) {
         if (sc_enter_writing(cache, nested)) {
-            clear_bucket(cache, sc_bucket(cache, i));
+            clear_bucket(cache, i);
             sc_leave(cache);
         } else {
             rc = -EAGAIN;
         }
     }
     sc_index_let(cache);
-    for (bool shrinks = rc == 0; shrinks && sc_enter_writing(cache, nested); sc_leave(cache))
-        shrinks = sc_index_shrink(cache);
+    forget_in_ring(cache, nested);
     return rc;
 }
 

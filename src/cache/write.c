@@ -37,7 +37,7 @@ next_cas(sinter_cache *cache)
     do
         cas = (sc_fetch_add(&cache->cas, 1) + 1) & ((UINT64_C(1) << SC_CAS_BITS) - 1);
     while (cas == 0);
-    return written = cas;
+    return cas;
 }
 
 static void
@@ -53,11 +53,12 @@ fill_value(char *at, const struct sc_write *write)
 }
 
 static void
-fill(sinter_cache *cache, struct sc_item *item, const struct sc_write *write)
+fill(sinter_cache *cache, struct sc_item *item, struct sc_write *write)
 {
     uint32_t inside = write->making.count ? 0 : (uint32_t)write->size;
     uint64_t expiry = write->deadline << 16 | inside;
-    item->word = word_of(write, next_cas(cache));
+    write->given_cas = next_cas(cache);
+    item->word = word_of(write, write->given_cas);
     char *key = (char *)item + sc_item_head(item->word);
     if (write->expires)
         memcpy(&item->expiry, &expiry, sizeof(expiry));
@@ -260,8 +261,10 @@ put_locked(sinter_cache *cache, struct sc_write *write, bool nested)
     int rc = put(cache, write, &pair, &left);
     sc_pair_unlock(&pair);
     sc_tell(cache, &left);
-    sc_ring_trim(cache);
+    if (sc_ring_trim(cache)) /* two for the one that this has added, so that they become few */
+        sc_ring_trim(cache);
     sc_index_fit(cache);
+    sc_room_refit(cache); /* the ring may have grown */
     sc_leave(cache);
     return rc;
 }
@@ -317,6 +320,14 @@ store_measured(sinter_cache *cache, struct sc_write *write)
     return rc;
 }
 
+/* Last: callbacks of this call may have written, too. */
+static void
+note_written(sinter_cache *cache, const struct sc_write *write)
+{
+    written = write->given_cas;
+    sc_count(cache, SC_SETS);
+}
+
 int
 sc_write_item(sinter_cache *cache, struct sc_write *write)
 {
@@ -326,7 +337,7 @@ sc_write_item(sinter_cache *cache, struct sc_write *write)
     if (rc == 0)
         rc = store_measured(cache, write);
     if (rc == 0 && !write->retimes)
-        sc_count(cache, SC_SETS);
+        note_written(cache, write);
     else if (rc != 0 && rc != -EEXIST && rc != -ENOENT)
         sc_count(cache, SC_REFUSED);
     return rc;

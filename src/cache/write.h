@@ -28,6 +28,7 @@ struct sc_write {
     uint64_t slots; /* of all its objects */
     uint64_t fresh; /* of them those that are made: pieces of what is there may stay */
     struct sc_making making;
+    uint64_t given_cas;
     struct sc_item *item; /* reserved and filled; NULL: not yet */
     struct handle_reserved reserved;
 };

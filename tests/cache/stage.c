@@ -10,7 +10,8 @@
  * places". With a move that does not change SC_AWAY: both. With merge and split that lock the
  * bucket that goes first: "locks by address". With a grace period in the hook of each cache:
  * "forks". Without keeps_deadline: "touch beside append". With waits counted also while there is
- * something to evict: "cleared beside a set".
+ * something to evict: "cleared beside a set". With a clear that does not say where it is: "clear
+ * beside a move".
  */
 #include "../api/support.h"
 
@@ -114,11 +115,19 @@ note_wait(const void *bucket)
     }
 }
 
+/* Runs when the thread on stage is about to lock this bucket. */
+static const void *bucket_ahead;
+static void (*on_bucket)(void);
+
 void
 sc_hook_bucket(const void *bucket, enum sc_hook_lock what)
 {
     if (!on_stage || moves)
         return;
+    if (bucket == bucket_ahead && what == SC_HOOK_WAITS) {
+        bucket_ahead = NULL;
+        on_bucket();
+    }
     if (what == SC_HOOK_WAITS)
         note_wait(bucket);
     else if (what == SC_HOOK_TAKEN)
@@ -129,9 +138,9 @@ sc_hook_bucket(const void *bucket, enum sc_hook_lock what)
 
 /* ---- the actors ------------------------------------------------------------------------------ */
 
-/* Moves the key's item to its other place, whichever that is. Result: whether it was at home. */
+/* Moves the key's item to its other place, whichever that is. False: it may not. */
 static bool
-move_item(void)
+try_to_move(bool *was_at_home)
 {
     struct sc_pair pair;
     struct sc_spot spot;
@@ -140,10 +149,20 @@ move_item(void)
     thread_check(sc_pair_find(cache, &pair, &(struct sc_key){"key", 3, hash}, &spot));
     struct sc_bucket *to = spot.bucket == pair.home ? pair.other : pair.home;
     sc_bucket_unlock(to);
-    thread_check(sc_move_elsewhere(cache, &spot));
+    bool moved = sc_move_elsewhere(cache, &spot);
     sc_bucket_unlock(spot.bucket);
     section_leave();
-    return spot.bucket == pair.home;
+    *was_at_home = spot.bucket == pair.home;
+    return moved;
+}
+
+/* Result: whether it was at home. */
+static bool
+move_item(void)
+{
+    bool was_at_home;
+    thread_check(try_to_move(&was_at_home));
+    return was_at_home;
 }
 
 static void
@@ -275,6 +294,52 @@ test_locks_by_address(void **state)
 }
 
 /* ---- what others do meanwhile ---------------------------------------------------------------- */
+
+static void
+move_if_it_may(void)
+{
+    bool was_at_home;
+    (void)try_to_move(&was_at_home);
+}
+
+/* Number of the bucket that the key's item is in, and of its other one. */
+static void
+numbers_of_key(uint64_t *at, uint64_t *other)
+{
+    uint64_t home = sc_bucket_number(sc_place(hash), SC_BUCKETS_MIN);
+    *at = sc_bucket_number(sc_other_place(sc_place(hash)), SC_BUCKETS_MIN);
+    for (unsigned i = 0; i < SC_CELLS; i++)
+        if (sc_cell_item(cache, &sc_bucket(cache, home)->cell[i]))
+            *at = home;
+    *other = home ^ *at ^ sc_bucket_number(sc_other_place(sc_place(hash)), SC_BUCKETS_MIN);
+}
+
+/* An item that moves behind a clear, to a bucket where it has been, is cleared all the same. */
+static void
+test_clear_beside_a_move(void **state)
+{
+    uint64_t at, other;
+    char value[8];
+    (void)state;
+    open_cache();
+    section_enter();
+    numbers_of_key(&at, &other);
+    section_leave();
+    if (at < other) {
+        move_item();
+        other = at;
+    }
+    bucket_ahead = sc_bucket(cache, other + 1);
+    on_bucket = move_if_it_may;
+    on_stage = true;
+    assert_int_equal(sinter_cache_clear(cache), 0);
+    on_stage = false;
+    assert_null(bucket_ahead);
+    assert_int_equal(sinter_cache_get(cache, "key", 3, value, sizeof(value), NULL), -ENOENT);
+    assert_int_equal(sinter_cache_items(cache), 0);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
 
 static bool
 touch_key(void)
@@ -462,6 +527,7 @@ main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reader_between_buckets),
                                        cmocka_unit_test(test_tags_tell_places),
                                        cmocka_unit_test(test_locks_by_address),
+                                       cmocka_unit_test(test_clear_beside_a_move),
                                        cmocka_unit_test(test_touch_beside_append),
                                        cmocka_unit_test(test_cleared_beside_a_set),
                                        cmocka_unit_test(test_stripes_are_given_back),

@@ -186,6 +186,60 @@ test_budget_limit_changes(void **state)
     assert_sound(tenants->of[0].cache);
 }
 
+/** A tenant whose thread tells of an item while it is destroyed. */
+struct leaving {
+    struct tenants *tenants;
+    sinter_cache *cache;
+    pthread_t destroyer;
+    bool inside; /* atomic */
+    unsigned written;
+};
+
+/* In the cache's own thread: begins before the cache has left the budget, and writes after that. */
+static void
+write_when_left(void *opaque, const struct sinter_cache_view *item, enum sinter_cache_reason reason)
+{
+    struct leaving *leaving = opaque;
+    static const char value[50000];
+    (void)item;
+    (void)reason;
+    if (pthread_equal(pthread_self(), leaving->destroyer) || leaving->written)
+        return;
+    __atomic_store_n(&leaving->inside, true, __ATOMIC_RELEASE);
+    while (budget_stats(leaving->tenants).caches > 0)
+        sched_yield();
+    while (leaving->written++ < 100) /* each asks for room */
+        (void)sinter_cache_set(leaving->cache, &leaving->written, sizeof(leaving->written), value,
+                               sizeof(value), 0, 0);
+}
+
+/* Seen failing: a share of no weights was a division by 0. */
+static void
+test_budget_callback_beside_destroy(void **state)
+{
+    struct tenants *tenants = *state;
+    struct leaving leaving = {.tenants = tenants, .destroyer = pthread_self()};
+    struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
+    options.budget = tenants->budget;
+    options.evicted = write_when_left;
+    options.opaque = &leaving;
+    sinter_cache *cache = sinter_cache_create_flavor(&options, test_flavor());
+    assert_non_null(cache);
+    leaving.cache = cache;
+    for (uint64_t i = 0; cache_stats(cache).limit_bytes < 24 * MIB; i++)
+        (void)set_number(cache, i, 50000, 1);
+    for (uint64_t i = 0; cache_stats(cache).used_bytes > 12 * MIB; i++) {
+        char key[21];
+        make_key(key, i);
+        (void)sinter_cache_delete(cache, key, 20, 0); /* so that the callback's sets get memory */
+    }
+    assert_int_equal(sinter_cache_budget_limit(tenants->budget, 8 * MIB, 0), 0);
+    while (!__atomic_load_n(&leaving.inside, __ATOMIC_ACQUIRE))
+        rest();
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    assert_true(leaving.written > 100);
+}
+
 static void
 test_budget_arguments(void **state)
 {
@@ -222,9 +276,9 @@ int
 group_budget(void)
 {
     const struct CMUnitTest tests[] = {
-        BUDGET_TEST(test_budget_lends_and_gets_back), BUDGET_TEST(test_budget_shares_by_weight),
-        BUDGET_TEST(test_budget_tenants_come_and_go), BUDGET_TEST(test_budget_limit_changes),
-        BUDGET_TEST(test_budget_arguments),
+        BUDGET_TEST(test_budget_lends_and_gets_back),     BUDGET_TEST(test_budget_shares_by_weight),
+        BUDGET_TEST(test_budget_tenants_come_and_go),     BUDGET_TEST(test_budget_limit_changes),
+        BUDGET_TEST(test_budget_callback_beside_destroy), BUDGET_TEST(test_budget_arguments),
     };
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
 }

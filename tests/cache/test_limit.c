@@ -90,6 +90,65 @@ test_index_gives_pages_back(void **state)
     assert_sound(cache);
 }
 
+static int
+set_byte(sinter_cache *cache, uint64_t number)
+{
+    char key[21];
+    make_key(key, number);
+    int rc = sinter_cache_set(cache, key, 20, "v", 1, 0, 0);
+    quiesce();
+    return rc;
+}
+
+/* Two thirds of their cells are in use, or there are as few as can be. */
+static bool
+buckets_are_few(sinter_cache *cache)
+{
+    struct sinter_cache_stats stats = cache_stats(cache);
+    return stats.buckets <= 64 || stats.items * 100 >= stats.buckets * 7 * 65;
+}
+
+/* A lowered limit is one of the index, too, whether anybody writes afterwards or not.
+ * Seen failing: all buckets stayed, and the limit was exceeded for ever. */
+static void
+test_index_follows_a_lowered_limit(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    if (slow_run())
+        skip();
+    assert_int_equal(sinter_cache_configure(cache, "limit_bytes", "24M"), 0);
+    for (uint64_t i = 0; i < 250000; i++)
+        assert_int_equal(set_byte(cache, i), 0);
+    assert_int_equal(sinter_cache_configure(cache, "limit_bytes", "8M"), 0);
+    assert_true(sinter_cache_items(cache) > 10000);
+    assert_true(buckets_are_few(cache));
+    for (unsigned turns = 0; cache_stats(cache).held_bytes > 8 * MIB && turns < 60000; turns++)
+        rest();
+    assert_within(cache, 8 * MIB);
+    assert_sound(cache);
+}
+
+/* One large item takes the place of hundreds of small ones: their buckets go with them.
+ * Seen failing: a bucket went for each large item, 15000 were left for 350 items. */
+static void
+test_index_follows_evictions(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    uint64_t number = 0;
+    if (slow_run())
+        skip();
+    while (number < 100000)
+        assert_int_equal(set_byte(cache, number++), 0);
+    assert_true(cache_stats(cache).buckets > 15000);
+    for (unsigned i = 0; i < 500; i++)
+        assert_int_equal(set_number(cache, number++, 20000, 1), 0);
+    /* The cache's thread may have had their lock: a few more. */
+    for (unsigned i = 0; i < 2000 && !buckets_are_few(cache); i++)
+        assert_int_equal(set_number(cache, number++, 20000, 1), 0);
+    assert_true(buckets_are_few(cache));
+    assert_sound(cache);
+}
+
 /* From an empty cache, nothing read: the newest half of the limit is there. */
 static void
 test_newest_stay(void **state)
@@ -296,6 +355,33 @@ test_ring_is_bounded(void **state)
     assert_true(cache_stats(cache).policy_bytes <= 32 * KIB);
 }
 
+/* At the limit, too, where each key that is deleted makes room for the next one, and the ring has
+ * up to twice as many entries as there are items. A clear leaves none.
+ * Seen failing: 8.4 MiB held; as much for the ring after the clear as before. */
+static void
+test_ring_is_held_to_the_limit(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    uint64_t number = 0;
+    char key[21];
+    if (slow_run())
+        skip();
+    while (cache_stats(cache).evicted == 0)
+        assert_int_equal(set_byte(cache, number++), 0);
+    struct sinter_cache_stats before = cache_stats(cache);
+    for (uint64_t i = 0; i < before.items; i++) {
+        make_key(key, number - 1);
+        (void)sinter_cache_delete(cache, key, 20, 0);
+        assert_int_equal(set_byte(cache, number++), 0);
+        if (i % 256 == 0)
+            assert_within(cache, 8 * MIB);
+    }
+    before = cache_stats(cache);
+    assert_int_equal(sinter_cache_clear(cache), 0);
+    assert_true(cache_stats(cache).policy_bytes + 4 * before.items < before.policy_bytes);
+    assert_sound(cache);
+}
+
 int
 group_limit(void)
 {
@@ -303,6 +389,8 @@ group_limit(void)
         CACHE_TEST(test_limit_holds_while_sizes_shift),
         CACHE_TEST(test_limit_changes),
         CACHE_TEST(test_index_gives_pages_back),
+        CACHE_TEST(test_index_follows_a_lowered_limit),
+        CACHE_TEST(test_index_follows_evictions),
         CACHE_TEST(test_newest_stay),
         CACHE_TEST(test_scan_does_not_push_out),
         CACHE_TEST(test_shift_of_keys_is_followed),
@@ -312,6 +400,7 @@ group_limit(void)
         CACHE_TEST(test_waits_for_what_a_reader_holds),
         CACHE_TEST(test_refusals_are_counted),
         CACHE_TEST(test_ring_is_bounded),
+        CACHE_TEST(test_ring_is_held_to_the_limit),
     };
     return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
 }
