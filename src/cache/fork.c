@@ -135,6 +135,7 @@ begin_again(sinter_cache *cache)
     pthread_mutex_init(&cache->slow, NULL);
     pthread_mutex_init(&cache->index.resizing, NULL);
     pthread_mutex_init(&cache->room.lock, NULL);
+    pthread_mutex_init(&cache->room.turn, NULL);
     pthread_mutex_init(&cache->sweep.lock, NULL);
     pthread_cond_init(&cache->sweep.wake, NULL);
     cache->index.walkers = 0;

@@ -31,10 +31,16 @@ sc_making_fill(sinter_cache *cache, struct sc_making *making, const char *value,
 }
 
 void
-sc_making_abort(sinter_cache *cache, struct sc_making *making)
+sc_making_undo(sinter_cache *cache, struct sc_making *making)
 {
     while (making->made > 0)
         handle_free(cache->store, making->piece[--making->made]);
+}
+
+void
+sc_making_abort(sinter_cache *cache, struct sc_making *making)
+{
+    sc_making_undo(cache, making);
     free(making->piece);
 }
 

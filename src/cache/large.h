@@ -26,7 +26,9 @@ sc_is_large(size_t key_size, uint64_t value_size)
 int sc_making_begin(struct sc_making *making, uint64_t size);
 /** Makes the pieces that are not yet made, in a section. 0, or what the store answers. */
 int sc_making_fill(sinter_cache *cache, struct sc_making *making, const char *value, uint64_t size);
-/** Forgets about it: what was made is freed. */
+/** Frees what was made; it can be made again. */
+void sc_making_undo(sinter_cache *cache, struct sc_making *making);
+/** The same, and forgets about it. */
 void sc_making_abort(sinter_cache *cache, struct sc_making *making);
 
 /** An item that nobody finds any more: in a section that is open since it could be found. */

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
 #define WAIT_LEAST_US   500u
@@ -47,6 +48,7 @@ void
 sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms)
 {
     pthread_mutex_init(&cache->room.lock, NULL);
+    pthread_mutex_init(&cache->room.turn, NULL);
     cache->room.limit = limit;
     cache->room.wait_ms = wait_ms;
     cache->room.store_most = cache->room.max_bytes = sc_room_store_most(cache, limit);
@@ -215,6 +217,14 @@ wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
     return rc != -EDEADLK;
 }
 
+/* Nothing is left that could go, or that others may give back. */
+static bool
+none_left(const sinter_cache *cache, const struct sc_try *attempt)
+{
+    return !sc_load(&cache->policy.items) && !sc_budget_owes(cache) &&
+           sc_load(&cache->room.making) <= attempt->large;
+}
+
 int
 sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
@@ -230,12 +240,25 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         gone = evict_for_refusal(cache, attempt->need);
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    bool none_left = refusal == -ENOMEM && !sc_load(&cache->policy.items) && !sc_budget_owes(cache);
-    if (!none_left)
+    if (refusal != -ENOMEM || !none_left(cache, attempt))
         attempt->in_vain = 0; /* what is gone since, say by a clear, has yet to come back */
     if (attempt->in_vain > IN_VAIN_MOST)
         return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
         return -EAGAIN;
     return 0;
+}
+
+int
+sc_room_wait_for_turn(sinter_cache *cache, struct sc_try *attempt)
+{
+    const struct timespec pause = {0, 1000000};
+    uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
+    int cancel = sc_wait_begin(cache);
+    while (!attempt->turn && sc_now_ns() - attempt->began_ns < most) {
+        nanosleep(&pause, NULL);
+        attempt->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
+    }
+    sc_wait_end(cache, cancel);
+    return attempt->turn ? 0 : -EAGAIN;
 }

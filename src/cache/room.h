@@ -22,6 +22,8 @@ struct sc_try {
     unsigned refusals;
     unsigned in_vain; /* waits in a row that were not cut short, with nothing left to evict */
     bool nested;      /* the caller has a section open: no waiting */
+    bool large;       /* makes pieces, and keeps them between its attempts */
+    bool turn;        /* owns `turn` */
 };
 
 /** What the cache holds beside the store. */
@@ -48,5 +50,7 @@ void sc_room_make(sinter_cache *cache, uint64_t need);
 /** The store has refused, with -EAGAIN or -ENOMEM: evicts, waits. 0: try again; else the answer.
  * Outside of locks, and of sections but the caller's. */
 int sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal);
+/** Waits for `turn`, as long as the call may; by who keeps no pieces. 0 or -EAGAIN. As above. */
+int sc_room_wait_for_turn(sinter_cache *cache, struct sc_try *attempt);
 
 #endif

@@ -3,9 +3,9 @@
  * whole.h - the struct of a cache, each part under the sentence that says who may touch it, and the
  * bracket around every call: section, gate.
  *
- * Locks, outermost first: slow; a budget's; resizing; buckets (two in address order, more only by
- * trying); the ring's; the room's. None but `slow` is held across a grace period, and `slow` is
- * only tried in sections. The store's own locks come below all of them.
+ * Locks, outermost first: turn; slow; a budget's; resizing; buckets (two in address order, more
+ * only by trying); the ring's; the room's. None but `turn` and `slow` are held across a grace
+ * period, and these two are only tried in sections. The store's own locks come below all of them.
  */
 #ifndef SC_WHOLE_H
 #define SC_WHOLE_H
@@ -95,6 +95,8 @@ struct sc_room {
     uint64_t budget;    /* atomic: slot bytes of items at which eviction begins */
     uint64_t wait_most_ns; /* atomic: the longest wait of a call */
     uint32_t wait_ms;
+    uint32_t making;      /* atomic: writers of values in pieces */
+    pthread_mutex_t turn; /* of those that have got no memory beside each other */
 };
 
 /** Its part of a limit that it shares, see budget.h. */

@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#define REFUSALS_TOGETHER 4u /* of a value in pieces, while others make theirs */
+
 /* ---- filling --------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -232,20 +234,52 @@ prepare(sinter_cache *cache, struct sc_write *write)
     return 0;
 }
 
+/* Writers that keep their pieces while they wait for memory could wait for each other: after some
+ * refusals they go one at a time, and the others give back what they have. */
+static int
+take_turn(sinter_cache *cache, struct sc_write *write, struct sc_try *tries)
+{
+    if (!tries->large || tries->nested || tries->turn || tries->refusals < REFUSALS_TOGETHER)
+        return 0;
+    tries->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
+    if (tries->turn)
+        return 0;
+    sc_making_undo(cache, &write->making);
+    return sc_room_wait_for_turn(cache, tries);
+}
+
 /* Attempts to get the memory, with room made in between. */
 static int
-prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
+attempts(sinter_cache *cache, struct sc_write *write, struct sc_try *tries)
 {
-    struct sc_try tries = {.need = write->fresh, .nested = nested};
-    sc_room_make(cache, write->fresh);
     for (;;) {
         int rc = prepare(cache, write);
         if (rc != -EAGAIN && rc != -ENOMEM)
             return rc;
-        rc = sc_room_answer(cache, &tries, rc);
+        rc = sc_room_answer(cache, tries, rc);
+        if (rc == 0)
+            rc = take_turn(cache, write, tries);
         if (rc != 0)
             return rc;
     }
+}
+
+static int
+prepare_with_room(sinter_cache *cache, struct sc_write *write, bool nested)
+{
+    struct sc_try tries = {
+        .need = write->fresh, .nested = nested, .large = write->making.count > 0};
+    sc_room_make(cache, write->fresh);
+    if (tries.large)
+        sc_add(&cache->room.making, 1);
+    int rc = attempts(cache, write, &tries);
+    if (rc != 0)
+        sc_making_undo(cache, &write->making);
+    if (tries.large)
+        sc_sub(&cache->room.making, 1);
+    if (tries.turn)
+        pthread_mutex_unlock(&cache->room.turn);
+    return rc;
 }
 
 /* Takes no memory any more. */
