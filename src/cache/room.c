@@ -16,7 +16,6 @@
 #define STEPS_LEAST     64u
 #define ITEMS_LEAST     8u /* evicted for a refusal, fewer if they are of more than 4 KiB */
 #define TRIES_MOST      1000u
-#define IN_VAIN_MOST    8u
 #define SETS_FOR_ASKING 32u /* at the limit, for one question to the budget */
 
 /* ---- the limit ------------------------------------------------------------------------------- */
@@ -212,7 +211,6 @@ wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
     turn = sc_min(turn, (most - waited) / 1000 + 1);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
     uint64_t after = sc_now_ns();
-    attempt->in_vain += rc == 0;
     note_wait(cache, after - attempt->began_ns, after - now);
     return rc != -EDEADLK;
 }
@@ -240,12 +238,8 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         gone = evict_for_refusal(cache, attempt->need);
     if (attempt->nested)
         return attempt->refusals < 3 && gone ? 0 : -EAGAIN;
-    if (refusal != -ENOMEM || !none_left(cache, attempt))
-        attempt->in_vain = 0; /* what is gone since, say by a clear, has yet to come back */
-    if (attempt->in_vain > IN_VAIN_MOST)
-        return -ENOMEM;
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
-        return -EAGAIN;
+        return refusal == -ENOMEM && none_left(cache, attempt) ? -ENOMEM : -EAGAIN;
     return 0;
 }
 

@@ -20,10 +20,9 @@ struct sc_try {
     uint64_t need; /* slot bytes */
     uint64_t began_ns;
     unsigned refusals;
-    unsigned in_vain; /* waits in a row that were not cut short, with nothing left to evict */
-    bool nested;      /* the caller has a section open: no waiting */
-    bool large;       /* makes pieces, and keeps them between its attempts */
-    bool turn;        /* owns `turn` */
+    bool nested; /* the caller has a section open: no waiting */
+    bool large;  /* makes pieces, and keeps them between its attempts */
+    bool turn;   /* owns `turn` */
 };
 
 /** What the cache holds beside the store. */
