@@ -77,22 +77,38 @@ open_address(struct sd_listener *listener, const struct addrinfo *info, unsigned
     return rc;
 }
 
-/* All addresses of a name, or as many as there are protocols for. */
+/* Both protocols on one port, also where the kernel chooses it. */
+static void
+set_port(const struct addrinfo *info, int port)
+{
+    if (info->ai_family == AF_INET)
+        ((struct sockaddr_in *)(void *)info->ai_addr)->sin_port = htons((uint16_t)port);
+    else if (info->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)info->ai_addr)->sin6_port = htons((uint16_t)port);
+}
+
+/* All addresses of a name, or as many as there are protocols for. NULL: loopback; "*": all. */
 static bool
 open_name(struct sd_listener *listener, const struct sd_settings *settings, const char *host,
           const char *port)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    int rc = getaddrinfo(host, port, &hints, &found), failed = 0;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    bool any = host && strcmp(host, "*") == 0;
+    hints.ai_flags = any ? AI_PASSIVE : 0;
+    const char *name = host ? host : "127.0.0.1 or ::1";
+    int rc = getaddrinfo(any ? NULL : host, port, &hints, &found), failed = 0;
     unsigned before = listener->count;
     if (rc != 0)
-        return complain(host ? host : "*", gai_strerror(rc));
+        return complain(name, gai_strerror(rc));
     for (const struct addrinfo *info = found; info; info = info->ai_next) {
+        if (strcmp(port, "0") == 0 && listener->count > before)
+            set_port(info, port_of(listener->fd[before]));
         rc = open_address(listener, info, settings->backlog);
-        failed = rc ? rc : failed;
+        failed = rc && failed != EADDRINUSE ? rc : failed;
     }
     freeaddrinfo(found);
-    return listener->count > before || complain(host ? host : "*", strerror(failed));
+    return (listener->count > before && (host || failed != EADDRINUSE)) ||
+           complain(name, strerror(failed));
 }
 
 /* host, host:port, [host]:port */
@@ -112,27 +128,7 @@ open_spec(struct sd_listener *listener, const struct sd_settings *settings, cons
         return complain(spec, "it is no address");
     memcpy(host, spec, size);
     host[size] = 0;
-    bool any = strcmp(host, "*") == 0;
-    return open_name(listener, settings, any ? NULL : host, has_port ? colon + 1 : port);
-}
-
-/* Both loopback addresses, on one port; a machine may have one of them only. */
-static bool
-open_loopback(struct sd_listener *listener, const struct sd_settings *settings)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    struct addrinfo info = {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&v4};
-    v4.sin_port = htons((uint16_t)settings->port);
-    info.ai_addrlen = sizeof(v4);
-    int rc = open_address(listener, &info, settings->backlog);
-    if (rc == EADDRINUSE)
-        return complain("127.0.0.1", strerror(rc));
-    v6.sin6_port = htons((uint16_t)(rc ? settings->port : port_of(listener->fd[0])));
-    info = (struct addrinfo){.ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&v6};
-    info.ai_addrlen = sizeof(v6);
-    (void)open_address(listener, &info, settings->backlog);
-    return listener->count > 0 || complain("127.0.0.1", strerror(rc));
+    return open_name(listener, settings, host, has_port ? colon + 1 : port);
 }
 
 /* A socket that nobody listens at any more is replaced. */
@@ -175,11 +171,13 @@ bool
 sd_listen_open(struct sd_listener *listener, const struct sd_settings *settings)
 {
     bool is_open = true;
+    char port[16];
     listener->count = 0;
+    snprintf(port, sizeof(port), "%d", settings->port);
     if (settings->unix_path)
         is_open = open_unix(listener, settings);
     else if (!settings->listens)
-        is_open = open_loopback(listener, settings);
+        is_open = open_name(listener, settings, NULL, port);
     for (unsigned i = 0; i < settings->listens && is_open && !settings->unix_path; i++)
         is_open = open_spec(listener, settings, settings->listen[i]);
     if (!is_open)

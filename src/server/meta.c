@@ -191,32 +191,57 @@ add_key(struct reply *reply, struct sd_key key, bool binary)
     add_text(reply, " b", 2);
 }
 
-static void
-add_ttl(struct reply *reply, uint64_t ttl_ms)
-{
-    if (ttl_ms)
-        add_number(reply, 't', sd_ttl_seconds(ttl_ms));
-    else
-        add_text(reply, " t-1", 4);
-}
+/** What a reply may show beside the opaque and the key. */
+struct values {
+    const char *letters; /* those that are shown */
+    uint64_t size, cas, ttl_ms;
+    uint32_t flags;
+    bool created, binary;
+};
 
 static void
-add_opaque(struct reply *reply, const struct sd_token *token)
+add_value(struct reply *reply, char letter, const struct values *values)
 {
-    *reply->at++ = ' ';
-    add_text(reply, token->text, token->size);
+    /* l: nobody notes the time of a hit, since a reader writes nothing */
+    uint64_t number = letter == 's'   ? values->size
+                      : letter == 'c' ? values->cas
+                      : letter == 'f' ? values->flags
+                      : letter == 't' ? sd_ttl_seconds(values->ttl_ms)
+                                      : letter == 'h' && !values->created;
+    if (letter == 't' && number == 0)
+        add_text(reply, " t-1", 4);
+    else
+        add_number(reply, letter, number);
+}
+
+/* In the request's order; a time to live that it sets shows in what follows. */
+static void
+add_flags(struct reply *reply, const struct meta *meta, const struct sd_line *line,
+          struct values values)
+{
+    for (unsigned i = 2; i < line->count; i++) {
+        const struct sd_token *token = &line->token[i];
+        char letter = token->text[0];
+        if (letter == 'O') {
+            *reply->at++ = ' ';
+            add_text(reply, token->text, token->size);
+        } else if (letter == 'k') {
+            add_key(reply, meta->key, values.binary);
+        } else if (letter == 'T') {
+            values.ttl_ms = meta->ttl.ms;
+        } else if (letter == 'N' && values.created) {
+            values.ttl_ms = meta->vivify_ttl.ms;
+        } else if (strchr(values.letters, letter)) {
+            add_value(reply, letter, &values);
+        }
+    }
 }
 
 /* What replies repeat although there is no item. */
 static void
-add_echo(struct reply *reply, const struct meta *meta, const struct sd_line *line, unsigned first)
+add_echo(struct reply *reply, const struct meta *meta, const struct sd_line *line)
 {
-    for (unsigned i = first; i < line->count; i++) {
-        if (line->token[i].text[0] == 'O')
-            add_opaque(reply, &line->token[i]);
-        else if (line->token[i].text[0] == 'k')
-            add_key(reply, meta->key, meta->binary);
-    }
+    add_flags(reply, meta, line, (struct values){.letters = "", .binary = meta->binary});
 }
 
 static enum sd_verdict
@@ -287,46 +312,15 @@ change(struct sd_session *session, struct sd_key key, const struct sd_item *item
 static void
 add_item(struct reply *reply, const struct shown *shown, const struct sd_item *item)
 {
-    const struct meta *meta = shown->meta;
     unsigned marks = shown->created ? 0 : item->marks;
-    uint64_t ttl_ms = shown->created ? 0 : item->view.info.ttl_ms;
-    for (unsigned i = 2; i < shown->line->count; i++) {
-        const struct sd_token *token = &shown->line->token[i];
-        switch (token->text[0]) {
-        case 'T':
-            ttl_ms = meta->ttl.ms;
-            break;
-        case 'N':
-            ttl_ms = shown->created ? meta->vivify_ttl.ms : ttl_ms;
-            break;
-        case 's':
-            add_number(reply, 's', item->size);
-            break;
-        case 't':
-            add_ttl(reply, ttl_ms);
-            break;
-        case 'c':
-            add_number(reply, 'c', item->view.info.cas);
-            break;
-        case 'f':
-            add_number(reply, 'f', item->view.info.flags);
-            break;
-        case 'l': /* nobody notes the time of a hit: a reader writes nothing */
-            add_number(reply, 'l', 0);
-            break;
-        case 'h':
-            add_number(reply, 'h', !shown->created);
-            break;
-        case 'O':
-            add_opaque(reply, token);
-            break;
-        case 'k':
-            add_key(reply, meta->key, item->marks & SD_BINARY);
-            break;
-        default:
-            break;
-        }
-    }
+    add_flags(reply, shown->meta, shown->line,
+              (struct values){.letters = "stcflh",
+                              .size = item->size,
+                              .cas = item->view.info.cas,
+                              .ttl_ms = shown->created ? 0 : item->view.info.ttl_ms,
+                              .flags = item->view.info.flags,
+                              .created = shown->created,
+                              .binary = item->marks & SD_BINARY});
     if (marks & SD_SENT)
         add_flag(reply, 'Z');
     if (marks & SD_STALE)
@@ -368,7 +362,7 @@ miss(struct sd_request *request, const struct meta *meta)
     if (meta->quiet)
         return SD_DONE;
     begin_reply(request, &reply, "EN");
-    add_echo(&reply, meta, &request->line, 2);
+    add_echo(&reply, meta, &request->line);
     return send_reply(request, &reply);
 }
 
@@ -460,24 +454,15 @@ code_of(const struct sd_store *store, int rc)
 }
 
 static enum sd_verdict
-answer_ms(struct sd_session *session, struct sd_request *request, const struct meta *meta,
-          const char *code, bool stored)
+answer_ms(struct sd_request *request, const struct meta *meta, const char *code, bool stored)
 {
-    const struct sd_line *line = &request->line;
+    struct values values = {.letters = "c", .binary = meta->binary};
     struct reply reply;
-    (void)session;
     if (stored && meta->quiet)
         return SD_DONE;
+    values.cas = stored ? sinter_cache_written() : 0;
     begin_reply(request, &reply, code);
-    for (unsigned i = 2; i < line->count; i++) {
-        char flag = line->token[i].text[0];
-        if (flag == 'O')
-            add_opaque(&reply, &line->token[i]);
-        else if (flag == 'k')
-            add_key(&reply, meta->key, meta->binary);
-        else if (flag == 'c')
-            add_number(&reply, 'c', stored ? sinter_cache_written() : 0);
-    }
+    add_flags(&reply, meta, &request->line, values);
     return send_reply(request, &reply);
 }
 
@@ -520,7 +505,7 @@ store_value(struct sd_session *session, struct sd_request *request, const struct
         return verdict;
     }
     sd_count_store(session, store, rc);
-    return answer_ms(session, request, meta, code_of(store, rc), rc == 0);
+    return answer_ms(request, meta, code_of(store, rc), rc == 0);
 }
 
 static enum sd_verdict
@@ -602,7 +587,7 @@ command_md(struct sd_session *session, struct sd_request *request)
     if (rc == 0 && meta.quiet)
         return SD_DONE;
     begin_reply(request, &reply, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
-    add_echo(&reply, &meta, &request->line, 2);
+    add_echo(&reply, &meta, &request->line);
     return send_reply(request, &reply);
 }
 
@@ -663,38 +648,6 @@ mode_of_ma(char mode, bool *down)
     return *down || mode == 0 || mode == 'I' || mode == '+';
 }
 
-static void
-add_sum(struct reply *reply, const struct meta *meta, const struct sd_line *line,
-        const struct sum *sum)
-{
-    uint64_t ttl_ms = sum->ttl_ms;
-    for (unsigned i = 2; i < line->count; i++) {
-        const struct sd_token *token = &line->token[i];
-        switch (token->text[0]) {
-        case 'c':
-            add_number(reply, 'c', sum->cas);
-            break;
-        case 't':
-            add_ttl(reply, ttl_ms);
-            break;
-        case 'T':
-            ttl_ms = meta->ttl.ms;
-            break;
-        case 'N':
-            ttl_ms = sum->created ? meta->vivify_ttl.ms : ttl_ms;
-            break;
-        case 'O':
-            add_opaque(reply, token);
-            break;
-        case 'k':
-            add_key(reply, meta->key, meta->binary);
-            break;
-        default:
-            break;
-        }
-    }
-}
-
 static enum sd_verdict
 answer_sum(struct sd_request *request, const struct meta *meta, const struct sum *sum)
 {
@@ -707,7 +660,12 @@ answer_sum(struct sd_request *request, const struct meta *meta, const struct sum
         *reply.at++ = ' ';
         reply.at = sd_put_u64(reply.at, (uint64_t)(end - digits));
     }
-    add_sum(&reply, meta, &request->line, sum);
+    add_flags(&reply, meta, &request->line,
+              (struct values){.letters = "ct",
+                              .cas = sum->cas,
+                              .ttl_ms = sum->ttl_ms,
+                              .created = sum->created,
+                              .binary = meta->binary});
     if (meta->value) {
         add_text(&reply, "\r\n", 2);
         add_text(&reply, digits, (size_t)(end - digits));
@@ -743,7 +701,7 @@ command_ma(struct sd_session *session, struct sd_request *request)
     if (rc == 0)
         return answer_sum(request, &meta, &sum);
     begin_reply(request, &reply, rc == -EEXIST ? "EX" : "NF");
-    add_echo(&reply, &meta, &request->line, 2);
+    add_echo(&reply, &meta, &request->line);
     return send_reply(request, &reply);
 }
 

@@ -93,13 +93,15 @@ sd_send_text(struct sd_session *session, struct sd_request *request, struct sd_t
 
 /* ---- stats ----------------------------------------------------------------------------------- */
 
+/* Of words between spaces: what is not here, and tools look for. */
 static void
-add_zeros(struct sd_text *text, const char *const *names, size_t count)
+add_zeros(struct sd_text *text, const char *prefix, const char *names)
 {
-    for (size_t i = 0; i < count; i++)
-        sd_stat_u64(text, names[i], 0);
+    for (size_t size; *names; names += size + (names[size] == ' ')) {
+        size = strcspn(names, " ");
+        add(text, "STAT %s%.*s 0\r\n", prefix, (int)size, names);
+    }
 }
-#define ADD_ZEROS(text, names) add_zeros((text), (names), sizeof(names) / sizeof((names)[0]))
 
 static void
 add_process(const struct sd_server *server, struct sd_text *text)
@@ -145,14 +147,11 @@ add_counts(const struct sd_server *server, struct sd_text *text)
 #undef ADD
 }
 
-static const char *const not_here[] = {
-    "get_flushed",           "slabs_moved",           "lru_crawler_running",
-    "lru_crawler_starts",    "malloc_fails",          "log_watchers",
-    "slab_global_page_pool", "expired_unfetched",     "evicted_unfetched",
-    "evicted_active",        "crawler_items_checked", "lrutail_reflocked",
-    "moves_to_cold",         "moves_to_warm",         "moves_within_lru",
-    "direct_reclaims",       "hash_is_expanding",     "lru_maintainer_juggles",
-};
+static const char not_here[] =
+    "get_flushed slabs_moved lru_crawler_running lru_crawler_starts malloc_fails "
+    "log_watchers slab_global_page_pool expired_unfetched evicted_unfetched "
+    "evicted_active crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm "
+    "moves_within_lru direct_reclaims hash_is_expanding lru_maintainer_juggles";
 
 static void
 add_cache(const struct sd_server *server, struct sd_text *text)
@@ -182,7 +181,7 @@ add_general(const struct sd_server *server, struct sd_text *text)
     add_connections(server, text);
     add_counts(server, text);
     add_cache(server, text);
-    ADD_ZEROS(text, not_here);
+    add_zeros(text, "", not_here);
 }
 
 /* ---- stats settings -------------------------------------------------------------------------- */
@@ -247,42 +246,22 @@ add_of_class(struct sd_text *text, const char *prefix, uint32_t class, const cha
     add(text, "STAT %s%u:%s %llu\r\n", prefix, class + 1, name, (unsigned long long)value);
 }
 
-static const char *const item_zeros[] = {
-    "number_warm",
-    "number_cold",
-    "age_hot",
-    "age_warm",
-    "age",
-    "evicted",
-    "evicted_nonzero",
-    "evicted_time",
-    "outofmemory",
-    "tailrepairs",
-    "reclaimed",
-    "expired_unfetched",
-    "evicted_unfetched",
-    "evicted_active",
-    "crawler_reclaimed",
-    "crawler_items_checked",
-    "lrutail_reflocked",
-    "moves_to_cold",
-    "moves_to_warm",
-    "moves_within_lru",
-    "direct_reclaims",
-    "hits_to_hot",
-    "hits_to_warm",
-    "hits_to_cold",
-    "hits_to_temp",
-};
+static const char item_zeros[] =
+    "number_warm number_cold age_hot age_warm age evicted evicted_nonzero evicted_time "
+    "outofmemory tailrepairs reclaimed expired_unfetched evicted_unfetched "
+    "evicted_active crawler_reclaimed crawler_items_checked lrutail_reflocked "
+    "moves_to_cold moves_to_warm moves_within_lru direct_reclaims hits_to_hot "
+    "hits_to_warm hits_to_cold hits_to_temp";
 
 static void
 add_items_class(struct sd_text *text, uint32_t i, const struct handle_class_stats *class)
 {
+    char prefix[24];
     add_of_class(text, "items:", i, "number", class->live);
     add_of_class(text, "items:", i, "number_hot", class->live);
     add_of_class(text, "items:", i, "mem_requested", class->live * class->slot_bytes);
-    for (size_t j = 0; j < sizeof(item_zeros) / sizeof(item_zeros[0]); j++)
-        add_of_class(text, "items:", i, item_zeros[j], 0);
+    snprintf(prefix, sizeof(prefix), "items:%u:", i + 1);
+    add_zeros(text, prefix, item_zeros);
 }
 
 static void
@@ -296,14 +275,14 @@ add_items(const struct sd_server *server, struct sd_text *text)
     free(classes);
 }
 
-static const char *const slab_zeros[] = {
-    "free_chunks_end", "get_hits", "cmd_set",    "delete_hits", "incr_hits",
-    "decr_hits",       "cas_hits", "cas_badval", "touch_hits",
-};
+static const char slab_zeros[] =
+    "free_chunks_end get_hits cmd_set delete_hits incr_hits decr_hits cas_hits "
+    "cas_badval touch_hits";
 
 static void
 add_slabs_class(struct sd_text *text, uint32_t i, const struct handle_class_stats *class)
 {
+    char prefix[24];
     add_of_class(text, "", i, "chunk_size", class->slot_bytes);
     add_of_class(text, "", i, "chunks_per_page", class->span_slots);
     add_of_class(text, "", i, "total_pages", class->spans);
@@ -311,8 +290,8 @@ add_slabs_class(struct sd_text *text, uint32_t i, const struct handle_class_stat
     add_of_class(text, "", i, "used_chunks", class->live);
     add_of_class(text, "", i, "free_chunks", class->free);
     add_of_class(text, "", i, "mem_requested", class->live * class->slot_bytes);
-    for (size_t j = 0; j < sizeof(slab_zeros) / sizeof(slab_zeros[0]); j++)
-        add_of_class(text, "", i, slab_zeros[j], 0);
+    snprintf(prefix, sizeof(prefix), "%u:", i + 1);
+    add_zeros(text, prefix, slab_zeros);
 }
 
 static void
@@ -335,10 +314,14 @@ add_slabs(const struct sd_server *server, struct sd_text *text)
 /* ---- stats sinter ---------------------------------------------------------------------------- */
 
 static void
-add_limits(const struct sd_server *server, struct sd_text *text, const struct handle_stats *store)
+add_limits(const struct sd_server *server, struct sd_text *text, handle_store *of)
 {
+    struct handle_stats store = HANDLE_STATS_INIT;
+    (void)handle_store_stats(of, &store);
     sd_stat_u64(text, "memory_limit", sd_load(&server->settings.memory));
-    sd_stat_u64(text, "resident", store->resident);
+    sd_stat_u64(text, "resident", store.resident);
+    sd_stat_u64(text, "idle_reason", store.idle_reason);
+    sd_stat_u64(text, "shrink_reason", store.shrink_reason);
     sd_stat_u64(text, "cache_limit", sd_load(&server->cache_limit));
     sd_stat_u64(text, "own_most", sd_load(&server->own_most));
     sd_stat_u64(text, "buffers", sd_pools_used(server));
@@ -358,59 +341,41 @@ add_dump(const struct sd_server *server, struct sd_text *text)
 }
 
 static void
-add_ladder(struct sd_text *text, const struct handle_stats *store)
+keep_metrics(void *opaque, const char *bytes, size_t size)
 {
-    sd_stat_u64(text, "store_requested", store->requested);
-    sd_stat_u64(text, "store_rounding", store->rounding);
-    sd_stat_u64(text, "store_header", store->header);
-    sd_stat_u64(text, "store_free_slot", store->free_slot);
-    sd_stat_u64(text, "store_thread_cache", store->thread_cache);
-    sd_stat_u64(text, "store_limbo", store->limbo);
-    sd_stat_u64(text, "store_empty_span", store->empty_span);
-    sd_stat_u64(text, "store_table", store->table);
-    sd_stat_u64(text, "store_metadata", store->metadata);
-    sd_stat_u64(text, "store_committed", store->committed);
-    sd_stat_u64(text, "store_recoverable", store->recoverable);
-    sd_stat_u64(text, "moved_objects", store->moved_objects);
-    sd_stat_u64(text, "moved_bytes", store->moved_bytes);
-    sd_stat_u64(text, "compaction_released", store->compaction_released);
-    sd_stat_u64(text, "compaction_cpu_us", store->compaction_cpu_ns / 1000);
-    sd_stat_u64(text, "idle_reason", store->idle_reason);
-    sd_stat_u64(text, "shrink_reason", store->shrink_reason);
+    struct sd_text *text = opaque;
+    if (!reserve(text, size + 1))
+        return;
+    memcpy(text->data + text->size, bytes, size);
+    text->data[text->size + size] = 0;
+    text->size += size;
 }
 
+/* Those of the whole: of the labels only the first, the name, which is this program's. */
 static void
-add_policy(struct sd_text *text, const struct sinter_cache_stats *cache)
+add_metrics(struct sd_text *text, const struct sd_text *metrics)
 {
-    sd_stat_u64(text, "cache_held", cache->held_bytes);
-    sd_stat_u64(text, "cache_payload", cache->payload_bytes);
-    sd_stat_u64(text, "cache_index", cache->index_bytes);
-    sd_stat_u64(text, "cache_policy", cache->policy_bytes);
-    sd_stat_u64(text, "cache_used", cache->used_bytes);
-    sd_stat_u64(text, "cache_budget", cache->budget_bytes);
-    sd_stat_u64(text, "cache_ring", cache->ring_bytes);
-    sd_stat_u64(text, "cache_ring_target", cache->ring_target_bytes);
-    sd_stat_u64(text, "cache_inserted", cache->inserted);
-    sd_stat_u64(text, "cache_refused", cache->refused);
-    sd_stat_u64(text, "cache_crowded", cache->crowded);
-    sd_stat_u64(text, "cache_cleared", cache->cleared);
-    sd_stat_u64(text, "cache_ghost_hits", cache->ghost_hits);
-    sd_stat_u64(text, "cache_waits", cache->waits);
-    sd_stat_u64(text, "cache_wait_us", cache->wait_ns / 1000);
-    sd_stat_u64(text, "cache_wait_max_us", cache->wait_max_ns / 1000);
+    for (char *save, *line = strtok_r(metrics->data, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *label = strchr(line, '{'), *value = strrchr(line, ' ');
+        if (*line != '#' && label && value && !memchr(label, ',', (size_t)(value - label)))
+            add(text, "STAT %.*s%s\r\n", (int)(label - line), line, value);
+    }
 }
 
+/* As the libraries print them for Prometheus, so that they have one name everywhere. */
 static void
 add_sinter(const struct sd_server *server, struct sd_text *text)
 {
-    struct sinter_cache_stats cache = SINTER_CACHE_STATS_INIT;
-    struct handle_stats store = HANDLE_STATS_INIT;
-    (void)sinter_cache_stats(server->cache, &cache);
-    (void)handle_store_stats(sinter_cache_store(server->cache), &store);
-    add_limits(server, text, &store);
+    handle_store *store = sinter_cache_store(server->cache);
+    struct sd_text metrics = {.size = 0};
+    add_limits(server, text, store);
     add_dump(server, text);
-    add_policy(text, &cache);
-    add_ladder(text, &store);
+    if (sinter_cache_print(server->cache, HANDLE_STATS_PROMETHEUS, keep_metrics, &metrics) == 0 &&
+        handle_store_stats_print(store, HANDLE_STATS_PROMETHEUS, keep_metrics, &metrics) == 0 &&
+        !metrics.failed)
+        add_metrics(text, &metrics);
+    free(metrics.data);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

@@ -2,6 +2,10 @@
 /* token.c - see token.h. */
 #include "server/token.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
 void
 sd_line_read(struct sd_line *line, const char *data, const char *end)
 {
@@ -24,52 +28,31 @@ sd_line_read(struct sd_line *line, const char *data, const char *end)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-struct number {
-    uint64_t magnitude;
-    bool minus;
-};
-
+/* As memcached reads them: strtoull's digits, and white space behind them. */
 static bool
-is_space(char c)
+read_number(const char *text, size_t size, bool is_signed, uint64_t *number)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool
-read_digits(const char **at, const char *end, uint64_t *magnitude)
-{
-    const char *begin = *at;
-    bool fits = true;
-    for (*magnitude = 0; *at < end && **at >= '0' && **at <= '9'; ++*at)
-        fits = fits && !__builtin_mul_overflow(*magnitude, UINT64_C(10), magnitude) &&
-               !__builtin_add_overflow(*magnitude, (uint64_t)(**at - '0'), magnitude);
-    return fits && *at != begin;
-}
-
-static bool
-read_number(const char *text, size_t size, struct number *number)
-{
-    const char *at = text, *end = text + size;
-    while (at < end && is_space(*at))
-        at++;
-    number->minus = at < end && *at == '-';
-    if (at < end && (*at == '-' || *at == '+'))
-        at++;
-    return read_digits(&at, end, &number->magnitude) && (at == end || *at == 0 || is_space(*at));
+    char copy[1056], *end; /* a value that counts has up to 1024 */
+    *number = 0;
+    if (size >= sizeof(copy))
+        return false;
+    memcpy(copy, text, size);
+    copy[size] = 0;
+    errno = 0;
+    uint64_t value =
+        is_signed ? (uint64_t)strtoll(copy, &end, 10) : (uint64_t)strtoull(copy, &end, 10);
+    bool is_number = errno == 0 && end != copy && (*end == 0 || isspace((unsigned char)*end));
+    *number = is_number ? value : 0;
+    return is_number;
 }
 
 bool
 sd_read_u64(const char *text, size_t size, uint64_t *number)
 {
-    struct number read;
-    *number = 0;
-    if (!read_number(text, size, &read))
-        return false;
-    uint64_t value = read.minus ? -read.magnitude : read.magnitude;
-    if ((value >> 63) && memchr(text, '-', size))
-        return false;
-    *number = value;
-    return true;
+    bool is_number = read_number(text, size, false, number) &&
+                     (*number <= INT64_MAX || !memchr(text, '-', size));
+    *number = is_number ? *number : 0;
+    return is_number;
 }
 
 bool
@@ -84,15 +67,11 @@ sd_read_u32(const char *text, size_t size, uint32_t *number)
 bool
 sd_read_i32(const char *text, size_t size, int32_t *number)
 {
-    struct number read;
-    *number = 0;
-    if (!read_number(text, size, &read) ||
-        read.magnitude > (UINT64_C(1) << 63) - (read.minus ? 0 : 1))
-        return false;
-    uint32_t low = (uint32_t)(read.magnitude & UINT32_MAX);
-    low = read.minus ? -low : low;
+    uint64_t wide;
+    bool is_number = read_number(text, size, true, &wide);
+    uint32_t low = (uint32_t)wide;
     memcpy(number, &low, sizeof(low));
-    return true;
+    return is_number;
 }
 
 char *
