@@ -432,6 +432,10 @@ HANDLE_API int sinter_cache_set(sinter_cache *cache, const void *key, size_t key
 HANDLE_API int sinter_cache_add(sinter_cache *cache, const void *key, size_t key_size,
                                 const void *value, size_t size, uint32_t flags, uint64_t ttl_ms);
 
+/** For ttl_ms of replace and cas: the item keeps the time to live that it has when the new value
+ * takes the old one's place. */
+#define SINTER_CACHE_TTL_KEEP UINT64_MAX
+
 /** sinter_cache_set for a key that is there; else ENOENT. */
 HANDLE_API int sinter_cache_replace(sinter_cache *cache, const void *key, size_t key_size,
                                     const void *value, size_t size, uint32_t flags,

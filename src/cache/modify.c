@@ -26,6 +26,24 @@ refuse(sinter_cache *cache, int answer)
     return answer;
 }
 
+/* With the deadline that the item has then, and room for it if it has one now. */
+static int
+store_keeping_deadline(sinter_cache *cache, const struct sc_write *write)
+{
+    struct sc_spot spot;
+    int rc;
+    do {
+        struct sc_write keeping = *write;
+        keeping.keeps_deadline = true;
+        sc_enter(cache);
+        keeping.expires =
+            sc_index_find(cache, &write->key, &spot) && spot.item->word & SC_ITEM_EXPIRES;
+        sc_leave(cache);
+        rc = sc_write_item(cache, &keeping);
+    } while (rc == -ESTALE);
+    return rc;
+}
+
 /* Stores a value of the caller's; `cas` where the mode asks for one. */
 static int
 store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, const void *value,
@@ -37,10 +55,14 @@ store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, 
                              .flags = flags,
                              .cas = cas,
                              .expires = ttl_ms != 0};
-    if (!sc_key_read(cache, key, key_size, &write.key) || (!value && size) || ttl_ms > TTL_MOST)
+    bool keeps = ttl_ms == SINTER_CACHE_TTL_KEEP && (mode == SC_REPLACE || mode == SC_CAS);
+    if (!sc_key_read(cache, key, key_size, &write.key) || (!value && size) ||
+        (ttl_ms > TTL_MOST && !keeps))
         return -EINVAL;
     if (size > SC_LIMIT_MOST)
         return refuse(cache, -E2BIG);
+    if (keeps)
+        return store_keeping_deadline(cache, &write);
     write.deadline = deadline_of(cache, ttl_ms);
     return sc_write_item(cache, &write);
 }
@@ -140,7 +162,7 @@ change_item(sinter_cache *cache, const void *key, size_t key_size, struct change
     do {
         change->number = number;
         rc = try_change(cache, &name, change);
-    } while (rc == -EEXIST);
+    } while (rc == -EEXIST || rc == -ESTALE);
     return rc;
 }
 

@@ -204,7 +204,7 @@ put(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair, str
         return insert(cache, write, pair, left);
     bool expires = spot.item->word & SC_ITEM_EXPIRES;
     if (write->keeps_deadline && write->expires != expires)
-        return -EEXIST; /* it was touched, and has room for a deadline since */
+        return -ESTALE; /* it was touched, and has room for a deadline since */
     if (write->retimes)
         fill_again(write, spot.item);
     else if (write->keeps_deadline && expires)
@@ -372,7 +372,7 @@ sc_write_item(sinter_cache *cache, struct sc_write *write)
         rc = store_measured(cache, write);
     if (rc == 0 && !write->retimes)
         note_written(cache, write);
-    else if (rc != 0 && rc != -EEXIST && rc != -ENOENT)
+    else if (rc != 0 && rc != -EEXIST && rc != -ENOENT && rc != -ESTALE)
         sc_count(cache, SC_REFUSED);
     return rc;
 }

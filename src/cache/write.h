@@ -33,7 +33,7 @@ struct sc_write {
     struct handle_reserved reserved;
 };
 
-/** Stores it. 0 or a negative errno. */
+/** Stores it. 0 or a negative errno; ESTALE: to be made anew, of what the item is now. */
 int sc_write_item(sinter_cache *cache, struct sc_write *write);
 
 #endif

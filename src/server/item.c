@@ -129,12 +129,11 @@ read_copy(struct sd_session *session, struct sd_key key, size_t before, size_t a
 }
 
 static int
-write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy)
+write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy, uint64_t ttl_ms)
 {
     copy->value[-1] = (char)copy->marks;
     return sinter_cache_cas(cache, key.bytes, key.size, copy->value - COPY_FRONT,
-                            copy->size + COPY_FRONT, copy->info.flags, copy->info.ttl_ms,
-                            copy->info.cas);
+                            copy->size + COPY_FRONT, copy->info.flags, ttl_ms, copy->info.cas);
 }
 
 /* ---- storing --------------------------------------------------------------------------------- */
@@ -156,7 +155,7 @@ extend_once(struct sd_session *session, const struct sd_store *store)
     copy.size += store->size;
     copy.marks = store->marks;
     if (rc == 0)
-        rc = write_copy(session->server->cache, store->key, &copy);
+        rc = write_copy(session->server->cache, store->key, &copy, SINTER_CACHE_TTL_KEEP);
     if (rc == -EEXIST && !store->cas)
         rc = -ESTALE;
     sd_buffer_close(&copy.buffer, session->pool, session);
@@ -218,7 +217,7 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
     if (store->cas >= item.view.info.cas)
         return -EEXIST;
     again.cas = item.view.info.cas;
-    again.ttl = (struct sd_ttl){item.view.info.ttl_ms, false};
+    again.ttl = (struct sd_ttl){SINTER_CACHE_TTL_KEEP, false};
     again.marks |= SD_STALE | (item.marks & SD_SENT);
     return store_marked(cache, &again);
 }
@@ -271,7 +270,7 @@ add_once(sinter_cache *cache, struct sd_key key, struct sd_delta *delta)
     delta->result = !delta->down ? number + delta->by : number > delta->by ? number - delta->by : 0;
     delta->ttl_ms = copy.info.ttl_ms;
     put_number(&copy, delta->result);
-    rc = write_copy(cache, key, &copy);
+    rc = write_copy(cache, key, &copy, SINTER_CACHE_TTL_KEEP);
     return rc == -EEXIST && !delta->cas ? -ESTALE : rc;
 }
 
@@ -303,9 +302,9 @@ mark_once(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned 
     if (rc != 0)
         return rc;
     copy.marks = (copy.marks & ~clear) | set;
-    if (ttl)
-        copy.info.ttl_ms = ttl->ms;
-    rc = cas && cas != copy.info.cas ? -EEXIST : write_copy(session->server->cache, key, &copy);
+    rc = cas && cas != copy.info.cas ? -EEXIST
+                                     : write_copy(session->server->cache, key, &copy,
+                                                  ttl ? ttl->ms : SINTER_CACHE_TTL_KEEP);
     if (rc == -EEXIST && !cas)
         rc = -ESTALE;
     sd_buffer_close(&copy.buffer, session->pool, session);

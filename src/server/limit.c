@@ -43,10 +43,8 @@ pool_of(const struct sd_server *server, uint64_t memory)
 static void
 set_pools(struct sd_server *server, uint64_t memory)
 {
-    for (unsigned i = 0; i < server->settings.threads; i++) {
-        server->pools[i].beyond = &server->beyond;
+    for (unsigned i = 0; i < server->settings.threads; i++)
         sd_store(&server->pools[i].most, pool_of(server, memory));
-    }
 }
 
 /* What is not the cache's. Who is beyond its pool may have a value that it appends to, and what. */

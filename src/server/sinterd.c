@@ -126,6 +126,8 @@ open_server(struct sd_server *server)
     server->pools = calloc(settings->threads, sizeof(*server->pools));
     if (server->wake < 0 || !server->counts || !server->pools)
         return complain("start", strerror(errno));
+    for (unsigned i = 0; i < settings->threads; i++)
+        server->pools[i].beyond = &server->beyond;
     if (settings->auth_file && !(server->auth = sd_auth_open(settings->auth_file)))
         return false;
     if (!open_cache(server))

@@ -110,9 +110,9 @@ is_stuck(const struct sd_worker *worker, const struct sd_conn *conn)
 static struct sd_conn *
 first_to_go(const struct sd_worker *worker, const struct sd_conn *but, bool now)
 {
-    struct sd_conn *conn, *first = NULL;
-    TAILQ_FOREACH(conn, &worker->holders, holder)
-    {
+    struct sd_conn *first = NULL;
+    for (struct sd_conn *conn = TAILQ_FIRST(&worker->holders); conn;
+         conn = TAILQ_NEXT(conn, holder)) {
         if (conn != but && is_stuck(worker, conn))
             return conn;
         if (conn != but && (!first || first->wait == SD_WAIT_MEMORY))
@@ -465,11 +465,9 @@ sd_stat_conns(const struct sd_server *server, struct sd_text *text)
     for (unsigned i = 0; server->workers && i < server->settings.threads; i++) {
         struct sd_worker *worker = &server->workers[i];
         pthread_mutex_lock(&worker->lock);
-        const struct sd_conn *conn;
-        TAILQ_FOREACH(conn, &worker->conns, all)
-        {
+        for (const struct sd_conn *conn = TAILQ_FIRST(&worker->conns); conn;
+             conn = TAILQ_NEXT(conn, all))
             add_conn(conn, text, now_ms);
-        }
         pthread_mutex_unlock(&worker->lock);
     }
 }

@@ -377,6 +377,26 @@ test_touch_beside_append(void **state)
     touch_beside_append(0); /* seen failing where put() does not look: it never expires */
 }
 
+/* A cas that keeps it, of an item that gets its first deadline meanwhile. */
+static void
+test_touch_beside_cas(void **state)
+{
+    (void)state;
+    struct sinter_cache_info info;
+    cache = sinter_cache_create(NULL);
+    assert_int_equal(sinter_cache_set(cache, "key", 3, "v", 1, 0, 0), 0);
+    uint64_t cas = sinter_cache_written();
+    on_reserve = touch_key;
+    on_stage = true;
+    assert_int_equal(sinter_cache_cas(cache, "key", 3, "w", 1, 0, SINTER_CACHE_TTL_KEEP, cas), 0);
+    on_stage = false;
+    assert_null(on_reserve);
+    assert_int_equal(sinter_cache_get(cache, "key", 3, NULL, 0, &info), -ENOSPC);
+    assert_true(info.ttl_ms > 1000000);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+    cache = NULL;
+}
+
 static unsigned refusals;
 
 static bool
@@ -529,6 +549,7 @@ main(void)
                                        cmocka_unit_test(test_locks_by_address),
                                        cmocka_unit_test(test_clear_beside_a_move),
                                        cmocka_unit_test(test_touch_beside_append),
+                                       cmocka_unit_test(test_touch_beside_cas),
                                        cmocka_unit_test(test_cleared_beside_a_set),
                                        cmocka_unit_test(test_stripes_are_given_back),
                                        cmocka_unit_test(test_forks),

@@ -48,6 +48,18 @@ test_touch(void **state)
     assert_int_equal(sinter_cache_touch(cache, "a", 1, 0), 0);
     pass(fixture, 1000000);
     assert_text(cache, "a", "1");
+    /* A write that keeps it. */
+    sinter_cache_set(cache, "c", 1, "1", 1, 0, 100);
+    pass(fixture, 60);
+    assert_int_equal(sinter_cache_replace(cache, "c", 1, "2", 1, 0, SINTER_CACHE_TTL_KEEP), 0);
+    assert_int_equal(sinter_cache_get(cache, "c", 1, text, 8, &info), 0);
+    assert_int_equal(info.ttl_ms, 40);
+    assert_int_equal(sinter_cache_cas(cache, "c", 1, "3", 1, 0, SINTER_CACHE_TTL_KEEP, info.cas),
+                     0);
+    assert_int_equal(sinter_cache_set(cache, "c", 1, "4", 1, 0, SINTER_CACHE_TTL_KEEP), -EINVAL);
+    pass(fixture, 40);
+    assert_int_equal(sinter_cache_replace(cache, "c", 1, "2", 1, 0, SINTER_CACHE_TTL_KEEP),
+                     -ENOENT);
     /* One that did not expire begins to. */
     sinter_cache_set(cache, "b", 1, "2", 1, 4, 0);
     uint64_t cas = sinter_cache_written();

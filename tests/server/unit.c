@@ -358,6 +358,7 @@ a_line_without_end_closes(void **state)
 /* ---- one step -------------------------------------------------------------------------------- */
 
 static unsigned looks, touches_refused;
+static uint64_t touch_behind_look_ms; /* 0: none */
 
 int __real_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
                              struct sinter_cache_view *view);
@@ -367,8 +368,11 @@ int
 __wrap_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
                          struct sinter_cache_view *view)
 {
+    int rc = __real_sinter_cache_look(cache, key, key_size, view);
     looks++;
-    return __real_sinter_cache_look(cache, key, key_size, view);
+    if (rc == 0 && touch_behind_look_ms)
+        assert_int_equal(sinter_cache_touch(cache, key, key_size, touch_behind_look_ms), 0);
+    return rc;
 }
 
 int
@@ -413,6 +417,25 @@ a_get_looks_once(void **state)
     expect(&server, "mg a v\r\nmg a s\r\nmg b\r\n", "VA 1\r\nx\r\nHD s1\r\nEN\r\n");
     expect(&server, "gat 30 a\r\nmg a T50 t\r\n", "VALUE a 0 1\r\nx\r\nEND\r\nHD t50\r\n");
     assert_int_equal(looks, 6);
+    talk_close(&server);
+}
+
+/* Seen failing: with the time to live that the item had when it was read. */
+static void
+a_touch_beside_a_change_stays(void **state)
+{
+    struct sd_server server;
+    (void)state;
+    talk_open(&server, 64 << 20);
+    expect(&server, "set a 0 100 1\r\n1\r\n", "STORED\r\n");
+    touch_behind_look_ms = 500000;
+    expect(&server, "incr a 1\r\n", "2\r\n");
+    touch_behind_look_ms = 0;
+    expect(&server, "mg a t v\r\n", "VA 1 t500\r\n2\r\n");
+    touch_behind_look_ms = 600000;
+    expect(&server, "append a 0 0 1\r\n3\r\n", "STORED\r\n");
+    touch_behind_look_ms = 0;
+    expect(&server, "mg a t v\r\n", "VA 2 t600\r\n23\r\n");
     talk_close(&server);
 }
 
@@ -541,6 +564,7 @@ main(void)
         cmocka_unit_test(a_line_without_end_closes),
         cmocka_unit_test(a_get_looks_once),
         cmocka_unit_test(who_wins_is_told),
+        cmocka_unit_test(a_touch_beside_a_change_stays),
         cmocka_unit_test(a_refused_set_leaves_no_old_value),
         cmocka_unit_test(a_connection_that_epoll_refuses_is_nowhere),
         cmocka_unit_test(strangers_are_asked),
