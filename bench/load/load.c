@@ -74,7 +74,8 @@ print_help(void)
         "  --kills N           so many clients are started, and killed with SIGKILL\n"
         "  --pid N             the server's process: its resident memory every 20 ms, and\n"
         "  --limit-mib N       a sample above is wrong\n"
-        "  --prefix TEXT       of keys, at most 8 bytes (load:); another one for another run\n"
+        "  --prefix TEXT       of keys, 1 to 8 bytes (load:); of a run beside it the first is "
+        "another\n"
         "  --seed N            of all random choices (1)\n");
 }
 
@@ -211,8 +212,8 @@ parse_ranges(const char *text)
 static void
 settle(void)
 {
-    if (strlen(load.engine.prefix) > 8)
-        die("option --prefix: \"%s\" is longer than 8 bytes", load.engine.prefix);
+    if (strlen(load.engine.prefix) < 1 || strlen(load.engine.prefix) > 8)
+        die("option --prefix: \"%s\" is not of 1 to 8 bytes", load.engine.prefix);
     if (load.slow > load.connections)
         load.slow = load.connections;
     load.engine.address.port = (unsigned)load.port;
@@ -302,7 +303,8 @@ struct killer {
     const char *failure;
 };
 
-/* This program again, with keys of its own. */
+/* This program again, with keys of its own: beside it another run may have the same idea, whose
+ * prefix begins with another letter. */
 static pid_t
 start_victim(const struct killer *killer)
 {
@@ -312,7 +314,7 @@ start_victim(const struct killer *killer)
     pid_t pid = -1;
     for (char **at = killer->argv; *at && count < 58; at++)
         arguments[count++] = *at;
-    snprintf(prefix, sizeof(prefix), "v%u:", (unsigned)killer->killed);
+    snprintf(prefix, sizeof(prefix), "%c%u:", load.engine.prefix[0], (unsigned)killer->killed);
     arguments[count++] = "--victim";
     arguments[count++] = "--prefix";
     arguments[count++] = prefix;
