@@ -188,6 +188,9 @@ packages_platforms()
 {
     want_packages 'to make packages' debhelper=dh lintian=lintian
     want_packages 'to make and check manual pages' python3=python3 mandoc=mandoc
+    [ "$form" ] ||
+        want_packages 'to build and test for arm64' gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc \
+            qemu-user-static=qemu-aarch64-static
 }
 
 packages_packages()
@@ -343,12 +346,22 @@ stage_platforms()
 {
     build release || return 1
     run_tests release "platforms$form" || return 1
+    [ "$form" ] || stage_arm64 || return 1
     [ -z "$urcu" ] || stage_urcu
 }
 
 stage_packages()
 {
     build release && run_tests release packages
+}
+
+# Not in --ci: the cross build alone takes as long as the rest of the stage.
+stage_arm64()
+{
+    status=0
+    note 'arm64: cross build, tests by qemu-user'
+    tests/platform/arm64.sh build/arm64 "$jobs" || status=$?
+    [ $status -eq 0 ] || [ $status -eq 77 ]
 }
 
 stage_urcu()
