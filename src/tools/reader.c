@@ -319,8 +319,9 @@ read_store(const struct reader *reader, uint64_t address, struct reader_store *s
     store->committed = reader_number(reader, address + at->store_committed, 8, &good);
     store->table_committed = reader_number(reader, address + at->table_committed, 8, &good);
     store->blocks = (uint32_t)reader_number(reader, address + at->pool_blocks, 4, &good);
-    store->limit = (uint32_t)reader_number(reader, address + at->pool_limit, 4, &good);
+    /* In this order: both grow, and high is never more. */
     store->high = (uint32_t)reader_number(reader, address + at->pool_high, 4, &good);
+    store->limit = (uint32_t)reader_number(reader, address + at->pool_limit, 4, &good);
     store->spans = reader_number(reader, address + at->pool_spans, 8, &good);
     store->groups_end = reader_number(reader, address + at->pool_groups, 8, &good);
     store->pins = reader_number(reader, address + at->store_pins, 8, &good);

@@ -19,16 +19,24 @@ grep -q '^in a second: 0 allocations, 0 frees, ' "$work/top" || fail "at rest: $
 grep -q '^compaction: idle, it is disabled; ' "$work/top" || fail "idle: $(cat "$work/top")"
 grep -q '^  free_slot  ##*\.\.* ' "$work/top" || fail "no bar: $(cat "$work/top")"
 ! grep -q '0x' "$work/top" || fail 'an address is printed'
-# What is done between two readings is seen, whenever that is.
+
+# until_top WORDS: until it says so.
+until_top()
+{
+    tries=0
+    until grep -q "$1" "$work/top"; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || fail "top does not say '$1': $(tail -n 20 "$work/top")"
+        sleep 0.05
+    done
+}
+
+# What is done after its first reading is seen, whenever that is.
 "$sinter" top "$hoard" -b -i 50 >"$work/top" &
 top=$!
+until_top '^in a second: '
 echo 'churn 200000' >&3
-tries=0
-until grep -q '^in a second: [1-9][0-9]* allocations, [1-9][0-9]* frees' "$work/top"; do
-    tries=$((tries + 1))
-    [ $tries -lt 1200 ] || fail "no allocation is seen: $(tail -n 20 "$work/top")"
-    sleep 0.05
-done
+until_top '^in a second: [1-9][0-9]* allocations, [1-9][0-9]* frees'
 kill $top
 await 2
 # It need not run.
