@@ -295,9 +295,9 @@ sinter_cache_create(const struct sinter_cache_options *options) SINTER_CACHE_NO_
  * Ends the cache with all its items; nobody is told of them. No other thread may use it any more,
  * nor what a call has shown.
  *
- *   errors   EDEADLK: inside a section, or in a callback; the cache goes on as before. EBUSY: the
- *            program has pinned an object of the cache's store: the cache has ended, its memory
- *            stays
+ *   errors   EDEADLK: inside a section, in a callback that is shown items, or during a walk; the
+ *            cache goes on as before. EBUSY: the program has pinned an object of the cache's store:
+ *            the cache has ended, its memory stays
  */
 HANDLE_API int sinter_cache_destroy(sinter_cache *cache);
 

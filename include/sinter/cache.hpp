@@ -247,11 +247,11 @@ class cache
     {
         (void)close();
     }
-    /** sinter_cache_destroy. On error the cache is as it was. */
+    /** sinter_cache_destroy. On error the cache is as it was, but for EBUSY: then it has ended. */
     [[nodiscard]] std::error_code close() noexcept
     {
         int error = cache_ ? sinter_cache_destroy(cache_) : 0;
-        if (error == 0)
+        if (error == 0 || error == -EBUSY)
             cache_ = nullptr;
         return error_of(error);
     }

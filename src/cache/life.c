@@ -132,8 +132,8 @@ sinter_cache_destroy(sinter_cache *cache)
 {
     if (!cache)
         return -EINVAL;
-    if (sc_in_section(cache))
-        return -EDEADLK;
+    if (sc_in_section(cache) || sc_load(&cache->index.walkers))
+        return -EDEADLK; /* a walk's `between` stands outside of sections */
     sc_fork_remove(cache);
     sc_budget_leave(cache);
     sc_sweep_close(cache);

@@ -183,6 +183,7 @@ sc_sweep_close(sinter_cache *cache)
         cache->flavor->thread_offline(); /* it may wait for a grace period */
         pthread_join(cache->sweep.thread, NULL);
         cache->flavor->thread_online();
+        cache->sweep.running = false;
     }
     pthread_cond_destroy(&cache->sweep.wake);
     pthread_mutex_destroy(&cache->sweep.lock);

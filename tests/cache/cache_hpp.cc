@@ -202,6 +202,29 @@ ends()
     CHECK(!first.close() && !second.close() && !second.close());
 }
 
+struct pin {
+    handle_store *store;
+    const void *item;
+    static int take(void *opaque, const handle_object *object)
+    {
+        auto *self = static_cast<pin *>(opaque);
+        self->item = handle_cell_pin(self->store, const_cast<handle_cell *>(object->cell));
+        return self->item ? 1 : 0;
+    }
+};
+
+/* A cache with a pinned object has ended, and is not ended once more. Seen failing: it was. */
+void
+pinned_item()
+{
+    sinter::cache cache;
+    CHECK(!cache.set("key", "value"));
+    pin pinned{sinter_cache_store(cache.native()), nullptr};
+    CHECK(handle_store_each(pinned.store, pin::take, &pinned) == 1);
+    CHECK(is(cache.close(), std::errc::device_or_resource_busy));
+    CHECK(!cache.native() && !cache.close());
+}
+
 void
 shares()
 {
@@ -242,6 +265,7 @@ main()
     walks(cache);
     tells(cache);
     ends();
+    pinned_item();
     shares();
     return 0;
 }

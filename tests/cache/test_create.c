@@ -141,6 +141,29 @@ test_destroy_in_a_section(void **state)
     assert_int_equal(set_text(fixture->cache, "a", "1"), 0); /* it goes on */
 }
 
+static int
+skip_it(void *opaque, const struct sinter_cache_view *item)
+{
+    (void)opaque;
+    (void)item;
+    return 0;
+}
+
+static int
+destroy_between(void *opaque)
+{
+    return sinter_cache_destroy(opaque);
+}
+
+/* Seen failing: the walk went on in memory that was gone. */
+static void
+test_destroy_during_a_walk(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    assert_int_equal(sinter_cache_walk_pausing(cache, skip_it, destroy_between, cache), -EDEADLK);
+    assert_int_equal(set_text(cache, "a", "1"), 0); /* it goes on */
+}
+
 static void
 test_null(void **state)
 {
@@ -182,10 +205,15 @@ int
 group_create(void)
 {
     const struct CMUnitTest tests[] = {
-        CACHE_TEST(test_options_have_ranges),  CACHE_TEST(test_struct_and_version_are_looked_at),
-        CACHE_TEST(test_struct_size),          CACHE_TEST(test_all_defaults),
-        CACHE_TEST(test_percentage),           CACHE_TEST(test_configure),
-        CACHE_TEST(test_destroy_in_a_section), CACHE_TEST(test_null),
+        CACHE_TEST(test_options_have_ranges),
+        CACHE_TEST(test_struct_and_version_are_looked_at),
+        CACHE_TEST(test_struct_size),
+        CACHE_TEST(test_all_defaults),
+        CACHE_TEST(test_percentage),
+        CACHE_TEST(test_configure),
+        CACHE_TEST(test_destroy_in_a_section),
+        CACHE_TEST(test_destroy_during_a_walk),
+        CACHE_TEST(test_null),
     };
     return cmocka_run_group_tests_name("create", tests, NULL, NULL);
 }
