@@ -312,8 +312,9 @@ enum {
 enum handle_hugepages {
     /** MADV_NOHUGEPAGE for arena and table: RSS follows the live data (default) */
     HANDLE_HUGEPAGES_NEVER = 0,
-    /** MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB. While the store is busy
-     * blocks of 64 KiB that become free go back to the kernel, single pages only when it is not */
+    /** MADV_HUGEPAGE for the arena: fewer TLB misses, RSS in steps of 2 MiB. While the store is
+     * busy blocks of 64 KiB that become free go back to the kernel, single pages only when it is
+     * not */
     HANDLE_HUGEPAGES_ADVISE = 1,
     HANDLE_HUGEPAGES_ALWAYS = 2, /**< as advise, and for the handle table */
 };

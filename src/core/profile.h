@@ -8,10 +8,10 @@
  * distribution is exponential with the mean in force (a Poisson process, as in tcmalloc and
  * jemalloc): an object of s bytes is drawn with p = 1 - exp(-s / mean), and stands for 1 / p
  * objects. The mean is the committed bytes / 16384, at least 4 KiB and at most 2 MiB, or the
- * option's; it may change at any time, since each record keeps the weight that it was drawn with. Where the table
- * is full it is doubled, and half of the records go; where there is room again it is halved.
- * An allocation pays a subtraction and a jump; when it is drawn, or without a profile never, it
- * takes its slow path.
+ * option's; it may change at any time, since each record keeps the weight that it was drawn with.
+ * Where the table is full it is doubled, and half of the records go; where there is room again it
+ * is halved. An allocation pays a subtraction and a jump; when it is drawn, or without a profile
+ * never, it takes its slow path.
  *
  * The mark. A drawn object's header has other check bits (reference.h), and a record is kept under
  * its slot. So a free need not know of it: it clears the header, and a record whose slot has no

@@ -5,10 +5,10 @@
  *   [spans ... | pins | ... groups | classes | the store, 1 MiB | handle table ... ] [arena ... ]
  *
  * Metadata is reserved for the largest arena planned, about 2 % of it, in such an order that what
- * is used of it, and so is in cores, is two ranges, and one more once anything was pinned; table and
- * arena begin small and are extended in place by their owners, so that no address ever changes. With arena_bytes
- * given, or where no place with room above it is to be had, everything is reserved at once, as one
- * range.
+ * is used of it, and so is in cores, is two ranges, and one more once anything was pinned; table
+ * and arena begin small and are extended in place by their owners, so that no address ever changes.
+ * With arena_bytes given, or where no place with room above it is to be had, everything is reserved
+ * at once, as one range.
  */
 #ifndef SN_RESERVATION_H
 #define SN_RESERVATION_H

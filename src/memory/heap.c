@@ -876,9 +876,9 @@ set_aside_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span 
 
 enum keeping { KEPT_ELSEWHERE, KEPT_HERE, KEPT_AND_GONE };
 
-/* Before an OPEN span is closed: a slot of another span is kept in the place of its own. HERE: there
- * is none. GONE: without its own the span was empty, and is the pool's, or another's by now; that
- * other span may have come into the next list. */
+/* Before an OPEN span is closed: a slot of another span is kept in the place of its own. HERE:
+ * there is none. GONE: without its own the span was empty, and is the pool's, or another's by now;
+ * that other span may have come into the next list. */
 static enum keeping
 keep_another_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_span *span)
 {

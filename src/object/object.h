@@ -227,8 +227,8 @@ sn_reference_names_still(const uint64_t *reference, uint64_t want, uint64_t mask
            !sn_reference_is_left_cell(word, mask);
 }
 
-/** What a handle, or a cell, names: R, and which bits of its word must be what, as above. R is NULL:
- * nothing. */
+/** What a handle, or a cell, names: R, and which bits of its word must be what, as above. R is
+ * NULL: nothing. */
 struct sn_name {
     const uint64_t *reference;
     uint64_t want, mask;

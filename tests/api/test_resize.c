@@ -489,9 +489,9 @@ shrunk_in_a_busy_store(void **state)
     }
 }
 
-/* Where there is no room for a capacity, small objects on their way are not worth waiting for; a run
- * on its way is, of which hardly any page was used. Seen failing: told EAGAIN as long as somebody
- * frees a page's worth meanwhile; or ENOMEM, though the run came. */
+/* Where there is no room for a capacity, small objects on their way are not worth waiting for; a
+ * run on its way is, of which hardly any page was used. Seen failing: told EAGAIN as long as
+ * somebody frees a page's worth meanwhile; or ENOMEM, though the run came. */
 static void
 waits_for_a_run_alone(void **state)
 {
