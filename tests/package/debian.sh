@@ -12,7 +12,7 @@
 #            makes it, from SINTER_MIRROR; or it is in SINTER_ROOT_TAR, as mmdebstrap writes it
 #
 # Seen failing: a directory of the build that the archive did not leave out; a function that is
-# missing in the symbols file; an override that was taken away; a postinst that left a file.
+# missing in the symbols file; files left after a purge.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
