@@ -219,7 +219,7 @@ step_manual()
     mkdir -p "$SINTER_WORK/headers"
     cp "$SINTER_SOURCE"/include/sinter/*.h "$SINTER_WORK/headers"
     sed -i 's,^/\*\* The library.s version.*,,' "$SINTER_WORK/headers/handle.h"
-    if (cd "$SINTER_WORK/headers" && "$SINTER_PYTHON" "$SINTER_SOURCE/man/pages.py" \
+    if (cd "$SINTER_WORK/headers" && "$SINTER_PYTHON" "$SINTER_SOURCE/src/manual/pages.py" \
         "$SINTER_WORK/pages" 1 2026 handle.h stats.h cache.h) >"$SINTER_WORK/uncommented"; then
         fail "a function without a comment is no error"
     fi
