@@ -307,7 +307,7 @@ wear_of_locked(const struct sn_table *table, uint32_t number)
 static uint32_t
 price_of(const struct wear *wear)
 {
-    uint64_t mean = wear->sum / SN_TABLE_PAGE_ENTRIES;
+    uint64_t mean = wear->sum >> SN_TABLE_PAGE_ENTRIES_SHIFT;
     if (wear->highest * SN_TABLE_PAGE_ENTRIES <= wear->sum * 2)
         return 0;
     return (uint32_t)((wear->highest - mean + SN_TABLE_WEAR_UNIT - 1) / SN_TABLE_WEAR_UNIT);

@@ -20,7 +20,8 @@
 
 #include "reference/reference.h"
 
-#define SN_TABLE_PAGE_ENTRIES (SN_PAGE_BYTES / 8)
+#define SN_TABLE_PAGE_ENTRIES_SHIFT (SN_PAGE_SHIFT - 3)
+#define SN_TABLE_PAGE_ENTRIES       ((size_t)1 << SN_TABLE_PAGE_ENTRIES_SHIFT)
 
 enum sn_table_page_state {
     SN_PAGE_FRESH = 0, /* reads as zero, entries start at `floor` */
