@@ -172,7 +172,7 @@ sn_os_release(void *address, size_t bytes)
 
 /* Whether the kernel does what it is asked for, no less and no more, also where its pages are as
  * large as the library's: whole pages, or what it refuses here, too. */
-static bool
+__attribute__((unused)) static bool
 is_whole_pages(const void *address, size_t bytes)
 {
     uintptr_t at = (uintptr_t)address;

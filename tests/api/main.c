@@ -18,6 +18,7 @@ static const struct group groups[] = {
     {"handles", group_handles},
     {"many", group_many},
     {"resize", group_resize},
+    {"capacity", group_capacity},
     {"update", group_update},
     {"reserve", group_reserve},
     {"retire", group_retire},

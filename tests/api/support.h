@@ -151,6 +151,7 @@ int group_many(void);
 int group_many_threads(void);
 int group_exhaust(void);
 int group_resize(void);
+int group_capacity(void);
 int group_resize_threads(void);
 int group_update(void);
 int group_update_threads(void);

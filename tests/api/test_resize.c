@@ -784,9 +784,6 @@ group_resize(void)
         STORE_TEST(grows_at_the_limit),
         STORE_TEST(grows_to_its_capacity),
         STORE_TEST(one_of_no_bytes_goes),
-        STORE_TEST(waits_for_a_run_alone),
-        STORE_TEST(lowered_beside_a_tail),
-        STORE_TEST(shrunk_in_a_busy_store),
         STORE_TEST(capacities_change),
         STORE_TEST(a_copy_keeps_its_capacity),
         STORE_TEST(refused_capacities),
@@ -794,6 +791,18 @@ group_resize(void)
         STORE_TEST(cells_have_capacities),
     };
     return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
+}
+
+/* What takes 40 MiB, or waits for a thread of the library. */
+int
+group_capacity(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(waits_for_a_run_alone),
+        STORE_TEST(lowered_beside_a_tail),
+        STORE_TEST(shrunk_in_a_busy_store),
+    };
+    return cmocka_run_group_tests_name("capacity", tests, NULL, NULL);
 }
 
 int
