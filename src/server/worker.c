@@ -255,14 +255,21 @@ is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
            silent_ms(worker->now_ms, conn) > (uint64_t)seconds * 1000;
 }
 
+/* Others add to the list, at its head. */
+static struct sd_conn *
+first_conn(struct sd_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct sd_conn *conn = TAILQ_FIRST(&worker->conns);
+    pthread_mutex_unlock(&worker->lock);
+    return conn;
+}
+
 static void
 kick_idle(struct sd_worker *worker)
 {
     struct sd_conn *next;
-    pthread_mutex_lock(&worker->lock); /* others add to it, at its head */
-    struct sd_conn *conn = TAILQ_FIRST(&worker->conns);
-    pthread_mutex_unlock(&worker->lock);
-    for (; conn; conn = next) {
+    for (struct sd_conn *conn = first_conn(worker); conn; conn = next) {
         next = TAILQ_NEXT(conn, all);
         if (!is_idle_too_long(worker, conn))
             continue;
@@ -312,12 +319,13 @@ static void *
 run(void *opaque)
 {
     struct sd_worker *worker = opaque;
+    struct sd_conn *conn;
     rcu_register_thread();
     worker->now_ms = worker->ticked_ms = sd_now_ms();
     while (wait_and_serve(worker))
         ;
-    while (!TAILQ_EMPTY(&worker->conns))
-        end_conn(worker, TAILQ_FIRST(&worker->conns));
+    while ((conn = first_conn(worker)))
+        end_conn(worker, conn);
     serve_queue(worker);
     rcu_unregister_thread();
     return NULL;
