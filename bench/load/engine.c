@@ -51,8 +51,21 @@ engine_now_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* ---- connections
- */
+uint64_t
+engine_resident(int pid)
+{
+    char path[48];
+    unsigned long size, resident = 0;
+    snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static int
 connect_to(int fd, const void *address, socklen_t size)
@@ -153,8 +166,7 @@ engine_close(struct engine *engine)
     free(engine);
 }
 
-/* ---- buffers
- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static void
 make_room(struct buffer *b, size_t more)
@@ -174,8 +186,7 @@ make_room(struct buffer *b, size_t more)
     }
 }
 
-/* ---- sending
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static void
 watch(struct engine *engine, unsigned which, bool sends)
@@ -247,8 +258,7 @@ refill(struct engine *engine, const struct engine_source *source, unsigned which
     }
 }
 
-/* ---- receiving
- */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 static void
 take_replies(struct engine *engine, const struct engine_source *source, unsigned which)

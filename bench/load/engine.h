@@ -52,5 +52,7 @@ void engine_close(struct engine *engine);
 int engine_dial(const struct engine_address *address);
 
 uint64_t engine_now_ns(void);
+/** Bytes of a process that are in memory; 0: it is not there. */
+uint64_t engine_resident(int pid);
 
 #endif

@@ -90,8 +90,7 @@ die(const char *format, const char *what)
     exit(2);
 }
 
-/* ---- options
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static const struct number_option {
     const char *name;
@@ -224,8 +223,7 @@ settle(void)
     value_seed = load.seed;
 }
 
-/* ---- threads
- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static struct model_shared shared;
 
@@ -257,20 +255,6 @@ sleep_ms(uint64_t ms)
     nanosleep(&rest, NULL);
 }
 
-static uint64_t
-resident_mib_256ths(uint64_t pid)
-{
-    char path[48];
-    unsigned long size, resident = 0;
-    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/statm", pid);
-    FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%lu %lu", &size, &resident) != 2)
-        resident = 0;
-    if (file)
-        fclose(file);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) >> 12;
-}
-
 struct watch {
     uint64_t samples, most; /* in pages of 4 KiB */
 };
@@ -283,7 +267,7 @@ watch_server(void *arg)
     uint64_t end = engine_now_ns() + load.seconds * UINT64_C(1000000000);
     while (!atomic_load(&shared.over) && !atomic_load(&shared.failed)) {
         if (load.pid) {
-            uint64_t resident = resident_mib_256ths(load.pid);
+            uint64_t resident = engine_resident((int)load.pid) >> 12;
             watch->samples++;
             watch->most = resident > watch->most ? resident : watch->most;
         }
@@ -294,8 +278,7 @@ watch_server(void *arg)
     return NULL;
 }
 
-/* ---- clients that are killed
- */
+/* ---- clients that are killed ----------------------------------------------------------------- */
 
 struct killer {
     uint64_t killed;
@@ -342,8 +325,7 @@ kill_clients(void *arg)
     return NULL;
 }
 
-/* ---- all of it
- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static void
 start(pthread_t *thread, void *(*run)(void *), void *arg)

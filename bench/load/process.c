@@ -4,6 +4,7 @@
  * memory, threads and, for Redis, that it is a cache and writes nothing to disk.
  */
 #include "process.h"
+#include "engine.h"
 #include "null.h"
 
 #include <arpa/inet.h>
@@ -38,8 +39,7 @@ process_name(enum process_kind kind)
     return kinds[kind].name;
 }
 
-/* ---- which program
- */
+/* ---- which program --------------------------------------------------------------------------- */
 
 static bool
 is_in(const char *dir, size_t size, const char *name, char *path, size_t room)
@@ -79,8 +79,7 @@ process_is_installed(const struct process_options *options)
     return options->kind == PROCESS_NULL || program_of(options, path, sizeof(path));
 }
 
-/* ---- how it is started
- */
+/* ---- how it is started ----------------------------------------------------------------------- */
 
 struct command {
     char text[ARGUMENTS_MAX][64];
@@ -158,8 +157,7 @@ become(const char *path, const struct process_options *options, unsigned port, i
     _exit(127);
 }
 
-/* ---- until it answers
- */
+/* ---- until it answers ------------------------------------------------------------------------ */
 
 static unsigned
 free_port(void)
@@ -237,21 +235,12 @@ process_end(struct process *process)
     process->pid = 0;
 }
 
-/* ---- looking at it
- */
+/* ---- looking at it --------------------------------------------------------------------------- */
 
 uint64_t
 process_resident(const struct process *process)
 {
-    char path[48];
-    unsigned long size, resident = 0;
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)process->pid);
-    FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%lu %lu", &size, &resident) != 2)
-        resident = 0;
-    if (file)
-        fclose(file);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return engine_resident((int)process->pid);
 }
 
 uint64_t

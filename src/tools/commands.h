@@ -55,6 +55,9 @@ const char *text_of_idle(uint32_t reason);
 /** The picture of a map by its lines, as PNG. False: said why. */
 bool write_png(FILE *lines, FILE *to);
 
+/** Of a clock that is never set. */
+double seconds_now(void);
+
 /** "1.5 MiB", in one of a few buffers that are used in turn. */
 const char *text_of_bytes(uint64_t bytes);
 

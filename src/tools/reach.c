@@ -373,6 +373,26 @@ reach_all(struct reach *reach, const char *registers, bool json)
     return good ? 0 : say("%s", error);
 }
 
+/* False: *error says why. Both are to be closed all the same. */
+static bool
+open_both(struct heaps *heaps, struct process *process, const char *target, const char *name,
+          const char **error)
+{
+    struct reader *reader = reader_open(target, error);
+    if (!reader || !heaps_open(heaps, reader, name, error))
+        return false;
+    *error = "it has no threads that can be read";
+    return process_read(heaps->target, process);
+}
+
+static void
+close_both(struct heaps *heaps, struct process *process)
+{
+    process_close(process);
+    heaps_close(heaps);
+    reader_close(heaps->reader);
+}
+
 int
 command_reach(int argc, char **argv)
 {
@@ -386,23 +406,18 @@ command_reach(int argc, char **argv)
         return 2;
     if (argc != 1)
         return misused("reach: one core or process is needed");
-    struct reader *reader = reader_open(argv[0], &error);
-    struct reach *reach = reader ? calloc(1, sizeof(*reach)) : NULL;
+    struct reach *reach = calloc(1, sizeof(*reach));
     int status = 1;
-    if (reach && heaps_open(&reach->heaps, reader, name, &error) &&
-        process_read(reach->heaps.target, &reach->process)) {
+    if (reach && open_both(&reach->heaps, &reach->process, argv[0], name, &error)) {
         reach->list = strtoul(list, NULL, 10);
         reach->addresses = addresses;
         status = reach_all(reach, registers, json);
     } else {
         say("%s", error);
     }
-    if (reach) {
-        process_close(&reach->process);
-        heaps_close(&reach->heaps);
-    }
+    if (reach)
+        close_both(&reach->heaps, &reach->process);
     free(reach);
-    reader_close(reader);
     return status;
 }
 
@@ -553,21 +568,16 @@ command_find(int argc, char **argv)
         return 2;
     if (argc != 2 || !read_number(argv[1], &word))
         return misused("find: a core or process, and a handle or address are needed");
-    struct reader *reader = reader_open(argv[0], &error);
-    struct find *find = reader ? calloc(1, sizeof(*find)) : NULL;
+    struct find *find = calloc(1, sizeof(*find));
     int status = 1;
-    if (find && heaps_open(&find->heaps, reader, name, &error) &&
-        process_read(find->heaps.target, &find->process)) {
+    if (find && open_both(&find->heaps, &find->process, argv[0], name, &error)) {
         find->addresses = addresses;
         status = find_all(find, word, registers);
     } else {
         say("%s", error);
     }
-    if (find) {
-        process_close(&find->process);
-        heaps_close(&find->heaps);
-    }
+    if (find)
+        close_both(&find->heaps, &find->process);
     free(find);
-    reader_close(reader);
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* say.c - what the program says: see commands.h. */
 #include <stdarg.h>
+#include <time.h>
 
 #include "tools/commands.h"
 
@@ -31,6 +32,14 @@ misused(const char *format, ...)
     int status = complain(2, format, arguments);
     va_end(arguments);
     return status;
+}
+
+double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 const char *

@@ -122,14 +122,6 @@ resident_of(const char *pid)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static double
-seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static bool
 record_one(struct reader *reader, const char *pid, const char *name, double since, FILE *to)
 {
@@ -139,7 +131,7 @@ record_one(struct reader *reader, const char *pid, const char *name, double sinc
     if (!reader_find(reader, name, &store, &error) ||
         !map_count(reader, &store, READER_EXACT, NULL, false, &l, &error))
         return false;
-    fprintf(to, "{\"t\":%.3f", seconds() - since);
+    fprintf(to, "{\"t\":%.3f", seconds_now() - since);
     write_steps(to, &l);
     fprintf(to, ",\"rss\":%" PRIu64 "}\n", resident_of(pid));
     return fflush(to) == 0;
@@ -149,7 +141,7 @@ static int
 record(struct reader *reader, const char *pid, const char *name, unsigned long interval_ms,
        unsigned long count, FILE *to)
 {
-    double since = seconds();
+    double since = seconds_now();
     unsigned long done = 0;
     while ((count == 0 || done < count) && record_one(reader, pid, name, since, to)) {
         done++;

@@ -32,14 +32,6 @@ struct top {
     struct reading now, before;
 };
 
-static double
-seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static bool
 read_now(struct top *top, const char **error)
 {
@@ -47,7 +39,7 @@ read_now(struct top *top, const char **error)
     if (!reader_find(top->reader, top->name, &r->store, error) ||
         !map_count(top->reader, &r->store, READER_SAMPLE, NULL, false, &r->breakdown, error))
         return false;
-    r->at = seconds();
+    r->at = seconds_now();
     r->objects = r->breakdown.sums.objects;
     r->frees = reader_frees(top->reader, &r->store);
     r->moved = r->store.moved_bytes;
