@@ -68,8 +68,7 @@ settle(void)
     bench_sleep_ms(bench.smoke ? SETTLE_SMOKE : SETTLE_MS);
 }
 
-/* ---- touched once
- */
+/* ---- touched once ---------------------------------------------------------------------------- */
 
 enum touch { PINS, UPDATES, TOUCHES };
 
@@ -132,8 +131,7 @@ run_touched(unsigned touch, void *result)
     subject_close();
 }
 
-/* ---- one pin in each span
- */
+/* ---- one pin in each span -------------------------------------------------------------------- */
 
 struct held {
     double cpu_percent;   /* of a core, all threads but the one that allocates */

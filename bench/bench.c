@@ -52,8 +52,7 @@ bench_sleep_ms(uint64_t ms)
     section_online();
 }
 
-/* ---- options
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

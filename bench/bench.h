@@ -22,8 +22,7 @@
 #define BENCH_TEXT_OF(name)        #name
 #define BENCH_TEXT(name)           BENCH_TEXT_OF(name)
 
-/* ---- settings and options
- */
+/* ---- settings and options -------------------------------------------------------------------- */
 
 /** What the options common to all programs were set to. Written by bench_parse only. */
 struct bench_settings {
@@ -62,8 +61,7 @@ struct bench_option {
 void bench_parse(int argc, char **argv, const char *about, const struct bench_option *options,
                  size_t count);
 
-/* ---- messages
- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 /** Ends the program with status 1: a benchmark whose contents or calls are wrong has no result. */
 void bench_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -71,8 +69,7 @@ void bench_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), n
 /** A line on stderr about how far the run is. */
 void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- children
- */
+/* ---- children -------------------------------------------------------------------------------- */
 
 /**
  * Runs part `which` in a process of its own, so that parts do not inherit each other's memory, and
@@ -82,8 +79,7 @@ void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)
 void bench_in_child(void (*run)(unsigned which, void *result), unsigned which, void *result,
                     size_t size);
 
-/* ---- clocks
- */
+/* ---- clocks ---------------------------------------------------------------------------------- */
 
 static inline uint64_t
 bench_clock_ns(clockid_t clock)
@@ -109,8 +105,7 @@ bench_cpu_ns(void)
 /** Sleeps; the caller is offline meanwhile if it is a registered thread. */
 void bench_sleep_ms(uint64_t ms);
 
-/* ---- random numbers
- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 /** A splitmix64 stream: good enough for choosing victims and sizes, and a few cycles a number. */
 struct rng {
@@ -153,8 +148,7 @@ rng_stream(uint64_t which)
     return (struct rng){bench_mix(bench.seed * UINT64_C(0x2545f4914f6cdd1d) + which)};
 }
 
-/* ---- teams of threads
- */
+/* ---- teams of threads ------------------------------------------------------------------------ */
 
 /**
  * A team runs one function at a time in all its threads. With one member that is the caller's own

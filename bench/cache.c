@@ -160,8 +160,7 @@ cache_verify(struct cache *cache)
     }
 }
 
-/* ---- floor
- */
+/* ---- floor ----------------------------------------------------------------------------------- */
 
 /* Object number `at` of a shard, kept ones last. */
 static uint32_t

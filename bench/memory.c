@@ -67,8 +67,7 @@ memory_resident_quick(void)
     return number_in(text + strcspn(text, " ")) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* ---- series
- */
+/* ---- series ---------------------------------------------------------------------------------- */
 
 struct series {
     const char *path; /* NULL: nothing is recorded */
@@ -124,8 +123,7 @@ close_series(struct series *series)
         bench_fatal("option --series: cannot write \"%s\": %s", series->path, strerror(errno));
 }
 
-/* ---- sampler
- */
+/* ---- sampler --------------------------------------------------------------------------------- */
 
 struct sampler {
     /* constant */

@@ -44,8 +44,7 @@ typedef void paired_loop(const struct paired_task *task);
 /* Members of struct paired_subject by their place in it. */
 #define LOOP_OF(s, member) (*(paired_loop *const *)((const char *)(s) + (member)))
 
-/* ---- rounds and ratios
- */
+/* ---- rounds and ratios ----------------------------------------------------------------------- */
 
 /* One turn of each; the order changes from round to round. */
 static void
@@ -78,8 +77,7 @@ report_rounds(const char *question, struct rounds *rounds, double cells, double 
                    peer_ns, cell, handle);
 }
 
-/* ---- questions
- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 static uint64_t
 scaled(uint64_t operations)

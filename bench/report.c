@@ -92,8 +92,7 @@ report_at_least(const char *name, const char *unit, double value, double target)
     report_add(metric);
 }
 
-/* ---- table
- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static const char *
 verdict(const struct report_metric *m)
@@ -144,8 +143,7 @@ print_table(void)
         printf("  note: %s\n", report.note[i]);
 }
 
-/* ---- JSON
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* Our own texts, and names given on the command line: the latter may hold anything. */
 static void

@@ -37,8 +37,7 @@ extern handle_store *subject_store;
 enum free_mode { FREE_NOW, FREE_AFTER_GP };
 #define FREE_MODE_CHOICES "now|gp"
 
-/* ---- life cycle, out of line
- */
+/* ---- life cycle, out of line ----------------------------------------------------------------- */
 
 /**
  * "cells", "handles", "driver alone" for no allocator, or the malloc in use: glibc, jemalloc,
@@ -70,8 +69,7 @@ uint64_t subject_compaction_ns(void);
 /** A call on the store failed that must not: says which and ends the program. */
 void subject_failed(const char *call, int error) __attribute__((noreturn));
 
-/* ---- operations
- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 #if BENCH_SUBJECT == SUBJECT_MALLOC
 

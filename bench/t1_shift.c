@@ -166,8 +166,7 @@ run_phases(struct run *run, struct team *team, struct outcome *outcome)
     return peak;
 }
 
-/* ---- report
- */
+/* ---- report ---------------------------------------------------------------------------------- */
 
 static const char *const memory_name[PHASES + 1] = {"phase 1 (240-256)", "phase 2 (272-288)",
                                                     "phase 3 (16-64)",   "phase 4 (640)",

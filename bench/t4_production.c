@@ -69,8 +69,7 @@ struct result {
     struct latency latency;
 };
 
-/* ---- the cache
- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 static void
 store_init(struct store *store, uint64_t limit)
@@ -187,8 +186,7 @@ hit(struct store *store, uint32_t at)
     lru_link(store, at);
 }
 
-/* ---- the load
- */
+/* ---- the load -------------------------------------------------------------------------------- */
 
 static uint64_t
 store_bytes(void *arg)

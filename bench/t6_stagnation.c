@@ -42,8 +42,7 @@ read_stats(void)
     classes = subject_classes(&count);
 }
 
-/* ---- half-full spans
- */
+/* ---- half-full spans ------------------------------------------------------------------------- */
 
 static void
 fill_class(struct fill *fill)
@@ -142,8 +141,7 @@ make_half_full(struct fill *fill)
     require_half_full(fill);
 }
 
-/* ---- compaction
- */
+/* ---- compaction ------------------------------------------------------------------------------ */
 
 /* Bytes of occupied slots over bytes of spans, in percent, over all classes filled. */
 static double

@@ -47,8 +47,7 @@ struct run {
 #define GET(x)    __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define SET(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
 
-/* ---- load
- */
+/* ---- load ------------------------------------------------------------------------------------ */
 
 /* Evicts for room in its own payload limit; false when the store refused. */
 static bool
@@ -85,8 +84,7 @@ work(void *arg, unsigned member)
     }
 }
 
-/* ---- the stuck reader
- */
+/* ---- the stuck reader ------------------------------------------------------------------------ */
 
 /* What it resolved stays readable to the end of the section, freed or not (G2). */
 static void *
@@ -125,8 +123,7 @@ start_reader(struct run *run, pthread_t *reader)
         bench_sleep_ms(1);
 }
 
-/* ---- measurement
- */
+/* ---- measurement ----------------------------------------------------------------------------- */
 
 /* CPU time of everything in the process but the workers. */
 static uint64_t

@@ -34,8 +34,7 @@ bytes_of(const struct fresh *fresh, uint64_t id)
     return WIRE_KEY_SIZE + value_size(id, value_flags(1, range_of(fresh, id)));
 }
 
-/* ---- writing
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool
 next_write(void *arg, unsigned connection, struct wire_request *request)
@@ -80,8 +79,7 @@ fresh_write(struct fresh *fresh, uint64_t count, uint64_t bytes, const char **fa
     return *failure == NULL;
 }
 
-/* ---- reading
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint64_t
 random_key(struct fresh *fresh)

@@ -83,8 +83,7 @@ item_of(const struct model *model, uint64_t id)
     return &model->item[id - first_key(model)];
 }
 
-/* ---- what is asked
- */
+/* ---- what is asked --------------------------------------------------------------------------- */
 
 /* One of the connection's own keys. */
 static uint64_t
@@ -283,8 +282,7 @@ model_next(void *arg, unsigned connection, struct wire_request *request)
     return true;
 }
 
-/* ---- what may be answered
- */
+/* ---- what may be answered -------------------------------------------------------------------- */
 
 void
 model_complain(struct model *model, const struct wire_request *request,

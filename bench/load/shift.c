@@ -22,8 +22,7 @@ const char *const shift_names[SHIFT_PHASES] = {"240-256", "272-288", "16-64", "6
 static const struct value_range ranges[SHIFT_PHASES] = {
     {240, 256}, {272, 288}, {16, 64}, {640, 640}};
 
-/* ---- the prober, which samples, too
- */
+/* ---- the prober, which samples, too ---------------------------------------------------------- */
 
 struct prober {
     pthread_t thread;
@@ -128,8 +127,7 @@ take_waits(struct prober *prober, struct shift_phase *phase)
     pthread_mutex_unlock(&prober->lock);
 }
 
-/* ---- a phase
- */
+/* ---- a phase --------------------------------------------------------------------------------- */
 
 struct run {
     const struct shift_options *options;

@@ -104,8 +104,7 @@ count(void *arg)
     return NULL;
 }
 
-/* ---- before and after
- */
+/* ---- before and after ------------------------------------------------------------------------ */
 
 /* Sets both keys to 0, then, in a second call, reads them. */
 struct frame {

@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- requests
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static char *
 put_bytes(char *to, const char *text, size_t size)
@@ -183,8 +182,7 @@ wire_encode(enum wire_protocol protocol, const char *prefix, const struct wire_r
     return (size_t)(end - to);
 }
 
-/* ---- replies: a cursor that goes over the bytes, and remembers if something did not fit
- */
+/* ---- replies: a cursor that goes over the bytes, and remembers if something did not fit ------ */
 
 struct cursor {
     const char *at, *end;

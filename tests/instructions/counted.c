@@ -47,8 +47,7 @@ escape(const void *object)
     __asm__ volatile("" : : "r"(object) : "memory");
 }
 
-/* ---- before and after
- */
+/* ---- before and after ------------------------------------------------------------------------ */
 
 static void
 nothing(size_t size)
@@ -143,8 +142,7 @@ unpin(size_t size)
         handle_unpin(store, pinned[i]);
 }
 
-/* ---- the calls
- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 static void *object, *objects[BATCH];
 static handle_cell *cell_names[BATCH];
