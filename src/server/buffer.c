@@ -7,42 +7,43 @@
 
 #define MAPPED_LEAST (128u << 10) /* from here on pages of its own: untouched ones cost nothing */
 
-static bool
-fits(const struct sd_pool *pool, size_t bytes, uint64_t most)
+static uint64_t
+used(const struct sd_pool *pool)
 {
-    return pool->used - pool->lent + bytes <= most;
+    return pool->used - pool->lent;
 }
 
 static bool
-take(struct sd_pool *pool, size_t bytes, bool lends)
+may_go_beyond(struct sd_pool *pool, const void *owner)
 {
-    sd_count(&pool->used, bytes);
-    sd_count(&pool->lent, lends ? bytes : 0);
-    return true;
+    const void *nobody = NULL;
+    return sd_pool_is_beyond(pool, owner) ||
+           (!pool->closed &&
+            __atomic_compare_exchange_n(&pool->beyond->owner, &nobody, owner, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 bool
 sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    const void *nobody = NULL;
     uint64_t most = sd_load(&pool->most);
-    if (fits(pool, bytes, most - most / 4))
-        return take(pool, bytes, false);
-    if (sd_pool_is_beyond(pool, owner) ||
-        __atomic_compare_exchange_n(&pool->beyond->owner, &nobody, owner, false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED))
-        return take(pool, bytes, true);
-    sd_count(&pool->refusals, 1);
-    (void)sd_add(&pool->beyond->refusals, 1);
-    return false;
+    bool fits = !pool->closed && used(pool) + bytes <= most - most / 4;
+    if (!fits && !may_go_beyond(pool, owner)) {
+        sd_count(&pool->refusals, 1);
+        (void)sd_add(&pool->beyond->refusals, 1);
+        return false;
+    }
+    sd_count(&pool->used, bytes);
+    sd_count(&pool->lent, fits ? 0 : bytes);
+    return true;
 }
 
-bool
-sd_pool_claim(struct sd_pool *pool, const void *owner, size_t bytes)
+void
+sd_pool_take(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    if (fits(pool, bytes, sd_load(&pool->most)))
-        return take(pool, bytes, false);
-    return sd_pool_is_beyond(pool, owner) && take(pool, bytes, true);
+    bool fits = used(pool) + bytes <= sd_load(&pool->most);
+    sd_count(&pool->used, bytes);
+    sd_count(&pool->lent, !fits && sd_pool_is_beyond(pool, owner) ? bytes : 0);
 }
 
 void
@@ -65,7 +66,14 @@ sd_pool_leave(struct sd_pool *pool, const void *owner)
 bool
 sd_pool_is_short(const struct sd_pool *pool)
 {
-    return pool->used - pool->lent > sd_load(&pool->most) / 2;
+    return used(pool) > sd_load(&pool->most) / 2;
+}
+
+size_t
+sd_pool_room(const struct sd_pool *pool)
+{
+    uint64_t most = sd_load(&pool->most);
+    return pool->closed || used(pool) >= most ? 0 : most - used(pool);
 }
 
 bool

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * buffer.h - memory of connections: half requests, replies that a socket did not take, values on
- * their way. Each worker has a pool of its own for it, a part of the process's limit: whom it parts
- * with when that is used up is its own affair. A large request finds a quarter less, and waits; so
- * that it need not wait for ever, one connection of the process at a time may go beyond its pool.
+ * their way. Each worker has a pool of its own for it, a part of the process's limit. What can wait
+ * is charged before it is there, finds a quarter less, and comes after those that wait already;
+ * what is there has to be kept. So that nobody need wait for ever, one connection of the process at
+ * a time may go beyond its pool.
  */
 #ifndef SD_BUFFER_H
 #define SD_BUFFER_H
@@ -23,6 +24,7 @@ struct sd_pool {
     uint64_t used, most;
     uint64_t lent; /* part of used: what the owner has beyond `most` */
     uint64_t refusals;
+    bool closed; /* others wait, and come before who is served now */
     struct sd_beyond *beyond;
     char apart[128]; /* from the next worker's */
 };
@@ -36,13 +38,15 @@ struct sd_buffer {
 
 /** Of what can wait. False: not now. */
 bool sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes);
-/** Of what has to be kept now. False: somebody else's has to go first. */
-bool sd_pool_claim(struct sd_pool *pool, const void *owner, size_t bytes);
+/** Of what has to be kept: how much that may be follows from sd_pool_room. */
+void sd_pool_take(struct sd_pool *pool, const void *owner, size_t bytes);
 void sd_pool_release(struct sd_pool *pool, const void *owner, size_t bytes);
 /** The owner holds nothing any more. */
 void sd_pool_leave(struct sd_pool *pool, const void *owner);
 /** Whether it is used to more than a half. */
 bool sd_pool_is_short(const struct sd_pool *pool);
+/** Bytes that can be taken. */
+size_t sd_pool_room(const struct sd_pool *pool);
 static inline bool
 sd_pool_is_beyond(const struct sd_pool *pool, const void *owner)
 {

@@ -3,42 +3,14 @@
 #include "server/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define TURNS_MOST  8u           /* of reading or sending, before others are served */
 #define READ_MOST   (256u << 10) /* bytes at a time, of a large value */
-#define SHORT_BYTES (4u << 10)   /* read to the desk, while the pool is half used */
-#define SHORT_READ  (16u << 10)  /* bytes at a time, then */
-
-/* How much may be read, and left over, without asking: little, when there is little. */
-static size_t
-work_bytes(const struct sd_pool *pool)
-{
-    return sd_pool_is_short(pool) ? SHORT_BYTES : SD_WORK_BYTES;
-}
-
-/* Room for bytes that have to be kept now. False: there is none, and nobody's. */
-static bool
-claim(const struct sd_conn *conn, const struct sd_desk *desk, size_t bytes)
-{
-    const struct sd_session *session = &conn->session;
-    while (!sd_pool_claim(session->pool, session, bytes + SD_BUFFER_COST))
-        if (!desk->relieve(desk, conn, true))
-            return false;
-    return true;
-}
-
-/* The same for what can wait. False: not now. */
-static bool
-charge(const struct sd_conn *conn, const struct sd_desk *desk, size_t bytes)
-{
-    const struct sd_session *session = &conn->session;
-    while (!sd_pool_charge(session->pool, session, bytes))
-        if (!desk->relieve(desk, conn, false))
-            return false;
-    return true;
-}
+#define SHORT_READ  (16u << 10)  /* the same, when the pool is short */
+#define SHORT_WRITE (4u << 10)   /* bytes of replies then: a socket that takes any takes these */
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
@@ -46,42 +18,39 @@ charge(const struct sd_conn *conn, const struct sd_desk *desk, size_t bytes)
 static size_t
 send_some(struct sd_conn *conn, const char *data, size_t size)
 {
-    size_t sent = 0;
-    while (sent < size) {
-        ssize_t some = send(conn->fd, data + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (some < 0 && errno == EINTR)
-            continue;
-        if (some < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            return SIZE_MAX;
-        if (some <= 0)
-            break;
-        sent += (size_t)some;
-    }
-    sd_count(&conn->session.counts->bytes_written, sent);
-    return sent;
+    ssize_t sent = send(conn->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : SIZE_MAX;
+    sd_count(&conn->session.counts->bytes_written, (size_t)sent);
+    return (size_t)sent;
+}
+
+static bool
+is_writable(int fd)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    return poll(&wait, 1, 0) != 0;
 }
 
 /** The output of one turn, and whose it is. */
 struct turn {
     struct sd_output output;
     struct sd_conn *conn;
-    const struct sd_desk *desk;
     bool broken;
 };
 
-/* Into a buffer with room for `more` behind it, which has been charged. */
+/* What is at the desk from `at` on, in a buffer with room for `more` behind it. */
 static bool
-keep(struct turn *turn, const char *data, size_t size, size_t more, size_t charged)
+keep(struct turn *turn, size_t at, size_t more, size_t charged)
 {
-    struct sd_buffer *pending = &turn->output.pending;
-    if (!sd_buffer_open(pending, size + more)) {
-        sd_pool_release(turn->conn->session.pool, &turn->conn->session, charged);
+    struct sd_output *output = &turn->output;
+    size_t size = output->used - at;
+    if (!sd_buffer_open(&output->pending, size + more))
         return false;
-    }
     if (size)
-        memcpy(pending->data, data, size);
-    pending->size = size;
-    pending->charged = charged;
+        memcpy(output->pending.data, output->data + at, size);
+    output->pending.size = size;
+    output->pending.charged = charged;
     return true;
 }
 
@@ -89,152 +58,58 @@ static void
 flush(struct sd_output *output)
 {
     struct turn *turn = (struct turn *)output;
+    const struct sd_session *session = &turn->conn->session;
     size_t sent = send_some(turn->conn, output->data, output->used);
     size_t left = sent == SIZE_MAX ? 0 : output->used - sent;
-    output->flushes++;
     turn->broken = turn->broken || sent == SIZE_MAX;
-    if (left && !(claim(turn->conn, turn->desk, left) &&
-                  keep(turn, output->data + sent, left, 0, left + SD_BUFFER_COST)))
+    if (left && keep(turn, sent, 0, left + SD_BUFFER_COST))
+        sd_pool_take(session->pool, session, left + SD_BUFFER_COST);
+    else if (left)
         turn->broken = true;
     output->used = 0;
+    output->flushes++;
 }
 
 static bool
 grow(struct sd_output *output, size_t bytes)
 {
     struct turn *turn = (struct turn *)output;
+    const struct sd_session *session = &turn->conn->session;
     size_t charged = output->used + bytes;
-    if (!charge(turn->conn, turn->desk, charged) ||
-        !keep(turn, output->data, output->used, bytes, charged))
+    if (!sd_pool_charge(session->pool, session, charged))
         return false;
+    if (!keep(turn, 0, bytes, charged)) {
+        sd_pool_release(session->pool, session, charged);
+        return false;
+    }
     output->used = 0;
     return true;
 }
 
-/* Of the reply that waits. False: the socket takes no more, or is broken. */
-static bool
-send_reply(struct sd_conn *conn, bool *broken)
+/* Of the reply that waits. */
+static enum sd_wait
+send_reply(struct sd_conn *conn)
 {
     struct sd_buffer *reply = &conn->reply;
     size_t sent = send_some(conn, reply->data + reply->at, reply->size - reply->at);
-    *broken = sent == SIZE_MAX;
-    if (*broken)
-        return false;
+    if (sent == SIZE_MAX)
+        return SD_WAIT_END;
     reply->at += sent;
     if (reply->at < reply->size)
-        return false;
+        return SD_WAIT_OUTPUT;
     sd_buffer_close(reply, conn->session.pool, &conn->session);
-    return true;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-/* 0: nothing at present; SIZE_MAX: the end, or broken. */
-static size_t
-receive(struct sd_conn *conn, char *to, size_t room)
-{
-    ssize_t size;
-    do
-        size = recv(conn->fd, to, room, MSG_DONTWAIT);
-    while (size < 0 && errno == EINTR);
-    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return 0;
-    if (size <= 0)
-        return SIZE_MAX;
-    sd_count(&conn->session.counts->bytes_read, (size_t)size);
-    return (size_t)size;
-}
-
-static bool
-is_large(const struct sd_conn *conn)
-{
-    return conn->held.room > SD_WORK_BYTES;
-}
-
-/* Keeps the rest of the input: of a large request in a buffer that all of it will fit in. */
-static enum sd_wait
-hold(struct sd_conn *conn, const struct sd_desk *desk, const struct sd_input *input)
-{
-    size_t left = input->size - input->at, want = conn->session.want;
-    struct sd_buffer held;
-    if (left == 0)
-        return SD_WAIT_INPUT;
-    if (!claim(conn, desk, left))
-        return SD_WAIT_END;
-    if (!sd_buffer_open(&held, want > SD_WORK_BYTES ? want : left)) {
-        sd_pool_release(conn->session.pool, &conn->session, left + SD_BUFFER_COST);
-        return SD_WAIT_END;
-    }
-    memcpy(held.data, input->data + input->at, left);
-    held.size = left;
-    held.charged = left + SD_BUFFER_COST;
-    conn->held = held;
-    return SD_WAIT_INPUT;
-}
-
-/* How much may be read to the desk; 0: a request that is not small has to wait for memory. */
-static size_t
-desk_room(struct sd_conn *conn, const struct sd_desk *desk)
-{
-    struct sd_pool *pool = conn->session.pool;
-    size_t room = work_bytes(pool), want = conn->session.want;
-    if (room == SD_WORK_BYTES || want <= room)
-        return room;
-    if (!charge(conn, desk, want))
-        return 0;
-    sd_pool_release(pool, &conn->session, want); /* it is charged when it is kept */
-    return want;
-}
-
-/* Takes what was held to the desk, and reads on behind it. */
-static size_t
-read_to_desk(struct sd_conn *conn, const struct sd_desk *desk, size_t most, struct sd_input *input,
-             bool *full)
-{
-    *input = (struct sd_input){.data = desk->input};
-    if (conn->held.data) {
-        memcpy(desk->input, conn->held.data, conn->held.size);
-        input->size = conn->held.size;
-        sd_buffer_close(&conn->held, conn->session.pool, &conn->session);
-    }
-    size_t room = most > input->size ? most - input->size : 0;
-    size_t size = room ? receive(conn, desk->input + input->size, room) : 0;
-    if (size != SIZE_MAX)
-        input->size += size;
-    *full = room && size == room;
-    return size;
-}
-
-/* A large request is read to its end, not beyond it. */
-static enum sd_wait
-read_large(struct sd_conn *conn, const struct sd_desk *desk, bool *whole)
-{
-    struct sd_buffer *held = &conn->held;
-    size_t most = sd_pool_is_short(conn->session.pool) ? SHORT_READ : READ_MOST;
-    size_t room = sd_min(held->room - held->size, most);
-    *whole = room == 0;
-    if (*whole)
-        return SD_WAIT_TURN;
-    if (!charge(conn, desk, room))
-        return SD_WAIT_MEMORY;
-    size_t size = receive(conn, held->data + held->size, room);
-    size_t used = size == SIZE_MAX ? 0 : size;
-    sd_pool_release(conn->session.pool, &conn->session, room - used);
-    held->size += used;
-    held->charged += used;
-    *whole = held->size == held->room;
-    return size == SIZE_MAX ? SD_WAIT_END : size ? SD_WAIT_TURN : SD_WAIT_INPUT;
+    return conn->ending ? SD_WAIT_END : SD_WAIT_TURN;
 }
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
 
 static enum sd_wait
-end_turn(struct sd_conn *conn, struct turn *turn, enum sd_verdict verdict)
+end_turn(struct sd_conn *conn, struct turn *turn, enum sd_verdict verdict, bool refused)
 {
     if (turn->output.used)
         flush(&turn->output);
     conn->reply = turn->output.pending;
-    conn->ending = conn->ending || verdict == SD_CLOSE;
+    conn->ending = verdict == SD_CLOSE;
     if (turn->broken)
         return SD_WAIT_END;
     if (conn->reply.data)
@@ -245,74 +120,151 @@ end_turn(struct sd_conn *conn, struct turn *turn, enum sd_verdict verdict)
     case SD_MORE:
         return SD_WAIT_INPUT;
     case SD_LATER:
-        return SD_WAIT_MEMORY;
+        return refused ? SD_WAIT_POOL : SD_WAIT_MEMORY;
     default:
         return SD_WAIT_TURN;
     }
 }
 
+/* When the pool is short there is one flush in a turn, of what the socket is sure to take. */
 static enum sd_wait
 run(struct sd_conn *conn, const struct sd_desk *desk, struct sd_input *input)
 {
+    struct sd_pool *pool = conn->session.pool;
+    uint64_t refusals = pool->refusals;
     struct turn turn = {
         .conn = conn,
-        .desk = desk,
         .output = {.data = desk->output, .room = SD_WORK_BYTES, .flush = flush, .grow = grow},
     };
+    if (sd_pool_is_short(pool)) {
+        turn.output.room = sd_min(sd_most(sd_pool_room(pool), SHORT_WRITE), SD_WORK_BYTES);
+        turn.output.least = turn.output.room - SHORT_WRITE / 2;
+        turn.output.flushes = SD_FLUSHES_MOST - 1;
+    }
     enum sd_verdict verdict = sd_session_run(&conn->session, input, &turn.output);
-    return end_turn(conn, &turn, verdict);
+    return end_turn(conn, &turn, verdict, pool->refusals != refusals);
 }
 
-static enum sd_wait
-run_large(struct sd_conn *conn, const struct sd_desk *desk)
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* 0: nothing at present; SIZE_MAX: the end, or broken. */
+static size_t
+receive(const struct sd_conn *conn, char *to, size_t room, int flags)
 {
-    struct sd_input input = {.data = conn->held.data, .size = conn->held.size};
-    enum sd_wait wait = run(conn, desk, &input);
-    if (input.at == input.size)
-        sd_buffer_close(&conn->held, conn->session.pool, &conn->session);
-    return wait;
+    ssize_t size = room ? recv(conn->fd, to, room, MSG_DONTWAIT | flags) : 0;
+    if (size == 0 && room)
+        return SIZE_MAX;
+    if (size < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : SIZE_MAX;
+    sd_count(&conn->session.counts->bytes_read, flags & MSG_PEEK ? 0 : (size_t)size);
+    return (size_t)size;
 }
 
-static enum sd_wait
-turn_large(struct sd_conn *conn, const struct sd_desk *desk)
+static bool
+is_large(const struct sd_conn *conn)
 {
-    bool whole;
-    enum sd_wait wait = read_large(conn, desk, &whole);
-    return whole ? run_large(conn, desk) : wait;
+    return conn->held.room > SD_WORK_BYTES;
+}
+
+/* Keeps what is left of the input: of a large request in a buffer that all of it will fit in. */
+static bool
+hold(struct sd_conn *conn, const char *bytes, size_t size)
+{
+    const struct sd_session *session = &conn->session;
+    struct sd_buffer held = {.data = NULL};
+    size_t room = session->want > SD_WORK_BYTES ? session->want : size;
+    sd_buffer_close(&conn->held, session->pool, session);
+    if (!size)
+        return true;
+    if (!sd_buffer_open(&held, room))
+        return false;
+    memcpy(held.data, bytes, size);
+    held.size = size;
+    held.charged = size + SD_BUFFER_COST;
+    sd_pool_take(session->pool, session, held.charged);
+    conn->held = held;
+    return true;
+}
+
+/* Whether the rest of the input can be kept: that is known before the socket gives it away. */
+static bool
+can_hold(const struct sd_conn *conn, size_t size)
+{
+    const struct sd_session *session = &conn->session;
+    if (!sd_pool_charge(session->pool, session, size + SD_BUFFER_COST))
+        return false;
+    sd_pool_release(session->pool, session, size + SD_BUFFER_COST);
+    return true;
+}
+
+/* Of the input those bytes up to `held` are not the socket's any more. */
+static enum sd_wait
+leave_rest(struct sd_conn *conn, struct sd_input *input, size_t held, enum sd_wait wait)
+{
+    bool half = wait == SD_WAIT_INPUT && input->size > held && input->size > input->at;
+    if (half && !can_hold(conn, input->size - input->at))
+        wait = SD_WAIT_POOL;
+    if (wait != SD_WAIT_INPUT)
+        input->size = sd_most(input->at, held);
+    size_t used = input->size - held;
+    return receive(conn, input->data + held, used, 0) == used ? wait : SD_WAIT_END;
 }
 
 /* What is at the desk is done as far as it can be. */
 static enum sd_wait
 turn_small(struct sd_conn *conn, const struct sd_desk *desk)
 {
-    struct sd_input input;
-    bool full;
-    size_t room = desk_room(conn, desk);
-    if (!room)
-        return SD_WAIT_MEMORY;
-    size_t size = read_to_desk(conn, desk, room, &input, &full);
-    if (size == SIZE_MAX && input.size == 0)
-        return SD_WAIT_END;
+    bool peeks = sd_pool_is_short(conn->session.pool);
+    size_t held = conn->held.size;
+    struct sd_input input = {.data = desk->input, .size = held};
+    if (peeks && !is_writable(conn->fd))
+        return SD_WAIT_OUTPUT;
+    if (held)
+        memcpy(desk->input, conn->held.data, held);
+    size_t size = receive(conn, desk->input + held, SD_WORK_BYTES - held, peeks ? MSG_PEEK : 0);
+    bool ended = size == SIZE_MAX;
+    input.size += ended ? 0 : size;
+    if (input.size == 0)
+        return ended ? SD_WAIT_END : SD_WAIT_INPUT;
     enum sd_wait wait = run(conn, desk, &input);
+    if (peeks && wait != SD_WAIT_END)
+        wait = leave_rest(conn, &input, held, wait);
     if (wait == SD_WAIT_END || conn->ending)
         return wait;
-    enum sd_wait kept = hold(conn, desk, &input);
-    if (kept == SD_WAIT_END)
-        return kept;
-    if (size == SIZE_MAX && wait == SD_WAIT_INPUT)
-        return SD_WAIT_END; /* the other side sends no more, and this is not whole */
-    return wait == SD_WAIT_INPUT && full ? SD_WAIT_TURN : wait;
+    if (ended && wait == SD_WAIT_INPUT) /* the other side sends no more, and this is not whole */
+        return SD_WAIT_END;
+    return hold(conn, input.data + input.at, input.size - input.at) ? wait : SD_WAIT_END;
+}
+
+/* A large request is read to its end, not beyond it. */
+static enum sd_wait
+read_large(struct sd_conn *conn)
+{
+    const struct sd_session *session = &conn->session;
+    struct sd_buffer *held = &conn->held;
+    size_t most = sd_pool_is_short(session->pool) ? SHORT_READ : READ_MOST;
+    size_t room = sd_min(held->room - held->size, most);
+    if (!sd_pool_charge(session->pool, session, room))
+        return SD_WAIT_POOL;
+    size_t size = receive(conn, held->data + held->size, room, 0);
+    size_t used = size == SIZE_MAX ? 0 : size;
+    sd_pool_release(session->pool, session, room - used);
+    held->size += used;
+    held->charged += used;
+    return size == SIZE_MAX ? SD_WAIT_END : size ? SD_WAIT_TURN : SD_WAIT_INPUT;
 }
 
 static enum sd_wait
-one_turn(struct sd_conn *conn, const struct sd_desk *desk)
+turn_large(struct sd_conn *conn, const struct sd_desk *desk)
 {
-    bool broken = false;
-    if (conn->reply.data && !send_reply(conn, &broken))
-        return broken ? SD_WAIT_END : SD_WAIT_OUTPUT;
-    if (conn->ending)
-        return SD_WAIT_END;
-    return is_large(conn) ? turn_large(conn, desk) : turn_small(conn, desk);
+    struct sd_buffer *held = &conn->held;
+    struct sd_input input = {.data = held->data, .size = held->size};
+    if (held->size < held->room)
+        return read_large(conn);
+    enum sd_wait wait = run(conn, desk, &input);
+    if (input.at == input.size)
+        sd_buffer_close(held, conn->session.pool, &conn->session);
+    return wait;
 }
 
 enum sd_wait
@@ -320,7 +272,9 @@ sd_conn_serve(struct sd_conn *conn, const struct sd_desk *desk)
 {
     enum sd_wait wait = SD_WAIT_TURN;
     for (unsigned i = 0; i < TURNS_MOST && wait == SD_WAIT_TURN; i++)
-        wait = one_turn(conn, desk);
+        wait = conn->reply.data ? send_reply(conn)
+               : is_large(conn) ? turn_large(conn, desk)
+                                : turn_small(conn, desk);
     if (wait == SD_WAIT_TURN)
         sd_count(&conn->session.counts->conn_yields, 1);
     if (!sd_conn_holds(conn))

@@ -406,10 +406,8 @@ command_mg(struct sd_session *session, struct sd_request *request)
     if (wrong)
         return sd_complain(session, request, wrong);
     enum sd_verdict verdict = show(session, request, &meta, &there, &rc);
-    if (verdict == SD_LATER)
-        return refused(session, request, rc ? rc : -EAGAIN,
-                       rc ? "SERVER_ERROR out of memory storing object"
-                          : "SERVER_ERROR out of memory writing get response");
+    if (verdict == SD_LATER && rc)
+        return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
     if (verdict != SD_DONE)
         return verdict;
     count_get(session, &meta, there);

@@ -37,7 +37,9 @@ static const char usage[] =
     "  -d, --daemon              go into the background\n"
     "  -P, --pidfile=FILE        write the process's number there\n"
     "  -r, --enable-coredumps    let cores be written\n"
-    "  -o, --extended=LIST       idle_timeout=SECONDS; other words are named and have no effect\n"
+    "  -o, --extended=LIST       idle_timeout=SECONDS without a request; stall_timeout=SECONDS\n"
+    "                              without getting on, while others wait for its buffers, default\n"
+    "                              5; other words are named and have no effect\n"
     "  -v, --verbose             say more\n"
     "  -h, --help   -V, --version\n"
     "\n"
@@ -153,13 +155,13 @@ take_extended(struct sd_settings *settings, char *list)
         char *value = strchr(word, '=');
         if (value)
             *value++ = 0;
-        if (strcmp(word, "idle_timeout") == 0) {
-            if (!take_number("o idle_timeout", value ? value : "(nothing)", 0, 86400,
-                             &settings->idle_seconds))
-                return false;
-        } else {
+        bool idle = strcmp(word, "idle_timeout") == 0, stall = strcmp(word, "stall_timeout") == 0;
+        if (!idle && !stall)
             complain("-o %s has no effect here", word);
-        }
+        else if (!take_number(idle ? "o idle_timeout" : "o stall_timeout",
+                              value ? value : "(nothing)", stall, 86400,
+                              idle ? &settings->idle_seconds : &settings->stall_seconds))
+            return false;
     }
     return true;
 }
@@ -314,6 +316,7 @@ set_defaults(struct sd_settings *settings)
         .threads = processors(),
         .connections = 1024,
         .backlog = 1024,
+        .stall_seconds = 5,
         .may_flush = true,
         .may_dump = true,
     };

@@ -18,7 +18,8 @@ struct sd_settings {
     const char *unix_path;
     unsigned unix_mode;
     unsigned threads, connections, backlog;
-    unsigned idle_seconds; /* 0: for ever */
+    unsigned idle_seconds;  /* 0: for ever */
+    unsigned stall_seconds; /* that a client may hold up others without getting on */
     unsigned verbose;
     bool may_flush, may_shut_down, may_dump;
     bool background, cores;
@@ -54,6 +55,7 @@ struct sd_settings {
     X(bytes_written)                                                                               \
     X(conn_yields)                                                                                 \
     X(memory_waits)                                                                                \
+    X(buffer_waits)                                                                                \
     X(slow_kicks)
 
 #define SD_COUNT_MEMBER(name) uint64_t name;

@@ -2,9 +2,8 @@
 /* session.c - see session.h. */
 #include "server/session.h"
 
-#define FLUSHES_MOST 16u  /* of the output, before others have a turn */
-#define TRIES_MOST   500u /* of one request; each waits for some milliseconds */
-#define SPACES_MOST  100u /* in front of a get without an end */
+#define TRIES_MOST  500u /* of one request; each waits for some milliseconds */
+#define SPACES_MOST 100u /* in front of a get without an end */
 
 void
 sd_session_open(struct sd_session *session, struct sd_server *server, unsigned worker)
@@ -118,7 +117,7 @@ show_once(struct sd_session *session, struct sd_output *output, struct sd_key ke
     if (rc == -EEXIST)
         return SD_YIELD;
     if (sd_is_refusal(rc))
-        return SD_LATER;
+        return rc == -ENOBUFS || ++session->tries < TRIES_MOST ? SD_LATER : SD_CLOSE;
     if (rc == SD_CHANGED)
         put_head_again(begin, head, shape, &item, &bytes);
     *there = *there && rc >= 0;
@@ -180,7 +179,9 @@ sd_take_value(struct sd_session *session, struct sd_request *request, size_t siz
 enum sd_verdict
 sd_refused(struct sd_session *session, struct sd_request *request, int rc, const char *text)
 {
-    if ((rc == -EAGAIN || rc == -ENOBUFS) && ++session->tries < TRIES_MOST) {
+    if (rc == -ENOBUFS)
+        return SD_LATER;
+    if (rc == -EAGAIN && ++session->tries < TRIES_MOST) {
         sd_count(&session->counts->memory_waits, 1);
         return SD_LATER;
     }
@@ -290,8 +291,10 @@ step(struct sd_session *session, struct sd_input *input, struct sd_output *outpu
         return skip_bytes(session, input);
     if (session->skip_line)
         return skip_line(session, input);
-    if (!sd_output_room(output, SD_REPLY_MOST))
+    if (!sd_output_room(output, sd_most(output->least, SD_REPLY_MOST)))
         return SD_FULL;
+    if (output->flushes >= SD_FLUSHES_MOST)
+        return SD_YIELD;
     return session->keys ? sd_next_key(session, input, output)
                          : run_command(session, input, output);
 }
@@ -304,8 +307,6 @@ sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_out
     do {
         if (output->pending.data)
             return SD_FULL;
-        if (output->flushes >= FLUSHES_MOST)
-            return SD_YIELD;
         verdict = step(session, input, output);
     } while (verdict == SD_DONE);
     return verdict;

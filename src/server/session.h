@@ -22,8 +22,9 @@ struct sd_input {
 struct sd_output {
     char *data;
     size_t used, room;
+    size_t least; /* of the room, in front of a command; at least SD_REPLY_MOST */
     struct sd_buffer pending;
-    unsigned flushes;
+    unsigned flushes; /* up to SD_FLUSHES_MOST, before others have a turn */
     /** Sends what is there; what is not taken becomes pending. */
     void (*flush)(struct sd_output *output);
     /** Makes room for a reply of `bytes`, behind what is there, in `pending`. False: not now. */
@@ -65,8 +66,9 @@ sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_out
 
 #define SD_BAD_FORMAT "CLIENT_ERROR bad command line format"
 
-#define SD_REPLY_MOST 2048u /* bytes that there is room for when a command begins */
-#define SD_LINE_MOST  2048u /* bytes of a line without an end that are waited for */
+#define SD_REPLY_MOST   2048u /* bytes that there is room for when a command begins */
+#define SD_FLUSHES_MOST 16u
+#define SD_LINE_MOST    2048u /* bytes of a line without an end that are waited for */
 
 /** A request: its line, and its begin in the input. */
 struct sd_request {

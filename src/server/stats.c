@@ -84,10 +84,10 @@ send_now(struct sd_output *output, const struct sd_text *text)
 enum sd_verdict
 sd_send_text(struct sd_session *session, struct sd_request *request, struct sd_text *text)
 {
-    enum sd_verdict verdict = text->failed ? SD_LATER : send_now(request->output, text);
+    if (text->failed)
+        return sd_answer(session, request, "SERVER_ERROR out of memory writing stats");
+    enum sd_verdict verdict = send_now(request->output, text);
     free(text->data);
-    if (verdict == SD_LATER)
-        return sd_refused(session, request, -EAGAIN, "SERVER_ERROR out of memory writing stats");
     return verdict;
 }
 

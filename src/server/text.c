@@ -67,8 +67,6 @@ get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
     bool touch = session->keys & SD_KEYS_TOUCH, hit;
     struct sd_shape shape = {HEAD_MOST, true, put_head, &head, touch ? touch_shown : NULL};
     enum sd_verdict verdict = sd_show(session, output, key, &shape, &hit);
-    if (verdict == SD_LATER && ++session->tries > 500)
-        return SD_CLOSE;
     if (verdict != SD_DONE)
         return verdict;
     session->tries = 0;

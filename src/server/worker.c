@@ -18,9 +18,8 @@
 #define EVENTS_MOST 64
 #define TICK_MS     1000
 #define RETRY_MS    2
-#define SLOW_MS     300  /* with buffers and without getting on, while others wait for some */
-#define STUCK_MS    5000 /* the same, of those that wait for some themselves */
-#define GETS_ON     1024 /* bytes that count for it */
+#define GETS_ON     1024 /* bytes that a client has to move who holds some up, and this part */
+#define PART        64u  /* of what it holds */
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
@@ -45,21 +44,23 @@ free_conn(struct sd_conn *conn)
 }
 
 static void
-enqueue(struct sd_worker *worker, struct sd_conn *conn)
+leave_queue(struct sd_conn *conn)
 {
-    worker->turns = worker->turns || conn->wait == SD_WAIT_TURN;
-    if (conn->queued)
-        return;
-    conn->queued = true;
-    TAILQ_INSERT_TAIL(&worker->queue, conn, queue_place);
+    if (conn->queue)
+        TAILQ_REMOVE(conn->queue, conn, queue_place);
+    conn->queue = NULL;
 }
 
 static void
-unhold(struct sd_worker *worker, struct sd_conn *conn)
+enqueue(struct sd_worker *worker, struct sd_conn *conn, struct sd_conns *queue, bool first)
 {
-    if (conn->holds)
-        TAILQ_REMOVE(&worker->holders, conn, holder);
-    conn->holds = false;
+    worker->turns = worker->turns || conn->wait == SD_WAIT_TURN;
+    leave_queue(conn);
+    if (first)
+        TAILQ_INSERT_HEAD(queue, conn, queue_place);
+    else
+        TAILQ_INSERT_TAIL(queue, conn, queue_place);
+    conn->queue = queue;
 }
 
 /* It is freed when its turn in the queue comes: there may be an event for it still. */
@@ -69,93 +70,10 @@ end_conn(struct sd_worker *worker, struct sd_conn *conn)
     pthread_mutex_lock(&worker->lock);
     TAILQ_REMOVE(&worker->conns, conn, all);
     pthread_mutex_unlock(&worker->lock);
-    unhold(worker, conn);
     sd_conn_close(conn);
     sd_sub(&worker->server->conns.current, 1);
     conn->wait = SD_WAIT_END;
-    enqueue(worker, conn);
-}
-
-/* ---- buffers --------------------------------------------------------------------------------- */
-
-/* Who has a buffer anew, or has got on, is the last to go. */
-static void
-note_holder(struct sd_worker *worker, struct sd_conn *conn, uint64_t moved_bytes)
-{
-    bool holds = sd_conn_holds(conn);
-    conn->moved_bytes += moved_bytes;
-    if (!holds || conn->moved_bytes >= GETS_ON)
-        unhold(worker, conn);
-    if (!holds || conn->holds)
-        return;
-    TAILQ_INSERT_TAIL(&worker->holders, conn, holder);
-    conn->holds = true;
-    conn->holds_ms = worker->now_ms;
-    conn->moved_bytes = 0;
-}
-
-/* To wait for memory is nobody's fault, so that is borne for longer; and of those no more have to
- * go than it takes. */
-static bool
-is_stuck(const struct sd_worker *worker, const struct sd_conn *conn)
-{
-    uint64_t holds_ms = worker->now_ms - conn->holds_ms;
-    if (conn->wait == SD_WAIT_MEMORY)
-        return holds_ms > STUCK_MS && sd_pool_is_short(worker->pool);
-    return holds_ms > SLOW_MS;
-}
-
-/* Who is stuck for longest; `now`: if nobody is, who did not get on for longest. NULL: nobody but
- * `but` has buffers. */
-static struct sd_conn *
-first_to_go(const struct sd_worker *worker, const struct sd_conn *but, bool now)
-{
-    struct sd_conn *first = NULL;
-    for (struct sd_conn *conn = TAILQ_FIRST(&worker->holders); conn;
-         conn = TAILQ_NEXT(conn, holder)) {
-        if (conn != but && is_stuck(worker, conn))
-            return conn;
-        if (conn != but && (!first || first->wait == SD_WAIT_MEMORY))
-            first = conn;
-        if (worker->now_ms - conn->holds_ms <= SLOW_MS && first)
-            break; /* all others are newer */
-    }
-    return now ? first : NULL;
-}
-
-static void
-kick(struct sd_worker *worker, struct sd_conn *conn)
-{
-    sd_count(&worker->counts->slow_kicks, 1);
-    end_conn(worker, conn);
-}
-
-static bool
-relieve(const struct sd_desk *desk, const struct sd_conn *but, bool now)
-{
-    struct sd_worker *worker =
-        (struct sd_worker *)((char *)(uintptr_t)desk - offsetof(struct sd_worker, desk));
-    struct sd_conn *conn = first_to_go(worker, but, now);
-    if (conn)
-        kick(worker, conn);
-    return conn != NULL;
-}
-
-/* Somebody waited since the last tick: for this pool, or for going beyond his. */
-static void
-kick_silent(struct sd_worker *worker)
-{
-    uint64_t refusals = worker->pool->refusals, all = sd_load(&worker->server->beyond.refusals);
-    bool own = refusals != worker->refusals, any = all != worker->beyond_refusals;
-    struct sd_conn *next;
-    worker->refusals = refusals;
-    worker->beyond_refusals = all;
-    for (struct sd_conn *conn = TAILQ_FIRST(&worker->holders); conn && any; conn = next) {
-        next = TAILQ_NEXT(conn, holder);
-        bool wanted = own || sd_pool_is_beyond(worker->pool, &conn->session);
-        if (wanted && is_stuck(worker, conn))
-            kick(worker, conn);
-    }
+    enqueue(worker, conn, &worker->queue, false);
 }
 
 /* ---- serving --------------------------------------------------------------------------------- */
@@ -168,12 +86,14 @@ events_of(enum sd_wait wait)
 
 /* What epoll is to wait for follows from what the connection waits for. */
 static void
-settle(struct sd_worker *worker, struct sd_conn *conn)
+settle(struct sd_worker *worker, struct sd_conn *conn, bool first)
 {
     uint32_t events = events_of(conn->wait);
     struct epoll_event event = {.events = events, .data = {.ptr = conn}};
-    if (conn->wait == SD_WAIT_TURN || conn->wait == SD_WAIT_MEMORY)
-        enqueue(worker, conn);
+    if (conn->wait == SD_WAIT_POOL)
+        enqueue(worker, conn, &worker->waiters, first || sd_conn_holds(conn));
+    else if (conn->wait == SD_WAIT_TURN || conn->wait == SD_WAIT_MEMORY)
+        enqueue(worker, conn, &worker->queue, false);
     if (conn->wait == SD_WAIT_TURN || conn->events == events)
         return;
     conn->events = events;
@@ -187,54 +107,93 @@ bytes_of(const struct sd_worker *worker)
     return worker->counts->bytes_read + worker->counts->bytes_written;
 }
 
+/* It gets on if it moves something now and then, and more if it holds more. */
 static void
-serve(struct sd_worker *worker, struct sd_conn *conn)
+note_bytes(const struct sd_worker *worker, struct sd_conn *conn, uint64_t bytes)
+{
+    size_t holds = conn->held.charged + conn->reply.charged;
+    if (bytes)
+        sd_store(&conn->active_ms, worker->now_ms);
+    conn->moved_bytes += bytes;
+    if (holds && conn->wait != SD_WAIT_POOL && conn->moved_bytes < GETS_ON + holds / PART)
+        return;
+    conn->got_on_ms = worker->now_ms;
+    conn->moved_bytes = 0;
+}
+
+/* `first`: of those that wait for buffers; else they come before it. */
+static void
+serve(struct sd_worker *worker, struct sd_conn *conn, bool first)
 {
     uint64_t before = bytes_of(worker);
+    bool waited = conn->wait == SD_WAIT_POOL;
+    worker->pool->closed = !first && !TAILQ_EMPTY(&worker->waiters);
     conn->wait = sd_conn_serve(conn, &worker->desk);
-    if (bytes_of(worker) != before)
-        sd_store(&conn->active_ms, worker->now_ms);
-    note_holder(worker, conn, bytes_of(worker) - before);
+    sd_count(&worker->counts->buffer_waits, !waited && conn->wait == SD_WAIT_POOL);
+    note_bytes(worker, conn, bytes_of(worker) - before);
     if (conn->wait == SD_WAIT_END)
         end_conn(worker, conn);
     else
-        settle(worker, conn);
+        settle(worker, conn, first);
 }
 
 static void
 serve_event(struct sd_worker *worker, struct sd_conn *conn, uint32_t events)
 {
     bool gone = events & (EPOLLHUP | EPOLLERR);
-    if (conn->queued && (conn->wait == SD_WAIT_TURN || conn->wait == SD_WAIT_END))
+    if (conn->queue && conn->wait != SD_WAIT_MEMORY && conn->wait != SD_WAIT_POOL)
         return; /* it is looked at with the others that are queued */
-    if (conn->wait == SD_WAIT_MEMORY && gone)
+    if (!conn->queue)
+        serve(worker, conn, false);
+    else if (gone)
         end_conn(worker, conn);
-    else if (conn->wait != SD_WAIT_MEMORY)
-        serve(worker, conn);
 }
 
-/* ---- the queue ------------------------------------------------------------------------------- */
+/* ---- the queues ------------------------------------------------------------------------------ */
 
 static void
-serve_queue(struct sd_worker *worker)
+serve_queue(struct sd_worker *worker, bool retry)
 {
-    bool retry = worker->now_ms - worker->retried_ms >= RETRY_MS;
     struct sd_conns now = TAILQ_HEAD_INITIALIZER(now);
     struct sd_conn *conn;
-    if (retry)
-        worker->retried_ms = worker->now_ms;
     TAILQ_CONCAT(&now, &worker->queue, queue_place);
     worker->turns = false;
     while ((conn = TAILQ_FIRST(&now))) {
         TAILQ_REMOVE(&now, conn, queue_place);
-        conn->queued = false;
+        conn->queue = NULL;
         if (conn->wait == SD_WAIT_END)
             free_conn(conn);
-        else if (conn->wait == SD_WAIT_TURN || (conn->wait == SD_WAIT_MEMORY && retry))
-            serve(worker, conn);
-        else if (conn->wait == SD_WAIT_MEMORY)
-            enqueue(worker, conn);
+        else if (conn->wait == SD_WAIT_TURN || retry)
+            serve(worker, conn, false);
+        else
+            enqueue(worker, conn, &worker->queue, false);
     }
+}
+
+/* One after the other, as far as buffers go. */
+static void
+serve_waiters(struct sd_worker *worker)
+{
+    struct sd_conn *conn;
+    do {
+        conn = TAILQ_FIRST(&worker->waiters);
+        if (!conn)
+            return;
+        leave_queue(conn);
+        serve(worker, conn, true);
+    } while (conn->wait != SD_WAIT_POOL);
+}
+
+static void
+serve_queues(struct sd_worker *worker)
+{
+    bool retry = worker->now_ms - worker->retried_ms >= RETRY_MS;
+    if (retry) {
+        worker->retried_ms = worker->now_ms;
+        serve_waiters(worker);
+    }
+    if (!TAILQ_EMPTY(&worker->queue))
+        serve_queue(worker, retry);
 }
 
 /* ---- what is looked at once a second --------------------------------------------------------- */
@@ -255,6 +214,17 @@ is_idle_too_long(const struct sd_worker *worker, const struct sd_conn *conn)
            silent_ms(worker->now_ms, conn) > (uint64_t)seconds * 1000;
 }
 
+/* It holds what others wait for, here, or (`any`) anywhere, and its client does not get on. */
+static bool
+is_in_the_way(const struct sd_worker *worker, const struct sd_conn *conn, bool any)
+{
+    bool own = !TAILQ_EMPTY(&worker->waiters);
+    bool wanted = own || (any && sd_pool_is_beyond(worker->pool, &conn->session));
+    return wanted && sd_conn_holds(conn) &&
+           (conn->wait == SD_WAIT_INPUT || conn->wait == SD_WAIT_OUTPUT) &&
+           worker->now_ms - conn->got_on_ms > worker->server->settings.stall_seconds * 1000u;
+}
+
 /* Others add to the list, at its head. */
 static struct sd_conn *
 first_conn(struct sd_worker *worker)
@@ -266,25 +236,21 @@ first_conn(struct sd_worker *worker)
 }
 
 static void
-kick_idle(struct sd_worker *worker)
-{
-    struct sd_conn *next;
-    for (struct sd_conn *conn = first_conn(worker); conn; conn = next) {
-        next = TAILQ_NEXT(conn, all);
-        if (!is_idle_too_long(worker, conn))
-            continue;
-        sd_count(&worker->counts->idle_kicks, 1);
-        end_conn(worker, conn);
-    }
-}
-
-static void
 tick(struct sd_worker *worker)
 {
+    uint64_t refusals = sd_load(&worker->server->beyond.refusals);
+    bool any = refusals != worker->refusals;
+    struct sd_conn *next;
     worker->ticked_ms = worker->now_ms;
-    kick_silent(worker);
-    if (worker->server->settings.idle_seconds)
-        kick_idle(worker);
+    worker->refusals = refusals;
+    for (struct sd_conn *conn = first_conn(worker); conn; conn = next) {
+        bool idle = is_idle_too_long(worker, conn), stuck = is_in_the_way(worker, conn, any);
+        next = TAILQ_NEXT(conn, all);
+        sd_count(&worker->counts->idle_kicks, idle);
+        sd_count(&worker->counts->slow_kicks, stuck);
+        if (idle || stuck)
+            end_conn(worker, conn);
+    }
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -292,7 +258,8 @@ tick(struct sd_worker *worker)
 static int
 time_to_wait(const struct sd_worker *worker)
 {
-    return TAILQ_EMPTY(&worker->queue) ? TICK_MS : worker->turns ? 0 : RETRY_MS;
+    bool nobody = TAILQ_EMPTY(&worker->queue) && TAILQ_EMPTY(&worker->waiters);
+    return nobody ? TICK_MS : worker->turns ? 0 : RETRY_MS;
 }
 
 static bool
@@ -308,8 +275,7 @@ wait_and_serve(struct sd_worker *worker)
         else
             over = true;
     }
-    if (!TAILQ_EMPTY(&worker->queue))
-        serve_queue(worker);
+    serve_queues(worker);
     if (worker->now_ms - worker->ticked_ms >= TICK_MS)
         tick(worker);
     return !over;
@@ -326,7 +292,7 @@ run(void *opaque)
         ;
     while ((conn = first_conn(worker)))
         end_conn(worker, conn);
-    serve_queue(worker);
+    serve_queue(worker, false);
     rcu_unregister_thread();
     return NULL;
 }
@@ -347,7 +313,7 @@ sd_worker_take(struct sd_worker *worker, int fd)
                     (unsigned)(worker->pool - worker->server->pools));
     conn->fd = fd;
     conn->events = EPOLLIN;
-    conn->active_ms = sd_now_ms();
+    conn->active_ms = conn->got_on_ms = sd_now_ms();
     if (add_to_epoll_and_list(worker, conn))
         return;
     sd_sub(&worker->server->conns.current, 1);
@@ -362,9 +328,8 @@ open_worker(struct sd_worker *worker, struct sd_server *server, unsigned i)
     worker->server = server;
     worker->counts = &server->counts[i];
     worker->pool = &server->pools[i];
-    worker->desk.relieve = relieve;
     TAILQ_INIT(&worker->queue);
-    TAILQ_INIT(&worker->holders);
+    TAILQ_INIT(&worker->waiters);
     TAILQ_INIT(&worker->conns);
     pthread_mutex_init(&worker->lock, NULL);
     worker->desk.input = malloc(SD_WORK_BYTES);

@@ -19,10 +19,10 @@ struct sd_worker {
     int epoll, wake; /* an eventfd: it is over */
     /* the worker's own */
     struct sd_conns queue;   /* those that wait for memory or their turn, and those that are over */
-    struct sd_conns holders; /* those that have buffers, who did not get on for longest first */
+    struct sd_conns waiters; /* those that wait for buffers: who has some already, then who came */
     bool turns;              /* some of the queue wait for their turn */
     uint64_t now_ms, retried_ms, ticked_ms;
-    uint64_t refusals, beyond_refusals; /* of the pool, and of all, at the last tick */
+    uint64_t refusals; /* of all pools, at the last tick */
     /* guarded by lock */
     pthread_mutex_t lock;
     struct sd_conns conns;

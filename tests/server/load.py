@@ -53,10 +53,10 @@ def clients_are_killed():
 
 
 def many_wait_for_slow_ones():
-    """With buffers for all of them: otherwise the slowest would be disconnected."""
-    nothing_is_wrong(["-m", "512", "-t", "4"], "--requests", str(FEW), "--connections", "64",
+    """Half of 192 connections, more than there are buffers for. Seen failing: disconnected."""
+    nothing_is_wrong(["-m", "64", "-t", "4"], "--requests", str(FEW), "--connections", "64",
                      "--slow", "32", "--depth", "64", "--range-requests", "3000", "--threads", "3",
-                     "--ranges", "16-64,1000-20000", limit="512")
+                     "--ranges", "16-64,1000-20000", limit="64")
 
 
 class Proxy:

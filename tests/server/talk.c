@@ -81,7 +81,7 @@ keep(struct mouth *mouth, const char *bytes, size_t size, size_t more)
     pending->size = size;
     pending->room = size + more;
     pending->charged = size + more;
-    must(sd_pool_claim(mouth->server->pools, mouth, pending->charged));
+    sd_pool_take(mouth->server->pools, mouth, pending->charged);
 }
 
 static void

@@ -168,23 +168,46 @@ one_owner_may_go_beyond_its_pool(void **state)
     const int one = 1, other = 2;
     (void)state;
     assert_true(sd_pool_charge(&pool, &one, 75)); /* a quarter is for what has to be kept */
-    assert_true(sd_pool_claim(&pool, &other, 25));
-    assert_false(sd_pool_claim(&pool, &other, 1));
+    assert_int_equal(sd_pool_room(&pool), 25);
+    sd_pool_take(&pool, &other, 25);
+    assert_int_equal(sd_pool_room(&pool), 0);
     assert_true(sd_pool_charge(&pool, &one, 50));
     assert_false(sd_pool_charge(&pool, &other, 1) || sd_pool_charge(&next, &other, 76));
     assert_true(pool.refusals == 1 && next.refusals == 1 && beyond.refusals == 2);
     assert_true(sd_pool_charge(&next, &other, 75)); /* what is lent here is not missing there */
     sd_pool_release(&pool, &other, 25);
-    assert_true(sd_pool_claim(&pool, &other, 25)); /* nor here, for others */
-    assert_true(sd_pool_claim(&pool, &one, 50));
+    assert_int_equal(sd_pool_room(&pool), 25); /* nor here, for others */
+    sd_pool_take(&pool, &one, 50);
+    assert_true(pool.lent == 100 && sd_pool_room(&pool) == 25);
     sd_pool_leave(&pool, &other);
     assert_false(sd_pool_charge(&pool, &other, 1));
     sd_pool_release(&pool, &one, 175);
     sd_pool_leave(&pool, &one);
     assert_true(sd_pool_charge(&pool, &other, 50));
-    sd_pool_release(&pool, &other, 75);
+    sd_pool_release(&pool, &other, 50);
     sd_pool_release(&next, &other, 75);
     assert_true(pool.used == 0 && pool.lent == 0 && next.used == 0 && !beyond.owner);
+}
+
+/* Nothing is given beside those that wait, but to who is beyond its pool already. */
+static void
+who_waits_for_buffers_comes_first(void **state)
+{
+    struct sd_beyond beyond = {.owner = NULL};
+    struct sd_pool pool = {.most = 100, .beyond = &beyond};
+    const int one = 1, other = 2;
+    (void)state;
+    pool.closed = true;
+    assert_false(sd_pool_charge(&pool, &one, 1));
+    assert_true(sd_pool_room(&pool) == 0 && !beyond.owner);
+    pool.closed = false;
+    assert_true(sd_pool_charge(&pool, &one, 80));
+    pool.closed = true;
+    assert_true(sd_pool_charge(&pool, &one, 80));
+    assert_false(sd_pool_charge(&pool, &other, 1));
+    sd_pool_release(&pool, &one, 160);
+    sd_pool_leave(&pool, &one);
+    assert_true(pool.used == 0 && pool.lent == 0 && !beyond.owner);
 }
 
 /* What the process had once, and has no more. Seen failing: it stayed. */
@@ -557,6 +580,7 @@ main(void)
         cmocka_unit_test(base64_goes_there_and_back),
         cmocka_unit_test(times_to_live_are_seconds_or_days),
         cmocka_unit_test(one_owner_may_go_beyond_its_pool),
+        cmocka_unit_test(who_waits_for_buffers_comes_first),
         cmocka_unit_test(what_was_needed_once_is_forgotten),
         cmocka_unit_test(passwords_are_compared_whole),
         cmocka_unit_test(requests_may_be_split_anywhere),
