@@ -108,35 +108,35 @@ sd_auth_check(const struct sd_auth *auth, const char *user, size_t user_size, co
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static enum sd_verdict
-check(struct sd_session *session, struct sd_request *request, const char *value, size_t size)
+check(struct sd_request *request, const char *value, size_t size)
 {
+    struct sd_session *session = request->session;
     struct sd_line words;
     sd_line_read(&words, value, value + size); /* not a line: what stands at its end is not used */
     if (words.count < 2)
-        return sd_answer(session, request, "CLIENT_ERROR bad authentication token format");
+        return sd_answer(request, "CLIENT_ERROR bad authentication token format");
     session->trusted = sd_auth_check(session->server->auth, words.token[0].text,
                                      words.token[0].size, words.token[1].text, words.token[1].size);
     sd_count(&session->counts->auth_cmds, 1);
     sd_count(&session->counts->auth_errors, !session->trusted);
-    return sd_answer(session, request,
-                     session->trusted ? "STORED" : "CLIENT_ERROR authentication failure");
+    return sd_answer(request, session->trusted ? "STORED" : "CLIENT_ERROR authentication failure");
 }
 
 enum sd_verdict
-sd_authenticate(struct sd_session *session, struct sd_request *request)
+sd_authenticate(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
     enum sd_verdict verdict;
     uint32_t size = 0;
     if (line->count < 5 || !SD_IS(&line->token[0], "set") ||
         !sd_read_u32(line->token[4].text, line->token[4].size, &size))
-        return sd_answer(session, request, "CLIENT_ERROR unauthenticated");
+        return sd_answer(request, "CLIENT_ERROR unauthenticated");
     if (size > 2 * WORD_MOST + 64)
         return SD_CLOSE;
-    char *value = sd_take_value(session, request, size, &verdict);
+    char *value = sd_take_value(request, size, &verdict);
     if (!value)
         return verdict;
     if (memcmp(value + size, "\r\n", 2) != 0)
-        return sd_answer(session, request, "CLIENT_ERROR bad command line termination");
-    return check(session, request, value, size);
+        return sd_answer(request, "CLIENT_ERROR bad command line termination");
+    return check(request, value, size);
 }

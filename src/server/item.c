@@ -52,6 +52,13 @@ sd_item_copy(sinter_cache *cache, struct sd_item *item, char *to)
     return to;
 }
 
+int
+sd_item_other_cas(sinter_cache *cache, struct sd_key key)
+{
+    int rc = sinter_cache_get(cache, key.bytes, key.size, NULL, 0, NULL);
+    return rc == -ENOSPC ? -EEXIST : rc;
+}
+
 /* What has expired at once is not to be found by the next request already. */
 static void
 end_at_once(sinter_cache *cache, struct sd_key key)
@@ -138,40 +145,50 @@ write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy, uint
 
 /* ---- storing --------------------------------------------------------------------------------- */
 
+/** What is done to a copy of an item whose cas is this (0: any). */
+struct edit {
+    struct sd_key key;
+    uint64_t cas;
+    const struct sd_store *more; /* NULL, or what is appended or prepended */
+    unsigned set, clear;         /* marks */
+    struct sd_ttl ttl;
+};
+
 static int
-extend_once(struct sd_session *session, const struct sd_store *store)
+edit_once(struct sd_session *session, const struct edit *edit)
 {
-    bool front = store->mode == SD_PREPEND;
+    const struct sd_store *more = edit->more;
+    bool front = more && more->mode == SD_PREPEND;
     struct copy copy = {.value = NULL};
-    int rc =
-        read_copy(session, store->key, front ? store->size : 0, front ? 0 : store->size, &copy);
+    int rc = read_copy(session, edit->key, front ? more->size : 0, more && !front ? more->size : 0,
+                       &copy);
     if (rc != 0)
         return rc;
-    if (store->cas && store->cas != copy.info.cas)
-        rc = -EEXIST;
-    if (front)
-        copy.value -= store->size;
-    memcpy(front ? copy.value : copy.value + copy.size, store->value, store->size);
-    copy.size += store->size;
-    copy.marks = store->marks;
-    if (rc == 0)
-        rc = write_copy(session->server->cache, store->key, &copy, SINTER_CACHE_TTL_KEEP);
-    if (rc == -EEXIST && !store->cas)
-        rc = -ESTALE;
+    copy.value -= front ? more->size : 0;
+    if (more)
+        memcpy(front ? copy.value : copy.value + copy.size, more->value, more->size);
+    copy.size += more ? more->size : 0;
+    copy.marks = (copy.marks & ~edit->clear) | edit->set;
+    rc = edit->cas && edit->cas != copy.info.cas
+             ? -EEXIST
+             : write_copy(session->server->cache, edit->key, &copy, edit->ttl.ms);
     sd_buffer_close(&copy.buffer, session->pool, session);
-    return rc;
+    return rc == -EEXIST && !edit->cas ? -ESTALE : rc;
 }
 
-/* append and prepend */
 static int
-extend(struct sd_session *session, const struct sd_store *store)
+edit_copy(struct sd_session *session, const struct edit *edit)
 {
     int rc;
     do
-        rc = extend_once(session, store);
+        rc = edit_once(session, edit);
     while (rc == -ESTALE);
+    if (rc == 0 && edit->ttl.over)
+        end_at_once(session->server->cache, edit->key);
     return rc;
 }
+
+static const struct sd_ttl kept = {SINTER_CACHE_TTL_KEEP, false};
 
 static int
 store_plain(sinter_cache *cache, const struct sd_store *store)
@@ -217,7 +234,7 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
     if (store->cas >= item.view.info.cas)
         return -EEXIST;
     again.cas = item.view.info.cas;
-    again.ttl = (struct sd_ttl){SINTER_CACHE_TTL_KEEP, false};
+    again.ttl = kept;
     again.marks |= SD_STALE | (item.marks & SD_SENT);
     return store_marked(cache, &again);
 }
@@ -227,11 +244,14 @@ sd_item_store(struct sd_session *session, const struct sd_store *store)
 {
     sinter_cache *cache = session->server->cache;
     if (store->mode == SD_APPEND || store->mode == SD_PREPEND)
-        return extend(session, store);
-    if (store->mode == SD_CAS && store->cas == 0) { /* no item has it */
-        int rc = sinter_cache_get(cache, store->key.bytes, store->key.size, NULL, 0, NULL);
-        return rc == -ENOSPC ? -EEXIST : rc;
-    }
+        return edit_copy(session, &(struct edit){.key = store->key,
+                                                 .cas = store->cas,
+                                                 .more = store,
+                                                 .set = store->marks,
+                                                 .clear = ~0u,
+                                                 .ttl = kept});
+    if (store->mode == SD_CAS && store->cas == 0)
+        return sd_item_other_cas(cache, store->key);
     int rc = store_marked(cache, store);
     if (rc == -EEXIST && store->mode == SD_CAS && store->may_be_stale)
         rc = store_stale(cache, store);
@@ -293,33 +313,11 @@ sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl)
     return rc;
 }
 
-static int
-mark_once(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set, unsigned clear,
-          const struct sd_ttl *ttl)
-{
-    struct copy copy = {.value = NULL};
-    int rc = read_copy(session, key, 0, 0, &copy);
-    if (rc != 0)
-        return rc;
-    copy.marks = (copy.marks & ~clear) | set;
-    rc = cas && cas != copy.info.cas ? -EEXIST
-                                     : write_copy(session->server->cache, key, &copy,
-                                                  ttl ? ttl->ms : SINTER_CACHE_TTL_KEEP);
-    if (rc == -EEXIST && !cas)
-        rc = -ESTALE;
-    sd_buffer_close(&copy.buffer, session->pool, session);
-    if (rc == 0 && ttl && ttl->over)
-        end_at_once(session->server->cache, key);
-    return rc;
-}
-
 int
 sd_item_mark(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set,
              unsigned clear, const struct sd_ttl *ttl)
 {
-    int rc;
-    do
-        rc = mark_once(session, key, cas, set, clear, ttl);
-    while (rc == -ESTALE);
-    return rc;
+    return edit_copy(
+        session, &(struct edit){
+                     .key = key, .cas = cas, .set = set, .clear = clear, .ttl = ttl ? *ttl : kept});
 }

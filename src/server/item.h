@@ -46,6 +46,8 @@ struct sd_item {
 
 /** In a section, for as long as it lasts. False: it is not there. */
 bool sd_item_look(sinter_cache *cache, struct sd_key key, struct sd_item *item);
+/** By a cas of 0, which no item has: -EEXIST, if it is there. */
+int sd_item_other_cas(sinter_cache *cache, struct sd_key key);
 /** Copies the value, all pieces of it; in the same section, once. Result: behind it. */
 char *sd_item_copy(sinter_cache *cache, struct sd_item *item, char *to);
 
@@ -61,6 +63,7 @@ struct sd_store {
     struct sd_ttl ttl;
     uint64_t cas;
     unsigned marks;
+    bool replaces;     /* if it is refused the old one goes */
     bool may_be_stale; /* with `cas`: an older one stores, too, and the item stays stale */
 };
 

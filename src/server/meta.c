@@ -6,190 +6,118 @@
 #include "server/session.h"
 
 #define BAD_TOKEN   "CLIENT_ERROR bad token in command line format"
-#define BAD_FLAG    "CLIENT_ERROR invalid or duplicate flag"
+#define TOO_LONG    "CLIENT_ERROR options flags too long"
 #define LONG_OPAQUE "CLIENT_ERROR opaque token too long"
 #define TOKENS_MOST 19u /* words of a line */
 #define OPAQUE_MOST 32u
 
-/** What a request's flags say. */
-struct meta {
-    struct sd_key key;
-    char decoded[SD_KEY_MOST];
-    bool binary, vivify, value, stale, quiet, has_cas, has_ttl, opaque_too_long, bad;
-    char mode;
-    struct sd_ttl ttl, vivify_ttl, recache;
-    uint32_t flags;
-    uint64_t cas, delta, initial;
-};
-
 /* ---- flags ----------------------------------------------------------------------------------- */
 
-static const char *
-read_ttl(const struct sd_token *token, struct sd_ttl *ttl)
-{
-    int32_t seconds;
-    if (!sd_read_i32(token->text + 1, token->size - 1, &seconds))
-        return BAD_TOKEN;
-    *ttl = sd_ttl_of(seconds);
-    return NULL;
-}
+/** Flags with a number, and what is said where it is none. */
+enum { CAS, INITIAL, DELTA, FLAGS, CREATE_TTL, TTL, RECACHE_TTL, NUMBERS };
+static const struct {
+    char letter;
+    bool is_time;
+    const char *wrong;
+} numbers[NUMBERS] = {
+    [CAS] = {'C', false, BAD_TOKEN},
+    [INITIAL] = {'J', false, "CLIENT_ERROR invalid numeric initial value"},
+    [DELTA] = {'D', false, "CLIENT_ERROR invalid numeric delta value"},
+    [FLAGS] = {'F', false, NULL}, /* what else is wrong says it better */
+    [CREATE_TTL] = {'N', true, BAD_TOKEN},
+    [TTL] = {'T', true, BAD_TOKEN},
+    [RECACHE_TTL] = {'R', true, BAD_TOKEN},
+};
+static const char known[] = "bNTRlOPLkstcfvhuqFCMJDI";
 
-static const char *
-read_number(const struct sd_token *token, uint64_t *number, const char *complaint)
+/** What a request's flags say. */
+struct meta {
+    const struct sd_line *line;
+    struct sd_key key;
+    char decoded[SD_KEY_MOST];
+    bool has[128]; /* by letter */
+    bool bad_flags, opaque_too_long;
+    char mode;
+    uint64_t number[NUMBERS];
+};
+
+static struct sd_ttl
+ttl_of(const struct meta *meta, unsigned which)
 {
-    return sd_read_u64(token->text + 1, token->size - 1, number) ? NULL : complaint;
+    return sd_ttl_of((int32_t)meta->number[which]);
 }
 
 static const char *
 decode_key(struct meta *meta)
 {
-    size_t size = meta->key.size <= SD_KEY_MOST
-                      ? sd_base64_read(meta->key.bytes, meta->key.size, meta->decoded)
-                      : 0;
-    meta->binary = true;
+    size_t size = sd_base64_read(meta->key.bytes, meta->key.size, meta->decoded);
+    meta->has['b'] = true;
     meta->key = (struct sd_key){meta->decoded, size};
     return size ? NULL : "CLIENT_ERROR error decoding key";
 }
 
 static const char *
-read_mode(const struct sd_token *token, char *mode)
+read_number(struct meta *meta, unsigned i, const struct sd_token *token)
 {
-    if (token->size != 2)
-        return "CLIENT_ERROR incorrect length for M token";
-    *mode = token->text[1];
-    return NULL;
-}
-
-static const char *
-read_flags_number(const struct sd_token *token, struct meta *meta)
-{
-    if (!sd_read_u32(token->text + 1, token->size - 1, &meta->flags))
-        meta->bad = true; /* what else is wrong says it better */
-    return NULL;
+    int32_t seconds = 0;
+    bool is_number = numbers[i].is_time
+                         ? sd_read_i32(token->text + 1, token->size - 1, &seconds)
+                         : sd_read_u64(token->text + 1, token->size - 1, &meta->number[i]);
+    if (numbers[i].is_time)
+        meta->number[i] = (uint64_t)seconds;
+    meta->bad_flags = meta->bad_flags || (i == FLAGS && !is_number);
+    return is_number ? NULL : numbers[i].wrong;
 }
 
 /* NULL, or what is wrong with it. */
 static const char *
 read_flag(struct meta *meta, const struct sd_token *token)
 {
-    switch (token->text[0]) {
+    switch (*token->text) {
     case 'b':
         return decode_key(meta);
-    case 'N':
-        meta->vivify = true;
-        return read_ttl(token, &meta->vivify_ttl);
-    case 'T':
-        meta->has_ttl = true;
-        return read_ttl(token, &meta->ttl);
-    case 'R':
-        return read_ttl(token, &meta->recache);
-    case 'v':
-        meta->value = true;
-        return NULL;
-    case 'q':
-        meta->quiet = true;
-        return NULL;
-    case 'I':
-        meta->stale = true;
-        return NULL;
-    case 'F':
-        return read_flags_number(token, meta);
-    case 'C':
-        meta->has_cas = true;
-        return read_number(token, &meta->cas, BAD_TOKEN);
     case 'M':
-        return read_mode(token, &meta->mode);
-    case 'J':
-        return read_number(token, &meta->initial, "CLIENT_ERROR invalid numeric initial value");
-    case 'D':
-        return read_number(token, &meta->delta, "CLIENT_ERROR invalid numeric delta value");
+        meta->mode = token->text[1];
+        return token->size == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
     case 'O':
         meta->opaque_too_long = token->size > OPAQUE_MOST;
         return NULL;
     default:
+        for (unsigned i = 0; i < NUMBERS; i++)
+            if (numbers[i].letter == *token->text)
+                return read_number(meta, i, token);
         return NULL;
     }
 }
 
-static bool
-is_known(char flag)
-{
-    return strchr("bNTRlOPLkstcfvhuqFCMJDI", flag) != NULL;
-}
-
 /* From word `first` on. The last complaint is the one that is told, but for those that end it. */
 static const char *
-read_flags(struct meta *meta, const struct sd_line *line, unsigned first)
+read_flags(struct meta *meta, unsigned first)
 {
-    bool seen[127] = {false};
     const char *wrong = NULL;
-    for (unsigned i = first; i < line->count; i++) {
-        unsigned char letter = (unsigned char)line->token[i].text[0];
-        if (letter >= 127 || seen[letter])
+    for (unsigned i = first; i < meta->line->count; i++) {
+        const struct sd_token *token = &meta->line->token[i];
+        unsigned char letter = (unsigned char)*token->text;
+        if (letter >= 127 || meta->has[letter])
             return "CLIENT_ERROR duplicate flag";
-        seen[letter] = true;
-        if (!is_known((char)letter))
+        if (!strchr(known, letter))
             return "CLIENT_ERROR invalid flag";
-        const char *complaint = read_flag(meta, &line->token[i]);
+        meta->has[letter] = true;
+        const char *complaint = read_flag(meta, token);
         wrong = complaint ? complaint : wrong;
     }
-    return wrong ? wrong : meta->bad ? SD_BAD_FORMAT : NULL;
+    return wrong ? wrong : meta->bad_flags ? SD_BAD_FORMAT : NULL;
 }
 
 static const char *
 read_key(struct meta *meta, const struct sd_line *line)
 {
-    *meta = (struct meta){.delta = 1};
+    *meta = (struct meta){.line = line, .number[DELTA] = 1};
     meta->key = (struct sd_key){line->token[1].text, line->token[1].size};
     return meta->key.size > SD_KEY_MOST ? SD_BAD_FORMAT : NULL;
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
-
-/** A reply's line, as it is put where it goes. */
-struct reply {
-    char *at;
-};
-
-static void
-add_text(struct reply *reply, const char *text, size_t size)
-{
-    memcpy(reply->at, text, size);
-    reply->at += size;
-}
-
-static void
-begin_reply(struct sd_request *request, struct reply *reply, const char *code)
-{
-    reply->at = sd_output_tail(request->output);
-    add_text(reply, code, 2);
-}
-
-static void
-add_flag(struct reply *reply, char flag)
-{
-    *reply->at++ = ' ';
-    *reply->at++ = flag;
-}
-
-static void
-add_number(struct reply *reply, char flag, uint64_t number)
-{
-    add_flag(reply, flag);
-    reply->at = sd_put_u64(reply->at, number);
-}
-
-static void
-add_key(struct reply *reply, struct sd_key key, bool binary)
-{
-    add_flag(reply, 'k');
-    if (!binary) {
-        add_text(reply, key.bytes, key.size);
-        return;
-    }
-    reply->at = sd_base64_put(reply->at, key.bytes, key.size);
-    add_text(reply, " b", 2);
-}
 
 /** What a reply may show beside the opaque and the key. */
 struct values {
@@ -199,8 +127,14 @@ struct values {
     bool created, binary;
 };
 
-static void
-add_value(struct reply *reply, char letter, const struct values *values)
+static char *
+put_key(char *at, struct sd_key key, bool binary)
+{
+    return binary ? sd_base64_put(at, key.bytes, key.size) : sd_put_bytes(at, key.bytes, key.size);
+}
+
+static char *
+put_value(char *at, char letter, const struct values *values)
 {
     /* l: nobody notes the time of a hit, since a reader writes nothing */
     uint64_t number = letter == 's'   ? values->size
@@ -208,55 +142,50 @@ add_value(struct reply *reply, char letter, const struct values *values)
                       : letter == 'f' ? values->flags
                       : letter == 't' ? sd_ttl_seconds(values->ttl_ms)
                                       : letter == 'h' && !values->created;
-    if (letter == 't' && number == 0)
-        add_text(reply, " t-1", 4);
-    else
-        add_number(reply, letter, number);
+    *at++ = letter;
+    return letter == 't' && number == 0 ? sd_put_text(at, "-1") : sd_put_u64(at, number);
 }
 
 /* In the request's order; a time to live that it sets shows in what follows. */
-static void
-add_flags(struct reply *reply, const struct meta *meta, const struct sd_line *line,
-          struct values values)
+static char *
+put_flags(char *at, const struct meta *meta, struct values values)
 {
-    for (unsigned i = 2; i < line->count; i++) {
-        const struct sd_token *token = &line->token[i];
-        char letter = token->text[0];
+    for (unsigned i = 2; i < meta->line->count; i++) {
+        const struct sd_token *token = &meta->line->token[i];
+        char letter = *token->text;
+        if (letter == 'T' || (letter == 'N' && values.created))
+            values.ttl_ms = ttl_of(meta, letter == 'T' ? TTL : CREATE_TTL).ms;
+        if (letter != 'O' && letter != 'k' && !strchr(values.letters, letter))
+            continue;
+        *at++ = ' ';
         if (letter == 'O') {
-            *reply->at++ = ' ';
-            add_text(reply, token->text, token->size);
+            at = sd_put_bytes(at, token->text, token->size);
         } else if (letter == 'k') {
-            add_key(reply, meta->key, values.binary);
-        } else if (letter == 'T') {
-            values.ttl_ms = meta->ttl.ms;
-        } else if (letter == 'N' && values.created) {
-            values.ttl_ms = meta->vivify_ttl.ms;
-        } else if (strchr(values.letters, letter)) {
-            add_value(reply, letter, &values);
+            *at++ = 'k';
+            at = put_key(at, meta->key, values.binary);
+            at = sd_put_text(at, values.binary ? " b" : "");
+        } else {
+            at = put_value(at, letter, &values);
         }
     }
-}
-
-/* What replies repeat although there is no item. */
-static void
-add_echo(struct reply *reply, const struct meta *meta, const struct sd_line *line)
-{
-    add_flags(reply, meta, line, (struct values){.letters = "", .binary = meta->binary});
+    return at;
 }
 
 static enum sd_verdict
-send_reply(struct sd_request *request, struct reply *reply)
+answer(struct sd_request *request, const struct meta *meta, const char *code,
+       const struct values *values)
 {
-    add_text(reply, "\r\n", 2);
-    sd_output_advance(request->output, (size_t)(reply->at - sd_output_tail(request->output)));
+    char *at = sd_put_text(sd_output_tail(request->output), code);
+    at = put_flags(at, meta, *values);
+    sd_output_end(request->output, sd_put_text(at, "\r\n"));
     return SD_DONE;
 }
 
+/* What replies repeat although there is no item. */
 static enum sd_verdict
-refused(struct sd_session *session, struct sd_request *request, int rc, const char *text)
+echo(struct sd_request *request, const struct meta *meta, const char *code)
 {
-    session->quiet = false;
-    return sd_refused(session, request, rc, text);
+    return answer(request, meta, code, &(struct values){.letters = "", .binary = meta->has['b']});
 }
 
 /* ---- mg -------------------------------------------------------------------------------------- */
@@ -264,7 +193,6 @@ refused(struct sd_session *session, struct sd_request *request, int rc, const ch
 /** What mg's answer needs beside the item. */
 struct shown {
     const struct meta *meta;
-    const struct sd_line *line;
     bool created; /* by this request */
 };
 
@@ -272,23 +200,25 @@ struct shown {
 static bool
 wins(const struct shown *shown, const struct sd_item *item)
 {
-    const struct meta *meta = shown->meta;
+    struct sd_ttl recache = ttl_of(shown->meta, RECACHE_TTL);
     uint64_t left = item->view.info.ttl_ms;
     if (shown->created || (item->marks & SD_SENT))
         return shown->created;
-    return (item->marks & SD_STALE) || (left && left < meta->recache.ms && !meta->recache.over);
+    return (item->marks & SD_STALE) || (left && left < recache.ms && !recache.over);
 }
 
+/* `value` is writable in front, too. */
 static int
-create(struct sd_session *session, const struct meta *meta)
+create(struct sd_session *session, const struct meta *meta, char *value, size_t size,
+       unsigned marks)
 {
-    char empty[2] = "";
     struct sd_store store = {
         .key = meta->key,
         .mode = SD_ADD,
-        .value = empty + 1,
-        .ttl = meta->has_ttl ? meta->ttl : meta->vivify_ttl,
-        .marks = SD_SENT | (meta->binary ? SD_BINARY : 0),
+        .value = value,
+        .size = size,
+        .ttl = ttl_of(meta, marks && meta->has['T'] ? TTL : CREATE_TTL),
+        .marks = marks | (meta->has['b'] ? SD_BINARY : 0),
     };
     return sd_item_store(session, &store);
 }
@@ -299,119 +229,81 @@ change(struct sd_session *session, struct sd_key key, const struct sd_item *item
        const void *opaque)
 {
     const struct shown *shown = opaque;
-    const struct sd_ttl *ttl = shown->meta->has_ttl ? &shown->meta->ttl : NULL;
+    struct sd_ttl ttl = ttl_of(shown->meta, TTL);
+    bool sets = shown->meta->has['T'];
     if (shown->created)
         return 0;
     if (wins(shown, item)) {
-        int rc = sd_item_mark(session, key, item->view.info.cas, SD_SENT, 0, ttl);
+        int rc = sd_item_mark(session, key, item->view.info.cas, SD_SENT, 0, sets ? &ttl : NULL);
         return rc == 0 ? SD_CHANGED : rc;
     }
-    return ttl ? sd_item_touch(session->server->cache, key, *ttl) : 0;
-}
-
-static void
-add_item(struct reply *reply, const struct shown *shown, const struct sd_item *item)
-{
-    unsigned marks = shown->created ? 0 : item->marks;
-    add_flags(reply, shown->meta, shown->line,
-              (struct values){.letters = "stcflh",
-                              .size = item->size,
-                              .cas = item->view.info.cas,
-                              .ttl_ms = shown->created ? 0 : item->view.info.ttl_ms,
-                              .flags = item->view.info.flags,
-                              .created = shown->created,
-                              .binary = item->marks & SD_BINARY});
-    if (marks & SD_SENT)
-        add_flag(reply, 'Z');
-    if (marks & SD_STALE)
-        add_flag(reply, 'X');
-    if (wins(shown, item))
-        add_flag(reply, 'W');
+    return sets ? sd_item_touch(session->server->cache, key, ttl) : 0;
 }
 
 static char *
 put_head(char *at, const struct sd_item *item, const void *opaque)
 {
     const struct shown *shown = opaque;
-    struct reply reply = {at};
-    add_text(&reply, shown->meta->value ? "VA " : "HD", shown->meta->value ? 3 : 2);
-    if (shown->meta->value)
-        reply.at = sd_put_u64(reply.at, item->size);
-    add_item(&reply, shown, item);
-    add_text(&reply, "\r\n", 2);
-    return reply.at;
+    unsigned marks = shown->created ? 0 : item->marks;
+    struct values values = {.letters = "stcflh",
+                            .size = item->size,
+                            .cas = item->view.info.cas,
+                            .ttl_ms = shown->created ? 0 : item->view.info.ttl_ms,
+                            .flags = item->view.info.flags,
+                            .created = shown->created,
+                            .binary = item->marks & SD_BINARY};
+    if (shown->meta->has['v'])
+        at = sd_put_u64(sd_put_text(at, "VA "), item->size);
+    else
+        at = sd_put_text(at, "HD");
+    at = put_flags(at, shown->meta, values);
+    at = sd_put_text(at, marks & SD_SENT ? " Z" : "");
+    at = sd_put_text(at, marks & SD_STALE ? " X" : "");
+    return sd_put_text(at, wins(shown, item) ? " W\r\n" : "\r\n");
 }
 
-static void
-count_get(struct sd_session *session, const struct meta *meta, bool hit)
+/* What was created to be over at once is shown this once. */
+static enum sd_verdict
+show_over(struct sd_request *request, const struct shown *shown)
 {
-    struct sd_counts *counts = session->counts;
-    if (meta->has_ttl && hit) {
-        sd_count(&counts->cmd_touch, 1);
-        sd_count(&counts->touch_hits, 1);
-        return;
-    }
-    sd_count(&counts->cmd_get, 1);
-    sd_count(hit ? &counts->get_hits : &counts->get_misses, 1);
+    struct sd_item item = {.marks = shown->meta->has['b'] ? SD_BINARY : 0};
+    item.view.info.cas = sinter_cache_written();
+    char *at = put_head(sd_output_tail(request->output), &item, shown);
+    sd_output_end(request->output, sd_put_text(at, shown->meta->has['v'] ? "\r\n" : ""));
+    return SD_DONE;
 }
 
 static enum sd_verdict
-miss(struct sd_request *request, const struct meta *meta)
+command_mg(struct sd_request *request)
 {
-    struct reply reply;
-    if (meta->quiet)
-        return SD_DONE;
-    begin_reply(request, &reply, "EN");
-    add_echo(&reply, meta, &request->line);
-    return send_reply(request, &reply);
-}
-
-/* SD_LATER with *rc: what refused it. */
-static enum sd_verdict
-show(struct sd_session *session, struct sd_request *request, const struct meta *meta, bool *there,
-     int *rc)
-{
-    struct shown shown = {meta, &request->line, false};
-    struct sd_shape shape = {SD_REPLY_MOST, meta->value, put_head, &shown, change};
-    enum sd_verdict verdict;
-    do {
-        verdict = sd_show(session, request->output, meta->key, &shape, there);
-        *rc = 0;
-        if (verdict != SD_DONE || *there || !meta->vivify || shown.created)
-            return verdict;
-        *rc = create(session, meta);
-        shown.created = *rc == 0;
-    } while (!sd_is_refusal(*rc));
-    return SD_LATER;
-}
-
-static const char *
-read_mg(struct meta *meta, const struct sd_line *line)
-{
-    const char *wrong = read_key(meta, line);
-    if (!wrong && line->count > TOKENS_MOST)
+    struct sd_session *session = request->session;
+    struct meta meta;
+    struct shown shown = {&meta, false};
+    bool there;
+    char empty[2] = "";
+    const char *wrong = read_key(&meta, &request->line);
+    if (!wrong && request->line.count > TOKENS_MOST)
         wrong = "CLIENT_ERROR options flags are too long";
     if (!wrong)
-        wrong = read_flags(meta, line, 2);
-    return wrong ? wrong : meta->opaque_too_long ? LONG_OPAQUE : NULL;
-}
-
-static enum sd_verdict
-command_mg(struct sd_session *session, struct sd_request *request)
-{
-    struct meta meta;
-    bool there;
-    int rc;
-    const char *wrong = read_mg(&meta, &request->line);
-    if (wrong)
-        return sd_complain(session, request, wrong);
-    enum sd_verdict verdict = show(session, request, &meta, &there, &rc);
-    if (verdict == SD_LATER && rc)
-        return refused(session, request, rc, "SERVER_ERROR out of memory storing object");
-    if (verdict != SD_DONE)
-        return verdict;
-    count_get(session, &meta, there);
-    return there ? SD_DONE : miss(request, &meta);
+        wrong = read_flags(&meta, 2);
+    if (wrong || meta.opaque_too_long)
+        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
+    struct sd_shape shape = {SD_REPLY_MOST, meta.has['v'], put_head, &shown, change};
+    for (;;) {
+        enum sd_verdict verdict = sd_show(session, request->output, meta.key, &shape, &there);
+        if (verdict != SD_DONE)
+            return verdict;
+        if (there || !meta.has['N'] || shown.created)
+            break;
+        int rc = create(session, &meta, empty + 1, 0, SD_SENT);
+        if (sd_is_refusal(rc))
+            return sd_refused(request, rc, SD_OUT_OF_MEMORY " storing object");
+        shown.created = rc == 0;
+    }
+    sd_count_get(session->counts, meta.has['T'] && there, there);
+    if (shown.created && !there)
+        return show_over(request, &shown);
+    return there || meta.has['q'] ? SD_DONE : echo(request, &meta, "EN");
 }
 
 /* ---- ms -------------------------------------------------------------------------------------- */
@@ -419,26 +311,14 @@ command_mg(struct sd_session *session, struct sd_request *request)
 static bool
 mode_of_ms(const struct meta *meta, enum sd_mode *mode)
 {
-    switch (meta->mode) {
-    case 0:
-    case 'S':
-        *mode = meta->has_cas ? SD_CAS : SD_SET;
-        return true;
-    case 'R':
-        *mode = meta->has_cas ? SD_CAS : SD_REPLACE;
-        return true;
-    case 'E':
-        *mode = SD_ADD;
-        return true;
-    case 'A':
-        *mode = SD_APPEND;
-        return true;
-    case 'P':
-        *mode = SD_PREPEND;
-        return true;
-    default:
-        return false;
-    }
+    static const char letters[] = "SREAP";
+    static const enum sd_mode modes[] = {SD_SET, SD_REPLACE, SD_ADD, SD_APPEND, SD_PREPEND};
+    const char *at = strchr(letters, meta->mode ? meta->mode : 'S');
+    if (at)
+        *mode = modes[at - letters];
+    if (at && meta->has['C'] && (*mode == SD_SET || *mode == SD_REPLACE))
+        *mode = SD_CAS;
+    return at != NULL;
 }
 
 static const char *
@@ -452,89 +332,39 @@ code_of(const struct sd_store *store, int rc)
 }
 
 static enum sd_verdict
-answer_ms(struct sd_request *request, const struct meta *meta, const char *code, bool stored)
-{
-    struct values values = {.letters = "c", .binary = meta->binary};
-    struct reply reply;
-    if (stored && meta->quiet)
-        return SD_DONE;
-    values.cas = stored ? sinter_cache_written() : 0;
-    begin_reply(request, &reply, code);
-    add_flags(&reply, meta, &request->line, values);
-    return send_reply(request, &reply);
-}
-
-/* Of a value that is refused: an old one must not stay instead. */
-static void
-forget(struct sd_session *session, const struct meta *meta)
-{
-    (void)sinter_cache_delete(session->server->cache, meta->key.bytes, meta->key.size, 0);
-}
-
-static enum sd_verdict
-refuse_value(struct sd_session *session, struct sd_request *request, size_t size, const char *text)
-{
-    session->skip = size + 2;
-    return sd_complain(session, request, text);
-}
-
-static enum sd_verdict
-store_value(struct sd_session *session, struct sd_request *request, const struct meta *meta,
-            struct sd_store *store)
-{
-    struct sd_server *server = session->server;
-    enum sd_verdict verdict;
-    if (store->size > server->settings.value_most) {
-        sd_count(&session->counts->store_too_large, 1);
-        forget(session, meta);
-        return refuse_value(session, request, store->size,
-                            "SERVER_ERROR object too large for cache");
-    }
-    store->value = sd_take_value(session, request, store->size, &verdict);
-    if (!store->value)
-        return verdict;
-    if (memcmp(store->value + store->size, "\r\n", 2) != 0)
-        return sd_complain(session, request, "CLIENT_ERROR bad data chunk");
-    int rc = sd_item_store(session, store);
-    if (sd_is_refusal(rc)) {
-        verdict = refused(session, request, rc, "SERVER_ERROR out of memory storing object");
-        if (verdict != SD_LATER)
-            forget(session, meta);
-        return verdict;
-    }
-    sd_count_store(session, store, rc);
-    return answer_ms(request, meta, code_of(store, rc), rc == 0);
-}
-
-static enum sd_verdict
-command_ms(struct sd_session *session, struct sd_request *request)
+command_ms(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
+    struct sd_store store = {.replaces = true};
     struct meta meta;
-    int32_t size = -1;
+    enum sd_verdict verdict;
+    int rc;
     const char *wrong = read_key(&meta, line);
-    if (wrong || line->count < 3)
-        return sd_complain(session, request, SD_BAD_FORMAT);
-    if (line->count > TOKENS_MOST)
-        return sd_complain(session, request, "CLIENT_ERROR options flags too long");
-    if (!sd_read_i32(line->token[2].text, line->token[2].size, &size) || size < 0 ||
-        size > INT32_MAX - 2)
-        return sd_complain(session, request, SD_BAD_FORMAT);
-    struct sd_store item = {.size = (size_t)size};
-    wrong = read_flags(&meta, line, 3);
-    if (!wrong && !mode_of_ms(&meta, &item.mode))
+    if (!wrong && line->count > TOKENS_MOST)
+        return sd_answer(request, TOO_LONG);
+    if (wrong || line->count < 3 || !sd_read_size(&line->token[2], &store.size))
+        return sd_answer(request, SD_BAD_FORMAT);
+    wrong = read_flags(&meta, 3);
+    if (!wrong && !mode_of_ms(&meta, &store.mode))
         wrong = "CLIENT_ERROR invalid mode for ms M token";
-    else if (!wrong && meta.opaque_too_long)
-        wrong = LONG_OPAQUE;
-    if (wrong)
-        return refuse_value(session, request, item.size, wrong);
-    item.key = meta.key;
-    item.flags = meta.flags;
-    item.ttl = meta.ttl;
-    item.cas = meta.cas;
-    item.may_be_stale = meta.stale;
-    item.marks = meta.binary ? SD_BINARY : 0;
-    return store_value(session, request, &meta, &item);
+    if (wrong || meta.opaque_too_long) {
+        request->session->skip = store.size + 2;
+        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
+    }
+    store.key = meta.key;
+    store.flags = (uint32_t)meta.number[FLAGS];
+    store.ttl = ttl_of(&meta, TTL);
+    store.cas = meta.number[CAS];
+    store.may_be_stale = meta.has['I'];
+    store.marks = meta.has['b'] ? SD_BINARY : 0;
+    if (!sd_store_value(request, &store, &rc, &verdict))
+        return verdict;
+    if (rc == 0 && meta.has['q'])
+        return SD_DONE;
+    return answer(request, &meta, code_of(&store, rc),
+                  &(struct values){.letters = "c",
+                                   .cas = rc == 0 ? sinter_cache_written() : 0,
+                                   .binary = meta.has['b']});
 }
 
 /* ---- md -------------------------------------------------------------------------------------- */
@@ -545,246 +375,165 @@ read_short(struct meta *meta, const struct sd_line *line)
 {
     const char *wrong = read_key(meta, line);
     if (!wrong && line->count > TOKENS_MOST)
-        return "CLIENT_ERROR options flags too long";
-    if (!wrong && read_flags(meta, line, 2))
-        return BAD_FLAG;
+        return TOO_LONG;
+    if (!wrong && read_flags(meta, 2))
+        return "CLIENT_ERROR invalid or duplicate flag";
     return wrong;
 }
 
 static int
 delete_or_mark(struct sd_session *session, const struct meta *meta)
 {
-    struct sd_server *server = session->server;
-    if (meta->has_cas && meta->cas == 0) { /* no item has it */
-        int rc = sinter_cache_get(server->cache, meta->key.bytes, meta->key.size, NULL, 0, NULL);
-        return rc == -ENOSPC ? -EEXIST : rc;
-    }
-    if (meta->stale)
-        return sd_item_mark(session, meta->key, meta->cas, SD_STALE, SD_SENT,
-                            meta->has_ttl ? &meta->ttl : NULL);
-    return sinter_cache_delete(server->cache, meta->key.bytes, meta->key.size, meta->cas);
+    sinter_cache *cache = session->server->cache;
+    struct sd_ttl ttl = ttl_of(meta, TTL);
+    uint64_t cas = meta->number[CAS];
+    if (meta->has['C'] && cas == 0)
+        return sd_item_other_cas(cache, meta->key);
+    if (meta->has['I'])
+        return sd_item_mark(session, meta->key, cas, SD_STALE, SD_SENT,
+                            meta->has['T'] ? &ttl : NULL);
+    return sinter_cache_delete(cache, meta->key.bytes, meta->key.size, cas);
 }
 
 static enum sd_verdict
-command_md(struct sd_session *session, struct sd_request *request)
+command_md(struct sd_request *request)
 {
+    struct sd_counts *counts = request->session->counts;
     struct meta meta;
-    struct reply reply;
     const char *wrong = read_short(&meta, &request->line);
-    if (!wrong && meta.opaque_too_long)
-        wrong = LONG_OPAQUE;
-    if (wrong)
-        return sd_complain(session, request, wrong);
-    int rc = delete_or_mark(session, &meta);
+    if (wrong || meta.opaque_too_long)
+        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
+    int rc = delete_or_mark(request->session, &meta);
     if (sd_is_refusal(rc))
-        return refused(session, request, rc, "SERVER_ERROR out of memory");
-    if (rc != 0)
-        sd_count(&session->counts->delete_misses, 1);
-    else if (!meta.stale)
-        sd_count(&session->counts->delete_hits, 1);
-    if (rc == 0 && meta.quiet)
+        return sd_refused(request, rc, SD_OUT_OF_MEMORY);
+    if (rc != 0 || !meta.has['I'])
+        sd_count_hit(&counts->delete_hits, &counts->delete_misses, rc == 0);
+    if (rc == 0 && meta.has['q'])
         return SD_DONE;
-    begin_reply(request, &reply, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
-    add_echo(&reply, &meta, &request->line);
-    return send_reply(request, &reply);
+    return echo(request, &meta, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
 }
 
 /* ---- ma -------------------------------------------------------------------------------------- */
 
-/** The number that ma answers with. */
-struct sum {
-    uint64_t number, cas, ttl_ms;
-    bool created;
-};
-
-static int
-create_number(struct sd_session *session, const struct meta *meta, struct sum *sum)
-{
-    char text[24];
-    struct sd_store store = {
-        .key = meta->key,
-        .mode = SD_ADD,
-        .value = text + 1,
-        .ttl = meta->vivify_ttl,
-        .marks = meta->binary ? SD_BINARY : 0,
-    };
-    store.size = (size_t)(sd_put_u64(text + 1, meta->initial) - text - 1);
-    int rc = sd_item_store(session, &store);
-    *sum = (struct sum){meta->initial, sinter_cache_written(), 0, true};
-    return rc;
-}
-
 /* -EEXIST: of another cas; -ESTALE: created by somebody else meanwhile. */
 static int
-add_number_once(struct sd_session *session, const struct meta *meta, bool down, struct sum *sum)
+add_number_once(struct sd_session *session, const struct meta *meta, struct sd_delta *delta,
+                bool *created)
 {
-    struct sd_delta delta = {.by = meta->delta, .cas = meta->cas, .down = down};
-    int rc = sd_item_add(session->server->cache, meta->key, &delta);
-    *sum = (struct sum){delta.result, sinter_cache_written(), delta.ttl_ms, false};
-    if (rc != -ENOENT || !meta->vivify)
+    char text[24];
+    int rc = sd_item_add(session->server->cache, meta->key, delta);
+    *created = rc == -ENOENT && meta->has['N'];
+    if (!*created)
         return rc;
-    rc = create_number(session, meta, sum);
+    delta->result = meta->number[INITIAL];
+    delta->ttl_ms = 0;
+    rc = create(session, meta, text + 1, (size_t)(sd_put_u64(text + 1, delta->result) - text - 1),
+                0);
     return rc == -EEXIST ? -ESTALE : rc;
 }
 
-static int
-sum_up(struct sd_session *session, const struct meta *meta, bool down, struct sum *sum)
-{
-    int rc;
-    do
-        rc = add_number_once(session, meta, down, sum);
-    while (rc == -ESTALE);
-    if (rc == 0 && meta->has_ttl)
-        (void)sd_item_touch(session->server->cache, meta->key, meta->ttl);
-    return rc;
-}
-
-static bool
-mode_of_ma(char mode, bool *down)
-{
-    *down = mode == 'D' || mode == '-';
-    return *down || mode == 0 || mode == 'I' || mode == '+';
-}
-
 static enum sd_verdict
-answer_sum(struct sd_request *request, const struct meta *meta, const struct sum *sum)
+answer_sum(struct sd_request *request, const struct meta *meta, const struct sd_delta *delta,
+           bool created)
 {
-    struct reply reply;
-    char digits[24], *end = sd_put_u64(digits, sum->number);
-    if (meta->quiet && !sum->created)
+    struct values values = {.letters = "ct",
+                            .cas = sinter_cache_written(),
+                            .ttl_ms = delta->ttl_ms,
+                            .created = created,
+                            .binary = meta->has['b']};
+    char code[8] = "HD", digits[24], *end = sd_put_u64(digits, delta->result);
+    if (meta->has['q'] && !created)
         return SD_DONE;
-    begin_reply(request, &reply, meta->value ? "VA" : "HD");
-    if (meta->value) {
-        *reply.at++ = ' ';
-        reply.at = sd_put_u64(reply.at, (uint64_t)(end - digits));
-    }
-    add_flags(&reply, meta, &request->line,
-              (struct values){.letters = "ct",
-                              .cas = sum->cas,
-                              .ttl_ms = sum->ttl_ms,
-                              .created = sum->created,
-                              .binary = meta->binary});
-    if (meta->value) {
-        add_text(&reply, "\r\n", 2);
-        add_text(&reply, digits, (size_t)(end - digits));
-    }
-    return send_reply(request, &reply);
+    if (meta->has['v'])
+        *sd_put_u64(sd_put_text(code, "VA "), (uint64_t)(end - digits)) = 0;
+    answer(request, meta, code, &values);
+    if (meta->has['v'])
+        sd_put(request->output, digits, (size_t)(sd_put_text(end, "\r\n") - digits));
+    return SD_DONE;
 }
 
 static enum sd_verdict
-command_ma(struct sd_session *session, struct sd_request *request)
+command_ma(struct sd_request *request)
 {
-    struct sd_counts *counts = session->counts;
+    struct sd_session *session = request->session;
     struct meta meta;
-    struct reply reply;
-    struct sum sum;
-    bool down;
+    bool created;
+    int rc;
     const char *wrong = read_short(&meta, &request->line);
-    if (!wrong && !mode_of_ma(meta.mode, &down))
+    if (!wrong && meta.mode && !strchr("I+D-", meta.mode))
         wrong = "CLIENT_ERROR invalid mode for ma M token";
-    else if (!wrong && meta.opaque_too_long)
-        wrong = LONG_OPAQUE;
-    if (wrong)
-        return sd_complain(session, request, wrong);
-    int rc = sum_up(session, &meta, down, &sum);
+    if (wrong || meta.opaque_too_long)
+        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
+    struct sd_delta delta = {.by = meta.number[DELTA],
+                             .cas = meta.number[CAS],
+                             .down = meta.mode == 'D' || meta.mode == '-'};
+    do
+        rc = add_number_once(session, &meta, &delta, &created);
+    while (rc == -ESTALE);
+    if (rc == 0 && meta.has['T'])
+        (void)sd_item_touch(session->server->cache, meta.key, ttl_of(&meta, TTL));
+    if (!created && (rc == 0 || rc == -ENOENT))
+        sd_count_delta(session->counts, delta.down, rc == 0);
     if (sd_is_refusal(rc))
-        return refused(session, request, rc, "SERVER_ERROR out of memory");
+        return sd_refused(request, rc, SD_OUT_OF_MEMORY);
     if (rc == -EDOM)
-        return sd_complain(session, request,
-                           "CLIENT_ERROR cannot increment or decrement non-numeric value");
-    if (rc == 0 && !sum.created)
-        sd_count(down ? &counts->decr_hits : &counts->incr_hits, 1);
-    else if (rc == -ENOENT)
-        sd_count(down ? &counts->decr_misses : &counts->incr_misses, 1);
+        return sd_answer(request, SD_NOT_NUMERIC);
     if (rc == 0)
-        return answer_sum(request, &meta, &sum);
-    begin_reply(request, &reply, rc == -EEXIST ? "EX" : "NF");
-    add_echo(&reply, &meta, &request->line);
-    return send_reply(request, &reply);
+        return answer_sum(request, &meta, &delta, created);
+    return echo(request, &meta, rc == -EEXIST ? "EX" : "NF");
 }
 
 /* ---- me, mn ---------------------------------------------------------------------------------- */
 
-static void
-describe(struct reply *reply, const struct sd_item *item)
+/* As memcached 1.6.18 has it: -1, or less than that by the time to live; its item's head counts. */
+static char *
+describe(char *at, const struct sd_item *item)
 {
-    uint64_t ttl_ms = item->view.info.ttl_ms;
-    add_text(reply, " exp=", 5);
-    if (ttl_ms)
-        reply->at = sd_put_u64(reply->at, sd_ttl_seconds(ttl_ms));
-    else
-        add_text(reply, "-1", 2);
-    add_text(reply, " la=0 cas=", 10);
-    reply->at = sd_put_u64(reply->at, item->view.info.cas);
-    add_text(reply, " fetch=no cls=1 size=", 21);
-    reply->at = sd_put_u64(reply->at, item->size + item->view.key_size);
+    const struct sinter_cache_info *info = &item->view.info;
+    size_t head = 48 + 8 + 1 + 2 + (info->flags ? 4 : 0);
+    uint64_t left = info->ttl_ms ? sd_ttl_seconds(info->ttl_ms) : 1;
+    at = sd_put_u64(sd_put_text(at, " exp=-"), left);
+    at = sd_put_u64(sd_put_text(at, " la=0 cas="), info->cas);
+    at = sd_put_text(at, " fetch=no cls=1 size=");
+    return sd_put_text(sd_put_u64(at, head + item->view.key_size + item->size), "\r\n");
 }
 
 static enum sd_verdict
-command_me(struct sd_session *session, struct sd_request *request)
+command_me(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
     struct meta meta;
-    struct reply reply;
     struct sd_item item;
-    if (line->count < 2 || read_key(&meta, line))
-        return sd_answer(session, request, SD_BAD_FORMAT);
-    if (line->count > 2 && SD_IS(&line->token[2], "b") && decode_key(&meta))
-        return sd_answer(session, request, SD_BAD_FORMAT);
-    sd_count(&session->counts->cmd_meta, 1);
+    char *at = sd_output_tail(request->output); /* there is room for it */
+    if (line->count < 2 || read_key(&meta, line) ||
+        (line->count > 2 && SD_IS(&line->token[2], "b") && decode_key(&meta)))
+        return sd_answer(request, SD_BAD_FORMAT);
+    sd_count(&request->session->counts->cmd_meta, 1);
     rcu_read_lock();
-    bool there = sd_item_look(session->server->cache, meta.key, &item);
-    if (there) { /* the line has room */
-        begin_reply(request, &reply, "ME");
-        *reply.at++ = ' ';
-        if (item.marks & SD_BINARY)
-            reply.at = sd_base64_put(reply.at, meta.key.bytes, meta.key.size);
-        else
-            add_text(&reply, meta.key.bytes, meta.key.size);
-        describe(&reply, &item);
+    bool there = sd_item_look(request->session->server->cache, meta.key, &item);
+    if (there) {
+        at = put_key(sd_put_text(at, "ME "), meta.key, item.marks & SD_BINARY);
+        at = describe(at, &item);
     }
     rcu_read_unlock();
-    return there ? send_reply(request, &reply) : sd_answer(session, request, "EN");
+    if (!there)
+        return sd_answer(request, "EN");
+    sd_output_end(request->output, at);
+    return SD_DONE;
 }
 
 static enum sd_verdict
-command_mn(struct sd_session *session, struct sd_request *request)
+command_mn(struct sd_request *request)
 {
-    return sd_answer(session, request, "MN");
+    return sd_answer(request, "MN");
 }
 
-static enum sd_verdict
-no_key(struct sd_session *session, struct sd_request *request)
-{
-    return sd_answer(session, request, "ERROR");
-}
-
-sd_command
-sd_find_meta(const struct sd_line *line)
-{
-    const struct sd_token *name = &line->token[0];
-    if (name->size != 2 || name->text[0] != 'm')
-        return NULL;
-    switch (name->text[1]) {
-    case 'n':
-        return command_mn;
-    case 'e':
-        return command_me;
-    default:
-        break;
-    }
-    if (line->count < 2)
-        return no_key;
-    switch (name->text[1]) {
-    case 'g':
-        return command_mg;
-    case 's':
-        return command_ms;
-    case 'd':
-        return command_md;
-    case 'a':
-        return command_ma;
-    default:
-        return no_key;
-    }
-}
+const struct sd_command sd_meta_commands[] = {
+    {"mg", 2, SD_ANY, command_mg, 0},
+    {"ms", 2, SD_ANY, command_ms, 0},
+    {"md", 2, SD_ANY, command_md, 0},
+    {"ma", 2, SD_ANY, command_ma, 0},
+    {"me", 1, SD_ANY, command_me, 0},
+    {"mn", 1, SD_ANY, command_mn, 0},
+    {NULL, 0, 0, NULL, 0},
+};

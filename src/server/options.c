@@ -39,7 +39,8 @@ static const char usage[] =
     "  -r, --enable-coredumps    let cores be written\n"
     "  -o, --extended=LIST       idle_timeout=SECONDS without a request; stall_timeout=SECONDS\n"
     "                              without getting on, while others wait for its buffers, default\n"
-    "                              5; other words are named and have no effect\n"
+    "                              5; metrics: GET /metrics is answered, for Prometheus; other\n"
+    "                              words are named and have no effect\n"
     "  -v, --verbose             say more\n"
     "  -h, --help   -V, --version\n"
     "\n"
@@ -155,13 +156,17 @@ take_extended(struct sd_settings *settings, char *list)
         char *value = strchr(word, '=');
         if (value)
             *value++ = 0;
-        bool idle = strcmp(word, "idle_timeout") == 0, stall = strcmp(word, "stall_timeout") == 0;
-        if (!idle && !stall)
+        bool stall = strcmp(word, "stall_timeout") == 0;
+        if (stall || strcmp(word, "idle_timeout") == 0) {
+            if (!take_number(stall ? "o stall_timeout" : "o idle_timeout",
+                             value ? value : "(nothing)", stall, 86400,
+                             stall ? &settings->stall_seconds : &settings->idle_seconds))
+                return false;
+        } else if (strcmp(word, "metrics") == 0) {
+            settings->metrics = true;
+        } else {
             complain("-o %s has no effect here", word);
-        else if (!take_number(idle ? "o idle_timeout" : "o stall_timeout",
-                              value ? value : "(nothing)", stall, 86400,
-                              idle ? &settings->idle_seconds : &settings->stall_seconds))
-            return false;
+        }
     }
     return true;
 }

@@ -22,6 +22,7 @@ struct sd_settings {
     unsigned stall_seconds; /* that a client may hold up others without getting on */
     unsigned verbose;
     bool may_flush, may_shut_down, may_dump;
+    bool metrics; /* are answered by HTTP */
     bool background, cores;
     const char *user, *pid_file, *auth_file, *dump_file;
 };

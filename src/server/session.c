@@ -16,46 +16,42 @@ sd_session_open(struct sd_session *session, struct sd_server *server, unsigned w
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-bool
-sd_output_room(struct sd_output *output, size_t bytes)
+static size_t
+room_left(const struct sd_output *output)
 {
-    if (output->pending.data)
-        return false;
-    if (output->room - output->used >= bytes)
-        return true;
+    const struct sd_buffer *pending = &output->pending;
+    return pending->data ? pending->room - pending->size : output->room - output->used;
+}
+
+enum sd_verdict
+sd_make_room(struct sd_output *output, size_t bytes)
+{
+    if (room_left(output) >= bytes)
+        return SD_DONE;
+    if (output->pending.data) /* made for a smaller one */
+        return SD_FULL;
+    if (bytes > output->room)
+        return output->grow(output, bytes) ? SD_DONE : SD_LATER;
     output->flush(output);
-    return !output->pending.data && output->room - output->used >= bytes;
+    return output->pending.data ? SD_FULL : SD_DONE;
 }
 
 void
 sd_put(struct sd_output *output, const char *bytes, size_t size)
 {
-    memcpy(sd_output_tail(output), bytes, size);
-    sd_output_advance(output, size);
+    sd_output_end(output, sd_put_bytes(sd_output_tail(output), bytes, size));
 }
 
 enum sd_verdict
-sd_complain(struct sd_session *session, struct sd_request *request, const char *text)
+sd_answer(struct sd_request *request, const char *text)
 {
-    (void)session;
-    sd_put(request->output, text, strlen(text));
-    sd_put(request->output, "\r\n", 2);
+    char *at = sd_output_tail(request->output);
+    if (!request->quiet)
+        sd_output_end(request->output, sd_put_text(sd_put_text(at, text), "\r\n"));
     return SD_DONE;
 }
 
-enum sd_verdict
-sd_answer(struct sd_session *session, struct sd_request *request, const char *text)
-{
-    return session->quiet ? SD_DONE : sd_complain(session, request, text);
-}
-
 /* ---- items ----------------------------------------------------------------------------------- */
-
-static size_t
-room_for(const struct sd_shape *shape, const struct sd_item *item)
-{
-    return shape->head_most + (shape->value ? item->size + 2 : 0);
-}
 
 /* In a section. Result: bytes of the head; *bytes: of all. */
 static size_t
@@ -82,18 +78,6 @@ put_head_again(char *begin, size_t head_bytes, const struct sd_shape *shape, str
     *bytes += size - head_bytes;
 }
 
-static enum sd_verdict
-make_room(struct sd_output *output, size_t bytes)
-{
-    if (sd_output_left(output) >= bytes)
-        return SD_DONE;
-    if (output->pending.data) /* made for a smaller one */
-        return SD_FULL;
-    if (bytes > output->room)
-        return output->grow(output, bytes) ? SD_DONE : SD_LATER;
-    return sd_output_room(output, bytes) ? SD_DONE : SD_FULL;
-}
-
 /* Once. SD_YIELD: it has to be looked at again. */
 static enum sd_verdict
 show_once(struct sd_session *session, struct sd_output *output, struct sd_key key,
@@ -101,16 +85,16 @@ show_once(struct sd_session *session, struct sd_output *output, struct sd_key ke
 {
     char *begin = sd_output_tail(output);
     struct sd_item item;
-    size_t bytes = 0, head = 0;
+    size_t bytes = 0, head = 0, need = 0, room = room_left(output);
     rcu_read_lock();
     *there = sd_item_look(session->server->cache, key, &item);
-    size_t need = *there ? room_for(shape, &item) : 0;
-    bool fits = need <= sd_output_left(output);
-    if (*there && fits)
+    if (*there)
+        need = shape->head_most + (shape->value ? item.size + 2 : 0);
+    if (*there && need <= room)
         head = put_item(session->server->cache, begin, shape, &item, &bytes);
     rcu_read_unlock();
-    if (!fits) {
-        enum sd_verdict verdict = make_room(output, need);
+    if (need > room) {
+        enum sd_verdict verdict = sd_make_room(output, need);
         return verdict == SD_DONE ? SD_YIELD : verdict;
     }
     int rc = *there && shape->change ? shape->change(session, key, &item, shape->opaque) : 0;
@@ -121,7 +105,7 @@ show_once(struct sd_session *session, struct sd_output *output, struct sd_key ke
     if (rc == SD_CHANGED)
         put_head_again(begin, head, shape, &item, &bytes);
     *there = *there && rc >= 0;
-    sd_output_advance(output, *there ? bytes : 0);
+    sd_output_end(output, begin + (*there ? bytes : 0));
     return SD_DONE;
 }
 
@@ -137,48 +121,31 @@ sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
     return verdict;
 }
 
-void
-sd_count_store(struct sd_session *session, const struct sd_store *store, int rc)
-{
-    struct sd_counts *counts = session->counts;
-    uint64_t *count = rc == 0         ? &counts->cas_hits
-                      : rc == -EEXIST ? &counts->cas_badval
-                                      : &counts->cas_misses;
-    sd_count(&counts->cmd_set, 1);
-    if (store->mode == SD_CAS)
-        sd_count(count, 1);
-}
-
 /* ---- what commands have in common ------------------------------------------------------------ */
 
 bool
-sd_take_noreply(struct sd_session *session, const struct sd_request *request)
+sd_take_noreply(struct sd_request *request)
 {
-    const struct sd_line *line = &request->line;
-    session->quiet = SD_IS(&line->token[line->count - 1], "noreply");
-    return session->quiet;
+    request->quiet = SD_IS(&request->line.token[request->line.count - 1], "noreply");
+    return request->quiet;
 }
 
 char *
-sd_take_value(struct sd_session *session, struct sd_request *request, size_t size,
-              enum sd_verdict *verdict)
+sd_take_value(struct sd_request *request, size_t size, enum sd_verdict *verdict)
 {
-    struct sd_input *input = request->input;
-    size_t whole = request->line.bytes + size + 2;
-    if (input->size - input->at < whole) {
-        session->want = whole;
-        *verdict = SD_MORE;
-        return NULL;
-    }
-    char *value = input->data + input->at + request->line.bytes;
-    request->line.bytes = whole;
-    *verdict = SD_DONE;
-    return value;
+    const struct sd_input *input = request->input;
+    size_t line = request->line.bytes, whole = line + size + 2;
+    bool is_there = input->size - input->at >= whole;
+    *verdict = is_there ? SD_DONE : SD_MORE;
+    request->session->want = is_there ? 0 : whole;
+    request->line.bytes = is_there ? whole : line;
+    return is_there ? input->data + input->at + line : NULL;
 }
 
 enum sd_verdict
-sd_refused(struct sd_session *session, struct sd_request *request, int rc, const char *text)
+sd_refused(struct sd_request *request, int rc, const char *text)
 {
+    struct sd_session *session = request->session;
     if (rc == -ENOBUFS)
         return SD_LATER;
     if (rc == -EAGAIN && ++session->tries < TRIES_MOST) {
@@ -186,46 +153,116 @@ sd_refused(struct sd_session *session, struct sd_request *request, int rc, const
         return SD_LATER;
     }
     sd_count(&session->counts->store_no_memory, 1);
-    return sd_answer(session, request, text);
+    return sd_answer(request, text);
+}
+
+/* Of a value that is refused: an old one must not stay instead. */
+static void
+forget(const struct sd_session *session, const struct sd_store *store)
+{
+    if (store->replaces)
+        (void)sinter_cache_delete(session->server->cache, store->key.bytes, store->key.size, 0);
+}
+
+static void
+count_store(struct sd_counts *counts, const struct sd_store *store, int rc)
+{
+    sd_count(&counts->cmd_set, 1);
+    if (store->mode == SD_CAS && rc == -EEXIST)
+        sd_count(&counts->cas_badval, 1);
+    else if (store->mode == SD_CAS)
+        sd_count_hit(&counts->cas_hits, &counts->cas_misses, rc == 0);
+}
+
+bool
+sd_store_value(struct sd_request *request, struct sd_store *store, int *rc,
+               enum sd_verdict *verdict)
+{
+    struct sd_session *session = request->session;
+    if (store->size > session->server->settings.value_most) {
+        sd_count(&session->counts->store_too_large, 1);
+        forget(session, store);
+        session->skip = store->size + 2;
+        *verdict = sd_answer(request, "SERVER_ERROR object too large for cache");
+        return false;
+    }
+    store->value = sd_take_value(request, store->size, verdict);
+    if (!store->value)
+        return false;
+    if (memcmp(store->value + store->size, "\r\n", 2) != 0) {
+        *verdict = sd_answer(request, "CLIENT_ERROR bad data chunk");
+        return false;
+    }
+    *rc = sd_item_store(session, store);
+    if (sd_is_refusal(*rc)) {
+        *verdict = sd_refused(request, *rc, SD_OUT_OF_MEMORY " storing object");
+        if (*verdict != SD_LATER)
+            forget(session, store);
+        return false;
+    }
+    count_store(session->counts, store, *rc);
+    return true;
+}
+
+void
+sd_count_get(struct sd_counts *counts, bool touch, bool hit)
+{
+    sd_count(touch ? &counts->cmd_touch : &counts->cmd_get, 1);
+    if (touch)
+        sd_count_hit(&counts->touch_hits, &counts->touch_misses, hit);
+    else
+        sd_count_hit(&counts->get_hits, &counts->get_misses, hit);
+}
+
+void
+sd_count_delta(struct sd_counts *counts, bool down, bool hit)
+{
+    if (down)
+        sd_count_hit(&counts->decr_hits, &counts->decr_misses, hit);
+    else
+        sd_count_hit(&counts->incr_hits, &counts->incr_misses, hit);
 }
 
 /* ---- one request ----------------------------------------------------------------------------- */
 
-static enum sd_verdict
-unknown(struct sd_session *session, struct sd_request *request)
+static const struct sd_command *
+find(const struct sd_command *command, const struct sd_token *name)
 {
-    const struct sd_token *last = &request->line.token[request->line.count - 1];
-    if (last->size >= 5 && memcmp(last->text, "HTTP/", 5) == 0)
-        return SD_CLOSE;
-    return sd_answer(session, request, "ERROR");
+    for (; command->name; command++)
+        if (*command->name == *name->text &&
+            sd_token_is(name, command->name, strlen(command->name)))
+            return command;
+    return NULL;
 }
 
 static enum sd_verdict
-dispatch(struct sd_session *session, struct sd_request *request)
+dispatch(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
-    bool fits = true;
-    if (line->count < 1 || line->token[0].size < 2)
-        return sd_answer(session, request, "ERROR");
-    sd_command command = sd_find_text(line, &fits);
-    if (!command && fits)
-        command = sd_find_meta(line);
-    if (!command && fits)
-        command = sd_find_admin(line, &fits);
-    if (!fits)
-        return sd_answer(session, request, "ERROR");
-    return command ? command(session, request) : unknown(session, request);
+    const struct sd_command *const lists[] = {sd_meta_commands, sd_text_commands,
+                                              sd_admin_commands};
+    const struct sd_command *command = NULL;
+    const struct sd_token *last = &line->token[line->count - 1];
+    if (line->count == 0)
+        return sd_answer(request, "ERROR");
+    for (size_t i = 0; i < 3 && !command; i++)
+        command = find(lists[i], &line->token[0]);
+    if (command && line->count >= command->least && line->count <= command->most) {
+        request->kind = command->kind;
+        return command->run(request);
+    }
+    if (!command && last->size >= 5 && memcmp(last->text, "HTTP/", 5) == 0)
+        return sd_metrics(request);
+    return sd_answer(request, "ERROR");
 }
 
 static enum sd_verdict
 run_line(struct sd_session *session, struct sd_input *input, struct sd_output *output,
          const char *end)
 {
-    struct sd_request request = {.input = input, .output = output};
+    struct sd_request request = {.session = session, .input = input, .output = output};
     sd_line_read(&request.line, input->data + input->at, end);
-    session->quiet = false;
-    enum sd_verdict verdict =
-        session->trusted ? dispatch(session, &request) : sd_authenticate(session, &request);
+    enum sd_verdict verdict = session->trusted ? dispatch(&request) : sd_authenticate(&request);
     if (verdict != SD_DONE && verdict != SD_CLOSE)
         return verdict;
     if (!request.keeps_input)
@@ -238,28 +275,32 @@ run_line(struct sd_session *session, struct sd_input *input, struct sd_output *o
 static enum sd_verdict
 begin_endless_get(struct sd_session *session, struct sd_input *input)
 {
-    const char *begin = input->data + input->at, *end = input->data + input->size, *at = begin;
-    while (at < end && *at == ' ')
+    const char *begin = input->data + input->at, *at = begin;
+    while (at - begin <= SPACES_MOST && *at == ' ')
         at++;
-    bool get = end - at > 4 && memcmp(at, "get ", 4) == 0;
-    bool gets = end - at > 5 && memcmp(at, "gets ", 5) == 0;
-    if (at - begin > SPACES_MOST || !(get || gets) || !session->trusted)
+    size_t get = memcmp(at, "get ", 4) == 0 ? 4 : memcmp(at, "gets ", 5) == 0 ? 5 : 0;
+    if (at - begin > SPACES_MOST || !get || !session->trusted)
         return SD_CLOSE;
-    session->quiet = false;
-    session->keys = SD_KEYS | (gets ? SD_KEYS_CAS : 0);
-    input->at += (size_t)(at - begin) + (gets ? 5 : 4);
+    session->keys = SD_KEYS | (get == 5 ? SD_KEYS_CAS : 0);
+    input->at += (size_t)(at - begin) + get;
     return SD_DONE;
+}
+
+/* The newline of the line that begins there; NULL: it is not there yet. */
+static const char *
+end_of_line(const struct sd_input *input)
+{
+    size_t size = input->size - input->at;
+    return size ? memchr(input->data + input->at, '\n', size) : NULL;
 }
 
 static enum sd_verdict
 run_command(struct sd_session *session, struct sd_input *input, struct sd_output *output)
 {
-    size_t size = input->size - input->at;
-    const char *begin = input->data + input->at;
-    const char *end = size ? memchr(begin, '\n', size) : NULL;
+    const char *end = end_of_line(input);
     if (end)
         return run_line(session, input, output, end);
-    return size > SD_LINE_MOST ? begin_endless_get(session, input) : SD_MORE;
+    return input->size - input->at > SD_LINE_MOST ? begin_endless_get(session, input) : SD_MORE;
 }
 
 /* ---- what is thrown away --------------------------------------------------------------------- */
@@ -276,10 +317,8 @@ skip_bytes(struct sd_session *session, struct sd_input *input)
 static enum sd_verdict
 skip_line(struct sd_session *session, struct sd_input *input)
 {
-    const char *begin = input->data + input->at;
-    size_t size = input->size - input->at;
-    const char *end = size ? memchr(begin, '\n', size) : NULL;
-    input->at += end ? (size_t)(end - begin) + 1 : size;
+    const char *end = end_of_line(input);
+    input->at = end ? (size_t)(end - input->data) + 1 : input->size;
     session->skip_line = end == NULL;
     return end ? SD_DONE : SD_MORE;
 }
@@ -291,7 +330,7 @@ step(struct sd_session *session, struct sd_input *input, struct sd_output *outpu
         return skip_bytes(session, input);
     if (session->skip_line)
         return skip_line(session, input);
-    if (!sd_output_room(output, sd_most(output->least, SD_REPLY_MOST)))
+    if (sd_make_room(output, sd_most(output->least, SD_REPLY_MOST)) != SD_DONE)
         return SD_FULL;
     if (output->flushes >= SD_FLUSHES_MOST)
         return SD_YIELD;
@@ -305,9 +344,7 @@ sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_out
     enum sd_verdict verdict;
     session->want = 0;
     do {
-        if (output->pending.data)
-            return SD_FULL;
-        verdict = step(session, input, output);
+        verdict = output->pending.data ? SD_FULL : step(session, input, output);
     } while (verdict == SD_DONE);
     return verdict;
 }

@@ -51,7 +51,6 @@ struct sd_session {
     uint8_t keys;    /* SD_KEYS and what goes with it: among the keys of a get */
     bool skip_line;
     bool trusted; /* authenticated, or nobody asks for it */
-    bool quiet;   /* of this request: noreply */
 };
 
 enum { SD_KEYS = 1, SD_KEYS_CAS = 2, SD_KEYS_TOUCH = 4 };
@@ -64,7 +63,9 @@ sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_out
 
 /* ---- for the commands ------------------------------------------------------------------------ */
 
-#define SD_BAD_FORMAT "CLIENT_ERROR bad command line format"
+#define SD_BAD_FORMAT    "CLIENT_ERROR bad command line format"
+#define SD_OUT_OF_MEMORY "SERVER_ERROR out of memory"
+#define SD_NOT_NUMERIC   "CLIENT_ERROR cannot increment or decrement non-numeric value"
 
 #define SD_REPLY_MOST   2048u /* bytes that there is room for when a command begins */
 #define SD_FLUSHES_MOST 16u
@@ -72,35 +73,39 @@ sd_session_run(struct sd_session *session, struct sd_input *input, struct sd_out
 
 /** A request: its line, and its begin in the input. */
 struct sd_request {
+    struct sd_session *session;
     struct sd_line line;
     struct sd_input *input;
     struct sd_output *output;
+    unsigned kind;    /* the command's */
+    bool quiet;       /* noreply */
     bool keeps_input; /* the command has taken what it wanted itself */
 };
 
-typedef enum sd_verdict (*sd_command)(struct sd_session *session, struct sd_request *request);
+/** A command's name, how many words its line has, and what of its kind it is. */
+struct sd_command {
+    const char *name;
+    unsigned least, most;
+    enum sd_verdict (*run)(struct sd_request *request);
+    unsigned kind;
+};
+#define SD_ANY UINT32_MAX
 
-/** Makes room for so many bytes. False: SD_FULL. */
-bool sd_output_room(struct sd_output *output, size_t bytes);
-/** Where the next byte goes, and how many there is room for. */
+/** Makes room for so many bytes. Otherwise SD_FULL; SD_LATER: there is no memory for them now. */
+enum sd_verdict sd_make_room(struct sd_output *output, size_t bytes);
+/** Where the next byte goes. */
 static inline char *
 sd_output_tail(const struct sd_output *output)
 {
     const struct sd_buffer *pending = &output->pending;
     return pending->data ? pending->data + pending->size : output->data + output->used;
 }
-static inline size_t
-sd_output_left(const struct sd_output *output)
-{
-    const struct sd_buffer *pending = &output->pending;
-    return pending->data ? pending->room - pending->size : output->room - output->used;
-}
-/** So many bytes were put there. */
+/** The reply goes on to here. */
 static inline void
-sd_output_advance(struct sd_output *output, size_t bytes)
+sd_output_end(struct sd_output *output, const char *end)
 {
-    size_t *end = output->pending.data ? &output->pending.size : &output->used;
-    *end += bytes;
+    size_t bytes = (size_t)(end - sd_output_tail(output));
+    *(output->pending.data ? &output->pending.size : &output->used) += bytes;
 }
 /** Adds bytes for which there is room. */
 void sd_put(struct sd_output *output, const char *bytes, size_t size);
@@ -122,34 +127,41 @@ struct sd_shape {
  * changed nothing. */
 enum sd_verdict sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
                         const struct sd_shape *shape, bool *there);
-/** Counts a write by its outcome. */
-void sd_count_store(struct sd_session *session, const struct sd_store *store, int rc);
 
 /** Answers with a line, unless the request is quiet. SD_DONE. */
-enum sd_verdict sd_answer(struct sd_session *session, struct sd_request *request, const char *text);
-/** The same for what is said in any case. */
-enum sd_verdict
-sd_complain(struct sd_session *session, struct sd_request *request, const char *text);
+enum sd_verdict sd_answer(struct sd_request *request, const char *text);
 /** A request is quiet if its last word is "noreply". */
-bool sd_take_noreply(struct sd_session *session, const struct sd_request *request);
+bool sd_take_noreply(struct sd_request *request);
 /** The value behind the line: NULL, with *verdict, until all of it is there. */
-char *sd_take_value(struct sd_session *session, struct sd_request *request, size_t size,
+char *sd_take_value(struct sd_request *request, size_t size, enum sd_verdict *verdict);
+/** Stores the value behind the line, of a length that a client said. False: *verdict is what the
+ * request comes to, and has been answered; else *rc is the outcome, and counted. */
+bool sd_store_value(struct sd_request *request, struct sd_store *store, int *rc,
                     enum sd_verdict *verdict);
 /** What a writing call that was refused comes to: SD_LATER, or an answer once it took too long. */
-enum sd_verdict
-sd_refused(struct sd_session *session, struct sd_request *request, int rc, const char *text);
+enum sd_verdict sd_refused(struct sd_request *request, int rc, const char *text);
 static inline bool
 sd_is_refusal(int rc)
 {
     return rc == -EAGAIN || rc == -ENOMEM || rc == -E2BIG || rc == -ENOBUFS;
 }
+/** Counts what was looked for, as one of the two. */
+static inline void
+sd_count_hit(uint64_t *hits, uint64_t *misses, bool hit)
+{
+    sd_count(hit ? hits : misses, 1);
+}
+/** Of a get, or a touch, or both. */
+void sd_count_get(struct sd_counts *counts, bool touch, bool hit);
+void sd_count_delta(struct sd_counts *counts, bool down, bool hit);
 
-/** text.c, meta.c, admin.c, auth.c */
-sd_command sd_find_text(const struct sd_line *line, bool *fits);
-sd_command sd_find_meta(const struct sd_line *line);
-sd_command sd_find_admin(const struct sd_line *line, bool *fits);
+/** text.c, meta.c, admin.c, auth.c; a list ends with a NULL name. */
+extern const struct sd_command sd_text_commands[], sd_meta_commands[], sd_admin_commands[];
 enum sd_verdict
 sd_next_key(struct sd_session *session, struct sd_input *input, struct sd_output *output);
-enum sd_verdict sd_authenticate(struct sd_session *session, struct sd_request *request);
+enum sd_verdict sd_authenticate(struct sd_request *request);
+/** stats.c: "stats"; and the same for Prometheus, by HTTP. */
+enum sd_verdict sd_stats(struct sd_request *request);
+enum sd_verdict sd_metrics(struct sd_request *request);
 
 #endif

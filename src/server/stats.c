@@ -1,151 +1,84 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats.c - "stats" and its like. Names are memcached's where there is something of the kind here;
- * what tools look for and cannot be here is 0. What nobody else has is in "stats sinter".
+ * what tools look for and cannot be here is 0. What nobody else has is in "stats sinter", by the
+ * names that the libraries print for Prometheus; for which there is the whole text, by HTTP.
  */
 #include "server/stats.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MOST 4300u /* bytes; the longest have a path */
+#define HTTP_MOST       8192u      /* bytes of a request's head */
+#define CACHEDUMP_BYTES (2u << 20) /* after which no item is added, as memcached's */
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
-static bool
-reserve(struct sd_text *text, size_t more)
+struct figure {
+    const char *name;
+    uint64_t value;
+};
+
+/* Up to one without a name. */
+static void
+put_figures(FILE *text, const char *prefix, const struct figure *figures)
 {
-    if (text->failed || text->room - text->size >= more)
-        return !text->failed;
-    size_t room = 2 * text->room + more;
-    char *data = realloc(text->data, room);
-    text->failed = data == NULL;
-    if (data) {
-        text->data = data;
-        text->room = room;
-    }
-    return data != NULL;
+    for (; figures->name; figures++)
+        fprintf(text, "STAT %s%s %llu\r\n", prefix, figures->name,
+                (unsigned long long)figures->value);
 }
+#define PUT(text, prefix, ...)                                                                     \
+    put_figures(text, prefix, (const struct figure[]){__VA_ARGS__, {NULL, 0}})
 
-static void __attribute__((format(printf, 2, 0)))
-add_formatted(struct sd_text *text, const char *format, va_list arguments)
+static void
+put_text(FILE *text, const char *name, const char *value)
 {
-    if (!reserve(text, LINE_MOST))
-        return;
-    int size = vsnprintf(text->data + text->size, LINE_MOST - 2, format, arguments);
-    text->size += size < 0 ? 0 : sd_min((size_t)size, LINE_MOST - 3);
+    fprintf(text, "STAT %s %s\r\n", name, value);
 }
-
-static void __attribute__((format(printf, 2, 3))) add(struct sd_text *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    add_formatted(text, format, arguments);
-    va_end(arguments);
-}
-
-void
-sd_stat(struct sd_text *text, const char *name, const char *format, ...)
-{
-    va_list arguments;
-    add(text, "STAT %s ", name);
-    va_start(arguments, format);
-    add_formatted(text, format, arguments);
-    va_end(arguments);
-    add(text, "\r\n");
-}
-
-void
-sd_stat_u64(struct sd_text *text, const char *name, uint64_t value)
-{
-    add(text, "STAT %s %llu\r\n", name, (unsigned long long)value);
-}
-
-static enum sd_verdict
-send_now(struct sd_output *output, const struct sd_text *text)
-{
-    if (text->size <= output->room) {
-        if (!sd_output_room(output, text->size))
-            return SD_FULL;
-        sd_put(output, text->data, text->size);
-        return SD_DONE;
-    }
-    if (!output->grow(output, text->size))
-        return SD_LATER;
-    memcpy(output->pending.data + output->pending.size, text->data, text->size);
-    output->pending.size += text->size;
-    return SD_DONE;
-}
-
-enum sd_verdict
-sd_send_text(struct sd_session *session, struct sd_request *request, struct sd_text *text)
-{
-    if (text->failed)
-        return sd_answer(session, request, "SERVER_ERROR out of memory writing stats");
-    enum sd_verdict verdict = send_now(request->output, text);
-    free(text->data);
-    return verdict;
-}
-
-/* ---- stats ----------------------------------------------------------------------------------- */
 
 /* Of words between spaces: what is not here, and tools look for. */
 static void
-add_zeros(struct sd_text *text, const char *prefix, const char *names)
+put_zeros(FILE *text, const char *prefix, const char *names)
 {
     for (size_t size; *names; names += size + (names[size] == ' ')) {
         size = strcspn(names, " ");
-        add(text, "STAT %s%.*s 0\r\n", prefix, (int)size, names);
+        fprintf(text, "STAT %s%.*s 0\r\n", prefix, (int)size, names);
     }
 }
 
-static void
-add_process(const struct sd_server *server, struct sd_text *text)
+typedef void sd_stats_writer(const struct sd_request *request, FILE *text);
+
+/* Sends what is written. */
+static enum sd_verdict
+send_text(struct sd_request *request, sd_stats_writer *write, const char *end)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    sd_stat(text, "pid", "%ld", (long)getpid());
-    sd_stat_u64(text, "uptime", (sd_now_ms() - server->began_ms) / 1000 + 2);
-    sd_stat(text, "time", "%lld", (long long)time(NULL));
-    sd_stat(text, "version", "%s", SD_VERSION);
-    sd_stat(text, "pointer_size", "%zu", 8 * sizeof(void *));
-    sd_stat(text, "rusage_user", "%ld.%06ld", (long)usage.ru_utime.tv_sec,
-            (long)usage.ru_utime.tv_usec);
-    sd_stat(text, "rusage_system", "%ld.%06ld", (long)usage.ru_stime.tv_sec,
-            (long)usage.ru_stime.tv_usec);
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&bytes, &size);
+    if (text) {
+        write(request, text);
+        fputs(end, text);
+    }
+    if (!text || fclose(text) != 0) {
+        free(bytes);
+        return sd_answer(request, SD_OUT_OF_MEMORY " writing stats");
+    }
+    enum sd_verdict verdict = sd_make_room(request->output, size);
+    if (verdict == SD_DONE)
+        sd_put(request->output, bytes, size);
+    free(bytes);
+    return verdict;
 }
 
-static void
-add_connections(const struct sd_server *server, struct sd_text *text)
+static const struct sd_server *
+server_of(const struct sd_request *request)
 {
-    const struct sd_conn_counts *conns = &server->conns;
-    sd_stat_u64(text, "max_connections", server->settings.connections);
-    sd_stat_u64(text, "curr_connections", sd_load(&conns->current));
-    sd_stat_u64(text, "total_connections", sd_load(&conns->total));
-    sd_stat_u64(text, "rejected_connections", sd_load(&conns->rejected));
-    sd_stat_u64(text, "connection_structures", sd_load(&conns->current));
-    sd_stat_u64(text, "response_obj_oom", 0);
-    sd_stat_u64(text, "read_buf_bytes", sd_pools_used(server));
-    sd_stat_u64(text, "read_buf_oom", sd_load(&server->beyond.refusals));
-    sd_stat_u64(text, "accepting_conns", sd_load(&conns->accepting));
-    sd_stat_u64(text, "listen_disabled_num", sd_load(&conns->listen_disabled));
-    sd_stat_u64(text, "time_in_listen_disabled_us", sd_load(&conns->listen_disabled_us));
-    sd_stat_u64(text, "threads", server->settings.threads);
+    return request->session->server;
 }
 
-static void
-add_counts(const struct sd_server *server, struct sd_text *text)
-{
-    struct sd_counts sum;
-    sd_counts_sum(server, &sum);
-#define ADD(name) sd_stat_u64(text, #name, sum.name - sd_load(&server->since.name));
-    SD_COUNTS(ADD)
-#undef ADD
-}
+/* ---- stats ----------------------------------------------------------------------------------- */
 
 static const char not_here[] =
     "get_flushed slabs_moved lru_crawler_running lru_crawler_starts malloc_fails "
@@ -154,34 +87,58 @@ static const char not_here[] =
     "moves_within_lru direct_reclaims hash_is_expanding lru_maintainer_juggles";
 
 static void
-add_cache(const struct sd_server *server, struct sd_text *text)
+put_process(const struct sd_server *server, FILE *text)
 {
-    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
-    if (sinter_cache_stats(server->cache, &stats) != 0)
-        return;
-    unsigned power = 0;
-    while (power < 63 && (stats.buckets * 7) >> (power + 1))
-        power++;
-    sd_stat_u64(text, "limit_maxbytes", sd_load(&server->settings.memory));
-    sd_stat_u64(text, "hash_power_level", power);
-    sd_stat_u64(text, "hash_bytes", stats.index_bytes);
-    sd_stat_u64(text, "bytes", stats.used_bytes);
-    sd_stat_u64(text, "curr_items", stats.items);
-    sd_stat_u64(text, "total_items", stats.sets);
-    sd_stat_u64(text, "get_expired", stats.expired);
-    sd_stat_u64(text, "evictions", stats.evicted + stats.crowded);
-    sd_stat_u64(text, "reclaimed", stats.expired);
-    sd_stat_u64(text, "crawler_reclaimed", stats.expired);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    PUT(text, "", {"pid", (uint64_t)getpid()},
+        {"uptime", (sd_now_ms() - server->began_ms) / 1000 + 2}, {"time", (uint64_t)time(NULL)},
+        {"pointer_size", 8 * sizeof(void *)});
+    put_text(text, "version", SD_VERSION);
+    fprintf(text, "STAT rusage_user %ld.%06ld\r\nSTAT rusage_system %ld.%06ld\r\n",
+            (long)usage.ru_utime.tv_sec, (long)usage.ru_utime.tv_usec, (long)usage.ru_stime.tv_sec,
+            (long)usage.ru_stime.tv_usec);
 }
 
 static void
-add_general(const struct sd_server *server, struct sd_text *text)
+put_cache(const struct sd_server *server, FILE *text)
 {
-    add_process(server, text);
-    add_connections(server, text);
-    add_counts(server, text);
-    add_cache(server, text);
-    add_zeros(text, "", not_here);
+    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
+    unsigned power = 0;
+    (void)sinter_cache_stats(server->cache, &stats);
+    while (power < 63 && (stats.buckets * 7) >> (power + 1))
+        power++;
+    PUT(text, "", {"limit_maxbytes", sd_load(&server->settings.memory)},
+        {"hash_power_level", power}, {"hash_bytes", stats.index_bytes}, {"bytes", stats.used_bytes},
+        {"curr_items", stats.items}, {"total_items", stats.sets}, {"get_expired", stats.expired},
+        {"evictions", stats.evicted + stats.crowded}, {"reclaimed", stats.expired},
+        {"crawler_reclaimed", stats.expired});
+}
+
+static void
+put_general(const struct sd_request *request, FILE *text)
+{
+    const struct sd_server *server = server_of(request);
+    const struct sd_conn_counts *conns = &server->conns;
+    struct sd_counts sum;
+    sd_counts_sum(server, &sum);
+    put_process(server, text);
+    PUT(text, "", {"max_connections", server->settings.connections},
+        {"curr_connections", sd_load(&conns->current)},
+        {"total_connections", sd_load(&conns->total)},
+        {"rejected_connections", sd_load(&conns->rejected)},
+        {"connection_structures", sd_load(&conns->current)}, {"response_obj_oom", 0},
+        {"read_buf_bytes", sd_pools_used(server)},
+        {"read_buf_oom", sd_load(&server->beyond.refusals)},
+        {"accepting_conns", sd_load(&conns->accepting)},
+        {"listen_disabled_num", sd_load(&conns->listen_disabled)},
+        {"time_in_listen_disabled_us", sd_load(&conns->listen_disabled_us)},
+        {"threads", server->settings.threads});
+#define COUNT(name) {#name, sum.name - sd_load(&server->since.name)},
+    put_figures(text, "", (const struct figure[]){SD_COUNTS(COUNT){NULL, 0}});
+#undef COUNT
+    put_cache(server, text);
+    put_zeros(text, "", not_here);
 }
 
 /* ---- stats settings -------------------------------------------------------------------------- */
@@ -192,58 +149,57 @@ yes(bool value)
     return value ? "yes" : "no";
 }
 
-static void
-add_settings(const struct sd_server *server, struct sd_text *text)
+static const char *
+path(const char *path, const char *none)
 {
-    const struct sd_settings *settings = &server->settings;
-    sd_stat_u64(text, "maxbytes", sd_load(&settings->memory));
-    sd_stat_u64(text, "maxconns", settings->connections);
-    sd_stat(text, "tcpport", "%d", settings->unix_path ? 0 : settings->port);
-    sd_stat_u64(text, "udpport", 0);
-    sd_stat(text, "inter", "%s", settings->listens ? settings->listen[0] : "127.0.0.1");
-    sd_stat_u64(text, "verbosity", sd_load(&settings->verbose));
-    sd_stat(text, "evictions", "on");
-    sd_stat(text, "domain_socket", "%s", settings->unix_path ? settings->unix_path : "NULL");
-    sd_stat(text, "umask", "%o", settings->unix_mode);
-    sd_stat(text, "shutdown_command", "%s", yes(settings->may_shut_down));
-    sd_stat_u64(text, "num_threads", settings->threads);
-    sd_stat(text, "detail_enabled", "no");
-    sd_stat(text, "cas_enabled", "yes");
-    sd_stat_u64(text, "tcp_backlog", settings->backlog);
-    sd_stat(text, "binding_protocol", "ascii");
-    sd_stat(text, "auth_enabled_sasl", "no");
-    sd_stat(text, "auth_enabled_ascii", "%s", settings->auth_file ? settings->auth_file : "no");
-    sd_stat_u64(text, "item_size_max", settings->value_most);
-    sd_stat(text, "maxconns_fast", "yes");
-    sd_stat(text, "flush_enabled", "%s", yes(settings->may_flush));
-    sd_stat(text, "dump_enabled", "%s", yes(settings->may_dump));
-    sd_stat(text, "lru_crawler", "yes");
-    sd_stat_u64(text, "lru_crawler_sleep", 0);
-    sd_stat_u64(text, "lru_crawler_tocrawl", 0);
-    sd_stat(text, "lru_maintainer_thread", "no");
-    sd_stat_u64(text, "idle_timeout", settings->idle_seconds);
-    sd_stat(text, "memory_file", "%s", settings->dump_file ? settings->dump_file : "(null)");
-}
-
-/* ---- stats items, slabs ---------------------------------------------------------------------- */
-
-/* A class here is one of the store's sizes of slots. */
-static uint32_t
-read_classes(const struct sd_server *server, struct handle_class_stats **classes)
-{
-    *classes = calloc(HANDLE_CLASSES_MAX, sizeof(**classes));
-    if (!*classes)
-        return 0;
-    int count = handle_store_class_stats(sinter_cache_store(server->cache), *classes,
-                                         sizeof(**classes), HANDLE_CLASSES_MAX);
-    return count < 0 ? 0 : (uint32_t)count;
+    return path ? path : none;
 }
 
 static void
-add_of_class(struct sd_text *text, const char *prefix, uint32_t class, const char *name,
-             uint64_t value)
+put_settings(const struct sd_request *request, FILE *text)
 {
-    add(text, "STAT %s%u:%s %llu\r\n", prefix, class + 1, name, (unsigned long long)value);
+    const struct sd_settings *settings = &server_of(request)->settings;
+    const struct {
+        const char *name, *value;
+    } words[] = {
+        {"inter", settings->listens ? settings->listen[0] : "127.0.0.1"},
+        {"evictions", "on"},
+        {"domain_socket", path(settings->unix_path, "NULL")},
+        {"shutdown_command", yes(settings->may_shut_down)},
+        {"detail_enabled", "no"},
+        {"cas_enabled", "yes"},
+        {"binding_protocol", "ascii"},
+        {"auth_enabled_sasl", "no"},
+        {"auth_enabled_ascii", path(settings->auth_file, "no")},
+        {"maxconns_fast", "yes"},
+        {"flush_enabled", yes(settings->may_flush)},
+        {"dump_enabled", yes(settings->may_dump)},
+        {"lru_crawler", "yes"},
+        {"lru_maintainer_thread", "no"},
+        {"memory_file", path(settings->dump_file, "(null)")},
+    };
+    PUT(text, "", {"maxbytes", sd_load(&settings->memory)}, {"maxconns", settings->connections},
+        {"tcpport", settings->unix_path ? 0 : (uint64_t)settings->port}, {"udpport", 0},
+        {"verbosity", sd_load(&settings->verbose)}, {"num_threads", settings->threads},
+        {"tcp_backlog", settings->backlog}, {"item_size_max", settings->value_most},
+        {"lru_crawler_sleep", 0}, {"lru_crawler_tocrawl", 0},
+        {"idle_timeout", settings->idle_seconds});
+    fprintf(text, "STAT umask %o\r\n", settings->unix_mode);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        put_text(text, words[i].name, words[i].value);
+}
+
+/* ---- stats items, slabs, cachedump ----------------------------------------------------------- */
+
+/* A class here is one of the store's sizes of slots. The caller frees them; NULL has none. */
+static struct handle_class_stats *
+read_classes(const struct sd_request *request, int *count)
+{
+    struct handle_class_stats *classes = calloc(HANDLE_CLASSES_MAX, sizeof(*classes));
+    *count = classes ? handle_store_class_stats(sinter_cache_store(server_of(request)->cache),
+                                                classes, sizeof(*classes), HANDLE_CLASSES_MAX)
+                     : 0;
+    return classes;
 }
 
 static const char item_zeros[] =
@@ -254,24 +210,20 @@ static const char item_zeros[] =
     "hits_to_warm hits_to_cold hits_to_temp";
 
 static void
-add_items_class(struct sd_text *text, uint32_t i, const struct handle_class_stats *class)
+put_items(const struct sd_request *request, FILE *text)
 {
+    int count;
     char prefix[24];
-    add_of_class(text, "items:", i, "number", class->live);
-    add_of_class(text, "items:", i, "number_hot", class->live);
-    add_of_class(text, "items:", i, "mem_requested", class->live * class->slot_bytes);
-    snprintf(prefix, sizeof(prefix), "items:%u:", i + 1);
-    add_zeros(text, prefix, item_zeros);
-}
-
-static void
-add_items(const struct sd_server *server, struct sd_text *text)
-{
-    struct handle_class_stats *classes;
-    uint32_t count = read_classes(server, &classes);
-    for (uint32_t i = 0; i < count; i++)
-        if (classes[i].live)
-            add_items_class(text, i, &classes[i]);
+    struct handle_class_stats *classes = read_classes(request, &count);
+    for (int i = 0; i < count; i++) {
+        uint64_t live = classes[i].live;
+        if (!live)
+            continue;
+        snprintf(prefix, sizeof(prefix), "items:%d:", i + 1);
+        PUT(text, prefix, {"number", live}, {"number_hot", live},
+            {"mem_requested", live * classes[i].slot_bytes});
+        put_zeros(text, prefix, item_zeros);
+    }
     free(classes);
 }
 
@@ -280,168 +232,245 @@ static const char slab_zeros[] =
     "cas_badval touch_hits";
 
 static void
-add_slabs_class(struct sd_text *text, uint32_t i, const struct handle_class_stats *class)
+put_slabs(const struct sd_request *request, FILE *text)
 {
-    char prefix[24];
-    add_of_class(text, "", i, "chunk_size", class->slot_bytes);
-    add_of_class(text, "", i, "chunks_per_page", class->span_slots);
-    add_of_class(text, "", i, "total_pages", class->spans);
-    add_of_class(text, "", i, "total_chunks", class->spans * class->span_slots);
-    add_of_class(text, "", i, "used_chunks", class->live);
-    add_of_class(text, "", i, "free_chunks", class->free);
-    add_of_class(text, "", i, "mem_requested", class->live * class->slot_bytes);
-    snprintf(prefix, sizeof(prefix), "%u:", i + 1);
-    add_zeros(text, prefix, slab_zeros);
-}
-
-static void
-add_slabs(const struct sd_server *server, struct sd_text *text)
-{
-    struct handle_class_stats *classes;
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
-    uint32_t count = read_classes(server, &classes), active = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (classes[i].spans) {
-            add_slabs_class(text, i, &classes[i]);
-            active++;
-        }
+    int count;
+    char prefix[24];
+    unsigned active = 0;
+    struct handle_class_stats *classes = read_classes(request, &count);
+    for (int i = 0; i < count; i++) {
+        const struct handle_class_stats *class = &classes[i];
+        if (!class->spans)
+            continue;
+        active++;
+        snprintf(prefix, sizeof(prefix), "%d:", i + 1);
+        PUT(text, prefix, {"chunk_size", class->slot_bytes}, {"chunks_per_page", class->span_slots},
+            {"total_pages", class->spans}, {"total_chunks", class->spans * class->span_slots},
+            {"used_chunks", class->live}, {"free_chunks", class->free},
+            {"mem_requested", class->live * class->slot_bytes});
+        put_zeros(text, prefix, slab_zeros);
+    }
     free(classes);
-    (void)sinter_cache_stats(server->cache, &stats);
-    sd_stat_u64(text, "active_slabs", active);
-    sd_stat_u64(text, "total_malloced", stats.store_bytes);
+    (void)sinter_cache_stats(server_of(request)->cache, &stats);
+    PUT(text, "", {"active_slabs", active}, {"total_malloced", stats.store_bytes});
 }
 
-/* ---- stats sinter ---------------------------------------------------------------------------- */
+/** What "stats cachedump" shows: items that take more bytes than `above` and up to `most`. */
+struct shown {
+    FILE *text;
+    uint64_t above, most;
+    uint32_t left; /* 0: as many as there is room for */
+};
 
-static void
-add_limits(const struct sd_server *server, struct sd_text *text, handle_store *of)
+/* Keys that came in base64 are not shown. */
+static int
+put_item(void *opaque, const struct sinter_cache_view *item)
 {
-    struct handle_stats store = HANDLE_STATS_INIT;
-    (void)handle_store_stats(of, &store);
-    sd_stat_u64(text, "memory_limit", sd_load(&server->settings.memory));
-    sd_stat_u64(text, "resident", store.resident);
-    sd_stat_u64(text, "idle_reason", store.idle_reason);
-    sd_stat_u64(text, "shrink_reason", store.shrink_reason);
-    sd_stat_u64(text, "cache_limit", sd_load(&server->cache_limit));
-    sd_stat_u64(text, "own_most", sd_load(&server->own_most));
-    sd_stat_u64(text, "buffers", sd_pools_used(server));
-    sd_stat_u64(text, "buffers_limit", sd_load(&server->pools[0].most) * server->settings.threads);
-}
-
-static void
-add_dump(const struct sd_server *server, struct sd_text *text)
-{
-    const struct sd_dump *dump = &server->dump;
-    sd_stat_u64(text, "dump_running", sd_load(&dump->running));
-    sd_stat_u64(text, "dump_items", sd_load(&dump->items));
-    sd_stat_u64(text, "dump_bytes", sd_load(&dump->bytes));
-    sd_stat_u64(text, "dump_failed", sd_load(&dump->failed));
-    sd_stat_u64(text, "dump_loaded", sd_load(&dump->loaded));
-    sd_stat_u64(text, "dump_refused", dump->refused);
+    struct shown *shown = opaque;
+    const struct sinter_cache_info *info = &item->info;
+    size_t head = 20 + (info->ttl_ms ? 4 : 0) + (info->flags ? 4 : 0); /* the library's */
+    size_t bytes = head + item->key_size + info->size;
+    if (bytes <= shown->above || bytes > shown->most || *(const char *)item->data & SD_BINARY)
+        return 0;
+    fprintf(shown->text, "ITEM %.*s [%zu b; %llu s]\r\n", (int)item->key_size,
+            (const char *)item->key, (size_t)info->size - 1,
+            info->ttl_ms ? (unsigned long long)time(NULL) + sd_ttl_seconds(info->ttl_ms) : 0);
+    return --shown->left == 0 || ftell(shown->text) > (long)CACHEDUMP_BYTES;
 }
 
 static void
-keep_metrics(void *opaque, const char *bytes, size_t size)
+put_cachedump(const struct sd_request *request, FILE *text)
 {
-    struct sd_text *text = opaque;
-    if (!reserve(text, size + 1))
-        return;
-    memcpy(text->data + text->size, bytes, size);
-    text->data[text->size + size] = 0;
-    text->size += size;
+    const struct sd_token *token = request->line.token;
+    struct shown shown = {.text = text};
+    int count;
+    uint32_t class;
+    struct handle_class_stats *classes = read_classes(request, &count);
+    (void)sd_read_u32(token[2].text, token[2].size, &class);
+    (void)sd_read_u32(token[3].text, token[3].size, &shown.left);
+    if (class > 0 && (int)class <= count) {
+        shown.above = class > 1 ? classes[class - 2].slot_bytes : 0;
+        shown.most = (int)class < count ? classes[class - 1].slot_bytes : UINT64_MAX;
+        (void)sinter_cache_walk(server_of(request)->cache, put_item, &shown);
+    }
+    free(classes);
+}
+
+static enum sd_verdict
+cachedump(struct sd_request *request)
+{
+    const struct sd_token *token = request->line.token;
+    uint32_t class, limit;
+    if (!server_of(request)->settings.may_dump)
+        return sd_answer(request, "CLIENT_ERROR stats cachedump not allowed");
+    if (request->line.count < 4)
+        return sd_answer(request, "CLIENT_ERROR bad command line");
+    if (!sd_read_u32(token[2].text, token[2].size, &class) ||
+        !sd_read_u32(token[3].text, token[3].size, &limit))
+        return sd_answer(request, SD_BAD_FORMAT);
+    if (class >= HANDLE_CLASSES_MAX)
+        return sd_answer(request, "CLIENT_ERROR Illegal slab id");
+    return send_text(request, put_cachedump, "END\r\n");
+}
+
+/* ---- stats sinter, metrics ------------------------------------------------------------------- */
+
+static void
+put_piece(void *opaque, const char *bytes, size_t size)
+{
+    (void)fwrite(bytes, 1, size, opaque);
+}
+
+/* What the libraries print. */
+static void
+print_metrics(const struct sd_server *server, FILE *text)
+{
+    (void)sinter_cache_print(server->cache, HANDLE_STATS_PROMETHEUS, put_piece, text);
+    (void)handle_store_stats_print(sinter_cache_store(server->cache), HANDLE_STATS_PROMETHEUS,
+                                   put_piece, text);
 }
 
 /* Those of the whole: of the labels only the first, the name, which is this program's. */
 static void
-add_metrics(struct sd_text *text, const struct sd_text *metrics)
+put_metrics(const struct sd_server *server, FILE *text)
 {
-    for (char *save, *line = strtok_r(metrics->data, "\n", &save); line;
-         line = strtok_r(NULL, "\n", &save)) {
-        char *label = strchr(line, '{'), *value = strrchr(line, ' ');
-        if (*line != '#' && label && value && !memchr(label, ',', (size_t)(value - label)))
-            add(text, "STAT %.*s%s\r\n", (int)(label - line), line, value);
-    }
+    char *bytes = NULL, *save;
+    size_t size = 0;
+    FILE *metrics = open_memstream(&bytes, &size);
+    if (!metrics)
+        return;
+    print_metrics(server, metrics);
+    if (fclose(metrics) == 0)
+        for (char *line = strtok_r(bytes, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+            char *label = strchr(line, '{'), *value = strrchr(line, ' ');
+            if (*line != '#' && label && value && !memchr(label, ',', (size_t)(value - label)))
+                fprintf(text, "STAT %.*s%s\r\n", (int)(label - line), line, value);
+        }
+    free(bytes);
 }
 
-/* As the libraries print them for Prometheus, so that they have one name everywhere. */
 static void
-add_sinter(const struct sd_server *server, struct sd_text *text)
+put_sinter(const struct sd_request *request, FILE *text)
 {
-    handle_store *store = sinter_cache_store(server->cache);
-    struct sd_text metrics = {.size = 0};
-    add_limits(server, text, store);
-    add_dump(server, text);
-    if (sinter_cache_print(server->cache, HANDLE_STATS_PROMETHEUS, keep_metrics, &metrics) == 0 &&
-        handle_store_stats_print(store, HANDLE_STATS_PROMETHEUS, keep_metrics, &metrics) == 0 &&
-        !metrics.failed)
-        add_metrics(text, &metrics);
-    free(metrics.data);
+    const struct sd_server *server = server_of(request);
+    const struct sd_dump *dump = &server->dump;
+    struct handle_stats store = HANDLE_STATS_INIT;
+    (void)handle_store_stats(sinter_cache_store(server->cache), &store);
+    PUT(text, "", {"memory_limit", sd_load(&server->settings.memory)}, {"resident", store.resident},
+        {"idle_reason", store.idle_reason}, {"shrink_reason", store.shrink_reason},
+        {"cache_limit", sd_load(&server->cache_limit)}, {"own_most", sd_load(&server->own_most)},
+        {"buffers", sd_pools_used(server)},
+        {"buffers_limit", sd_load(&server->pools[0].most) * server->settings.threads},
+        {"dump_running", sd_load(&dump->running)}, {"dump_items", sd_load(&dump->items)},
+        {"dump_bytes", sd_load(&dump->bytes)}, {"dump_failed", sd_load(&dump->failed)},
+        {"dump_loaded", sd_load(&dump->loaded)}, {"dump_refused", dump->refused});
+    put_metrics(server, text);
+}
+
+static void
+put_http(const struct sd_request *request, FILE *text)
+{
+    const struct sd_server *server = server_of(request);
+    struct sd_counts sum;
+    sd_counts_sum(server, &sum);
+    fputs("HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n", text);
+#define GAUGE(name, help, value)                                                                   \
+    fprintf(text,                                                                                  \
+            "# HELP sinterd_" name " " help "\n# TYPE sinterd_" name " gauge\n"                    \
+            "sinterd_" name " %llu\n",                                                             \
+            (unsigned long long)(value))
+    GAUGE("memory_limit_bytes", "What resident memory is kept below.",
+          sd_load(&server->settings.memory));
+    GAUGE("buffer_bytes", "What connections' buffers take of it.", sd_pools_used(server));
+    GAUGE("connections", "At present.", sd_load(&server->conns.current));
+#undef GAUGE
+    fputs("# HELP sinterd_stats_total Counters of the command stats, by their names there.\n"
+          "# TYPE sinterd_stats_total counter\n",
+          text);
+#define COUNT(name)                                                                                \
+    fprintf(text, "sinterd_stats_total{name=\"" #name "\"} %llu\n", (unsigned long long)sum.name);
+    SD_COUNTS(COUNT)
+#undef COUNT
+    print_metrics(server, text);
+}
+
+/* One request; whoever sends another word than GET /metrics is no client of ours. */
+enum sd_verdict
+sd_metrics(struct sd_request *request)
+{
+    const struct sd_input *input = request->input;
+    const struct sd_line *line = &request->line;
+    const char *begin = input->data + input->at;
+    size_t size = input->size - input->at;
+    bool asked =
+        line->count == 3 && SD_IS(&line->token[0], "GET") && SD_IS(&line->token[1], "/metrics");
+    const char *end = memmem(begin, size, "\r\n\r\n", 4);
+    if (!asked || !server_of(request)->settings.metrics || (!end && size > HTTP_MOST))
+        return SD_CLOSE;
+    if (!end)
+        return SD_MORE;
+    enum sd_verdict verdict = send_text(request, put_http, "");
+    request->line.bytes = (size_t)(end - begin) + 4;
+    return verdict == SD_DONE ? SD_CLOSE : verdict;
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static void
-add_sizes(const struct sd_server *server, struct sd_text *text)
+put_sizes(const struct sd_request *request, FILE *text)
 {
-    (void)server;
-    sd_stat(text, "sizes_status", "disabled");
+    (void)request;
+    put_text(text, "sizes_status", "disabled");
 }
 
 static const struct {
     const char *name;
-    void (*write)(const struct sd_server *server, struct sd_text *text);
+    sd_stats_writer *write;
 } kinds[] = {
-    {"settings", add_settings}, {"items", add_items},   {"slabs", add_slabs},
-    {"conns", sd_stat_conns},   {"sinter", add_sinter}, {"sizes", add_sizes},
+    {"settings", put_settings}, {"items", put_items},   {"slabs", put_slabs},
+    {"conns", sd_stat_conns},   {"sinter", put_sinter}, {"sizes", put_sizes},
 };
 
 static enum sd_verdict
-reset(struct sd_session *session, struct sd_request *request)
+reset(struct sd_request *request)
 {
-    struct sd_counts sum, *since = &session->server->since;
-    sd_counts_sum(session->server, &sum);
-#define STORE(name) sd_store(&since->name, sum.name);
+    struct sd_server *server = request->session->server;
+    struct sd_counts sum;
+    sd_counts_sum(server, &sum);
+#define STORE(name) sd_store(&server->since.name, sum.name);
     SD_COUNTS(STORE)
 #undef STORE
-    return sd_answer(session, request, "RESET");
+    return sd_answer(request, "RESET");
 }
 
 /* Nothing is noted by prefix. */
 static enum sd_verdict
-detail(struct sd_session *session, struct sd_request *request)
+detail(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
     const struct sd_token *what = &line->token[2];
     if (line->count > 2 && (SD_IS(what, "on") || SD_IS(what, "off")))
-        return sd_answer(session, request, "OK");
+        return sd_answer(request, "OK");
     if (line->count > 2 && SD_IS(what, "dump"))
-        return sd_answer(session, request, "END");
-    return sd_answer(session, request, "CLIENT_ERROR usage: stats detail on|off|dump");
-}
-
-static enum sd_verdict
-send_kind(struct sd_session *session, struct sd_request *request,
-          void (*write)(const struct sd_server *server, struct sd_text *text))
-{
-    struct sd_text text = {.size = 0};
-    write(session->server, &text);
-    add(&text, "END\r\n");
-    return sd_send_text(session, request, &text);
+        return sd_answer(request, "END");
+    return sd_answer(request, "CLIENT_ERROR usage: stats detail on|off|dump");
 }
 
 enum sd_verdict
-sd_command_stats(struct sd_session *session, struct sd_request *request)
+sd_stats(struct sd_request *request)
 {
-    const struct sd_line *line = &request->line;
-    const struct sd_token *kind = &line->token[1];
-    if (line->count < 2)
-        return send_kind(session, request, add_general);
+    const struct sd_token *kind = &request->line.token[1];
+    if (request->line.count < 2)
+        return send_text(request, put_general, "END\r\n");
     if (SD_IS(kind, "reset"))
-        return reset(session, request);
+        return reset(request);
     if (SD_IS(kind, "detail"))
-        return detail(session, request);
+        return detail(request);
+    if (SD_IS(kind, "cachedump"))
+        return cachedump(request);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (sd_token_is(kind, kinds[i].name, strlen(kinds[i].name)))
-            return send_kind(session, request, kinds[i].write);
-    return sd_answer(session, request, "ERROR");
+            return send_text(request, kinds[i].write, "END\r\n");
+    return sd_answer(request, "ERROR");
 }

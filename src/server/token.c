@@ -74,6 +74,16 @@ sd_read_i32(const char *text, size_t size, int32_t *number)
     return is_number;
 }
 
+bool
+sd_read_size(const struct sd_token *token, size_t *size)
+{
+    int32_t number;
+    bool is_size =
+        sd_read_i32(token->text, token->size, &number) && number >= 0 && number <= INT32_MAX - 2;
+    *size = is_size ? (size_t)number : 0;
+    return is_size;
+}
+
 char *
 sd_put_u64(char *at, uint64_t number)
 {

@@ -42,12 +42,21 @@ bool sd_read_u64(const char *text, size_t size, uint64_t *number);
 bool sd_read_u32(const char *text, size_t size, uint32_t *number);
 bool sd_read_i32(const char *text, size_t size, int32_t *number);
 
+/** A value's length. */
+bool sd_read_size(const struct sd_token *token, size_t *size);
+
 /** Copies; a string's 0 is not wanted. Result: behind it. */
 static inline char *
 sd_put_bytes(char *at, const char *bytes, size_t size)
 {
     memcpy(at, bytes, size);
     return at + size;
+}
+
+static inline char *
+sd_put_text(char *at, const char *text)
+{
+    return sd_put_bytes(at, text, strlen(text));
 }
 
 /** Writes a number, without a 0 behind it; up to 20 bytes. Result: behind it. */

@@ -415,32 +415,25 @@ name_of(int fd, int (*get)(int, struct sockaddr *, socklen_t *), char *name, siz
     }
 }
 
-static void
-add_conn(const struct sd_conn *conn, struct sd_text *text, uint64_t now_ms)
-{
-    char key[48], name[128];
-    snprintf(key, sizeof(key), "%d:addr", conn->fd);
-    name_of(conn->fd, getpeername, name, sizeof(name));
-    sd_stat(text, key, "%s", name);
-    snprintf(key, sizeof(key), "%d:listen_addr", conn->fd);
-    name_of(conn->fd, getsockname, name, sizeof(name));
-    sd_stat(text, key, "%s", name);
-    snprintf(key, sizeof(key), "%d:state", conn->fd);
-    sd_stat(text, key, "conn_read");
-    snprintf(key, sizeof(key), "%d:secs_since_last_cmd", conn->fd);
-    sd_stat_u64(text, key, silent_ms(now_ms, conn) / 1000);
-}
-
 void
-sd_stat_conns(const struct sd_server *server, struct sd_text *text)
+sd_stat_conns(const struct sd_request *request, FILE *text)
 {
+    const struct sd_server *server = request->session->server;
+    char peer[128], own[128];
     uint64_t now_ms = sd_now_ms();
     for (unsigned i = 0; server->workers && i < server->settings.threads; i++) {
         struct sd_worker *worker = &server->workers[i];
         pthread_mutex_lock(&worker->lock);
         for (const struct sd_conn *conn = TAILQ_FIRST(&worker->conns); conn;
-             conn = TAILQ_NEXT(conn, all))
-            add_conn(conn, text, now_ms);
+             conn = TAILQ_NEXT(conn, all)) {
+            name_of(conn->fd, getpeername, peer, sizeof(peer));
+            name_of(conn->fd, getsockname, own, sizeof(own));
+            fprintf(text,
+                    "STAT %d:addr %s\r\nSTAT %d:listen_addr %s\r\nSTAT %d:state conn_read\r\n"
+                    "STAT %d:secs_since_last_cmd %llu\r\n",
+                    conn->fd, peer, conn->fd, own, conn->fd, conn->fd,
+                    (unsigned long long)silent_ms(now_ms, conn) / 1000);
+        }
         pthread_mutex_unlock(&worker->lock);
     }
 }

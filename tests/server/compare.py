@@ -157,9 +157,16 @@ TALKS = [
     ["set a 0 0 2", "10", "ma a C99999999 k", "ma a C0 v"], ["ma a N0 q", "mn"], ["ma " + K251],
     # ---- me
     ["me"], ["me a"], ["me " + K251], ["me YQ== b"], ["me !! b"],
+    ["set abc 0 0 1", "x", "me abc", "ms YQ== 1 b", "x", "me YQ== b", "me a"],
+    ["set abc 5 100 10", "x" * 10, "me abc", "set abcdefghi 1 0 0", "",
+     "me abcdefghi"],
+    ["set a 0 0 3", "123", "incr a 1", "me a", "append a 0 0 2", "xx", "me a"],
     # ---- the server
     ["stats x"], ["stats reset"], ["stats detail"], ["stats detail on"], ["stats detail x"],
-    ["stats sizes"], ["shutdown"], ["shutdown x"], ["slabs"], ["slabs automove 1"],
+    ["stats sizes"], ["stats cachedump"], ["stats cachedump 1"], ["stats cachedump x 1"],
+    ["stats cachedump 1 x"], ["stats cachedump -1 1"], ["stats cachedump 0 0"],
+    ["stats cachedump 1 1 1 1"], ["stats cachedump 4294967296 1"], ["stats cachedump 300 1"],
+    ["stats cachedump 1 0"], ["shutdown"], ["shutdown x"], ["slabs"], ["slabs automove 1"],
     ["slabs automove x"], ["slabs automove 3"], ["slabs automove"], ["slabs reassign 1"],
     ["slabs reassign x y"], ["lru"], ["lru tune"], ["lru tune 10 25 0.1 2.0"],
     ["lru tune 50 50 0.1 2.0"], ["lru mode flat"], ["lru mode segmented"], ["lru mode x"],
@@ -189,6 +196,7 @@ def bytes_of(talk):
 def normal(answer):
     """cas numbers, and the version, are each server's own."""
     answer = re.sub(rb"(?m)^(VALUE \S+ \d+ \d+) \d+\r$", rb"\1 CAS\r", answer)
+    answer = re.sub(rb"(?m)^(ME .* cas=)\d+", rb"\1CAS", answer)
     answer = re.sub(rb"(?m)^((?:HD|VA \d+)\b.*?) c(?!0\b)\d+", rb"\1 cCAS", answer)
     return re.sub(rb"(?m)^VERSION .*\r$", b"VERSION\r", answer)
 
@@ -226,6 +234,31 @@ def compare_with_cas(pair, requests):
     return False
 
 
+DUMPED = [b"set a 0 0 1\r\nx\r\n", b"set abc 3 0 0\r\n\r\n", b"ms YWJj 1 b\r\nx\r\n",
+          b"set a 5 1000 20\r\n" + b"v" * 20 + b"\r\n",
+          b"set a 0 0 9000\r\n" + b"v" * 9000 + b"\r\n"]
+
+
+def dump_of(server, request):
+    """What "stats cachedump" shows of the class that the item is in. It is told again where the
+    second has passed between them."""
+    server.talk(b"flush_all\r\n" + request)
+    number = next(name for name in server.stats(b"items")
+                  if name.endswith(":number")).split(":")[1].encode()
+    return server.talk(b"stats cachedump %s 0\r\nstats cachedump %s 1\r\n" % (number, number))
+
+
+def compare_dumps(pair, request):
+    for server in pair:  # memcached shows what is in its oldest part only
+        server.talk(b"lru mode flat\r\n")
+    for _ in range(100):
+        answers = [dump_of(server, request) for server in pair]
+        if answers[0] == answers[1]:
+            return True
+    print(f"sent {request}\nmemcached {answers[0]}\nsinterd   {answers[1]}\n")
+    return False
+
+
 WITH_CAS = [
     [b"cas a 2 0 1 CAS\r\ny\r\nget a\r\n"],
     [b"cas a 2 0 1 CAS\r\ny\r\ncas a 2 0 1 CAS\r\nz\r\nget a\r\n"],
@@ -259,7 +292,9 @@ def main():
             same &= compare(pair, request)
         for requests in WITH_CAS:
             same &= compare_with_cas(pair, requests)
-    print(f"{len(TALKS) + len(RAW) + len(WITH_CAS)} conversations")
+        for request in DUMPED:
+            same &= compare_dumps(pair, request)
+    print(f"{len(TALKS) + len(RAW) + len(WITH_CAS) + len(DUMPED)} conversations")
     return 0 if same else 1
 
 

@@ -463,6 +463,31 @@ def the_exporter_finds_its_fields():
         check(server.stats()["cmd_set"] == "0")
 
 
+def scrape(server, request=b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n\r\n"):
+    return server.talk(request)
+
+
+def prometheus_is_answered_if_asked_for():
+    """Text that promtool finds nothing wrong with, where it is installed; counters are the same as
+    those of stats, and nobody else's request by HTTP is answered."""
+    with servers.Server(SINTERD, "-t", "1", "-o", "metrics") as server:
+        server.talk(SERVED)
+        head, text = scrape(server).split(b"\r\n\r\n", 1)
+        check(head.startswith(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain"), head)
+        check(b'\nsinterd_stats_total{name="get_hits"} 1\n' in text, text)
+        check(b"\nsinterd_memory_limit_bytes %d\n" % (64 << 20) in text, text)
+        check(b"\nsinter_cache_items" in text and b"\nsinter_committed_bytes" in text)
+        for request in (b"GET / HTTP/1.1\r\n\r\n", b"POST /metrics HTTP/1.1\r\n\r\n",
+                        b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 2000):
+            check(scrape(server, request) == b"", request)
+        if servers.shutil.which("promtool"):
+            told = subprocess.run(["promtool", "check", "metrics"], input=text, timeout=300,
+                                  capture_output=True, check=False)
+            check(told.returncode == 0 and not told.stdout and not told.stderr, told)
+    with servers.Server(SINTERD, "-t", "1") as server:
+        check(scrape(server) == b"")
+
+
 def fill(server, count):
     server.talk(b"".join(b"set k%d %d 0 5 noreply\r\n%05d\r\n" % (i, i, i) for i in range(count)) +
                 b"set large 1 0 300000\r\n" + b"L" * 300000 + b"\r\nset short 0 1000 1\r\ns\r\n" +
@@ -669,7 +694,7 @@ GROUPS = {
                 a_unix_socket_is_the_users, what_the_kernel_is_told,
                 memory_that_is_not_there_is_not_promised,
                 shutdown_is_a_command_if_allowed, flush_comes_when_it_is_due,
-                the_exporter_finds_its_fields),
+                the_exporter_finds_its_fields, prometheus_is_answered_if_asked_for),
     "connections": (too_many_connections_are_told, descriptors_run_out,
                     idle_connections_hold_nothing, half_requests_are_charged_by_what_came,
                     large_uploads_go_on_when_buffers_are_short, silent_connections_make_way,
