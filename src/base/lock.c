@@ -11,8 +11,11 @@ sn_lock_init(struct sn_lock *lock, enum sn_lock_rank rank)
 {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-    /* Critical sections are a few hundred nanoseconds: spinning a little beats sleeping. */
+#ifdef __GLIBC__
+    /* Critical sections are a few hundred nanoseconds: spinning a little beats sleeping. (musl's
+     * mutexes always do.) */
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
     pthread_mutex_init(&lock->mutex, &attributes);
     pthread_mutexattr_destroy(&attributes);
     lock->rank = rank;

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* osmem.c - see osmem.h. */
+
+/* CMakeLists.txt refuses these machines, with the reasons; this is for who builds without it. */
+#if __SIZEOF_POINTER__ != 8
+#error "sinter needs 64-bit Linux"
+#elif __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "sinter needs a little-endian machine"
+#elif defined(__powerpc__)
+#error "sinter does not support POWER"
+#endif
+
 #include "os/osmem.h"
 
 #include <fcntl.h>
@@ -382,7 +392,10 @@ sn_os_shared_bytes(int pagemap, const void *address, size_t bytes)
 size_t
 sn_os_l2_bytes(void)
 {
-    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE /* not of musl */
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
     return bytes > 0 ? (size_t)bytes : SN_L2_DEFAULT_BYTES;
 }
 

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One step of the platform tests: check.sh library|header|pages. ctest calls it; the SINTER_*
-# variables that it reads are set in CMakeLists.txt.
+# One step of the platform tests: check.sh STEP, one of those at its end. ctest calls it; the
+# SINTER_* variables that it reads are set in CMakeLists.txt. Status 77: what the step needs is not
+# there.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -11,6 +12,12 @@ fail()
 {
     printf 'platform: %s\n' "$*" >&2
     exit 1
+}
+
+skip()
+{
+    printf 'platform: not tested: %s\n' "$*"
+    exit 77
 }
 
 # compile FILE FLAG...: with the stubs of liburcu's headers in the place of the installed ones.
@@ -60,8 +67,43 @@ step_pages()
     done
 }
 
+# refuses TARGET SENTENCE: configuring for that machine ends with the sentence; compiling without
+# CMake ends with its first part. clang makes code for all of them, and no C library of theirs is
+# needed.
+refuses()
+{
+    log=$SINTER_WORK/refused_$1
+    rm -rf "$log"
+    mkdir -p "$log"
+    ! "$SINTER_CMAKE" -S "$SINTER_SOURCE" -B "$log" -DCMAKE_SYSTEM_NAME=Linux \
+        -DCMAKE_SYSTEM_PROCESSOR="${1%%-*}" -DCMAKE_C_COMPILER=clang \
+        -DCMAKE_C_COMPILER_TARGET="$1" -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY \
+        -DSINTER_URCU_INCLUDE_DIR="$here" >"$log/configure.txt" 2>&1 ||
+        fail "configuring for $1 is no error"
+    # CMake breaks lines.
+    tr -s ' \n' ' ' <"$log/configure.txt" | grep -qF "$2" ||
+        fail "configuring for $1 does not say '$2': $(cat "$log/configure.txt")"
+    ! clang --target="$1" -ffreestanding -fsyntax-only "$SINTER_SOURCE/src/os/osmem.c" \
+        2>"$log/compile.txt" || fail "osmem.c compiles for $1"
+    grep -qF "error: \"${2%%:*}\"" "$log/compile.txt" ||
+        fail "osmem.c for $1 does not say '${2%%:*}': $(cat "$log/compile.txt")"
+}
+
+# Machines that the library does not work on are refused, with one sentence.
+# Seen failing: without each of the conditions of CMakeLists.txt and osmem.c.
+step_refused()
+{
+    command -v clang >/dev/null || skip 'there is no clang'
+    for target in i386-linux-gnu x86_64-linux-gnux32; do
+        refuses $target 'sinter needs 64-bit Linux'
+    done
+    refuses s390x-linux-gnu 'sinter needs a little-endian machine: hardened stores'
+    refuses powerpc64le-linux-gnu 'sinter does not support POWER: '
+}
+
 mkdir -p "$SINTER_WORK"
-case ${1:-none} in
-library | header | pages) "step_$1" ;;
-*) fail "unknown step '${1-}': library, header or pages" ;;
+steps='library header pages refused'
+case " $steps " in
+*" ${1:-none} "*) "step_$1" ;;
+*) fail "unknown step '${1-}': one of $steps" ;;
 esac
