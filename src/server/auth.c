@@ -9,38 +9,22 @@
 
 #define ENTRIES_MOST 8u /* as memcached's */
 #define WORD_MOST    255u
-
-struct entry {
-    size_t user_size, password_size;
-    char user[WORD_MOST + 1], password[WORD_MOST + 1];
-};
+#define ENTRY_MOST   (2 * WORD_MOST + 1) /* user:password */
 
 struct sd_auth {
     unsigned count;
-    struct entry entry[ENTRIES_MOST];
+    char entry[ENTRIES_MOST][ENTRY_MOST + 1];
 };
-
-static bool
-read_word(const char *text, size_t size, char *word, size_t *word_size)
-{
-    if (size == 0 || size > WORD_MOST)
-        return false;
-    memcpy(word, text, size);
-    *word_size = size;
-    return true;
-}
 
 static const char *
 read_entry(struct sd_auth *auth, const char *line)
 {
-    const char *colon = strchr(line, ':');
-    struct entry *entry = &auth->entry[auth->count];
+    size_t user = strcspn(line, ":"), password = line[user] ? strlen(line + user + 1) : 0;
     if (auth->count == ENTRIES_MOST)
         return "has more than 8 lines";
-    if (!colon || !read_word(line, (size_t)(colon - line), entry->user, &entry->user_size) ||
-        !read_word(colon + 1, strlen(colon + 1), entry->password, &entry->password_size))
+    if (user == 0 || user > WORD_MOST || password == 0 || password > WORD_MOST)
         return "has a line that is not user:password, of at most 255 bytes each";
-    auth->count++;
+    memcpy(auth->entry[auth->count++], line, user + 1 + password);
     return NULL;
 }
 
@@ -80,14 +64,13 @@ sd_auth_close(struct sd_auth *auth)
     free(auth);
 }
 
-/* All bytes of the longest word are looked at, whatever was found. */
+/* All bytes of the longest entry are looked at, whatever was found. */
 static unsigned
-differs(const char *word, size_t size, const char *given, size_t given_size)
+differs(const char *entry, const char *given)
 {
-    volatile unsigned differs = size != given_size;
-    for (size_t i = 0; i < WORD_MOST; i++)
-        differs |=
-            (unsigned char)word[i] ^ (unsigned)(unsigned char)(i < given_size ? given[i] : 0);
+    volatile unsigned differs = 0;
+    for (size_t i = 0; i <= ENTRY_MOST; i++)
+        differs |= (unsigned)(unsigned char)entry[i] ^ (unsigned)(unsigned char)given[i];
     return differs;
 }
 
@@ -95,13 +78,16 @@ bool
 sd_auth_check(const struct sd_auth *auth, const char *user, size_t user_size, const char *password,
               size_t password_size)
 {
+    char given[ENTRY_MOST + 1] = "";
     unsigned found = 0;
-    for (unsigned i = 0; i < auth->count; i++) {
-        const struct entry *entry = &auth->entry[i];
-        unsigned wrong = differs(entry->user, entry->user_size, user, user_size) |
-                         differs(entry->password, entry->password_size, password, password_size);
-        found |= wrong == 0;
-    }
+    if (user_size > WORD_MOST || password_size > WORD_MOST || memchr(user, ':', user_size))
+        return false;
+    memcpy(given, user, user_size);
+    given[user_size] = ':';
+    memcpy(given + user_size + 1, password, password_size);
+    for (unsigned i = 0; i < auth->count; i++)
+        found |= differs(auth->entry[i], given) == 0;
+    explicit_bzero(given, sizeof(given));
     return found != 0;
 }
 

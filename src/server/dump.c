@@ -13,11 +13,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define VERSION      1u
-#define BUFFER_BYTES (512u << 10)        /* a multiple of the sum's words */
+#define VERSION      2u
+#define BUFFER_BYTES (512u << 10)
+#define SUM_BEGIN    UINT64_C(0xcbf29ce484222325)
 #define CAS_MARGIN   (UINT64_C(1) << 38) /* numbers that may be given out after a dump beside it */
 
 struct file_head {
@@ -35,13 +37,13 @@ struct item_head {
 
 /** A file as it is read or written, and the sum of its bytes. */
 struct file {
-    int fd, error;
-    char *buffer;
-    size_t at, size; /* of the buffer */
-    uint64_t sum, bytes;
-    /* of a dump */
+    FILE *stream;
+    char *buffer; /* the stream's */
+    int error;
     struct sd_server *server;
-    uint64_t items, cas, time_ms;
+    uint64_t sum, bytes; /* that are written, or that are left to be read */
+    uint64_t flushed;    /* bytes that are written, and not in the buffer */
+    uint64_t items, time_ms;
 };
 
 static uint64_t
@@ -52,148 +54,46 @@ time_of_day_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Of whole buffers, but for the last one. */
 static uint64_t
 sum_of(uint64_t sum, const char *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        memcpy(&word, bytes + i, sd_min(size - i, sizeof(word)));
-        sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-        sum ^= sum >> 32;
-    }
+    for (size_t i = 0; i < size; i++)
+        sum = (sum ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
     return sum;
 }
 
 static bool
 open_file(struct file *file, struct sd_server *server, const char *path, int flags)
 {
-    *file = (struct file){.server = server, .time_ms = time_of_day_ms()};
-    file->fd = open(path, flags | O_CLOEXEC, 0600);
-    file->buffer = file->fd < 0 ? NULL : malloc(BUFFER_BYTES);
-    file->error = file->buffer ? 0 : errno;
-    if (file->buffer)
+    *file = (struct file){.server = server, .sum = SUM_BEGIN, .time_ms = time_of_day_ms()};
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    file->stream = fd < 0 ? NULL : fdopen(fd, flags & O_CREAT ? "w" : "r");
+    file->error = file->stream ? 0 : errno;
+    if (file->stream) {
+        file->buffer = malloc(BUFFER_BYTES);
+        (void)setvbuf(file->stream, file->buffer, _IOFBF, BUFFER_BYTES);
         (void)sd_add(&server->beside, BUFFER_BYTES);
-    return file->buffer != NULL;
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    return file->stream != NULL;
+}
+
+static void
+note_error(struct file *file, bool failed)
+{
+    if (failed && !file->error)
+        file->error = errno;
 }
 
 static void
 close_file(struct file *file)
 {
-    if (file->fd >= 0)
-        close(file->fd);
-    if (file->buffer)
-        sd_sub(&file->server->beside, BUFFER_BYTES);
+    if (!file->stream)
+        return;
+    note_error(file, fclose(file->stream) != 0);
     free(file->buffer);
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-static void
-write_all(struct file *file, const char *bytes, size_t size)
-{
-    while (size > 0 && !file->error) {
-        ssize_t some = write(file->fd, bytes, size);
-        if (some < 0 && errno != EINTR)
-            file->error = errno;
-        if (some > 0) {
-            bytes += some;
-            size -= (size_t)some;
-        }
-    }
-}
-
-static void
-write_buffer(struct file *file)
-{
-    file->sum = sum_of(file->sum, file->buffer, file->size);
-    write_all(file, file->buffer, file->size);
-    file->bytes += file->size;
-    sd_store(&file->server->dump.bytes, file->bytes);
-    file->size = 0;
-}
-
-static void
-put(struct file *file, const void *bytes, size_t size)
-{
-    const char *from = bytes;
-    while (size > 0) {
-        size_t some = sd_min(size, BUFFER_BYTES - file->size);
-        memcpy(file->buffer + file->size, from, some);
-        file->size += some;
-        from += some;
-        size -= some;
-        if (file->size == BUFFER_BYTES)
-            write_buffer(file);
-    }
-}
-
-static int
-put_item(void *opaque, const struct sinter_cache_view *item)
-{
-    struct file *file = opaque;
-    struct sinter_cache_view view = *item;
-    struct item_head head = {.size = view.info.size, .flags = view.info.flags};
-    head.key_size = (uint32_t)view.key_size;
-    head.expires_ms = view.info.ttl_ms ? file->time_ms + view.info.ttl_ms : 0;
-    put(file, &head, sizeof(head));
-    put(file, view.key, view.key_size);
-    do
-        put(file, view.data, view.data_size);
-    while (view.data_size < view.info.size && sinter_cache_next(file->server->cache, &view));
-    file->items++;
-    sd_store(&file->server->dump.items, file->items);
-    return -file->error;
-}
-
-/* Most is written here, outside of sections: by halves of the buffer, as whole words. */
-static int
-between(void *opaque)
-{
-    struct file *file = opaque;
-    size_t whole = file->size / sizeof(uint64_t) * sizeof(uint64_t), rest = file->size - whole;
-    if (whole < BUFFER_BYTES / 2)
-        return 0;
-    file->size = whole;
-    char left[sizeof(uint64_t)];
-    memcpy(left, file->buffer + whole, rest);
-    write_buffer(file);
-    memcpy(file->buffer, left, rest);
-    file->size = rest;
-    file->time_ms = time_of_day_ms(); /* times to live are as of now */
-    return -file->error;
-}
-
-/* Numbers also of items that have gone. */
-static uint64_t
-last_cas(const struct sd_server *server)
-{
-    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
-    (void)sinter_cache_stats(server->cache, &stats);
-    return stats.last_cas;
-}
-
-static void
-put_end(struct file *file)
-{
-    uint64_t margin = file->server->workers ? CAS_MARGIN : 0;
-    struct item_head end = {.size = file->items, .expires_ms = last_cas(file->server) + margin};
-    put(file, &end, sizeof(end));
-    write_buffer(file);
-    write_all(file, (const char *)&file->sum, sizeof(file->sum));
-    if (!file->error && fsync(file->fd) != 0)
-        file->error = errno;
-}
-
-static void
-write_items(struct file *file)
-{
-    struct file_head head = {.version = VERSION, .head_bytes = sizeof(head)};
-    memcpy(head.magic, magic, sizeof(magic));
-    head.time_ms = file->time_ms;
-    put(file, &head, sizeof(head));
-    (void)sinter_cache_walk_pausing(file->server->cache, put_item, between, file);
-    put_end(file);
+    sd_sub(&file->server->beside, BUFFER_BYTES);
 }
 
 static bool
@@ -201,6 +101,71 @@ complain(const char *what, const char *path, const char *why)
 {
     fprintf(stderr, "sinterd: %s %s: %s\n", what, path, why);
     return false;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void
+put(struct file *file, const void *bytes, size_t size)
+{
+    file->sum = sum_of(file->sum, bytes, size);
+    file->bytes += size;
+    note_error(file, fwrite(bytes, 1, size, file->stream) != size);
+}
+
+static int
+put_item(void *opaque, const struct sinter_cache_view *item)
+{
+    struct file *file = opaque;
+    struct sinter_cache_view view = *item;
+    struct item_head head = {
+        .expires_ms = view.info.ttl_ms ? file->time_ms + view.info.ttl_ms : 0,
+        .size = view.info.size,
+        .flags = view.info.flags,
+        .key_size = (uint32_t)view.key_size,
+    };
+    put(file, &head, sizeof(head));
+    put(file, view.key, view.key_size);
+    do
+        put(file, view.data, view.data_size);
+    while (view.data_size < view.info.size && sinter_cache_next(file->server->cache, &view));
+    sd_store(&file->server->dump.items, ++file->items);
+    return -file->error;
+}
+
+/* Most is written here, outside of sections. */
+static int
+between(void *opaque)
+{
+    struct file *file = opaque;
+    if (file->bytes - file->flushed < BUFFER_BYTES / 2)
+        return 0;
+    note_error(file, fflush(file->stream) != 0);
+    file->flushed = file->bytes;
+    sd_store(&file->server->dump.bytes, file->bytes);
+    file->time_ms = time_of_day_ms(); /* times to live are as of now */
+    return -file->error;
+}
+
+static void
+write_items(struct file *file)
+{
+    struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
+    struct file_head head = {
+        .version = VERSION, .head_bytes = sizeof(head), .time_ms = file->time_ms};
+    memcpy(head.magic, magic, sizeof(magic));
+    put(file, &head, sizeof(head));
+    (void)sinter_cache_walk_pausing(file->server->cache, put_item, between, file);
+    (void)sinter_cache_stats(file->server->cache, &stats); /* its last number, gone items' too */
+    struct item_head end = {
+        .size = file->items,
+        .expires_ms = stats.last_cas + (file->server->workers ? CAS_MARGIN : 0),
+    };
+    put(file, &end, sizeof(end));
+    uint64_t sum = file->sum;
+    put(file, &sum, sizeof(sum));
+    sd_store(&file->server->dump.bytes, file->bytes);
+    note_error(file, fflush(file->stream) != 0 || fsync(fileno(file->stream)) != 0);
 }
 
 bool
@@ -215,8 +180,7 @@ sd_dump_write(struct sd_server *server)
     if (open_file(&file, server, aside, O_WRONLY | O_CREAT | O_EXCL))
         write_items(&file);
     close_file(&file);
-    if (!file.error && rename(aside, path) != 0)
-        file.error = errno;
+    note_error(&file, !file.error && rename(aside, path) != 0);
     sd_store(&server->dump.failed, file.error != 0);
     if (!file.error)
         return true;
@@ -226,42 +190,13 @@ sd_dump_write(struct sd_server *server)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The last 8 bytes of the file, its sum, are not read as any others. */
-static void
-fill(struct file *file)
-{
-    file->at = file->size = 0;
-    while (file->size < BUFFER_BYTES && file->bytes > 0 && !file->error) {
-        ssize_t some = read(file->fd, file->buffer + file->size,
-                            sd_min(BUFFER_BYTES - file->size, file->bytes));
-        if (some == 0 || (some < 0 && errno != EINTR))
-            file->error = some ? errno : EPIPE;
-        if (some > 0) {
-            file->size += (size_t)some;
-            file->bytes -= (uint64_t)some;
-        }
-    }
-    file->sum = sum_of(file->sum, file->buffer, file->size);
-}
-
-/* NULL for bytes that are passed over. */
 static bool
 get(struct file *file, void *to, size_t size)
 {
-    char *at = to;
-    while (size > 0) {
-        if (file->at == file->size)
-            fill(file);
-        size_t some = sd_min(size, file->size - file->at);
-        if (some == 0)
-            return false;
-        if (at) {
-            memcpy(at, file->buffer + file->at, some);
-            at += some;
-        }
-        file->at += some;
-        size -= some;
-    }
+    if (size > file->bytes || fread(to, 1, size, file->stream) != size)
+        return false;
+    file->bytes -= size;
+    file->sum = sum_of(file->sum, to, size);
     return true;
 }
 
@@ -269,10 +204,11 @@ static const char *
 read_head(struct file *file)
 {
     struct file_head head;
-    off_t size = lseek(file->fd, 0, SEEK_END);
-    file->sum = file->at = file->size = 0;
-    file->bytes = size > (off_t)sizeof(file->sum) ? (uint64_t)size - sizeof(file->sum) : 0;
-    if (lseek(file->fd, 0, SEEK_SET) != 0 || !get(file, &head, sizeof(head)))
+    struct stat status;
+    file->sum = SUM_BEGIN;
+    rewind(file->stream);
+    file->bytes = fstat(fileno(file->stream), &status) == 0 ? (uint64_t)status.st_size : 0;
+    if (!get(file, &head, sizeof(head)))
         return "it is cut";
     if (memcmp(head.magic, magic, sizeof(magic)) != 0)
         return "it is no dump";
@@ -282,80 +218,74 @@ read_head(struct file *file)
     return NULL;
 }
 
-static bool
-sum_is_right(struct file *file)
-{
-    uint64_t sum;
-    return file->bytes == 0 && file->at == file->size &&
-           read(file->fd, &sum, sizeof(sum)) == (ssize_t)sizeof(sum) && sum == file->sum;
-}
-
-/* Calls `take` (which reads key and value) for each item. NULL, or what is wrong. */
-static const char *
-read_items(struct file *file, bool (*take)(struct file *file, const struct item_head *head))
-{
-    struct item_head head;
-    const char *wrong = read_head(file);
-    for (file->items = 0; !wrong; file->items++) {
-        if (!get(file, &head, sizeof(head)))
-            return "it is cut";
-        if (head.key_size == 0)
-            break;
-        if (head.key_size > SINTER_CACHE_KEY_MAX || head.size == 0 ||
-            head.size > file->bytes + file->size || !take(file, &head))
-            return "it is damaged";
-    }
-    file->cas = wrong ? 0 : head.expires_ms;
-    return wrong ? wrong : head.size != file->items || !sum_is_right(file) ? "it is damaged" : NULL;
-}
-
-static bool
-pass_over(struct file *file, const struct item_head *head)
-{
-    return get(file, NULL, head->key_size) && get(file, NULL, head->size);
-}
-
 /* What has expired, and what the cache has no place for, is left out. */
+static void
+load_item(struct sd_server *server, const struct item_head *head, const char *key,
+          const char *value, uint64_t now_ms)
+{
+    bool over = head->expires_ms && head->expires_ms <= now_ms;
+    uint64_t ttl_ms = head->expires_ms ? head->expires_ms - now_ms : 0;
+    if (!over && sinter_cache_set(server->cache, key, head->key_size, value, head->size,
+                                  head->flags, ttl_ms) == 0)
+        (void)sd_add(&server->dump.loaded, 1);
+}
+
+/* `loads`: it is known to be right. Of a value that is too long for this server nothing is kept. */
 static bool
-load_item(struct file *file, const struct item_head *head)
+read_item(struct file *file, const struct item_head *head, bool loads)
 {
     char key[SINTER_CACHE_KEY_MAX];
     struct sd_buffer value;
-    struct sd_server *server = file->server;
-    bool over = head->expires_ms && head->expires_ms <= file->time_ms;
-    if (over || head->size - 1 > server->settings.value_most)
-        return pass_over(file, head);
-    if (!sd_buffer_open(&value, head->size))
+    size_t most = sd_min(head->size, file->server->settings.value_most + 1);
+    if (head->key_size > sizeof(key) || head->size == 0 || !sd_buffer_open(&value, most))
         return false;
-    bool is_read = get(file, key, head->key_size) && get(file, value.data, head->size);
-    uint64_t ttl_ms = head->expires_ms ? head->expires_ms - file->time_ms : 0;
-    if (is_read && sinter_cache_set(server->cache, key, head->key_size, value.data, head->size,
-                                    head->flags, ttl_ms) == 0)
-        (void)sd_add(&server->dump.loaded, 1);
+    bool is_read = get(file, key, head->key_size);
+    for (uint64_t left = head->size; left > 0 && is_read; left -= sd_min(left, most))
+        is_read = get(file, value.data, sd_min(left, most));
+    if (is_read && loads && head->size == most)
+        load_item(file->server, head, key, value.data, file->time_ms);
     sd_buffer_free(&value);
     return is_read;
 }
 
-static void
-keep_cas(struct sd_server *server, uint64_t cas)
+/* NULL, or what is wrong. */
+static const char *
+read_items(struct file *file, bool loads, uint64_t *cas)
 {
-    char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)cas);
-    (void)sinter_cache_configure(server->cache, "cas_above", text);
+    struct item_head head;
+    uint64_t sum, own;
+    const char *wrong = read_head(file);
+    if (wrong)
+        return wrong;
+    for (file->items = 0;; file->items++) {
+        if (!get(file, &head, sizeof(head)))
+            return "it is cut";
+        if (head.key_size == 0)
+            break;
+        if (!read_item(file, &head, loads))
+            return "it is damaged";
+    }
+    own = file->sum;
+    *cas = head.expires_ms;
+    bool right = head.size == file->items && get(file, &sum, sizeof(sum)) && sum == own;
+    return right && file->bytes == 0 ? NULL : "it is damaged";
 }
 
-/* A file is used once: after a crash its items would be there as they were, also those that were
- * deleted since. */
+/* A file is used once: after a crash its items would be there as they were,
+ * also those that were deleted since. */
 static const char *
 load(struct file *file, const char *path)
 {
-    const char *wrong = read_items(file, pass_over);
+    char text[24];
+    uint64_t cas;
+    const char *wrong = read_items(file, false, &cas);
     if (wrong)
         return wrong;
     if (unlink(path) != 0)
         return "it cannot be taken away";
-    keep_cas(file->server, file->cas);
-    return read_items(file, load_item);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)cas);
+    (void)sinter_cache_configure(file->server->cache, "cas_above", text);
+    return read_items(file, true, &cas);
 }
 
 void
@@ -363,10 +293,9 @@ sd_dump_load(struct sd_server *server)
 {
     const char *path = server->settings.dump_file;
     struct file file;
-    bool is_open = open_file(&file, server, path, O_RDONLY);
-    const char *wrong = is_open                ? load(&file, path)
-                        : file.error == ENOENT ? NULL
-                                               : strerror(file.error);
+    const char *wrong = open_file(&file, server, path, O_RDONLY) ? load(&file, path)
+                        : file.error == ENOENT                   ? NULL
+                                                                 : strerror(file.error);
     close_file(&file);
     if (!wrong)
         return;

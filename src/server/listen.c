@@ -119,7 +119,7 @@ open_spec(struct sd_listener *listener, const struct sd_settings *settings, cons
     const char *colon = strrchr(spec, ':'), *bracket = strrchr(spec, ']');
     bool has_port = colon && (bracket ? colon == bracket + 1 : strchr(spec, ':') == colon);
     size_t size = has_port ? (size_t)(colon - spec) : strlen(spec);
-    snprintf(port, sizeof(port), "%d", settings->port);
+    snprintf(port, sizeof(port), "%u", settings->port);
     if (*spec == '[' && bracket) {
         spec++;
         size = (size_t)(bracket - spec);
@@ -164,7 +164,7 @@ sd_listen_tell(const struct sd_listener *listener, struct sd_settings *settings)
         return;
     if (settings->port == 0)
         fprintf(stderr, "sinterd: port %d\n", port_of(listener->fd[0]));
-    settings->port = port_of(listener->fd[0]);
+    settings->port = (unsigned)port_of(listener->fd[0]);
 }
 
 bool
@@ -173,7 +173,7 @@ sd_listen_open(struct sd_listener *listener, const struct sd_settings *settings)
     bool is_open = true;
     char port[16];
     listener->count = 0;
-    snprintf(port, sizeof(port), "%d", settings->port);
+    snprintf(port, sizeof(port), "%u", settings->port);
     if (settings->unix_path)
         is_open = open_unix(listener, settings);
     else if (!settings->listens)

@@ -12,41 +12,17 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static const char usage[] =
-    "usage: sinterd [option...]\n"
-    "\n"
-    "A cache server with memcached's text and meta protocols, whose limit is of resident memory.\n"
-    "\n"
-    "  -m, --memory-limit=N      MiB of resident memory of the process, or N% of what there is\n"
-    "                              (of the cgroup's limit, else of the machine's); default 64\n"
-    "  -l, --listen=ADDRESS      host, host:port or [v6]:port; several by commas, or several -l;\n"
-    "                              * for all; default 127.0.0.1 and ::1\n"
-    "  -p, --port=N              default 11211; 0: one that is free, which is printed\n"
-    "  -s, --unix-socket=PATH    this instead of the network\n"
-    "  -a, --unix-mask=MODE      its mode, octal; default 700\n"
-    "  -u, --user=NAME           become this user, when started by root\n"
-    "  -Y, --auth-file=FILE      lines user:password; clients have to say one of them\n"
-    "  -c, --conn-limit=N        connections at a time; default 1024\n"
-    "  -t, --threads=N           that serve, 1 to 64; default: processors, at most 4\n"
-    "  -I, --max-item-size=N     longest value, bytes or with k or m; 1k to 1024m; default 1m\n"
-    "  -b, --listen-backlog=N    default 1024\n"
-    "  -A, --enable-shutdown     the command shutdown\n"
-    "  -F, --disable-flush-all   no flush_all\n"
-    "  -e, --memory-file=FILE    keep the items there over a restart: written at the end and at\n"
-    "                              SIGUSR1\n"
-    "  -d, --daemon              go into the background\n"
-    "  -P, --pidfile=FILE        write the process's number there\n"
-    "  -r, --enable-coredumps    let cores be written\n"
-    "  -o, --extended=LIST       idle_timeout=SECONDS without a request; stall_timeout=SECONDS\n"
-    "                              without getting on, while others wait for its buffers, default\n"
-    "                              5; metrics: GET /metrics is answered, for Prometheus; other\n"
-    "                              words are named and have no effect\n"
-    "  -v, --verbose             say more\n"
-    "  -h, --help   -V, --version\n"
-    "\n"
-    "Accepted without effect: -U (there is no UDP), -B ascii, -C, -D, -f, -k, -L, -n, -R, -W,\n"
-    "-X.\n"
-    "Not there: -M, -S, -Z.\n";
+/** An option. `take` gets its argument, or NULL, and the place that is `at` in
+ * the settings. */
+struct row {
+    char letter;
+    const char *name;
+    const char *argument; /* its name; NULL: there is none */
+    bool (*take)(const struct row *row, char *value, void *to);
+    size_t at;
+    uint64_t least, most;
+    const char *text; /* of -h; or why it is refused; NULL: it has no effect */
+};
 
 static bool
 complain(const char *format, ...)
@@ -60,7 +36,9 @@ complain(const char *format, ...)
     return false;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------
+ */
 
 /* Decimal digits alone. */
 static bool
@@ -75,73 +53,90 @@ read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
 }
 
 static bool
-take_number(const char *option, const char *text, uint64_t least, uint64_t most, unsigned *to)
+take_number(const struct row *row, char *value, void *to)
 {
     uint64_t number;
-    if (!read_number(text, least, most, &number))
-        return complain("-%s %s: it has to be a number from %llu to %llu", option, text,
-                        (unsigned long long)least, (unsigned long long)most);
-    *to = (unsigned)number;
+    if (!read_number(value, row->least, row->most, &number))
+        return complain("-%c%s %s: it has to be a number from %llu to %llu", row->letter,
+                        row->letter == 'o' ? row->name : "", value, (unsigned long long)row->least,
+                        (unsigned long long)row->most);
+    *(unsigned *)to = (unsigned)number;
     return true;
 }
 
 static bool
-take_percent(const char *text, uint64_t *bytes)
+take_memory(const struct row *row, char *value, void *to)
 {
-    char digits[8] = "";
-    uint64_t percent;
-    size_t size = strlen(text) - 1;
-    if (size < sizeof(digits))
-        snprintf(digits, sizeof(digits), "%.*s", (int)size, text);
-    if (!read_number(digits, 1, 90, &percent))
-        return complain("-m %s: from 1%% to 90%%", text);
-    *bytes = sd_limit_percent((unsigned)percent);
-    return *bytes || complain("-m %s: %s", text, strerror(errno));
+    uint64_t number, *bytes = to;
+    size_t size = strlen(value);
+    bool percent = size && value[size - 1] == '%';
+    if (percent)
+        value[size - 1] = 0;
+    if (!read_number(value, row->least, percent ? 90 : row->most, &number))
+        return complain("-m %s: MiB, from 1 to 1048576, or a percentage, 1%% to 90%%", value);
+    *bytes = percent ? sd_limit_percent((unsigned)number) : number * MIB;
+    return *bytes || complain("-m %s%%: %s", value, strerror(errno));
 }
 
 static bool
-take_memory(const char *text, uint64_t *bytes)
+take_size(const struct row *row, char *value, void *to)
 {
-    uint64_t mib;
-    if (*text && text[strlen(text) - 1] == '%')
-        return take_percent(text, bytes);
-    if (!read_number(text, 1, UINT64_C(1) << 20, &mib))
-        return complain("-m %s: MiB, from 1 to 1048576, or a percentage like 50%%", text);
-    *bytes = mib * MIB;
+    uint64_t number = 0, scale = 1;
+    size_t size = strlen(value);
+    char unit = size ? value[size - 1] | 0x20 : 0; /* in lower case */
+    if (unit == 'k' || unit == 'm') {
+        scale = unit == 'k' ? 1024 : MIB;
+        value[size - 1] = 0;
+    }
+    if (!read_number(value, 1, row->most, &number) || number * scale < row->least ||
+        number * scale > row->most)
+        return complain("-I %s: from 1k to 1024m", value);
+    *(uint64_t *)to = number * scale;
     return true;
 }
 
 static bool
-take_size(const char *text, uint64_t *bytes)
-{
-    char digits[24] = "";
-    size_t size = strlen(text);
-    char unit = *(size ? text + size - 1 : text);
-    uint64_t scale = unit == 'k' || unit == 'K' ? 1024 : unit == 'm' || unit == 'M' ? MIB : 1;
-    if (size > 0 && size < sizeof(digits))
-        memcpy(digits, text, size - (scale > 1));
-    if (!read_number(digits, 1, 1024 * MIB, bytes) || *bytes * scale < 1024 ||
-        *bytes * scale > 1024 * MIB)
-        return complain("-I %s: from 1k to 1024m", text);
-    *bytes *= scale;
-    return true;
-}
-
-static bool
-take_mode(const char *text, unsigned *mode)
+take_mode(const struct row *row, char *value, void *to)
 {
     char *end;
-    unsigned long number = strtoul(text, &end, 8);
-    if (*text < '0' || *text > '7' || *end || number > 0777)
-        return complain("-a %s: octal, up to 777", text);
-    *mode = (unsigned)number;
+    unsigned long number = strtoul(value, &end, 8);
+    if (*value < '0' || *value > '7' || *end || number > row->most)
+        return complain("-a %s: octal, up to 777", value);
+    *(unsigned *)to = (unsigned)number;
     return true;
 }
 
 static bool
-take_listen(struct sd_settings *settings, char *list)
+take_text(const struct row *row, char *value, void *to)
 {
-    for (char *save, *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+    *(const char **)to = value;
+    return *value || complain("-%c needs a value", row->letter);
+}
+
+static bool
+take_flag(const struct row *row, char *value, void *to)
+{
+    (void)value;
+    *(bool *)to = row->most;
+    return true;
+}
+
+static bool
+take_verbose(const struct row *row, char *value, void *to)
+{
+    (void)row;
+    (void)value;
+    ++*(unsigned *)to;
+    return true;
+}
+
+static bool
+take_listen(const struct row *row, char *value, void *to)
+{
+    struct sd_settings *settings = to;
+    char *save;
+    (void)row;
+    for (char *word = strtok_r(value, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         if (settings->listens == SD_LISTENERS_MOST)
             return complain("-l: at most %u addresses", SD_LISTENERS_MOST);
         settings->listen[settings->listens++] = word;
@@ -149,158 +144,165 @@ take_listen(struct sd_settings *settings, char *list)
     return true;
 }
 
-static bool
-take_extended(struct sd_settings *settings, char *list)
-{
-    for (char *save, *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-        char *value = strchr(word, '=');
-        if (value)
-            *value++ = 0;
-        bool stall = strcmp(word, "stall_timeout") == 0;
-        if (stall || strcmp(word, "idle_timeout") == 0) {
-            if (!take_number(stall ? "o stall_timeout" : "o idle_timeout",
-                             value ? value : "(nothing)", stall, 86400,
-                             stall ? &settings->stall_seconds : &settings->idle_seconds))
-                return false;
-        } else if (strcmp(word, "metrics") == 0) {
-            settings->metrics = true;
-        } else {
-            complain("-o %s has no effect here", word);
-        }
-    }
-    return true;
-}
+#define OF(member) offsetof(struct sd_settings, member)
 
-static bool
-take_protocol(const char *name)
-{
-    return strcmp(name, "ascii") == 0 || strcmp(name, "auto") == 0 ||
-           strcmp(name, "auto-negotiate") == 0 ||
-           complain("-B %s: the text protocol is the only one", name);
-}
-
-static bool
-is_missing(int option)
-{
-    switch (option) {
-    case 'M':
-        return complain("-M: items are always evicted for new ones; start it without -M");
-    case 'S':
-        return complain("-S: there is no SASL; -Y FILE asks clients for a password");
-    default:
-        return complain("-Z: there is no TLS; put a terminator in front");
-    }
-}
-
-/* ---- the line -------------------------------------------------------------------------------- */
-
-static const struct option long_options[] = {
-    {"memory-limit", 1, NULL, 'm'},
-    {"listen", 1, NULL, 'l'},
-    {"port", 1, NULL, 'p'},
-    {"unix-socket", 1, NULL, 's'},
-    {"unix-mask", 1, NULL, 'a'},
-    {"user", 1, NULL, 'u'},
-    {"auth-file", 1, NULL, 'Y'},
-    {"conn-limit", 1, NULL, 'c'},
-    {"threads", 1, NULL, 't'},
-    {"max-item-size", 1, NULL, 'I'},
-    {"listen-backlog", 1, NULL, 'b'},
-    {"enable-shutdown", 0, NULL, 'A'},
-    {"disable-flush-all", 0, NULL, 'F'},
-    {"disable-dumping", 0, NULL, 'X'},
-    {"daemon", 0, NULL, 'd'},
-    {"pidfile", 1, NULL, 'P'},
-    {"enable-coredumps", 0, NULL, 'r'},
-    {"extended", 1, NULL, 'o'},
-    {"verbose", 0, NULL, 'v'},
-    {"help", 0, NULL, 'h'},
-    {"version", 0, NULL, 'V'},
-    {"udp-port", 1, NULL, 'U'},
-    {"protocol", 1, NULL, 'B'},
-    {"disable-cas", 0, NULL, 'C'},
-    {"disable-evictions", 0, NULL, 'M'},
-    {"enable-sasl", 0, NULL, 'S'},
-    {"enable-ssl", 0, NULL, 'Z'},
-    {"slab-growth-factor", 1, NULL, 'f'},
-    {"slab-min-size", 1, NULL, 'n'},
-    {"lock-memory", 0, NULL, 'k'},
-    {"enable-largepages", 0, NULL, 'L'},
-    {"max-reqs-per-event", 1, NULL, 'R'},
-    {"disable-watch", 0, NULL, 'W'},
-    {"memory-file", 1, NULL, 'e'},
-    {NULL, 0, NULL, 0},
+static const struct row extended[] = {
+    {'o', " idle_timeout", "SECONDS", take_number, OF(idle_seconds), 0, 86400, NULL},
+    {'o', " stall_timeout", "SECONDS", take_number, OF(stall_seconds), 1, 86400, NULL},
+    {'o', " metrics", NULL, take_flag, OF(metrics), 0, true, NULL},
 };
 
 static bool
-take_value(struct sd_settings *settings, int option, char *value)
+take_extended(const struct row *row, char *list, void *to)
 {
-    unsigned number = 0;
-    switch (option) {
-    case 'm':
-        return take_memory(value, &settings->memory);
-    case 'I':
-        return take_size(value, &settings->value_most);
-    case 'l':
-        return take_listen(settings, value);
-    case 'o':
-        return take_extended(settings, value);
-    case 'p':
-        return take_number("p", value, 0, 65535, &number) && (settings->port = (int)number, true);
-    case 'a':
-        return take_mode(value, &settings->unix_mode);
-    case 'c':
-        return take_number("c", value, 1, 1000000, &settings->connections);
-    case 't':
-        return take_number("t", value, 1, 64, &settings->threads);
-    case 'b':
-        return take_number("b", value, 1, 65535, &settings->backlog);
-    case 'U':
-        return take_number("U", value, 0, 65535, &number) &&
-               (number == 0 || !complain("-U %u: there is no UDP; nothing is opened", number));
-    case 'B':
-        return take_protocol(value);
-    default:
-        return true;
+    char nothing[] = "(nothing)", *save;
+    (void)row;
+    for (char *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        char *value = strchr(word, '=');
+        const struct row *found = NULL;
+        if (value)
+            *value++ = 0;
+        for (size_t i = 0; i < sizeof(extended) / sizeof(extended[0]); i++)
+            if (strcmp(extended[i].name + 1, word) == 0)
+                found = &extended[i];
+        if (!found)
+            complain("-o %s has no effect here", word);
+        else if (!found->take(found, value ? value : nothing, (char *)to + found->at))
+            return false;
     }
+    return true;
 }
 
 static bool
-take_text(struct sd_settings *settings, int option, const char *value)
+take_udp(const struct row *row, char *value, void *to)
 {
-    const char **to = option == 's'   ? &settings->unix_path
-                      : option == 'u' ? &settings->user
-                      : option == 'Y' ? &settings->auth_file
-                      : option == 'e' ? &settings->dump_file
-                                      : &settings->pid_file;
-    if (!*value)
-        return complain("-%c needs a value", option);
-    *to = value;
+    unsigned number;
+    (void)to;
+    if (!take_number(row, value, &number))
+        return false;
+    if (number)
+        complain("-U %u: there is no UDP; nothing is opened", number);
     return true;
 }
+
+static bool
+take_protocol(const struct row *row, char *value, void *to)
+{
+    (void)row;
+    (void)to;
+    return strcmp(value, "ascii") == 0 || strcmp(value, "auto") == 0 ||
+           strcmp(value, "auto-negotiate") == 0 ||
+           complain("-B %s: the text protocol is the only one", value);
+}
+
+static bool
+refuse(const struct row *row, char *value, void *to)
+{
+    (void)value;
+    (void)to;
+    return complain("-%c: %s", row->letter, row->text);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define MORE "\n                              "
+
+static const struct row rows[] = {
+    {'m', "memory-limit", "N", take_memory, OF(memory), 1, 1u << 20,
+     "MiB of resident memory of the process, or N% of what there is" MORE
+     "(of the cgroup's limit, else of the machine's); default 64"},
+    {'l', "listen", "ADDRESS", take_listen, 0, 0, 0,
+     "host, host:port or [v6]:port; several by commas, or several -l;" MORE
+     "* for all; default 127.0.0.1 and ::1"},
+    {'p', "port", "N", take_number, OF(port), 0, 65535,
+     "default 11211; 0: one that is free, which is printed"},
+    {'s', "unix-socket", "PATH", take_text, OF(unix_path), 0, 0, "this instead of the network"},
+    {'a', "unix-mask", "MODE", take_mode, OF(unix_mode), 0, 0777, "its mode, octal; default 700"},
+    {'u', "user", "NAME", take_text, OF(user), 0, 0, "become this user, when started by root"},
+    {'Y', "auth-file", "FILE", take_text, OF(auth_file), 0, 0,
+     "lines user:password; clients have to say one of them"},
+    {'c', "conn-limit", "N", take_number, OF(connections), 1, 1000000,
+     "connections at a time; default 1024"},
+    {'t', "threads", "N", take_number, OF(threads), 1, 64,
+     "that serve, 1 to 64; default: processors, at most 4"},
+    {'I', "max-item-size", "N", take_size, OF(value_most), 1024, 1024 * MIB,
+     "longest value, bytes or with k or m; 1k to 1024m; default 1m"},
+    {'b', "listen-backlog", "N", take_number, OF(backlog), 1, 65535, "default 1024"},
+    {'A', "enable-shutdown", NULL, take_flag, OF(may_shut_down), 0, true, "the command shutdown"},
+    {'F', "disable-flush-all", NULL, take_flag, OF(may_flush), 0, false, "no flush_all"},
+    {'X', "disable-dumping", NULL, take_flag, OF(may_dump), 0, false, "no stats cachedump"},
+    {'e', "memory-file", "FILE", take_text, OF(dump_file), 0, 0,
+     "keep the items there over a restart: written at the end and at" MORE "SIGUSR1"},
+    {'d', "daemon", NULL, take_flag, OF(background), 0, true, "go into the background"},
+    {'P', "pidfile", "FILE", take_text, OF(pid_file), 0, 0, "write the process's number there"},
+    {'r', "enable-coredumps", NULL, take_flag, OF(cores), 0, true, "let cores be written"},
+    {'o', "extended", "LIST", take_extended, 0, 0, 0,
+     "idle_timeout=SECONDS without a request; stall_timeout=SECONDS" MORE
+     "without getting on, while others wait for its buffers, default" MORE
+     "5; metrics: GET /metrics is answered, for Prometheus; other" MORE
+     "words are named and have no effect"},
+    {'v', "verbose", NULL, take_verbose, OF(verbose), 0, 0, "say more"},
+    {'h', "help", NULL, NULL, 0, 0, 0, "this"},
+    {'V', "version", NULL, NULL, 0, 0, 0, "sinterd's"},
+    {'i', "license", NULL, NULL, 0, 0, 0, NULL},
+    {'U', "udp-port", "N", take_udp, 0, 0, 65535, NULL},
+    {'B', "protocol", "NAME", take_protocol, 0, 0, 0, NULL},
+    {'M', "disable-evictions", NULL, refuse, 0, 0, 0,
+     "items are always evicted for new ones; start it without -M"},
+    {'S', "enable-sasl", NULL, refuse, 0, 0, 0,
+     "there is no SASL; -Y FILE asks clients for a password"},
+    {'Z', "enable-ssl", NULL, refuse, 0, 0, 0, "there is no TLS; put a terminator in front"},
+    {'C', "disable-cas", NULL, NULL, 0, 0, 0, NULL},
+    {'D', "prefix-delimiter", "C", NULL, 0, 0, 0, NULL},
+    {'f', "slab-growth-factor", "N", NULL, 0, 0, 0, NULL},
+    {'n', "slab-min-size", "N", NULL, 0, 0, 0, NULL},
+    {'k', "lock-memory", NULL, NULL, 0, 0, 0, NULL},
+    {'L', "enable-largepages", NULL, NULL, 0, 0, 0, NULL},
+    {'R', "max-reqs-per-event", "N", NULL, 0, 0, 0, NULL},
+    {'W', "disable-watch", NULL, NULL, 0, 0, 0, NULL},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static void
-take_flag(struct sd_settings *settings, int option)
+show_usage(void)
 {
-    settings->may_shut_down = settings->may_shut_down || option == 'A';
-    settings->may_flush = settings->may_flush && option != 'F';
-    settings->may_dump = settings->may_dump && option != 'X';
-    settings->background = settings->background || option == 'd';
-    settings->cores = settings->cores || option == 'r';
-    settings->verbose += option == 'v';
+    puts("usage: sinterd [option...]\n\nA cache server with memcached's text and meta protocols, "
+         "whose limit is of resident memory.\n");
+    for (const struct row *row = rows; row < rows + ROWS; row++) {
+        if (!row->text || row->take == refuse)
+            continue;
+        const char *argument = row->argument ? row->argument : "";
+        int width =
+            printf("  -%c, --%s%s%s", row->letter, row->name, *argument ? "=" : "", argument);
+        printf("%*s%s\n", 28 - width, "", row->text);
+    }
+    puts(
+        "\nAccepted without effect: -U (there is no UDP), -B ascii, -C, -D, -f, -k, -L, -n, -R, -W."
+        "\nNot there: -M, -S, -Z.");
 }
 
-static bool
-take(struct sd_settings *settings, int option, char *value)
+static const struct row *
+row_of(int letter)
 {
-    if (strchr("MSZ", option))
-        return is_missing(option);
-    if (strchr("suYPe", option))
-        return take_text(settings, option, value);
-    if (value)
-        return take_value(settings, option, value);
-    take_flag(settings, option);
-    return true;
+    const struct row *row = rows;
+    while (row < rows + ROWS && row->letter != letter)
+        row++;
+    return row < rows + ROWS ? row : NULL;
+}
+
+/* The next option as getopt_long has it. */
+static int
+next_option(int argc, char **argv)
+{
+    char letters[2 * ROWS + 2] = ":", *at = letters + 1;
+    struct option names[ROWS + 1] = {{NULL, 0, NULL, 0}};
+    for (size_t i = 0; i < ROWS; i++) {
+        names[i] = (struct option){rows[i].name, rows[i].argument != NULL, NULL, rows[i].letter};
+        *at++ = rows[i].letter;
+        if (rows[i].argument)
+            *at++ = ':';
+    }
+    return getopt_long(argc, argv, letters, names, NULL);
 }
 
 static unsigned
@@ -330,26 +332,25 @@ set_defaults(struct sd_settings *settings)
 enum sd_start
 sd_options_read(struct sd_settings *settings, int argc, char **argv)
 {
-    static const char letters[] = ":m:l:p:s:a:u:Y:c:t:I:b:e:AFXdP:ro:vhViU:B:CD:MSZf:n:kLR:W";
     int option;
     set_defaults(settings);
     opterr = 0;
-    while ((option = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-        if (option == 'h' || option == 'V' || option == 'i') {
-            fputs(option == 'h' ? usage : "sinterd " SD_VERSION "\n", stdout);
-            return SD_START_DONE;
-        }
-        if (option == '?' || option == ':') {
+    while ((option = next_option(argc, argv)) != -1) {
+        const struct row *row = row_of(option);
+        if (!row)
             complain("%s: %s (see sinterd -h)", argv[optind - 1],
                      option == ':' ? "it needs a value" : "there is no such option");
-            return SD_START_WRONG;
-        }
-        if (!take(settings, option, optarg))
+        if (option == 'h')
+            show_usage();
+        if (option == 'V' || option == 'i')
+            puts("sinterd " SD_VERSION);
+        if (option == 'h' || option == 'V' || option == 'i')
+            return SD_START_DONE;
+        if (!row || (row->take && !row->take(row, optarg, (char *)settings + row->at)))
             return SD_START_WRONG;
     }
-    if (optind < argc) {
-        complain("%s: it is no option (see sinterd -h)", argv[optind]);
-        return SD_START_WRONG;
-    }
-    return SD_START_SERVE;
+    if (optind == argc)
+        return SD_START_SERVE;
+    complain("%s: it is no option (see sinterd -h)", argv[optind]);
+    return SD_START_WRONG;
 }

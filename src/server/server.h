@@ -14,7 +14,7 @@ struct sd_settings {
     uint64_t value_most;                   /* -I, bytes */
     const char *listen[SD_LISTENERS_MOST]; /* -l; none: loopback */
     unsigned listens;
-    int port;
+    unsigned port;
     const char *unix_path;
     unsigned unix_mode;
     unsigned threads, connections, backlog;

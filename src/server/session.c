@@ -242,9 +242,9 @@ dispatch(struct sd_request *request)
     const struct sd_command *const lists[] = {sd_meta_commands, sd_text_commands,
                                               sd_admin_commands};
     const struct sd_command *command = NULL;
-    const struct sd_token *last = &line->token[line->count - 1];
     if (line->count == 0)
         return sd_answer(request, "ERROR");
+    const struct sd_token *last = &line->token[line->count - 1];
     for (size_t i = 0; i < 3 && !command; i++)
         command = find(lists[i], &line->token[0]);
     if (command && line->count >= command->least && line->count <= command->most) {

@@ -179,7 +179,7 @@ put_settings(const struct sd_request *request, FILE *text)
         {"memory_file", path(settings->dump_file, "(null)")},
     };
     PUT(text, "", {"maxbytes", sd_load(&settings->memory)}, {"maxconns", settings->connections},
-        {"tcpport", settings->unix_path ? 0 : (uint64_t)settings->port}, {"udpport", 0},
+        {"tcpport", settings->unix_path ? 0 : settings->port}, {"udpport", 0},
         {"verbosity", sd_load(&settings->verbose)}, {"num_threads", settings->threads},
         {"tcp_backlog", settings->backlog}, {"item_size_max", settings->value_most},
         {"lru_crawler_sleep", 0}, {"lru_crawler_tocrawl", 0},

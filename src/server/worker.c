@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,19 +401,16 @@ name_of(int fd, int (*get)(int, struct sockaddr *, socklen_t *), char *name, siz
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof(address);
-    char host[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
     (void)get(fd, (struct sockaddr *)&address, &size);
-    if (address.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-        snprintf(name, room, "tcp:%s:%u", host, ntohs(v4->sin_port));
-    } else if (address.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-        snprintf(name, room, "tcp6:[%s]:%u", host, ntohs(v6->sin6_port));
-    } else {
+    (void)getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port),
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    if (address.ss_family == AF_INET6)
+        snprintf(name, room, "tcp6:[%s]:%s", host, port);
+    else if (address.ss_family == AF_INET)
+        snprintf(name, room, "tcp:%s:%s", host, port);
+    else
         snprintf(name, room, "unix:%.107s", ((const struct sockaddr_un *)&address)->sun_path);
-    }
 }
 
 void
