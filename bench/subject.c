@@ -164,12 +164,24 @@ apply_set(const char *text)
     subject_set(name, text + length + 1);
 }
 
+/* Huge pages for dense parts are to be chosen before a store is made. */
+static enum handle_hugepages
+hugepages_at_creation(void)
+{
+    for (unsigned i = 0; i < bench.sets; i++) {
+        if (strcmp(bench.set[i], "hugepages=dense") == 0)
+            return HANDLE_HUGEPAGES_DENSE;
+    }
+    return HANDLE_HUGEPAGES_NEVER;
+}
+
 void
 subject_open(void)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.name = "bench";
     options.hardened = bench.hardened;
+    options.hugepages = hugepages_at_creation();
     subject_store = handle_store_create(&options);
     if (!subject_store)
         subject_failed("handle_store_create", errno);

@@ -7,8 +7,10 @@
 
 #include <stdio.h>
 
+#include "core/hugepages.h"
 #include "core/misuse.h"
 #include "defrag/machine.h"
+#include "memory/dense.h"
 
 /* A store without a free for so long is at rest: idle threads' caches have been emptied by then. */
 #define REST_NS UINT64_C(500000000)
@@ -117,11 +119,25 @@ end_by_itself(struct sn_defrag *d)
         sn_hook(SN_HOOK_MOVER_ENDS, d->store);
 }
 
+/* Dense parts of the arena become huge pages, so many at a time: the next ones wake the thread. Not
+ * while a forked child shares the pages, which it would copy. */
+static void
+collapse_some(struct sn_defrag *d)
+{
+    enum { MOST = 16 };
+    for (unsigned left = MOST; left > 0 && !is_stopping(d); left--) {
+        if (!sn_hugepages_are_made(d->store) || sn_mover_shares_pages(d->store) ||
+            !sn_dense_collapse(&d->store->heap))
+            return;
+    }
+}
+
 /* Nothing to do: sleeps. When something was freed since the last rest, it looks after a while
  * whether this is one: then what is left of waste is compacted by lower thresholds. */
 static void
 idle(struct sn_defrag *d)
 {
+    collapse_some(d);
     uint64_t until_ns = arm_wake_up(d);
     uint64_t freed = sn_load_relaxed(&d->store->heap.freed_bytes);
     bool look = until_ns == SN_NEVER && freed != d->rest_freed;

@@ -120,6 +120,12 @@ struct handle_stats {
     uint32_t alloc_failure_reason; /**< enum handle_alloc_failure */
     /** For how long the oldest part of empty_span has been empty; 0: none is */
     uint64_t empty_span_age_ns;
+    /* huge pages made of dense parts of the arena (HANDLE_HUGEPAGES_DENSE) */
+    uint64_t hugepage;          /**< bytes of committed in them, as far as the kernel keeps them */
+    uint64_t hugepages_made;    /**< since creation */
+    uint64_t hugepages_undone;  /**< since creation, as memory of them went back to the kernel */
+    uint64_t hugepages_refused; /**< by the kernel, since creation */
+    uint32_t dense_reason;      /**< enum handle_dense_reason */
 };
 /* clang-format off */
 #ifdef __cplusplus

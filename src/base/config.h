@@ -93,6 +93,10 @@
 #define SN_GP_GATHER_NS     5000000   /* 5 ms */
 #define SN_HOUSEKEEPING_NS  200000000 /* 200 ms: idle caches are found in two of these */
 
+/* Below this a store's dense parts do not become huge pages: the second-level TLB has entries for
+ * 4 to 8 MiB, and what the caches hold is found without it. */
+#define SN_DENSE_MIN_BYTES ((uint64_t)64 << 20)
+
 /* One batch of moves: as much as the second-level cache holds, and bounded: its slots wait for a
  * grace period. Marking touches one line of a small slot, and its word; the copy finds them in the
  * cache, and the two context switches of a grace period are shared by so many. */

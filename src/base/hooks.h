@@ -55,6 +55,7 @@ enum sn_hook_point {
     SN_HOOK_TRIM,         /* trim: the span is detached (object: the heap); or claimed (object: the
                              large spans) */
     SN_HOOK_AWAIT_CLAIM,  /* resize: about to wait for such a claim (object: the large spans) */
+    SN_HOOK_COLLAPSE,     /* mover: a dense run is about to become a huge page (object: the pool) */
     SN_HOOK_SHORTAGE,     /* allocation: found nothing, before it looks at what comes by itself */
     SN_HOOK_POINTS
 };
@@ -69,7 +70,7 @@ enum sn_inject_point {
     SN_INJECT_PIPE,
     SN_INJECT_KEY,             /* pthread_key_create: no cache without it, asked once per process */
     SN_INJECT_RANDOM,          /* getrandom */
-    SN_INJECT_STATM,           /* the process's resident pages, from /proc */
+    SN_INJECT_STATM,           /* the process's resident pages, from /proc; what the kernel tells */
     SN_INJECT_MPROTECT,        /* guards of hardened stores */
     SN_INJECT_PROCESS_MADVISE, /* as if the kernel had none: one madvise per run of pages */
     SN_INJECT_BARRIER,         /* a running membarrier, and the slow one instead */

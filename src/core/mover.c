@@ -104,6 +104,13 @@ sn_mover_wake(handle_store *store)
 }
 
 void
+sn_mover_wake_for_dense(handle_store *store)
+{
+    if (wake(&store->mover) && is_enabled(store))
+        sn_store_signal(store, true);
+}
+
+void
 sn_mover_unpinned(handle_store *store)
 {
     struct sn_mover *mover = &store->mover;

@@ -72,6 +72,10 @@ bool sn_mover_has_thread(struct sn_mover *mover);
 /** Freed bytes passed the mark, or an option changed: the mover looks whether to work. */
 void sn_mover_wake(handle_store *store);
 
+/** Parts of the arena are due to become huge pages: its thread does it when it has nothing else to
+ * do, and is started for that if there is none. */
+void sn_mover_wake_for_dense(handle_store *store);
+
 /** Before anything was freed: sets the mark at which frees wake the mover. */
 void sn_mover_arm(handle_store *store);
 

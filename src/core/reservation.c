@@ -4,8 +4,6 @@
 
 #include "os/osmem.h"
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-
 /* What a store begins with; the table is half as long. */
 #define FIRST_ARENA_BYTES SN_ARENA_STEP_BYTES
 /* Places that are looked at: others lie where a store wants to begin only by chance. */
@@ -22,7 +20,7 @@ table_for(uint64_t arena_bytes)
 static uint64_t
 arena_within(uint64_t bytes)
 {
-    const uint64_t fixed = 4 * HUGE_PAGE_BYTES; /* the struct, and what alignment loses */
+    const uint64_t fixed = 4 * SN_HUGE_PAGE_BYTES; /* the struct, and what alignment loses */
     uint64_t arena = bytes > fixed ? (bytes - fixed) / 8 * 5 : 0; /* 1 + 1/2 + 1/50 of it */
     return sn_max(arena & ~(uint64_t)(SN_BLOCK_BYTES - 1), SN_ARENA_LEAST_BYTES);
 }
@@ -33,7 +31,7 @@ plan(struct sn_reservation *r, uint64_t arena_max, uint64_t arena_bytes)
     r->arena_max = sn_round_up(arena_max, SN_BLOCK_BYTES);
     r->arena_bytes = sn_round_up(sn_min(arena_bytes, arena_max), SN_BLOCK_BYTES);
     r->table_max = /* the arena behind it is aligned */
-        sn_round_up(HANDLE_TABLE_OFFSET + table_for(r->arena_max), HUGE_PAGE_BYTES) -
+        sn_round_up(HANDLE_TABLE_OFFSET + table_for(r->arena_max), SN_HUGE_PAGE_BYTES) -
         HANDLE_TABLE_OFFSET;
     r->table_bytes = r->arena_bytes < r->arena_max ? table_for(r->arena_bytes) : r->table_max;
     uint32_t blocks = (uint32_t)(r->arena_max >> SN_BLOCK_SHIFT);
@@ -42,7 +40,7 @@ plan(struct sn_reservation *r, uint64_t arena_max, uint64_t arena_bytes)
     r->groups_bytes = sn_max(sn_pool_groups_bytes(blocks), sn_table_groups_bytes(r->table_max));
     r->classes_bytes = sn_pool_classes_bytes(blocks);
     r->metadata_bytes = sn_round_up(
-        r->spans_bytes + r->pins_bytes + r->groups_bytes + r->classes_bytes, HUGE_PAGE_BYTES);
+        r->spans_bytes + r->pins_bytes + r->groups_bytes + r->classes_bytes, SN_HUGE_PAGE_BYTES);
     r->place = SN_PLACE_NONE;
 }
 
@@ -100,7 +98,8 @@ static bool
 reserve_whole(struct sn_reservation *r, uint64_t arena_bytes)
 {
     plan(r, arena_bytes, arena_bytes);
-    r->lower = sn_os_reserve(lower_bytes(r, r->table_max) + r->arena_bytes, HUGE_PAGE_BYTES);
+    r->lower =
+        sn_os_reserve_plain(lower_bytes(r, r->table_max) + r->arena_bytes, SN_HUGE_PAGE_BYTES);
     r->arena = r->lower + lower_bytes(r, r->table_max);
     return r->lower != NULL;
 }

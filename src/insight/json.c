@@ -40,7 +40,7 @@ json_field(struct printer *p, const struct field *f, const char *separator)
         json_elements(p, f);
     else
         sn_put(p, sn_scalar(p, f, text));
-    if (f->kind == IDLE || f->kind == SHRINK || f->kind == FAILURE) {
+    if (f->kind == IDLE || f->kind == SHRINK || f->kind == FAILURE || f->kind == DENSE) {
         const struct reason *reason = sn_reason_of(f->kind, sn_figure(p, f, 0));
         sn_putf(p, "%s\"%s_word\": \"%s\"", separator, f->name, reason->word);
         sn_putf(p, "%s\"%s_text\": \"%s\"", separator, f->name, reason->text);

@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "base/growing.h"
+#include "core/hugepages.h"
 #include "core/misuse.h"
 #include "core/profile.h"
 #include "defrag/life.h"
 #include "insight/requested.h"
+#include "memory/dense.h"
+#include "os/osmem.h"
 #include "thread/drain.h"
 
 static uint64_t
@@ -124,6 +127,17 @@ fill_counters(handle_store *store, const struct sn_cache_sums *sums, struct hand
 }
 
 static void
+fill_hugepages(handle_store *store, struct handle_stats *stats)
+{
+    const struct sn_pool *pool = &store->pool;
+    stats->hugepage = sn_load_relaxed(&pool->regions[SN_REGION_HUGE]) * SN_HUGE_PAGE_BYTES;
+    stats->hugepages_made = sn_load_relaxed(&pool->collapses);
+    stats->hugepages_undone = sn_load_relaxed(&pool->collapses_undone);
+    stats->hugepages_refused = sn_load_relaxed(&pool->collapses_refused);
+    stats->dense_reason = sn_hugepages_reason(store);
+}
+
+static void
 fill_grace_periods(handle_store *store, struct handle_stats *stats)
 {
     sn_copy_counters(&stats->grace_period, &store->rcu->durations, sizeof(stats->grace_period));
@@ -173,6 +187,7 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
         fill_class(store, i, &sums, &classes[i]);
     fill_breakdown(store, &sums, stats);
     fill_counters(store, &sums, stats);
+    fill_hugepages(store, stats);
     fill_grace_periods(store, stats);
     sn_defrag_fill_stats(store, stats);
     stats->shrink_reason = shrink_reason(store, stats);

@@ -31,6 +31,7 @@ const struct field sn_store_fields[] = {
     OF_STORE(BESIDE, BYTES, committed_peak, "highest committed so far"),
     OF_STORE(BESIDE, BYTES, max_bytes, "limit on committed; 0: none"),
     OF_STORE(BESIDE, BYTES, large, "part of requested in large objects"),
+    OF_STORE(BESIDE, BYTES, hugepage, "of committed, in huge pages made of dense parts"),
     {"rounding_ratio", RATIO, RATIOS, 0, "slots of live objects / requested"},
     {"spans_ratio", RATIO, RATIOS, 1, "spans in use / slots of live objects: fragmentation"},
     {"retained_ratio", RATIO, RATIOS, 2, "committed / spans in use: kept spans, table, metadata"},
@@ -73,6 +74,10 @@ const struct field sn_store_fields[] = {
     OF_STORE(OTHER, COUNT_TOTAL, errors_reported, "lines given to the error callback"),
     OF_STORE(OTHER, COUNT, threads, "threads with a cache in this store"),
     OF_STORE(OTHER, COUNT_TOTAL, purge_failures, "refusals of the kernel to take pages back"),
+    OF_STORE(OTHER, COUNT_TOTAL, hugepages_made, "dense parts of 2 MiB made huge pages"),
+    OF_STORE(OTHER, COUNT_TOTAL, hugepages_undone, "of these, made pages again"),
+    OF_STORE(OTHER, COUNT_TOTAL, hugepages_refused, "refusals of the kernel to make one"),
+    OF_STORE(OTHER, DENSE, dense_reason, "what becomes of hugepages=dense"),
     OF_STORE(OTHER, COUNT_32, classes, "size classes, used or not"),
     {NULL, KINDS, SECTIONS, 0, NULL},
 };
@@ -128,6 +133,18 @@ static const struct reason failures[HANDLE_ALLOC_FAILURES] = {
         {"arena_small", "address space: the arena has no long enough run: see arena_bytes"},
 };
 
+static const struct reason dense_reasons[HANDLE_DENSE_REASONS] = {
+    [HANDLE_DENSE_WORKING] = {"working", "full parts of the arena become huge pages"},
+    [HANDLE_DENSE_OFF] = {"off", "hugepages is not dense"},
+    [HANDLE_DENSE_SMALL] = {"small", "less than 64 MiB of objects"},
+    [HANDLE_DENSE_DISABLED] = {"disabled", "defrag.enabled is no"},
+    [HANDLE_DENSE_REFUSED] = {"refused", "the kernel refused the last one: tried again"},
+    [HANDLE_DENSE_FLAGGED] =
+        {"flagged", "the store was made with another value of hugepages, or is hardened"},
+    [HANDLE_DENSE_ALWAYS] = {"always", "the kernel's own mode is always"},
+    [HANDLE_DENSE_UNSUPPORTED] = {"unsupported", "this machine, or its kernel, cannot do it"},
+};
+
 static const struct reason refusals[HANDLE_REFUSED_REASONS] = {
     [HANDLE_REFUSED_PINNED] = {"pinned", "pinned"},
     [HANDLE_REFUSED_WRITTEN] = {"written", "a writer resolved it meanwhile: tried again later"},
@@ -159,6 +176,7 @@ const struct kind_facts sn_kinds[KINDS] = {
     [IDLE] = {"", "", "gauge", "reason", idle_reasons, HANDLE_IDLE_REASONS},
     [SHRINK] = {"", "", "gauge", "reason", shrink_reasons, HANDLE_SHRINK_REASONS},
     [FAILURE] = {"", "", "gauge", "reason", failures, HANDLE_ALLOC_FAILURES},
+    [DENSE] = {"", "", "gauge", "reason", dense_reasons, HANDLE_DENSE_REASONS},
     [REFUSED] = {"", "_total", "counter", "reason", refusals, HANDLE_REFUSED_REASONS},
     [OCCUPANCY] = {"", "", "gauge", "eighth", eighths, 8},
 };
@@ -166,7 +184,7 @@ const struct kind_facts sn_kinds[KINDS] = {
 static bool
 is_half(enum kind kind)
 {
-    return kind == COUNT_32 || kind == IDLE || kind == SHRINK || kind == FAILURE;
+    return kind == COUNT_32 || kind == IDLE || kind == SHRINK || kind == FAILURE || kind == DENSE;
 }
 
 uint64_t
@@ -215,6 +233,12 @@ const char *
 sn_alloc_failure_text(uint32_t reason)
 {
     return sn_reason_of(FAILURE, reason)->text;
+}
+
+const char *
+sn_dense_reason_text(uint32_t reason)
+{
+    return sn_reason_of(DENSE, reason)->text;
 }
 
 const char *

@@ -25,6 +25,7 @@ enum kind {
     IDLE,
     SHRINK,
     FAILURE,
+    DENSE,
     REFUSED,
     OCCUPANCY,
     KINDS
@@ -103,6 +104,7 @@ const struct reason *sn_reason_of(enum kind kind, uint64_t number);
 const char *sn_idle_reason_text(uint32_t reason);
 const char *sn_shrink_reason_text(uint32_t reason);
 const char *sn_alloc_failure_text(uint32_t reason);
+const char *sn_dense_reason_text(uint32_t reason);
 const char *sn_refusal_text(uint32_t refusal);
 
 #endif

@@ -414,7 +414,7 @@ take_lowest_locked(struct sn_heap *heap, struct sn_span *span, struct taking *ta
             sn_owner_sub(&span->free, 1);
         }
         *bits = ~vacant;
-        span->hint = (uint16_t)word;
+        span->hint = (uint8_t)word;
     }
 }
 
@@ -711,7 +711,7 @@ clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
     sn_assert(slot < c->slots && (*bits & bit));
     *bits &= ~bit;
     if (slot / 64 < span->hint)
-        span->hint = (uint16_t)(slot / 64);
+        span->hint = (uint8_t)(slot / 64);
     sn_owner_add(&span->free, 1);
     if (span->flags & (SN_SPAN_TIGHT | SN_SPAN_QUIET))
         set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));

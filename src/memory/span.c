@@ -2,8 +2,11 @@
 /* span.c - see span.h. Free runs carry boundary tags: blocks in the first, head in the last. */
 #include "memory/span.h"
 
+#include <sinter/handle.h>
+
 #include "base/hooks.h"
 #include "base/probes.h"
+#include "memory/dense.h"
 #include "os/osmem.h"
 
 #define DIRTY 1
@@ -357,7 +360,8 @@ grow_locked(struct sn_pool *pool, uint32_t blocks)
         sn_owner_add(&pool->small, 1);
         return false;
     }
-    sn_os_hugepages(end, bytes, pool->hugepages);
+    if (!pool->plain)
+        sn_os_hugepages(end, bytes, pool->hugepages);
     sn_os_show_in_core(end, bytes, false);
     if (pool->label)
         sn_os_name(end, bytes, pool->label);
@@ -374,8 +378,12 @@ void
 sn_pool_set_hugepages(struct sn_pool *pool, bool want)
 {
     sn_lock(&pool->lock);
+    if (want && pool->plain)
+        sn_store_relaxed(&pool->dense_reason, HANDLE_DENSE_FLAGGED);
+    pool->plain &= !want;
     pool->hugepages = want;
-    sn_os_hugepages(pool->arena, (size_t)sn_pool_reserved_bytes(pool), want);
+    if (!pool->plain)
+        sn_os_hugepages(pool->arena, (size_t)sn_pool_reserved_bytes(pool), want);
     sn_unlock(&pool->lock);
 }
 
@@ -416,6 +424,21 @@ try_take_locked(struct sn_pool *pool, const struct run_request *request, uint64_
     return first;
 }
 
+/* Pages [from, to) of one block go back; meanwhile no region becomes a huge page. */
+static bool
+discard_in_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
+{
+    struct sn_split split;
+    uint64_t base = (uint64_t)block << SN_BLOCK_PAGES_SHIFT;
+    char *address = pool->arena + ((base + from) << SN_PAGE_SHIFT);
+    sn_lock(&pool->lock);
+    sn_dense_begin_locked(pool, base + from, base + to, &split);
+    pool->trimming++;
+    sn_unlock(&pool->lock);
+    sn_dense_split(&split);
+    return sn_os_discard(address, (size_t)(to - from) << SN_PAGE_SHIFT);
+}
+
 /* sn_pool_trim for pages [from, to) of one block. */
 static size_t
 trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
@@ -424,19 +447,18 @@ trim_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
     uint16_t dirty = pool->spans[block].dirty & range;
     if (dirty == 0)
         return 0;
-    char *address = pool->arena + sn_span_offset(block) + ((size_t)from << SN_PAGE_SHIFT);
-    bool released = sn_os_discard(address, (size_t)(to - from) << SN_PAGE_SHIFT);
+    bool released = discard_in_block(pool, block, from, to);
     size_t bytes = released ? (size_t)__builtin_popcount(dirty) << SN_PAGE_SHIFT : 0;
     sn_lock(&pool->lock);
-    if (!released) {
+    pool->trimming--;
+    if (released) {
+        pool->spans[block].dirty &= (uint16_t)~range;
+        sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
+        sn_owner_add(&pool->released_bytes, bytes);
+        sn_budget_refund(pool->budget, bytes);
+    } else {
         sn_owner_add(&pool->purge_failures, 1);
-        sn_unlock(&pool->lock);
-        return 0;
     }
-    pool->spans[block].dirty &= (uint16_t)~range;
-    sn_store_relaxed(&pool->arena_committed, pool->arena_committed - bytes);
-    sn_owner_add(&pool->released_bytes, bytes);
-    sn_budget_refund(pool->budget, bytes);
     sn_unlock(&pool->lock);
     return bytes;
 }
@@ -816,6 +838,7 @@ struct piece {
 struct haul {
     uint32_t count;
     uint32_t first[PIECE_RUNS];
+    struct sn_split split[PIECE_RUNS];
 };
 
 static void
@@ -831,6 +854,11 @@ begin_haul(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks, struct
         haul->first[haul->count++] = first;
         piece->blocks += pool->spans[first].blocks;
     } while (haul->count < PIECE_RUNS && piece->blocks < max_blocks);
+    for (uint32_t i = 0; i < haul->count; i++) {
+        uint32_t end = haul->first[i] + pool->spans[haul->first[i]].blocks;
+        sn_dense_begin_locked(pool, (uint64_t)haul->first[i] << SN_BLOCK_PAGES_SHIFT,
+                              (uint64_t)end << SN_BLOCK_PAGES_SHIFT, &haul->split[i]);
+    }
     sn_unlock(&pool->lock);
 }
 
@@ -839,6 +867,7 @@ discard_haul(const struct sn_pool *pool, const struct haul *haul)
 {
     struct iovec ranges[PIECE_RUNS];
     for (uint32_t i = 0; i < haul->count; i++) {
+        sn_dense_split(&haul->split[i]);
         ranges[i].iov_base = pool->arena + sn_span_offset(haul->first[i]);
         ranges[i].iov_len = (size_t)pool->spans[haul->first[i]].blocks << SN_BLOCK_SHIFT;
     }
@@ -849,7 +878,8 @@ static struct piece
 purge_piece(struct sn_pool *pool, uint64_t before_ns, uint32_t max_blocks)
 {
     struct piece piece = {0};
-    struct haul haul = {0};
+    struct haul haul;
+    haul.count = 0;
     begin_haul(pool, before_ns, (uint32_t)sn_min(max_blocks, PIECE_BLOCKS), &haul, &piece);
     if (haul.count == 0)
         return piece;
@@ -998,7 +1028,7 @@ sn_pool_after_fork_child(struct sn_pool *pool)
 {
     pthread_cond_init(&pool->purged, NULL);
     sn_lock(&pool->lock);
-    pool->purging = 0;
+    pool->purging = pool->trimming = pool->collapsing = 0;
     for (uint32_t number = 1; number < pool->high; number++) {
         if (sn_span_state(&pool->spans[number]) != SN_SPAN_PURGING)
             continue;

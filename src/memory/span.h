@@ -66,7 +66,9 @@ struct sn_span {
     uint8_t bins;   /* slots freed here may go to threads' bins; guarded as pins are */
     uint16_t dirty; /* of this very block: which of its pages are committed. Written by the
                        run's owner (above) under the pool's lock, too; so either may read */
-    uint16_t hint;  /* no free slot in bitmap words before this one */
+    uint8_t hint;   /* no free slot in bitmap words before this one */
+    uint8_t region; /* of the first block of a region: enum sn_region, see memory/dense.h; guarded
+                       by the pool's lock */
     union {
         struct {
             uint32_t free; /* free slots; LARGE: pages in use */
@@ -143,7 +145,11 @@ struct sn_pool {
     bool hugepages;                      /* what the kernel is told about the arena */
     uint32_t excess;                     /* list of spans of slots that have some, see below */
     uint64_t purges;                     /* that have ended */
-    pthread_cond_t purged;               /* one more has */
+    pthread_cond_t purged;               /* one more has; or a collapse */
+    bool plain;                          /* the kernel was told nothing about huge pages */
+    uint32_t trimming;                   /* blocks of spans in use that pages go back of */
+    uint32_t collapsing;                 /* the region (first block) that is being, or 0 */
+    uint32_t due_at;                     /* where the next search for one that is due begins */
 
     /* written under lock, read by anybody */
     uint32_t limit;           /* blocks that are reserved; beyond there is nothing yet */
@@ -158,6 +164,10 @@ struct sn_pool {
     uint64_t small; /* runs refused because the arena can not be extended so far */
     uint64_t puts;  /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
+    uint32_t dense_reason;      /* enum handle_dense_reason: WORKING, or why it never can */
+    uint32_t collapse_refusals; /* in a row */
+    uint64_t regions[4];        /* by enum sn_region; but for PAGES, which counts down */
+    uint64_t collapses, collapses_undone, collapses_refused; /* since creation */
     bool has_rooms; /* perhaps large spans have blocks that they do not use; guarded by lock */
 };
 
@@ -183,7 +193,8 @@ size_t sn_pool_classes_bytes(uint32_t blocks);
 void sn_pool_init(struct sn_pool *pool, char *arena, uint32_t limit, uint32_t blocks, char *spans,
                   char *classes, struct sn_budget *budget);
 
-/** Whether the arena, now and as it grows, asks for huge pages (sn_os_hugepages). */
+/** Whether the arena, now and as it grows, asks for huge pages (sn_os_hugepages). As long as it is
+ * plain, and does not, the kernel is told nothing. */
 void sn_pool_set_hugepages(struct sn_pool *pool, bool want);
 
 /** Bytes of the arena that are reserved. */

@@ -56,8 +56,7 @@ locks_what_it_maps(void)
 /*
  * Address space without pages. A process that locks whatever it maps would get all of them at once:
  * there it is mapped without access, locked as pages are touched, and only then made accessible.
- * Huge pages only where the store asks for them: elsewhere one write would take 2 MiB, and count as
- * 4 KiB. at: where it should lie, if nothing else lies there. NULL: it could not be had.
+ * at: where it should lie, if nothing else lies there. NULL: it could not be had.
  */
 static char *
 map_empty(void *at, size_t bytes)
@@ -73,12 +72,11 @@ map_empty(void *at, size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
-    sn_os_hugepages(raw, bytes, false);
     return raw;
 }
 
 void *
-sn_os_reserve(size_t bytes, size_t align)
+sn_os_reserve_plain(size_t bytes, size_t align)
 {
     if (sn_inject(SN_INJECT_MMAP)) {
         errno = ENOMEM;
@@ -100,6 +98,17 @@ sn_os_reserve(size_t bytes, size_t align)
     size_t behind = (size_t)(raw + with_slack - (base + bytes));
     if (behind > 0)
         munmap(base + bytes, behind);
+    return base;
+}
+
+/* Huge pages only where the store asks for them: elsewhere one write would take 2 MiB, and count as
+ * a page. */
+void *
+sn_os_reserve(size_t bytes, size_t align)
+{
+    char *base = sn_os_reserve_plain(bytes, align);
+    if (base)
+        sn_os_hugepages(base, bytes, false);
     return base;
 }
 
@@ -139,18 +148,24 @@ sn_os_extend(void *end, size_t least, size_t most, size_t *step)
     return 0;
 }
 
+/* The beginning of a file of the kernel's; empty when it can not be read. */
+static void
+read_text(const char *path, char *text, size_t size)
+{
+    SN_NO_CANCELLATION;
+    int fd = sn_inject(SN_INJECT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = 0;
+}
+
 /* The first number that a file of /proc has behind `key`; 0: none. */
 static uint64_t
 read_number(const char *path, const char *key)
 {
-    SN_NO_CANCELLATION;
     char text[4096];
-    int fd = sn_inject(SN_INJECT_STATM) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t got = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = 0;
+    read_text(path, text, sizeof(text));
     const char *found = strstr(text, key);
     return found ? strtoull(found + strlen(key), NULL, 10) : 0;
 }
@@ -269,6 +284,47 @@ sn_os_hugepages(void *address, size_t bytes, bool want)
 {
     if (!sn_inject(SN_INJECT_MADVISE))
         (void)madvise(address, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+enum sn_thp
+sn_os_thp_of(const char *mode, const char *size)
+{
+    if (strtoull(size, NULL, 10) != SN_HUGE_PAGE_BYTES || !strchr(mode, '['))
+        return SN_THP_NONE;
+    return strstr(mode, "[always]") ? SN_THP_ALWAYS : SN_THP_ON_DEMAND;
+}
+
+enum sn_thp
+sn_os_thp(void)
+{
+    char size[32], mode[64];
+    read_text("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", size, sizeof(size));
+    read_text("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
+    return sn_os_thp_of(mode, size);
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+bool
+sn_os_collapse(void *address)
+{
+    if (sn_inject(SN_INJECT_MADVISE)) {
+        errno = ENOMEM;
+        return false;
+    }
+    return madvise(address, SN_HUGE_PAGE_BYTES, MADV_COLLAPSE) == 0;
+}
+
+/* MADV_DONTNEED of a part unmaps that, and keeps the memory until it is short. MADV_FREE of a part
+ * splits the huge page. The kernel does not do it for locked pages, nor while a forked child shares
+ * them. */
+void
+sn_os_split(void *page)
+{
+    if (!sn_inject(SN_INJECT_MADVISE))
+        (void)madvise(page, SN_PAGE_BYTES, MADV_FREE);
 }
 
 void

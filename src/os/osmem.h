@@ -16,16 +16,18 @@
  * at least a page); without huge pages until sn_os_hugepages says otherwise, and not resident even
  * where the process locks all it maps. NULL with errno ENOMEM. */
 void *sn_os_reserve(size_t bytes, size_t align);
+/** The same, but what the kernel does of itself about huge pages stays as it is. */
+void *sn_os_reserve_plain(size_t bytes, size_t align);
 void sn_os_release(void *address, size_t bytes);
 
-/** The same at an address of the caller's, in whole pages. False: errno is ENOMEM, or something
- * else if other addresses may do, since something lies there. */
+/** sn_os_reserve_plain at an address of the caller's, in whole pages. False: errno is ENOMEM, or
+ * something else if other addresses may do, since something lies there. */
 bool sn_os_reserve_at(void *address, size_t bytes);
 
 /**
- * More of a range that ends at `end`, in place: *step bytes at most, and halved down to `least`
- * where others lie above; `most` is the bound of all. *step: what to try next time. Result: how
- * many bytes more, 0: not even the least.
+ * More of a range that ends at `end`, in place, as by sn_os_reserve_at: *step bytes at most, and
+ * halved down to `least` where others lie above; `most` is the bound of all. *step: what to try
+ * next time. Result: how many bytes more, 0: not even the least.
  */
 size_t sn_os_extend(void *end, size_t least, size_t most, size_t *step);
 
@@ -52,6 +54,26 @@ size_t sn_os_discard_many(const struct iovec *ranges, size_t count);
 
 /** Tells the kernel whether to use transparent huge pages here; a hint, failure is ignored. */
 void sn_os_hugepages(void *address, size_t bytes, bool want);
+
+/* Transparent huge pages as the library uses them. Where they have another size it uses none. */
+#define SN_HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+enum sn_thp {
+    SN_THP_NONE,      /* no such pages here, or not of that size, or the kernel does not say */
+    SN_THP_ON_DEMAND, /* the kernel uses them where it is asked to, or only where it is forced to */
+    SN_THP_ALWAYS,    /* the kernel uses them wherever it is not kept from it */
+};
+/** What the kernel does of itself; and by what it says: "always [madvise] never", and bytes. */
+enum sn_thp sn_os_thp(void);
+enum sn_thp sn_os_thp_of(const char *mode, const char *size);
+/** Makes an aligned range of that size a huge page, whatever the kernel does of itself (Linux 6.1):
+ * in a mapping that sn_os_hugepages has not spoken of. Pages that were not there become zero. False
+ * (errno set): the kernel refused, contents are as before. EINVAL: it always will. */
+bool sn_os_collapse(void *address);
+/** Makes pages again of the huge page that this page lies in, which is to be given back: else the
+ * kernel keeps what is given back of it until memory is short. What the page holds may be lost. A
+ * hint: failure is ignored. */
+void sn_os_split(void *page);
 
 /** Whether pages are to be in cores, all that the range touches, or not to be, those that lie in it
  * wholly; a hint, failure is ignored. */

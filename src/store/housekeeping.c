@@ -5,9 +5,11 @@
  */
 #include "store/housekeeping.h"
 
+#include "core/hugepages.h"
 #include "core/purge.h"
 #include "defrag/life.h"
 #include "insight/requested.h"
+#include "memory/dense.h"
 #include "memory/trim.h"
 #include "store/reclaim.h"
 #include "thread/drain.h"
@@ -57,7 +59,7 @@ begin_trim(handle_store *store, bool busy)
 {
     enum { TICKS = 8 }; /* 1.6 s: in a second look after so long again they go back */
     unsigned ticks = busy || store->trims_refused > 0 ? TICKS : 1;
-    bool huge = sn_load_relaxed(&store->options.hugepages) != HANDLE_HUGEPAGES_NEVER;
+    bool huge = sn_hugepages_are_asked_for(store);
     if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 || store->trim_at > 0 ||
         (busy ? huge : !wants_trim(store)))
         return;
@@ -127,7 +129,7 @@ static bool
 trims_pages(const handle_store *store)
 {
     return sn_load_relaxed(&store->options.purge_delay_ms) >= 0 &&
-           sn_load_relaxed(&store->options.hugepages) == HANDLE_HUGEPAGES_NEVER;
+           !sn_hugepages_are_asked_for(store);
 }
 
 /* Pages behind all that is used of their spans: at each tick, and at once when they are many. */
@@ -167,6 +169,37 @@ end_keeping(handle_store *store)
     (void)sn_heap_end_kept(&store->heap, SN_CLASS_NONE);
 }
 
+/* Looks for dense parts of the arena, at all of them in turn, a piece at each tick. True: a round
+ * has begun or goes on. Two of them are so far apart at least; where the kernel refuses, more. */
+static bool
+look_for_dense_some(handle_store *store)
+{
+    enum { TICKS = 8, LOOKS = 512 }; /* 1.6 s; 1 GiB */
+    unsigned refusals = sn_load_relaxed(&store->pool.collapse_refusals);
+    if (store->dense_at == 0 && ++store->dense_ticks < (unsigned)TICKS << sn_min(refusals, 6))
+        return false;
+    store->dense_ticks = 0;
+    store->dense_at = sn_dense_look(&store->heap, store->dense_at, LOOKS);
+    return true;
+}
+
+/* What was dense in two looks the mover's thread makes huge pages. Result: whether there is more to
+ * do: a store at rest does not try for ever. */
+static bool
+tend_dense(handle_store *store)
+{
+    enum { TRIES = 5 };
+    const struct sn_pool *pool = &store->pool;
+    if (!sn_hugepages_are_made(store))
+        return false;
+    bool looked = look_for_dense_some(store);
+    bool due = sn_load_relaxed(&pool->regions[SN_REGION_DUE]) > 0;
+    unsigned refusals = sn_load_relaxed(&pool->collapse_refusals);
+    if (due && (looked || refusals == 0))
+        sn_mover_wake_for_dense(store);
+    return store->dense_at > 0 || (sn_dense_has_work(pool) && refusals < TRIES);
+}
+
 /* What idle threads keep, and what is to be given back then. Result: when to look next; 0: when
  * something happens. */
 static uint64_t
@@ -183,7 +216,7 @@ tick(handle_store *store, uint64_t now_ns)
     sn_requested_tend(store, active, now_ns);
     if (!active)
         sn_pins_purge(&store->heap.pins);
-    bool more = store->table_due || store->trim_at > 0 || wants_trim(store) ||
+    bool more = tend_dense(store) || store->table_due || store->trim_at > 0 || wants_trim(store) ||
                 sn_requested_is_looking(store) || sn_large_has_work(&store->large, purges);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }

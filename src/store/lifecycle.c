@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/hardened.h"
+#include "core/hugepages.h"
 #include "core/report.h"
 #include "defrag/life.h"
 #include "insight/requested.h"
@@ -91,6 +92,7 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     sn_classes_init(&store->classes, options->alignment,
                     options->hardened ? SN_CANARY_MIN_BYTES : 0);
     store->pool.has_guards = options->hardened;
+    sn_hugepages_init(store);
     sn_heap_init(&store->heap, &store->pool, &store->classes);
     sn_pins_init(&store->heap.pins, &store->pool, sn_reservation_pins(reservation),
                  reservation->pins_bytes);

@@ -23,7 +23,7 @@ static const struct sn_option options[] = {
     {"max_bytes", " bytes, or 0", SN_OPTION_U64, false, true, AT(max_bytes), SN_MAX_BYTES_MIN,
      INT64_MAX},
     {"purge_delay_ms", " ms", SN_OPTION_I64, false, false, AT(purge_delay_ms), -1, 3600000},
-    {"hugepages", "", SN_OPTION_WORD, false, false, AT(hugepages), 0, 2},
+    {"hugepages", "", SN_OPTION_WORD, false, false, AT(hugepages), 0, 3},
     {"thread_cache_bytes", " bytes", SN_OPTION_U64, false, false, AT(thread_cache_bytes), 0,
      64 << 20},
     {"thread_cache_total_bytes", " bytes", SN_OPTION_U64, false, false,
@@ -54,10 +54,10 @@ static const struct sn_option options[] = {
 struct words {
     size_t at; /* in struct handle_store_options */
     const char *expected;
-    const char *word[3];
+    const char *word[4];
 };
 static const struct words words[] = {
-    {AT(hugepages), "never, advise or always", {"never", "advise", "always"}},
+    {AT(hugepages), "never, advise, always or dense", {"never", "advise", "always", "dense"}},
     {AT(core), "full, metadata or none", {"full", "metadata", "none"}},
 };
 
@@ -253,7 +253,7 @@ parse(const struct sn_option *option, const char *text, int64_t *value)
         return *value || strcmp(text, "no") == 0;
     }
     if (option->kind == SN_OPTION_WORD) {
-        for (*value = 0; *value < 3; ++*value) {
+        for (*value = 0; *value <= option->high; ++*value) {
             if (strcmp(text, words_of(option)->word[*value]) == 0)
                 return true;
         }

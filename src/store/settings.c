@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/hugepages.h"
 #include "core/misuse.h"
 #include "core/profile.h"
 #include "defrag/life.h"
@@ -36,7 +37,7 @@ static void
 apply_hugepages(handle_store *store)
 {
     enum handle_hugepages mode = sn_load_relaxed(&store->options.hugepages);
-    sn_pool_set_hugepages(&store->pool, mode != HANDLE_HUGEPAGES_NEVER);
+    sn_pool_set_hugepages(&store->pool, sn_hugepages_are_asked_for(store));
     sn_table_set_hugepages(&store->table, mode == HANDLE_HUGEPAGES_ALWAYS);
 }
 

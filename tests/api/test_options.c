@@ -26,7 +26,10 @@ static const struct option_row rows[] = {
      {"-1", "0", "1", "3600000", "200"},
      {"-2", "3600001", "", "5ms", "1.5", "99999999999999999999"},
      {"3600000"}},
-    {"hugepages", {"never", "advise", "always", "never"}, {"", "often", "2", "-1"}, {"advise"}},
+    {"hugepages",
+     {"never", "advise", "always", "dense", "never"},
+     {"", "often", "2", "-1"},
+     {"advise"}},
     {"thread_cache_bytes",
      {"0", "64M", "1000", "256K"},
      {"67108865", "65M", "-1", "", "1k1", "99999999999999999999"},
@@ -283,7 +286,7 @@ spoil_creation(struct handle_store_options *options, unsigned which)
     else if (which == 11)
         options->purge_delay_ms = 3600001;
     else if (which == 12)
-        options->hugepages = (enum handle_hugepages)3;
+        options->hugepages = (enum handle_hugepages)4;
     else if (which == 13)
         options->thread_cache_bytes = 64 * MIB + 1;
     else
@@ -325,7 +328,7 @@ static const char *const spoilt[][2] = {
     {"max_bytes", "4194303"},
     {"purge_delay_ms", "-2"},
     {"purge_delay_ms", "3600001"},
-    {"hugepages", "3"},
+    {"hugepages", "4"},
     {"thread_cache_bytes", "67108865"},
     {"thread_cache_total_bytes", "1099511627777"},
     {"defrag.ignore_bytes", "1099511627777"},

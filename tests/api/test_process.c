@@ -493,6 +493,44 @@ no_huge_page_unasked(void **state)
     assert_true(has_flag(store + HANDLE_TABLE_OFFSET, " nh"));
 }
 
+static uint32_t
+dense_reason(struct fixture *fixture)
+{
+    struct handle_stats stats = take_stats(fixture->store);
+    assert_int_equal(stats.hugepage, 0);
+    return stats.dense_reason;
+}
+
+/* Why no huge page is made of dense parts: by the option, by how the store was made. */
+static void
+dense_says_why(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_OFF);
+    set_option(fixture->store, "hugepages", "dense");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_FLAGGED);
+    fixture->options.hugepages = HANDLE_HUGEPAGES_DENSE;
+    fixture->options.hardened = true;
+    fixture_reopen(fixture);
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_FLAGGED);
+    fixture->options.hardened = false;
+    fixture_reopen(fixture);
+    uint32_t reason = dense_reason(fixture);
+    if (reason == HANDLE_DENSE_ALWAYS || reason == HANDLE_DENSE_UNSUPPORTED)
+        skip();
+    set_option(fixture->store, "defrag.enabled", "yes");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_SMALL);
+    set_option(fixture->store, "hugepages", "never");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_OFF);
+    set_option(fixture->store, "hugepages", "dense");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_SMALL);
+    set_option(fixture->store, "defrag.enabled", "no");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_DISABLED);
+    set_option(fixture->store, "hugepages", "advise");
+    set_option(fixture->store, "hugepages", "dense");
+    assert_int_equal(dense_reason(fixture), HANDLE_DENSE_FLAGGED);
+}
+
 /* ---- locked memory --------------------------------------------------------------------------- */
 
 enum { LOCKED_OK = 0, LOCKED_CANNOT = 77 };
@@ -638,9 +676,13 @@ int
 group_process(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_do_not_inherit),   STORE_TEST(no_call_is_a_cancellation_point),
-        STORE_TEST(visitors_do_not_wait_for_walks), STORE_TEST(a_report_leaves_errno),
-        STORE_TEST(destructors_leave_no_cache),     STORE_TEST(no_huge_page_unasked),
+        cmocka_unit_test(threads_do_not_inherit),
+        STORE_TEST(no_call_is_a_cancellation_point),
+        STORE_TEST(visitors_do_not_wait_for_walks),
+        STORE_TEST(a_report_leaves_errno),
+        STORE_TEST(destructors_leave_no_cache),
+        STORE_TEST(no_huge_page_unasked),
+        STORE_TEST(dense_says_why),
     };
     const struct CMUnitTest forking[] = {
         cmocka_unit_test(locked_memory_is_what_is_used),

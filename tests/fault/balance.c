@@ -16,6 +16,8 @@ void __real_sn_os_free(void *address);
 void __wrap_sn_os_free(void *address);
 void *__real_sn_os_reserve(size_t bytes, size_t align);
 void *__wrap_sn_os_reserve(size_t bytes, size_t align);
+void *__real_sn_os_reserve_plain(size_t bytes, size_t align);
+void *__wrap_sn_os_reserve_plain(size_t bytes, size_t align);
 bool __real_sn_os_reserve_at(void *address, size_t bytes);
 bool __wrap_sn_os_reserve_at(void *address, size_t bytes);
 size_t __real_sn_os_extend(void *end, size_t least, size_t most, size_t *step);
@@ -52,6 +54,14 @@ void *
 __wrap_sn_os_reserve(size_t bytes, size_t align)
 {
     void *address = __real_sn_os_reserve(bytes, align);
+    count(&range_bytes, address ? (long)bytes : 0);
+    return address;
+}
+
+void *
+__wrap_sn_os_reserve_plain(size_t bytes, size_t align)
+{
+    void *address = __real_sn_os_reserve_plain(bytes, align);
     count(&range_bytes, address ? (long)bytes : 0);
     return address;
 }

@@ -294,7 +294,7 @@ is_enabled(const struct stop *stop)
 static void
 switch_it(struct stop *stop)
 {
-    static const char *const modes[] = {"always", "advise", "never"};
+    static const char *const modes[] = {"dense", "always", "advise", "never"};
     fault_check(handle_defrag_stop(stop->store) == 0);
     plan_mark();
     bool on = done(handle_store_set(stop->store, "defrag.enabled", "yes"));
@@ -303,7 +303,7 @@ switch_it(struct stop *stop)
     plan_mark();
     on = done(handle_defrag_start(stop->store));
     fault_check(is_enabled(stop) == on);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         fault_check(handle_store_set(stop->store, "hugepages", modes[i]) == 0);
 }
 

@@ -42,7 +42,7 @@ op_tune(struct worker *worker, struct heap *heap)
     /* min and lower stay below the least max and upper: no pair is refused, in any order */
     static const char *const settings[][5] = {
         {"purge_delay_ms", "0", "-1", "1", "200"},
-        {"hugepages", "never", "advise", "always", "never"},
+        {"hugepages", "never", "advise", "always", "dense"},
         {"thread_cache_bytes", "0", "1K", "256K", "4M"},
         {"thread_cache_total_bytes", "0", "64K", "16M", "1G"},
         {"defrag.enabled", "yes", "no", "yes", "yes"},

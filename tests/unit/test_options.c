@@ -49,7 +49,7 @@ static const struct {
     {"arena_bytes", &values.arena_bytes, U64, 1 << 20, INT64_C(1) << 40, true},
     {"max_bytes", &values.max_bytes, U64, 4 << 20, INT64_MAX, true},
     {"purge_delay_ms", &values.purge_delay_ms, I64, -1, 3600000, false},
-    {"hugepages", &values.hugepages, U32, 0, 2, false},
+    {"hugepages", &values.hugepages, U32, 0, 3, false},
     {"thread_cache_bytes", &values.thread_cache_bytes, U64, 0, 64 << 20, false},
     {"thread_cache_total_bytes", &values.thread_cache_total_bytes, U64, 0, INT64_C(1) << 40, false},
     {"defrag.ignore_bytes", &values.defrag.ignore_bytes, U64, 0, INT64_C(1) << 40, false},

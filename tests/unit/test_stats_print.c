@@ -79,7 +79,7 @@ new_stats(void)
 
 #define USED_CLASSES 3
 /* Members that are one number, ratios and maxima included, the three reasons not. */
-#define SCALARS 51
+#define SCALARS 55
 
 /* A number of its own in every word, as far as they are numbers. */
 static struct handle_stats *
@@ -210,6 +210,7 @@ every_word_is_in_json(void **state)
     const size_t classes = offsetof(struct figures, classes);
     for (size_t at = 8; at < classes + USED_CLASSES * sizeof(struct handle_class_stats); at += 8) {
         if (at == offsetof(struct handle_stats, idle_reason) ||
+            at == offsetof(struct handle_stats, dense_reason) ||
             at == offsetof(struct handle_stats, classes))
             continue; /* two members in a word */
         bool skip = at < classes ? is_spare(at, offsetof(struct handle_stats, refused))
@@ -317,7 +318,7 @@ every_number_is_in_the_other_formats(void **state)
         if (!strstr(line, "_reason") && !strstr(line, "\"p50_ns\""))
             series += assert_line_in_prometheus(prometheus, line);
     }
-    assert_int_equal(rows, SCALARS + 3);
+    assert_int_equal(rows, SCALARS + 4);
     assert_int_equal(series, SCALARS + 6 + USED_CLASSES * (11 + 6));
     free(text);
     free(prometheus);
@@ -496,6 +497,7 @@ reasons(void **state)
     assert_reasons(sn_idle_reason_text, HANDLE_IDLE_REASONS);
     assert_reasons(sn_shrink_reason_text, HANDLE_SHRINK_REASONS);
     assert_reasons(sn_alloc_failure_text, HANDLE_ALLOC_FAILURES);
+    assert_reasons(sn_dense_reason_text, HANDLE_DENSE_REASONS);
     assert_reasons(sn_refusal_text, HANDLE_REFUSED_REASONS);
     struct handle_stats *stats = new_stats();
     for (unsigned reason = 0; reason <= HANDLE_IDLE_REASONS; reason++) {
