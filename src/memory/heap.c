@@ -700,19 +700,23 @@ keep_one_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *
  * way. */
 #define PUT_AHEAD 8
 
+/* Slots of one span; c and what is the span's is looked up once for all of them. */
 static void
-clear_slot_locked(struct sn_heap *heap, struct sn_span *span, uint64_t offset)
+clear_slots_locked(struct sn_heap *heap, struct sn_span *span, const uint64_t *slots,
+                   uint32_t count)
 {
     const struct sn_class *c = sn_heap_class_of_span(heap, span);
-    uint32_t number = sn_span_number(heap->pool, span);
-    uint32_t slot = sn_slot_of(c, number, offset);
-    uint64_t *bits = sn_span_bits(heap->pool, number, slot / 64);
-    uint64_t bit = UINT64_C(1) << (slot % 64);
-    sn_assert(slot < c->slots && (*bits & bit));
-    *bits &= ~bit;
-    if (slot / 64 < span->hint)
-        span->hint = (uint8_t)(slot / 64);
-    sn_owner_add(&span->free, 1);
+    uint32_t number = sn_span_number(heap->pool, span), lowest = span->hint;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = sn_slot_of(c, number, slots[i]);
+        uint64_t *bits = sn_span_bits(heap->pool, number, slot / 64);
+        uint64_t bit = UINT64_C(1) << (slot % 64);
+        sn_assert(slot < c->slots && (*bits & bit));
+        *bits &= ~bit;
+        lowest = (uint32_t)sn_min(lowest, slot / 64);
+    }
+    span->hint = (uint8_t)lowest;
+    sn_owner_add(&span->free, count);
     if (span->flags & (SN_SPAN_TIGHT | SN_SPAN_QUIET))
         set_flags_locked(span, span->flags & ~(unsigned)(SN_SPAN_TIGHT | SN_SPAN_QUIET));
 }
@@ -731,21 +735,43 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
         heap->freed(heap);
 }
 
+/* How many slots, from the first on, lie in the span of the first. */
+static uint32_t
+count_in_span(const struct sn_pool *pool, const struct sn_span *span, const uint64_t *slots,
+              uint32_t count)
+{
+    uint64_t begin = sn_span_offset(sn_span_number(pool, span));
+    uint64_t bytes = sn_span_offset(span->blocks);
+    uint32_t same = 1;
+    while (same < count && slots[same] - begin < bytes)
+        same++;
+    return same;
+}
+
+/* What is wanted of the spans of slots [from, to), those of one block once. */
+static void
+prefetch_spans(const struct sn_pool *pool, const uint64_t *slots, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        if (i == 0 || sn_block_of(slots[i]) != sn_block_of(slots[i - 1]))
+            prefetch_span(pool, sn_block_of(slots[i]));
+    }
+}
+
 /* Result: spans that have gone to the pool by it. */
 static uint32_t
 put_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *slots, uint32_t count)
 {
-    uint32_t emptied = 0;
-    for (uint32_t i = 0; i < count;) {
+    uint32_t emptied = 0, ahead = (uint32_t)sn_min(PUT_AHEAD, count);
+    for (uint32_t i = 0, end; i < count; i = end) {
         struct sn_span *span = sn_span_at(heap->pool, slots[i]);
         sn_assert(hc == &heap->of[span->class_id]);
-        uint32_t begin = i;
-        do {
-            if (i + PUT_AHEAD < count)
-                prefetch_span(heap->pool, sn_block_of(slots[i + PUT_AHEAD]));
-            clear_slot_locked(heap, span, slots[i++]);
-        } while (i < count && sn_span_at(heap->pool, slots[i]) == span);
-        sn_owner_sub(&hc->used[kind_of(span)], i - begin);
+        end = i + count_in_span(heap->pool, span, slots + i, count - i);
+        uint32_t next = (uint32_t)sn_min((uint64_t)end + PUT_AHEAD, count);
+        prefetch_spans(heap->pool, slots, ahead, next);
+        ahead = next;
+        clear_slots_locked(heap, span, slots + i, end - i);
+        sn_owner_sub(&hc->used[kind_of(span)], end - i);
         emptied += relist_or_release_locked(heap, hc, span);
     }
     return emptied;
@@ -754,8 +780,7 @@ put_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *slots
 static void
 prefetch_first(const struct sn_pool *pool, const uint64_t *slots, uint32_t count)
 {
-    for (uint32_t i = 0; i < PUT_AHEAD && i < count; i++)
-        prefetch_span(pool, sn_block_of(slots[i]));
+    prefetch_spans(pool, slots, 0, (uint32_t)sn_min(PUT_AHEAD, count));
 }
 
 void
@@ -891,7 +916,7 @@ keep_another_locked(struct sn_heap *heap, struct sn_heap_class *hc, struct sn_sp
     if (other == 0)
         return KEPT_HERE;
     sn_store_relaxed(&hc->kept, other);
-    clear_slot_locked(heap, span, slot);
+    clear_slots_locked(heap, span, &slot, 1);
     return relist_or_release_locked(heap, hc, span) ? KEPT_AND_GONE : KEPT_ELSEWHERE;
 }
 

@@ -11,6 +11,8 @@
 #define KEY_CLASS_AT 48
 #define KEY_SLOT     ((UINT64_C(1) << KEY_CLASS_AT) - 1)
 
+_Static_assert((KEY_CLASS_AT - SN_BLOCK_SHIFT) % 8 == 0,
+               "the class is the digit behind the block's");
 _Static_assert(SN_RECLAIM_AT + SN_RECLAIM_SLOTS_MAX * 2 * sizeof(uint64_t) <= SN_DEFRAG_AT,
                "the mover's state lies behind it");
 
@@ -46,17 +48,21 @@ key_of(const handle_store *store, uint64_t slot)
     return (uint64_t)sn_object_class(store, slot) << KEY_CLASS_AT | slot;
 }
 
-/* Moves keys to `to`, ordered by the 8 bits from `shift` on; keeps the order among equals. */
-static void
+/* Moves keys to `to`, ordered by the 8 bits from `shift` on; keeps the order among equals. False:
+ * these are the same in all of them, nothing is moved. */
+static bool
 order_by(const uint64_t *keys, uint64_t *to, uint32_t count, unsigned shift)
 {
     uint32_t begin[257] = {0};
     for (uint32_t i = 0; i < count; i++)
         begin[(keys[i] >> shift & 255) + 1]++;
+    if (count == 0 || begin[(keys[0] >> shift & 255) + 1] == count)
+        return false;
     for (unsigned digit = 1; digit < 256; digit++)
         begin[digit] += begin[digit - 1];
     for (uint32_t i = 0; i < count; i++)
         to[begin[keys[i] >> shift & 255]++] = keys[i];
+    return true;
 }
 
 /*
@@ -67,17 +73,26 @@ static uint64_t *
 order(const handle_store *store, uint64_t *keys, uint64_t *other, uint32_t count)
 {
     uint32_t blocks = sn_load_relaxed(&store->pool.high);
-    for (unsigned shift = 0; shift < 32 && blocks >> shift != 0; shift += 8) {
-        order_by(keys, other, count, SN_BLOCK_SHIFT + shift);
+    for (unsigned at = SN_BLOCK_SHIFT; at <= KEY_CLASS_AT; at += 8) {
+        bool none = at < KEY_CLASS_AT && blocks >> (at - SN_BLOCK_SHIFT) == 0;
+        if (none || !order_by(keys, other, count, at))
+            continue;
         uint64_t *ordered = other;
         other = keys;
         keys = ordered;
     }
-    order_by(keys, other, count, KEY_CLASS_AT);
-    return other;
+    return keys;
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
+
+static void
+put_large(handle_store *store, uint64_t slot)
+{
+    uint64_t bytes = sn_object_slot_bytes(store, slot);
+    bytes += sn_large_put(&store->large, slot);
+    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
+}
 
 /* Those of one class, from the keys' begin on. Result: how many. */
 static uint32_t
@@ -87,12 +102,14 @@ put_class(handle_store *store, uint64_t *keys, uint32_t count)
     unsigned class_id = (unsigned)(keys[0] >> KEY_CLASS_AT);
     uint32_t same = 0;
     if (class_id >= SN_CLASSES_MAX) {
-        sn_sub_relaxed(&store->caches.limbo_bytes, sn_large_put(&store->large, keys[0] & KEY_SLOT));
+        put_large(store, keys[0] & KEY_SLOT);
         return 1;
     }
     for (; same < count && same < LOCKED && keys[same] >> KEY_CLASS_AT == class_id; same++)
         keys[same] &= KEY_SLOT;
     sn_heap_put(&store->heap, class_id, keys, same);
+    sn_sub_relaxed(&store->caches.limbo_bytes,
+                   (uint64_t)same * store->classes.of[class_id].slot_bytes);
     return same;
 }
 
@@ -100,18 +117,14 @@ put_class(handle_store *store, uint64_t *keys, uint32_t count)
 static void
 give_back(handle_store *store)
 {
-    uint64_t *keys = store->reclaim.keys, bytes = 0;
+    uint64_t *keys = store->reclaim.keys;
     uint32_t count = store->reclaim.count;
     store->reclaim.count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        bytes += sn_object_slot_bytes(store, keys[i] & KEY_SLOT);
-        if (sn_unlikely(store->hardened))
-            sn_poison_write(store, keys[i] & KEY_SLOT);
-    }
+    for (uint32_t i = 0; store->hardened && i < count; i++)
+        sn_poison_write(store, keys[i] & KEY_SLOT);
     keys = order(store, keys, keys + store->reclaim.slots, count);
     for (uint32_t done = 0; done < count;)
         done += put_class(store, keys + done, count - done);
-    sn_sub_relaxed(&store->caches.limbo_bytes, bytes);
 }
 
 /* The next slot of a list; 0: it has ended. The one behind it is asked for from memory. */
