@@ -38,7 +38,7 @@ command_flush_all(struct sd_request *request)
     bool later = ttl.ms && !ttl.over;
     sd_store(&server->flush_at_ms, later ? sd_now_ms() + ttl.ms : 0);
     if (!later)
-        sd_server_flush(server);
+        (void)sinter_cache_clear(server->cache);
     return sd_answer(request, "OK");
 }
 

@@ -268,7 +268,7 @@ look(struct acceptor *acceptor)
     if (due && now >= due &&
         __atomic_compare_exchange_n(&server->flush_at_ms, &due, 0, false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED))
-        sd_server_flush(server);
+        (void)sinter_cache_clear(server->cache);
     if (now - acceptor->looked_ms < LOOK_MS)
         return;
     acceptor->looked_ms = now;

@@ -34,11 +34,11 @@ static const char known[] = "bNTRlOPLkstcfvhuqFCMJDI";
 struct meta {
     const struct sd_line *line;
     struct sd_key key;
-    char decoded[SD_KEY_MOST];
+    uint64_t number[NUMBERS];
     bool has[128]; /* by letter */
     bool bad_flags, opaque_too_long;
     char mode;
-    uint64_t number[NUMBERS];
+    char decoded[SD_KEY_MOST]; /* the last: not set to 0 */
 };
 
 static struct sd_ttl
@@ -112,7 +112,9 @@ read_flags(struct meta *meta, unsigned first)
 static const char *
 read_key(struct meta *meta, const struct sd_line *line)
 {
-    *meta = (struct meta){.line = line, .number[DELTA] = 1};
+    memset(meta, 0, offsetof(struct meta, decoded));
+    meta->line = line;
+    meta->number[DELTA] = 1;
     meta->key = (struct sd_key){line->token[1].text, line->token[1].size};
     return meta->key.size > SD_KEY_MOST ? SD_BAD_FORMAT : NULL;
 }
@@ -134,13 +136,13 @@ put_key(char *at, struct sd_key key, bool binary)
 }
 
 static char *
-put_value(char *at, char letter, const struct values *values)
+put_value(char *at, char letter, const struct values *values, uint64_t ttl_ms)
 {
     /* l: nobody notes the time of a hit, since a reader writes nothing */
     uint64_t number = letter == 's'   ? values->size
                       : letter == 'c' ? values->cas
                       : letter == 'f' ? values->flags
-                      : letter == 't' ? sd_ttl_seconds(values->ttl_ms)
+                      : letter == 't' ? sd_ttl_seconds(ttl_ms)
                                       : letter == 'h' && !values->created;
     *at++ = letter;
     return letter == 't' && number == 0 ? sd_put_text(at, "-1") : sd_put_u64(at, number);
@@ -148,24 +150,25 @@ put_value(char *at, char letter, const struct values *values)
 
 /* In the request's order; a time to live that it sets shows in what follows. */
 static char *
-put_flags(char *at, const struct meta *meta, struct values values)
+put_flags(char *at, const struct meta *meta, const struct values *values)
 {
+    uint64_t ttl_ms = values->ttl_ms;
     for (unsigned i = 2; i < meta->line->count; i++) {
         const struct sd_token *token = &meta->line->token[i];
         char letter = *token->text;
-        if (letter == 'T' || (letter == 'N' && values.created))
-            values.ttl_ms = ttl_of(meta, letter == 'T' ? TTL : CREATE_TTL).ms;
-        if (letter != 'O' && letter != 'k' && !strchr(values.letters, letter))
+        if (letter == 'T' || (letter == 'N' && values->created))
+            ttl_ms = ttl_of(meta, letter == 'T' ? TTL : CREATE_TTL).ms;
+        if (letter != 'O' && letter != 'k' && !strchr(values->letters, letter))
             continue;
         *at++ = ' ';
         if (letter == 'O') {
             at = sd_put_bytes(at, token->text, token->size);
         } else if (letter == 'k') {
             *at++ = 'k';
-            at = put_key(at, meta->key, values.binary);
-            at = sd_put_text(at, values.binary ? " b" : "");
+            at = put_key(at, meta->key, values->binary);
+            at = sd_put_text(at, values->binary ? " b" : "");
         } else {
-            at = put_value(at, letter, &values);
+            at = put_value(at, letter, values, ttl_ms);
         }
     }
     return at;
@@ -176,7 +179,7 @@ answer(struct sd_request *request, const struct meta *meta, const char *code,
        const struct values *values)
 {
     char *at = sd_put_text(sd_output_tail(request->output), code);
-    at = put_flags(at, meta, *values);
+    at = put_flags(at, meta, values);
     sd_output_end(request->output, sd_put_text(at, "\r\n"));
     return SD_DONE;
 }
@@ -256,7 +259,7 @@ put_head(char *at, const struct sd_item *item, const void *opaque)
         at = sd_put_u64(sd_put_text(at, "VA "), item->size);
     else
         at = sd_put_text(at, "HD");
-    at = put_flags(at, shown->meta, values);
+    at = put_flags(at, shown->meta, &values);
     at = sd_put_text(at, marks & SD_SENT ? " Z" : "");
     at = sd_put_text(at, marks & SD_STALE ? " X" : "");
     return sd_put_text(at, wins(shown, item) ? " W\r\n" : "\r\n");

@@ -40,9 +40,3 @@ sd_server_wake(struct sd_server *server)
     if (server->wake > 0)
         (void)!write(server->wake, &one, sizeof(one));
 }
-
-void
-sd_server_flush(struct sd_server *server)
-{
-    (void)sinter_cache_clear(server->cache);
-}

@@ -114,7 +114,5 @@ uint64_t sd_pools_used(const struct sd_server *server);
 void sd_counts_sum(const struct sd_server *server, struct sd_counts *sum);
 /** Lets the accepting thread look at `stop`. Also in signal handlers. */
 void sd_server_wake(struct sd_server *server);
-/** Deletes all items. */
-void sd_server_flush(struct sd_server *server);
 
 #endif

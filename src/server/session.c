@@ -229,8 +229,8 @@ static const struct sd_command *
 find(const struct sd_command *command, const struct sd_token *name)
 {
     for (; command->name; command++)
-        if (*command->name == *name->text &&
-            sd_token_is(name, command->name, strlen(command->name)))
+        if (command->name[0] == name->text[0] && command->name[1] == name->text[1] &&
+            strncmp(command->name, name->text, name->size) == 0 && !command->name[name->size])
             return command;
     return NULL;
 }
@@ -239,18 +239,18 @@ static enum sd_verdict
 dispatch(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
-    const struct sd_command *const lists[] = {sd_meta_commands, sd_text_commands,
-                                              sd_admin_commands};
-    const struct sd_command *command = NULL;
+    const struct sd_token *name = &line->token[0];
     if (line->count == 0)
         return sd_answer(request, "ERROR");
-    const struct sd_token *last = &line->token[line->count - 1];
-    for (size_t i = 0; i < 3 && !command; i++)
-        command = find(lists[i], &line->token[0]);
+    const struct sd_command *command =
+        find(*name->text == 'm' ? sd_meta_commands : sd_text_commands, name);
+    if (!command)
+        command = find(sd_admin_commands, name);
     if (command && line->count >= command->least && line->count <= command->most) {
         request->kind = command->kind;
         return command->run(request);
     }
+    const struct sd_token *last = &line->token[line->count - 1];
     if (!command && last->size >= 5 && memcmp(last->text, "HTTP/", 5) == 0)
         return sd_metrics(request);
     return sd_answer(request, "ERROR");

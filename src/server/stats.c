@@ -417,19 +417,12 @@ sd_metrics(struct sd_request *request)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void
-put_sizes(const struct sd_request *request, FILE *text)
-{
-    (void)request;
-    put_text(text, "sizes_status", "disabled");
-}
-
 static const struct {
     const char *name;
     sd_stats_writer *write;
 } kinds[] = {
     {"settings", put_settings}, {"items", put_items},   {"slabs", put_slabs},
-    {"conns", sd_stat_conns},   {"sinter", put_sinter}, {"sizes", put_sizes},
+    {"conns", sd_stat_conns},   {"sinter", put_sinter},
 };
 
 static enum sd_verdict
@@ -469,6 +462,8 @@ sd_stats(struct sd_request *request)
         return detail(request);
     if (SD_IS(kind, "cachedump"))
         return cachedump(request);
+    if (SD_IS(kind, "sizes"))
+        return sd_answer(request, "STAT sizes_status disabled\r\nEND");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (sd_token_is(kind, kinds[i].name, strlen(kinds[i].name)))
             return send_text(request, kinds[i].write, "END\r\n");

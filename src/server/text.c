@@ -54,14 +54,6 @@ get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
     return SD_DONE;
 }
 
-static enum sd_verdict
-end_keys(struct sd_session *session, struct sd_output *output)
-{
-    session->keys = 0;
-    sd_put(output, "END\r\n", 5);
-    return SD_DONE;
-}
-
 /* The end of the key at `at`: a space or a newline; NULL: it is not there yet. */
 static char *
 end_of_key(char *at, char *end)
@@ -100,7 +92,9 @@ sd_next_key(struct sd_session *session, struct sd_input *input, struct sd_output
         return SD_DONE;
     }
     input->at += (size_t)(stop - at) + 1;
-    return end_keys(session, output);
+    session->keys = 0;
+    sd_put(output, "END\r\n", 5);
+    return SD_DONE;
 }
 
 /* The keys of a line that is whole are looked at before any of them is answered. */

@@ -79,17 +79,13 @@ end_conn(struct sd_worker *worker, struct sd_conn *conn)
 
 /* ---- serving --------------------------------------------------------------------------------- */
 
-static uint32_t
-events_of(enum sd_wait wait)
-{
-    return wait == SD_WAIT_INPUT ? EPOLLIN : wait == SD_WAIT_OUTPUT ? EPOLLOUT : 0;
-}
-
 /* What epoll is to wait for follows from what the connection waits for. */
 static void
 settle(struct sd_worker *worker, struct sd_conn *conn, bool first)
 {
-    uint32_t events = events_of(conn->wait);
+    uint32_t events = conn->wait == SD_WAIT_INPUT    ? EPOLLIN
+                      : conn->wait == SD_WAIT_OUTPUT ? EPOLLOUT
+                                                     : 0;
     struct epoll_event event = {.events = events, .data = {.ptr = conn}};
     if (conn->wait == SD_WAIT_POOL)
         enqueue(worker, conn, &worker->waiters, first || sd_conn_holds(conn));
@@ -141,12 +137,10 @@ serve(struct sd_worker *worker, struct sd_conn *conn, bool first)
 static void
 serve_event(struct sd_worker *worker, struct sd_conn *conn, uint32_t events)
 {
-    bool gone = events & (EPOLLHUP | EPOLLERR);
-    if (conn->queue && conn->wait != SD_WAIT_MEMORY && conn->wait != SD_WAIT_POOL)
-        return; /* it is looked at with the others that are queued */
-    if (!conn->queue)
+    bool waits = conn->wait == SD_WAIT_MEMORY || conn->wait == SD_WAIT_POOL;
+    if (!conn->queue) /* else it is looked at with the others there */
         serve(worker, conn, false);
-    else if (gone)
+    else if (waits && events & (EPOLLHUP | EPOLLERR))
         end_conn(worker, conn);
 }
 
@@ -256,19 +250,13 @@ tick(struct sd_worker *worker)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-static int
-time_to_wait(const struct sd_worker *worker)
-{
-    bool nobody = TAILQ_EMPTY(&worker->queue) && TAILQ_EMPTY(&worker->waiters);
-    return nobody ? TICK_MS : worker->turns ? 0 : RETRY_MS;
-}
-
 static bool
 wait_and_serve(struct sd_worker *worker)
 {
     struct epoll_event events[EVENTS_MOST];
-    bool over = false;
-    int count = epoll_wait(worker->epoll, events, EVENTS_MOST, time_to_wait(worker));
+    bool over = false, nobody = TAILQ_EMPTY(&worker->queue) && TAILQ_EMPTY(&worker->waiters);
+    int wait_ms = nobody ? TICK_MS : worker->turns ? 0 : RETRY_MS;
+    int count = epoll_wait(worker->epoll, events, EVENTS_MOST, wait_ms);
     worker->now_ms = sd_now_ms();
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
