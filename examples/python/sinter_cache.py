@@ -68,6 +68,7 @@ def _declare():
     value = key + [ctypes.c_char_p, size]
     info, number = ctypes.POINTER(Info), ctypes.POINTER(u64)
     for name, result, arguments in (
+            ('options_init', int, [ctypes.POINTER(_Options), size]),
             ('create_version', cache, [ctypes.POINTER(_Options), ctypes.c_void_p, u32, u32]),
             ('destroy', int, [cache]),
             ('configure', int, [cache, ctypes.c_char_p, ctypes.c_char_p]),
@@ -124,7 +125,8 @@ def _ms(ttl):
 
 
 class Cache(collections.abc.MutableMapping):
-    """A cache of at most `limit_bytes` of memory, all that it needs included.
+    """A cache of at most `limit_bytes` of memory, all that it needs included. What is not given is
+    the library's default.
 
     evicted(key, value, reason): an item leaves unasked; reason is 'evicted', 'expired' or
     'crowded', and value None where it lies in several pieces. It runs in whichever thread.
@@ -134,12 +136,19 @@ class Cache(collections.abc.MutableMapping):
     _cache = None
     __eq__, __hash__ = object.__eq__, object.__hash__  # two caches are never the same
 
-    def __init__(self, limit_bytes=64 << 20, name='python', wait_ms=1000, evicted=None, clock=None):
-        self._told = _EVICTED(self._tell(evicted)) if evicted else _EVICTED()
-        self._clock = _CLOCK(lambda _: clock()) if clock else _CLOCK()
-        options = _Options(struct_size=ctypes.sizeof(_Options), name=name.encode(),
-                           limit_bytes=limit_bytes, wait_ms=wait_ms, sweep_percent=1, weight=100,
-                           evicted=self._told, clock_ms=self._clock)
+    def __init__(self, limit_bytes=None, name='python', wait_ms=None, evicted=None, clock=None):
+        options = _Options()
+        _check(_lib.sinter_cache_options_init(options, ctypes.sizeof(options)))
+        options.name = name.encode()
+        if limit_bytes is not None:
+            options.limit_bytes = limit_bytes
+        if wait_ms is not None:
+            options.wait_ms = wait_ms
+        if evicted:
+            options.evicted = _EVICTED(self._tell(evicted))
+        if clock:
+            options.clock_ms = _CLOCK(lambda _: clock())
+        self._callbacks = options.evicted, options.clock_ms  # live as long as the cache
         flavour = ctypes.addressof(ctypes.c_char.in_dll(_urcu, 'urcu_bp_flavor'))
         self._cache = _lib.sinter_cache_create_version(options, flavour, *VERSION)
         if not self._cache:

@@ -52,7 +52,8 @@
  *   create, destroy, before_fork                    outside     for grace periods; create with a
  *                                                               budget also for wait_ms
  *   look, next                                      inside      never
- *   get, get_copy, walk, stats, print, doctor       either      never
+ *   get, get_copy, walk, stats, print, doctor,
+ *     options_init                                  either      never
  *   census                                          outside     never
  *   set, add, replace, cas, append, prepend, incr,
  *     decr, touch, delete, clear, configure, sweep  either      outside of sections, for wait_ms
@@ -195,6 +196,17 @@ struct sinter_cache_options {
     {sizeof(struct sinter_cache_options), "cache", UINT64_C(64) << 20, 0, 1000, \
      SINTER_CACHE_FAVOUR_REQUESTS, 1, false, NULL, NULL, NULL, NULL, NULL, 100}
 /* clang-format on */
+
+/**
+ * Fills a struct with the defaults, as SINTER_CACHE_OPTIONS_INIT does: for languages that have no
+ * macros. From any thread, in sections or outside.
+ *
+ *   options      gets them
+ *   struct_size  sizeof of the caller's struct, which may be another version's: what of it this
+ *                version does not know becomes 0
+ *   errors       EINVAL: NULL, or a struct_size that no version has; *options is left as it was
+ */
+HANDLE_API int sinter_cache_options_init(struct sinter_cache_options *options, size_t struct_size);
 
 /**
  * Statistics. Those from `gets` on count since creation.

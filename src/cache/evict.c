@@ -42,7 +42,8 @@ judge(sinter_cache *cache, const struct sc_spot *spot, struct sc_left *left)
         sc_let_go(cache, spot, SINTER_CACHE_EXPIRED, left);
     } else if (sc_bucket_heat(spot->bucket, spot->cell) > 0) {
         sc_bucket_mark(spot->bucket, spot->cell,
-                       sc_bucket_marks(spot->bucket, spot->cell) | SC_IN_MAIN, 0);
+                       sc_bucket_marks(spot->bucket, spot->cell) | SC_IN_MAIN,
+                       sc_bucket_heat(spot->bucket, spot->cell));
         sc_policy_promote(cache, sc_charge_of(spot->item));
     } else {
         evict_item(cache, spot, SC_OF_RING, left);

@@ -184,6 +184,13 @@ end_resizing(sinter_cache *cache, const struct sc_left *left)
         sc_sweep_wake_if_asleep(cache); /* it gives their pages back */
 }
 
+uint64_t
+sc_index_bytes_for(uint64_t items)
+{
+    uint64_t buckets = sc_max(items * 100 / (SC_CELLS * FILL_LEAST), SC_BUCKETS_MIN);
+    return buckets * SC_LINE_BYTES + buckets / 4 * SC_LINE_BYTES;
+}
+
 void
 sc_index_fit(sinter_cache *cache)
 {

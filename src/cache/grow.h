@@ -9,6 +9,9 @@
 int sc_index_open(sinter_cache *cache);
 void sc_index_close(sinter_cache *cache);
 
+/** Bytes of buckets and ghosts that so many items need. */
+uint64_t sc_index_bytes_for(uint64_t items);
+
 /** Makes or takes away a bucket or two, if it is time. Outside of locks, in a section. */
 void sc_index_fit(sinter_cache *cache);
 /** Takes buckets away until they are not too many, or somebody walks. Outside of locks. */

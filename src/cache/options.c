@@ -134,13 +134,30 @@ check_name(struct listener listener, const char *name)
 /* The first version ended here. What comes later is appended, by members of eight bytes. */
 #define OLDEST_OPTIONS_BYTES (offsetof(struct sinter_cache_options, opaque) + sizeof(void *))
 
+static bool
+is_some_version(size_t struct_size)
+{
+    return struct_size >= OLDEST_OPTIONS_BYTES && struct_size % sizeof(uint64_t) == 0;
+}
+
+int
+sinter_cache_options_init(struct sinter_cache_options *options, size_t struct_size)
+{
+    if (!options || !is_some_version(struct_size))
+        return -EINVAL;
+    memset(options, 0, struct_size);
+    memcpy(options, &defaults, sc_min(struct_size, sizeof(defaults)));
+    options->struct_size = struct_size;
+    return 0;
+}
+
 /* The struct of a caller, whose version may be another one. */
 static int
 copy_options(struct sinter_cache_options *options, const struct sinter_cache_options *given)
 {
     size_t size = given->struct_size;
     const char *all = (const char *)given;
-    if (size < OLDEST_OPTIONS_BYTES || size % sizeof(uint64_t) != 0) /* where is its callback? */
+    if (!is_some_version(size)) /* where is its callback? */
         return complain((struct listener){NULL, NULL},
                         "struct_size: begin with SINTER_CACHE_OPTIONS_INIT");
     for (size_t at = sizeof(*options); at < size; at++) {

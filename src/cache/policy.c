@@ -28,7 +28,9 @@ ghost_of(uint64_t hash, enum sc_origin origin)
 static uint64_t *
 ghosts_of(const sinter_cache *cache, uint64_t hash)
 {
-    uint64_t bucket = sc_bucket_number(sc_place(hash), sc_buckets(cache));
+    /* Acquire, as in sc_bucket_at. */
+    uint64_t count = sc_load_acquire(&cache->index.shape) & SC_SHAPE_COUNT;
+    uint64_t bucket = sc_bucket_number(sc_place(hash), count);
     return sc_line(&cache->policy.ghosts, bucket / 4);
 }
 
@@ -63,34 +65,43 @@ word_may_have(uint64_t word, uint16_t wanted)
     return (rest - ones) & ~rest & ones << 15;
 }
 
-/* place: in the line, 0 the newest. */
-static enum sc_origin
-ghost_take(sinter_cache *cache, uint64_t hash, unsigned *place)
+/* Where a key's ghost is in its line, 0 the newest; GHOSTS: it has none. */
+static unsigned
+find_ghost(const uint64_t *line, uint64_t hash)
 {
-    uint64_t *line = ghosts_of(cache, hash);
     uint16_t wanted = ghost_of(hash, SC_OF_MAIN);
     for (unsigned i = 0; i < GHOSTS / 4; i++) {
         uint64_t word = sc_load(&line[i]);
         for (unsigned k = 0; sc_unlikely(word_may_have(word, wanted)) && k < 4; k++) {
-            uint64_t ghost = word >> 16 * k & 0xffff;
-            if ((ghost | 1) != wanted)
-                continue;
-            *place = 4 * i + k;
-            sc_store(&line[i], word & ~(UINT64_C(0xffff) << 16 * k));
-            return ghost & 1 ? SC_OF_MAIN : SC_OF_RING;
+            if (((word >> 16 * k & 0xffff) | 1) == wanted)
+                return 4 * i + k;
         }
     }
-    return SC_NO_GHOST;
+    return GHOSTS;
+}
+
+static enum sc_origin
+origin_at(const uint64_t *line, unsigned place)
+{
+    return sc_load(&line[place / 4]) >> place % 4 * 16 & 1 ? SC_OF_MAIN : SC_OF_RING;
+}
+
+static void
+set_ghost(uint64_t *line, unsigned place, uint64_t ghost)
+{
+    unsigned shift = place % 4 * 16;
+    uint64_t others = sc_load(&line[place / 4]) & ~(UINT64_C(0xffff) << shift);
+    sc_store(&line[place / 4], others | ghost << shift);
 }
 
 /* ---- the ring's share ------------------------------------------------------------------------ */
 
 static void
-steer(sinter_cache *cache, enum sc_origin origin, uint64_t charge)
+steer(sinter_cache *cache, enum sc_origin origin)
 {
     struct sc_policy *policy = &cache->policy;
     uint64_t budget = sc_load(&cache->room.budget), target = sc_load(&policy->target);
-    uint64_t step = sc_min(charge, 2 * mean_charge(cache));
+    uint64_t step = mean_charge(cache);
     if (origin == SC_OF_RING)
         target += step;
     else
@@ -101,16 +112,31 @@ steer(sinter_cache *cache, enum sc_origin origin, uint64_t charge)
              sc_clamp(target, budget / 100 * RING_LEAST, budget / 100 * RING_MOST));
 }
 
-bool
-sc_policy_admit(sinter_cache *cache, uint64_t hash, uint64_t charge)
+/* Laid aside behind those that steer: the same key's next miss says nothing new, and what is set
+ * for this one finds it still. */
+void
+sc_policy_missed(sinter_cache *cache, uint64_t hash)
 {
-    unsigned place;
-    enum sc_origin origin = ghost_take(cache, hash, &place);
-    if (origin == SC_NO_GHOST)
+    uint64_t *line = ghosts_of(cache, hash);
+    unsigned place = find_ghost(line, hash);
+    if (sc_likely(place >= GHOSTS_STEER))
+        return;
+    enum sc_origin origin = origin_at(line, place);
+    set_ghost(line, place, 0);
+    set_ghost(line, GHOSTS_STEER, ghost_of(hash, origin));
+    steer(cache, origin);
+}
+
+bool
+sc_policy_admit(sinter_cache *cache, uint64_t hash)
+{
+    uint64_t *line = ghosts_of(cache, hash);
+    unsigned place = find_ghost(line, hash);
+    if (sc_likely(place == GHOSTS))
         return false;
+    enum sc_origin origin = origin_at(line, place);
+    set_ghost(line, place, 0);
     sc_count(cache, SC_GHOST_HITS);
-    if (place < GHOSTS_STEER)
-        steer(cache, origin, charge);
     return origin == SC_OF_RING; /* what main threw out has to be hit again */
 }
 
@@ -183,8 +209,8 @@ lot(void)
     return state & 0xffff;
 }
 
-/* A small item without hits is spared by lot: it goes with the chance of the root of its share of
- * the mean charge, at least an eighth. */
+/* A small item is spared by lot, its hits and itself: the hand takes it with the chance of the root
+ * of its share of the mean charge, at least an eighth. */
 static bool
 spared(uint64_t charge, uint64_t mean)
 {
@@ -200,9 +226,9 @@ sc_policy_hand_takes(sinter_cache *cache, struct sc_bucket *bucket, unsigned cel
     bool by_size = !sc_load(&cache->policy.favour_bytes);
     uint64_t mean = mean_charge(cache);
     unsigned heat = sc_bucket_heat(bucket, cell);
-    if (heat) {
-        sc_bucket_set_heat(bucket, cell, heat - (by_size && heat > 1 && charge > 2 * mean ? 2 : 1));
+    if (by_size && spared(charge, mean))
         return false;
-    }
-    return !(by_size && spared(charge, mean));
+    if (heat)
+        sc_bucket_set_heat(bucket, cell, heat - (by_size && heat > 1 && charge > 2 * mean ? 2 : 1));
+    return heat == 0;
 }

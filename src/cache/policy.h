@@ -19,7 +19,7 @@
 #define SC_CHARGE_OF_INDEX 16u
 
 /** Who left a ghost. */
-enum sc_origin { SC_OF_RING = 0, SC_OF_MAIN = 1, SC_NO_GHOST };
+enum sc_origin { SC_OF_RING = 0, SC_OF_MAIN = 1 };
 
 struct sc_ring_chunk;
 
@@ -29,11 +29,13 @@ void sc_policy_expect(const sinter_cache *cache, uint64_t hash);
 /** Remembers that an item has been evicted. */
 void sc_ghost_put(sinter_cache *cache, uint64_t hash, enum sc_origin origin);
 
-/**
- * A key that was not there is about to be inserted, with this charge: looks for its ghost, and
- * moves the ring's target. True: the item goes to main, else to the ring.
- */
-bool sc_policy_admit(sinter_cache *cache, uint64_t hash, uint64_t charge);
+/** Somebody has asked for a key that is not there: if it left not long ago, moves the ring's
+ * target, once for each ghost. In a section. */
+void sc_policy_missed(sinter_cache *cache, uint64_t hash);
+
+/** A key that was not there is about to be inserted: takes its ghost. True: the item goes to main,
+ * else to the ring. */
+bool sc_policy_admit(sinter_cache *cache, uint64_t hash);
 
 /** An item is there, has another size, or is gone. */
 void sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main);

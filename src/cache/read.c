@@ -12,6 +12,7 @@ look_up(sinter_cache *cache, const struct sc_key *key)
     struct sc_spot spot;
     if (!sc_index_find(cache, key, &spot) || sc_item_is_over(cache, spot.item)) {
         sc_count(cache, SC_MISSES);
+        sc_policy_missed(cache, key->hash);
         return NULL;
     }
     sc_bucket_hit(spot.bucket, spot.cell);

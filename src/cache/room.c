@@ -4,6 +4,8 @@
 
 #include "cache/budget.h"
 #include "cache/grow.h"
+#include "cache/share.h"
+#include "cache/sweep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +14,7 @@
 #define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
 #define WAIT_LEAST_US   500u
 #define WAIT_MOST_US    8000u
-#define SHARE_16THS     15u /* of the store, items' when the limit has changed; then it adapts */
+#define LOOKS           64u /* at what the store says, while as much is set as items have */
 #define STEPS_LEAST     64u
 #define ITEMS_LEAST     8u /* evicted for a refusal, fewer if they are of more than 4 KiB */
 #define TRIES_MOST      1000u
@@ -20,11 +22,16 @@
 
 /* ---- the limit ------------------------------------------------------------------------------- */
 
+static uint64_t
+fixed_bytes(const sinter_cache *cache)
+{
+    return sizeof(*cache) + SC_BESIDE_BYTES;
+}
+
 uint64_t
 sc_room_beside(const sinter_cache *cache)
 {
-    return sizeof(*cache) + SC_BESIDE_BYTES + sc_lines_bytes(&cache->index.buckets) +
-           sc_policy_bytes(cache);
+    return fixed_bytes(cache) + sc_lines_bytes(&cache->index.buckets) + sc_policy_bytes(cache);
 }
 
 uint64_t
@@ -32,15 +39,6 @@ sc_room_store_most(const sinter_cache *cache, uint64_t limit)
 {
     uint64_t beside = sc_align(sc_room_beside(cache), STEP_BYTES) + STEP_BYTES;
     return sc_max(sc_less(limit, beside), SC_STORE_LEAST);
-}
-
-/* Of max_bytes, what items can have at best: the store keeps some back, and needs some for itself.
- */
-static uint64_t
-budget_most(uint64_t store_most)
-{
-    return store_most - sc_clamp(store_most / 32, UINT64_C(128) << 10, UINT64_C(1) << 20) -
-           store_most / 128;
 }
 
 void
@@ -51,7 +49,8 @@ sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms)
     cache->room.limit = limit;
     cache->room.wait_ms = wait_ms;
     cache->room.store_most = cache->room.max_bytes = sc_room_store_most(cache, limit);
-    cache->room.budget = budget_most(cache->room.store_most);
+    cache->room.reserve = sc_share_least_reserve(cache->room.store_most);
+    cache->room.budget = cache->room.store_most - cache->room.reserve;
     cache->policy.target = cache->room.budget / 20;
 }
 
@@ -63,20 +62,56 @@ wanted_max_bytes(const sinter_cache *cache)
                               sc_max(sc_load(&cache->room.limit), sc_load(&cache->tenant.granted)));
 }
 
-/* Under the room's lock. What is more or less of the store is the items'. */
+/* Under the room's lock: what the items get, by what the store says now. */
+static void
+share_out(sinter_cache *cache)
+{
+    struct handle_stats store = HANDLE_STATS_INIT;
+    if (handle_store_stats(cache->store, &store) != 0)
+        return;
+    struct sc_share share = {
+        .limit = sc_load(&cache->room.limit),
+        .fixed = fixed_bytes(cache) + 2 * STEP_BYTES,
+        .slots = sc_policy_slots(cache),
+        .beside =
+            sc_index_bytes_for(sc_load(&cache->policy.items)) + sc_load(&cache->policy.ring.bytes),
+        .store_own = store.metadata + store.table + store.thread_cache +
+                     sc_less(store.free_slot, store.recoverable),
+        .reserve = cache->room.reserve,
+    };
+    sc_store(&cache->room.budget, sc_share_of_items(&share));
+}
+
+/* The same once in so many bytes that are set at the limit, or that had to wait; with the reserve
+ * that these ask for. */
+static void
+share_out_anew(sinter_cache *cache)
+{
+    struct sc_room *room = &cache->room;
+    uint64_t set = sc_load(&room->set_bytes), waited = sc_load(&room->waited_bytes);
+    uint64_t budget = sc_load(&room->budget);
+    if ((set < budget / LOOKS && waited < budget / LOOKS / 16) ||
+        pthread_mutex_trylock(&room->lock) != 0)
+        return;
+    room->reserve = sc_share_next_reserve(room->reserve, room->store_most, set, waited);
+    sc_store(&room->set_bytes, 0);
+    sc_store(&room->waited_bytes, 0);
+    share_out(cache);
+    pthread_mutex_unlock(&room->lock);
+}
+
+/* Under the room's lock. */
 static void
 fit_store(sinter_cache *cache)
 {
     char text[24];
     uint64_t max_bytes = wanted_max_bytes(cache);
-    uint64_t most = sc_room_store_most(cache, sc_load(&cache->room.limit));
     snprintf(text, sizeof(text), "%" PRIu64, max_bytes);
     if (handle_store_set(cache->store, "max_bytes", text) != 0)
         return;
-    uint64_t budget = sc_less(sc_load(&cache->room.budget) + most, cache->room.store_most);
     sc_store(&cache->room.max_bytes, max_bytes);
-    sc_store(&cache->room.store_most, most);
-    sc_store(&cache->room.budget, sc_clamp(budget, most / 4, budget_most(most)));
+    sc_store(&cache->room.store_most, sc_room_store_most(cache, sc_load(&cache->room.limit)));
+    share_out(cache);
 }
 
 void
@@ -95,7 +130,6 @@ sc_room_allow(sinter_cache *cache, uint64_t limit)
     pthread_mutex_lock(&cache->room.lock);
     sc_store(&cache->room.limit, limit);
     fit_store(cache);
-    sc_store(&cache->room.budget, sc_load(&cache->room.store_most) / 16 * SHARE_16THS);
     pthread_mutex_unlock(&cache->room.lock);
 }
 
@@ -111,6 +145,8 @@ sc_room_follow(sinter_cache *cache)
 {
     sc_evict(cache, 0, 0, sc_evict_all(cache));
     sc_index_settle(cache);
+    if (sc_index_has_spare(cache))
+        sc_sweep_wake(cache); /* it gives their pages back */
 }
 
 bool
@@ -127,7 +163,8 @@ sc_room_for_index(sinter_cache *cache, uint64_t buckets)
 uint64_t
 sc_room_most(const sinter_cache *cache)
 {
-    return budget_most(sc_load(&cache->room.store_most)) / 8 * 7;
+    uint64_t store = sc_load(&cache->room.store_most);
+    return (store - sc_share_least_reserve(store)) / 8 * 7;
 }
 
 /* ---- making room ----------------------------------------------------------------------------- */
@@ -160,23 +197,9 @@ sc_room_make(sinter_cache *cache, uint64_t need)
     if (sc_likely(sc_policy_slots(cache) + need <= budget) || cache->fork_child)
         return;
     ask_for_more(cache);
-    budget = sc_load(&cache->room.budget);
-    /* Up again, by a 64th of what is set: as much as an ENOMEM took, in one turn of the budget. */
-    uint64_t most = budget_most(sc_load(&cache->room.store_most));
-    sc_store(&cache->room.budget, sc_min(budget + need / 64, most));
-    if (budget + need / 64 > most)
-        sc_room_refit(cache); /* index or policy may need less than when max_bytes was set */
+    sc_add(&cache->room.set_bytes, need);
+    share_out_anew(cache);
     sc_evict(cache, need, 0, steps_for(cache, need));
-}
-
-/* EAGAIN says that memory is on its way: the store can hold that much, if not just now. */
-static void
-lower_budget(sinter_cache *cache, int refusal)
-{
-    uint64_t budget = sc_load(&cache->room.budget), most = sc_load(&cache->room.store_most);
-    uint64_t lower = refusal == -ENOMEM ? sc_min(budget, sc_policy_slots(cache)) / 64 * 63
-                                        : budget / 1024 * 1023;
-    sc_store(&cache->room.budget, sc_max(lower, most / 4));
 }
 
 static uint64_t
@@ -223,6 +246,18 @@ none_left(const sinter_cache *cache, const struct sc_try *attempt)
            sc_load(&cache->room.making) <= attempt->large;
 }
 
+/* A call's first. In a section nothing comes back, and beyond the budget there is more than there
+ * should be: that says nothing of the reserve. */
+static void
+note_refusal(sinter_cache *cache, const struct sc_try *attempt)
+{
+    if (attempt->nested || sc_policy_slots(cache) > sc_load(&cache->room.budget))
+        return;
+    sc_add(&cache->room.waited_bytes, attempt->need);
+    ask_for_more(cache);
+    share_out_anew(cache);
+}
+
 int
 sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 {
@@ -230,8 +265,7 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
         return -EAGAIN; /* nothing leaves limbo there: it would be evicted for nothing */
     if (attempt->refusals++ == 0) {
         attempt->began_ns = sc_now_ns();
-        if (!attempt->nested) /* in a section nothing comes back: that says nothing of the store */
-            lower_budget(cache, refusal);
+        note_refusal(cache, attempt);
     }
     uint64_t gone = 0;
     if (refusal == -ENOMEM || attempt->refusals % 4 == 0)

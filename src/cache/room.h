@@ -2,8 +2,8 @@
 /*
  * room.h - the limit. What the cache holds beside the store (index, policy, records) is charged
  * first; the rest is the store's max_bytes, which bounds its pages. `budget`, of slot bytes of
- * items, is where eviction begins: it follows what the store can hold, lower after a refusal,
- * slowly up again without one, so that room is mostly made before it is asked for.
+ * items, is where eviction begins: it follows from what the store says of itself (share.h), looked
+ * at anew while the cache is at its limit, so that room is mostly made before it is asked for.
  */
 #ifndef SC_ROOM_H
 #define SC_ROOM_H

@@ -93,6 +93,9 @@ struct sc_room {
     uint64_t store_most;  /* atomic: the store's part of it */
     uint64_t max_bytes; /* the store's; more while it has not given back what a budget asked for */
     uint64_t budget;    /* atomic: slot bytes of items at which eviction begins */
+    uint64_t reserve;   /* what the store is to keep free; see share.h */
+    uint64_t set_bytes; /* atomic: at the limit, since `reserve` was worked out */
+    uint64_t waited_bytes; /* atomic: of these, what the store refused at first */
     uint64_t wait_most_ns; /* atomic: the longest wait of a call */
     uint32_t wait_ms;
     uint32_t making;      /* atomic: writers of values in pieces */

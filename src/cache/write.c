@@ -141,7 +141,7 @@ insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
     struct sc_spot spot;
     if (!free_cell(cache, pair, &spot, left))
         return -EINVAL;
-    bool in_main = sc_policy_admit(cache, write->key.hash, write->slots + SC_CHARGE_OF_INDEX) ||
+    bool in_main = sc_policy_admit(cache, write->key.hash) ||
                    !sc_ring_push(&cache->policy.ring, sc_place(write->key.hash));
     sc_count(cache, SC_INSERTED);
     return publish(cache, write, pair, &spot, in_main ? SC_IN_MAIN : 0, 0);

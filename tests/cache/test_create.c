@@ -52,6 +52,40 @@ test_struct_and_version_are_looked_at(void **state)
     assert_int_equal(errno, EINVAL);
 }
 
+/* What the initialiser holds, of a shorter and a longer struct, too. */
+static void
+test_default_options(void **state)
+{
+    static const struct sinter_cache_options defaults = SINTER_CACHE_OPTIONS_INIT;
+    struct {
+        struct sinter_cache_options known;
+        uint64_t later;
+    } longer = {.later = 1};
+    const size_t known = sizeof(defaults), budget = offsetof(struct sinter_cache_options, budget);
+    (void)state;
+    assert_int_equal(sinter_cache_options_init(&longer.known, sizeof(longer)), 0);
+    assert_int_equal(longer.known.struct_size, sizeof(longer));
+    assert_int_equal(longer.later, 0);
+    assert_string_equal(longer.known.name, defaults.name);
+    longer.known.name = defaults.name;
+    longer.known.struct_size = known;
+    assert_memory_equal(&longer.known, &defaults, known);
+    longer.known.weight = 7; /* beyond the first version's end */
+    longer.known.wait_ms = 7;
+    assert_int_equal(sinter_cache_options_init(&longer.known, budget), 0);
+    assert_int_equal(longer.known.struct_size, budget);
+    assert_int_equal(longer.known.wait_ms, 1000);
+    assert_int_equal(longer.known.weight, 7);
+    assert_int_equal(sinter_cache_options_init(NULL, known), -EINVAL);
+    assert_int_equal(sinter_cache_options_init(&longer.known, budget - 8), -EINVAL);
+    assert_int_equal(sinter_cache_options_init(&longer.known, known - 4), -EINVAL);
+    assert_int_equal(longer.known.struct_size, budget);
+    sinter_cache_options_init(&longer.known, sizeof(longer));
+    sinter_cache *cache = sinter_cache_create_flavor(&longer.known, test_flavor());
+    assert_non_null(cache);
+    assert_int_equal(sinter_cache_destroy(cache), 0);
+}
+
 /* A later program's struct is longer; what this version does not know has to be 0.
  * Seen failing: a longer one refused, half a member taken. */
 static void
@@ -206,6 +240,7 @@ group_create(void)
 {
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_options_have_ranges),
+        CACHE_TEST(test_default_options),
         CACHE_TEST(test_struct_and_version_are_looked_at),
         CACHE_TEST(test_struct_size),
         CACHE_TEST(test_all_defaults),

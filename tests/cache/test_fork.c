@@ -54,11 +54,10 @@ be_child(void *opaque)
     return sinter_cache_destroy(cache) == 0 ? 0 : 5;
 }
 
-/* The hooks of so many caches stand around it. */
-static void
-fork_once(sinter_cache *const *caches, unsigned count, int (*child_main)(void *), void *opaque)
+/* The hooks of so many caches stand around it. 0: in the child. */
+static pid_t
+fork_caches(sinter_cache *const *caches, unsigned count)
 {
-    int status;
     callbacks_pause();
     for (unsigned i = 0; i < count; i++)
         sinter_cache_before_fork(caches[i]);
@@ -68,17 +67,33 @@ fork_once(sinter_cache *const *caches, unsigned count, int (*child_main)(void *)
         flavour_after_fork_child();
         for (unsigned i = 0; i < count; i++)
             sinter_cache_after_fork_child(caches[i]);
-        _exit(child_main(opaque));
+        return child;
     }
     flavour_after_fork_parent();
     for (unsigned i = 0; i < count; i++)
         sinter_cache_after_fork_parent(caches[i]);
     callbacks_resume();
     thread_check(child > 0);
+    return child;
+}
+
+static void
+wait_for_child(pid_t child)
+{
+    int status;
     wait_begin();
     thread_check(waitpid(child, &status, 0) == child);
     wait_end();
     thread_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void
+fork_once(sinter_cache *const *caches, unsigned count, int (*child_main)(void *), void *opaque)
+{
+    pid_t child = fork_caches(caches, count);
+    if (child == 0)
+        _exit(child_main(opaque));
+    wait_for_child(child);
 }
 
 static void
@@ -165,6 +180,69 @@ test_child_has_threads(void **state)
     fork_once(&cache, 1, be_child_with_threads, cache);
 }
 
+/* ---- in a walk ------------------------------------------------------------------------------- */
+
+struct walking {
+    sinter_cache *cache;
+    uint64_t items; /* shown so far */
+    unsigned buckets;
+    pid_t child;
+};
+
+static int
+show(void *opaque, const struct sinter_cache_view *item)
+{
+    ((struct walking *)opaque)->items += item->info.size == 200 + 16;
+    return 0;
+}
+
+static int
+fork_between(void *opaque)
+{
+    struct walking *walking = opaque;
+    if (++walking->buckets == 50)
+        walking->child = fork_caches(&walking->cache, 1);
+    return 0;
+}
+
+/* Exit status. There is no walk any more: the index shrinks, and the cache can end. */
+static int
+after_walk_in_child(sinter_cache *cache)
+{
+    struct sinter_cache_stats before = cache_stats(cache);
+    alarm(60); /* only ends what hangs */
+    for (uint64_t i = 0; i < before.items; i++) {
+        char key[21];
+        make_key(key, i);
+        if (sinter_cache_delete(cache, key, 20, 0) != 0)
+            return 4;
+    }
+    if (cache_stats(cache).buckets * 2 > before.buckets)
+        return 2;
+    return sinter_cache_destroy(cache) == 0 ? 0 : 3;
+}
+
+/* Parent and child both go on with the walk to its end, and see all items. */
+static void
+test_fork_in_a_walk(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    struct walking walking = {.cache = cache, .child = -1};
+    const uint64_t items = 2000;
+    if (TEST_TSAN || TEST_ASAN)
+        skip(); /* as in forks_beside_writers */
+    for (uint64_t i = 0; i < items; i++)
+        assert_int_equal(set_number(cache, i, 200, 1), 0);
+    int rc = sinter_cache_walk_pausing(cache, show, fork_between, &walking);
+    bool all = rc == 0 && walking.items >= items;
+    if (walking.child == 0)
+        _exit(all ? after_walk_in_child(cache) : 1);
+    assert_true(all);
+    assert_true(walking.child > 0);
+    wait_for_child(walking.child);
+    assert_sound(cache);
+}
+
 /* ---- two tenants of a budget ----------------------------------------------------------------- */
 
 struct sharing {
@@ -222,8 +300,8 @@ test_forks_of_tenants(void **state)
 int
 group_fork(void)
 {
-    const struct CMUnitTest tests[] = {CACHE_TEST(test_forks_beside_writers),
-                                       CACHE_TEST(test_child_has_threads),
-                                       CACHE_TEST(test_forks_of_tenants)};
+    const struct CMUnitTest tests[] = {
+        CACHE_TEST(test_forks_beside_writers), CACHE_TEST(test_child_has_threads),
+        CACHE_TEST(test_fork_in_a_walk), CACHE_TEST(test_forks_of_tenants)};
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }

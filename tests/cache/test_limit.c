@@ -128,6 +128,29 @@ test_index_follows_a_lowered_limit(void **state)
     assert_sound(cache);
 }
 
+/* What stays of tiny items is what a cache of the lower limit would hold, though the pages of the
+ * larger index are not back yet. Seen failing: 72 % of it. */
+static void
+test_lowered_limit_keeps_what_fits(void **state)
+{
+    struct fixture_cache *fixture = *state;
+    sinter_cache *cache = fixture->cache;
+    if (slow_run())
+        skip();
+    uint64_t fits;
+    for (uint64_t i = 0; i < 130000; i++)
+        assert_int_equal(set_byte(cache, i), 0);
+    fits = sinter_cache_items(cache);
+    assert_int_equal(sinter_cache_configure(cache, "limit_bytes", "48M"), 0);
+    for (uint64_t i = 0; i < 720000; i++)
+        assert_int_equal(set_byte(cache, i), 0);
+    assert_true(sinter_cache_items(cache) > 5 * fits);
+    section_enter(); /* so that the pages cannot be back */
+    assert_int_equal(sinter_cache_configure(cache, "limit_bytes", "8M"), 0);
+    section_leave();
+    assert_in_range(sinter_cache_items(cache) * 100 / fits, 87, 107);
+}
+
 /* One large item takes the place of hundreds of small ones: their buckets go with them.
  * Seen failing: a bucket went for each large item, 15000 were left for 350 items. */
 static void
@@ -212,6 +235,30 @@ test_shift_of_keys_is_followed(void **state)
         }
     }
     assert_true(there * 100 >= asked * 95);
+}
+
+/* Each key is read once, when a seventh of the limit was written after it, and nobody sets again
+ * what was missed: the ring grows until the reads find their keys, and these stay for a while.
+ * Seen failing: 31 % of them were there, and the budget fell to half. */
+static void
+test_new_keys_that_are_read_once_stay(void **state)
+{
+    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
+    const uint64_t step = 8 * MIB / 7 / 250, newest = 4 * MIB / 250;
+    uint64_t number = 0, there = 0;
+    if (slow_run())
+        skip();
+    for (unsigned round = 0; round < 40; round++) {
+        for (uint64_t i = 0; i < step; i++)
+            assert_int_equal(set_number(cache, number++, 200, 1), 0);
+        for (uint64_t i = number - step; i < number; i++)
+            check_number(cache, i);
+    }
+    struct sinter_cache_stats stats = cache_stats(cache);
+    assert_true(stats.budget_bytes * 100 >= stats.limit_bytes * 75);
+    for (uint64_t i = number - newest; i < number; i++)
+        there += check_number(cache, i) == 0;
+    assert_true(there * 100 >= newest * 95);
 }
 
 static void
@@ -390,10 +437,12 @@ group_limit(void)
         CACHE_TEST(test_limit_changes),
         CACHE_TEST(test_index_gives_pages_back),
         CACHE_TEST(test_index_follows_a_lowered_limit),
+        CACHE_TEST(test_lowered_limit_keeps_what_fits),
         CACHE_TEST(test_index_follows_evictions),
         CACHE_TEST(test_newest_stay),
         CACHE_TEST(test_scan_does_not_push_out),
         CACHE_TEST(test_shift_of_keys_is_followed),
+        CACHE_TEST(test_new_keys_that_are_read_once_stay),
         CACHE_TEST(test_small_and_large_side_by_side),
         CACHE_TEST(test_sets_in_one_long_section),
         CACHE_TEST(test_refusals_in_a_section_cost_little),
