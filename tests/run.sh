@@ -190,7 +190,7 @@ packages_platforms()
     want_packages 'to make and check manual pages' python3=python3 mandoc=mandoc
     [ "$form" ] ||
         want_packages 'to build and test for arm64' gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc \
-            qemu-user-static=qemu-aarch64-static
+            g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user-static=qemu-aarch64-static
 }
 
 packages_packages()

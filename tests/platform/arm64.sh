@@ -1,11 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# arm64.sh - builds the library and its tests for arm64 and runs a part of them by qemu-user:
-# arm64.sh BUILD JOBS. liburcu and cmocka for arm64 are unpacked below BUILD by an apt of its own,
-# so that the machine's packages stay as they are. tests/run.sh --only arm64 calls it.
+# arm64.sh - builds the library and its tests for arm64 and runs a part of them:
+#
+#   arm64.sh BUILD JOBS         by qemu-user; tests/run.sh --only platforms calls it
+#   arm64.sh BUILD JOBS --boot  in Debian's own arm64 kernel, booted by qemu-system-aarch64 with a
+#                               system of nothing but the tests (boot-init.sh is its first process):
+#                               unit tests, examples, a minute of torture, the interface's tests;
+#                               on one core. BUILD/boot.log is what it printed
+#
+# Of packages it needs gcc- and g++-aarch64-linux-gnu and qemu-user-static, for --boot
+# qemu-system-arm and cpio. What tests need of arm64 (liburcu, cmocka, for --boot the kernel and
+# busybox) is unpacked below BUILD by an apt of its own, so that the machine's packages stay as they
+# are.
 #
 # What qemu-user does not show: addresses above 2^47 (it keeps below), memory order (the host's).
+# The kernel does show addresses, and what it answers to madvise and membarrier; memory order is the
+# host's there, too: for that see weak.inc in tests/model.
 #
 # Status: 0 passed, 1 a test failed or did not compile, 77 something is missing: the reason is
 # printed.
@@ -13,14 +24,17 @@ set -eu
 
 build=$1
 jobs=$2
+boot=${3-}
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-root=$build/root
 
 # Unit tests but those that ask for the time or the machine, staged races, the interface's tests.
 programs='unit_(page|size_class|budget|span|pins|heap|large|thread_cache|handle_table|reference'
 programs="$programs|hardened|options)|race_(mover|mutator|cells|sections|refusals)_memb"
 programs="$programs|api_memb_shared"
 groups='create|alloc|handles|resize|update|pins|cells|retire|limits|compaction|walk|damage'
+# With --boot, beside these.
+booted="$programs|unit_osmem|torture_memb_shared"
+booted="$booted|example_(hello|growing_table|update_pin|limits|namespaces|threads)"
 
 skip()
 {
@@ -37,33 +51,101 @@ arm_apt()
         -o Dir::Etc::SourceList="$build/apt/sources" "$@"
 }
 
-unpack_packages()
+# unpack PACKAGE...: below $root.
+unpack()
 {
     mkdir -p "$build/apt/lists/partial" "$build/apt/archives/partial" "$build/debs"
     : >"$build/apt/status"
     # shellcheck disable=SC1091 # of the system
     printf 'deb http://deb.debian.org/debian %s main\n' "$(. /etc/os-release && echo \
         "${VERSION_CODENAME:-stable}")" >"$build/apt/sources"
-    arm_apt update && cd "$build/debs" &&
-        arm_apt download liburcu-dev liburcu8 libcmocka-dev libcmocka0 || return 1
+    arm_apt update && rm -f "$build/debs"/*.deb && cd "$build/debs" && arm_apt download "$@" ||
+        return 1
     for package in *.deb; do
-        dpkg-deb -x "$package" "$root"
+        dpkg-deb -x "$package" "$root" || return 1
     done
 }
 
-for tool in aarch64-linux-gnu-gcc qemu-aarch64-static apt-get dpkg-deb; do
-    command -v "$tool" >/dev/null || skip "no $tool here"
+# want FILE PACKAGE...: FILE, a pattern, is in one of them.
+want()
+{
+    # shellcheck disable=SC2086,SC2144 # one pattern, one file
+    [ -e "$root"/$1 ] || (
+        shift
+        unpack "$@"
+    ) >"$build/packages.log" 2>&1 ||
+        skip "packages for arm64 cannot be had: $(tail -n 1 "$build/packages.log")"
+}
+
+# The package of the kernel: linux-image-cloud-arm64 names the one of the day.
+kernel_package()
+{
+    arm_apt -s install --no-install-recommends linux-image-cloud-arm64 2>/dev/null |
+        sed -n 's/^Inst \(linux-image-[0-9][^ ]*\) .*/\1/p' | head -n 1
+}
+
+# The first system: busybox, the C library, liburcu and cmocka, and what was built.
+make_initramfs()
+{
+    tree=$build/initramfs
+    rm -rf "$tree"
+    mkdir -p "$tree/bin" "$tree/lib" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/tmp"
+    cp "$root/bin/busybox" "$here/boot-init.sh" "$tree/bin"
+    chmod 755 "$tree/bin/boot-init.sh"
+    ln -s bin/boot-init.sh "$tree/init"
+    ln -s busybox "$tree/bin/sh"
+    aarch64-linux-gnu-gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror \
+        "-I$here/../../include" -isystem "$root/usr/include" \
+        -isystem "$root/usr/include/aarch64-linux-gnu" -o "$tree/bin/addresses" \
+        "$here/addresses.c" "-L$build" "-L$root/usr/lib/aarch64-linux-gnu" -lsinter -lurcu \
+        "-Wl,-rpath-link,$root/usr/lib/aarch64-linux-gnu"
+    find "$build" -path "$tree" -prune -o -type f -perm -u+x -print |
+        grep -E "/($booted)\$" | while IFS= read -r program; do
+        cp "$program" "$tree/bin"
+    done
+    for library in ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1; do
+        cp -L "/usr/aarch64-linux-gnu/lib/$library" "$tree/lib"
+    done
+    cp -L "$root"/usr/lib/aarch64-linux-gnu/lib*.so.[0-9] "$build"/lib*.so.[0-9]*.[0-9]* "$tree/lib"
+    aarch64-linux-gnu-strip "$tree"/bin/[!b]* "$tree"/lib/lib*.so.* 2>/dev/null || true
+    (cd "$tree" && find . | cpio --quiet -o -H newc | gzip -1) >"$build/initramfs.gz"
+}
+
+# Two processors, which take turns on one of this machine.
+run_boot()
+{
+    make_initramfs
+    printf 'arm64: booting; %s has what is printed\n' "$build/boot.log"
+    timeout 7200 qemu-system-aarch64 -M virt -cpu neoverse-n1 -accel tcg,thread=single -smp 2 \
+        -m 2048 -nographic -no-reboot -nic none -append 'console=ttyAMA0 panic=-1 mitigations=off' \
+        -kernel "$(find "$root/boot" -name 'vmlinuz-*' | sort | tail -n 1)" \
+        -initrd "$build/initramfs.gz" </dev/null >"$build/boot.log" 2>&1 || true
+    tr -d '\r' <"$build/boot.log" | grep -E '^boot: ' || true
+    tr -d '\r' <"$build/boot.log" | grep -qE '^boot: [1-9][0-9]* passed, 0 failed$'
+}
+
+for tool in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ apt-get dpkg-deb \
+    ${boot:+qemu-system-aarch64 cpio gzip timeout} ${boot:-qemu-aarch64-static}; do
+    [ "$tool" = --boot ] || command -v "$tool" >/dev/null || skip "no $tool here"
 done
 mkdir -p "$build"
 build=$(CDPATH='' cd -- "$build" && pwd) root=$build/root
-[ -f "$root/usr/include/cmocka.h" ] || (unpack_packages) >"$build/packages.log" 2>&1 ||
-    skip "liburcu and cmocka for arm64 cannot be had: $(tail -n 1 "$build/packages.log")"
+want usr/include/cmocka.h liburcu-dev liburcu8 libcmocka-dev libcmocka0
+if [ "$boot" ]; then
+    want bin/busybox busybox-static
+    want 'boot/vmlinuz-*' "$(kernel_package)"
+    programs=$booted
+fi
 
 cmake -S "$here/../.." -B "$build" --toolchain "$here/arm64.cmake" -DSINTER_ARM64_ROOT="$root" \
-    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=ON \
+    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=ON ${boot:+-DSINTER_EXAMPLES=ON} \
     -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$build/configure.log"
 # shellcheck disable=SC2046 # targets are words
 cmake --build "$build" --parallel "$jobs" --target $(cmake --build "$build" --target help |
     sed -n 's/^[. ]*\([a-z_]*\)\(: phony\)*.*$/\1/p' | grep -xE "$programs" | sort -u)
-ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
-    -R "^(($programs)|api_memb_shared[.]($groups))\$"
+if [ "$boot" ]; then
+    run_boot
+else
+    ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
+        -R "^(($programs)|api_memb_shared[.]($groups))\$"
+fi
