@@ -16,7 +16,8 @@
  * moves the owner's look at the gate before its store; BUG_53 drainers do not exclude each other;
  * BUG_54 the drainer opens the gate before it has emptied the cache; BUG_55 membarrier before the
  * gates are shut; BUG_56 the owner is not busy any more before its cache is stored; BUG_57 a
- * drainer opens gates during a walk.
+ * drainer opens gates during a walk. With WEAK: BUG_58 the owner leaves by a relaxed store; BUG_59
+ * gates are opened by one.
  */
 #ifndef OWNERS
 #define OWNERS 1
@@ -42,6 +43,9 @@
 #define ENTRY(p, n)  ((p) * 5 + 3 + (n))
 #define CAPACITY     2
 #define ADDRESSES    (OWNERS * 5)
+/* The others are not looked at early. */
+#define EARLY(t, at) \
+    ((t) < OWNERS -> (at) == SHUT(t) || (at) == CACHED(t) : (at) % 5 == 0 || (at) % 5 == 2)
 #include "tso.inc"
 
 /* Where a slot is: in the bitmap, in the cache of owner p, with its user (ghost but for the bitmap,
@@ -60,18 +64,27 @@ inline owner_enter(f)
 {
     began = walking;
 #ifdef BUG_52
-    load(SHUT(me), f);
+    load_acquire(SHUT(me), f);
     store(BUSY(me), 1);
 #else
     store(BUSY(me), 1);
 #ifdef NO_MEMBARRIER
-    FENCED;
+    full_fence();
 #endif
+    load_acquire(SHUT(me), f);
     d_step {
-        load_here(SHUT(me), f);
         assert(f != 0 || !began || !walking);
         began = 0
     }
+#endif
+}
+
+inline leave()
+{
+#ifdef BUG_58
+    store(BUSY(me), 0)
+#else
+    store_release(BUSY(me), 0)
 #endif
 }
 
@@ -92,14 +105,14 @@ inline get(s, n, f)
             place[s] = IN_USE
         }
 #ifdef BUG_56
-        store(BUSY(me), 0);
+        leave();
         store(CACHED(me), n - 1)
 #else
         store(CACHED(me), n - 1);
-        store(BUSY(me), 0)
+        leave()
 #endif
     :: else ->
-        store(BUSY(me), 0);
+        leave();
         atomic {
             FENCED ->
             if
@@ -126,9 +139,9 @@ inline put(s, n, f)
         store(ENTRY(me, n), s);
         d_step { assert(place[s] == IN_USE); place[s] = IN_CACHE(me) }
         store(CACHED(me), n + 1);
-        store(BUSY(me), 0)
+        leave()
     :: else ->
-        store(BUSY(me), 0);
+        leave();
         atomic { FENCED -> assert(place[s] == IN_USE); place[s] = IN_BITMAP }
     fi
 }
@@ -165,6 +178,15 @@ proctype owner(byte me)
     od
 }
 
+inline let_in(p)
+{
+#ifdef BUG_59
+    store(SHUT(p), 0)
+#else
+    store_release(SHUT(p), 0)
+#endif
+}
+
 /* sn_cache_open_gate. */
 inline open(p)
 {
@@ -172,9 +194,9 @@ inline open(p)
 #ifndef BUG_57
     :: walkers > 0
 #endif
-    :: walkers == 0 -> store(SHUT(p), 0)
+    :: walkers == 0 -> let_in(p)
 #ifdef BUG_57
-    :: else -> store(SHUT(p), 0)
+    :: else -> let_in(p)
 #endif
     fi
 }
@@ -184,7 +206,7 @@ inline lock_drainers()
 #ifdef BUG_53
     skip
 #else
-    atomic { !drainers_lock -> drainers_lock = 1 }
+    atomic { !drainers_lock -> drainers_lock = 1; lock_taken() }
 #endif
 }
 
@@ -207,7 +229,7 @@ inline shut_all(p)
     :: else -> p = 0; break
     od;
 #if defined(NO_MEMBARRIER) || defined(BUG_50) || defined(BUG_55)
-    FENCED;
+    full_fence();
 #else
     membarrier(p);
 #endif
@@ -245,7 +267,7 @@ proctype drainer(byte me)
             open(p);
 #endif
 #ifndef BUG_51
-            load(BUSY(p), b);
+            load_acquire(BUSY(p), b);
 #endif
             if
             :: b == 0 ->

@@ -16,7 +16,7 @@
  * then BUG_60 is none, for one that finds the cell empty makes no use of its pin.
  *
  * Seeded bugs: BUG_60 no second look after the grace period; BUG_61 the second look does not set
- * FREED; BUG_63 the last unpin leaves FREED.
+ * FREED; BUG_63 the last unpin leaves FREED. With WEAK: BUG_64 retiring is no release store.
  */
 #ifndef PINNERS
 #define PINNERS 1
@@ -55,21 +55,26 @@ byte life;
     :: (at) == A_RAISE -> memory[A_RAISE] = 0; memory[A_PIN]++; memory[A_PINS] = 1 \
     :: else \
     fi
+#define EARLY(t, at) ((at) == A_WORD || (at) == A_PINS) /* the others are not looked at early */
 #include "tso.inc"
 
 inline section_enter()
 {
-    d_step { FENCED -> open = open | (1 << me) }
+    d_step { FENCED -> open = open | (1 << me); forget(me) }
 }
 
 inline section_leave()
 {
-    store(A_LEFT, me)
+    store_release(A_LEFT, me)
 }
 
 inline retire(was)
 {
+#ifdef BUG_64
     store(A_RETIRE, was)
+#else
+    store_release(A_RETIRE, was)
+#endif
 }
 
 /* sn_pins_end_object, with the lock. last: whether the slot is the caller's. */
@@ -84,13 +89,13 @@ proctype freer(byte me)
     byte v;
     bool last;
     section_enter();
-    load(A_WORD, v);
+    load_acquire(A_WORD, v);
     assert(v == 1); /* the cell's one writer */
-    store(A_WORD, 0);
+    store_release(A_WORD, 0);
 #ifdef FENCE
-    FENCED;
+    full_fence();
 #endif
-    load(A_PINS, v);
+    load_acquire(A_PINS, v);
     if
     :: v == 0 -> last = 1
     :: else ->
@@ -134,15 +139,16 @@ proctype pinner(byte me)
     byte v;
     bool last;
     section_enter();
-    load(A_WORD, v);
+    load_acquire(A_WORD, v);
     if
     :: v == 1 ->
-        FENCED; /* the lock is taken */
-        store(A_RAISE, 1);
-#ifdef FENCE
         FENCED;
+        lock_taken();
+        store_release(A_RAISE, 1);
+#ifdef FENCE
+        full_fence();
 #endif
-        load(A_WORD, v);
+        load_acquire(A_WORD, v);
         if
         :: v == 1 -> section_leave(); assert(life != RECLAIMED) /* at any time until unpin */
         :: else -> skip

@@ -15,7 +15,7 @@ usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
   --only NAME   one model: move, pin, update, cell, drain, fence, walk, tail, each, open,
-                retire (default: all)
+                retire, order (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
   --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
@@ -76,6 +76,21 @@ short  tail      -DREADERS=1 -DPINNERS=1
 short  tail      -DREADERS=2 -DPINNERS=0 -DRESIZES=3
 short  each      -DBATCHES=2
 short  each      -DWRITERS=1 -DCANCEL
+short  drain     -DOPS=2 -DWEAK
+short  drain     -DOPS=2 -DWEAK -DNO_MEMBARRIER
+short  fence     -DPINNERS=1 -DWEAK
+short  fence     -DPINNERS=1 -DWEAK -DPREMADE
+short  walk      -DHARDENED -DWEAK
+short  walk      -DLARGE -DWEAK -DNO_MEMBARRIER
+short  order     -DCALL
+short  order     -DCALL -DNO_MEMBARRIER
+short  order     -DCALL -DSPARE -DNO_MEMBARRIER
+short  order     -DWORK
+short  order     -DWORK -DNO_MEMBARRIER
+short  order     -DPASS
+short  order     -DLIMBO
+short  order     -DWAKE
+short  order     -DCANARY
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DRESIZERS=1
 full   move      -DREADERS=1 -DWRITERS=1 -DFREERS=1 -DBATCHES=2 -DCANCEL
 full   move      -DREADERS=1 -DFREERS=1 -DCHURN=2
@@ -106,6 +121,13 @@ full   cell      -DUNLINK -DBOTH -DOPS=1 -DPINNERS=1
 full   cell      -DUNLINK -DBOTH -DOPS=1 -DREADERS=2
 full   cell      -DUNLINK -DOPS=1 -DWALKERS=1
 full   cell      -DUNLINK -DOPS=1 -DBATCHES=2 -DCANCEL
+full   drain     -DOPS=3 -DWEAK
+full   drain     -DOPS=3 -DWEAK -DNO_MEMBARRIER
+full   drain     -DOPS=2 -DDRAINERS=2 -DWEAK
+full   fence     -DPINNERS=2 -DWEAK
+full   walk      -DOPS=1 -DLARGE -DOWNERS=2 -DWEAK
+full   order     -DROUNDS=3 -DCALL -DNO_MEMBARRIER
+full   order     -DROUNDS=3 -DWORK -DNO_MEMBARRIER
 full   drain     -DOPS=2 -DOWNERS=2
 full   drain     -DOPS=3 -DWALKS=1 -DDRAINS=2
 full   drain     -DOPS=3 -DWALKS=1 -DNO_MEMBARRIER
@@ -200,9 +222,14 @@ drain     54  -DOPS=3
 drain     55  -DOPS=3
 drain     56  -DOPS=3
 drain     57  -DOPS=2 -DWALKS=1
+drain     50  -DOPS=3 -DWEAK
+drain     58  -DOPS=3 -DWEAK
+drain     59  -DOPS=3 -DWEAK
 fence     60  -DPINNERS=1
 fence     61  -DPINNERS=1
 fence     63  -DPINNERS=2 -DPREMADE
+fence     60  -DPINNERS=1 -DWEAK
+fence     64  -DPINNERS=1 -DWEAK
 walk      80  -DHARDENED
 walk      81  -DHARDENED
 walk      82  -DOWNERS=2 -DLARGE
@@ -212,6 +239,7 @@ walk      85  -DOWNERS=1
 walk      86  -DOWNERS=2 -DLARGE
 walk      87  -DOWNERS=2 -DLARGE
 walk      88  -DOWNERS=2 -DLARGE -DNO_MEMBARRIER
+walk      80  -DHARDENED -DWEAK
 tail      100 -DPINNERS=0
 tail      101 -DREADERS=0
 tail      102 -DPINNERS=0
@@ -234,6 +262,22 @@ open      121 -DUSERS=1
 open      122 -DUSERS=1
 open      123 -DUSERS=2
 open      124 -DUSERS=1
+order     150 -DCALL -DNO_MEMBARRIER
+order     150 -DCALL -DSPARE -DNO_MEMBARRIER
+order     151 -DCALL -DNO_MEMBARRIER
+order     151 -DCALL -DSPARE -DNO_MEMBARRIER
+order     152 -DWORK
+order     153 -DWORK
+order     154 -DWORK -DNO_MEMBARRIER
+order     155 -DWORK
+order     156 -DPASS
+order     157 -DPASS
+order     158 -DLIMBO
+order     159 -DLIMBO
+order     160 -DWAKE
+order     161 -DWAKE
+order     162 -DCANARY
+order     163 -DCANARY
 END
 }
 
@@ -307,10 +351,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | drain | fence | walk | tail | each | open | retire) ;;
+'' | move | pin | update | cell | drain | fence | walk | tail | each | open | retire | order) ;;
 *)
     die "--only '$only': one of move, pin, update, cell, drain, fence, walk, tail," \
-        "each, open, retire is needed"
+        "each, open, retire, order is needed"
     ;;
 esac
 case $memory in
@@ -361,7 +405,7 @@ while read -r model bug sizes; do
     [ "${only:-$model}" = "$model" ] || continue
     count=$((count + 1))
     # shellcheck disable=SC2086 # the sizes are words
-    search "bug$bug" "$model" "-DBUG_$bug" $sizes </dev/null || continue
+    search "bug$bug-$count" "$model" "-DBUG_$bug" $sizes </dev/null || continue
     if found; then
         printf 'found  %-9s %10s states  BUG_%s %s\n' "$model" "$states" "$bug" "$sizes"
     else

@@ -48,7 +48,7 @@
 #define A_WALKERS (OWNERS * 3 + 2)
 #define A_LIMBO   (OWNERS * 3 + 3) /* a store here: the slot is in limbo */
 #define ADDRESSES (OWNERS * 3 + 4)
-#define POISON    255
+#define POISON    200
 
 /* Where the slot is. Ghost, but for heap and bin, whose users hold lock or cache. */
 #define USED      0
@@ -67,6 +67,9 @@ bool span_held; /* by the class lock */
     :: (at) == A_LIMBO -> gp = section; place = (section -> LIMBO : IN_HEAP) \
     :: else \
     fi
+/* What each looks for by loads that may be early. */
+#define EARLY(t, at) \
+    ((t) == OWNERS -> (at) == A_HEADER : (at) == A_WALKERS || (at) == SHUT(t))
 #include "tso.inc"
 
 /* Enters with what its gate says in f; at 0 the cache is the owner's. */
@@ -74,31 +77,31 @@ inline enter(f)
 {
     store(BUSY(me), 1);
 #ifdef NO_MEMBARRIER
-    FENCED; /* sn_cache_enter; fast paths find no gate open */
+    full_fence(); /* sn_cache_enter; fast paths find no gate open */
 #endif
-    load(SHUT(me), f)
+    load_acquire(SHUT(me), f)
 }
 
 inline leave()
 {
-    store(BUSY(me), 0)
+    store_release(BUSY(me), 0)
 }
 
 /* sn_object_reuse: the word has ended. */
 inline reuse(v, f)
 {
 #if defined(NO_MEMBARRIER) && !defined(BUG_88)
-    FENCED;
+    full_fence();
 #endif
 #ifndef BUG_81
-    load(A_WALKERS, v);
+    load_acquire(A_WALKERS, v);
 #endif
 #ifdef BUG_82
     v = 0;
 #endif
-    store(A_HEADER, 0);
+    store_release(A_HEADER, 0);
     if
-    :: v != 0 -> store(A_LIMBO, 1)
+    :: v != 0 -> store_release(A_LIMBO, 1)
     :: else ->
 #ifdef HARDENED
         store(A_DATA, POISON);
@@ -120,7 +123,7 @@ inline reuse(v, f)
 inline free_now(v, f)
 {
 #ifdef BUG_81
-    load(A_WALKERS, v);
+    load_acquire(A_WALKERS, v);
 #endif
 #if defined(LARGE) || defined(NO_MEMBARRIER)
     f = 1;
@@ -132,16 +135,16 @@ inline free_now(v, f)
         store(WORD(me), 0);
 #ifdef HARDENED
 #ifndef BUG_81
-        load(A_WALKERS, v);
+        load_acquire(A_WALKERS, v);
 #endif
 #ifdef BUG_83
         v = 0;
 #endif
 #endif
-        store(A_HEADER, 0);
+        store_release(A_HEADER, 0);
         if
 #ifdef HARDENED
-        :: v != 0 -> store(A_LIMBO, 1)
+        :: v != 0 -> store_release(A_LIMBO, 1)
         :: v == 0 -> store(A_DATA, POISON); place = IN_BIN(me)
 #else
         :: true -> place = IN_BIN(me)
@@ -172,6 +175,7 @@ inline alloc(mine, f)
     :: else ->
         atomic {
             FENCED ->
+            lock_taken();
             if
             :: place == IN_HEAP && !span_held -> place = USED; objects++; mine = objects
             :: else
@@ -179,7 +183,7 @@ inline alloc(mine, f)
         }
     fi;
     if
-    :: mine != 0 -> store(A_HEADER, me + 1); store(WORD(me), mine)
+    :: mine != 0 -> store(A_HEADER, me + 1); store_release(WORD(me), mine)
     :: else
     fi;
 #ifndef LARGE
@@ -215,12 +219,6 @@ proctype owner(byte me)
     od
 }
 
-/* One more, or one less, in a counter; a locked instruction. */
-inline add(at, by)
-{
-    d_step { FENCED -> memory[at] = memory[at] + by }
-}
-
 /* handle_store_each. */
 proctype walker(byte me)
 {
@@ -231,7 +229,7 @@ proctype walker(byte me)
 #ifdef BUG_86
         membarrier(p);
 #endif
-        add(A_WALKERS, 1);
+        rmw_relaxed(A_WALKERS, 1);
 #ifndef BUG_85
         do
         :: p < OWNERS -> store(SHUT(p), 1); p++
@@ -239,7 +237,7 @@ proctype walker(byte me)
         od;
 #endif
 #if defined(NO_MEMBARRIER) || defined(BUG_80) || defined(BUG_86)
-        FENCED;
+        full_fence();
 #else
         membarrier(p);
 #endif
@@ -249,7 +247,7 @@ proctype walker(byte me)
 #ifndef BUG_87
         section = 1;
 #endif
-        load(A_HEADER, h);
+        load_acquire(A_HEADER, h);
         if
         :: h != 0 ->
             d_step { /* from here on it looks, as long as it likes */
@@ -265,10 +263,10 @@ proctype walker(byte me)
             place = (place == LIMBO -> IN_HEAP : place)
         }
         span_held = 0;
-        add(A_WALKERS, -1);
+        rmw_release(A_WALKERS, -1);
 #ifndef BUG_85
         do
-        :: p < OWNERS -> store(SHUT(p), 0); p++
+        :: p < OWNERS -> store_release(SHUT(p), 0); p++
         :: else -> p = 0; break
         od
 #endif
