@@ -14,8 +14,8 @@ usage()
 usage: tests/model/run.sh [--full] [--only NAME] [--memory MIB] [--keep DIR] [--help]
 
   --full        larger state spaces, 10^7 states and more (default: small ones, about a minute)
-  --only NAME   one model: move, pin, update, cell, drain, fence, walk, tail, each, open,
-                retire, order (default: all)
+  --only NAME   one model: move, pin, update, cell, inner, drain, fence, walk, tail,
+                each, open, retire, order (default: all)
   --memory MIB  limit of one search, 300 to 1000000; one that needs more fails
                 (default: 3000, with --full 8000)
   --keep DIR    build below DIR, which must not exist, and leave it: for a failed run it holds
@@ -135,6 +135,12 @@ full   drain     -DOPS=5 -DDRAINERS=2 -DDRAINS=2
 full   drain     -DOPS=6 -DDRAINS=3 -DNO_MEMBARRIER
 full   fence     -DPINNERS=3
 full   tail      -DREADERS=1 -DPINNERS=2 -DRESIZES=3 -DROUNDS=3
+short  inner     -DOPS=0 -DPSLOTS=3 -DBATCHES=3 -DWRITERS=1
+short  inner     -DOPS=1 -DBATCHES=2 -DGROW -DPSLOTS=3
+short  inner     -DOPS=1 -DSLICES -DGROW -DPSLOTS=3
+short  inner     -DOPS=1 -DPINNERS=1
+short  inner     -DSTILL -DOPS=2 -DWALKERS=1
+short  inner     -DNESTED -DUNLINK -DOPS=1
 short  retire    -DREADERS=2
 short  retire    -DFREERS=1
 short  retire    -DRETIRERS=2 -DFREERS=1 -DBATCHES=0
@@ -142,6 +148,36 @@ short  open      -DREADERS=2
 short  open      -DUSERS=2 -DROUNDS=2
 full   open      -DSLOTS=3 -DREADERS=2 -DROUNDS=2
 full   each      -DFREERS=1
+full   inner     -DOPS=1 -DPSLOTS=3 -DBATCHES=3
+full   inner     -DOPS=1 -DWALKERS=1 -DGROW -DPSLOTS=3
+full   inner     -DOPS=2 -DFREE_NOW -DGROW -DPSLOTS=3
+full   inner     -DOPS=1 -DREADERS=1 -DGROW -DPSLOTS=3
+full   inner     -DOPS=1 -DWRITERS=1 -DGROW -DPSLOTS=3
+full   inner     -DOPS=1 -DWRITERS=1 -DSLICES
+full   inner     -DOPS=1 -DREADERS=1 -DSLICES
+full   inner     -DOPS=2 -DGROW -DREPLACE -DPSLOTS=3
+full   inner     -DOPS=1 -DCELLS=2 -DREADERS=1
+full   inner     -DOPS=1 -DPINNERS=1 -DGROW -DREPLACE -DPSLOTS=3
+full   inner     -DOPS=1 -DBATCHES=2 -DREADERS=1
+full   inner     -DOPS=1 -DCELLS=2 -DWRITERS=1
+full   inner     -DOPS=1 -DBATCHES=2 -DWRITERS=1
+full   inner     -DOPS=2 -DREADERS=1
+full   inner     -DOPS=2 -DWRITERS=1
+full   inner     -DOPS=2 -DPINNERS=1
+full   inner     -DOPS=2 -DWALKERS=1 -DGROW
+full   inner     -DOPS=2 -DCELLS=2 -DCSLOTS=3 -DGROW
+full   inner     -DOPS=1 -DCELLS=2 -DCSLOTS=3 -DWRITERS=1
+full   inner     -DSTILL -DOPS=2 -DWRITERS=1
+full   inner     -DNESTED -DOPS=1 -DBATCHES=2
+full   inner     -DNESTED -DOPS=1 -DWRITERS=1
+full   inner     -DNESTED -DOPS=1 -DPINNERS=1
+full   inner     -DNESTED -DGROW -DREPLACE -DOPS=1 -DWALKERS=1
+full   inner     -DNESTED -DGROW -DOPS=2 -DPSLOTS=5
+full   inner     -DNESTED -DUNLINK -DOPS=2
+full   inner     -DNESTED -DUNLINK -DOPS=1 -DREADERS=1
+full   inner     -DNESTED -DUNLINK -DOPS=1 -DWRITERS=1
+full   inner     -DNESTED -DUNLINK -DOPS=1 -DPINNERS=1
+full   inner     -DNESTED -DUNLINK -DOPS=1 -DWALKERS=1
 full   retire    -DRETIRERS=2 -DFREERS=2 -DREADERS=1
 full   retire    -DREADERS=2 -DFREERS=1 -DBATCHES=2
 full   walk      -DOWNERS=2 -DOPS=3
@@ -214,6 +250,21 @@ cell      146 -DUNLINK -DOPS=1 -DWRITERS=1
 cell      147 -DUNLINK -DOPS=1
 cell      148 -DUNLINK -DOPS=1 -DREADERS=1
 cell      149 -DUNLINK -DOPS=1
+inner     150 -DOPS=0 -DWRITERS=1
+inner     151 -DOPS=1 -DREADERS=1
+inner     152 -DOPS=1
+inner     153 -DOPS=1
+inner     155 -DOPS=1
+inner     156 -DOPS=1
+inner     157 -DOPS=1
+inner     158 -DOPS=1 -DPINNERS=1
+inner     159 -DOPS=1
+inner     160 -DGROW -DOPS=1
+inner     161 -DOPS=1
+inner     162 -DSTILL -DOPS=1 -DWRITERS=1
+inner     163 -DOPS=0 -DWRITERS=1
+inner     164 -DGROW -DPSLOTS=3 -DOPS=1
+inner     165 -DNESTED -DUNLINK -DOPS=1 -DREADERS=1
 drain     50  -DOPS=3
 drain     51  -DOPS=3
 drain     52  -DOPS=3
@@ -351,10 +402,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | drain | fence | walk | tail | each | open | retire | order) ;;
+'' | move | pin | update | cell | inner | drain | fence | walk | tail | each | open | retire | order) ;;
 *)
-    die "--only '$only': one of move, pin, update, cell, drain, fence, walk, tail," \
-        "each, open, retire, order is needed"
+    die "--only '$only': one of move, pin, update, cell, inner, drain, fence, walk," \
+        "tail, each, open, retire, order is needed"
     ;;
 esac
 case $memory in
