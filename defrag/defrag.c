@@ -38,6 +38,8 @@ report_damage(struct sn_defrag *d, const struct sn_damage *damage)
                        "cell's) is damaged; its span is left alone from now on",
                        (unsigned long long)damage->slot[i], (unsigned long long)handle);
     }
+    if (damage->lie != 0)
+        sn_inner_report(d->store, "compaction", damage->lie);
 }
 
 /* ---- readers --------------------------------------------------------------------------------- */
@@ -72,6 +74,7 @@ sn_defrag_leave(struct sn_defrag *d, enum sn_presence presence)
     const struct rcu_flavor_struct *flavor = d->store->rcu->flavor;
     struct sn_damage damage = d->evacuation.damage;
     d->evacuation.damage.count = 0;
+    d->evacuation.damage.lie = 0;
     sn_unlock(&d->mover->lock);
     report_damage(d, &damage);
     if (presence == SN_ONLINE)

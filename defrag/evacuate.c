@@ -124,6 +124,9 @@ static bool
 may_write_word(struct sn_evacuation *e, uint64_t slot)
 {
     uint64_t header = sn_load_relaxed(sn_object_header(e->store, slot));
+    /* Who knows how many pages the headers lie on of what its cells name. */
+    if (sn_object_has_cells(e->store, slot, header) && !e->may_copy_all)
+        return false;
     return sn_header_is_clear(header) ||
            sn_evacuation_may_write(e, sn_header_reference(header), sizeof(uint64_t));
 }
@@ -141,13 +144,18 @@ note_refusal(struct sn_evacuation *e, struct sn_evacuee *evacuee, uint64_t slot,
 {
     if (outcome == SN_NOTHING_THERE)
         return;
-    unsigned reason = outcome - 1;
+    bool lie = outcome == SN_REFUSED_LIE;
+    unsigned reason = lie ? (unsigned)HANDLE_REFUSED_DAMAGED : outcome - 1u;
     unsigned class_id = span_of(e, evacuee->span)->class_id;
     sn_owner_add(&e->store->heap.of[class_id].refused[reason], 1);
     sn_owner_add(&e->store->mover.totals.refused[reason], 1);
     sn_probe(2, refused, e->store->name, reason);
     if (outcome != SN_REFUSED_FREED)
         evacuee->refused = true;
+    if (lie) {
+        evacuee->damaged = true;
+        e->damage.lie = slot;
+    }
     if (outcome == SN_REFUSED_DAMAGED) {
         if (e->store->hardened)
             sn_hardened_header_report(e->store, slot, 0, NULL);
@@ -372,10 +380,7 @@ struct flight {
     unsigned class_id;
     uint32_t slot_bytes;
     uint32_t begin, count; /* in the batch's moves */
-    struct {
-        uint64_t to; /* 0: no room, or it was used or given back */
-        uint64_t word;
-    } of[SN_GROUP_OBJECTS];
+    struct sn_copy of[SN_GROUP_OBJECTS]; /* to 0: no room, or it was used or given back */
 };
 
 /* The flight that begins with move `at`; count 0: there are no more. */
@@ -468,7 +473,7 @@ copy_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *flig
         if (i < next->count)
             prefetch_move(e, batch, next, i);
         if (flight->of[i].to && may_write_slot(e, flight->of[i].to, flight->slot_bytes))
-            outcome = sn_migrate_copy(e->store, span, move, flight->of[i].to, &flight->of[i].word);
+            outcome = sn_migrate_copy(e->store, span, move, &flight->of[i]);
         else
             sn_migrate_cancel(e->store, move);
         if (sn_unlikely(outcome != SN_MOVED))
@@ -497,8 +502,8 @@ publish_flight(struct sn_evacuation *e, struct sn_batch *batch, struct flight *f
     for (uint32_t i = 0; i < flight->count; i++) {
         if (sn_unlikely(flight->of[i].to == 0))
             continue;
-        enum sn_outcome outcome = sn_migrate_publish(e->store, &batch->moves[flight->begin + i],
-                                                     flight->of[i].to, flight->of[i].word);
+        enum sn_outcome outcome =
+            sn_migrate_publish(e->store, &batch->moves[flight->begin + i], &flight->of[i]);
         if (sn_likely(outcome == SN_MOVED)) {
             flight->of[i].to = 0;
             moved++;

@@ -56,6 +56,7 @@ struct sn_batch {
 struct sn_damage {
     uint64_t slot[SN_DAMAGED_NOTES];
     uint32_t count;
+    uint64_t lie; /* slot of an object of which the option cells has lied; 0: there was none */
 };
 
 /** What the functions below work for. */

@@ -59,11 +59,11 @@ sn_migrate_mark(handle_store *store, const struct sn_span *span, uint64_t slot,
     uint64_t word = sn_load_relaxed(reference);
     if ((word & SN_WORD_STATE) != SN_WORD_LIVE || sn_word_offset(word) != slot)
         return SN_NOTHING_THERE; /* being made or ended just now */
-    if (word & SN_WORD_UNMOVABLE)
+    if (sn_unlikely(word & SN_WORD_SPECIAL) && !sn_object_has_cells(store, slot, header))
         return SN_REFUSED_UNMOVABLE;
     if (sn_unlikely(is_pinned(store, span, slot)))
         return SN_REFUSED_PINNED;
-    if (!sn_cas_acq_rel(reference, &word, word | SN_WORD_MOVING))
+    if (!sn_cas_acq_rel(reference, &word, sn_word_as_moving(word)))
         return SN_NOTHING_THERE;
     *move = (struct sn_move){.reference = reference, .slot = slot};
     sn_hook(SN_HOOK_AFTER_MARK, sn_store_address(store, slot));
@@ -78,7 +78,7 @@ sn_migrate_cancel(handle_store *store, const struct sn_move *move)
         return;
     uint64_t word = sn_load_relaxed(move->reference);
     while (sn_word_is_moving(word) && sn_word_offset(word) == move->slot) {
-        if (sn_cas_acq_rel(move->reference, &word, sn_word_as_live(word)))
+        if (sn_cas_acq_rel(move->reference, &word, sn_object_as_live(store, word)))
             return;
     }
 }
@@ -113,13 +113,30 @@ why_not(const handle_store *store, const struct sn_move *move, uint64_t expected
     return freed ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;
 }
 
+/* What a parent's copy needs. The bytes that the option looks at are the copy's, which nobody
+ * writes: so it answers of what will be published. What it saw may be torn, if a writer was at it:
+ * then the move is cancelled. */
+static enum sn_outcome
+copy_cells(handle_store *store, const struct sn_move *move, size_t size, struct sn_copy *copy)
+{
+    copy->special = SN_WORD_SPECIAL;
+    if (sn_likely(
+            sn_inner_ask(store, sn_store_address(store, copy->to), size, &copy->cells))) {
+        sn_inner_carry(store, move->slot, copy->to, &copy->cells);
+        return SN_MOVED;
+    }
+    bool moving = sn_load_acquire(move->reference) == copy->word;
+    sn_migrate_cancel(store, move);
+    return moving ? SN_REFUSED_LIE : SN_REFUSED_WRITTEN;
+}
+
 enum sn_outcome
 sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn_move *move,
-                uint64_t to, uint64_t *word)
+                struct sn_copy *copy)
 {
-    uint64_t header;
+    uint64_t header, to = copy->to;
     void *source = sn_store_address(store, move->slot);
-    enum sn_outcome outcome = check(store, span, move, word, &header);
+    enum sn_outcome outcome = check(store, span, move, &copy->word, &header);
     if (outcome != SN_MOVED)
         return outcome;
     sn_hook(SN_HOOK_BEFORE_COPY, source);
@@ -138,36 +155,46 @@ sn_migrate_copy(handle_store *store, const struct sn_span *span, const struct sn
     if (sn_unlikely(store->hardened))
         sn_canary_write(store, to, size); /* each slot has its own */
     uint64_t made = sn_header_make(store->secret, move->reference, sn_header_size(header), to);
-    uint64_t mark = sn_header_mark(store->secret, header, move->slot);
+    uint64_t marks = sn_header_marks(store->secret, header, move->slot);
+    copy->special = 0;
+    if (sn_unlikely(sn_marks_cells(marks))) {
+        outcome = copy_cells(store, move, size, copy);
+        if (outcome != SN_MOVED)
+            return outcome;
+    }
     /* Release: as in sn_object_set_owner; the checker may follow it. */
-    sn_store_release(sn_object_header(store, to), sn_header_with_mark(made, mark));
+    sn_store_release(sn_object_header(store, to), sn_header_with_mark(made, marks));
     sn_hook(SN_HOOK_AFTER_COPY, source);
     return SN_MOVED;
 }
 
 enum sn_outcome
-sn_migrate_publish(handle_store *store, const struct sn_move *move, uint64_t to, uint64_t word)
+sn_migrate_publish(handle_store *store, const struct sn_move *move, const struct sn_copy *copy)
 {
+    uint64_t to = copy->to;
     sn_hook(SN_HOOK_BEFORE_PUBLISH, sn_store_address(store, move->slot));
     /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
      * cancel, a free or a replacement since step 3 makes it fail. */
-    uint64_t seen = word;
+    uint64_t seen = copy->word;
     /* As it was in step 3, or, if the object ended since, clear. */
     uint64_t header = sn_load_relaxed(sn_object_header(store, move->slot));
     bool drawn = !sn_header_is_clear(header) &&
-                 sn_unlikely(sn_header_mark(store->secret, header, move->slot) != 0);
+                 sn_unlikely(sn_marks_sampled(
+                     sn_header_marks(store->secret, header, move->slot)));
     uint64_t draws = drawn ? sn_profile_draws(store) : 0;
-    if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(word, to))) {
+    if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(copy->word, to) | copy->special)) {
         sn_store_release(sn_object_header(store, to), 0);
         if (sn_unlikely(store->hardened))
             sn_poison_write(store, to);
-        return why_not(store, move, word, seen);
+        return why_not(store, move, copy->word, seen);
     }
     if (drawn)
         sn_profile_moved(store, move->slot, to, draws, true);
     /* S names nobody from here on; readers that found it keep it until the GP of step 6. Release:
      * whoever finds the header clear also finds R changed. */
     sn_store_release(sn_object_header(store, move->slot), 0);
+    if (sn_unlikely(copy->special))
+        sn_inner_turn(store, move->slot, to, &copy->cells, false);
     sn_probe(3, move, store->name, move->slot, to);
     sn_hook(SN_HOOK_AFTER_PUBLISH, sn_store_address(store, move->slot));
     return SN_MOVED;

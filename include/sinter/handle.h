@@ -306,6 +306,15 @@ enum {
     HANDLE_ZERO = 1u, /**< the object's bytes are zero */
     /** Never moved by compaction; placed apart from movable objects. resize, update may move it */
     HANDLE_UNMOVABLE = 2u,
+    /** Has cells inside, where the option cells says; all its bytes are zero. Not UNMOVABLE */
+    HANDLE_CELLS = 4u,
+};
+
+/** Where the cells of an object lie: `count` of them, one behind the other. Answer of the option
+ * cells. */
+struct handle_cells {
+    size_t offset; /**< of the first one in the object, in bytes: a multiple of 8 */
+    size_t count;  /**< 0: it has none (just now) */
 };
 
 /** How transparent huge pages are used. */
@@ -468,7 +477,7 @@ struct handle_store_options {
      * GP, since a fork waits for the callback.
      */
     void (*error)(void *opaque, const char *message);
-    void *opaque; /**< first argument of both */
+    void *opaque; /**< first argument of these, and of `cells` */
 
     /* at any time, through handle_store_set */
     /**
@@ -553,6 +562,18 @@ struct handle_store_options {
          */
         uint64_t sample_bytes;
     } profile;
+
+    /* at creation only */
+    /**
+     * Says where the cells of an object made with HANDLE_CELLS lie ("cells inside objects", below);
+     * NULL (default): the store has none such. size: the object's, as requested. Called at any
+     * time, by any thread, with locks held: looks at the object's bytes and nothing else, above all
+     * calls nothing of the library (waits and walks are refused meanwhile). What it looks at is
+     * constant, or changed only by the cells' writer; of an object that is all zero the answer is
+     * right, too. An answer outside of the object, or a call of the store, is reported by the error
+     * callback, and the object stays where it is, and cannot be freed or resized.
+     */
+    struct handle_cells (*cells)(void *opaque, const void *object, size_t size);
 };
 /* clang-format off */
 #ifdef __cplusplus
@@ -1313,6 +1334,18 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
  * memory must stay. */
 HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell,
                                                        size_t size, struct handle_update *update);
+
+/**
+ * handle_update_commit of an update that was begun on a cell. For a cell inside an object it is the
+ * only way, since the object may have moved since begin: a writer of the cell, see above. For
+ * others it is the same call.
+ *
+ *   cell     the cell that names the object: where it is now
+ *   result, errors, order  as handle_update_commit; EINVAL, and the update goes on, also for another
+ *            cell than that of begin (both being no cells inside objects)
+ */
+HANDLE_CHECK HANDLE_API int handle_cell_update_commit(handle_store *store, handle_cell *cell,
+                                                      struct handle_update *update);
 
 /**
  * As handle_pin, of what the cell names at the moment of the call. That may be another object than

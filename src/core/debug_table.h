@@ -110,6 +110,8 @@ struct sn_debug_entry {
     X("header.check", SN_HEADER_CHECK)                                                             \
     X("header.object", SN_HEADER_OBJECT)                                                           \
     X("header.sampled", SN_HEADER_SAMPLED)                                                         \
+    X("header.cells", SN_HEADER_CELLS)                                                             \
+    X("secret.cells", SN_SECRET_CELLS)                                                             \
     X("header.size_at", SN_HEADER_SIZE_AT)                                                         \
     X("header.name_at", SN_HEADER_NAME_AT)                                                         \
     X("handle.table_at", HANDLE_TABLE_OFFSET)                                                      \

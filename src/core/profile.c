@@ -417,7 +417,7 @@ static bool
 is_wanted(const handle_store *store, uint64_t header, uint64_t slot, bool marked)
 {
     return sn_header_has_object(store->secret, header, slot) &&
-           (!marked || sn_header_mark(store->secret, header, slot) != 0);
+           (!marked || sn_marks_sampled(sn_header_marks(store->secret, header, slot)));
 }
 
 static bool

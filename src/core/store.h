@@ -62,7 +62,7 @@ struct handle_store {
     /* immutable after create */
     uint64_t magic;                    /* SN_STORE_LIVE; see misuse.c */
     uint64_t secret;                   /* of the check bits */
-    uint64_t number;                   /* even; no other store of the process has, or had, it */
+    uint64_t number;                   /* a multiple of 4; no other store has, or had, it */
     uint64_t extent_bytes;             /* from here to the end of the largest arena planned */
     struct sn_reservation reservation; /* as it was made; table and pool know what it has become */
     bool hardened;

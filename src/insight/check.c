@@ -12,6 +12,7 @@
 #include "core/report.h"
 #include "insight/stats.h"
 #include "insight/walk.h"
+#include "object/inner.h"
 #include "thread/drain.h"
 
 struct check {
@@ -237,6 +238,7 @@ check_table_words(struct check *check)
 struct count {
     handle_store *store;
     uint64_t found;
+    uint64_t bad_cells, bad_parent; /* cells that name what does not name them; a slot that has one */
     uint32_t bad, told; /* objects written past their end; of which have been reported */
     uint32_t noted;
     struct {
@@ -244,6 +246,46 @@ struct count {
         size_t size;
     } note[32];
 };
+
+/* Whether a cell of a found object names a slot whose header does not name it. One that changes
+ * meanwhile, or lies in an object that does, is left alone. */
+static bool
+is_bad_cell(const handle_store *store, const struct sn_found *found, const uint64_t *cell)
+{
+    enum { LOOKS = 3 };
+    const uint64_t *parent = sn_header_of(&store->pool, found->slot);
+    for (int look = 0; look < LOOKS; look++) {
+        uint64_t word = sn_load_acquire(cell), slot = sn_word_offset(word);
+        if (sn_word_is_freed(word))
+            return false;
+        uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
+        if (sn_object_is_named_by(store, slot, header, cell))
+            return false;
+        /* A frozen copy's cell stays; its header is clear by then. */
+        bool there = sn_header_has_object(store->secret, sn_load_acquire(parent), found->slot);
+        if (sn_load_acquire(cell) == word && there)
+            return true;
+    }
+    return false;
+}
+
+static void
+count_bad_cells(struct count *count, const struct sn_found *found, size_t size)
+{
+    const handle_store *store = count->store;
+    struct handle_cells cells;
+    const char *object = sn_store_address(store, found->slot);
+    if (!sn_object_has_cells(store, found->slot, found->header) ||
+        !sn_inner_ask(store, object, size, &cells))
+        return;
+    const uint64_t *cell = (const uint64_t *)(const void *)(object + cells.offset);
+    for (size_t i = 0; i < cells.count; i++) {
+        if (!is_bad_cell(store, found, &cell[i]))
+            continue;
+        count->bad_cells++;
+        count->bad_parent = found->slot;
+    }
+}
 
 /* Counts, and looks behind each object of a hardened store. Not 0: there is no room for a note. */
 static int
@@ -254,6 +296,7 @@ count_visit(void *opaque, const struct sn_found *found)
     handle_store *store = count->store;
     size_t size = sn_object_size(store, found->slot, found->header);
     count->found++;
+    count_bad_cells(count, found, size);
     if (!store->hardened || sn_canary_is_whole(store, found->slot, size) ||
         ++count->bad <= count->told)
         return 0;
@@ -282,9 +325,14 @@ count_objects(struct check *check, uint64_t otherwise)
     int result;
     do {
         count.found = count.bad = count.noted = 0;
+        count.bad_cells = 0;
         result = sn_walk(check->store, count_visit, &count);
         report_noted(check, &count);
     } while (result > 0);
+    if (count.bad_cells > 0)
+        violation(check, "%llu cells name objects whose headers do not name them, one of them in "
+                  "the object at offset %#llx", (unsigned long long)count.bad_cells,
+                  (unsigned long long)count.bad_parent);
     return result == 0 ? count.found : otherwise;
 }
 

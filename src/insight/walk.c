@@ -190,6 +190,9 @@ set_out(struct walk *walk, uint32_t from)
 static int
 begin_walk(handle_store *store)
 {
+    sn_note_call();
+    if (sn_asking != SN_NOT_ASKING)
+        return -EBUSY;
     if (sn_rcu_walks == 0)
         sn_lock(&store->walk_lock);
     else if (!sn_try_lock(&store->walk_lock))
@@ -263,7 +266,7 @@ static unsigned
 flags_of(const handle_store *store, const struct sn_found *found)
 {
     if (sn_likely(!sn_word_is_retired(found->word)))
-        return sn_object_flags(found->word);
+        return sn_object_flags(store, found->word, found->header);
     const struct sn_span *span = &store->pool.spans[sn_block_of(found->slot)];
     return sn_load_relaxed(&span->flags) & SN_SPAN_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
 }

@@ -5,6 +5,7 @@
  * that plain stores suffice where G4 and G6 (reference.h) allow them. The frees are in free.c.
  */
 #include "object/hardened_object.h"
+#include "object/inner.h"
 #include "object/reserve.h"
 
 /* Matches any word that names an object, whatever its tag. */
@@ -28,14 +29,30 @@ is_far_address(const handle_store *store, const handle_cell *cell)
     return is_cell_number(cell) && (uintptr_t)cell - (uintptr_t)store >= store->extent_bytes;
 }
 
-/* Whether a cell may lie there: not inside what the store has reserved. */
+/* Whether a cell may lie there: not inside what the store has reserved, but for cells inside
+ * objects. */
 static bool
 is_cell_address(const handle_store *store, const handle_cell *cell)
 {
+    if (store->options.cells && is_cell_number(cell) && sn_store_contains(store, cell))
+        return true;
     return is_far_address(store, cell) ||
            (is_cell_number(cell) && !sn_store_contains(store, cell) &&
             (uintptr_t)cell - (uintptr_t)store >=
                 HANDLE_TABLE_OFFSET + sn_load_relaxed(&store->table.bytes));
+}
+
+/* In stores that check calls: a cell that a writer is about to change lies where cells may. */
+static void
+check_place(const handle_store *store, const handle_cell *cell)
+{
+    if (!store->options.cells || !sn_store_contains(store, cell)) {
+        sn_check_cell_place(store, cell);
+        return;
+    }
+    const char *defect = sn_inner_defect(store, &cell->word);
+    if (defect)
+        sn_misuse(store, NULL, "%s", defect);
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -44,13 +61,12 @@ static SN_NOINLINE void *
 alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
     sn_check_call_named(store, "handle_cell_alloc", SN_IN_SECTION, HANDLE_NULL, cell);
-    if (!store || !is_cell_address(store, cell) ||
-        (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+    if (!store || !is_cell_address(store, cell) || !sn_object_flags_fit(store, &flags)) {
         errno = EINVAL;
         return NULL;
     }
     if (sn_checks_entries(store))
-        sn_check_cell_place(store, cell);
+        check_place(store, cell);
     if (sn_load_relaxed(&cell->word) != 0) {
         errno = EEXIST;
         return NULL;
@@ -59,6 +75,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
     uint64_t slot = sn_slot_acquire(store, size, flags);
     if (slot) {
         sn_object_set_owner_any(store, slot, size, &cell->word);
+        sn_object_note_flags(store, slot, flags);
         sn_profile_see(store, slot, size);
         /* Release: as in the fast path below. */
         sn_store_release(&cell->word, sn_object_word(0, slot, flags));
@@ -226,7 +243,7 @@ handle_cell_deref_mut(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return NULL;
-    uint64_t word = sn_reference_cancel_move(&cell->word, WANT_OBJECT, MASK_OBJECT);
+    uint64_t word = sn_reference_cancel_move(store, &cell->word, WANT_OBJECT, MASK_OBJECT);
     return sn_likely(sn_word_has_object(word)) ? sn_store_address(store, sn_word_offset(word))
                                                : NULL;
 }
@@ -275,7 +292,8 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
     do {
         if (sn_word_is_freed(word))
             return -ENOENT;
-        want = (sn_word_as_live(word) & ~SN_WORD_TAG) | sn_word_of_tag(tag24);
+        uint64_t live = sn_word_is_moving(word) ? sn_object_as_live(store, word) : word;
+        want = (live & ~SN_WORD_TAG) | sn_word_of_tag(tag24);
     } while (!sn_cas_acq_rel(&cell->word, &word, want)); /* G7: leaves LIVE */
     return 0;
 }
@@ -301,7 +319,11 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
     if (!sn_reserved_is(store, reserved) || tag24 > SN_TAG_MASK || !is_cell_address(store, cell))
         return -EINVAL;
     if (sn_checks_entries(store))
-        sn_check_cell_place(store, cell);
+        check_place(store, cell);
+    int result = sn_inner_may_end(store, "cell_publish", &cell->word, WANT_OBJECT, MASK_OBJECT,
+                                  NULL);
+    if (sn_unlikely(result != 0))
+        return result;
     sn_slow_call_begin(&store->caches);
     sn_reserved_publish_slow(store, reserved, &cell->word);
     uint64_t word = replace(cell, reserved->word + sn_word_of_tag(tag24));
@@ -357,7 +379,7 @@ handle_cell_publish(handle_store *store, handle_cell *cell, struct handle_reserv
     uint64_t word = sn_load_acquire(&cell->word);
     sn_hook(SN_HOOK_PUBLISH_LOADED, &cell->word);
     unsigned class_id = sn_object_bin(store, sn_word_offset(word));
-    if ((word & (SN_WORD_MOVING ^ SN_WORD_LIVE)) != 0 || class_id == SN_CLASS_NONE)
+    if ((word & (SN_WORD_KIND ^ SN_WORD_LIVE)) != 0 || class_id == SN_CLASS_NONE)
         return publish_in_empty(store, cell, reserved, tag24, word);
     if (word == 0)
         __builtin_unreachable(); /* it lies in no bin's block */
@@ -396,12 +418,12 @@ struct name {
 static int
 take_name(handle_store *store, handle_cell *from, struct name *name)
 {
-    name->word = sn_reference_cancel_move(&from->word, WANT_OBJECT, MASK_OBJECT);
+    name->word = sn_reference_cancel_move(store, &from->word, WANT_OBJECT, MASK_OBJECT);
     if (!sn_word_has_object(name->word))
         return -ENOENT;
     name->slot = sn_word_offset(name->word);
     name->header = sn_load_relaxed(sn_header_of(&store->pool, name->slot));
-    if (sn_object_is_owned_by(store, name->slot, name->header, &from->word))
+    if (sn_object_is_named_by(store, name->slot, name->header, &from->word))
         return 0;
     if (store->hardened)
         sn_hardened_header_report(store, name->slot, name->header, &from->word);
@@ -415,7 +437,7 @@ static void
 pass_name(handle_store *store, handle_cell *from, const handle_cell *to, const struct name *name,
           uint64_t left)
 {
-    uint64_t mark = sn_header_mark(store->secret, name->header, name->slot);
+    uint64_t marks = sn_header_marks(store->secret, name->header, name->slot);
     uint64_t size = sn_header_size(name->header);
     uint64_t made = sn_header_make(store->secret, &to->word, size, name->slot);
     sn_hook(SN_HOOK_RELOCATE_TO, sn_store_address(store, name->slot));
@@ -424,7 +446,7 @@ pass_name(handle_store *store, handle_cell *from, const handle_cell *to, const s
     sn_hook(SN_HOOK_RELOCATE_GOING, sn_store_address(store, name->slot));
     /* Release: whoever finds `to` in the header, and may mark it, finds it filled; and who enters a
      * section after that finds the object by `from` no more, or for reading only (G3, G12). */
-    sn_store_release(sn_header_of(&store->pool, name->slot), sn_header_with_mark(made, mark));
+    sn_store_release(sn_header_of(&store->pool, name->slot), sn_header_with_mark(made, marks));
     sn_hook(SN_HOOK_RELOCATE, sn_store_address(store, name->slot));
 }
 
@@ -436,7 +458,7 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
     if (!store || !from || !is_cell_address(store, to))
         return -EINVAL;
     if (sn_checks_entries(store))
-        sn_check_cell_place(store, to);
+        check_place(store, to);
     if (sn_load_relaxed(&to->word) != 0)
         return -EEXIST;
     int result = take_name(store, from, &name);
@@ -471,6 +493,10 @@ handle_cell_retire(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
+    int result = sn_inner_may_end(store, "cell_retire", &cell->word, WANT_OBJECT, MASK_OBJECT,
+                                  NULL);
+    if (sn_unlikely(result != 0))
+        return result;
     sn_slow_call_begin(&store->caches);
     uint64_t word = end_for_writers(cell);
     bool live = !sn_word_is_freed(word);
@@ -498,10 +524,13 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to)
     if (!store || !from || from == to || !is_cell_address(store, to))
         return -EINVAL;
     if (sn_checks_entries(store))
-        sn_check_cell_place(store, to);
+        check_place(store, to);
     if (sn_word_is_retired(sn_load_relaxed(&to->word)))
         return -EEXIST;
     int result = take_name(store, from, &name);
+    if (result == 0)
+        result = sn_inner_may_end(store, "cell_unlink", &to->word, WANT_OBJECT, MASK_OBJECT,
+                                  &from->word);
     if (result != 0)
         return result;
     sn_slow_call_begin(&store->caches);

@@ -6,6 +6,7 @@
  */
 #include "object/entry.h"
 #include "object/hardened_object.h"
+#include "object/inner.h"
 
 enum kind { FREE, FREE_NOW, CELL_FREE, CELL_FREE_NOW };
 
@@ -76,6 +77,29 @@ end_by_cas(uint64_t *reference, handle_t handle, enum kind kind, bool *was_movin
     return 0;
 }
 
+/* Whether the object may end: not if it has cells that name others (G13). */
+static int
+may_end(handle_store *store, uint64_t *reference, handle_t handle, enum kind kind)
+{
+    if (sn_likely(!store->options.cells))
+        return 0;
+    uint64_t want = is_by_cell(kind) ? SN_WORD_LIVE : sn_word_of_handle(handle);
+    uint64_t mask = is_by_cell(kind) ? SN_WORD_LIVE : HANDLE_MATCH_MASK;
+    sn_rcu_read_lock(store->rcu);
+    int result = sn_inner_may_end(store, about[kind].function, reference, want, mask, NULL);
+    sn_rcu_read_unlock(store->rcu);
+    return result;
+}
+
+/* Whether a slot may be used again at once, by the word that has ended. Not a parent's: others may
+ * look at its cells. */
+static bool
+may_reuse(const handle_store *store, uint64_t word, bool was_moving, enum kind kind)
+{
+    bool parent = (word & SN_WORD_SPECIAL) && store->options.cells;
+    return is_at_once(kind) && !was_moving && !parent;
+}
+
 /* Something there is pinned, the thread is locked out of its cache or the cache is full, the object
  * is large, retired, or being moved. */
 static SN_NOINLINE int
@@ -85,10 +109,13 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle, enum kind k
     if (sn_checks_entries(store))
         sn_check_entry(store, about[kind].function, about[kind].place, handle,
                        cell_of(reference, kind));
+    int result = may_end(store, reference, handle, kind);
+    if (sn_unlikely(result != 0))
+        return result;
     sn_slow_call_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle, kind, &was_moving);
     if (sn_likely(word != 0) && !sn_word_is_retired(word)) {
-        if (is_at_once(kind) && !was_moving)
+        if (may_reuse(store, word, was_moving, kind))
             sn_object_reuse(store, sn_word_offset(word), reference);
         else
             sn_object_retire(store, sn_word_offset(word), reference);
@@ -109,16 +136,16 @@ free_nothing(const handle_store *store, handle_t handle, enum kind kind)
 
 /* ---- the fast path --------------------------------------------------------------------------- */
 
-/* Whether the fast path frees by a word: it names the object, which is not retired; nor MOVING,
- * where a plain store is to end it. A cell's word that names nothing is 0, which lies in no bin's
+/* Whether the fast path frees by a word: it names the object, which is not special, retired or
+ * MOVING (a plain store could not end it; and its header says whether it is special). A cell's word that names nothing is 0, which lies in no bin's
  * block: there is no room for it. */
 SN_FORCE_INLINE bool
 is_fit(uint64_t word, handle_t handle, enum kind kind)
 {
+    const uint64_t zero = SN_WORD_KIND ^ SN_WORD_LIVE;
     if (is_by_cell(kind))
-        return (word & (SN_WORD_MOVING ^ SN_WORD_LIVE)) == 0;
-    uint64_t zero = HANDLE_MATCH_MASK | (kind == FREE ? SN_WORD_UNMOVABLE : SN_WORD_STATE);
-    return (sn_word_mismatch(word, handle) & zero) == 0;
+        return (word & zero) == 0;
+    return (sn_word_mismatch(word, handle) & (HANDLE_MATCH_MASK | zero)) == 0;
 }
 
 /* Between enter and leave: whether the thread keeps the slot, and the entry. */

@@ -6,6 +6,7 @@
  */
 #include "object/entry.h"
 #include "object/hardened_object.h"
+#include "object/inner.h"
 #include "object/reserve.h"
 
 /* ---- resolving ------------------------------------------------------------------------------- */
@@ -24,7 +25,7 @@ handle_deref_mut(handle_store *store, handle_t handle)
     if (sn_unlikely(!reference))
         return NULL;
     uint64_t word =
-        sn_reference_cancel_move(reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
+        sn_reference_cancel_move(store, reference, sn_word_of_handle(handle), HANDLE_MATCH_MASK);
     return sn_likely(names(word, handle)) ? sn_store_address(store, sn_word_offset(word)) : NULL;
 }
 
@@ -100,6 +101,7 @@ alloc_by_parts(handle_store *store, size_t size, unsigned flags, void **object)
         return HANDLE_NULL;
     }
     sn_object_set_owner_any(store, slot, size, sn_table_word(&store->table, entry));
+    sn_object_note_flags(store, slot, flags);
     sn_profile_see(store, slot, size);
     return publish(store, entry, slot, flags, object);
 }
@@ -123,7 +125,7 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
         sn_check_call_named(store, "handle_alloc", SN_REGISTERED, HANDLE_NULL, NULL);
     if (object)
         *object = NULL;
-    if (!store || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE))) {
+    if (!store || !sn_object_flags_fit(store, &flags)) {
         errno = EINVAL;
         return HANDLE_NULL;
     }
@@ -338,6 +340,19 @@ handle_resize_reserve(handle_store *store, handle_t handle, size_t size, size_t 
     return resize(store, handle, &(struct sn_resize){size, sn_max(capacity, 1)});
 }
 
+/* Frees it; one that has cells with all that these lead to. */
+static void
+clear_one(handle_store *store, handle_t handle)
+{
+    if (sn_likely(handle_free(store, handle) != -EBUSY))
+        return;
+    sn_rcu_read_lock(store->rcu);
+    sn_inner_empty(store, sn_store_word(store, handle), sn_word_of_handle(handle),
+                   HANDLE_MATCH_MASK);
+    sn_rcu_read_unlock(store->rcu);
+    (void)handle_free(store, handle);
+}
+
 int
 handle_store_clear(handle_store *store)
 {
@@ -348,8 +363,8 @@ handle_store_clear(handle_store *store)
     for (uint64_t entry = 0; entry < end; entry += 8) {
         uint64_t word = sn_load_relaxed(sn_table_word(&store->table, entry));
         if (sn_word_has_object(word))
-            (void)handle_free(
-                store, sn_table_handle(&store->table, sn_table_word(&store->table, entry), word));
+            clear_one(store,
+                      sn_table_handle(&store->table, sn_table_word(&store->table, entry), word));
     }
     return 0;
 }

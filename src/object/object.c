@@ -8,6 +8,7 @@
 #include "core/hardened.h"
 #include "core/report.h"
 #include "memory/trim.h"
+#include "object/inner.h"
 #include "object/shortage.h"
 #include "thread/limbo.h"
 #include "thread/refill.h"
@@ -246,13 +247,13 @@ sn_object_set_owner_any(handle_store *store, uint64_t slot, size_t size, const u
 uint64_t
 sn_object_hand_on_mark(handle_store *store, uint64_t header, uint64_t from, uint64_t to)
 {
-    uint64_t mark = sn_header_mark(store->secret, header, from);
     uint64_t *header_word = sn_header_of(&store->pool, to);
-    if (sn_likely(mark == 0))
+    if (sn_likely(!sn_marks_sampled(sn_header_marks(store->secret, header, from))))
         return 0;
     uint64_t draws = sn_profile_draws(store);
     /* Release: as in sn_object_set_owner. */
-    sn_store_release(header_word, sn_header_with_mark(sn_load_relaxed(header_word), mark));
+    sn_store_release(header_word,
+                     sn_header_with_mark(sn_load_relaxed(header_word), SN_HEADER_SAMPLED));
     return draws + 1;
 }
 
@@ -266,7 +267,7 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     uint64_t *header = sn_header_of(&store->pool, slot);
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
     uint64_t seen = large ? sn_large_end(&store->large, slot) : sn_load_relaxed(header);
-    bool sound = sn_object_is_owned_by(store, slot, seen, reference);
+    bool sound = sn_object_is_named_by(store, slot, seen, reference);
     size_t size = sn_object_size(store, slot, sound ? seen : 0);
     if (sn_unlikely(store->hardened)) {
         if (!sound)
@@ -279,6 +280,15 @@ end_header(handle_store *store, uint64_t slot, const uint64_t *reference)
     count_free(store, slot, size);
     if (sn_unlikely(!sound))
         sn_object_report_damage(store, slot, "free");
+}
+
+bool
+sn_object_has_older_name(const handle_store *store, uint64_t slot, uint64_t header,
+                         const uint64_t *reference)
+{
+    return sn_reference_is_inner(store, reference) &&
+           sn_header_has_object(store->secret, header, slot) &&
+           sn_reference_is_inner(store, sn_header_reference(header));
 }
 
 /* ---- retiring -------------------------------------------------------------------------------- */
@@ -371,12 +381,24 @@ sn_object_give_way(handle_store *store)
 }
 
 void
-sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
+sn_object_end(handle_store *store, uint64_t slot, const uint64_t *reference)
 {
     end_header(store, slot, reference);
+}
+
+void
+sn_object_leave(handle_store *store, uint64_t slot)
+{
     if (end_or_leave_to_pinners(store, slot))
         put_in_limbo(store, slot, sn_object_slot_bytes(store, slot));
     sn_object_give_way(store);
+}
+
+void
+sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference)
+{
+    sn_object_end(store, slot, reference);
+    sn_object_leave(store, slot);
 }
 
 uint64_t
@@ -525,15 +547,17 @@ sn_object_note_relocation(handle_store *store, uint64_t slot)
 /* ---- words ----------------------------------------------------------------------------------- */
 
 uint64_t
-sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want, uint64_t mask)
+sn_reference_unmark(const handle_store *store, uint64_t *reference, uint64_t word, uint64_t want,
+                    uint64_t mask)
 {
     /* G3: the CAS makes the mover's publish fail. The loop ends: MOVING is set again only after the
      * mover has seen LIVE, and a new mark needs a new batch. */
     while (((word ^ want) & mask) == 0 && sn_word_is_marked(word)) {
         if (sn_word_is_retired(word))
             return word & ~SN_WORD_LIVE;
-        if (sn_cas_acq_rel(reference, &word, sn_word_as_live(word)))
-            return sn_word_as_live(word);
+        uint64_t live = sn_object_as_live(store, word);
+        if (sn_cas_acq_rel(reference, &word, live))
+            return live;
     }
     return word;
 }
@@ -569,7 +593,8 @@ sn_object_read_size(const handle_store *store, const uint64_t *reference, uint64
             continue;
         }
         if (word == last) { /* not a race: nobody changed R since the last look */
-            sn_object_report_damage(sn_store_mutable(store), *slot, "size");
+            if (!sn_reference_is_inner(store, reference)) /* a frozen cell does not show ends */
+                sn_object_report_damage(sn_store_mutable(store), *slot, "size");
             return false;
         }
         last = word;
@@ -584,7 +609,7 @@ resize_in_place(handle_store *store, uint64_t slot, uint64_t header, const uint6
                 size_t size)
 {
     uint64_t want = sn_header_make(store->secret, reference, size & SN_HEADER_SIZE, slot);
-    want = sn_header_with_mark(want, sn_header_mark(store->secret, header, slot));
+    want = sn_header_with_mark(want, sn_header_marks(store->secret, header, slot));
     return sn_cas_acq_rel(sn_header_of(&store->pool, slot), &header, want) ? 0 : -ENOENT;
 }
 
@@ -723,22 +748,53 @@ stays_large(const handle_store *store, uint64_t slot, const struct sn_resize *to
            (to->size > sn_classes_max_size(&store->classes) || capacity_of(store, slot, to) > 0);
 }
 
+/* The same bytes; others may cancel moves by the cells among them. */
+static void
+copy_words(uint64_t *to, const uint64_t *from, size_t bytes)
+{
+    for (size_t i = 0; i < (bytes + 7) / 8; i++)
+        to[i] = sn_load_relaxed(&from[i]);
+}
+
+/* Contents of the new slot. Of a parent what is added is zero. *cells: what was carried. */
+static int
+fill_resized(handle_store *store, uint64_t from, size_t before, uint64_t to, size_t size,
+             bool parent, struct handle_cells *cells)
+{
+    char *object = sn_store_address(store, to);
+    size_t kept = sn_min(before, size);
+    if (!parent) {
+        memcpy(object, sn_store_address(store, from), kept);
+        return 0;
+    }
+    copy_words((uint64_t *)(void *)object, sn_store_address(store, from), kept);
+    memset(object + kept, 0, size - kept);
+    return sn_inner_replace(store, "resize", from, before, to, size, cells);
+}
+
 /* Another slot: filled in private, then R is turned to it by CAS. */
 static int
 resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
                const struct sn_resize *to)
 {
     uint64_t old_slot = sn_word_offset(word);
+    unsigned flags = sn_object_flags(store, word, header);
     size_t before = sn_object_size(store, old_slot, header), size = to->size;
     unsigned grows = size > before ? SN_OBJECT_GROWS : 0;
-    struct slot_request request = {.size = size, .flags = sn_object_flags(word) | grows};
+    struct slot_request request = {.size = size, .flags = flags | grows};
+    struct handle_cells cells;
     if (!store->hardened)
         request.capacity = capacity_of(store, old_slot, to);
     uint64_t slot = acquire(store, &request);
     if (!slot)
         return -errno;
-    memcpy(sn_store_address(store, slot), sn_store_address(store, old_slot), sn_min(before, size));
+    int result = fill_resized(store, old_slot, before, slot, size, flags & HANDLE_CELLS, &cells);
+    if (sn_unlikely(result != 0)) {
+        sn_slot_abandon(store, slot, size);
+        return result;
+    }
     sn_object_set_owner_any(store, slot, size, reference);
+    sn_object_note_flags(store, slot, flags);
     double weight = sn_profile_draw_again(store, size);
     if (sn_unlikely(weight > 0))
         sn_profile_keep(store, slot, size, weight);
@@ -747,7 +803,10 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     while (sn_word_has_object(word) && sn_word_offset(word) == old_slot &&
            !sn_word_is_retired(word)) {
         uint64_t tag = sn_word_tag(word);
-        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, slot))) {
+        uint64_t special = flags != 0 ? SN_WORD_SPECIAL : 0;
+        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, slot) | special)) {
+            if (flags & HANDLE_CELLS)
+                sn_inner_turn(store, old_slot, slot, &cells, true);
             sn_object_retire(store, old_slot, reference);
             return 0;
         }
@@ -758,17 +817,21 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     return -ENOENT;
 }
 
-/* Where it lies, or else in another slot. -ENOENT: lost to another resize, commit or free. */
+/* Where it lies, or else in another slot, as each parent. -ENOENT: lost to another resize, commit
+ * or free, or the header was turned. In place it keeps the name that its header has, which may be
+ * an older one (G13). */
 static int
 resize_found(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
              const struct sn_resize *to)
 {
     uint64_t slot = sn_word_offset(word);
     int result = -E2BIG;
-    if (!store->hardened && fits_in_place(store, slot, to))
-        result = resize_unpinned(store, slot, header, reference, to->size);
-    else if (!store->hardened && stays_large(store, slot, to))
-        result = resize_large_in_place(store, slot, header, reference, to);
+    const uint64_t *name = sn_header_reference(header);
+    bool may_stay = !store->hardened && !sn_object_has_cells(store, slot, header);
+    if (may_stay && fits_in_place(store, slot, to))
+        result = resize_unpinned(store, slot, header, name, to->size);
+    else if (may_stay && stays_large(store, slot, to))
+        result = resize_large_in_place(store, slot, header, name, to);
     return result == -E2BIG ? resize_by_copy(store, word, header, reference, to) : result;
 }
 
@@ -779,12 +842,12 @@ resize(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
     uint64_t last = 0;
     for (;;) {
         /* A pending move is cancelled: the copy it would publish has the old size. */
-        uint64_t word = sn_reference_cancel_move(reference, want, mask);
+        uint64_t word = sn_reference_cancel_move(store, reference, want, mask);
         if (((word ^ want) & mask) != 0)
             return -ENOENT;
         uint64_t slot = sn_word_offset(word);
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (sn_object_is_owned_by(store, slot, header, reference)) {
+        if (sn_object_is_named_by(store, slot, header, reference)) {
             if (sn_object_pins(store, slot) & SN_PIN_WRITTEN)
                 return -EBUSY;
             /* A pinned object changes its slot, so that an update under way sees the change. */

@@ -19,14 +19,18 @@ sn_object_word(uint64_t tag, uint64_t slot, unsigned flags)
 {
     /* A sum of what does not overlap: one instruction adds three. */
     return sn_word_of_tag(tag) + sn_word_of_offset(slot) +
-           (flags & HANDLE_UNMOVABLE ? SN_WORD_UNMOVABLE : 0) + SN_WORD_LIVE;
+           (flags & (HANDLE_UNMOVABLE | HANDLE_CELLS) ? SN_WORD_SPECIAL : 0) + SN_WORD_LIVE;
 }
 
-/** Flags of the object that a word names. */
-static inline unsigned
-sn_object_flags(uint64_t word)
+/** Whether an allocation may ask for these flags; those that follow from them are added. */
+static inline bool
+sn_object_flags_fit(const handle_store *store, unsigned *flags)
 {
-    return word & SN_WORD_UNMOVABLE ? HANDLE_UNMOVABLE : 0;
+    if (sn_likely((*flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE)) == 0))
+        return true;
+    bool cells = (*flags & ~(unsigned)HANDLE_ZERO) == HANDLE_CELLS && store->options.cells;
+    *flags |= HANDLE_ZERO;
+    return cells;
 }
 
 /** A flag of the library's own for sn_slot_acquire: the object has grown, and may grow on. */
@@ -68,6 +72,52 @@ sn_object_set_owner(handle_store *store, uint64_t slot, size_t size, const uint6
     sn_store_release(sn_object_header(store, slot), header);
 }
 
+/** Whether the object of a slot has cells, by its header; false, too, if it has ended. */
+static inline bool
+sn_object_has_cells(const handle_store *store, uint64_t slot, uint64_t header)
+{
+    return sn_unlikely(store->options.cells != NULL) &&
+           sn_header_has_object(store->secret, header, slot) &&
+           sn_marks_cells(sn_header_marks(store->secret, header, slot));
+}
+
+/** Flags of the object that a word names, and its header does. */
+static inline unsigned
+sn_object_flags(const handle_store *store, uint64_t word, uint64_t header)
+{
+    if (sn_object_has_cells(store, sn_word_offset(word), header))
+        return HANDLE_CELLS;
+    return word & SN_WORD_SPECIAL ? HANDLE_UNMOVABLE : 0;
+}
+
+/** A word that is MOVING, with the move cancelled. In a section in which it was loaded. */
+static inline uint64_t
+sn_object_as_live(const handle_store *store, uint64_t word)
+{
+    uint64_t slot = sn_word_offset(word), live = sn_word_as_live(word);
+    if (sn_likely(!store->options.cells))
+        return live;
+    /* Of an object that has ended since, any: the word has changed. */
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+    return sn_object_has_cells(store, slot, header) ? live | SN_WORD_SPECIAL : live;
+}
+
+/** The header of a new object with HANDLE_CELLS says so. Before R names it. */
+static inline void
+sn_object_note_flags(handle_store *store, uint64_t slot, unsigned flags)
+{
+    uint64_t *header = sn_header_of(&store->pool, slot);
+    if (flags & HANDLE_CELLS) /* release: as in sn_object_set_owner */
+        sn_store_release(header, sn_header_with_mark(sn_load_relaxed(header), SN_HEADER_CELLS));
+}
+
+/** Whether R is a cell inside an object (G13). */
+static inline bool
+sn_reference_is_inner(const handle_store *store, const uint64_t *reference)
+{
+    return sn_store_contains(store, reference);
+}
+
 /** The object of a sound header goes to another slot, whose header is written, and not published:
  * it gets the profile's mark. Result: 0, or there is one: for sn_object_mark_went, when it is
  * published. */
@@ -106,6 +156,17 @@ sn_object_is_owned_by(const handle_store *store, uint64_t slot, uint64_t header,
     return sn_header_names(store->secret, header, reference, slot);
 }
 
+/** Whether a header read from the slot, by R, names it; also by an older place of R's (G13). */
+SN_NOINLINE bool sn_object_has_older_name(const handle_store *store, uint64_t slot, uint64_t header,
+                                          const uint64_t *reference);
+static inline bool
+sn_object_is_named_by(const handle_store *store, uint64_t slot, uint64_t header,
+                      const uint64_t *reference)
+{
+    return sn_likely(sn_object_is_owned_by(store, slot, header, reference)) ||
+           sn_object_has_older_name(store, slot, header, reference);
+}
+
 /** Class whose bin takes the slot when it is freed; SN_CLASS_NONE: the free takes the slow path. */
 static inline unsigned
 sn_object_bin(const handle_store *store, uint64_t slot)
@@ -140,6 +201,10 @@ sn_object_retire_fast(const handle_store *store, struct sn_thread_cache *cache, 
  * retires the slot; a pinned slot is left to its last unpin.
  */
 void sn_object_retire(handle_store *store, uint64_t slot, const uint64_t *reference);
+
+/** The two halves of it: the header, then the slot. */
+void sn_object_end(handle_store *store, uint64_t slot, const uint64_t *reference);
+void sn_object_leave(handle_store *store, uint64_t slot);
 
 /**
  * After retiring: where much is in limbo, a thread in no section lets others run first, above all
@@ -193,21 +258,23 @@ void sn_object_count_committed(handle_store *store, uint64_t slot, size_t size);
 void sn_object_drop_uncommitted(handle_store *store, uint64_t slot);
 
 /** Cancels the move of R, which was loaded as `word`, MOVING or RETIRED. Else as the next. */
-SN_NOINLINE uint64_t sn_reference_unmark(uint64_t *reference, uint64_t word, uint64_t want,
-                                         uint64_t mask);
+SN_NOINLINE uint64_t sn_reference_unmark(const handle_store *store, uint64_t *reference,
+                                         uint64_t word, uint64_t want, uint64_t mask);
 
 /**
  * Loads R and cancels a pending move. Result: the word, LIVE; or whatever does not match
  * (want ^ word) & mask, untouched. One that is RETIRED matches nothing that has an object.
  */
 static inline uint64_t
-sn_reference_cancel_move(uint64_t *reference, uint64_t want, uint64_t mask)
+sn_reference_cancel_move(const handle_store *store, uint64_t *reference, uint64_t want,
+                         uint64_t mask)
 {
     /* Acquire: orders the object's contents after the word; pairs with publication. */
     uint64_t word = sn_load_acquire(reference);
     sn_hook(SN_HOOK_MUT_LOADED, reference);
-    return sn_likely(!sn_word_is_marked(word)) ? word
-                                               : sn_reference_unmark(reference, word, want, mask);
+    return sn_likely(!sn_word_is_marked(word))
+               ? word
+               : sn_reference_unmark(store, reference, word, want, mask);
 }
 
 /** A cell that was retired or unlinked. mask: which bits of R must match, as above. */

@@ -9,7 +9,7 @@ static void *
 pin_reference(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask, bool write)
 {
     for (;;) {
-        uint64_t word = sn_reference_cancel_move(reference, want, mask);
+        uint64_t word = sn_reference_cancel_move(store, reference, want, mask);
         if (((word ^ want) & mask) != 0) {
             errno = ENOENT;
             return NULL;

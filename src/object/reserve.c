@@ -54,7 +54,7 @@ static SN_NOINLINE void *
 reserve_slow(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved)
 {
     sn_check_call_named(store, "handle_reserve", SN_REGISTERED, HANDLE_NULL, NULL);
-    if (!store || !reserved || (flags & ~(unsigned)(HANDLE_ZERO | HANDLE_UNMOVABLE)))
+    if (!store || !reserved || !sn_object_flags_fit(store, &flags))
         return refuse(reserved, EINVAL);
     uint64_t slot = take(store, size, flags);
     if (!slot)
@@ -62,8 +62,10 @@ reserve_slow(handle_store *store, size_t size, unsigned flags, struct handle_res
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
     double weight = sn_profile_draw(store, size);
     sn_reserved(reserved)->weight = weight;
-    return begin(store, slot, size, flags,
-                 large || weight > 0 ? SN_RESERVED_ANY : SN_RESERVED_CLASS, reserved);
+    enum sn_reserved_kind kind = flags & HANDLE_CELLS   ? SN_RESERVED_CELLS
+                                 : large || weight > 0 ? SN_RESERVED_ANY
+                                                       : SN_RESERVED_CLASS;
+    return begin(store, slot, size, flags, kind, reserved);
 }
 
 /* The rest of the fast path for an object that the profile draws. */
@@ -131,8 +133,10 @@ sn_reserved_publish_slow(handle_store *store, struct sn_reserved *reserved,
                          const uint64_t *reference)
 {
     double weight = sn_reserved_has_class(store, reserved) ? 0 : reserved->weight;
+    bool cells = reserved->mark == sn_reserved_mark(store, SN_RESERVED_CELLS);
     end(store, reserved);
     sn_object_set_owner_any(store, reserved->slot, reserved->size, reference);
+    sn_object_note_flags(store, reserved->slot, cells ? HANDLE_CELLS : 0);
     if (weight > 0)
         sn_profile_keep(store, reserved->slot, reserved->size, weight);
 }

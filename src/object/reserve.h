@@ -24,6 +24,7 @@ _Static_assert(sizeof(struct sn_reserved) == sizeof(struct handle_reserved), "sa
 enum sn_reserved_kind {
     SN_RESERVED_CLASS = 0, /* the object lies in a slot of a class */
     SN_RESERVED_ANY = 1,   /* it may be large, or drawn */
+    SN_RESERVED_CELLS = 2, /* the same, and is HANDLE_CELLS */
 };
 
 /** By the store's number: its address may be another one's later. */
@@ -53,7 +54,9 @@ static inline bool
 sn_reserved_is(const handle_store *store, const struct sn_reserved *reserved)
 {
     return sn_reserved_has_class(store, reserved) ||
-           (store && reserved && reserved->mark == sn_reserved_mark(store, SN_RESERVED_ANY));
+           (store && reserved &&
+            (reserved->mark == sn_reserved_mark(store, SN_RESERVED_ANY) ||
+             reserved->mark == sn_reserved_mark(store, SN_RESERVED_CELLS)));
 }
 
 /** The fast path of publishing, between enter and leave: the reservation is over, and the header

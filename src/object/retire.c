@@ -4,6 +4,7 @@
 
 #include "core/misuse.h"
 #include "core/report.h"
+#include "object/inner.h"
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -41,6 +42,12 @@ static int
 retire(handle_store *store, uint64_t *reference, handle_t handle)
 {
     uint64_t word;
+    sn_rcu_read_lock(store->rcu);
+    int refused = sn_inner_may_end(store, "retire", reference, sn_word_of_handle(handle),
+                                   HANDLE_MATCH_MASK, NULL);
+    sn_rcu_read_unlock(store->rcu);
+    if (sn_unlikely(refused != 0))
+        return refused;
     if (!retire_word(reference, handle, &word))
         return -ENOENT;
     uint64_t slot = sn_word_offset(word);

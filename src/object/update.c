@@ -5,7 +5,7 @@
  * that R still names it proves that nothing was committed in between.
  */
 #include "core/hardened.h"
-#include "object/object.h"
+#include "object/inner.h"
 
 /* What struct handle_update keeps, opaque to the caller. */
 struct update {
@@ -29,7 +29,7 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
     uint64_t word, old_slot;
     uint32_t changes;
     for (;;) {
-        word = sn_reference_cancel_move(reference, want, mask);
+        word = sn_reference_cancel_move(store, reference, want, mask);
         if (((word ^ want) & mask) != 0) {
             errno = ENOENT;
             return NULL;
@@ -41,7 +41,9 @@ begin_version(handle_store *store, uint64_t *reference, uint64_t want, uint64_t 
             break;
         (void)sn_object_unpin(store, old_slot); /* freed, or replaced: look again */
     }
-    uint64_t slot = sn_slot_acquire_uncommitted(store, size, sn_object_flags(word));
+    uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, old_slot));
+    unsigned flags = sn_object_flags(store, word, header);
+    uint64_t slot = sn_slot_acquire_uncommitted(store, size, flags);
     if (!slot) {
         int error = errno;
         (void)sn_object_unpin(store, old_slot);
@@ -139,17 +141,45 @@ was_relocated(handle_store *store, const struct update *update)
     return sn_object_pins(store, update->old_slot) >> SN_PIN_CHANGES_AT != update->changes;
 }
 
+/* The version is over, and will be no object. */
 static int
-commit(handle_store *store, struct update *update)
+drop_version(handle_store *store, const struct update *update, int result)
 {
-    uint64_t *reference = (uint64_t *)(uintptr_t)update->reference;
+    sn_object_drop_uncommitted(store, update->slot);
+    (void)sn_object_unpin(store, update->old_slot);
+    return result;
+}
+
+/* The version gets its header, and, where the object has cells, these as they are now. */
+static int
+take_over(handle_store *store, const struct update *update, uint64_t header,
+          const uint64_t *reference, struct handle_cells *cells)
+{
+    int result = 0;
+    unsigned flags =
+        sn_object_has_cells(store, update->old_slot, header) ? (unsigned)HANDLE_CELLS : 0u;
+    if (flags != 0)
+        result = sn_inner_replace(store, "update_commit", update->old_slot,
+                                  sn_object_size(store, update->old_slot, header), update->slot,
+                                  update->size, cells);
+    sn_object_set_owner_any(store, update->slot, update->size, reference);
+    sn_object_note_flags(store, update->slot, flags);
+    return result;
+}
+
+static int
+commit(handle_store *store, struct update *update, uint64_t *reference)
+{
     uint64_t old_slot = update->old_slot;
     uint64_t mask = mask_of(store, update);
     bool freed = was_relocated(store, update);
+    struct handle_cells cells = {0, 0};
     end_version(store, update);
-    sn_object_set_owner_any(store, update->slot, update->size, reference);
     /* What is not sound has ended, or is damaged: then the commit fails, or the mark is nothing. */
     uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, old_slot));
+    int result = take_over(store, update, header, reference, &cells);
+    if (sn_unlikely(result != 0))
+        return drop_version(store, update, result);
     uint64_t handed_on = sn_header_has_object(store->secret, header, old_slot)
                              ? sn_object_hand_on_mark(store, header, old_slot, update->slot)
                              : 0;
@@ -160,7 +190,9 @@ commit(handle_store *store, struct update *update)
     while (!freed && ((word ^ update->want) & mask) == 0 && sn_word_offset(word) == old_slot &&
            !sn_word_is_retired(word)) {
         /* Release: orders the new version's contents and header before the word (G2). */
-        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot))) {
+        uint64_t special = sn_object_has_cells(store, old_slot, header) ? SN_WORD_SPECIAL : 0;
+        if (sn_cas_acq_rel(reference, &word, sn_word_at(word, update->slot) | special)) {
+            sn_inner_turn(store, old_slot, update->slot, &cells, true);
             sn_object_mark_went(store, old_slot, update->slot, handed_on);
             sn_object_count_committed(store, update->slot, update->size);
             sn_object_retire(store, old_slot, reference);
@@ -169,9 +201,7 @@ commit(handle_store *store, struct update *update)
         }
     }
     freed |= ((word ^ update->want) & mask) != 0 || sn_word_is_retired(word);
-    sn_object_drop_uncommitted(store, update->slot);
-    (void)sn_object_unpin(store, old_slot);
-    return freed ? -ENOENT : -EAGAIN;
+    return drop_version(store, update, freed ? -ENOENT : -EAGAIN);
 }
 
 int
@@ -179,10 +209,29 @@ handle_update_commit(handle_store *store, struct handle_update *public_update)
 {
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, NULL);
     struct update *update = active(store, public_update);
-    if (!update)
+    uint64_t *reference = update ? (uint64_t *)(uintptr_t)update->reference : NULL;
+    if (!update || sn_reference_is_inner(store, reference))
+        return -EINVAL; /* where the cell lies now its parent says, and the caller */
+    sn_slow_call_begin(&store->caches);
+    int result = commit(store, update, reference);
+    sn_slow_call_end(&store->caches);
+    return result;
+}
+
+int
+handle_cell_update_commit(handle_store *store, handle_cell *cell,
+                          struct handle_update *public_update)
+{
+    sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
+    struct update *update = active(store, public_update);
+    if (!update || !cell)
+        return -EINVAL;
+    const uint64_t *begun = (const uint64_t *)(uintptr_t)update->reference;
+    bool inner = sn_reference_is_inner(store, begun) && sn_reference_is_inner(store, &cell->word);
+    if (&cell->word != begun && !inner)
         return -EINVAL;
     sn_slow_call_begin(&store->caches);
-    int result = commit(store, update);
+    int result = commit(store, update, &cell->word);
     sn_slow_call_end(&store->caches);
     return result;
 }

@@ -6,29 +6,41 @@
 #define HANDLE_NO_INLINE
 #include "reference/reference.h"
 
-/* Whether a changed bit of a body, whichever, changes the check bits, and not by what the mark
- * adds. It adds the secret shifted to the product, or takes it away: that or one more is what they
- * change by. */
+/* Whether a change of the check bits by `top` or one more, up or down, is what marks differ by. */
+static bool
+looks_like_mark(uint64_t top)
+{
+    static const uint64_t marks[] = {0, SN_HEADER_SAMPLED, SN_HEADER_CELLS, SN_HEADER_MARKS,
+                                     SN_HEADER_CELLS - SN_HEADER_SAMPLED};
+    for (unsigned i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        uint64_t off = sn_wrapping_sub(top, marks[i]) & SN_HEADER_CHECK_SUM;
+        uint64_t less = (top + marks[i]) & SN_HEADER_CHECK_SUM; /* the same, taken away */
+        if (off == 0 || off == SN_HEADER_CHECK_SUM || less == 0 || less == SN_HEADER_CHECK_SUM)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a changed bit of a body, whichever, changes the check bits, and not by what marks add. It
+ * adds the secret shifted to the product, or takes it away: that or one more is what they change
+ * by. */
 static bool
 shows_every_bit(uint64_t secret)
 {
     for (unsigned bit = SN_HEADER_SIZE_AT; bit < 64; bit++) {
-        uint64_t top = secret << bit >> 57;
-        uint64_t less = 127 - top; /* the same, taken away */
-        if (top == 0 || less == 0 || top == SN_HEADER_SAMPLED || top + 1 == SN_HEADER_SAMPLED ||
-            less == SN_HEADER_SAMPLED || less + 1 == SN_HEADER_SAMPLED)
+        if (looks_like_mark(secret << bit >> 57))
             return false;
     }
     return true;
 }
 
-/* Two of five odd numbers will do; steps by a constant (Weyl) find one. */
+/* One of twenty-five odd numbers will do; steps by a constant (Weyl) find one. */
 uint64_t
-sn_header_secret(uint64_t random)
+sn_header_secret(uint64_t random, bool cells)
 {
-    uint64_t secret = random | 1;
-    for (unsigned i = 0; i < 1000 && !shows_every_bit(secret); i++)
-        secret = sn_wrapping_add(secret, UINT64_C(0x9e3779b97f4a7c16));
+    uint64_t secret = (random & ~SN_SECRET_CELLS) | 1 | (cells ? SN_SECRET_CELLS : 0);
+    for (unsigned i = 0; i < 10000 && !shows_every_bit(secret); i++)
+        secret = sn_wrapping_add(secret, UINT64_C(0x9e3779b97f4a7c14));
     return secret;
 }
 

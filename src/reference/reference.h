@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reference.h - reference words and header words, and the protocol by which objects move. This file
- * owns the protocol statement; code that relies on it cites the numbers G1 to G12.
+ * owns the protocol statement; code that relies on it cites the numbers G1 to G13.
  *
  * THE WORDS
  *
@@ -13,9 +13,10 @@
  *
  *   state 00 FREE (table: next tag, link)   10 LIVE   11 MOVING   01 GOING
  *   with U: 11 RETIRED: names its object, or the slot it had, for readers only; 01, of table
- *   entries, VOID: freed after it was retired, next tag, and still the slot. (What is unmovable is
- *   never MOVING.)
- *   U: the object is HANDLE_UNMOVABLE. Bit 2 says: names an object. GOING: a cell that relocate is
+ *   entries, VOID: freed after it was retired, next tag, and still the slot.
+ *   U: the object is special, so that fast paths leave it to slow ones: HANDLE_UNMOVABLE, or
+ *   HANDLE_CELLS, which its header says. MOVING is without U (what is unmovable is never MOVING);
+ *   who cancels a move sets it again. Bit 2 says: names an object. GOING: a cell that relocate is
  *   emptying, empty to all but walks; the rest is as it was. The tag of a cell is the
  *   application's; that of a table entry is the complement of its generation, which the handle has:
  *   why, see the inline read path in sinter/handle.h.
@@ -26,8 +27,8 @@
  *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
  *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store;
- *   85 more where the object is one that the profile has drawn (core/profile.h): the mark, which
- *   whoever writes the header anew hands on, and which ends with the header.
+ *   26 more where the object is one that the profile has drawn (core/profile.h), 77 more where it
+ *   is HANDLE_CELLS: marks, which whoever writes the header anew hands on, and which end with it.
  *   Clear means that there is no live object in the slot. A large object's header word lies in its
  *   span descriptor, beside its size; what is the size here counts its resizes in place, so that
  *   each changes the word.
@@ -60,9 +61,10 @@
  *   2. grace period: every writer that saw LIVE has left its section;
  *   3. header of S no longer names R: drop it, without touching R. R is not (MOVING, S): drop it. S
  *      is pinned: CAS back to LIVE;
- *   4. copy S to D, D's header names R;
+ *   4. copy S to D, D's header names R; cells inside are carried (G13);
  *   5. publish: CAS R from (MOVING, S) to (LIVE, D), release. If it fails, D's check bits are
  *      zeroed in this same section, then D goes back, and nothing happened;
+ *      If not, S's header is cleared, then the headers of what S's cells name are turned (G13);
  *   6. grace period, then S is reclaimed.
  *
  * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
@@ -96,7 +98,7 @@
  *      covers load and store; finding MOVING they CAS until done, and the slot is retired, never
  *      reused at once. (What publish and unlink replace is retired in any case.) The header of an
  *      object that others may free is changed in place only by CAS from the value that named R;
- *      failure means freed: -ENOENT. (A large object's header, size and run of blocks change
+ *      failure means freed: -ENOENT, or turned (G13): again. (A large object's header, size and run of blocks change
  *      together, under the pool's lock.) A free clears the header after it has ended the word and
  *      before the slot is retired, or, by free_now, reusable: by a plain store, it need not read
  *      what was there. So a slot may be freed and be another object's, even of the same R, while a
@@ -127,7 +129,7 @@
  *      its memory stays readable and is written only as a cell for a grace period after that, and
  *      after the commit or abort of any update on it. So: free the cell at unlinking, then call_rcu
  *      the structure around it. Cells are not copied by memcpy and do not lie inside an object of
- *      this store.
+ *      a store, but for one of this store that is HANDLE_CELLS (G13).
  * G7.  MOVING is left only by publish, by a cancel or by the end of the object; set_tag is a
  *      writer and leaves LIVE.
  * G8.  No lock that a reader, a writer or a callback may take is held across a grace period, the
@@ -166,6 +168,29 @@
  *      stands there has not looked, by the lock of its writers, whether its structure is linked.
  *      Publish takes it, and frees nothing: so an object gets in between two others, the cell that
  *      led to the second unlinked into its own.
+ * G13. Cells inside an object, the parent of what they name. The cells of one parent have ONE WRITER
+ *      at a time, who is also the only one to resize it, to commit a version of it, and to free it.
+ *      He has resolved it by deref_mut before, in the same section (or holds it by pin_mut), and
+ *      uses no address of its cells from another section. All else (deref and deref_mut of what a
+ *      cell names, size, pin, update_begin) needs only a parent that was resolved in this section.
+ *      Who copies a parent to another slot cancels, with the copy, the moves of what its cells
+ *      name: loads each cell of S, CASes it to LIVE while it is MOVING, and stores what it found in
+ *      the cell of D ("carries" it). So between a child's mark and its publish its parent does not
+ *      change its slot. After the publish of D he makes the headers of the children name the cells
+ *      of D instead of those of S ("turns" them), by CAS, in the section in which he has read them;
+ *      only then S is retired, and always retired. The mover turns headers that name the cell it
+ *      has copied; the parent's writer, who knows that D's is the cell, turns those that name any.
+ *      Nothing is to be undone where a publish fails: headers were not touched.
+ *      So, between publish and turn, a header may name the cell of an older place of the parent,
+ *      which names the slot, too (G6 holds word for word). Who changes, by the parent's cell, the
+ *      header of a child takes the name of any cell inside an object for that cell's own.
+ *      A cell of a frozen copy (G2) is frozen. What it names was there when the copy froze, so a
+ *      reader whose section is older finds it: by a move children leave only a grace period after
+ *      that. Freed, replaced or relocated by the writer they may be, which a frozen cell does not
+ *      show; a pin by such a cell holds what it named then, and is found by the look after the
+ *      grace period (G5). G3 holds for children, whoever has resolved the parent, and how.
+ *      The end of a parent is refused while a cell of it names an object (RETIRED ones do not), but
+ *      for unlink's `from`, which G12 makes RETIRED before what `to` named is retired.
  *
  * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
  * deref gives the same address; that a failed move is tried again soon.
@@ -176,7 +201,7 @@
 #include "memory/heap.h"
 #include <sinter/handle.h>
 
-#define SN_WORD_UNMOVABLE UINT64_C(1)
+#define SN_WORD_SPECIAL   UINT64_C(1)
 #define SN_WORD_FREE      UINT64_C(0)
 #define SN_WORD_GOING     UINT64_C(2)
 #define SN_WORD_LIVE      ((uint64_t)HANDLE_HAS_OBJECT)
@@ -184,14 +209,14 @@
 #define SN_WORD_STATE     UINT64_C(6)
 #define SN_WORD_RETIRED   UINT64_C(7)
 #define SN_WORD_VOID      UINT64_C(3) /* with the next generation: freed since it was retired */
-#define SN_WORD_KIND      (SN_WORD_STATE | SN_WORD_UNMOVABLE)
+#define SN_WORD_KIND      (SN_WORD_STATE | SN_WORD_SPECIAL)
 #define SN_WORD_TAG       (SN_TAG_MASK << SN_TAG_SHIFT)
 #define SN_WORD_BITS      HANDLE_OFFSET_SHIFT /* below the offset */
 #define SN_TAG_SHIFT      3
 #define SN_TAG_MASK       UINT64_C(0xffffff)
 #define SN_OFFSET_MASK    UINT64_C(0xfffffffff8) /* of an object in its arena */
 
-_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE) ==
+_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_SPECIAL) ==
                    (UINT64_C(1) << SN_WORD_BITS) - 1,
                "tag, state and flag lie below the offset");
 _Static_assert(SN_OFFSET_MASK >> 3 == UINT64_MAX >> SN_WORD_BITS, "an eighth of an offset fits");
@@ -236,6 +261,13 @@ sn_word_is_moving(uint64_t word)
     return (word & SN_WORD_KIND) == SN_WORD_MOVING;
 }
 
+/** The same word, LIVE, as the mover marks it. */
+static inline uint64_t
+sn_word_as_moving(uint64_t word)
+{
+    return (word | SN_WORD_MOVING) & ~SN_WORD_SPECIAL;
+}
+
 /** It names its object for readers only. */
 static inline bool
 sn_word_is_retired(uint64_t word)
@@ -277,18 +309,18 @@ sn_word_as_going(uint64_t word)
     return (word & ~SN_WORD_STATE) | SN_WORD_GOING;
 }
 
-/** The same word with the move cancelled. */
+/** The same word with the move cancelled; of an object with cells SN_WORD_SPECIAL is wanting. */
 static inline uint64_t
 sn_word_as_live(uint64_t word)
 {
     return word & ~(SN_WORD_MOVING ^ SN_WORD_LIVE);
 }
 
-/** The same word, LIVE, naming another slot. */
+/** The same word, LIVE, naming another slot; see above. */
 static inline uint64_t
 sn_word_at(uint64_t word, uint64_t offset)
 {
-    return (sn_word_as_live(word) & (SN_WORD_TAG | SN_WORD_STATE | SN_WORD_UNMOVABLE)) |
+    return (sn_word_as_live(word) & (SN_WORD_TAG | SN_WORD_STATE | SN_WORD_SPECIAL)) |
            sn_word_of_offset(offset);
 }
 
@@ -326,7 +358,9 @@ sn_word_mismatch(uint64_t word, handle_t handle)
 #define SN_HEADER_CHECK     UINT64_C(0xff)
 #define SN_HEADER_OBJECT    UINT64_C(0x80) /* 1 in the header of every object */
 #define SN_HEADER_CHECK_SUM UINT64_C(0x7f)
-#define SN_HEADER_SAMPLED   UINT64_C(85) /* on top of those of a drawn object: the mark */
+#define SN_HEADER_SAMPLED   UINT64_C(26) /* on top of those of a drawn object: a mark */
+#define SN_HEADER_CELLS     UINT64_C(77) /* of one with cells. With both a header has the sum */
+#define SN_HEADER_MARKS     (SN_HEADER_SAMPLED + SN_HEADER_CELLS)
 #define SN_HEADER_SIZE_AT   8
 #define SN_HEADER_SIZE      UINT64_C(0x7ff)
 #define SN_HEADER_NAME_AT   19
@@ -336,8 +370,10 @@ _Static_assert(SN_SIZES_OF_A_CLASS_MAX <= SN_HEADER_SIZE + 1, "class and header 
 _Static_assert(SN_SMALL_MAX_BYTES <= SN_HEADER_SIZE, "small sizes are whole in the header");
 
 /** A store's secret from a random number: a factor for sn_header_check, odd, and such that every
- * single bit of a header that is changed changes its check bits, and not by the mark. */
-uint64_t sn_header_secret(uint64_t random);
+ * single bit of a header that is changed changes its check bits, and not by the marks. cells: of a
+ * store whose objects may have cells; headers of others have no mark for them. */
+uint64_t sn_header_secret(uint64_t random, bool cells);
+#define SN_SECRET_CELLS UINT64_C(2)
 
 /** Multiply-shift hashing (Dietzfelbinger et al. 1997): the secret is the factor. */
 static inline uint64_t
@@ -356,18 +392,37 @@ sn_header_make(uint64_t secret, const uint64_t *reference, uint64_t size, uint64
     return body + sn_header_check(secret, body, offset);
 }
 
-/** A header that was made, with a mark, SN_HEADER_SAMPLED or 0. */
+/** A header that was made, with marks: a sum of SN_HEADER_SAMPLED and SN_HEADER_CELLS, modulo 128.
+ * One that has marks gets others added. */
 static inline uint64_t
-sn_header_with_mark(uint64_t made, uint64_t mark)
+sn_header_with_mark(uint64_t made, uint64_t marks)
 {
-    return (made & ~SN_HEADER_CHECK_SUM) | ((made + mark) & SN_HEADER_CHECK_SUM);
+    return (made & ~SN_HEADER_CHECK_SUM) | ((made + marks) & SN_HEADER_CHECK_SUM);
 }
 
-/** Whether a header is the one that was made, with or without the mark. */
+/** Whether marks are of an object that the profile has drawn; of one with cells. */
 static inline bool
-sn_header_is(uint64_t header, uint64_t made)
+sn_marks_sampled(uint64_t marks)
 {
-    return sn_likely(header == made) || header == sn_header_with_mark(made, SN_HEADER_SAMPLED);
+    return marks == SN_HEADER_SAMPLED || marks == SN_HEADER_MARKS;
+}
+static inline bool
+sn_marks_cells(uint64_t marks)
+{
+    return marks == SN_HEADER_CELLS || marks == SN_HEADER_MARKS;
+}
+
+/** Whether a header is the one that was made, with or without marks. */
+static inline bool
+sn_header_is(uint64_t secret, uint64_t header, uint64_t made)
+{
+    if (sn_likely(header == made))
+        return true;
+    uint64_t marks = (header - made) & SN_HEADER_CHECK_SUM;
+    if (((header ^ made) & ~SN_HEADER_CHECK_SUM) != 0)
+        return false;
+    return marks == SN_HEADER_SAMPLED ||
+           ((secret & SN_SECRET_CELLS) && sn_marks_cells(marks));
 }
 
 /** The header without its check bits, and with those that belong there. */
@@ -381,12 +436,12 @@ sn_header_checked(uint64_t secret, uint64_t header, uint64_t offset)
 static inline bool
 sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
 {
-    return sn_header_is(header, sn_header_checked(secret, header, offset));
+    return sn_header_is(secret, header, sn_header_checked(secret, header, offset));
 }
 
-/** The mark of a sound header, SN_HEADER_SAMPLED or 0. */
+/** The marks of a sound header. */
 static inline uint64_t
-sn_header_mark(uint64_t secret, uint64_t header, uint64_t offset)
+sn_header_marks(uint64_t secret, uint64_t header, uint64_t offset)
 {
     return (header - sn_header_checked(secret, header, offset)) & SN_HEADER_CHECK_SUM;
 }
@@ -398,11 +453,12 @@ sn_header_size(uint64_t header)
     return header >> SN_HEADER_SIZE_AT & SN_HEADER_SIZE;
 }
 
-/** Whether a header is what sn_header_make makes of this name, whatever its size, marked or not. */
+/** Whether a header is what sn_header_make makes of this name, whatever its size and marks. */
 static inline bool
 sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uint64_t offset)
 {
-    return sn_header_is(header, sn_header_make(secret, reference, sn_header_size(header), offset));
+    uint64_t made = sn_header_make(secret, reference, sn_header_size(header), offset);
+    return sn_header_is(secret, header, made);
 }
 
 static inline bool

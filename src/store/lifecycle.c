@@ -82,8 +82,8 @@ set_up(handle_store *store, const struct sn_reservation *reservation,
     snprintf(store->name, sizeof(store->name), "%s", options->name ? options->name : "store");
     store->options.name = store->name;
     static uint64_t stores;
-    store->number = __atomic_add_fetch(&stores, 2, __ATOMIC_RELAXED);
-    store->secret = sn_header_secret(sn_os_random());
+    store->number = __atomic_add_fetch(&stores, 4, __ATOMIC_RELAXED);
+    store->secret = sn_header_secret(sn_os_random(), options->cells != NULL);
     store->requested.random = store->secret;
     store->hardened = options->hardened;
     store->alignment = options->alignment;

@@ -26,6 +26,7 @@ _Thread_local struct sn_thread_cache *sn_tls_cache[SN_TLS_ENTRIES] = {NONE16, NO
                                                                       NONE16};
 _Static_assert(SN_TLS_ENTRIES == 64, "all are initialised");
 _Thread_local unsigned sn_calls_on_fallback;
+_Thread_local enum sn_asking sn_asking;
 
 /* ---- making and ending a thread's cache ------------------------------------------------------ */
 

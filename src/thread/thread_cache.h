@@ -412,6 +412,23 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
  * of its own, so that a call ends with the cache that it began with. */
 extern _Thread_local unsigned sn_calls_on_fallback;
 
+/** Whether this thread asks the application where an object's cells lie (object/inner.h): that must
+ * not call the store. */
+enum sn_asking {
+    SN_NOT_ASKING,
+    SN_ASKING,
+    SN_ASKING_CALLED, /* it has, all the same */
+};
+extern _Thread_local enum sn_asking sn_asking;
+
+/** In calls that the application must not make then. */
+static inline void
+sn_note_call(void)
+{
+    if (sn_unlikely(sn_asking == SN_ASKING))
+        sn_asking = SN_ASKING_CALLED;
+}
+
 /**
  * Around a call that takes the slow path: what it counts and what it publishes come at different
  * moments, so checks leave sums alone meanwhile. (Fast paths are between enter and leave.)
@@ -420,6 +437,7 @@ static inline void
 sn_slow_call_begin(struct sn_caches *caches)
 {
     struct sn_thread_cache *cache = sn_cache_self(caches);
+    sn_note_call();
     if (sn_unlikely(cache->shared)) {
         sn_calls_on_fallback++;
         sn_add_relaxed(&cache->pending, 1);

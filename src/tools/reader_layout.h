@@ -91,6 +91,8 @@
     X(header_check, "header.check", 0)                                                             \
     X(header_object, "header.object", 0)                                                           \
     X(header_sampled, "header.sampled", 0)                                                         \
+    X(header_cells, "header.cells", 0)                                                             \
+    X(secret_cells, "secret.cells", 0)                                                             \
     X(header_size_at, "header.size_at", 0)                                                         \
     X(header_size, "header.size", 0)                                                               \
     X(state_clean, "state.clean", 0)                                                               \

@@ -25,6 +25,7 @@ static const struct group groups[] = {
     {"pins", group_pins},
     {"cells", group_cells},
     {"unlink", group_unlink},
+    {"inner", group_inner},
     {"limits", group_limits},
     {"shortage", group_shortage},
     {"compaction", group_compaction},

@@ -254,7 +254,8 @@ struct_values_are_read_by_name(void **state)
                                              {false, 900007, 21, 43, 11, 77, 333, false, 5000011},
                                              HANDLE_CORE_METADATA,
                                              0,
-                                             {true, 70000}};
+                                             {true, 70000},
+                                             NULL};
     fixture_reopen(fixture);
     memset(name, 'x', sizeof(name) - 1); /* it was copied */
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {

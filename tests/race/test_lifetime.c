@@ -354,12 +354,12 @@ static void
 test_compact_leaves_nothing_under_way(struct race *race)
 {
     steps_begin(race);
-    *thing_reference(race, race->target) |= SN_WORD_UNMOVABLE; /* so that waste remains */
+    *thing_reference(race, race->target) |= SN_WORD_SPECIAL; /* so that waste remains */
     for (unsigned i = 0; i < 20; i++) {
         assert_int_equal(handle_store_compact(race->store, NULL), 0);
         assert_at_rest(race);
     }
-    *thing_reference(race, race->target) &= ~SN_WORD_UNMOVABLE;
+    *thing_reference(race, race->target) &= ~SN_WORD_SPECIAL;
     ground_verify(race);
     steps_end(race);
 }

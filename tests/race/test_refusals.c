@@ -124,11 +124,11 @@ static void
 test_unmovable_flag(struct race *race)
 {
     struct handle_defrag_report report;
-    race->target->cell.word |= SN_WORD_UNMOVABLE;
+    race->target->cell.word |= SN_WORD_SPECIAL;
     compact(race, &report);
     assert_refused(&report, HANDLE_REFUSED_UNMOVABLE, 1);
     assert_ptr_equal(thing_address(race, race->target), race->from);
-    race->target->cell.word &= ~SN_WORD_UNMOVABLE;
+    race->target->cell.word &= ~SN_WORD_SPECIAL;
 }
 
 /* Spans of unmovable objects are not even looked at, however sparse they are. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inner.h - cells inside objects (G13 in reference/reference.h). An object that was made with
+ * HANDLE_CELLS, the parent of what its cells name, has a mark in its header, and its word is
+ * special; where its cells lie the application says, by the option `cells`. Who gives a parent
+ * another slot carries its cells, and turns the headers of what they name when it is published.
+ *
+ *   header of C -> c, in S      S: parent, old slot     R -> S
+ *   header of C -> c, in S      D: copy, c' as c        R -> S    carried
+ *   header of C -> c, in S      D                       R -> D    published
+ *   header of C -> c', in D     D                       R -> D    turned; then S is retired
+ */
+#ifndef SN_INNER_H
+#define SN_INNER_H
+
+#include "object/object.h"
+
+/** Where the cells of an object lie that looks as `object` does, by the option. False: it lies, or
+ * has called the store: to be reported, by a caller that holds no lock. */
+bool sn_inner_ask(const handle_store *store, const void *object, size_t size,
+                  struct handle_cells *cells);
+void sn_inner_report(handle_store *store, const char *where, uint64_t slot);
+
+/** Makes the cells of D, a copy that nobody sees, name what those of S do, and cancels the moves of
+ * that. In a section, by the mover or the parent's writer. */
+void sn_inner_carry(const handle_store *store, uint64_t from, uint64_t to,
+                    const struct handle_cells *cells);
+
+/** D is published: the headers of what its cells name come to name these. In the same section. any:
+ * whatever they name; by the parent's writer. */
+void sn_inner_turn(handle_store *store, uint64_t from, uint64_t to,
+                   const struct handle_cells *cells, bool any);
+
+/**
+ * The parent in slot `from` becomes what is in slot `to`, filled but for its cells, by its writer:
+ * these are empty but for those that are carried, at their offsets. 0; -EBUSY: what the parent has
+ * does not fit; -EINVAL: the option lies, which is reported.
+ */
+int sn_inner_replace(handle_store *store, const char *where, uint64_t from, size_t from_size,
+                     uint64_t to, size_t to_size, struct handle_cells *carried);
+
+/**
+ * Whether the object that R names may end; in a section. 0: yes, or it is none; -EBUSY: a cell of
+ * it names an object; -EINVAL: the option lies, which is reported. but: a cell that counts as
+ * empty, or NULL.
+ */
+int sn_inner_may_end_slow(handle_store *store, const char *where, uint64_t *reference,
+                          uint64_t want, uint64_t mask, const uint64_t *but);
+static inline int
+sn_inner_may_end(handle_store *store, const char *where, uint64_t *reference, uint64_t want,
+                 uint64_t mask, const uint64_t *but)
+{
+    return sn_likely(!store->options.cells)
+               ? 0
+               : sn_inner_may_end_slow(store, where, reference, want, mask, but);
+}
+
+/**
+ * Empties the cells of the object that R names, as by handle_cell_free of each, and, of what they
+ * name, the cells, and so on: whole trees, in one section, without recursion.
+ */
+void sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask);
+
+/** Where a cell may lie inside the store: a parent that is there has one, as far as it can be
+ * seen. In a section. NULL: it may; or what is wrong. */
+const char *sn_inner_defect(const handle_store *store, const uint64_t *cell);
+
+#endif
