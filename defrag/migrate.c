@@ -88,8 +88,10 @@ static enum sn_outcome
 check(handle_store *store, const struct sn_span *span, const struct sn_move *move, uint64_t *word,
       uint64_t *header)
 {
-    if (!still_named(store, move->slot, move->reference, header))
-        return SN_REFUSED_FREED; /* without touching R: its memory may be gone */
+    if (!still_named(store, move->slot, move->reference, header)) /* without touching R: its memory */
+        return sn_header_has_object(store->secret, *header, move->slot) /* may be gone */
+                   ? SN_REFUSED_WRITTEN /* by another cell, say: turned or relocated */
+                   : SN_REFUSED_FREED;
     /* Acquire: pairs with the release of whoever wrote the object under this word. */
     *word = sn_load_acquire(move->reference);
     if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)

@@ -352,7 +352,10 @@ enum handle_core {
 enum handle_refusal {
     /** Pinned: its span is left alone until the last unpin there, and then tried again */
     HANDLE_REFUSED_PINNED = 0,
-    /** A writer resolved it between mark and publish: tried again in a later pass */
+    /**
+     * A writer resolved it between mark and publish, or it went to another cell, or it is named by a
+     * cell inside an object that was moved just then: tried again in a later pass
+     */
     HANDLE_REFUSED_WRITTEN,
     HANDLE_REFUSED_FREED, /**< freed meanwhile: nothing left to move */
     /** No destination slot (max_bytes, or the kernel refused): tried again in a later pass */

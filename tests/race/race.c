@@ -26,7 +26,8 @@ static struct {
 static bool
 is_logged(enum sn_hook_point point)
 {
-    return point <= SN_HOOK_BEFORE_RECLAIM; /* the mover's own; the others come too often */
+    /* The mover's own, and few; the others come too often. */
+    return point <= SN_HOOK_BEFORE_RECLAIM || point == SN_HOOK_TURN;
 }
 
 static void

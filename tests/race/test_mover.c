@@ -395,7 +395,7 @@ static const struct operation operations[] = {
     {"cell_publish", true, act_publish, REPLACED, REPLACED, true, NULL},
     {"cell_reserve", true, act_reserve, MOVED, MOVED, false, finish_publish},
     {"cell_pin", true, act_pin, WRITTEN, WRITTEN, false, finish_pin},
-    {"cell_relocate", true, act_relocate, FREED, FREED, false, NULL},
+    {"cell_relocate", true, act_relocate, WRITTEN, FREED, false, NULL},
     {"cell_set_tag", true, act_set_tag, WRITTEN, WRITTEN, false, NULL},
     {"cell_each", true, act_each, MOVED, MOVED, false, finish_each},
     {"cell_thread_exit", true, act_thread_exit, MOVED, MOVED, false, NULL},
