@@ -270,23 +270,38 @@ empty_all(handle_store *store, uint64_t slot, size_t size, uint64_t *list)
         empty_cell(store, &cell[i], list);
 }
 
-void
-sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask)
+static void
+empty_tree(handle_store *store, uint64_t slot, size_t size)
 {
-    uint64_t slot, header, list = 0;
-    uint64_t word = sn_reference_cancel_move(store, reference, want, mask);
-    if (!find_parent(store, word, want, mask, &slot, &header))
-        return;
-    sn_slow_call_begin(&store->caches);
-    empty_all(store, slot, sn_object_size(store, slot, header), &list);
+    uint64_t list = 0;
+    empty_all(store, slot, size, &list);
     while (list != 0) {
         slot = list;
-        header = sn_load_relaxed(sn_header_of(&store->pool, slot));
+        uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
         list = sn_header_retired_next(header);
         empty_all(store, slot, sn_object_size(store, slot, header), &list);
         sn_object_leave(store, slot);
     }
+}
+
+void
+sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask)
+{
+    uint64_t slot, header;
+    uint64_t word = sn_reference_cancel_move(store, reference, want, mask);
+    if (!find_parent(store, word, want, mask, &slot, &header))
+        return;
+    sn_slow_call_begin(&store->caches);
+    empty_tree(store, slot, sn_object_size(store, slot, header));
     sn_slow_call_end(&store->caches);
+}
+
+void
+sn_inner_empty_slot(handle_store *store, uint64_t slot, size_t size)
+{
+    sn_rcu_read_lock(store->rcu);
+    empty_tree(store, slot, size);
+    sn_rcu_read_unlock(store->rcu);
 }
 
 /* ---- where a cell may lie -------------------------------------------------------------------- */
@@ -314,6 +329,8 @@ sn_inner_defect(const handle_store *store, const uint64_t *cell)
     struct handle_cells cells;
     uint64_t offset = sn_store_offset(store, cell), slot = slot_around(store, offset);
     uint64_t header = slot ? sn_load_acquire(sn_header_of(&store->pool, slot)) : 0;
+    if (header == SN_HEADER_RESERVED)
+        return NULL; /* its size is not known here */
     if (!sn_header_has_object(store->secret, header, slot))
         return "the cell lies in memory that no object has (any more): its parent was moved or "
                "freed, and is to be resolved by deref_mut in this section";

@@ -60,6 +60,8 @@ sn_inner_may_end(handle_store *store, const char *where, uint64_t *reference, ui
  * name, the cells, and so on: whole trees, in one section, without recursion.
  */
 void sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask);
+/** The same for one in a slot that nobody sees, in a slow call. Opens a section. */
+void sn_inner_empty_slot(handle_store *store, uint64_t slot, size_t size);
 
 /** Where a cell may lie inside the store: a parent that is there has one, as far as it can be
  * seen. In a section. NULL: it may; or what is wrong. */

@@ -3,6 +3,7 @@
 #include "object/reserve.h"
 
 #include "core/hardened.h"
+#include "object/inner.h"
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -16,6 +17,8 @@ begin(handle_store *store, uint64_t slot, size_t size, unsigned flags, enum sn_r
     reserved->slot = slot;
     reserved->word = sn_object_word(0, slot, flags);
     reserved->mark = sn_reserved_mark(store, kind);
+    if (kind == SN_RESERVED_CELLS)
+        sn_store_relaxed(sn_header_of(&store->pool, slot), SN_HEADER_RESERVED);
     return reserved->object;
 }
 
@@ -148,8 +151,11 @@ handle_reserved_abort(handle_store *store, struct handle_reserved *public_reserv
     struct sn_reserved *reserved = sn_reserved(public_reserved);
     if (!sn_reserved_is(store, reserved))
         return;
+    bool cells = reserved->mark == sn_reserved_mark(store, SN_RESERVED_CELLS);
     sn_slow_call_begin(&store->caches);
     end(store, reserved);
+    if (cells)
+        sn_inner_empty_slot(store, reserved->slot, reserved->size);
     sn_slot_abandon(store, reserved->slot, reserved->size);
     sn_slow_call_end(&store->caches);
 }

@@ -189,6 +189,8 @@
  *      that. Freed, replaced or relocated by the writer they may be, which a frozen cell does not
  *      show; a pin by such a cell holds what it named then, and is found by the look after the
  *      grace period (G5). G3 holds for children, whoever has resolved the parent, and how.
+ *      A parent that is reserved (G9) stays where it is: its cells may be filled before it is
+ *      published, by who has reserved it.
  *      The end of a parent is refused while a cell of it names an object (RETIRED ones do not), but
  *      for unlink's `from`, which G12 makes RETIRED before what `to` named is retired.
  *
@@ -460,6 +462,9 @@ sn_header_names(uint64_t secret, uint64_t header, const uint64_t *reference, uin
     uint64_t made = sn_header_make(secret, reference, sn_header_size(header), offset);
     return sn_header_is(secret, header, made);
 }
+
+/** What the header of a reserved object with cells is: clear, like that of any that is reserved. */
+#define SN_HEADER_RESERVED UINT64_C(0xffffffffffffff00)
 
 static inline bool
 sn_header_is_clear(uint64_t header)

@@ -46,6 +46,7 @@ static const struct group groups[] = {
     {"pins_threads", group_pins_threads},
     {"cells_threads", group_cells_threads},
     {"unlink_threads", group_unlink_threads},
+    {"inner_threads", group_inner_threads},
     {"compaction_threads", group_compaction_threads},
     {"sparsity_threads", group_sparsity_threads},
     {"walk_threads", group_walk_threads},

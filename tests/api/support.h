@@ -165,6 +165,7 @@ int group_cells(void);
 int group_cells_threads(void);
 int group_unlink(void);
 int group_inner(void);
+int group_inner_threads(void);
 int group_unlink_threads(void);
 int group_limits(void);
 int group_shortage(void);

@@ -160,8 +160,8 @@ check_tree(handle_store *store, const struct node *node, uint32_t value)
     assert_int_equal(node->value, value);
     for (uint32_t i = 0; i < node->kids; i++) {
         count += check_tree(store, kid_of(store, node, i), value * FAN + 1 + i);
-        assert_int_equal(handle_cell_size(store, &node->kid[i]),
-                         NODE_BYTES(kid_of(store, node, i)->kids));
+        size_t size = handle_cell_size(store, &node->kid[i]);
+        assert_true(size >= NODE_BYTES(kid_of(store, node, i)->kids));
     }
     return count;
 }
@@ -608,6 +608,240 @@ liars_stay_where_they_are(void **state)
         drain(fixture->store);
         assert_used(fixture->store, 0);
     }
+}
+
+/* ---- with several threads -------------------------------------------------------------------- */
+
+/*
+ * A tree whose shape is always the same, under readers, while a writer gives its nodes other sizes,
+ * versions and slots, and replaces leaves; and a chain in which every other link is always there,
+ * while the others come and go. A third thread compacts. One lock for each: the writer's.
+ */
+enum { LEVELS = 4, LINKS_STAY = 40, SPARE_PADS = 2000 };
+
+struct garden {
+    handle_store *store;
+    handle_t root, head; /* of the tree, of the chain */
+    pthread_mutex_t lock;
+    unsigned rounds;
+    bool over; /* atomic */
+};
+
+static void
+read_path(struct garden *garden, uint64_t *random)
+{
+    section_enter();
+    const struct node *node = handle_deref(garden->store, garden->root);
+    uint32_t value = 0;
+    for (unsigned level = 0;; level++) {
+        thread_check(node && node->value == value);
+        if (level == LEVELS)
+            break;
+        uint32_t i = (uint32_t)random_below(random, FAN);
+        thread_check(node->kids == FAN);
+        value = value * FAN + 1 + i;
+        node = kid_of(garden->store, node, i);
+    }
+    section_leave();
+}
+
+static void
+read_chain(struct garden *garden)
+{
+    uint32_t staying = 0, last = 0;
+    section_enter();
+    const struct node *node = handle_deref(garden->store, garden->head);
+    while ((node = kid_of(garden->store, node, 0)) != NULL) {
+        thread_check(node->value > last);
+        last = node->value;
+        staying += node->value % 2 == 0;
+    }
+    thread_check(staying == LINKS_STAY);
+    section_leave();
+}
+
+/* The cell of a random node, all on the way to it resolved for writing; *level: its own. */
+static handle_cell *
+cell_on_path(struct garden *garden, uint64_t *random, unsigned *level)
+{
+    struct node *node = handle_deref_mut(garden->store, garden->root);
+    *level = 1 + (unsigned)random_below(random, LEVELS);
+    for (unsigned at = 1;; at++) {
+        handle_cell *cell = &node->kid[random_below(random, FAN)];
+        node = handle_cell_deref_mut(garden->store, cell);
+        thread_check(node != NULL);
+        if (at == *level)
+            return cell;
+    }
+}
+
+static void
+commit_node(struct garden *garden, handle_cell *cell, size_t size)
+{
+    struct handle_update update;
+    struct node *version = handle_cell_update_begin(garden->store, cell, size, &update);
+    if (!version)
+        return;
+    memcpy(version, handle_cell_deref(garden->store, cell), sizeof(*version));
+    thread_check(handle_cell_update_commit(garden->store, cell, &update) == 0);
+}
+
+static void
+replace_leaf(struct garden *garden, handle_cell *cell, size_t size)
+{
+    struct handle_reserved reserved;
+    struct node *leaf = handle_reserve(garden->store, size, HANDLE_CELLS, &reserved);
+    if (!leaf)
+        return;
+    leaf->value = ((const struct node *)handle_cell_deref(garden->store, cell))->value;
+    thread_check(handle_cell_publish(garden->store, cell, &reserved, 0) == 0);
+}
+
+static void
+change_tree(struct garden *garden, uint64_t *random)
+{
+    unsigned level;
+    section_enter();
+    pthread_mutex_lock(&garden->lock);
+    handle_cell *cell = cell_on_path(garden, random, &level);
+    size_t size = NODE_BYTES(level < LEVELS ? FAN : 0) + random_below(random, 100);
+    switch (random_below(random, 4)) {
+    case 0:
+        if (level == LEVELS)
+            replace_leaf(garden, cell, size);
+        else
+            thread_check(handle_cell_free(garden->store, cell) == -EBUSY);
+        break;
+    case 1:
+        commit_node(garden, cell, size);
+        break;
+    case 2:
+        thread_check(handle_cell_set_tag(garden->store, cell, (uint32_t)size) == 0);
+        break;
+    default:
+        (void)handle_cell_resize(garden->store, cell, size);
+        break;
+    }
+    pthread_mutex_unlock(&garden->lock);
+    section_leave();
+}
+
+/* Takes out the link that stands before a random one that stays, or puts one there. */
+static void
+change_chain(struct garden *garden, uint64_t *random)
+{
+    uint32_t stays = 2 * (1 + (uint32_t)random_below(random, LINKS_STAY));
+    struct handle_reserved reserved;
+    struct node *link =
+        handle_reserve(garden->store, NODE_BYTES(1) + random_below(random, 90), HANDLE_CELLS,
+                       &reserved);
+    section_enter();
+    pthread_mutex_lock(&garden->lock);
+    struct node *node = handle_deref_mut(garden->store, garden->head);
+    handle_cell *cell = &node->kid[0];
+    for (;;) {
+        node = handle_cell_deref_mut(garden->store, cell);
+        thread_check(node != NULL);
+        if (node->value >= stays - 1)
+            break;
+        cell = &node->kid[0];
+    }
+    if (node->value == stays - 1) {
+        thread_check(handle_cell_unlink(garden->store, &node->kid[0], cell) == 0);
+    } else if (link) {
+        link->kids = 1;
+        link->value = stays - 1;
+        thread_check(handle_cell_unlink(garden->store, cell, &link->kid[0]) == 0);
+        thread_check(handle_cell_publish(garden->store, cell, &reserved, 0) == 0);
+    }
+    pthread_mutex_unlock(&garden->lock);
+    section_leave();
+    handle_reserved_abort(garden->store, &reserved); /* one that was published is left alone */
+}
+
+static void
+plant(struct garden *garden)
+{
+    handle_store *store = garden->store;
+    garden->root = make_root(store, FAN, 0);
+    garden->head = make_root(store, 1, 0);
+    section_enter();
+    grow_tree(store, handle_deref_mut(store, garden->root), LEVELS);
+    handle_cell *cell = cell_of(store, garden->head, 0);
+    for (uint32_t i = 1; i <= LINKS_STAY; i++)
+        cell = &make_kid(store, cell, 1, 2 * i)->kid[0];
+    section_leave();
+}
+
+/* Objects of the sizes of nodes come and go around them. */
+static void
+sow(struct garden *garden, handle_t *pads, uint64_t *random)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        handle_t *pad = &pads[random_below(random, SPARE_PADS)];
+        (void)handle_free(garden->store, *pad);
+        *pad = handle_alloc(garden->store, NODE_BYTES(FAN) + random_below(random, 100));
+    }
+}
+
+static void
+garden_body(void *opaque, unsigned index)
+{
+    struct garden *garden = opaque;
+    uint64_t random = 77 + index;
+    static handle_t pads[SPARE_PADS];
+    struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    for (unsigned round = 0; index == 0 ? round < garden->rounds
+                                        : !__atomic_load_n(&garden->over, __ATOMIC_RELAXED);
+         round++) {
+        if (index == 0) {
+            change_tree(garden, &random);
+            change_chain(garden, &random);
+        } else if (index == 1) {
+            sow(garden, pads, &random);
+            thread_check(handle_store_compact(garden->store, &report) == 0);
+        } else {
+            read_path(garden, &random);
+            read_chain(garden);
+        }
+        quiesce();
+    }
+    __atomic_store_n(&garden->over, true, __ATOMIC_RELAXED);
+}
+
+static void
+read_while_others_change(void **state)
+{
+    struct fixture *fixture = *state;
+    struct garden garden = {.store = fixture->store, .rounds = scaled(20000)};
+    pthread_mutex_init(&garden.lock, NULL);
+    plant(&garden);
+    run_threads(4, garden_body, &garden);
+    pthread_mutex_destroy(&garden.lock);
+    assert_clean(fixture->store);
+    assert_int_equal(check_root(fixture->store, garden.root), 121);
+    assert_int_equal(handle_store_clear(fixture->store), 0);
+    drain(fixture->store);
+    assert_used(fixture->store, 0);
+}
+
+static void
+read_while_others_change_hardened(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.hardened = true;
+    fixture_reopen(fixture);
+    read_while_others_change(state);
+}
+
+int
+group_inner_threads(void)
+{
+    static const struct CMUnitTest tests[] = {
+        INNER_TEST(read_while_others_change),
+        INNER_TEST(read_while_others_change_hardened),
+    };
+    return cmocka_run_group_tests_name("inner_threads " FLAVOUR_NAME, tests, NULL, NULL);
 }
 
 int
