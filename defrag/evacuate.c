@@ -379,7 +379,7 @@ struct flight {
     struct sn_evacuee *evacuee;
     unsigned class_id;
     uint32_t slot_bytes;
-    uint32_t begin, count; /* in the batch's moves */
+    uint32_t begin, count;               /* in the batch's moves */
     struct sn_copy of[SN_GROUP_OBJECTS]; /* to 0: no room, or it was used or given back */
 };
 

@@ -88,10 +88,11 @@ static enum sn_outcome
 check(handle_store *store, const struct sn_span *span, const struct sn_move *move, uint64_t *word,
       uint64_t *header)
 {
-    if (!still_named(store, move->slot, move->reference, header)) /* without touching R: its memory */
-        return sn_header_has_object(store->secret, *header, move->slot) /* may be gone */
-                   ? SN_REFUSED_WRITTEN /* by another cell, say: turned or relocated */
-                   : SN_REFUSED_FREED;
+    if (!still_named(store, move->slot, move->reference, header)) {
+        /* Without touching R: its memory may be gone. Another cell names it: turned, relocated. */
+        bool there = sn_header_has_object(store->secret, *header, move->slot);
+        return there ? SN_REFUSED_WRITTEN : SN_REFUSED_FREED;
+    }
     /* Acquire: pairs with the release of whoever wrote the object under this word. */
     *word = sn_load_acquire(move->reference);
     if (!sn_word_is_moving(*word) || sn_word_offset(*word) != move->slot)
@@ -122,8 +123,7 @@ static enum sn_outcome
 copy_cells(handle_store *store, const struct sn_move *move, size_t size, struct sn_copy *copy)
 {
     copy->special = SN_WORD_SPECIAL;
-    if (sn_likely(
-            sn_inner_ask(store, sn_store_address(store, copy->to), size, &copy->cells))) {
+    if (sn_likely(sn_inner_ask(store, sn_store_address(store, copy->to), size, &copy->cells))) {
         sn_inner_carry(store, move->slot, copy->to, &copy->cells);
         return SN_MOVED;
     }
@@ -181,8 +181,7 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, const struct
     /* As it was in step 3, or, if the object ended since, clear. */
     uint64_t header = sn_load_relaxed(sn_object_header(store, move->slot));
     bool drawn = !sn_header_is_clear(header) &&
-                 sn_unlikely(sn_marks_sampled(
-                     sn_header_marks(store->secret, header, move->slot)));
+                 sn_unlikely(sn_marks_sampled(sn_header_marks(store->secret, header, move->slot)));
     uint64_t draws = drawn ? sn_profile_draws(store) : 0;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(copy->word, to) | copy->special)) {
         sn_store_release(sn_object_header(store, to), 0);

@@ -2,7 +2,7 @@
 /*
  * sinter/handle.h - a compacting, handle-based object store. This header is the interface and its
  * manual; it holds no mechanism beyond the inline read path. The move protocol and its guarantees
- * (G1 to G12) stand in src/reference/reference.h.
+ * (G1 to G13) stand in src/reference/reference.h.
  *
  * WHAT IT IS
  *
@@ -106,7 +106,8 @@
  *   handle_resize, resize_reserve, clear              A        R           yes       no      L
  *   cell_resize, cell_resize_reserve, cell_relocate   R        R           S         no      L
  *   cell_retire, cell_unlink                          R        R           S         no      L
- *   update_begin, update_commit, cell_update_begin    R        R           S         no      L
+ *   update_begin, update_commit,
+ *     cell_update_begin, cell_update_commit           R        R           S         no      L
  *   update_abort, unpin                               A        R           yes       no      L
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
@@ -140,7 +141,8 @@
  *              update_commit: another version was committed first
  *     ENOENT   the handle is stale (or the cell empty), or the object was freed meanwhile
  *     EEXIST   the cell already names an object
- *     EBUSY    pinned (resize, destroy); a walk was asked for by a visitor, and one is under way
+ *     EBUSY    pinned (resize, destroy); a walk was asked for by a visitor, and one is under way;
+ *              cells inside the object still name others
  *     EDEADLK  a call that waits for a GP was made inside a section
  *     ENOTSUP  the kernel or the platform cannot do it, or this is a forked child
  *
@@ -200,7 +202,9 @@
  *                                                 ... time
  *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
  *                                                 gives NULL, cell_deref an address that faults
- *   cell inside an object of any store            cell_alloc, cell_relocate
+ *   cell inside an object of any store, but for   cell_alloc, cell_publish, cell_relocate,
+ *     those made with HANDLE_CELLS, or in a         cell_unlink
+ *     frozen copy of one
  *   child forked without the hooks                its first call
  *   unpin of what is not pinned                   at once (hardened only: else reported)
  *
@@ -290,7 +294,8 @@ typedef struct handle_store handle_store;
 
 /**
  * A reference in the application's own memory. All zero bits: empty. 8-byte aligned, below 2^48,
- * not copied by memcpy (use handle_cell_relocate), not inside an object of a store. Its memory may
+ * not copied by memcpy (use handle_cell_relocate), not inside an object of a store but for one made
+ * with HANDLE_CELLS (see "cells inside objects"). Its memory may
  * be freed a grace period after the cell was emptied: free the cell when its structure is unlinked,
  * then call_rcu the structure.
  */
@@ -353,7 +358,7 @@ enum handle_refusal {
     /** Pinned: its span is left alone until the last unpin there, and then tried again */
     HANDLE_REFUSED_PINNED = 0,
     /**
-     * A writer resolved it between mark and publish, or it went to another cell, or it is named by a
+     * A writer resolved it between mark and publish, or it went to another cell, or is named by a
      * cell inside an object that was moved just then: tried again in a later pass
      */
     HANDLE_REFUSED_WRITTEN,
@@ -928,7 +933,8 @@ HANDLE_API size_t handle_deref_many(const handle_store *store, const handle_t *h
  * one handle, exactly one gets 0 (G4). Needs no memory, waits for nothing.
  *
  *   result   0
- *   errors   ENOENT: stale, HANDLE_NULL, or no handle of this store
+ *   errors   ENOENT: stale, HANDLE_NULL, or no handle of this store; EBUSY: cells inside it name
+ *            objects; EINVAL: the option cells lies about it
  *   order    release: what the caller wrote before is written before the slot is used again
  */
 HANDLE_API int handle_free(handle_store *store, handle_t handle);
@@ -1172,8 +1178,8 @@ HANDLE_API void handle_reserved_abort(handle_store *store, struct handle_reserve
 /**
  * Allocates an object named by an empty cell; its tag is 0.
  *
- *   cell     8-byte aligned, below 2^48, outside the store's memory; its memory stays readable
- *            until a GP after it was emptied
+ *   cell     8-byte aligned, below 2^48, outside the store's memory or one of an object made with
+ *            HANDLE_CELLS; its memory stays readable until a GP after it was emptied
  *   flags    as handle_alloc_object
  *   result   the object, for filling it until the section ends; NULL on error
  *   errors   EEXIST: the cell is not empty; EINVAL: the cell's address, a flag, or larger than the
@@ -1333,8 +1339,71 @@ HANDLE_API int handle_cell_retire(handle_store *store, handle_cell *cell);
 HANDLE_CHECK HANDLE_API int
 handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
 
-/** As handle_update_begin; commit and abort are the same calls for both. Until then the cell's
- * memory must stay. */
+/*
+ * CELLS INSIDE OBJECTS. An object made with HANDLE_CELLS may have cells, where the option `cells`
+ * says: so trees, chains and queues are followed at the speed of pointers, and compacted. It is the
+ * parent of what they name. It moves as any object does, its cells with it.
+ *
+ *     struct item {
+ *         handle_cell next;
+ *         char text[];
+ *     };
+ *
+ *     static struct handle_cells
+ *     cells_of(void *opaque, const void *object, size_t size)
+ *     {
+ *         return (struct handle_cells){offsetof(struct item, next), 1};
+ *     }
+ *
+ *     options.cells = cells_of;
+ *     ...
+ *     struct item *item = handle_cell_alloc(store, &bucket, size, HANDLE_CELLS);
+ *
+ * A READER resolves the parent, and what its cells name, in one section. If the parent moves
+ * meanwhile, or gets another size, he is in its frozen copy, whose cells go on to name what they
+ * named: children leave by a move only after his section. Of what a writer has done since it shows
+ * nothing, and deref_mut, size (0), pin and update_begin by its cells are as good as by the others.
+ *
+ * A WRITER of one of its cells (see above for who is one) is the only writer of all cells of that
+ * parent, and the only one to free, retire, resize or update the parent; and before he uses the
+ * address of a cell he has resolved the parent by deref_mut, IN THE SAME SECTION, on the whole way
+ * whose cells he changes:
+ *
+ *     struct item *first = handle_cell_deref_mut(store, &bucket);
+ *     struct item *second = handle_cell_deref_mut(store, &first->next);
+ *     int error = handle_cell_unlink(store, &second->next, &first->next); // frees the second
+ *
+ * After resize or a commit of the parent its cells lie elsewhere: resolve it again. A pinned parent
+ * does not move (resize and updates aside; of pin_mut not even by these).
+ *
+ *   free, free_now, retire, cell_publish and cell_unlink in the place of a parent: EBUSY while a
+ *       cell of it names an object, but for unlink's own `from`
+ *   resize      what is added is zero; cells stay at their offsets; EBUSY if one that names an
+ *               object would be none any more; never in place
+ *   commit      takes the cells as they are then, over whatever the version has there; EBUSY as
+ *               resize
+ *   reserve     a reserved parent may be filled, its cells, too; abort frees what they name
+ *   cell_update_commit   of what an inner cell names, in the place of update_commit
+ *   clear       frees all that is reached from what it frees
+ *   each        `cell` may be one inside an object
+ *
+ * An object has one name. So cells serve what owns, and another way to the same object is a handle,
+ * or a way from the root:
+ *
+ *     chain, tree, queue     A -> B -> C            each is named by one cell
+ *     list with both ways    A <=> B                prev: a handle, or the way from the head, since
+ *                                                   no second cell names A
+ *     leaves in a row        leaf => next leaf      named by their parent: down from the root
+ *     LRU beside a table     bucket -> item         recency as bits beside the bucket, or a table
+ *                                                   of handles
+ *
+ * A cycle of parents is out of reach and lives on, as with pointers. Costs: nothing where no object
+ * has cells. Allocation, free and resize of those that do take slow paths; a parent's move touches
+ * the headers of what its cells name.
+ */
+
+/** As handle_update_begin; commit (but for cells inside objects) and abort are the same calls for
+ * both. Until then the cell's memory must stay. */
 HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, handle_cell *cell,
                                                        size_t size, struct handle_update *update);
 
@@ -1344,11 +1413,11 @@ HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, hand
  * others it is the same call.
  *
  *   cell     the cell that names the object: where it is now
- *   result, errors, order  as handle_update_commit; EINVAL, and the update goes on, also for another
- *            cell than that of begin (both being no cells inside objects)
+ *   result, errors, order  as handle_update_commit; EINVAL, and the update goes on, also for a cell
+ *            that is not the one of begin, nor inside an object as that was
  */
-HANDLE_CHECK HANDLE_API int handle_cell_update_commit(handle_store *store, handle_cell *cell,
-                                                      struct handle_update *update);
+HANDLE_CHECK HANDLE_API int
+handle_cell_update_commit(handle_store *store, handle_cell *cell, struct handle_update *update);
 
 /**
  * As handle_pin, of what the cell names at the moment of the call. That may be another object than

@@ -238,8 +238,9 @@ check_table_words(struct check *check)
 struct count {
     handle_store *store;
     uint64_t found;
-    uint64_t bad_cells, bad_parent; /* cells that name what does not name them; a slot that has one */
-    uint32_t bad, told; /* objects written past their end; of which have been reported */
+    uint64_t bad_cells;  /* cells that name what does not name them */
+    uint64_t bad_parent; /* a slot that has one */
+    uint32_t bad, told;  /* objects written past their end; of which have been reported */
     uint32_t noted;
     struct {
         uint64_t slot;
@@ -330,9 +331,10 @@ count_objects(struct check *check, uint64_t otherwise)
         report_noted(check, &count);
     } while (result > 0);
     if (count.bad_cells > 0)
-        violation(check, "%llu cells name objects whose headers do not name them, one of them in "
-                  "the object at offset %#llx", (unsigned long long)count.bad_cells,
-                  (unsigned long long)count.bad_parent);
+        violation(check,
+                  "%llu cells name objects whose headers do not name them, one of them in "
+                  "the object at offset %#llx",
+                  (unsigned long long)count.bad_cells, (unsigned long long)count.bad_parent);
     return result == 0 ? count.found : otherwise;
 }
 

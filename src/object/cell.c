@@ -320,8 +320,8 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
         return -EINVAL;
     if (sn_checks_entries(store))
         check_place(store, cell);
-    int result = sn_inner_may_end(store, "cell_publish", &cell->word, WANT_OBJECT, MASK_OBJECT,
-                                  NULL);
+    int result =
+        sn_inner_may_end(store, "cell_publish", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
         return result;
     sn_slow_call_begin(&store->caches);
@@ -493,8 +493,8 @@ handle_cell_retire(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
-    int result = sn_inner_may_end(store, "cell_retire", &cell->word, WANT_OBJECT, MASK_OBJECT,
-                                  NULL);
+    int result =
+        sn_inner_may_end(store, "cell_retire", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
         return result;
     sn_slow_call_begin(&store->caches);

@@ -91,13 +91,14 @@ may_end(handle_store *store, uint64_t *reference, handle_t handle, enum kind kin
     return result;
 }
 
-/* Whether a slot may be used again at once, by the word that has ended. Not a parent's: others may
- * look at its cells. */
+/* Whether a slot may be used again at once, by the word that has ended. Not a parent's, since
+ * others may look at its cells, nor that of a child, whose header may just be turned. */
 static bool
-may_reuse(const handle_store *store, uint64_t word, bool was_moving, enum kind kind)
+may_reuse(const handle_store *store, const uint64_t *reference, uint64_t word, bool was_moving,
+          enum kind kind)
 {
     bool parent = (word & SN_WORD_SPECIAL) && store->options.cells;
-    return is_at_once(kind) && !was_moving && !parent;
+    return is_at_once(kind) && !was_moving && !parent && !sn_reference_is_inner(store, reference);
 }
 
 /* Something there is pinned, the thread is locked out of its cache or the cache is full, the object
@@ -115,7 +116,7 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle, enum kind k
     sn_slow_call_begin(&store->caches);
     uint64_t word = end_by_cas(reference, handle, kind, &was_moving);
     if (sn_likely(word != 0) && !sn_word_is_retired(word)) {
-        if (may_reuse(store, word, was_moving, kind))
+        if (may_reuse(store, reference, word, was_moving, kind))
             sn_object_reuse(store, sn_word_offset(word), reference);
         else
             sn_object_retire(store, sn_word_offset(word), reference);
@@ -137,8 +138,8 @@ free_nothing(const handle_store *store, handle_t handle, enum kind kind)
 /* ---- the fast path --------------------------------------------------------------------------- */
 
 /* Whether the fast path frees by a word: it names the object, which is not special, retired or
- * MOVING (a plain store could not end it; and its header says whether it is special). A cell's word that names nothing is 0, which lies in no bin's
- * block: there is no room for it. */
+ * MOVING (a plain store could not end it; and its header says whether it is special). A cell's word
+ * that names nothing is 0, which lies in no bin's block: there is no room for it. */
 SN_FORCE_INLINE bool
 is_fit(uint64_t word, handle_t handle, enum kind kind)
 {
@@ -258,6 +259,10 @@ cell_free_hardened(handle_store *store, uint64_t *reference, uint64_t slot)
 static SN_OUTLINE int
 cell_free_now_hardened(handle_store *store, uint64_t *reference, uint64_t slot)
 {
+    /* Who turns a header looks at it although its object may have ended (G13); memory that is used
+     * again may be a guard's. */
+    if (sn_unlikely(sn_reference_is_inner(store, reference)))
+        return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE);
     return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE_NOW);
 }
 

@@ -56,14 +56,14 @@ sn_hardened_take(handle_store *store, struct sn_thread_cache *cache, unsigned cl
 }
 
 /* The word, which named the object until now, has ended: header and canary are as they were made,
- * or the process ends. No other thread changes the header: hardened stores do not resize in place
- * (G4). */
+ * or the process ends. No other thread changes the header, but for whoever turns it (G13): hardened
+ * stores do not resize in place (G4). */
 SN_FORCE_INLINE void
 sn_hardened_require(const handle_store *store, const struct sn_bin *bin, uint64_t slot,
                     const uint64_t *reference)
 {
     uint64_t header = sn_load_relaxed(sn_object_header(store, slot));
-    if (sn_unlikely(!sn_object_is_owned_by(store, slot, header, reference)))
+    if (sn_unlikely(!sn_object_is_named_by(store, slot, header, reference)))
         sn_hardened_header_report(store, slot, header, reference);
     uint64_t largest = sn_bin_payload(bin) - SN_CANARY_MIN_BYTES;
     size_t size = largest - sn_min(sn_header_slack(header, largest), largest);

@@ -15,8 +15,7 @@ are_inside(const struct handle_cells *cells, size_t size)
 }
 
 bool
-sn_inner_ask(const handle_store *store, const void *object, size_t size,
-             struct handle_cells *cells)
+sn_inner_ask(const handle_store *store, const void *object, size_t size, struct handle_cells *cells)
 {
     SN_NO_CANCELLATION;
     enum sn_asking before = sn_asking;

@@ -65,7 +65,7 @@ reserve_slow(handle_store *store, size_t size, unsigned flags, struct handle_res
     bool large = sn_object_class(store, slot) == SN_CLASS_LARGE;
     double weight = sn_profile_draw(store, size);
     sn_reserved(reserved)->weight = weight;
-    enum sn_reserved_kind kind = flags & HANDLE_CELLS   ? SN_RESERVED_CELLS
+    enum sn_reserved_kind kind = flags & HANDLE_CELLS  ? SN_RESERVED_CELLS
                                  : large || weight > 0 ? SN_RESERVED_ANY
                                                        : SN_RESERVED_CLASS;
     return begin(store, slot, size, flags, kind, reserved);

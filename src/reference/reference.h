@@ -98,12 +98,12 @@
  *      covers load and store; finding MOVING they CAS until done, and the slot is retired, never
  *      reused at once. (What publish and unlink replace is retired in any case.) The header of an
  *      object that others may free is changed in place only by CAS from the value that named R;
- *      failure means freed: -ENOENT, or turned (G13): again. (A large object's header, size and run of blocks change
- *      together, under the pool's lock.) A free clears the header after it has ended the word and
- *      before the slot is retired, or, by free_now, reusable: by a plain store, it need not read
- *      what was there. So a slot may be freed and be another object's, even of the same R, while a
- *      mark is pending: that mark has failed, was overwritten, or is a valid one of the new
- *      object. Headers of a hardened store are never changed in place; there a free reads header
+ *      failure means freed: -ENOENT, or turned (G13): again. (A large object's header, size and run
+ *      of blocks change together, under the pool's lock.) A free clears the header after it has
+ *      ended the word and before the slot is retired, or, by free_now, reusable: by a plain store,
+ *      it need not read what was there. So a slot may be freed and be another object's, even of the
+ *      same R, while a mark is pending: that mark has failed, was overwritten, or is a valid one of
+ *      the new object. Sizes in headers of a hardened store never change; there a free reads header
  *      and canary before it clears them.
  * G5.  A slot that is pinned has a word with its count, FREED, WRITTEN and the number of its
  *      object's relocations; the last unpin takes the word away. A lock guards the words of a span
@@ -168,10 +168,10 @@
  *      stands there has not looked, by the lock of its writers, whether its structure is linked.
  *      Publish takes it, and frees nothing: so an object gets in between two others, the cell that
  *      led to the second unlinked into its own.
- * G13. Cells inside an object, the parent of what they name. The cells of one parent have ONE WRITER
- *      at a time, who is also the only one to resize it, to commit a version of it, and to free it.
- *      He has resolved it by deref_mut before, in the same section (or holds it by pin_mut), and
- *      uses no address of its cells from another section. All else (deref and deref_mut of what a
+ * G13. Cells inside an object, the parent of what they name. The cells of one parent have ONE
+ *      WRITER at a time, who is also the only one to resize it, to commit a version of it, and to
+ *      free it. He has resolved it by deref_mut before, in the same section (or holds it by
+ *      pin_mut), and uses no address of its cells from another section. All else (deref and deref_mut of what a
  *      cell names, size, pin, update_begin) needs only a parent that was resolved in this section.
  *      Who copies a parent to another slot cancels, with the copy, the moves of what its cells
  *      name: loads each cell of S, CASes it to LIVE while it is MOVING, and stores what it found in
@@ -203,23 +203,22 @@
 #include "memory/heap.h"
 #include <sinter/handle.h>
 
-#define SN_WORD_SPECIAL   UINT64_C(1)
-#define SN_WORD_FREE      UINT64_C(0)
-#define SN_WORD_GOING     UINT64_C(2)
-#define SN_WORD_LIVE      ((uint64_t)HANDLE_HAS_OBJECT)
-#define SN_WORD_MOVING    UINT64_C(6)
-#define SN_WORD_STATE     UINT64_C(6)
-#define SN_WORD_RETIRED   UINT64_C(7)
-#define SN_WORD_VOID      UINT64_C(3) /* with the next generation: freed since it was retired */
-#define SN_WORD_KIND      (SN_WORD_STATE | SN_WORD_SPECIAL)
-#define SN_WORD_TAG       (SN_TAG_MASK << SN_TAG_SHIFT)
-#define SN_WORD_BITS      HANDLE_OFFSET_SHIFT /* below the offset */
-#define SN_TAG_SHIFT      3
-#define SN_TAG_MASK       UINT64_C(0xffffff)
-#define SN_OFFSET_MASK    UINT64_C(0xfffffffff8) /* of an object in its arena */
+#define SN_WORD_SPECIAL UINT64_C(1)
+#define SN_WORD_FREE    UINT64_C(0)
+#define SN_WORD_GOING   UINT64_C(2)
+#define SN_WORD_LIVE    ((uint64_t)HANDLE_HAS_OBJECT)
+#define SN_WORD_MOVING  UINT64_C(6)
+#define SN_WORD_STATE   UINT64_C(6)
+#define SN_WORD_RETIRED UINT64_C(7)
+#define SN_WORD_VOID    UINT64_C(3) /* with the next generation: freed since it was retired */
+#define SN_WORD_KIND    (SN_WORD_STATE | SN_WORD_SPECIAL)
+#define SN_WORD_TAG     (SN_TAG_MASK << SN_TAG_SHIFT)
+#define SN_WORD_BITS    HANDLE_OFFSET_SHIFT /* below the offset */
+#define SN_TAG_SHIFT    3
+#define SN_TAG_MASK     UINT64_C(0xffffff)
+#define SN_OFFSET_MASK  UINT64_C(0xfffffffff8) /* of an object in its arena */
 
-_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_SPECIAL) ==
-                   (UINT64_C(1) << SN_WORD_BITS) - 1,
+_Static_assert((SN_WORD_TAG | SN_WORD_STATE | SN_WORD_SPECIAL) == (UINT64_C(1) << SN_WORD_BITS) - 1,
                "tag, state and flag lie below the offset");
 _Static_assert(SN_OFFSET_MASK >> 3 == UINT64_MAX >> SN_WORD_BITS, "an eighth of an offset fits");
 _Static_assert(HANDLE_MATCH_MASK == (SN_WORD_TAG | SN_WORD_LIVE),
@@ -423,8 +422,7 @@ sn_header_is(uint64_t secret, uint64_t header, uint64_t made)
     uint64_t marks = (header - made) & SN_HEADER_CHECK_SUM;
     if (((header ^ made) & ~SN_HEADER_CHECK_SUM) != 0)
         return false;
-    return marks == SN_HEADER_SAMPLED ||
-           ((secret & SN_SECRET_CELLS) && sn_marks_cells(marks));
+    return marks == SN_HEADER_SAMPLED || ((secret & SN_SECRET_CELLS) && sn_marks_cells(marks));
 }
 
 /** The header without its check bits, and with those that belong there. */

@@ -21,16 +21,7 @@ drain(handle_store *store)
     assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
 }
 
-static enum {
-    RIGHT,
-    OUTSIDE,
-    UNALIGNED,
-    TOO_MANY,
-    HUGE,
-    WALKS,
-    FREES,
-    ANSWERS
-} answer = RIGHT;
+static enum { RIGHT, OUTSIDE, UNALIGNED, TOO_MANY, HUGE, WALKS, FREES, ANSWERS } answer = RIGHT;
 static handle_store *called; /* by the callback, where it calls */
 static unsigned asked;
 
@@ -88,7 +79,8 @@ inner_setup(void **state)
     return result;
 }
 
-#define INNER_TEST(function) cmocka_unit_test_setup_teardown(function, inner_setup, fixture_teardown)
+#define INNER_TEST(function)                                                                       \
+    cmocka_unit_test_setup_teardown(function, inner_setup, fixture_teardown)
 
 static void
 init_node(struct node *node, uint32_t kids, uint32_t value)
@@ -732,9 +724,8 @@ change_chain(struct garden *garden, uint64_t *random)
 {
     uint32_t stays = 2 * (1 + (uint32_t)random_below(random, LINKS_STAY));
     struct handle_reserved reserved;
-    struct node *link =
-        handle_reserve(garden->store, NODE_BYTES(1) + random_below(random, 90), HANDLE_CELLS,
-                       &reserved);
+    struct node *link = handle_reserve(garden->store, NODE_BYTES(1) + random_below(random, 90),
+                                       HANDLE_CELLS, &reserved);
     section_enter();
     pthread_mutex_lock(&garden->lock);
     struct node *node = handle_deref_mut(garden->store, garden->head);
@@ -791,8 +782,8 @@ garden_body(void *opaque, unsigned index)
     uint64_t random = 77 + index;
     static handle_t pads[SPARE_PADS];
     struct handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
-    for (unsigned round = 0; index == 0 ? round < garden->rounds
-                                        : !__atomic_load_n(&garden->over, __ATOMIC_RELAXED);
+    for (unsigned round = 0;
+         index == 0 ? round < garden->rounds : !__atomic_load_n(&garden->over, __ATOMIC_RELAXED);
          round++) {
         if (index == 0) {
             change_tree(garden, &random);
@@ -848,16 +839,11 @@ int
 group_inner(void)
 {
     static const struct CMUnitTest tests[] = {
-        INNER_TEST(trees_keep_their_shape),
-        INNER_TEST(what_leads_to_others_does_not_end),
-        INNER_TEST(chains_are_unlinked),
-        INNER_TEST(parents_are_resized),
-        INNER_TEST(parents_are_replaced),
-        INNER_TEST(kids_are_changed),
-        INNER_TEST(reserved_parents),
-        INNER_TEST(clear_takes_long_chains),
-        INNER_TEST(cycle_of_parents),
-        INNER_TEST(flags_that_do_not_fit),
+        INNER_TEST(trees_keep_their_shape),    INNER_TEST(what_leads_to_others_does_not_end),
+        INNER_TEST(chains_are_unlinked),       INNER_TEST(parents_are_resized),
+        INNER_TEST(parents_are_replaced),      INNER_TEST(kids_are_changed),
+        INNER_TEST(reserved_parents),          INNER_TEST(clear_takes_long_chains),
+        INNER_TEST(cycle_of_parents),          INNER_TEST(flags_that_do_not_fit),
         INNER_TEST(liars_stay_where_they_are),
     };
     return cmocka_run_group_tests_name("inner " FLAVOUR_NAME, tests, NULL, NULL);

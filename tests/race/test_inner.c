@@ -279,8 +279,7 @@ test_copied_then_the_child_written(void **state)
 static struct actor *
 stand_turning(struct family *f)
 {
-    struct actor *mover =
-        actor_stands(f->race, body_compact, SN_HOOK_TURN, header_of(f->child));
+    struct actor *mover = actor_stands(f->race, body_compact, SN_HOOK_TURN, header_of(f->child));
     assert_ptr_not_equal(address_of(f, f->root), f->parent);
     assert_ptr_equal(name_of(f, f->child), &f->parent->kid);
     return mover;
@@ -382,7 +381,7 @@ look_at_size(struct family *f, handle_cell *cell)
 }
 
 #define CHANGE_TEST(change, value)                                                                 \
-    static void test_published_then_##change(void **state)                                        \
+    static void test_published_then_##change(void **state)                                         \
     {                                                                                              \
         check_changed(state, change, value);                                                       \
     }
@@ -625,8 +624,8 @@ body_resize_child(struct actor *actor)
 {
     section_enter();
     const struct node *parent = handle_deref_mut(actor->race->store, actor->handle);
-    actor->result = handle_cell_resize(actor->race->store,
-                                       (handle_cell *)(uintptr_t)&parent->kid, THING_BYTES - 1);
+    actor->result = handle_cell_resize(actor->race->store, (handle_cell *)(uintptr_t)&parent->kid,
+                                       THING_BYTES - 1);
     section_leave();
 }
 
