@@ -35,6 +35,7 @@ use(handle_store *store, handle_t handle, handle_cell *cell, struct handle_reser
     MEANT handle_cell_relocate(store, cell, cell);
     MEANT handle_cell_unlink(store, cell, cell);
     MEANT handle_cell_update_begin(store, cell, 20, update);
+    MEANT handle_cell_update_commit(store, cell, update);
     MEANT handle_cell_set_tag(store, cell, 1);
     MEANT handle_store_set(store, "max_bytes", "0");
     MEANT handle_store_prepare(store, 100);
