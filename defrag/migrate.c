@@ -116,6 +116,15 @@ why_not(const handle_store *store, const struct sn_move *move, uint64_t expected
     return freed ? SN_REFUSED_FREED : SN_REFUSED_WRITTEN;
 }
 
+/* A copy that will not be published: its slot is free as before. */
+static void
+throw_away(handle_store *store, uint64_t to)
+{
+    sn_store_release(sn_object_header(store, to), 0);
+    if (sn_unlikely(store->hardened))
+        sn_poison_write(store, to);
+}
+
 /* What a parent's copy needs. The bytes that the option looks at are the copy's, which nobody
  * writes: so it answers of what will be published. What it saw may be torn, if a writer was at it:
  * then the move is cancelled. */
@@ -128,6 +137,7 @@ copy_cells(handle_store *store, const struct sn_move *move, size_t size, struct 
         return SN_MOVED;
     }
     bool moving = sn_load_acquire(move->reference) == copy->word;
+    throw_away(store, copy->to);
     sn_migrate_cancel(store, move);
     return moving ? SN_REFUSED_LIE : SN_REFUSED_WRITTEN;
 }
@@ -184,9 +194,7 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, const struct
                  sn_unlikely(sn_marks_sampled(sn_header_marks(store->secret, header, move->slot)));
     uint64_t draws = drawn ? sn_profile_draws(store) : 0;
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(copy->word, to) | copy->special)) {
-        sn_store_release(sn_object_header(store, to), 0);
-        if (sn_unlikely(store->hardened))
-            sn_poison_write(store, to);
+        throw_away(store, to);
         return why_not(store, move, copy->word, seen);
     }
     if (drawn)

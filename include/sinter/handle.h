@@ -203,8 +203,12 @@
  *   use of a destroyed store, a second destroy    at once, for the last 64 destroyed; deref then
  *                                                 gives NULL, cell_deref an address that faults
  *   cell inside an object of any store, but for   cell_alloc, cell_publish, cell_relocate,
- *     those made with HANDLE_CELLS, or in a         cell_unlink
- *     frozen copy of one
+ *     those made with HANDLE_CELLS                  cell_unlink
+ *   cell inside an object that has moved, got     at once, by each call by which a cell changes
+ *     another size or version, or was freed
+ *     since it was resolved
+ *   cell inside what it would come to name, or    cell_publish, cell_relocate, cell_unlink; up to
+ *     below that                                    64 objects below
  *   child forked without the hooks                its first call
  *   unpin of what is not pinned                   at once (hardened only: else reported)
  *
@@ -1150,7 +1154,8 @@ HANDLE_CHECK HANDLE_API int handle_cell_publish(handle_store *store, handle_cell
                                                 struct handle_reserved *reserved, uint32_t tag24);
 
 /**
- * Gives a reserved object back: its memory is reusable at once. A reservation that is over (was
+ * Gives a reserved object back: its memory is reusable at once, that of one with cells a GP later.
+ * A reservation that is over (was
  * published, aborted, or failed), or of another store, is left alone. What is neither published
  * nor aborted goes with the store: handle_store_destroy says by the error callback how many.
  */
@@ -1382,7 +1387,8 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
  *               object would be none any more; never in place
  *   commit      takes the cells as they are then, over whatever the version has there; EBUSY as
  *               resize
- *   reserve     a reserved parent may be filled, its cells, too; abort frees what they name
+ *   reserve     a reserved parent may be filled, its cells, too; abort frees what they name (and
+ *               leaves the reservation as it is where the option lies)
  *   cell_update_commit   of what an inner cell names, in the place of update_commit
  *   clear       frees all that is reached from what it frees
  *   each        `cell` may be one inside an object

@@ -248,6 +248,15 @@ struct count {
     } note[32];
 };
 
+/* Whether a slot's header is that of an object that some word names: so it is, too, where another
+ * cell is just being given the object, and is filled already (G6). In a section. */
+static bool
+is_named(const handle_store *store, uint64_t slot, uint64_t header)
+{
+    return sn_header_has_object(store->secret, header, slot) &&
+           sn_word_names_slot(sn_load_acquire(sn_header_reference(header)), slot);
+}
+
 /* Whether a cell of a found object names a slot whose header does not name it. One that changes
  * meanwhile, or lies in an object that does, is left alone. */
 static bool
@@ -260,7 +269,7 @@ is_bad_cell(const handle_store *store, const struct sn_found *found, const uint6
         if (sn_word_is_freed(word))
             return false;
         uint64_t header = sn_load_acquire(sn_header_of(&store->pool, slot));
-        if (sn_object_is_named_by(store, slot, header, cell))
+        if (sn_object_is_named_by(store, slot, header, cell) || is_named(store, slot, header))
             return false;
         /* A frozen copy's cell stays; its header is clear by then. */
         bool there = sn_header_has_object(store->secret, sn_load_acquire(parent), found->slot);

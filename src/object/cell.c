@@ -50,9 +50,7 @@ check_place(const handle_store *store, const handle_cell *cell)
         sn_check_cell_place(store, cell);
         return;
     }
-    const char *defect = sn_inner_defect(store, &cell->word);
-    if (defect)
-        sn_misuse(store, NULL, "%s", defect);
+    sn_inner_require(store, &cell->word);
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -286,6 +284,7 @@ handle_cell_set_tag(handle_store *store, handle_cell *cell, uint32_t tag24)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell || tag24 > SN_TAG_MASK)
         return -EINVAL;
+    sn_inner_check(store, &cell->word);
     /* Acquire: nothing is read through it, but a later deref by this caller goes on from it. */
     uint64_t word = sn_load_acquire(&cell->word);
     uint64_t want;
@@ -320,6 +319,7 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
         return -EINVAL;
     if (sn_checks_entries(store))
         check_place(store, cell);
+    sn_inner_check_no_cycle(store, &cell->word, reserved->slot);
     int result =
         sn_inner_may_end(store, "cell_publish", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
@@ -394,6 +394,7 @@ handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
+    sn_inner_check(store, &cell->word);
     const struct sn_resize to = {.size = size};
     return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
 }
@@ -404,6 +405,7 @@ handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, 
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
+    sn_inner_check(store, &cell->word);
     const struct sn_resize to = {size, sn_max(capacity, 1)};
     return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
 }
@@ -418,6 +420,7 @@ struct name {
 static int
 take_name(handle_store *store, handle_cell *from, struct name *name)
 {
+    sn_inner_check(store, &from->word);
     name->word = sn_reference_cancel_move(store, &from->word, WANT_OBJECT, MASK_OBJECT);
     if (!sn_word_has_object(name->word))
         return -ENOENT;
@@ -464,6 +467,7 @@ handle_cell_relocate(handle_store *store, handle_cell *from, handle_cell *to)
     int result = take_name(store, from, &name);
     if (result != 0)
         return result;
+    sn_inner_check_no_cycle(store, &to->word, name.slot);
     sn_object_note_relocation(store, name.slot);
     /* Release: as alloc's, what was written into the object comes before it. */
     sn_store_release(&to->word, name.word);
@@ -493,6 +497,7 @@ handle_cell_retire(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (!store || !cell)
         return -EINVAL;
+    sn_inner_check(store, &cell->word);
     int result =
         sn_inner_may_end(store, "cell_retire", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
@@ -533,6 +538,7 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to)
                                   &from->word);
     if (result != 0)
         return result;
+    sn_inner_check_no_cycle(store, &to->word, name.slot);
     sn_slow_call_begin(&store->caches);
     uint64_t before = unlink_to(store, from, to, &name);
     if (sn_word_has_object(before))

@@ -101,6 +101,15 @@ may_reuse(const handle_store *store, const uint64_t *reference, uint64_t word, b
     return is_at_once(kind) && !was_moving && !parent && !sn_reference_is_inner(store, reference);
 }
 
+static void
+check(const handle_store *store, const uint64_t *reference, handle_t handle, enum kind kind)
+{
+    sn_check_entry(store, about[kind].function, about[kind].place, handle,
+                   cell_of(reference, kind));
+    if (is_by_cell(kind))
+        sn_inner_check(store, reference);
+}
+
 /* Something there is pinned, the thread is locked out of its cache or the cache is full, the object
  * is large, retired, or being moved. */
 static SN_NOINLINE int
@@ -108,8 +117,7 @@ free_slow(handle_store *store, uint64_t *reference, handle_t handle, enum kind k
 {
     bool was_moving;
     if (sn_checks_entries(store))
-        sn_check_entry(store, about[kind].function, about[kind].place, handle,
-                       cell_of(reference, kind));
+        check(store, reference, handle, kind);
     int result = may_end(store, reference, handle, kind);
     if (sn_unlikely(result != 0))
         return result;
@@ -230,6 +238,8 @@ free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_
         return free_slow(store, reference, handle, kind);
     sn_check_entry_inline(store, about[kind].function, about[kind].place, handle,
                           cell_of(reference, kind));
+    if (is_by_cell(kind))
+        sn_inner_check(store, reference);
     struct sn_thread_cache *cache = sn_cache_try_enter_hardened(&store->caches, store);
     if (sn_unlikely(!cache))
         return free_slow(store, reference, handle, kind);
@@ -325,6 +335,8 @@ free_cell(handle_store *store, handle_cell *cell, enum kind kind)
 {
     if (sn_unlikely(!store || !cell))
         return -EINVAL;
+    if (SN_DEBUG)
+        sn_inner_check(store, &cell->word);
     return free_named(store, &cell->word, HANDLE_NULL, kind);
 }
 
@@ -365,6 +377,8 @@ free_one_inside(handle_store *store, struct sn_thread_cache *cache, uint64_t *re
 {
     uint64_t word, slot;
     unsigned class_id;
+    if (SN_DEBUG && is_by_cell(kind) && reference)
+        sn_inner_check(store, reference);
     return sn_likely(reference != NULL) &&
            load_fit(store, reference, handle, kind, &word, &slot, &class_id) &&
            free_inside(store, cache, reference, word, slot, class_id, kind, false);

@@ -255,32 +255,38 @@ empty_cell(handle_store *store, uint64_t *cell, uint64_t *list)
     push(store, list, slot, size);
 }
 
-/* Empties all cells of an object. */
-static void
-empty_all(handle_store *store, uint64_t slot, size_t size, uint64_t *list)
+/* Empties all cells of an object. False: the option lies about it, which is reported. */
+static bool
+empty_all(handle_store *store, const char *where, uint64_t slot, size_t size, uint64_t *list)
 {
     struct handle_cells cells;
     if (!sn_inner_ask(store, sn_store_address(store, slot), size, &cells)) {
-        sn_inner_report(store, "clear", slot); /* what they name is out of reach */
-        return;
+        sn_inner_report(store, where, slot);
+        return false;
     }
     uint64_t *cell = first_cell(store, slot, &cells);
     for (size_t i = 0; i < cells.count; i++)
         empty_cell(store, &cell[i], list);
+    return true;
 }
 
-static void
-empty_tree(handle_store *store, uint64_t slot, size_t size)
+/* False: the option lies about the first object, and nothing was done. */
+static bool
+empty_tree(handle_store *store, const char *where, uint64_t slot, size_t size)
 {
     uint64_t list = 0;
-    empty_all(store, slot, size, &list);
+    if (!empty_all(store, where, slot, size, &list))
+        return false;
     while (list != 0) {
         slot = list;
         uint64_t header = sn_load_relaxed(sn_header_of(&store->pool, slot));
         list = sn_header_retired_next(header);
-        empty_all(store, slot, sn_object_size(store, slot, header), &list);
-        sn_object_leave(store, slot);
+        /* If not, what its cells name is out of reach and lives on, and its slot stays, too: they
+         * are in headers. */
+        if (empty_all(store, where, slot, sn_object_size(store, slot, header), &list))
+            sn_object_leave(store, slot);
     }
+    return true;
 }
 
 void
@@ -291,16 +297,17 @@ sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t
     if (!find_parent(store, word, want, mask, &slot, &header))
         return;
     sn_slow_call_begin(&store->caches);
-    empty_tree(store, slot, sn_object_size(store, slot, header));
+    (void)empty_tree(store, "handle_store_clear", slot, sn_object_size(store, slot, header));
     sn_slow_call_end(&store->caches);
 }
 
-void
-sn_inner_empty_slot(handle_store *store, uint64_t slot, size_t size)
+bool
+sn_inner_empty_slot(handle_store *store, const char *where, uint64_t slot, size_t size)
 {
     sn_rcu_read_lock(store->rcu);
-    empty_tree(store, slot, size);
+    bool emptied = empty_tree(store, where, slot, size);
     sn_rcu_read_unlock(store->rcu);
+    return emptied;
 }
 
 /* ---- where a cell may lie -------------------------------------------------------------------- */
@@ -322,8 +329,9 @@ slot_around(const handle_store *store, uint64_t offset)
     return sn_slot_offset(c, number, (uint32_t)((offset - first) / c->slot_bytes));
 }
 
-const char *
-sn_inner_defect(const handle_store *store, const uint64_t *cell)
+/* What is wrong with the place of a cell inside the store; NULL: nothing that can be seen. */
+static const char *
+defect_of(const handle_store *store, const uint64_t *cell)
 {
     struct handle_cells cells;
     uint64_t offset = sn_store_offset(store, cell), slot = slot_around(store, offset);
@@ -344,4 +352,29 @@ sn_inner_defect(const handle_store *store, const uint64_t *cell)
         return "the cell lies in a frozen copy of its object: resolve that by deref_mut in this "
                "section";
     return NULL;
+}
+
+void
+sn_inner_require(const handle_store *store, const uint64_t *cell)
+{
+    const char *defect = defect_of(store, cell);
+    if (sn_unlikely(defect != NULL))
+        sn_misuse(store, NULL, "%s", defect);
+}
+
+void
+sn_inner_require_no_cycle(const handle_store *store, const uint64_t *cell, uint64_t slot)
+{
+    enum { LEVELS = 64 }; /* a long queue must not make each call look at all of it */
+    for (unsigned level = 0; level < LEVELS && sn_reference_is_inner(store, cell); level++) {
+        uint64_t around = slot_around(store, sn_store_offset(store, cell));
+        if (around != 0 && around == slot)
+            sn_misuse(store, NULL,
+                      "the cell lies inside the object that it would name, or below it: nothing "
+                      "would lead there any more");
+        uint64_t header = around ? sn_load_acquire(sn_header_of(&store->pool, around)) : 0;
+        if (!sn_header_has_object(store->secret, header, around))
+            return;
+        cell = sn_header_reference(header);
+    }
 }

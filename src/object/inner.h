@@ -13,6 +13,7 @@
 #ifndef SN_INNER_H
 #define SN_INNER_H
 
+#include "core/misuse.h"
 #include "object/object.h"
 
 /** Where the cells of an object lie that looks as `object` does, by the option. False: it lies, or
@@ -60,11 +61,32 @@ sn_inner_may_end(handle_store *store, const char *where, uint64_t *reference, ui
  * name, the cells, and so on: whole trees, in one section, without recursion.
  */
 void sn_inner_empty(handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask);
-/** The same for one in a slot that nobody sees, in a slow call. Opens a section. */
-void sn_inner_empty_slot(handle_store *store, uint64_t slot, size_t size);
+/** The same for one in a slot that nobody sees, in a slow call. Opens a section. False: the option
+ * lies about it, which is reported, and nothing was done. */
+bool sn_inner_empty_slot(handle_store *store, const char *where, uint64_t slot, size_t size);
 
-/** Where a cell may lie inside the store: a parent that is there has one, as far as it can be
- * seen. In a section. NULL: it may; or what is wrong. */
-const char *sn_inner_defect(const handle_store *store, const uint64_t *cell);
+/**
+ * In stores that check calls, first in each by which a cell changes: one inside the store was
+ * reached by its parent as that is now, as far as it can be seen; else the process ends. In a
+ * section.
+ */
+void sn_inner_require(const handle_store *store, const uint64_t *cell);
+static inline void
+sn_inner_check(const handle_store *store, const uint64_t *cell)
+{
+    if (sn_checks_entries(store) && sn_unlikely(store->options.cells != NULL) &&
+        sn_reference_is_inner(store, cell))
+        sn_inner_require(store, cell);
+}
+
+/** The same for a cell that is about to name the object of a slot: it does not lie in that, or
+ * below it, where nothing would lead to it any more; as far as it looks. */
+void sn_inner_require_no_cycle(const handle_store *store, const uint64_t *cell, uint64_t slot);
+static inline void
+sn_inner_check_no_cycle(const handle_store *store, const uint64_t *cell, uint64_t slot)
+{
+    if (sn_checks_entries(store) && sn_unlikely(store->options.cells != NULL))
+        sn_inner_require_no_cycle(store, cell, slot);
+}
 
 #endif

@@ -224,6 +224,14 @@ sn_slot_abandon(handle_store *store, uint64_t slot, size_t size)
 }
 
 void
+sn_slot_retire_unseen(handle_store *store, uint64_t slot, size_t size)
+{
+    count_free(store, slot, size);
+    sn_store_release(sn_header_of(&store->pool, slot), 0);
+    sn_object_leave(store, slot);
+}
+
+void
 sn_object_drop_uncommitted(handle_store *store, uint64_t slot)
 {
     count_reclaimable(store, slot, sn_object_slot_bytes(store, slot));

@@ -52,6 +52,9 @@ SN_NOINLINE uint64_t sn_slot_acquire(handle_store *store, size_t size, unsigned 
 /** Undoes sn_slot_acquire for a slot that nobody has seen; clears the header. */
 SN_NOINLINE void sn_slot_abandon(handle_store *store, uint64_t slot, size_t size);
 
+/** The same where others may still look at its cells, by the headers of what these named. */
+void sn_slot_retire_unseen(handle_store *store, uint64_t slot, size_t size);
+
 /** Header word of a slot of a class. (sn_header_of finds that of a large object, too.) */
 static inline uint64_t *
 sn_object_header(const handle_store *store, uint64_t slot)

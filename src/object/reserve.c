@@ -153,9 +153,13 @@ handle_reserved_abort(handle_store *store, struct handle_reserved *public_reserv
         return;
     bool cells = reserved->mark == sn_reserved_mark(store, SN_RESERVED_CELLS);
     sn_slow_call_begin(&store->caches);
-    end(store, reserved);
-    if (cells)
-        sn_inner_empty_slot(store, reserved->slot, reserved->size);
-    sn_slot_abandon(store, reserved->slot, reserved->size);
+    if (!cells) {
+        end(store, reserved);
+        sn_slot_abandon(store, reserved->slot, reserved->size);
+    } else if (sn_inner_empty_slot(store, "handle_reserved_abort", reserved->slot,
+                                   reserved->size)) {
+        end(store, reserved);
+        sn_slot_retire_unseen(store, reserved->slot, reserved->size);
+    }
     sn_slow_call_end(&store->caches);
 }

@@ -230,6 +230,7 @@ handle_cell_update_commit(handle_store *store, handle_cell *cell,
     bool inner = sn_reference_is_inner(store, begun) && sn_reference_is_inner(store, &cell->word);
     if (&cell->word != begun && !inner)
         return -EINVAL;
+    sn_inner_check(store, &cell->word);
     sn_slow_call_begin(&store->caches);
     int result = commit(store, update, &cell->word);
     sn_slow_call_end(&store->caches);

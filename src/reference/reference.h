@@ -171,8 +171,9 @@
  * G13. Cells inside an object, the parent of what they name. The cells of one parent have ONE
  *      WRITER at a time, who is also the only one to resize it, to commit a version of it, and to
  *      free it. He has resolved it by deref_mut before, in the same section (or holds it by
- *      pin_mut), and uses no address of its cells from another section. All else (deref and deref_mut of what a
- *      cell names, size, pin, update_begin) needs only a parent that was resolved in this section.
+ *      pin_mut), and uses no address of its cells from another section. All else (deref and
+ *      deref_mut of what a cell names, size, pin, update_begin) needs only a parent that was
+ *      resolved in this section.
  *      Who copies a parent to another slot cancels, with the copy, the moves of what its cells
  *      name: loads each cell of S, CASes it to LIVE while it is MOVING, and stores what it found in
  *      the cell of D ("carries" it). So between a child's mark and its publish its parent does not
@@ -190,7 +191,8 @@
  *      show; a pin by such a cell holds what it named then, and is found by the look after the
  *      grace period (G5). G3 holds for children, whoever has resolved the parent, and how.
  *      A parent that is reserved (G9) stays where it is: its cells may be filled before it is
- *      published, by who has reserved it.
+ *      published, by who has reserved it. If it is aborted, its slot is retired, since headers have
+ *      named its cells.
  *      The end of a parent is refused while a cell of it names an object (RETIRED ones do not), but
  *      for unlink's `from`, which G12 makes RETIRED before what `to` named is retired.
  *

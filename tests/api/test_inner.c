@@ -445,6 +445,31 @@ reserved_parents(void **state)
     assert_used(store, 0);
 }
 
+/* What their cells name is freed; who looks at such a cell by the header of what it named still
+ * may, to the end of its section. */
+static void
+reserved_parents_that_are_aborted(void **state)
+{
+    struct fixture *fixture = *state;
+    handle_store *store = fixture->store;
+    struct handle_reserved reserved, others[8];
+    section_enter();
+    struct node *root = handle_reserve(store, NODE_BYTES(1), HANDLE_CELLS, &reserved);
+    init_node(root, 1, 0);
+    make_kid(store, &make_kid(store, &root->kid[0], 1, 100)->kid[0], 0, 200);
+    assert_int_equal(take_stats(store).objects, 3); /* it is one of them */
+    handle_reserved_abort(store, &reserved);
+    assert_int_equal(take_stats(store).objects, 0);
+    for (unsigned i = 0; i < 8; i++)
+        assert_ptr_not_equal(handle_reserve(store, NODE_BYTES(1), 0, &others[i]), root);
+    section_leave();
+    for (unsigned i = 0; i < 8; i++)
+        handle_reserved_abort(store, &others[i]);
+    drain(store);
+    assert_used(store, 0);
+    assert_clean(store);
+}
+
 /* ---- whole trees ----------------------------------------------------------------------------- */
 
 static void
@@ -477,10 +502,11 @@ find_one(void *opaque, const struct handle_object *object)
     return 0;
 }
 
-/* Nothing leads to it any more but a walk. */
+/* Nothing leads to it any more but a walk. Stores that check calls find shorter ones. */
 static void
 cycle_of_parents(void **state)
 {
+    enum { CYCLE = 70 };
     struct fixture *fixture = *state;
     handle_store *store = fixture->store;
     handle_cell outside = HANDLE_CELL_INIT, *found = NULL;
@@ -488,9 +514,10 @@ cycle_of_parents(void **state)
     static handle_t pads[3000];
     pad(store, pads, 1500, NODE_BYTES(1));
     section_enter();
-    struct node *one = make_kid(store, &outside, 1, 1);
-    struct node *two = make_kid(store, &one->kid[0], 1, 2);
-    assert_int_equal(handle_cell_relocate(store, &outside, &two->kid[0]), 0);
+    struct node *one = make_kid(store, &outside, 1, 1), *last = one;
+    for (uint32_t i = 1; i < CYCLE; i++)
+        last = make_kid(store, &last->kid[0], 1, i + 1);
+    assert_int_equal(handle_cell_relocate(store, &outside, &last->kid[0]), 0);
     section_leave();
     pad(store, pads + 1500, 1500, NODE_BYTES(1));
     unpad(store, pads, 3000, 50);
@@ -502,8 +529,11 @@ cycle_of_parents(void **state)
     assert_int_equal(handle_cell_relocate(store, found, &outside), 0);
     one = handle_cell_deref_mut(store, &outside);
     assert_int_equal(one->value, 1);
-    assert_int_equal(kid_of(store, one, 0)->value, 2);
-    assert_int_equal(handle_cell_free(store, &one->kid[0]), 0);
+    for (uint32_t i = 1; i < CYCLE; i++) {
+        assert_int_equal(kid_of(store, one, 0)->value, i + 1);
+        assert_int_equal(handle_cell_unlink(store, &one->kid[0], &outside), 0);
+        one = handle_cell_deref_mut(store, &outside);
+    }
     assert_int_equal(handle_cell_free(store, &outside), 0);
     section_leave();
     assert_int_equal(handle_store_clear(store), 0);
@@ -584,9 +614,8 @@ assert_stay(struct fixture *fixture, const handle_t root[LIARS])
 }
 
 static void
-liars_stay_where_they_are(void **state)
+check_liars(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
     handle_t root[LIARS];
     fixture->errors_expected = true;
     for (int how = OUTSIDE; how < ANSWERS; how++) {
@@ -600,6 +629,24 @@ liars_stay_where_they_are(void **state)
         drain(fixture->store);
         assert_used(fixture->store, 0);
     }
+    assert_clean(fixture->store);
+}
+
+static void
+liars_stay_where_they_are(void **state)
+{
+    check_liars(*state);
+}
+
+/* Slots that were to get the copies are free, and poisoned, as before. */
+static void
+liars_stay_where_they_are_hardened(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.hardened = true;
+    fixture_reopen(fixture);
+    called = fixture->store;
+    check_liars(fixture);
 }
 
 /* ---- with several threads -------------------------------------------------------------------- */
@@ -839,12 +886,19 @@ int
 group_inner(void)
 {
     static const struct CMUnitTest tests[] = {
-        INNER_TEST(trees_keep_their_shape),    INNER_TEST(what_leads_to_others_does_not_end),
-        INNER_TEST(chains_are_unlinked),       INNER_TEST(parents_are_resized),
-        INNER_TEST(parents_are_replaced),      INNER_TEST(kids_are_changed),
-        INNER_TEST(reserved_parents),          INNER_TEST(clear_takes_long_chains),
-        INNER_TEST(cycle_of_parents),          INNER_TEST(flags_that_do_not_fit),
+        INNER_TEST(trees_keep_their_shape),
+        INNER_TEST(what_leads_to_others_does_not_end),
+        INNER_TEST(chains_are_unlinked),
+        INNER_TEST(parents_are_resized),
+        INNER_TEST(parents_are_replaced),
+        INNER_TEST(kids_are_changed),
+        INNER_TEST(reserved_parents),
+        INNER_TEST(reserved_parents_that_are_aborted),
+        INNER_TEST(clear_takes_long_chains),
+        INNER_TEST(cycle_of_parents),
+        INNER_TEST(flags_that_do_not_fit),
         INNER_TEST(liars_stay_where_they_are),
+        INNER_TEST(liars_stay_where_they_are_hardened),
     };
     return cmocka_run_group_tests_name("inner " FLAVOUR_NAME, tests, NULL, NULL);
 }

@@ -397,6 +397,37 @@ CHANGE_TEST(resize_parent, 2)
 CHANGE_TEST(pin_child, 2)
 CHANGE_TEST(look_at_size, 2)
 
+/* ---- while a cell gets its object ------------------------------------------------------------- */
+
+static void
+body_relocate(struct actor *actor)
+{
+    section_enter();
+    struct node *parent = handle_deref_mut(actor->race->store, actor->handle);
+    actor->result = handle_cell_relocate(actor->race->store, actor->cell, &parent->kid);
+    section_leave();
+}
+
+/* It names the child already, whose header names the cell where it was. */
+static void
+test_checked_while_the_child_comes(void **state)
+{
+    struct family f;
+    make_family(&f, *state, false);
+    section_enter();
+    assert_int_equal(handle_cell_relocate(f.store, cell_to_write(&f), &f.outside), 0);
+    section_leave();
+    struct actor *writer = actor_new(f.race, body_relocate);
+    writer->handle = f.root;
+    writer->cell = &f.outside;
+    actor_run_to(writer, SN_HOOK_RELOCATE_TO, f.child);
+    assert_clean(f.store);
+    actor_finish(writer);
+    assert_int_equal(writer->result, 0);
+    assert_family(&f, 2);
+    end_family(&f);
+}
+
 /* ---- readers in the old copy ----------------------------------------------------------------- */
 
 /* In a section, with the parent as it was. */
@@ -665,6 +696,7 @@ static const struct CMUnitTest tests[] = {
     RACE_TEST(test_published_then_resize_parent),
     RACE_TEST(test_published_then_pin_child),
     RACE_TEST(test_published_then_look_at_size),
+    RACE_TEST(test_checked_while_the_child_comes),
     RACE_TEST(test_reader_in_the_old_copy),
     RACE_TEST(test_reader_of_a_child_that_was_freed),
     RACE_TEST(test_reader_of_a_child_that_was_resized),
