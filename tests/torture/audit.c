@@ -60,6 +60,7 @@ heaps_open(struct worker *worker, uint64_t seed)
         options.alignment = h ? 16 : 8;
         options.arena_bytes = UINT64_C(4) << 30;
         options.error = on_error;
+        options.cells = grove_cells;
         options.defrag.ignore_bytes = 0;
         options.defrag.cpu_max_percent = 100;
         heap->index = h;
@@ -77,6 +78,7 @@ heaps_open(struct worker *worker, uint64_t seed)
         for (unsigned i = 0; i < CELLS; i++)
             op_cell_change(worker, heap);
         links_open(worker, heap);
+        grove_open(worker, &heap->grove, heap->store, h);
     }
 }
 
@@ -163,9 +165,14 @@ static int
 add_object(void *opaque, const struct handle_object *object)
 {
     uint64_t *digest = opaque;
+    uint64_t grove = grove_digest(object->data, object->size);
     uint64_t name = object->handle ? object->handle : (uint64_t)(uintptr_t)object->cell;
     uint64_t place = object->flags & HANDLE_UNMOVABLE ? (uint64_t)(uintptr_t)object->data : 0;
     uint64_t parts[5] = {name, object->tag, object->flags, place, hash(object->data, object->size)};
+    if (grove) { /* its cells move, with it or alone */
+        parts[0] = object->handle;
+        parts[4] = grove;
+    }
     digest[0] += hash((const unsigned char *)parts, sizeof(parts));
     digest[1]++;
     return 0;
@@ -223,6 +230,7 @@ audit(struct worker *worker)
         audit_keys(heap, &sums);
         audit_others(heap, &sums);
         links_audit(heap, &sums);
+        grove_audit(worker, &heap->grove, &sums);
         audit_compaction(heap, &sums);
         /* twice: the first purge waits for the limbo there is, the last slice may have added
          * some */

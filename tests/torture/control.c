@@ -283,6 +283,7 @@ child_of_fork(struct worker *worker)
             section_leave();
         }
         op_private(worker, heap);
+        grove_in_child(worker, &heap->grove);
         if (findings())
             return 2;
         if (handle_free(heap->store, heap->constants[0]) ||

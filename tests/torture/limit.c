@@ -59,6 +59,7 @@ struct shard {
 struct limits limits;
 
 static handle_store *store;
+static struct grove grove;
 static struct shard shards[SHARDS];
 static struct entry *entries; /* SHARDS times per_shard */
 static uint64_t per_shard, most;
@@ -775,7 +776,9 @@ verify_all(struct worker *worker)
 static void
 limit_audit(struct worker *worker)
 {
+    struct sums sums = {0, 0, 0};
     verify_all(worker);
+    grove_audit(worker, &grove, &sums);
     (void)handle_store_check(store, on_violation, NULL);
     if (handle_defrag_start(store))
         finding("limit: start failed");
@@ -805,12 +808,12 @@ static void
 limit_open(struct worker *worker, uint64_t seed)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
-    (void)worker;
     most = limits.mib * MIB;
     options.name = "limit";
     options.max_bytes = most;
     options.hardened = seed % 4 == 0;
     options.error = on_error;
+    options.cells = grove_cells;
     options.defrag.cpu_max_percent = 100;
     per_shard = most / 80 / SHARDS & ~UINT64_C(1);
     entries = calloc(SHARDS * per_shard, sizeof(*entries));
@@ -819,6 +822,9 @@ limit_open(struct worker *worker, uint64_t seed)
         finding("the store at its limit could not be made: %s", strerror(errno));
         exit(1);
     }
+    grove.most = 500;
+    grove.limited = true;
+    grove_open(worker, &grove, store, STORES);
 }
 
 static uint64_t
@@ -852,12 +858,38 @@ limit_verdict(uint64_t moved)
            counted(&done.lowerings));
 }
 
+/* ---- cells inside objects -------------------------------------------------------------------- */
+
+static void
+op_grove_read(struct worker *worker, struct heap *heap)
+{
+    (void)heap;
+    grove_read(worker, &grove);
+}
+
+static void
+op_grove_change(struct worker *worker, struct heap *heap)
+{
+    (void)heap;
+    grove_change(worker, &grove);
+}
+
 static struct element limit_elements[] = {
-    {"insert", 3000, op_insert},       {"get", 1000, op_get},       {"peek", 1000, op_peek},
-    {"overwrite", 600, op_overwrite},  {"pin", 200, op_pin_entry},  {"step", 40, op_some_steps},
-    {"walk", 1, op_slow_walk},         {"tune", 5, op_some_tuning}, {"detach", 3, op_detach_here},
-    {"stop", 2, op_stop_for_a_moment}, {"purge", 1, op_purge_here}, {"lower", 1, op_lower},
+    {"insert", 3000, op_insert},
+    {"get", 1000, op_get},
+    {"peek", 1000, op_peek},
+    {"overwrite", 600, op_overwrite},
+    {"pin", 200, op_pin_entry},
+    {"step", 40, op_some_steps},
+    {"walk", 1, op_slow_walk},
+    {"tune", 5, op_some_tuning},
+    {"detach", 3, op_detach_here},
+    {"stop", 2, op_stop_for_a_moment},
+    {"purge", 1, op_purge_here},
+    {"lower", 1, op_lower},
     {"fork", 50, op_fork_here},
+    {"inner_read", 200, op_grove_read},
+    {"inner_change", 200, op_grove_change},
 };
 
 const struct mode mode_limit = {

@@ -67,6 +67,8 @@ static struct element everything[] = {
     {"chain_change", 250, op_chain_change},
     {"rack_read", 200, op_rack_read},
     {"rack_change", 100, op_rack_change},
+    {"inner_read", 300, op_inner_read},
+    {"inner_change", 300, op_inner_change},
     {"tune", 5, op_tune},
     {"toggle", 2, op_toggle},
     {"compact", 2, op_compact},

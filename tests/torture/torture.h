@@ -10,6 +10,7 @@
  *     race.c      handles that everybody frees, resizes and updates at once
  *     tables.c    objects by cell, in tables that grow under their readers
  *     links.c     objects by cell, in chains and nodes that are unlinked under their readers
+ *     inner.c     a tree, a chain and a queue of cells inside objects
  *     control.c   options, compaction, statistics, limits, forks
  *     audit.c     all threads at rest: everything is compared with what the keys say
  *     limit.c     in the place of all that: a cache at max_bytes (--limit)
@@ -66,7 +67,18 @@ struct key {
     struct table *table;  /* cells: the one that has this key's cell */
 };
 
-enum key_kind { KIND_KEY = 1, KIND_CONSTANT, KIND_RACE, KIND_CELL, KIND_CHAIN, KIND_RACK };
+enum key_kind {
+    KIND_KEY = 1,
+    KIND_CONSTANT,
+    KIND_RACE,
+    KIND_CELL,
+    KIND_CHAIN,
+    KIND_RACK,
+    KIND_NODE,
+    KIND_LINK,
+    KIND_ITEM,
+    KIND_PRIVATE
+};
 
 struct table {
     struct rcu_head head;
@@ -88,6 +100,27 @@ struct rack {
     handle_cell cell[RACK_CELLS];
 };
 
+/* Of a grove's tree: levels below the root, cells of a node, all nodes, the first leaf. */
+#define GROVE_LEVELS 3
+#define GROVE_FAN    3
+#define GROVE_NODES  40
+#define GROVE_LEAF   13
+
+/** Cells inside objects; under the locks but for what never changes. */
+struct grove {
+    handle_store *store;
+    uint64_t index;
+    size_t most;  /* what contents are long, beside the stamp, at most; 0: as random_length says */
+    bool limited; /* refusals are right at any time */
+    handle_t tree, chain, queue;
+    unsigned char tree_locked, chain_locked, queue_locked;
+    uint64_t versions, pushed, popped;
+    struct kept {
+        uint64_t version; /* 0: it is not there */
+        size_t length;
+    } kept[GROVE_NODES];
+};
+
 struct heap {
     handle_store *store;
     unsigned index;
@@ -102,6 +135,7 @@ struct heap {
     struct link links[LINKS];
     struct rack *racks[RACKS]; /* atomic */
     unsigned char chain_locked[CHAINS], rack_locked[RACKS];
+    struct grove grove;
 };
 
 extern struct heap heaps[STORES];
@@ -237,6 +271,8 @@ void op_chain_read(struct worker *worker, struct heap *heap);
 void op_chain_change(struct worker *worker, struct heap *heap);
 void op_rack_read(struct worker *worker, struct heap *heap);
 void op_rack_change(struct worker *worker, struct heap *heap);
+void op_inner_read(struct worker *worker, struct heap *heap);
+void op_inner_change(struct worker *worker, struct heap *heap);
 void op_tune(struct worker *worker, struct heap *heap);
 void op_toggle(struct worker *worker, struct heap *heap);
 void op_compact(struct worker *worker, struct heap *heap);
@@ -312,6 +348,18 @@ struct sums {
 void links_open(struct worker *worker, struct heap *heap);
 void links_audit(struct heap *heap, struct sums *sums);
 void links_close(struct heap *heap);
+
+/** The option `cells` of stores that have a grove. */
+struct handle_cells grove_cells(void *opaque, const void *object, size_t size);
+/** Plants it in a store of its own or another's; `most` and `limited` are set before. */
+void grove_open(struct worker *worker, struct grove *grove, handle_store *store, uint64_t index);
+void grove_read(struct worker *worker, struct grove *grove);
+void grove_change(struct worker *worker, struct grove *grove);
+/** All workers at rest: everything against everything; adds what there is. */
+void grove_audit(struct worker *worker, struct grove *grove, struct sums *sums);
+void grove_in_child(struct worker *worker, struct grove *grove);
+/** What of an object of a grove does not change when it is moved; 0: it is another's. */
+uint64_t grove_digest(const void *object, size_t size);
 
 void heaps_open(struct worker *worker, uint64_t seed);
 void heaps_close(struct worker *worker);
