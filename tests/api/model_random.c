@@ -2,15 +2,16 @@
 /*
  * model_random.c - random sequences of all operations against a reference map (model_store.h):
  * first by one thread beside the background mover, then by several threads that own their keys,
- * with readers of the shared ones. After every phase the whole store is checked, and a digest of
+ * with readers of the shared ones; then a forest of cells inside objects (model_inner.h). After
+ * every phase the whole store is checked, and a digest of
  * all contents is compared around a compaction.
  *
- *     model_memb_shared [--seed N] [--ops N] [--phases N] [--threads N] [--only single|threads]
+ *     model_memb_shared [--seed N] [--ops N] [--phases N] [--threads N] [--only single|threads|inner]
  *
  * The operations follow from the seed alone, so a failure is replayed by giving the printed seed;
  * what the mover does meanwhile does not. Exit status: 0; 2 for bad arguments; a failure aborts.
  */
-#include "model_store.h"
+#include "model_inner.h"
 
 #if SN_DEBUG
 #include "base/hooks.h"
@@ -72,8 +73,9 @@ take_arguments(struct arguments *arguments, int argc, char **argv)
                 return 2;
         } else if (strcmp(argv[i], "--only") != 0) {
             return bad_argument("option", argv[i], "--seed, --ops, --phases, --threads or --only");
-        } else if (!value || (strcmp(value, "single") != 0 && strcmp(value, "threads") != 0)) {
-            return bad_argument("--only", value, "single or threads");
+        } else if (!value || (strcmp(value, "single") != 0 && strcmp(value, "threads") != 0 &&
+                              strcmp(value, "inner") != 0)) {
+            return bad_argument("--only", value, "single, threads or inner");
         } else {
             arguments->only = value;
         }
@@ -99,7 +101,7 @@ on_violation(void *opaque, const char *violation)
 }
 
 static handle_store *
-open_store(uint64_t seed)
+open_store(uint64_t seed, bool inner)
 {
     static const uint32_t alignments[] = {8, 8, 16, 64};
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
@@ -108,6 +110,7 @@ open_store(uint64_t seed)
     options.alignment = alignments[seed % 4];
     options.hardened = seed / 4 % 4 == 0;
     options.error = on_error;
+    options.cells = inner ? model_inner_cells : NULL;
     options.defrag.ignore_bytes = 0;
     options.purge_delay_ms = 1;
     handle_store *store = handle_store_create(&options);
@@ -162,7 +165,7 @@ static void
 single_threaded(const struct arguments *arguments)
 {
     static struct model model;
-    handle_store *store = open_store(arguments->seed);
+    handle_store *store = open_store(arguments->seed, false);
     model_init(&model, store, arguments->seed);
     model.alone = true;
     for (uint64_t phase = 0; phase < arguments->phases; phase++) {
@@ -176,6 +179,16 @@ single_threaded(const struct arguments *arguments)
     }
     model_end(&model);
     close_store(store, "one thread");
+}
+
+static void
+inner(const struct arguments *arguments)
+{
+    static struct model model;
+    handle_store *store = open_store(arguments->seed, true);
+    model_init(&model, store, arguments->seed);
+    model_inner_run(&model, arguments->ops);
+    close_store(store, "cells inside objects");
 }
 
 /* ---- several threads ------------------------------------------------------------------------- */
@@ -223,7 +236,7 @@ open_crowd(struct crowd *crowd, const struct arguments *arguments)
     memset(crowd, 0, sizeof(*crowd));
     crowd->owners = (unsigned)arguments->threads;
     crowd->ops = arguments->ops / arguments->threads + 1;
-    crowd->store = open_store(arguments->seed);
+    crowd->store = open_store(arguments->seed, false);
     crowd->models = calloc(crowd->owners, sizeof(struct model));
     thread_check(crowd->models != NULL);
     for (unsigned i = 0; i < crowd->owners; i++) {
@@ -276,6 +289,8 @@ main(int argc, char **argv)
         single_threaded(&arguments);
     if (!arguments.only || strcmp(arguments.only, "threads") == 0)
         several_threads(&arguments);
+    if (!arguments.only || strcmp(arguments.only, "inner") == 0)
+        inner(&arguments);
     thread_leave();
     return 0;
 }

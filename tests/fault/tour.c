@@ -342,6 +342,97 @@ guard_one(handle_store *store)
     fault_check(handle_store_check(store, print_violation, NULL) == 0 || plan_excuses(ENOMEM));
 }
 
+/* ---- cells inside objects -------------------------------------------------------------------- */
+
+struct branch {
+    uint64_t cells;
+    handle_cell cell[2];
+};
+
+static struct handle_cells
+cells_of(void *opaque, const void *object, size_t size)
+{
+    const struct branch *branch = object;
+    (void)opaque;
+    return (struct handle_cells){offsetof(struct branch, cell),
+                                 size < sizeof(*branch) ? 0 : (size_t)branch->cells};
+}
+
+/* In a section, in a cell that is empty: as much as memory is given for. */
+static void
+grow_branch(handle_store *store, handle_cell *cell, unsigned levels)
+{
+    plan_mark();
+    errno = 0;
+    struct branch *branch = handle_cell_alloc(store, cell, sizeof(*branch), HANDLE_CELLS);
+    fault_check(branch || plan_excuses(errno));
+    if (!branch || levels == 0)
+        return;
+    branch->cells = 2;
+    grow_branch(store, &branch->cell[0], levels - 1);
+    grow_branch(store, &branch->cell[1], levels - 1);
+}
+
+static unsigned
+count_branches(handle_store *store, const struct branch *branch)
+{
+    unsigned count = branch != NULL;
+    for (unsigned i = 0; branch && i < branch->cells; i++)
+        count += count_branches(store, handle_cell_deref(store, &branch->cell[i]));
+    return count;
+}
+
+/* Whether the root, and then what its first cell names, gets another size and another version or
+ * not: nothing else changes. In a section. */
+static void
+replace_branches(handle_store *store, handle_t handle)
+{
+    struct handle_update update;
+    plan_mark();
+    (void)done(handle_resize(store, handle, 5 * sizeof(struct branch)));
+    struct branch *root = handle_deref_mut(store, handle);
+    if (!handle_cell_deref_mut(store, &root->cell[0]))
+        return;
+    plan_mark();
+    (void)done(handle_cell_resize(store, &root->cell[0], 3000));
+    plan_mark();
+    errno = 0;
+    struct branch *version =
+        handle_cell_update_begin(store, &root->cell[0], sizeof(*version), &update);
+    fault_check(version || plan_excuses(errno));
+    if (!version)
+        return;
+    version->cells = 2;
+    fault_check(handle_cell_update_commit(store, &root->cell[0], &update) == 0);
+}
+
+/* A tree keeps its shape, whatever fails, and goes as a whole. */
+static void
+tree_of_cells(handle_store *store)
+{
+    void *object;
+    plan_mark();
+    section_enter();
+    errno = 0;
+    handle_t handle = handle_alloc_object(store, sizeof(struct branch), HANDLE_CELLS, &object);
+    fault_check(handle != HANDLE_NULL || plan_excuses(errno));
+    if (handle != HANDLE_NULL) {
+        struct branch *root = object;
+        root->cells = 2;
+        grow_branch(store, &root->cell[0], 4);
+        grow_branch(store, &root->cell[1], 4);
+        unsigned count = count_branches(store, root);
+        replace_branches(store, handle);
+        fault_check(count_branches(store, handle_deref(store, handle)) == count);
+    }
+    section_leave();
+    fault_check(handle_store_compact(store, NULL) == 0);
+    plan_mark();
+    done(handle_store_check(store, print_violation, NULL));
+    fault_check(handle_store_clear(store) == 0);
+    fault_check(take_stats(store).objects == 0);
+}
+
 /* A thread of its own: it joins without memory for its cache, too. */
 static void
 come_and_go(void *arg, unsigned index)
@@ -408,6 +499,7 @@ tour(const struct arguments *arguments)
     options.alignment = 64;
     options.defrag.enabled = false;
     options.name = "second";
+    options.cells = cells_of;
     handle_store *second = open_store(&options);
 
     fill_stop(&stop);
@@ -418,6 +510,7 @@ tour(const struct arguments *arguments)
     compact_it(&stop);
     plan_mark();
     guard_one(second);
+    tree_of_cells(second);
     run_threads(3, come_and_go, &stop);
     compare(&stop);
     fork_once(&stop, second);
