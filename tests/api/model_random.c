@@ -6,7 +6,8 @@
  * every phase the whole store is checked, and a digest of
  * all contents is compared around a compaction.
  *
- *     model_memb_shared [--seed N] [--ops N] [--phases N] [--threads N] [--only single|threads|inner]
+ *     model_memb_shared [--seed N] [--ops N] [--phases N] [--threads N]
+ *                       [--only single|threads|inner]
  *
  * The operations follow from the seed alone, so a failure is replayed by giving the printed seed;
  * what the mover does meanwhile does not. Exit status: 0; 2 for bad arguments; a failure aborts.

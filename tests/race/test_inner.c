@@ -397,7 +397,7 @@ CHANGE_TEST(resize_parent, 2)
 CHANGE_TEST(pin_child, 2)
 CHANGE_TEST(look_at_size, 2)
 
-/* ---- while a cell gets its object ------------------------------------------------------------- */
+/* ---- while a cell gets its object ------------------------------------------------------------ */
 
 static void
 body_relocate(struct actor *actor)
