@@ -1404,8 +1404,8 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
  *                                                   of handles
  *
  * A cycle of parents is out of reach and lives on, as with pointers. Costs: nothing where no object
- * has cells. Allocation, free and resize of those that do take slow paths; a parent's move touches
- * the headers of what its cells name.
+ * has cells. Free and resize of those that do, and their allocation by handle, take slow paths; a
+ * parent's move touches the headers of what its cells name.
  */
 
 /** As handle_update_begin; commit (but for cells inside objects) and abort are the same calls for

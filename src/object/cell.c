@@ -4,6 +4,8 @@
  * table memory. All calls stand in a section, and the caller serialises writers of one cell, so
  * that plain stores suffice where G4 and G6 (reference.h) allow them. The frees are in free.c.
  */
+#include <string.h>
+
 #include "object/hardened_object.h"
 #include "object/inner.h"
 #include "object/reserve.h"
@@ -29,14 +31,20 @@ is_far_address(const handle_store *store, const handle_cell *cell)
     return is_cell_number(cell) && (uintptr_t)cell - (uintptr_t)store >= store->extent_bytes;
 }
 
+/* Whether a cell lies inside the store, where that may be: what is_far_address leaves to a path of
+ * its own. */
+static bool
+is_inner(const handle_store *store, const handle_cell *cell)
+{
+    return store->options.cells && is_cell_number(cell) && sn_store_contains(store, cell);
+}
+
 /* Whether a cell may lie there: not inside what the store has reserved, but for cells inside
  * objects. */
 static bool
 is_cell_address(const handle_store *store, const handle_cell *cell)
 {
-    if (store->options.cells && is_cell_number(cell) && sn_store_contains(store, cell))
-        return true;
-    return is_far_address(store, cell) ||
+    return is_inner(store, cell) || is_far_address(store, cell) ||
            (is_cell_number(cell) && !sn_store_contains(store, cell) &&
             (uintptr_t)cell - (uintptr_t)store >=
                 HANDLE_TABLE_OFFSET + sn_load_relaxed(&store->table.bytes));
@@ -112,48 +120,76 @@ is_fit_for_alloc(const handle_store *store, const handle_cell *cell)
     return sn_likely(is_far_address(store, cell)) && sn_likely(sn_load_relaxed(&cell->word) == 0);
 }
 
-/* The fast path between enter and leave, of a class; small: its sizes are whole in a header. False:
- * nothing was done. */
+/* The fast path between enter and leave, of a class; small: its sizes are whole in a header. flags:
+ * 0 or HANDLE_CELLS. False: nothing was done. */
 SN_FORCE_INLINE bool
 alloc_inside(handle_store *store, struct sn_thread_cache *cache, handle_cell *cell, size_t size,
-             unsigned class_id, bool small, void **object)
+             unsigned class_id, bool small, unsigned flags, void **object)
 {
     uint64_t **top = sn_cache_top(cache, class_id), slot = (*top)[-1];
     if (sn_unlikely(slot == 0) || sn_cache_is_drawn(cache, size))
         return false;
     sn_owner_previous(top);
     sn_object_set_owner(store, slot, small ? size : size & SN_HEADER_SIZE, &cell->word);
+    if (flags & HANDLE_CELLS) {
+        memset(sn_store_address(store, slot), 0, size);
+        sn_object_note_flags(store, slot, flags);
+    }
     /* Release: orders the header before the word; pairs with deref's acquire (G9). */
-    sn_store_release(&cell->word, sn_object_word(0, slot, 0));
+    sn_store_release(&cell->word, sn_object_word(0, slot, flags));
     *object = sn_store_address(store, slot);
     return true;
 }
 
 /* The fast path. */
 SN_FORCE_INLINE void *
-alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned class_id, bool small)
+alloc_of_class(handle_store *store, handle_cell *cell, size_t size, unsigned class_id, bool small,
+               unsigned flags)
 {
     if (SN_DEBUG)
-        sn_check_cell_place(store, cell);
+        check_place(store, cell);
     struct sn_thread_cache *cache = sn_cache_try_enter(&store->caches, store);
     if (sn_unlikely(!cache))
-        return small ? alloc_hardened(store, cell, size) : alloc_slow(store, cell, size, 0);
+        return small ? alloc_hardened(store, cell, size) : alloc_slow(store, cell, size, flags);
     void *object;
-    if (!alloc_inside(store, cache, cell, size, class_id, small, &object)) {
+    if (!alloc_inside(store, cache, cell, size, class_id, small, flags, &object)) {
         sn_cache_leave(cache);
-        return alloc_slow(store, cell, size, 0);
+        return alloc_slow(store, cell, size, flags);
     }
     sn_cache_leave(cache);
     return object;
 }
 
+/* In a cell inside an object. */
+static SN_NOINLINE void *
+alloc_inner(handle_store *store, handle_cell *cell, size_t size)
+{
+    if (!store || !is_inner(store, cell) || sn_load_relaxed(&cell->word) != 0)
+        return alloc_slow(store, cell, size, 0);
+    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false, 0);
+}
+
+/* An object that has cells, small as those in the table of classes. */
+static SN_NOINLINE void *
+alloc_parent(handle_store *store, handle_cell *cell, size_t size)
+{
+    if (!store || !store->options.cells || size > SN_SMALL_MAX_BYTES ||
+        !(is_far_address(store, cell) || is_inner(store, cell)) ||
+        sn_load_relaxed(&cell->word) != 0)
+        return alloc_slow(store, cell, size, HANDLE_CELLS);
+    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false,
+                          HANDLE_CELLS);
+}
+
 static SN_OUTLINE void *
 alloc_medium(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
 {
+    if (flags == HANDLE_CELLS)
+        return alloc_parent(store, cell, size);
     if (!store || !sn_class_is_medium(&store->classes, size, flags) ||
         !is_fit_for_alloc(store, cell))
         return alloc_slow(store, cell, size, flags);
-    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false);
+    return alloc_of_class(store, cell, size, sn_class_for(&store->classes, size), false, 0);
 }
 
 void *
@@ -163,8 +199,8 @@ handle_cell_alloc(handle_store *store, handle_cell *cell, size_t size, unsigned 
     if (sn_unlikely(!sn_class_is_in_table(size, flags)))
         return alloc_medium(store, cell, size, flags);
     if (sn_unlikely(!store) || !is_fit_for_alloc(store, cell))
-        return alloc_slow(store, cell, size, flags);
-    return alloc_of_class(store, cell, size, sn_class_by_table(&store->classes, size), true);
+        return alloc_inner(store, cell, size);
+    return alloc_of_class(store, cell, size, sn_class_by_table(&store->classes, size), true, 0);
 }
 
 /* ---- many at once ---------------------------------------------------------------------------- */
@@ -183,7 +219,7 @@ alloc_group(handle_store *store, handle_cell *const *cells, const size_t *sizes,
             sn_check_cell_place(store, cells[made]);
         void *object;
         if (!alloc_inside(store, cache, cells[made], sizes[made],
-                          sn_class_for(&store->classes, sizes[made]), false, &object))
+                          sn_class_for(&store->classes, sizes[made]), false, 0, &object))
             break;
         if (objects)
             objects[made] = object;
@@ -359,10 +395,10 @@ static SN_OUTLINE int
 publish_in_empty(handle_store *store, handle_cell *cell, struct sn_reserved *reserved,
                  uint32_t tag24, uint64_t word)
 {
-    if (word != 0 || !is_far_address(store, cell))
+    if (word != 0 || !(is_far_address(store, cell) || is_inner(store, cell)))
         return publish_slow(store, cell, reserved, tag24);
     if (SN_DEBUG)
-        sn_check_cell_place(store, cell);
+        check_place(store, cell);
     return publish_fast(store, cell, reserved, tag24, 0, SN_CLASS_NONE);
 }
 

@@ -23,7 +23,7 @@
  * the holder beside alloc, free, relocate, resize in place and the free of an empty parent:
  * REPLACE (a child's resize by copy; not beside WRITERS), GROW (the parent's; beside everybody).
  * SLICES: the mover leaves its section, and lets its lock go, after each object that it publishes
- * at once. FREE_NOW: what is freed is reusable at once (without READERS, WRITERS, PINNERS and.
+ * at once. FREE_NOW: what is freed is reusable at once (without READERS, WRITERS, PINNERS and
  * WALKERS).
  *
  * NESTED: the parent's word is itself a cell inside a grandparent, which moves, too, and which all
