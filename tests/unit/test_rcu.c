@@ -513,8 +513,13 @@ test_signal_is_not_lost(void **state)
     for (unsigned i = 1; i <= scaled(20000); i++) {
         unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
         sn_rcu_signal_client(client->rcu, &client->link, true);
-        while (__atomic_load_n(&client->gathers, __ATOMIC_RELAXED) == gathers)
-            quiesce(); /* no sleep: what comes next takes the thread microseconds */
+        /* No sleep: what comes next takes the thread microseconds, unless it has no processor. */
+        for (unsigned looks = 1; __atomic_load_n(&client->gathers, __ATOMIC_RELAXED) == gathers;
+             looks++) {
+            quiesce();
+            if (looks % 1000 == 0)
+                sched_yield();
+        }
         for (uint64_t spins = random_below(&random, 20000); spins > 0; spins--)
             __atomic_signal_fence(__ATOMIC_SEQ_CST);
         if (i % 32 == 0)
