@@ -4,9 +4,6 @@
  * cell of which other, what each holds, its size and tag. model_inner_run() does random operations
  * on both, whole subtrees moved from place to place among them, and compares the answers; now and
  * then everything.
- *
- * Seen failing: a resize that does not carry cells ("found != NULL"), a free that does not look at
- * cells ("result == expected").
  */
 #include "model_inner.h"
 

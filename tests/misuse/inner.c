@@ -3,11 +3,6 @@
  * inner.c - cells inside objects: by which a writer came without having resolved their parent,
  * where none may lie, below what they would name; and an option `cells` that lies, or calls the
  * store.
- *
- * Seen failing, with the library broken like this:
- *   the cell's place not looked at                 inner_stale_*, inner_without_flag, _beside_cells
- *   a cycle not looked for                         inner_below_itself_*
- *   the answer not looked at; calls not noted      inner_lie_*; inner_calls
  */
 #include "support.h"
 

@@ -12,10 +12,9 @@
  * A node is a magic word, its number, its cells, and behind them contents with a stamp.
  *
  * Seen failing:
- *   a parent's copy does not cancel its children's moves  "contents are wrong", "lacks"
- *   headers are not turned                                "reported without reason", violation
- *   slots of parents are reusable at once                 "contents are wrong", "lacks"
- *   a resize does not carry cells                         "lacks"
+ *   a parent's copy does not cancel its children's moves  "contents are wrong", "lacks" (debug)
+ *   headers are not turned                                violation, "reported without reason"
+ *   a resize does not carry cells                         violation, "its root was freed"
  */
 #include "torture.h"
 
