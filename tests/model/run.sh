@@ -402,7 +402,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | move | pin | update | cell | inner | drain | fence | walk | tail | each | open | retire | order) ;;
+'' | move | pin | update | cell | inner | drain | fence | walk | tail | each | open) ;;
+retire | order) ;;
 *)
     die "--only '$only': one of move, pin, update, cell, inner, drain, fence, walk," \
         "tail, each, open, retire, order is needed"
