@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * index.c - the loops of index.h for one kind of reference. Compiled for both that are linked into
+ * index.c - the loops of index.h for one kind of reference. Compiled for all that are linked into
  * one program, INDEX_SUBJECT says for which: names that others see carry it.
  */
 #include "index.h"
@@ -18,6 +18,18 @@
 #define tree_scan   INDEX_OWN(tree_scan)
 #define tree_check  INDEX_OWN(tree_check)
 
+#define node_clear     INDEX_OWN(node_clear)
+#define node_has_room  INDEX_OWN(node_has_room)
+#define node_insert    INDEX_OWN(node_insert)
+#define node_set       INDEX_OWN(node_set)
+#define node_set_child INDEX_OWN(node_set_child)
+#define node_erase     INDEX_OWN(node_erase)
+#define node_split     INDEX_OWN(node_split)
+#define node_is_sparse INDEX_OWN(node_is_sparse)
+#define node_can_join  INDEX_OWN(node_can_join)
+#define node_join      INDEX_OWN(node_join)
+
+#include "../examples/index/node.c"
 #include "../examples/index/tree.c"
 
 #include <string.h>
@@ -144,7 +156,10 @@ close_tree(void)
 }
 
 const struct index_subject BENCH_JOIN(index, INDEX_SUBJECT) = {
-    .name = BENCH_TEXT(INDEX_SUBJECT),
+    .name = BENCH_TEXT(INDEX_SUBJECT) "s",
+#if NODE_PLACES > 0
+    .cells = node_cells,
+#endif
     .open = open_tree,
     .fill = fill,
     .thin = thin,

@@ -17,7 +17,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/tests/packages.sh"
 
 questions='T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 B1 B2 B3 B4 B5'
-questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3 X1 X2 X3b X4 C1 C3 C4 C7"
+questions="$questions S1 S1b S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 P L1 L2 L3"
+questions="$questions X1 X2 X3 X3b X4 X5 C1 C3 C4 C7"
 
 usage()
 {
@@ -45,17 +46,18 @@ usage: bench/run.sh [--only LIST] [--runs N] [--smoke] [--json FILE] [--build-di
   --help           this text
 
 Questions: $questions
-P, X1 and X3b compare with each peer inside one process, in turns: for a machine that others use,
-too. C1, C3, C4 and C7 ask servers through sockets: sinterd, and memcached and Redis where they are
-installed (Debian: memcached, redis-server), in turn in every round; --peers does not matter there.
+P, X1, X3 and X3b compare with each peer inside one process, in turns: for a machine that others
+use, too. C1, C3, C4 and C7 ask servers through sockets: sinterd, and memcached and Redis where they
+are installed (Debian: memcached, redis-server), in turn in every round; --peers does not matter
+there.
 END
 }
 
 # ---- what is asked -------------------------------------------------------------------------------
 
-# A line each: question, program, whose (all: peers too; own: handles and cells; handles: without
-# cells, peers too; peers: only those, each with Sinter in one process; servers), runs, whether it
-# is part of --smoke, arguments.
+# A line each: question, program, whose (all: peers too; own: handles and cells; cells: alone;
+# handles: without cells, peers too; peers: only those, each with Sinter in one process; servers),
+# runs, whether it is part of --smoke, arguments.
 jobs_table()
 {
     [ -z "$pictures" ] || {
@@ -106,9 +108,11 @@ L1 l1_reader own 5 yes
 L2 l2_writer own 5 yes
 L3 l3_step own 5 yes
 X1 x1_lookup peers 1 yes
-X2 x2_deleted handles 3 yes
+X2 x2_deleted all 3 yes
+X3 x3_chains peers 1 yes
 X3b x3b_lru peers 1 yes
 X4 x4_walks handles 3 yes
+X5 x5_inner cells 1 yes
 C1 c1_shift servers 1 yes --read none
 C1 c1_shift servers 1 no --read once
 C3 c3_requests servers 5 yes --protocol text
@@ -219,9 +223,12 @@ subjects_of()
     case $2 in
     peers) ;;
     handles) echo handles ;;
+    cells) echo cells ;;
     *) printf '%s\n' cells handles ;;
     esac
-    [ "$2" != own ] || return 0
+    case $2 in
+    own | cells) return 0 ;;
+    esac
     for peer in $peers; do
         printf '%s\n' "$peer"
         if [ "$1$peer" = t10_threadsglibc ]; then

@@ -134,6 +134,7 @@ subject_compaction_ns(void)
 #define FINDINGS_BYTES 256
 
 handle_store *subject_store;
+struct handle_cells (*subject_cells)(void *opaque, const void *object, size_t size);
 
 const char *
 subject_label(void)
@@ -182,6 +183,7 @@ subject_open(void)
     options.name = "bench";
     options.hardened = bench.hardened;
     options.hugepages = hugepages_at_creation();
+    options.cells = subject_cells;
     subject_store = handle_store_create(&options);
     if (!subject_store)
         subject_failed("handle_store_create", errno);

@@ -31,6 +31,8 @@
 #if SUBJECT_IS_STORE
 #include <sinter/handle.h>
 extern handle_store *subject_store;
+/** The option cells of stores that are opened from here on; NULL. */
+extern struct handle_cells (*subject_cells)(void *opaque, const void *object, size_t size);
 #endif
 
 /** How an object is given up: no reader can hold it, or a grace period must pass first. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * x1_lookup.c - X1: what does an index pay for its nodes being movable? One B+-tree
- * (examples/index: nodes of 1016 bytes, keys of 8 to 32) by handles in a store, and by pointers
- * with the peer's malloc, in one process, in turns (rounds.h): lookups of random keys, and scans of
- * 100 entries; full, and after a random 80 % of the entries was deleted.
+ * (examples/index: nodes of 1016 bytes, keys of 8 to 32) by handles in a store, by cells inside the
+ * nodes in another one, and by pointers with the peer's malloc, in one process, in turns
+ * (rounds.h): lookups of random keys, and scans of 100 entries; full, and after a random 80 % of
+ * the entries was deleted.
  */
 #include "index.h"
 #include "peer.h"
@@ -18,10 +19,11 @@ static const struct bench_option options[] = {
     {"lookups", BENCH_COUNT, &opt_lookups, "thousand", 1, 100000, 20, 1, "Lookups in a turn"},
 };
 
-static const struct index_subject *const subject[] = {&index_pointer, &index_handle};
+static const struct index_subject *const subject[] = {&index_pointer, &index_handle, &index_cell};
 #define SUBJECTS BENCH_COUNTOF(subject)
+static handle_store *store[SUBJECTS]; /* pointers have none */
 
-/* An untimed turn first. The same keys for both. */
+/* An untimed turn first. The same keys for all. */
 static double
 lookup_ns(const struct index_subject *s, uint64_t seed)
 {
@@ -36,6 +38,20 @@ scan_ns(const struct index_subject *s, uint64_t seed)
     uint64_t start = bench_cpu_ns();
     uint64_t seen = s->scan(opt_keys * 1000, seed, opt_lookups * 10);
     return (double)(bench_cpu_ns() - start) / (double)seen;
+}
+
+/* target: of cells. */
+static void
+report_ratios(const char *question, const struct rounds *rounds, double target)
+{
+    double ns = rounds_report_peer(question, rounds);
+    for (unsigned s = 1; s < SUBJECTS; s++) {
+        bool judged = subject[s]->cells != NULL;
+        double ratio = rounds_report_ratio(question, subject[s]->name, rounds, s,
+                                           judged ? rounds_target_beside("jemalloc", target) : NAN);
+        bench_progress("%-24s %s %.1f ns, %s %.2f x", question, peer_label(), ns, subject[s]->name,
+                       ratio);
+    }
 }
 
 static void
@@ -53,10 +69,7 @@ compare(const char *question, double (*turn)(const struct index_subject *s, uint
         }
         rounds.count++;
     }
-    double ratio = rounds_report_ratio(question, "handles", &rounds, 1,
-                                       rounds_target_beside("jemalloc", target));
-    double ns = rounds_report_peer(question, &rounds);
-    bench_progress("%-24s %s %.1f ns, handles %.2f x", question, peer_label(), ns, ratio);
+    report_ratios(question, &rounds, target);
 }
 
 static void
@@ -68,30 +81,55 @@ ask(const char *lookup, const char *scan, double target)
     compare(scan, scan_ns, NAN);
 }
 
+static void
+open_tree(unsigned s)
+{
+    if (s > 0) {
+        subject_cells = subject[s]->cells;
+        subject_open();
+        store[s] = subject_store;
+    }
+    subject[s]->open(store[s]);
+    subject[s]->fill(opt_keys * 1000);
+}
+
+static void
+close_tree(unsigned s)
+{
+    subject[s]->close();
+    if (s > 0) {
+        subject_store = store[s];
+        subject_close();
+    }
+}
+
+static void
+thin_out(unsigned s)
+{
+    subject[s]->thin(opt_keys * 1000);
+    rcu_barrier();
+    if (s > 0 && handle_store_compact(store[s], NULL) != 0)
+        bench_fatal("handle_store_compact failed");
+}
+
 int
 main(int argc, char **argv)
 {
-    bench_parse(argc, argv, "lookups in an index, by handles and by pointers (X1)", options,
+    bench_parse(argc, argv, "lookups in an index, by handles, cells and pointers (X1)", options,
                 BENCH_COUNTOF(options));
     rcu_register_thread();
-    subject_open();
-    index_pointer.open(NULL);
-    index_handle.open(subject_store);
     for (unsigned s = 0; s < SUBJECTS; s++)
-        subject[s]->fill(opt_keys * 1000);
-    report_begin("X1", "an index by handles and by pointers, in turns", peer_label());
+        open_tree(s);
+    report_begin("X1", "an index by handles, cells and pointers, in turns", peer_label());
     report_case("%u000 entries, %u levels; thread CPU time, median of %u rounds' ratios",
                 (unsigned)opt_keys, index_handle.height(), (unsigned)opt_rounds);
     ask("lookup", "scan, an entry", 1.05);
     for (unsigned s = 0; s < SUBJECTS; s++)
-        subject[s]->thin(opt_keys * 1000);
-    rcu_barrier();
-    if (handle_store_compact(subject_store, NULL) != 0)
-        bench_fatal("handle_store_compact failed");
+        thin_out(s);
     ask("lookup among a fifth", "scan among a fifth, an entry", NAN);
     report_end();
-    index_handle.close();
-    subject_close();
+    for (unsigned s = 0; s < SUBJECTS; s++)
+        close_tree(s);
     rcu_unregister_thread();
     return 0;
 }

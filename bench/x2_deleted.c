@@ -22,7 +22,10 @@ mib(uint64_t bytes)
     return (double)bytes / (double)BENCH_MIB;
 }
 
-#if SUBJECT_IS_STORE
+#if BENCH_SUBJECT == SUBJECT_CELL
+#define SUBJECT index_cell
+#define STORE   subject_store
+#elif BENCH_SUBJECT == SUBJECT_HANDLE
 #define SUBJECT index_handle
 #define STORE   subject_store
 #else
@@ -50,6 +53,9 @@ main(int argc, char **argv)
     report_begin("X2", "memory of an index after mass deletes", subject_label());
     report_case("%u000 entries, a random 80 %% deleted; live: linked nodes", (unsigned)opt_keys);
     baseline = memory_resident();
+#if SUBJECT_IS_STORE
+    subject_cells = SUBJECT.cells;
+#endif
     subject_open();
     SUBJECT.open(STORE);
     SUBJECT.fill(opt_keys * 1000);
@@ -58,7 +64,7 @@ main(int argc, char **argv)
     report_memory("deleted, at once", "deleted, at once, of the nodes", NAN);
     subject_settle();
     bench_sleep_ms(opt_idle);
-    report_memory("idle", "idle, of the nodes", subject_pick(NAN, 1.06));
+    report_memory("idle", "idle, of the nodes", subject_pick(1.06, 1.06));
     SUBJECT.check();
     report_end();
     SUBJECT.close();

@@ -6,7 +6,8 @@
  * all of them. Then the same kind of tree at a memory limit.
  *
  * What to take from it (files in the order to read): node.h, a page of entries; memory.h, all that
- * the tree does with the store; tree.h and tree.c, the tree, whose readers take no lock.
+ * the tree does with the store; tree.h and tree.c, the tree, whose readers take no lock;
+ * memory_cells.h, the same with children that are named by cells inside the nodes.
  */
 #include "tree.h"
 
@@ -153,6 +154,18 @@ compact(void)
     moved += report.moved_objects;
 }
 
+/** An object that lies among the leaves, or among the inner nodes where these have cells. */
+static handle_t
+make_filler(bool inner)
+{
+    void *object;
+    rcu_read_lock();
+    handle_t made = handle_alloc_object(store, NODE_BYTES,
+                                        inner && NODE_PLACES > 0 ? HANDLE_CELLS : 0, &object);
+    rcu_read_unlock();
+    return made;
+}
+
 /** Objects like the nodes come, and most of them go again, so that nodes lie sparse. */
 static void
 scatter(handle_t *filler)
@@ -160,7 +173,7 @@ scatter(handle_t *filler)
     for (uint32_t i = 0; i < FILLER; i++)
         handle_free(store, filler[i]); /* of the round before; -ENOENT for HANDLE_NULL */
     for (uint32_t i = 0; i < FILLER; i++)
-        expect((filler[i] = handle_alloc(store, NODE_BYTES)) != HANDLE_NULL);
+        expect((filler[i] = make_filler(i % 4 == 3)) != HANDLE_NULL);
     for (uint32_t i = 0; i < FILLER; i++) {
         if (i % 8)
             expect(handle_free(store, filler[i]) == 0);
@@ -292,6 +305,7 @@ open_tree(uint64_t max_bytes)
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.name = "index";
     options.max_bytes = max_bytes;
+    node_store_options(&options);
     store = handle_store_create(&options);
     return expect(store != NULL) && expect(tree_open(&tree, store) == 0);
 }

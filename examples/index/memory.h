@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory.h - where the tree's nodes live: in a store, named by handles. All that the tree does with
- * the store while it works stands here, in five functions. (bench/index_memory.h has the same over
- * malloc and call_rcu, to compare with.)
+ * the store while it works stands here, in small functions. memory_cells.h has the same by cells
+ * inside the nodes, and bench/index_memory.h over malloc and call_rcu, to compare with.
  */
 #ifndef EXAMPLE_INDEX_MEMORY_H
 #define EXAMPLE_INDEX_MEMORY_H
@@ -16,31 +16,66 @@
 #include <errno.h>
 
 typedef handle_store node_memory;
-typedef handle_t node_ref;
+typedef handle_t node_ref;   /* by which a node is found, once and again in one section */
+typedef handle_t node_root;  /* what names the root */
+typedef handle_t node_spare; /* a node that is set aside */
 
 /** A reference that was read while its node was being written resolves to NULL, or to an object of
  * this store: looking there does no harm. (A pointer has to be validated before it is followed.) */
 #define NODE_REF_IS_CHECKED true
+/** It names one node for ever, not the place where the name of one is found. */
+#define NODE_REF_IS_PLACE false
 
-/** For reading, in a section. NULL: no node's reference. */
+/** What the store is to know of the nodes: nothing. */
+static inline void
+node_store_options(struct handle_store_options *options)
+{
+    (void)options;
+}
+
+/* ---- finding nodes, in a section ------------------------------------------------------------- */
+
+static inline node_ref
+node_root_ref(const node_root *root)
+{
+    return __atomic_load_n(root, __ATOMIC_ACQUIRE);
+}
+
+/** Of child number i of an inner node, which may be being written. */
+static inline void
+node_expect_child(const struct node *node)
+{
+    (void)node;
+}
+
+static inline node_ref
+node_child_ref(const struct node *node, unsigned i)
+{
+    return node_child(node, i);
+}
+
+/** For reading. NULL: no node's reference. */
 static inline const struct node *
 node_read(const node_memory *memory, node_ref ref)
 {
     return handle_deref(memory, ref);
 }
 
-/** For writing, in a section, by the only one who writes. */
+/** For writing, by the only one who writes. */
 static inline struct node *
 node_write(node_memory *memory, node_ref ref)
 {
     return handle_deref_mut(memory, ref);
 }
 
-/** A new node that nobody knows yet. Outside of sections: it may wait. 0, or a negative errno. */
+/* ---- nodes that nobody knows ----------------------------------------------------------------- */
+
+/** A new node of a level. Outside of sections: it may wait. 0, or a negative errno. */
 static inline int
-node_alloc(node_memory *memory, node_ref *ref)
+node_set_aside(node_memory *memory, unsigned level, node_spare *spare)
 {
-    while ((*ref = handle_alloc(memory, NODE_BYTES)) == HANDLE_NULL) {
+    (void)level;
+    while ((*spare = handle_alloc(memory, NODE_BYTES)) == HANDLE_NULL) {
         if (errno != EAGAIN)
             return -errno;
         handle_store_reclaim(memory, NODE_BYTES); /* memory is on its way: wait for it */
@@ -48,18 +83,74 @@ node_alloc(node_memory *memory, node_ref *ref)
     return 0;
 }
 
-/** For a node that is linked no more: sections that are open find it to their ends. */
-static inline void
-node_retire(node_memory *memory, node_ref ref)
+/** In a section: to be filled until it ends. */
+static inline struct node *
+node_aside(node_memory *memory, const node_spare *spare)
 {
-    handle_retire(memory, ref);
+    return handle_deref_mut(memory, *spare);
 }
 
-/** For a node that was never linked. */
+/** One that is not needed. */
 static inline void
-node_drop(node_memory *memory, node_ref ref)
+node_drop(node_memory *memory, node_spare *spare)
 {
-    handle_free(memory, ref);
+    handle_free(memory, *spare);
+}
+
+/* ---- linking them, in a section, by the only one who writes ---------------------------------- */
+
+/** A new node becomes a child of one. Result: its number there, which an entry is to have. */
+static inline uint64_t
+node_link(node_memory *memory, struct node *parent, node_spare *spare)
+{
+    (void)memory;
+    (void)parent;
+    return *spare;
+}
+
+/** The root becomes a child of a new node that will be the root. Result: its number there. */
+static inline uint64_t
+node_link_root(node_memory *memory, node_root *root, struct node *top)
+{
+    (void)memory;
+    (void)top;
+    return *root;
+}
+
+/** A new node becomes the root. */
+static inline void
+node_set_root(node_memory *memory, node_root *root, node_spare *spare)
+{
+    (void)memory;
+    __atomic_store_n(root, *spare, __ATOMIC_RELEASE);
+}
+
+/** The children that are listed in `list` go from one node to another; as they are called there,
+ * so they are in `list`, too. */
+static inline void
+node_pass_children(node_memory *memory, struct node *from, struct node *to, struct node *list)
+{
+    (void)memory;
+    (void)from;
+    (void)to;
+    (void)list;
+}
+
+/** A child that no entry has any more: sections that are open find it to their ends. */
+static inline void
+node_retire(node_memory *memory, struct node *parent, uint64_t child)
+{
+    (void)parent;
+    handle_retire(memory, child);
+}
+
+/** The only child of the root becomes the root. */
+static inline void
+node_lower_root(node_memory *memory, node_root *root, struct node *gone)
+{
+    handle_t old = *root;
+    __atomic_store_n(root, gone->first, __ATOMIC_RELEASE);
+    handle_retire(memory, old);
 }
 
 #endif

@@ -4,11 +4,25 @@
  */
 #include "node.h"
 
+/** Where entries end. */
+static unsigned
+end_of(const struct node *node)
+{
+    return node->level > 0 ? PLACES_BEGIN : NODE_BYTES;
+}
+
+/** Bytes for entries and at[]. */
+static unsigned
+room_of(const struct node *node)
+{
+    return end_of(node) - (unsigned)sizeof(*node);
+}
+
 /** Bytes of an entry in the page, its place in at[] included. */
 static unsigned
-entry_bytes(unsigned key_length)
+entry_bytes(const struct node *node, unsigned key_length)
 {
-    return ENTRY_LEAST + key_length + (unsigned)sizeof(uint16_t);
+    return 1 + key_length + node_value_bytes(node) + (unsigned)sizeof(uint16_t);
 }
 
 /** Bytes between at[] and the lowest entry. */
@@ -23,7 +37,7 @@ gap_of(const struct node *node)
 static unsigned
 used_bytes(const struct node *node)
 {
-    return NODE_ROOM - gap_of(node) - node->dead;
+    return room_of(node) - gap_of(node) - node->dead;
 }
 
 void
@@ -31,20 +45,29 @@ node_clear(struct node *node, unsigned level, uint64_t first)
 {
     __atomic_store_n(&node->level, (uint16_t)level, __ATOMIC_RELAXED);
     __atomic_store_n(&node->count, 0, __ATOMIC_RELAXED);
-    node->low = NODE_BYTES;
+    node->low = (uint16_t)end_of(node);
     node->dead = 0;
     __atomic_store_n(&node->first, first, __ATOMIC_RELAXED);
+}
+
+static void
+write_value(const struct node *node, unsigned char *at, uint64_t value)
+{
+    if (node_value_bytes(node) == 1)
+        *at = (unsigned char)value;
+    else
+        memcpy(at, &value, sizeof(value));
 }
 
 /** Writes an entry below the others. Where it begins. */
 static uint16_t
 write_entry(struct node *node, struct key key, uint64_t value)
 {
-    node->low = (uint16_t)(node->low - (ENTRY_LEAST + key.length));
+    node->low = (uint16_t)(node->low - (1 + key.length + node_value_bytes(node)));
     unsigned char *bytes = (unsigned char *)node + node->low;
     bytes[0] = (unsigned char)key.length;
     memcpy(bytes + 1, key.bytes, key.length);
-    memcpy(bytes + 1 + key.length, &value, sizeof(value));
+    write_value(node, bytes + 1 + key.length, value);
     return node->low;
 }
 
@@ -83,17 +106,25 @@ squeeze(struct node *node)
     append_range(node, &old.node, 0, old.node.count);
 }
 
+/** Whether a node can have so many children. */
+static bool
+has_places(const struct node *node, unsigned children)
+{
+    return NODE_PLACES == 0 || node->level == 0 || children <= NODE_PLACES;
+}
+
 bool
 node_has_room(const struct node *node, unsigned key_length)
 {
-    return used_bytes(node) + entry_bytes(key_length) <= NODE_ROOM;
+    return used_bytes(node) + entry_bytes(node, key_length) <= room_of(node) &&
+           has_places(node, node->count + 2u);
 }
 
 void
 node_insert(struct node *node, struct key key, uint64_t value)
 {
     bool equal;
-    if (gap_of(node) < entry_bytes(key.length))
+    if (gap_of(node) < entry_bytes(node, key.length))
         squeeze(node);
     insert_at(node, node_find(node, key, &equal), key, value);
 }
@@ -102,13 +133,23 @@ void
 node_set(struct node *node, unsigned i, uint64_t value)
 {
     unsigned char *bytes = (unsigned char *)node + node->at[i];
-    memcpy(bytes + 1 + bytes[0], &value, sizeof(value));
+    write_value(node, bytes + 1 + bytes[0], value);
+}
+
+void
+node_set_child(struct node *node, unsigned i, uint64_t child)
+{
+    if (i == 0)
+        __atomic_store_n(&node->first, child, __ATOMIC_RELAXED);
+    else
+        node_set(node, i - 1, child);
 }
 
 void
 node_erase(struct node *node, unsigned i)
 {
-    node->dead = (uint16_t)(node->dead + ENTRY_LEAST + node_entry(node, i).key.length);
+    unsigned bytes = 1 + node_entry(node, i).key.length + node_value_bytes(node);
+    node->dead = (uint16_t)(node->dead + bytes);
     __atomic_store_n(&node->count, (uint16_t)(node->count - 1), __ATOMIC_RELAXED);
     memmove(&node->at[i], &node->at[i + 1], (node->count - i) * sizeof(node->at[0]));
 }
@@ -129,7 +170,7 @@ half_of(const struct node *node)
 {
     unsigned i = 0;
     for (unsigned bytes = 0; bytes < used_bytes(node) / 2; i++)
-        bytes += entry_bytes(node_entry(node, i).key.length);
+        bytes += entry_bytes(node, node_entry(node, i).key.length);
     return i < 1 ? 1 : i < node->count - 1u ? i : node->count - 2u;
 }
 
@@ -155,14 +196,15 @@ node_split(struct node *node, struct node *right, struct key_copy *separator)
 bool
 node_is_sparse(const struct node *node)
 {
-    return used_bytes(node) < NODE_ROOM / 3;
+    return used_bytes(node) < room_of(node) / 3;
 }
 
 bool
 node_can_join(const struct node *left, const struct node *right, struct key separator)
 {
-    unsigned between = left->level > 0 ? entry_bytes(separator.length) : 0;
-    return used_bytes(left) + between + used_bytes(right) <= NODE_ROOM;
+    unsigned between = left->level > 0 ? entry_bytes(left, separator.length) : 0;
+    return used_bytes(left) + between + used_bytes(right) <= room_of(left) &&
+           has_places(left, left->count + right->count + 2u);
 }
 
 /* The first child of an inner node has no key there: the separator is its key. */

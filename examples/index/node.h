@@ -3,11 +3,15 @@
  * node.h - a node of the tree: a page of entries in the order of their keys. Pure: it knows neither
  * the store nor threads, and names other nodes by numbers that it does not look at.
  *
- *     | version ... first | at[0] at[1] ... ->      <- ... entry | entry | entry |
+ *     | version ... first | at[0] at[1] ... ->      <- ... entry | entry | entry | places |
  *
  * Entries fill the page from its end; at[] says where each begins, by key. An entry is the key's
  * length (a byte), the key, and a value of 8 bytes: what the user stored, in a leaf; else the child
  * with the keys from this one on. The child with the keys in front of them all is `first`.
+ *
+ * Where a child is named by what has to stay at one place of the page while entries come and go in
+ * front of it (a cell), inner nodes end with NODE_PLACES such places of 8 bytes each, for whoever
+ * names nodes, and the value of an entry is the number of one, in one byte.
  *
  * node_entry, node_find and node_child bear a page that is being written while they read it: they
  * stay inside, and give nonsense. Whoever calls them without a lock looks at the version afterwards
@@ -28,6 +32,10 @@
 #define KEY_MAX    64u
 #endif
 
+#ifndef NODE_PLACES
+#define NODE_PLACES 0u /* at most 255 */
+#endif
+
 struct node {
     uint64_t version; /**< odd: being written, or unlinked for good. For readers without a lock */
     uint16_t level;   /**< 0: a leaf; constant from before the node is linked */
@@ -38,12 +46,13 @@ struct node {
     uint16_t at[];
 };
 
-#define NODE_ROOM      (NODE_BYTES - (unsigned)sizeof(struct node)) /* for entries and at[] */
-#define NODE_COUNT_MAX (NODE_ROOM / (unsigned)sizeof(uint16_t))
-#define ENTRY_LEAST    9u /* an empty key */
+#define NODE_COUNT_MAX ((NODE_BYTES - (unsigned)sizeof(struct node)) / (unsigned)sizeof(uint16_t))
+#define PLACES_BEGIN   (NODE_BYTES - NODE_PLACES * 8u)
+#define ENTRY_LEAST    9u /* an empty key, in a leaf */
 
 /* What is split in two halves has room for one more entry in each. */
-_Static_assert(NODE_ROOM / 2 + 2 * (ENTRY_LEAST + KEY_MAX + sizeof(uint16_t)) <= NODE_ROOM,
+_Static_assert((PLACES_BEGIN - sizeof(struct node)) / 2 >=
+                   2 * (ENTRY_LEAST + KEY_MAX + sizeof(uint16_t)),
                "nodes are too small for keys of KEY_MAX");
 
 /** A node of one's own, outside of the store. */
@@ -105,6 +114,13 @@ node_count(const struct node *node)
     return count < NODE_COUNT_MAX ? count : NODE_COUNT_MAX;
 }
 
+/** Bytes of an entry's value. */
+static inline unsigned
+node_value_bytes(const struct node *node)
+{
+    return NODE_PLACES > 0 && node_level(node) > 0 ? 1 : 8;
+}
+
 /** The entry number i, 0 to NODE_COUNT_MAX - 1. */
 static inline struct entry
 node_entry(const struct node *node, unsigned i)
@@ -116,7 +132,10 @@ node_entry(const struct node *node, unsigned i)
     unsigned length = __atomic_load_n(bytes, __ATOMIC_RELAXED),
              room = NODE_BYTES - ENTRY_LEAST - at;
     entry.key = (struct key){bytes + 1, length < room ? length : room};
-    memcpy(&entry.value, entry.key.bytes + entry.key.length, sizeof(entry.value));
+    if (node_value_bytes(node) == 1)
+        entry.value = entry.key.bytes[entry.key.length];
+    else
+        memcpy(&entry.value, entry.key.bytes + entry.key.length, sizeof(entry.value));
     return entry;
 }
 
@@ -161,13 +180,16 @@ node_find_child(const struct node *node, struct key key)
 
 void node_clear(struct node *node, unsigned level, uint64_t first);
 
-/** Whether an entry with a key of this length fits. */
+/** Whether an entry with a key of this length fits, and another child. */
 bool node_has_room(const struct node *node, unsigned key_length);
 
 /** Puts an entry in its place. There is room, and none with this key. */
 void node_insert(struct node *node, struct key key, uint64_t value);
 
 void node_set(struct node *node, unsigned i, uint64_t value);
+
+/** Gives child number i of an inner node, 0 to count, another number. */
+void node_set_child(struct node *node, unsigned i, uint64_t child);
 
 void node_erase(struct node *node, unsigned i);
 

@@ -20,6 +20,9 @@
 #define AROUND 80u /* keys on both sides that come or go at once */
 #define READS  12u /* nodes that a lookup resolves, at most; and a few */
 #define NODES  10000u
+/* What can happen at each. By cells nodes move once in a section. */
+#define EVENTS       (NODE_PLACES > 0 ? 12u : 8u)
+#define MOVES_BEHIND (NODE_PLACES > 0 ? 8u : 4u)
 
 unsigned staged_reads;
 
@@ -27,8 +30,9 @@ static struct tree tree;
 static handle_store *store;
 static uint32_t asked; /* the key that is being looked up */
 static uint32_t keys;  /* of this tree */
-/* What happens around it: keys come, or go; and the other one, too; nodes move. */
-static bool coming, twice, moving;
+/* What happens around it: keys come, or go; and the other one, too; nodes move, before or behind
+ * that. */
+static bool coming, twice, before, behind;
 
 static struct key
 make_key(uint32_t number, char text[16])
@@ -37,6 +41,39 @@ make_key(uint32_t number, char text[16])
 }
 
 /* ---- what happens ---------------------------------------------------------------------------- */
+
+/* Every node gets another address, as if it were moved; the old one is a copy from now on. */
+
+#if NODE_PLACES > 0
+
+/** To and fro. In a section, by the only one who writes. */
+static void
+move_one(handle_cell *cell)
+{
+    expect(handle_cell_resize(store, cell, 2 * NODE_BYTES) == 0);
+    expect(handle_cell_resize(store, cell, NODE_BYTES) == 0);
+}
+
+/** Children in front of their parents: so no child leaves in the section in which its parent has,
+ * as it is with moves. */
+static void
+move_below(handle_cell *cell)
+{
+    struct node *node = handle_cell_deref_mut(store, cell);
+    for (unsigned i = 0; node->level > 0 && i <= node->count; i++)
+        move_below(node_child_ref(node, i));
+    move_one(cell);
+}
+
+static void
+move_nodes(void)
+{
+    rcu_read_lock();
+    move_below(&tree.root);
+    rcu_read_unlock();
+}
+
+#else
 
 static handle_t nodes[NODES];
 static size_t node_number;
@@ -50,7 +87,6 @@ list_node(void *opaque, const struct handle_object *object)
     return 0;
 }
 
-/** Every node gets another address, as if it were moved; the old one is a copy from now on. */
 static void
 move_nodes(void)
 {
@@ -61,6 +97,8 @@ move_nodes(void)
         expect(handle_resize(store, nodes[i], NODE_BYTES) == 0);
     }
 }
+
+#endif
 
 /** Keys around the one that is asked for come or go, but for those that stay, and those that never
  * come. */
@@ -84,12 +122,12 @@ change_keys(bool come)
 void
 staged_event(void)
 {
-    if (moving)
+    if (before)
         move_nodes();
     change_keys(coming);
     if (twice)
         change_keys(!coming);
-    if (moving)
+    if (behind)
         move_nodes();
 }
 
@@ -136,12 +174,14 @@ static void
 ask(uint32_t step)
 {
     for (uint32_t number = 0; number + STAY < keys; number += step * STAY) {
-        for (unsigned i = 0; i < 8 * READS; i++) {
-            coming = (i & 1) == 0;
-            twice = (i & 2) != 0;
-            moving = (i & 4) != 0;
-            look_up(number, 1 + i / 8);
-            look_up(number + 1, 1 + i / 8);
+        for (unsigned i = 0; i < EVENTS * READS; i++) {
+            unsigned event = i % EVENTS;
+            coming = (event & 1) == 0;
+            twice = (event & 2) != 0;
+            before = (event & 4) != 0;
+            behind = (event & MOVES_BEHIND) != 0;
+            look_up(number, 1 + i / EVENTS);
+            look_up(number + 1, 1 + i / EVENTS);
         }
         look_over(number, 1 + number / 8);
         expect(tree_check(&tree) == 0);
@@ -153,7 +193,9 @@ run(uint32_t count, uint32_t step)
 {
     char text[16];
     keys = count;
-    store = handle_store_create(NULL);
+    struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    node_store_options(&options);
+    store = handle_store_create(&options);
     if (!expect(store != NULL) || !expect(tree_open(&tree, store) == 0))
         return;
     for (uint32_t number = 0; number < keys; number += STAY)

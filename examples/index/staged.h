@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * staged.h - memory.h for staged.c: something may happen just when a reader has resolved a node.
+ * staged.h - memory.h, or memory_cells.h, for staged.c: something may happen just when a reader has
+ * resolved a node.
  */
 #ifndef EXAMPLE_INDEX_STAGED_H
 #define EXAMPLE_INDEX_STAGED_H
 
+#ifndef STAGED_MEMORY
+#define STAGED_MEMORY "memory.h"
+#endif
 #define node_read node_read_at_once
-#include "memory.h"
+#include STAGED_MEMORY
 #undef node_read
 
 /** Called when so many more nodes have been read; 0: never. One thread. */

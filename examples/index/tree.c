@@ -16,6 +16,9 @@
  * Whoever reads the parent before or after that finds an even child that has its keys, or begins
  * again. A node that was unlinked stays odd, and is retired: readers that are on their way to it
  * still resolve its handle, and see that they have to begin again.
+ *
+ * Versions are numbers of writes, of all nodes together, so no two nodes ever have the same. A
+ * reference by cell may lead to another child at the second look, which that tells.
  */
 #include "tree.h"
 
@@ -49,14 +52,19 @@ is_unchanged(const struct tree *tree, const struct look *look)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* reads of the node stay in front of this one */
     const struct node *now = node_read(tree->memory, look->ref); /* not look->node: it may move */
+    if (NODE_REF_IS_PLACE && !now)
+        return false;
     return __atomic_load_n(&now->version, __ATOMIC_RELAXED) == look->version;
 }
 
 static inline bool
 look_at_root(const struct tree *tree, struct look *look)
 {
-    node_ref root = __atomic_load_n(&tree->root, __ATOMIC_ACQUIRE);
-    return look_at(tree, root, look) && __atomic_load_n(&tree->root, __ATOMIC_ACQUIRE) == root;
+    node_ref root = node_root_ref(&tree->root);
+    if (!look_at(tree, root, look))
+        return false;
+    /* By its place: the second look sees whether it is the root. */
+    return NODE_REF_IS_PLACE || node_root_ref(&tree->root) == root;
 }
 
 /** Where the keys of a leaf end; nothing if it is the last one. */
@@ -70,12 +78,13 @@ struct bound {
 static inline node_ref
 child_for(const struct node *node, struct key key, struct bound *bound)
 {
+    node_expect_child(node);
     unsigned child = node_find_child(node, key);
     if (bound && child < node_count(node)) {
         bound->exists = true;
         key_keep(&bound->key, node_entry(node, child).key);
     }
-    return node_child(node, child);
+    return node_child_ref(node, child);
 }
 
 /** One way down. False: begin again. */
@@ -180,7 +189,8 @@ static struct node *
 write_begin(struct tree *tree, node_ref ref)
 {
     struct node *node = node_write(tree->memory, ref);
-    __atomic_store_n(&node->version, node->version + 1, __ATOMIC_RELAXED);
+    tree->writes += 2;
+    __atomic_store_n(&node->version, tree->writes - 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* writes to the node stay behind this one */
     return node;
 }
@@ -196,32 +206,28 @@ write_end(struct node *node)
 static int
 take_spares(struct tree *tree)
 {
-    while (tree->spares < tree->height + 1) {
-        int error = node_alloc(tree->memory, &tree->spare[tree->spares]);
+    for (unsigned level = 0; level <= tree->height; level++) {
+        if (tree->spares & 1u << level)
+            continue;
+        int error = node_set_aside(tree->memory, level, &tree->spare[level]);
         if (error)
             return error;
-        tree->spares++;
+        tree->spares |= 1u << level;
     }
     return 0;
 }
 
-/** A new node of one's own, from those that were set aside. */
+/** A new node of one's own: that of its level which was set aside. To be linked from there. */
 static struct node *
-new_node(struct tree *tree, unsigned level, node_ref first, node_ref *ref)
+new_node(struct tree *tree, unsigned level)
 {
-    *ref = tree->spare[--tree->spares];
-    struct node *node = node_write(tree->memory, *ref);
-    node->version = 0;
-    node_clear(node, level, first);
+    struct node *node = node_aside(tree->memory, &tree->spare[level]);
+    tree->spares &= ~(1u << level);
+    tree->writes += 2;
+    node->version = tree->writes;
+    node_clear(node, level, 0);
     tree->nodes++;
     return node;
-}
-
-static void
-set_root(struct tree *tree, node_ref root, unsigned height)
-{
-    __atomic_store_n(&tree->root, root, __ATOMIC_RELEASE);
-    tree->height = height;
 }
 
 /** The way from the root down to a leaf, as the writer goes: nobody changes it meanwhile. */
@@ -234,35 +240,39 @@ struct path {
 static const struct node *
 find_path(const struct tree *tree, struct key key, struct path *path)
 {
-    node_ref ref = tree->root;
+    node_ref ref = node_root_ref(&tree->root);
     for (path->depth = 0;; path->depth++) {
         const struct node *node = node_read(tree->memory, ref);
         path->ref[path->depth] = ref;
         if (node->level == 0)
             return node;
         path->child[path->depth] = node_find_child(node, key);
-        ref = node_child(node, path->child[path->depth]);
+        ref = node_child_ref(node, path->child[path->depth]);
     }
 }
 
 /* ---- putting in ------------------------------------------------------------------------------ */
 
-static void
-add(struct tree *tree, const struct path *path, unsigned depth, struct key key, uint64_t value);
+static void add(struct tree *tree, const struct path *path, unsigned depth, struct entry entry);
 
-/** A node was split: its new neighbour goes into the parent, or both under a new root. */
+/** There is room. In an inner node: the new child is that of the level below. */
 static void
-add_neighbour(struct tree *tree, const struct path *path, unsigned depth, unsigned level,
-              struct key separator, node_ref right)
+insert(struct tree *tree, struct node *node, struct entry entry)
 {
-    node_ref root;
-    if (depth > 0) {
-        add(tree, path, depth - 1, separator, right);
-        return;
-    }
-    struct node *top = new_node(tree, level + 1, path->ref[0], &root);
-    node_insert(top, separator, right);
-    set_root(tree, root, tree->height + 1);
+    if (node->level > 0)
+        entry.value = node_link(tree->memory, node, &tree->spare[node->level - 1]);
+    node_insert(node, entry.key, entry.value);
+}
+
+/** The root was split: it and its new neighbour come under a new one. */
+static void
+raise_root(struct tree *tree, unsigned level, struct key separator)
+{
+    struct node *top = new_node(tree, level);
+    node_set_child(top, 0, node_link_root(tree->memory, &tree->root, top));
+    insert(tree, top, (struct entry){separator, 0});
+    node_set_root(tree->memory, &tree->root, &tree->spare[level]);
+    tree->height++;
 }
 
 /** The node is full, and odd until its parent knows its neighbour. */
@@ -271,23 +281,26 @@ split_and_add(struct tree *tree, const struct path *path, unsigned depth, struct
               struct entry entry)
 {
     struct key_copy separator;
-    node_ref right_ref;
-    struct node *right = new_node(tree, node->level, 0, &right_ref);
+    struct node *right = new_node(tree, node->level);
     node_split(node, right, &separator);
+    node_pass_children(tree->memory, node, right, right);
     bool to_right = key_compare(entry.key, key_of(&separator)) >= 0;
-    node_insert(to_right ? right : node, entry.key, entry.value);
-    add_neighbour(tree, path, depth, node->level, key_of(&separator), right_ref);
+    insert(tree, to_right ? right : node, entry);
+    if (depth > 0)
+        add(tree, path, depth - 1, (struct entry){key_of(&separator), 0});
+    else
+        raise_root(tree, node->level + 1u, key_of(&separator));
 }
 
 /** Puts a new entry into the node at this depth. */
 static void
-add(struct tree *tree, const struct path *path, unsigned depth, struct key key, uint64_t value)
+add(struct tree *tree, const struct path *path, unsigned depth, struct entry entry)
 {
     struct node *node = write_begin(tree, path->ref[depth]);
-    if (node_has_room(node, key.length))
-        node_insert(node, key, value);
+    if (node_has_room(node, entry.key.length))
+        insert(tree, node, entry);
     else
-        split_and_add(tree, path, depth, node, (struct entry){key, value});
+        split_and_add(tree, path, depth, node, entry);
     write_end(node);
 }
 
@@ -302,7 +315,7 @@ put_locked(struct tree *tree, struct key key, uint64_t value)
         node_set(leaf, i, value);
         write_end(leaf);
     } else {
-        add(tree, &path, path.depth, key, value);
+        add(tree, &path, path.depth, (struct entry){key, value});
         tree->entries++;
     }
 }
@@ -325,35 +338,28 @@ tree_put(struct tree *tree, struct key key, uint64_t value)
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 
-/** First out of reach, then retired. */
-static void
-retire(struct tree *tree, node_ref ref)
-{
-    tree->nodes--;
-    node_retire(tree->memory, ref);
-}
-
 /** A root with one child makes room for it. */
 static void
 lower_root(struct tree *tree)
 {
-    node_ref old = tree->root;
+    node_ref old = node_root_ref(&tree->root);
     const struct node *root = node_read(tree->memory, old);
     if (root->level == 0 || root->count > 0)
         return;
-    const struct node *gone = write_begin(tree, old); /* and no end */
-    set_root(tree, gone->first, tree->height - 1);
-    retire(tree, old);
+    node_lower_root(tree->memory, &tree->root, write_begin(tree, old)); /* and no end */
+    tree->height--;
+    tree->nodes--;
 }
 
-/** Makes child i of a parent and the one behind it one, if both exist and fit. */
+/** Makes child i of a parent and the one behind it one, if both exist and fit. First the second
+ * gets out of reach, then it is retired. */
 static bool
 join_children(struct tree *tree, node_ref parent_ref, unsigned i)
 {
     const struct node *parent = node_read(tree->memory, parent_ref);
     if (i >= parent->count)
         return false;
-    node_ref left_ref = node_child(parent, i), right_ref = node_child(parent, i + 1);
+    node_ref left_ref = node_child_ref(parent, i), right_ref = node_child_ref(parent, i + 1);
     struct key separator = node_entry(parent, i).key;
     if (!node_can_join(node_read(tree->memory, left_ref), node_read(tree->memory, right_ref),
                        separator))
@@ -361,11 +367,14 @@ join_children(struct tree *tree, node_ref parent_ref, unsigned i)
     struct node *left = write_begin(tree, left_ref);
     struct node *right = write_begin(tree, right_ref); /* and no end */
     struct node *writable = write_begin(tree, parent_ref);
+    uint64_t gone = node_child(writable, i + 1);
+    node_pass_children(tree->memory, right, left, right);
     node_join(left, right, separator);
     node_erase(writable, i);
     write_end(writable);
     write_end(left);
-    retire(tree, right_ref);
+    node_retire(tree->memory, writable, gone);
+    tree->nodes--;
     return true;
 }
 
@@ -416,15 +425,15 @@ tree_remove(struct tree *tree, struct key key)
 void
 tree_close(struct tree *tree)
 {
-    while (tree->spares > 0)
-        node_drop(tree->memory, tree->spare[--tree->spares]);
+    for (unsigned level = 0; level <= HEIGHT_MAX; level++)
+        if (tree->spares & 1u << level)
+            node_drop(tree->memory, &tree->spare[level]);
     pthread_mutex_destroy(&tree->writing);
 }
 
 int
 tree_open(struct tree *tree, node_memory *memory)
 {
-    node_ref root;
     *tree = (struct tree){.memory = memory};
     pthread_mutex_init(&tree->writing, NULL);
     int error = take_spares(tree);
@@ -433,8 +442,9 @@ tree_open(struct tree *tree, node_memory *memory)
         return error;
     }
     rcu_read_lock();
-    new_node(tree, 0, 0, &root);
-    set_root(tree, root, 1);
+    new_node(tree, 0);
+    node_set_root(memory, &tree->root, &tree->spare[0]);
+    tree->height = 1;
     rcu_read_unlock();
     return 0;
 }
@@ -480,7 +490,7 @@ check_below(const struct tree *tree, node_ref ref, unsigned level, const struct 
     for (unsigned i = 0; level > 0 && i <= node->count; i++) {
         struct key before = node_entry(node, i > 0 ? i - 1 : 0).key;
         struct key behind = node_entry(node, i < node->count ? i : 0).key;
-        check_below(tree, node_child(node, i), level - 1, i > 0 ? &before : low,
+        check_below(tree, node_child_ref(node, i), level - 1, i > 0 ? &before : low,
                     i < node->count ? &behind : high, sums);
     }
 }
@@ -491,7 +501,7 @@ tree_check(struct tree *tree)
     struct sums sums = {0};
     pthread_mutex_lock(&tree->writing);
     rcu_read_lock();
-    check_below(tree, tree->root, tree->height - 1, NULL, NULL, &sums);
+    check_below(tree, node_root_ref(&tree->root), tree->height - 1, NULL, NULL, &sums);
     rcu_read_unlock();
     sums.errors += sums.entries != tree->entries;
     sums.errors += sums.nodes != tree->nodes;

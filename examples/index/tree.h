@@ -19,15 +19,17 @@
 
 struct tree {
     node_memory *memory;
-    node_ref root;           /* read in sections, written by who holds the lock */
+    node_root root;          /* read in sections, written by who holds the lock */
     pthread_mutex_t writing; /* guards all below, and who may write to nodes */
+    uint64_t writes;         /* of nodes: where their versions come from */
     size_t entries, nodes;
     unsigned height;
-    unsigned spares; /* nodes that nobody knows: what a split may need */
-    node_ref spare[HEIGHT_MAX + 1];
+    unsigned spares; /* bits: levels of which a node is set aside that nobody knows */
+    node_spare spare[HEIGHT_MAX + 1];
 };
 
-/** An empty tree. 0, or -ENOMEM. The memory stays the caller's, who ends it after the tree. */
+/** An empty tree. 0, or -ENOMEM. The memory stays the caller's, who ends it after the tree; it was
+ * made with what node_store_options says. */
 int tree_open(struct tree *tree, node_memory *memory);
 
 /** Ends a tree that nobody uses any more. Its nodes go with the memory. */

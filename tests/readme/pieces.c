@@ -3,7 +3,8 @@
  * pieces.c - runs the C code of examples/README.md, which check.sh puts into pieces.inc: a cache of
  * buckets is filled far beyond max_bytes, with items of one size and then of another; a block is
  * read, and pinned while it is evicted; a node of a list is unlinked and retired; a version is
- * looked at twice; a reader goes down a tree while pages are written.
+ * looked at twice; a reader goes down a tree while pages are written; links come into a chain, and
+ * go from its front, its middle and its end.
  *
  * Seen failing with: an item published with tag 0; a sweep that frees nothing, or items that
  * were used; a node that is freed at once; a version that is not compared; a page's first look
@@ -30,11 +31,21 @@ expect(int good, const char *what, int line)
     bad = 1;
 }
 
+static struct handle_cells
+cells_of_link(void *opaque, const void *object, size_t size)
+{
+    (void)opaque;
+    (void)object;
+    (void)size;
+    return (struct handle_cells){offsetof(struct link, next), 1};
+}
+
 static handle_store *
 new_store(void)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.max_bytes = MAX_BYTES;
+    options.cells = cells_of_link;
     return handle_store_create(&options);
 }
 
@@ -225,10 +236,50 @@ run_index(void)
     EXPECT(handle_store_destroy(store) == 0);
 }
 
+/* Keys of the chain's links from the front, as digits of one number. */
+static unsigned long
+keys_of(const handle_store *store, const handle_cell *first)
+{
+    unsigned long keys = 0;
+    const struct link *item = handle_cell_deref(store, first);
+    for (; item; item = handle_cell_deref(store, &item->next))
+        keys = keys * 10 + item->key;
+    return keys;
+}
+
+static void
+run_chain(void)
+{
+    static handle_cell first;
+    handle_store *store = new_store();
+    for (unsigned key = 1; key <= 5; key++) {
+        struct handle_reserved made;
+        struct link *item = handle_reserve(store, sizeof(*item), HANDLE_CELLS, &made);
+        item->key = key;
+        rcu_read_lock();
+        EXPECT(put_in_front(store, &first, &made) == 0);
+        rcu_read_unlock();
+    }
+    rcu_read_lock();
+    const struct link *middle = handle_cell_deref(store, &first);
+    middle = handle_cell_deref(store, &middle->next);
+    EXPECT(keys_of(store, &first) == 54321);
+    EXPECT(take_out(store, &first, 4) == 0 && keys_of(store, &first) == 5321);
+    EXPECT(keys_of(store, &middle->next) == 321); /* who stands there goes on */
+    EXPECT(take_out(store, &first, 5) == 0 && keys_of(store, &first) == 321);
+    EXPECT(take_out(store, &first, 1) == 0 && keys_of(store, &first) == 32);
+    EXPECT(take_out(store, &first, 1) == -ENOENT);
+    EXPECT(take_out(store, &first, 3) == 0 && take_out(store, &first, 2) == 0);
+    EXPECT(keys_of(store, &first) == 0);
+    rcu_read_unlock();
+    EXPECT(handle_store_check(store, NULL, NULL) == 0 && handle_store_destroy(store) == 0);
+}
+
 int
 main(void)
 {
     rcu_register_thread();
+    run_chain();
     run_cache();
     run_blocks();
     run_traps();
