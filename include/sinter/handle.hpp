@@ -28,6 +28,22 @@
  * Objects are moved by copying their bytes: their types are trivially copyable, and need no larger
  * alignment than the store gives (8 by default). What lies in a store has no destructor.
  *
+ * Cells inside objects ("cells inside objects" in handle.h): a type may have cells as a member, and
+ * says by `cells_at` which. From it the store learns where they lie, and reserve that it has any.
+ *
+ *     struct node {
+ *         std::uint64_t key;
+ *         sinter::cell<node> child[2];                        // one member: a cell, or an array
+ *         static constexpr auto cells_at = &node::child;
+ *     };
+ *
+ *     handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+ *     options.cells = sinter::cells_of<node>;
+ *     sinter::store store(options);
+ *     ...
+ *     auto parent = store.write(section, root);               // resolved in this section
+ *     error = parent->child[0].publish(store, section, *item);
+ *
  * Threads: as in handle.h. An object of this header is used by one thread at a time, except store,
  * whose members any number of threads may call, and cell, which is read by all and written by one.
  */
@@ -52,6 +68,7 @@ namespace sinter
 {
 
 class store;
+template <typename T> class cell;
 
 /** What an int function of handle.h returned: 0 or a negative errno. */
 [[nodiscard]] inline std::error_code
@@ -60,11 +77,81 @@ error_of(int result) noexcept
     return std::error_code(-result, std::generic_category());
 }
 
-/** What may lie in a store: it is moved by copying its bytes, and never destroyed. */
+/** A cell, or an array of cells. */
+template <typename T> inline constexpr bool is_cells_v = false;
+template <typename T> inline constexpr bool is_cells_v<cell<T>> = true;
+template <typename T, std::size_t n> inline constexpr bool is_cells_v<T[n]> = is_cells_v<T>;
+
+/** What T::cells_at says: the member that is the cells of a T. */
+template <typename Member> struct cells_member {
+    static constexpr std::size_t count = 0;
+};
+template <typename Cells, typename T> struct cells_member<Cells T::*const> {
+    static_assert(is_cells_v<Cells>, "cells_at leads to a cell, or to an array of cells");
+    static constexpr std::size_t count = sizeof(Cells) / sizeof(handle_cell);
+};
+
+/** Whether objects of a type have cells inside: it says by cells_at which of its members. */
+template <typename T, typename = void> inline constexpr bool has_cells_v = false;
+template <typename T>
+inline constexpr bool has_cells_v<T, std::void_t<decltype(T::cells_at)>> =
+    cells_member<decltype(T::cells_at)>::count > 0;
+
+/**
+ * What may lie in a store: it is moved by copying its bytes, and never destroyed. Cells do not let
+ * their type be copied, and so it says where they lie.
+ */
 template <typename T>
 inline constexpr bool is_storable_v =
     std::is_trivially_copyable<T>::value &&std::is_trivially_destructible<T>::value &&
-    !std::is_const<T>::value && !std::is_volatile<T>::value;
+    !std::is_const<T>::value && !std::is_volatile<T>::value &&
+    (has_cells_v<T> ? std::is_standard_layout<T>::value : std::is_move_constructible<T>::value);
+
+/** Where the cells of an object lie if it is a T. */
+template <typename T>
+handle_cells
+cells_in(const void *object) noexcept
+{
+    const char *first =
+        reinterpret_cast<const char *>(&(static_cast<const T *>(object)->*T::cells_at));
+    handle_cells cells = {};
+    cells.offset = static_cast<std::size_t>(first - static_cast<const char *>(object));
+    cells.count = cells_member<decltype(T::cells_at)>::count;
+    return cells;
+}
+
+/** The same if it is one of several types; see cells_of. */
+template <typename T>
+void
+cells_if(const void *object, handle_cells &cells) noexcept
+{
+    static_assert(std::is_same<decltype(T::kind), std::uint32_t>::value && offsetof(T, kind) == 0,
+                  "one of several types begins with a std::uint32_t kind");
+    static_assert(T::cells_kind != 0, "0 is the kind of what is not filled yet");
+    if (__atomic_load_n(static_cast<const std::uint32_t *>(object), __ATOMIC_RELAXED) ==
+        T::cells_kind)
+        cells = cells_in<T>(object);
+}
+
+/**
+ * For the option cells: of a store in which objects of this type have cells, and no others. Of
+ * several types each begins with a member `std::uint32_t kind`, which is set to its constant
+ * `cells_kind`, another one for each and not 0, before a cell is filled, and not changed then.
+ */
+template <typename T, typename... Others>
+handle_cells
+cells_of(void *, const void *object, std::size_t) noexcept
+{
+    static_assert(has_cells_v<T> && (has_cells_v<Others> && ...), "a type without cells_at");
+    if constexpr (sizeof...(Others) == 0) {
+        return cells_in<T>(object);
+    } else {
+        handle_cells cells = {};
+        cells_if<T>(object, cells);
+        (cells_if<Others>(object, cells), ...);
+        return cells;
+    }
+}
 
 /** A value, or why there is none. */
 template <typename T> class [[nodiscard]] result
@@ -341,6 +428,14 @@ template <typename T> class [[nodiscard]] update
         handle_store *store = std::exchange(store_, nullptr);
         return error_of(store ? handle_update_commit(store, &raw_) : -EINVAL);
     }
+    /** handle_cell_update_commit. After EINVAL it goes on. */
+    [[nodiscard]] std::error_code commit(const section &, cell<T> &names) noexcept
+    {
+        int error = store_ ? handle_cell_update_commit(store_, &names.raw_, &raw_) : -EINVAL;
+        if (error != -EINVAL)
+            store_ = nullptr;
+        return error_of(error);
+    }
 
   private:
     friend class store;
@@ -387,7 +482,7 @@ class store
         return store_;
     }
 
-    /** handle_reserve, for a T with undefined contents. */
+    /** handle_reserve, for a T with undefined contents; one with cells is zero, and HANDLE_CELLS. */
     template <typename T> result<reserved<T>> reserve(unsigned flags = 0) noexcept
     {
         return reserve_bytes<T>(sizeof(T), flags);
@@ -403,13 +498,14 @@ class store
         handle_reserved raw;
         if (bytes < sizeof(T))
             return result<reserved<T>>(error_of(-EINVAL));
-        if (!handle_reserve(store_, bytes, flags, &raw))
+        if (!handle_reserve(store_, bytes, has_cells_v<T> ? flags | HANDLE_CELLS : flags, &raw))
             return result<reserved<T>>(error_of(-errno));
         return reserved<T>(store_, raw);
     }
     /** The same, filled and published. */
     template <typename T> result<handle<T>> make(const T &value, unsigned flags = 0) noexcept
     {
+        static_assert(!has_cells_v<T>, "what has cells is reserved, and filled where it lies");
         auto object = reserve<T>(flags);
         if (!object)
             return result<handle<T>>(object.error());
@@ -425,7 +521,7 @@ class store
     std::error_code make_many(const section &, const T *values, handle<T> *named, std::size_t n,
                               std::size_t &made) noexcept
     {
-        static_assert(is_storable_v<T>, "objects are moved by copying their bytes");
+        static_assert(is_storable_v<T> && !has_cells_v<T>, "objects are moved by copying them");
         constexpr std::size_t most = 16;
         std::size_t sizes[most], group = most;
         for (std::size_t &size : sizes)
@@ -526,7 +622,10 @@ class store
     handle_store *store_;
 };
 
-/** The one owner of an object: frees it, as handle_free, when it ends. Ends before the store. */
+/**
+ * The one owner of an object: frees it, as handle_free, when it ends. Ends before the store. One
+ * whose cells name others then stays.
+ */
 template <typename T> class unique_handle
 {
   public:
@@ -572,9 +671,10 @@ template <typename T> class unique_handle
 };
 
 /**
- * handle_cell: names one object from the application's own memory. It cannot be copied or moved,
- * and so neither what it lies in: use relocate. It does not free what it names: that needs a
- * section, and a grace period before its memory goes.
+ * handle_cell: names one object from the application's own memory, or from inside another object,
+ * whose type says so (cells_at); then who writes has that object by write() in the same section. It
+ * cannot be copied or moved, and so neither what it lies in: use relocate. It does not free what it
+ * names: that needs a section, and a grace period before its memory goes.
  */
 template <typename T> class cell
 {
@@ -676,6 +776,7 @@ template <typename T> class cell
     }
 
   private:
+    friend class sinter::update<T>;
     handle_cell raw_ = HANDLE_CELL_INIT;
 };
 static_assert(sizeof(cell<int>) == sizeof(handle_cell), "no room but the word");

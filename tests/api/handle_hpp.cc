@@ -40,6 +40,37 @@ static_assert(!std::is_convertible_v<handle_t, sinter::handle<session>>);
 static_assert(!std::is_convertible_v<sinter::handle<session>, sinter::handle<int>>);
 static_assert(!std::is_constructible_v<sinter::view<int>, sinter::section &&, int *>);
 
+/* Types with cells: all of one store are this one, */
+struct node {
+    std::uint64_t key;
+    sinter::cell<node> child[2];
+    static constexpr auto cells_at = &node::child;
+};
+/* or one of these, by their kind. */
+struct leaf {
+    std::uint64_t value;
+};
+struct chain {
+    std::uint32_t kind;
+    static constexpr std::uint32_t cells_kind = 1;
+    sinter::cell<chain> next;
+    char text[40];
+    static constexpr auto cells_at = &chain::next;
+};
+struct table {
+    std::uint32_t kind, used;
+    static constexpr std::uint32_t cells_kind = 2;
+    sinter::cell<chain> row[2][8];
+    static constexpr auto cells_at = &table::row;
+};
+
+static_assert(sinter::has_cells_v<node> && sinter::has_cells_v<table>);
+static_assert(!sinter::has_cells_v<session> && !sinter::has_cells_v<int>);
+static_assert(sinter::is_storable_v<node> && sinter::is_storable_v<session>);
+static_assert(!sinter::is_storable_v<const session> && !sinter::is_storable_v<std::vector<int>>);
+static_assert(!sinter::is_storable_v<sinter::cell<leaf>>);
+static_assert(sizeof(chain) == 56 && sizeof(table) == 136, "cells take 8 bytes each");
+
 std::uint64_t
 objects(sinter::store &store)
 {
@@ -175,6 +206,152 @@ tails(sinter::store &store)
     CHECK(cell.resize(store, section, 1, 1000000).value() == EINVAL);
 }
 
+/* ---- cells inside objects */
+
+handle_store_options
+with_cells(handle_cells (*cells)(void *, const void *, std::size_t))
+{
+    handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
+    options.cells = cells;
+    options.defrag.enabled = false;
+    return options;
+}
+
+void
+layouts()
+{
+    node plain = {};
+    handle_cells cells = sinter::cells_of<node>(nullptr, &plain, sizeof(plain));
+    CHECK(cells.offset == offsetof(node, child) && cells.count == 2);
+    chain first = {};
+    table second = {};
+    auto of_two = sinter::cells_of<chain, table>;
+    CHECK(of_two(nullptr, &first, sizeof(first)).count == 0);
+    first.kind = chain::cells_kind;
+    second.kind = table::cells_kind;
+    cells = of_two(nullptr, &first, sizeof(first));
+    CHECK(cells.offset == offsetof(chain, next) && cells.count == 1);
+    cells = of_two(nullptr, &second, sizeof(second));
+    CHECK(cells.offset == offsetof(table, row) && cells.count == 16);
+}
+
+/* Puts a key below a node; in a section. Between two nodes lie others, which go again. */
+void
+grow(sinter::store &store, const sinter::section &section, sinter::cell<node> &at,
+     std::uint64_t key, std::vector<sinter::unique_handle<node>> &holes)
+{
+    auto here = at.write(store, section);
+    if (here) {
+        grow(store, section, here->child[key > here->key], key, holes);
+        return;
+    }
+    auto fresh = store.reserve<node>();
+    CHECK(fresh && !(*fresh)->child[0].read(store, section));
+    (*fresh)->key = key;
+    CHECK(!at.publish(store, section, *fresh));
+    for (int i = 0; i < 8; i++)
+        holes.emplace_back(store, store.reserve<node>()->publish().value());
+}
+
+std::size_t
+count(const sinter::store &store, const sinter::section &section, const sinter::cell<node> &at,
+      std::uint64_t low, std::uint64_t high)
+{
+    auto here = at.read(store, section);
+    if (!here)
+        return 0;
+    CHECK(here->key >= low && here->key < high);
+    return 1 + count(store, section, here->child[0], low, here->key) +
+           count(store, section, here->child[1], here->key + 1, high);
+}
+
+/* From the leaves up: what still leads to others does not end. */
+void
+fell(sinter::store &store, const sinter::section &section, sinter::cell<node> &at)
+{
+    auto here = at.write(store, section);
+    if (!here)
+        return;
+    CHECK(bool(here->child[0].read(store, section)) + bool(here->child[1].read(store, section)) ==
+              0 ||
+          at.free(store, section) == std::errc::device_or_resource_busy);
+    fell(store, section, here->child[0]);
+    fell(store, section, here->child[1]);
+    CHECK(!at.free(store, section));
+}
+
+void
+trees()
+{
+    sinter::store store(with_cells(sinter::cells_of<node>));
+    static sinter::cell<node> root;
+    std::vector<sinter::unique_handle<node>> holes;
+    for (std::uint64_t i = 0; i < 2000; i++) {
+        sinter::section section;
+        grow(store, section, root, i * 7919 % 2003, holes);
+    }
+    holes.clear();
+    handle_defrag_report report = HANDLE_DEFRAG_REPORT_INIT;
+    CHECK(handle_store_compact(store.get(), &report) == 0);
+    CHECK(report.moved_objects > 0);
+    {
+        sinter::section section;
+        CHECK(count(store, section, root, 0, 2003) == 2000);
+        CHECK(handle_store_check(store.get(), nullptr, nullptr) == 0);
+        fell(store, section, root);
+    }
+    CHECK(objects(store) == 0);
+}
+
+/* A table of chains: into the front, out again, and a new version of what a cell inside names. */
+void
+chains()
+{
+    sinter::store store(with_cells(sinter::cells_of<chain, table>));
+    auto fresh = store.reserve<table>();
+    (*fresh)->kind = table::cells_kind;
+    sinter::handle<table> named = fresh->publish().value();
+    sinter::section section;
+    for (int i = 0; i < 3; i++) {
+        auto item = store.reserve<chain>();
+        (*item)->kind = chain::cells_kind;
+        (*item)->text[0] = static_cast<char>('a' + i);
+        auto rows = store.write(section, named);
+        if (rows->row[1][3].read(store, section))
+            CHECK(!rows->row[1][3].unlink(store, section, (*item)->next));
+        CHECK(!rows->row[1][3].publish(store, section, *item));
+    }
+    CHECK(store.free(named) == std::errc::device_or_resource_busy);
+    CHECK(!store.resize(named, 500));
+    auto rows = store.write(section, named);
+    auto first = rows->row[1][3].write(store, section);
+    CHECK(first->text[0] == 'c');
+    auto second = first->next.write(store, section);
+    CHECK(!second->next.unlink(store, section, first->next));
+    CHECK(first->next.read(store, section)->text[0] == 'a');
+    CHECK(second->next.read(store, section)->text[0] == 'a'); /* who stands there goes on */
+    {
+        auto next = first->next.update(store, section);
+        (*next)->kind = chain::cells_kind;
+        (*next)->text[0] = 'x';
+        static sinter::cell<chain> outside;
+        CHECK(next->commit(section, outside) == std::errc::invalid_argument);
+        CHECK(!next->commit(section, first->next));
+        CHECK(next->commit(section, first->next) == std::errc::invalid_argument);
+    }
+    CHECK(first->next.read(store, section)->text[0] == 'x');
+    CHECK(!first->next.free(store, section) && !rows->row[1][3].free(store, section));
+    CHECK(!store.free(named) && objects(store) == 0);
+    CHECK(handle_store_check(store.get(), nullptr, nullptr) == 0);
+}
+
+/* A store that was not told of cells has none. */
+void
+without_cells(sinter::store &store)
+{
+    CHECK(store.reserve<node>().error() == std::errc::invalid_argument);
+}
+
 void
 pins_and_updates(sinter::store &store)
 {
@@ -240,6 +417,10 @@ main()
     reservations(store);
     cells(store);
     tails(store);
+    layouts();
+    trees();
+    chains();
+    without_cells(store);
     pins_and_updates(store);
     refuses();
     CHECK(objects(store) == 0);

@@ -17,6 +17,29 @@ struct item {
     int number;
 };
 
+struct node {
+    int number;
+    sinter::cell<node> child[2];
+    static constexpr auto cells_at = &node::child;
+};
+struct silent { /* has a cell, and does not say where */
+    sinter::cell<item> next;
+};
+struct liar { /* says that a number is a cell */
+    sinter::cell<item> next;
+    unsigned long number;
+    static constexpr auto cells_at = &liar::number;
+};
+struct owner { /* has cells, and what must be destroyed */
+    sinter::cell<item> next;
+    std::string text;
+    static constexpr auto cells_at = &owner::next;
+};
+struct kindless { /* one of several types in a store, which cannot be told apart */
+    sinter::cell<item> next;
+    static constexpr auto cells_at = &kindless::next;
+};
+
 void use(sinter::store &store, sinter::cell<item> &cell, sinter::handle<item> named);
 
 void
@@ -26,6 +49,9 @@ use(sinter::store &store, sinter::cell<item> &cell, sinter::handle<item> named)
     auto view = store.read(section, named);
     (void)view;
     (void)cell;
+    (void)store.reserve<node>();
+    handle_cells (*cells_of_node)(void *, const void *, std::size_t) = sinter::cells_of<node>;
+    (void)cells_of_node;
 #if REFUSED == 1 /* an address that outlives its section */
     auto left = store.read(sinter::section(), named);
 #elif REFUSED == 2
@@ -53,5 +79,26 @@ use(sinter::store &store, sinter::cell<item> &cell, sinter::handle<item> named)
     sinter::store copy(store);
 #elif REFUSED == 13 /* as 1, in a cell */
     auto left = cell.match(store, sinter::section(), 1);
+#elif REFUSED == 14 /* what has cells is not copied, */
+    auto parent = store.make(node());
+#elif REFUSED == 15
+    node copy(*store.read(section, sinter::handle<node>()));
+#elif REFUSED == 16
+    *store.write(section, sinter::handle<node>()) = node();
+#elif REFUSED == 17 /* says where they lie, */
+    auto parent = store.reserve<silent>();
+#elif REFUSED == 18
+    auto parent = store.reserve<liar>();
+#elif REFUSED == 19
+    auto parent = store.reserve<owner>();
+#elif REFUSED == 20 /* and which type it is */
+    auto cells = &sinter::cells_of<node, kindless>;
+    (void)cells;
+#elif REFUSED == 21
+    auto cells = &sinter::cells_of<item>;
+    (void)cells;
+#elif REFUSED == 22 /* writers of a cell have its parent for writing */
+    auto parent = store.read(section, sinter::handle<node>());
+    (void)parent->child[0].free(store, section);
 #endif
 }
