@@ -27,11 +27,19 @@
 #define SN_CANARY_MIN_BYTES 1
 
 /** Before a word that is written soon is read: a page that never was would be mapped for reading
- * first, all zeros, and then anew for writing. (T1 had twice the page faults.) */
+ * first, all zeros, and then anew for writing. (T1 had twice the page faults.) Byte `at` of it is
+ * `value`, or is to be: that byte is stored where an addition in memory loads first, as arm64's do
+ * for the kernel even when they are one instruction. */
 static inline void
-sn_touch(uint64_t *word)
+sn_touch(uint64_t *word, unsigned at, uint8_t value)
 {
+#if defined(__x86_64__) && !SN_TSAN
+    (void)at;
+    (void)value;
     sn_owner_add(word, 0);
+#else
+    sn_store_relaxed((uint8_t *)word + at, value);
+#endif
 }
 
 /* ---- canaries -------------------------------------------------------------------------------- */
@@ -55,10 +63,10 @@ sn_canary_word(const handle_store *store, uint64_t slot, size_t size, uint64_t *
 static inline void
 sn_canary_put(const handle_store *store, uint64_t slot, size_t size)
 {
-    uint64_t mask;
+    uint64_t mask, canary = sn_canary_of(store, slot);
     uint64_t *word = sn_canary_word(store, slot, size, &mask);
-    sn_touch(word);
-    *word = (*word & ~mask) | (sn_canary_of(store, slot) & mask);
+    sn_touch(word, 7, (uint8_t)(canary >> 56)); /* the last byte is the canary's */
+    *word = (*word & ~mask) | (canary & mask);
 }
 
 /* The mover and walks look while a writer may write the object's last bytes beside the canary: the
@@ -165,7 +173,7 @@ static inline void
 sn_poison_require(const handle_store *store, uint64_t slot, size_t bytes)
 {
     uint64_t *data = sn_store_address(store, slot);
-    sn_touch(&data[-1]);
+    sn_touch(&data[-1], 0, 0); /* the header of a free slot is clear */
     if (sn_likely(data[-1] == SN_POISONED_HEADER) && sn_unlikely(!sn_poison_has(data, bytes)))
         sn_poison_report(store, slot);
 }

@@ -530,8 +530,9 @@ sn_caches_begin_work(struct sn_caches *caches)
 static inline void
 sn_caches_end_work(struct sn_caches *caches)
 {
-    sn_add_relaxed(&caches->works, 1);
-    /* Release: who sees that the work is over sees what it has counted, and that it was. */
+    /* Release, both: who sees that the work is done, or over, sees what it has counted, and that it
+     * was. */
+    (void)__atomic_fetch_add(&caches->works, 1, __ATOMIC_RELEASE);
     (void)__atomic_fetch_sub(&caches->workers, 1, __ATOMIC_RELEASE);
 }
 
@@ -539,6 +540,9 @@ sn_caches_end_work(struct sn_caches *caches)
 static inline bool
 sn_caches_are_quiet(const struct sn_caches *caches, uint32_t *works)
 {
+    /* What was summed up until now was read before. Without it a worker that changed it could be
+     * missed. */
+    sn_fence_acquire();
     bool quiet = sn_load_acquire(&caches->workers) == 0;
     uint32_t before = *works;
     *works = sn_load_acquire(&caches->works);
