@@ -29,6 +29,17 @@
 #define sc_sub(p, v)           ((void)__atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
 #define sc_fetch_add(p, v)     __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 
+#if defined(__SANITIZE_THREAD__)
+#define SC_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SC_TSAN 1
+#endif
+#endif
+#ifndef SC_TSAN
+#define SC_TSAN 0
+#endif
+
 /* A build for staged tests calls back where a reader has looked at one bucket of two, and where a
  * bucket's lock is waited for, taken and released. */
 enum sc_hook_lock { SC_HOOK_WAITS, SC_HOOK_TAKEN, SC_HOOK_RELEASED };

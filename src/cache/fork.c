@@ -98,7 +98,7 @@ close_gate(void)
     /* Who has not seen it is in a section that ends with its call. */
     for (sinter_cache *cache = caches; cache; cache = cache->next) {
         if (!flavour_came_before(cache))
-            cache->flavor->update_synchronize_rcu();
+            sc_synchronize(cache);
     }
 }
 

@@ -273,7 +273,7 @@ sc_index_release(sinter_cache *cache)
     cache->index.highest = keep;
     pthread_mutex_unlock(&cache->index.resizing);
     /* Whoever has locked a bucket by an older number has left it. */
-    cache->flavor->update_synchronize_rcu();
+    sc_synchronize(cache);
     pthread_mutex_lock(&cache->index.resizing);
     if (cache->index.highest <= keep) {
         sc_lines_release(&cache->index.buckets, keep);

@@ -84,12 +84,14 @@ work_registered(sinter_cache *cache)
 {
     pthread_mutex_lock(&cache->slow);
     cache->flavor->register_thread();
+    sc_tsan_acquire(cache->flavor);
     if (sc_index_has_spare(cache))
         sc_index_release(cache);
     if (sc_budget_owes(cache))
         sc_budget_give_back(cache);
     if (sc_load(&cache->sweep.expiring))
         sweep_slice(cache, SLICE_BUCKETS);
+    sc_tsan_release(cache->flavor);
     cache->flavor->unregister_thread();
     pthread_mutex_unlock(&cache->slow);
 }
@@ -180,9 +182,9 @@ sc_sweep_close(sinter_cache *cache)
         cache->sweep.stop = true;
         pthread_cond_signal(&cache->sweep.wake);
         pthread_mutex_unlock(&cache->sweep.lock);
-        cache->flavor->thread_offline(); /* it may wait for a grace period */
+        int cancel = sc_wait_begin(cache); /* it may wait for a grace period */
         pthread_join(cache->sweep.thread, NULL);
-        cache->flavor->thread_online();
+        sc_wait_end(cache, cancel);
         cache->sweep.running = false;
     }
     pthread_cond_destroy(&cache->sweep.wake);

@@ -27,6 +27,7 @@ sc_wait_begin(const sinter_cache *cache)
 {
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    sc_tsan_release(cache->flavor);
     cache->flavor->thread_offline();
     return cancel;
 }
@@ -35,6 +36,7 @@ void
 sc_wait_end(const sinter_cache *cache, int cancel)
 {
     cache->flavor->thread_online();
+    sc_tsan_acquire(cache->flavor);
     pthread_setcancelstate(cancel, NULL);
 }
 

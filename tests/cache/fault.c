@@ -122,7 +122,7 @@ static bool
 tour(struct fixture_cache *fixture, uint64_t number, bool ever)
 {
     (void)let_fail(number, ever);
-    sinter_cache *cache = sinter_cache_create_flavor(&fixture->options, test_flavor());
+    sinter_cache *cache = sinter_cache_create_flavor(&fixture->options, &rcu_flavor);
     if (cache) {
         write_all(cache);
         read_all(cache);
@@ -162,8 +162,7 @@ tour_of_tenant(struct fixture_cache *fixture, uint64_t number, bool ever)
     (void)let_fail(number, ever);
     struct sinter_cache_options options = fixture->options;
     options.budget = sinter_cache_budget_create(16 * MIB, 0);
-    sinter_cache *cache =
-        options.budget ? sinter_cache_create_flavor(&options, test_flavor()) : NULL;
+    sinter_cache *cache = options.budget ? sinter_cache_create_flavor(&options, &rcu_flavor) : NULL;
     if (cache)
         assert_true(is_good(set_text(cache, "key", "value")));
     else

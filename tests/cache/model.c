@@ -368,7 +368,7 @@ main(int argc, char **argv)
     cache_options(&fixture);
     fixture.options.evicted = note_left;
     fixture.options.sweep_percent = 1;
-    fixture.cache = sinter_cache_create_flavor(&fixture.options, test_flavor());
+    fixture.cache = sinter_cache_create_flavor(&fixture.options, &rcu_flavor);
     if (!fixture.cache) {
         perror("create");
         return 1;

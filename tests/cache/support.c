@@ -5,65 +5,6 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#if TEST_TSAN
-static void
-read_lock(void)
-{
-    rcu_flavor.read_lock();
-    flavour_tsan_acquire();
-}
-
-static void
-read_unlock(void)
-{
-    flavour_tsan_release();
-    rcu_flavor.read_unlock();
-}
-
-static void
-offline(void)
-{
-    flavour_tsan_release();
-    rcu_flavor.thread_offline();
-}
-
-static void
-online(void)
-{
-    rcu_flavor.thread_online();
-    flavour_tsan_acquire();
-}
-
-static void
-synchronize(void)
-{
-    flavour_tsan_release();
-    rcu_flavor.update_synchronize_rcu();
-    flavour_tsan_acquire();
-}
-
-const struct rcu_flavor_struct *
-test_flavor(void)
-{
-    static struct rcu_flavor_struct told;
-    if (!told.read_lock) {
-        told = rcu_flavor;
-        told.read_unlock = read_unlock;
-        told.thread_offline = offline;
-        told.thread_online = online;
-        told.update_synchronize_rcu = synchronize;
-        told.read_lock = read_lock;
-    }
-    return &told;
-}
-#else
-const struct rcu_flavor_struct *
-test_flavor(void)
-{
-    return &rcu_flavor;
-}
-#endif
-
 /* ---- the fixture ----------------------------------------------------------------------------- */
 
 static void
@@ -95,7 +36,7 @@ cache_options(struct fixture_cache *fixture)
 void
 cache_open(struct fixture_cache *fixture)
 {
-    fixture->cache = sinter_cache_create_flavor(&fixture->options, test_flavor());
+    fixture->cache = sinter_cache_create_flavor(&fixture->options, &rcu_flavor);
     assert_non_null(fixture->cache);
 }
 

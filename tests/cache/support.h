@@ -10,9 +10,6 @@
 
 #include <sinter/cache.h>
 
-/** The flavour of the test; with ThreadSanitizer one that tells it of sections. */
-const struct rcu_flavor_struct *test_flavor(void);
-
 struct fixture_cache {
     sinter_cache *cache;
     struct sinter_cache_options options;

@@ -16,7 +16,7 @@ open_tenant(struct tenants *tenants, unsigned i, uint32_t weight)
     cache_options(&tenants->of[i]);
     tenants->of[i].options.budget = tenants->budget;
     tenants->of[i].options.weight = weight;
-    tenants->of[i].cache = sinter_cache_create_flavor(&tenants->of[i].options, test_flavor());
+    tenants->of[i].cache = sinter_cache_create_flavor(&tenants->of[i].options, &rcu_flavor);
     return tenants->of[i].cache;
 }
 
@@ -157,7 +157,7 @@ test_budget_tenants_come_and_go(void **state)
     struct fixture_cache fourth;
     cache_options(&fourth);
     fourth.options.budget = tenants->budget;
-    assert_null(sinter_cache_create_flavor(&fourth.options, test_flavor()));
+    assert_null(sinter_cache_create_flavor(&fourth.options, &rcu_flavor));
     assert_int_equal(errno, ENOSPC);
     assert_int_equal(sinter_cache_budget_limit(tenants->budget, 23 * MIB, 0), -ENOSPC);
     assert_int_equal(sinter_cache_destroy(tenants->of[1].cache), 0);
@@ -223,7 +223,7 @@ test_budget_callback_beside_destroy(void **state)
     options.budget = tenants->budget;
     options.evicted = write_when_left;
     options.opaque = &leaving;
-    sinter_cache *cache = sinter_cache_create_flavor(&options, test_flavor());
+    sinter_cache *cache = sinter_cache_create_flavor(&options, &rcu_flavor);
     assert_non_null(cache);
     leaving.cache = cache;
     for (uint64_t i = 0; cache_stats(cache).limit_bytes < 24 * MIB; i++)

@@ -22,7 +22,7 @@ open_tier(struct tier *tier,
     options.wait_ms = 60000;
     options.evicted = evicted;
     options.opaque = tier;
-    tier->cache = sinter_cache_create_flavor(&options, test_flavor());
+    tier->cache = sinter_cache_create_flavor(&options, &rcu_flavor);
     assert_non_null(tier->cache);
 }
 

@@ -115,7 +115,7 @@ test_sweep_ends_after_a_round(void **state)
     (void)state;
     options.clock_ms = counting_clock;
     options.opaque = &looks;
-    sinter_cache *cache = sinter_cache_create_flavor(&options, test_flavor());
+    sinter_cache *cache = sinter_cache_create_flavor(&options, &rcu_flavor);
     assert_non_null(cache);
     assert_int_equal(set_ttl(cache, "a", "1", 10), 0);
     assert_int_equal(sinter_cache_sweep(cache, UINT64_C(1) << 22), 0);

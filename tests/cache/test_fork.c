@@ -288,7 +288,7 @@ test_forks_of_tenants(void **state)
     struct sharing sharing = {.budget = sinter_cache_budget_create(32 * MIB, 0)};
     fixture->options.budget = sharing.budget;
     for (unsigned i = 0; i < 2; i++)
-        sharing.cache[i] = sinter_cache_create_flavor(&fixture->options, test_flavor());
+        sharing.cache[i] = sinter_cache_create_flavor(&fixture->options, &rcu_flavor);
     run_threads(3, fork_and_share, &sharing);
     for (unsigned i = 0; i < 2; i++) {
         assert_sound(sharing.cache[i]);

@@ -304,7 +304,7 @@ test_print_names(void **state)
     static struct text text;
     (void)state;
     options.name = "k\xc3\xa4se\xff\"\\\n\x7f!";
-    sinter_cache *cache = sinter_cache_create_flavor(&options, test_flavor());
+    sinter_cache *cache = sinter_cache_create_flavor(&options, &rcu_flavor);
     assert_non_null(cache);
     for (int format = HANDLE_STATS_TEXT; format <= HANDLE_STATS_PROMETHEUS; format++) {
         text.length = 0;

@@ -263,7 +263,7 @@ open_shared(void)
     cache_options(&other);
     other.options.budget = fixture.options.budget = budget;
     other.options.wait_ms = 60000;
-    other.cache = sinter_cache_create_flavor(&other.options, test_flavor());
+    other.cache = sinter_cache_create_flavor(&other.options, &rcu_flavor);
     thread_check(other.cache != NULL);
 }
 
@@ -291,7 +291,7 @@ main(int argc, char **argv)
         fixture.options.limit_bytes = 4 * LIMIT_MOST;
     if (shared)
         open_shared();
-    fixture.cache = sinter_cache_create_flavor(&fixture.options, test_flavor());
+    fixture.cache = sinter_cache_create_flavor(&fixture.options, &rcu_flavor);
     if (!fixture.cache) {
         perror("create");
         return 1;
