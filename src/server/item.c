@@ -85,7 +85,7 @@ copy_value(sinter_cache *cache, struct sd_key key, size_t before, size_t most, s
 {
     struct sd_item item;
     int rc = -ENOENT;
-    rcu_read_lock();
+    sd_section_enter();
     if (sd_item_look(cache, key, &item)) {
         rc = item.size <= most ? 0 : -ENOSPC;
         copy->info = item.view.info;
@@ -95,7 +95,7 @@ copy_value(sinter_cache *cache, struct sd_key key, size_t before, size_t most, s
         if (rc == 0)
             sd_item_copy(cache, &item, copy->value);
     }
-    rcu_read_unlock();
+    sd_section_leave();
     return rc;
 }
 
@@ -226,9 +226,9 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
 {
     struct sd_store again = *store;
     struct sd_item item;
-    rcu_read_lock();
+    sd_section_enter();
     bool there = sd_item_look(cache, store->key, &item);
-    rcu_read_unlock();
+    sd_section_leave();
     if (!there)
         return -ENOENT;
     if (store->cas >= item.view.info.cas)

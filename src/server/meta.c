@@ -512,13 +512,13 @@ command_me(struct sd_request *request)
         (line->count > 2 && SD_IS(&line->token[2], "b") && decode_key(&meta)))
         return sd_answer(request, SD_BAD_FORMAT);
     sd_count(&request->session->counts->cmd_meta, 1);
-    rcu_read_lock();
+    sd_section_enter();
     bool there = sd_item_look(request->session->server->cache, meta.key, &item);
     if (there) {
         at = put_key(sd_put_text(at, "ME "), meta.key, item.marks & SD_BINARY);
         at = describe(at, &item);
     }
-    rcu_read_unlock();
+    sd_section_leave();
     if (!there)
         return sd_answer(request, "EN");
     sd_output_end(request->output, at);

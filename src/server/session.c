@@ -86,13 +86,13 @@ show_once(struct sd_session *session, struct sd_output *output, struct sd_key ke
     char *begin = sd_output_tail(output);
     struct sd_item item;
     size_t bytes = 0, head = 0, need = 0, room = room_left(output);
-    rcu_read_lock();
+    sd_section_enter();
     *there = sd_item_look(session->server->cache, key, &item);
     if (*there)
         need = shape->head_most + (shape->value ? item.size + 2 : 0);
     if (*there && need <= room)
         head = put_item(session->server->cache, begin, shape, &item, &bytes);
-    rcu_read_unlock();
+    sd_section_leave();
     if (need > room) {
         enum sd_verdict verdict = sd_make_room(output, need);
         return verdict == SD_DONE ? SD_YIELD : verdict;
