@@ -4,6 +4,7 @@
 
 #define GHOSTS       32u /* of a line */
 #define GHOSTS_STEER 12u /* the newest of them move the target */
+#define STEER_KEYS   4u  /* one key in so many steers, for the others too: a miss is to be cheap */
 #define STEPS_MOST   32u /* of one charge, when main's ghosts come back oftener than the ring's */
 #define RING_LEAST   5u  /* percent of the budget */
 #define RING_MOST    90u
@@ -65,19 +66,19 @@ word_may_have(uint64_t word, uint16_t wanted)
     return (rest - ones) & ~rest & ones << 15;
 }
 
-/* Where a key's ghost is in its line, 0 the newest; GHOSTS: it has none. */
-static unsigned
-find_ghost(const uint64_t *line, uint64_t hash)
+/* Where a key's ghost is among the newest of its line, 0 the first; `count`: it is not there. */
+static inline unsigned
+find_ghost(const uint64_t *line, uint64_t hash, unsigned count)
 {
     uint16_t wanted = ghost_of(hash, SC_OF_MAIN);
-    for (unsigned i = 0; i < GHOSTS / 4; i++) {
+    for (unsigned i = 0; i < count / 4; i++) {
         uint64_t word = sc_load(&line[i]);
         for (unsigned k = 0; sc_unlikely(word_may_have(word, wanted)) && k < 4; k++) {
             if (((word >> 16 * k & 0xffff) | 1) == wanted)
                 return 4 * i + k;
         }
     }
-    return GHOSTS;
+    return count;
 }
 
 static enum sc_origin
@@ -101,7 +102,7 @@ steer(sinter_cache *cache, enum sc_origin origin)
 {
     struct sc_policy *policy = &cache->policy;
     uint64_t budget = sc_load(&cache->room.budget), target = sc_load(&policy->target);
-    uint64_t step = mean_charge(cache);
+    uint64_t step = STEER_KEYS * mean_charge(cache);
     if (origin == SC_OF_RING)
         target += step;
     else
@@ -117,9 +118,11 @@ steer(sinter_cache *cache, enum sc_origin origin)
 void
 sc_policy_missed(sinter_cache *cache, uint64_t hash)
 {
+    if (hash >> 52 & (STEER_KEYS - 1))
+        return;
     uint64_t *line = ghosts_of(cache, hash);
-    unsigned place = find_ghost(line, hash);
-    if (sc_likely(place >= GHOSTS_STEER))
+    unsigned place = find_ghost(line, hash, GHOSTS_STEER);
+    if (sc_likely(place == GHOSTS_STEER))
         return;
     enum sc_origin origin = origin_at(line, place);
     set_ghost(line, place, 0);
@@ -131,7 +134,7 @@ bool
 sc_policy_admit(sinter_cache *cache, uint64_t hash)
 {
     uint64_t *line = ghosts_of(cache, hash);
-    unsigned place = find_ghost(line, hash);
+    unsigned place = find_ghost(line, hash, GHOSTS);
     if (sc_likely(place == GHOSTS))
         return false;
     enum sc_origin origin = origin_at(line, place);
