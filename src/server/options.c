@@ -83,7 +83,7 @@ take_size(const struct row *row, char *value, void *to)
 {
     uint64_t number = 0, scale = 1;
     size_t size = strlen(value);
-    char unit = size ? value[size - 1] | 0x20 : 0; /* in lower case */
+    int unit = size ? value[size - 1] | 0x20 : 0; /* in lower case */
     if (unit == 'k' || unit == 'm') {
         scale = unit == 'k' ? 1024 : MIB;
         value[size - 1] = 0;
@@ -176,7 +176,7 @@ take_extended(const struct row *row, char *list, void *to)
 static bool
 take_udp(const struct row *row, char *value, void *to)
 {
-    unsigned number;
+    unsigned number = 0;
     (void)to;
     if (!take_number(row, value, &number))
         return false;
