@@ -20,9 +20,8 @@
 #define DESTINATION_BYTES (SN_CACHE_CLASS_BYTES * 4)
 /* A batch's list of moves: a mapping of its own, which is there while somebody moves. */
 #define MOVES_BYTES (SN_BATCH_OBJECTS * sizeof(struct sn_move))
-_Static_assert(MOVES_BYTES % (1 << SN_PAGE_SHIFT_MAX) == 0 &&
-                   (1 << SN_PAGE_SHIFT_MIN) % sizeof(struct sn_move) == 0,
-               "the lists are whole pages");
+_Static_assert(MOVES_BYTES % (1 << SN_PAGE_SHIFT_MAX) == 0, "the lists are whole pages");
+_Static_assert((1 << SN_PAGE_SHIFT_MIN) % sizeof(struct sn_move) == 0, "no move lies in two");
 
 /*
  * Functions that do nothing but prefetch are inlined by force: gcc (12, say) takes a call of such a

@@ -57,7 +57,8 @@ struct sn_bin {
 };
 /** Stacks by class; so many that SN_CLASS_NONE has one, too, which is always full and empty. */
 #define SN_STACKS 256
-_Static_assert(SN_CLASS_NONE < SN_STACKS && SN_CLASS_LARGE < SN_STACKS, "any class has a stack");
+_Static_assert(SN_CLASS_NONE < SN_STACKS, "SN_CLASS_NONE has a stack, too");
+_Static_assert(SN_CLASS_LARGE < SN_STACKS, "and SN_CLASS_LARGE");
 
 /* Where the owner is. */
 enum sn_cache_phase {

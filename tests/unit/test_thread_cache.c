@@ -76,11 +76,13 @@ class_for(const struct world *world, size_t size)
 static size_t
 allocated_bytes(void)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-    return mallinfo2().uordblks;
-#else
-    return 0;
+    size_t bytes = 0;
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 33)
+    bytes = mallinfo2().uordblks;
 #endif
+#endif
+    return bytes;
 }
 
 /* What an allocation does below its name. */
