@@ -70,7 +70,8 @@ budget in a run with --ci.
   clang       -    8     clang, warnings are errors: tests and examples
   models      2    *     the protocol's models, and the ABI against its description
   interface   1    *     the public header, in every language and with every flavour
-  platforms   2    *     newer headers of liburcu; larger pages; the installed package
+  platforms   2    *     newer headers of liburcu, larger pages, compilers, musl, arm64; the
+                         installed package
   packages    -    *     packages of debian/: built, and used in a bare Debian 12
   insight     2    *     cores and what reads them, by the tools themselves
   quick       6    *     gcc, optimised: the other short tests, examples, benchmarks' smoke mode,
@@ -191,6 +192,8 @@ packages_platforms()
     [ "$form" ] ||
         want_packages 'to build and test for arm64' gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc \
             g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user-static=qemu-aarch64-static
+    [ "$form" ] || want_packages 'to build with musl, and a newer compiler' musl-tools=musl-gcc \
+        clang-19=clang-19 llvm-19-linker-tools
 }
 
 packages_packages()
@@ -346,7 +349,10 @@ stage_platforms()
 {
     build release || return 1
     run_tests release "platforms$form" || return 1
-    [ "$form" ] || stage_arm64 || return 1
+    [ "$form" ] || {
+        elsewhere arm64 'cross build, tests by qemu-user' &&
+            elsewhere musl 'built with musl-gcc, tests' || return 1
+    }
     [ -z "$urcu" ] || stage_urcu
 }
 
@@ -355,12 +361,13 @@ stage_packages()
     build release && run_tests release packages
 }
 
-# Not in --ci: the cross build alone takes as long as the rest of the stage.
-stage_arm64()
+# elsewhere NAME WHAT: by tests/platform/NAME.sh. Not in --ci: such a build alone takes as long as
+# the rest of the stage.
+elsewhere()
 {
     status=0
-    note 'arm64: cross build, tests by qemu-user'
-    tests/platform/arm64.sh build/arm64 "$jobs" || status=$?
+    note "$1: $2"
+    "tests/platform/$1.sh" "build/$1" "$jobs" || status=$?
     [ $status -eq 0 ] || [ $status -eq 77 ]
 }
 
