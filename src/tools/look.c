@@ -20,7 +20,7 @@ struct look {
     bool addresses;
     /* by command */
     uint64_t address, number; /* of what is asked for */
-    bool sparse, summarize, found;
+    bool sparse, summarize, by_tag, found;
     uint32_t class_id; /* READER_CLASSES_MAX: all */
     uint64_t page, seen, shown;
     struct {
@@ -517,10 +517,89 @@ list_objects(void *opaque, const struct reader_run *run)
     return look->seen / PAGE_OBJECTS > look->page;
 }
 
+/* ---- by tag */
+
+#define TAGS 65536u /* a power of two; of more tags the rest is counted together */
+
+struct tag {
+    uint64_t count, bytes;
+    uint32_t tag;
+};
+static struct tag tags[TAGS + 2]; /* the last two: other tags; those that have a handle */
+
+static struct tag *
+find_tag(const struct reader_object *object)
+{
+    if (object->handle)
+        return &tags[TAGS + 1];
+    uint32_t at = (uint32_t)object->tag * 2654435769u % TAGS;
+    for (unsigned tries = 0; tries < 64; tries++, at = (at + 1) % TAGS)
+        if (tags[at].count == 0 || tags[at].tag == object->tag)
+            return &tags[at];
+    return &tags[TAGS];
+}
+
+static int
+count_tags(void *opaque, const struct reader_run *run)
+{
+    struct look *look = opaque;
+    bool large = run->kind == READER_LARGE;
+    for (uint32_t i = 0; i < (large ? 1 : run->contents ? run->slots : 0); i++) {
+        struct reader_object object;
+        if (!reader_is_live_slot(run, i))
+            continue;
+        reader_object(look->reader, &look->store, run, i, &object);
+        struct tag *tag = find_tag(&object);
+        tag->tag = (uint32_t)object.tag;
+        tag->count++;
+        tag->bytes += object.size;
+    }
+    return 0;
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    const struct tag *x = a, *y = b;
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+static void
+print_tag(const char *name, const struct tag *tag)
+{
+    if (tag->count > 0)
+        printf("  %-12s %10" PRIu64 " %12s\n", name, tag->count, text_of_bytes(tag->bytes));
+}
+
+static int
+print_tags(struct look *look)
+{
+    enum { SHOWN = 50 };
+    const char *error;
+    char name[16];
+    if (reader_runs(look->reader, &look->store, READER_EXACT, count_tags, NULL, look, &error) < 0)
+        return say("%s", error);
+    qsort(tags, TAGS, sizeof(tags[0]), by_bytes);
+    printf("store %s: of cells by tag\n  tag             objects        bytes\n", look->store.name);
+    for (unsigned i = 0; i < SHOWN; i++) {
+        snprintf(name, sizeof(name), "%" PRIu32, tags[i].tag);
+        print_tag(name, &tags[i]);
+    }
+    for (unsigned i = SHOWN; i < TAGS; i++) {
+        tags[TAGS].count += tags[i].count;
+        tags[TAGS].bytes += tags[i].bytes;
+    }
+    print_tag("other tags", &tags[TAGS]);
+    print_tag("handles", &tags[TAGS + 1]);
+    return 0;
+}
+
 static int
 print_objects(struct look *look)
 {
     const char *error;
+    if (look->by_tag)
+        return print_tags(look);
     if (look->summarize)
         return print_classes(look);
     if (look->page_text && !read_number(look->page_text, &look->page))
@@ -543,6 +622,7 @@ command_objects(int argc, char **argv)
                                            CLASS,
                                            {"--page", NULL, &look_now.page_text, NULL},
                                            {"--summarize", NULL, NULL, &look_now.summarize},
+                                           {"--by-tag", NULL, NULL, &look_now.by_tag},
                                            {0}};
     return command(argc, argv, 1, options, "objects: one process or core is needed", print_objects);
 }
@@ -557,6 +637,31 @@ tell_wrong(void *opaque, const char *sentence)
         printf("%s\n", sentence);
 }
 
+static void
+tell_wrong_slot(struct look *look, const struct reader_run *run, uint32_t i, const char *what)
+{
+    char sentence[160];
+    snprintf(sentence, sizeof(sentence), "block %" PRIu32 " slot %" PRIu32 ": %s", run->at, i,
+             what);
+    tell_wrong(look, sentence);
+}
+
+/* What is behind a whole one was not written to. Of a process the object is looked at again: it may
+ * have been freed, or moved, since its run was read. */
+static void
+check_object(struct look *look, const struct reader_run *run, uint32_t i)
+{
+    struct reader_object object, again;
+    reader_object(look->reader, &look->store, run, i, &object);
+    look->seen++;
+    look->shown += !object.named;
+    if (reader_canary_is_whole(look->reader, &look->store, &object))
+        return;
+    reader_object(look->reader, &look->store, run, i, &again);
+    if (again.named)
+        tell_wrong_slot(look, run, i, "something was written past its object's end");
+}
+
 /* A slot that is taken and has no object has a clear header; an object's header names a word that
  * names it, but for those that are moved, or change their name, just now. */
 static int
@@ -564,19 +669,12 @@ check_run(void *opaque, const struct reader_run *run)
 {
     struct look *look = opaque;
     bool large = run->kind == READER_LARGE;
-    char sentence[160];
     for (uint32_t i = 0; i < (large ? run->live : run->contents ? run->slots : 0); i++) {
-        struct reader_object object;
-        if (reader_is_live_slot(run, i)) {
-            reader_object(look->reader, &look->store, run, i, &object);
-            look->seen++;
-            look->shown += !object.named;
-        } else if (!large && run->waits[i / 64] >> (i % 64) & 1 &&
-                   !reader_is_clear(look->reader, &look->store, run, i)) {
-            snprintf(sentence, sizeof(sentence),
-                     "block %" PRIu32 " slot %" PRIu32 ": its header word is damaged", run->at, i);
-            tell_wrong(look, sentence);
-        }
+        if (reader_is_live_slot(run, i))
+            check_object(look, run, i);
+        else if (!large && run->waits[i / 64] >> (i % 64) & 1 &&
+                 !reader_is_clear(look->reader, &look->store, run, i))
+            tell_wrong_slot(look, run, i, "its header word is damaged");
     }
     return 0;
 }

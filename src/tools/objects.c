@@ -154,3 +154,17 @@ reader_object(const struct reader *reader, const struct reader_store *store,
     if (run->pinned)
         object->pins = reader_pins(reader, store, run->at, i);
 }
+
+/* As in src/core/hardened.h: from the byte behind the last one to the end of its word. */
+bool
+reader_canary_is_whole(const struct reader *reader, const struct reader_store *store,
+                       const struct reader_object *object)
+{
+    uint64_t word, mask = ~UINT64_C(0) << (8 * (object->size % 8));
+    uint64_t canary =
+        ((store->secret ^ (object->at - store->arena)) * UINT64_C(0xff51afd7ed558ccd)) |
+        UINT64_C(0x0101010101010101);
+    return !store->hardened || !object->named ||
+           !reader_memory(reader, object->at + object->size / 8 * 8, &word, sizeof(word)) ||
+           ((word ^ canary) & mask) == 0;
+}

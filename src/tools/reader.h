@@ -117,6 +117,10 @@ bool reader_is_clear(const struct reader *reader, const struct reader_store *sto
 /** Reads it; of a slot the run has its contents. */
 void reader_object(const struct reader *reader, const struct reader_store *store,
                    const struct reader_run *run, uint32_t i, struct reader_object *object);
+/** Whether the bytes behind an object are as its hardened store has left them; of a store that is
+ * not, or where they cannot be read, they are. Of a process the object may change meanwhile. */
+bool reader_canary_is_whole(const struct reader *reader, const struct reader_store *store,
+                            const struct reader_object *object);
 /** Free slots that threads keep, by class: adds them up. */
 void reader_cached(const struct reader *reader, const struct reader_store *store, uint64_t *slots);
 /** Frees so far. */

@@ -55,17 +55,10 @@ metadata)
     stop
     ;;
 kernel)
-    case $(cat /proc/sys/kernel/core_pattern) in
-    '|'* | */*) skip 'the kernel gives cores to a program' ;;
-    esac
-    [ "$(sh -c 'ulimit -c unlimited 2>/dev/null && ulimit -c')" = unlimited ] ||
-        skip 'no core is allowed here'
+    kernel_must_write_cores
     start 50000 full
     echo crash >&3
-    wait "$hoard" 2>/dev/null || true
-    hoard=
-    core=$(find "$work" -maxdepth 1 -name 'core*' | head -n 1)
-    [ -n "$core" ] || skip 'the kernel has written no core'
+    take_from_kernel
     bounded "$core"
     has_contents "$core" || fail 'no object is in the core'
     ;;

@@ -83,3 +83,22 @@ take()
     }
     core=$work/gcore.$hoard
 }
+
+# The kernel writes cores to files where a process is.
+kernel_must_write_cores()
+{
+    case $(cat /proc/sys/kernel/core_pattern) in
+    '|'* | */*) skip 'the kernel gives cores to a program' ;;
+    esac
+    [ "$(sh -c 'ulimit -c unlimited 2>/dev/null && ulimit -c')" = unlimited ] ||
+        skip 'no core is allowed here'
+}
+
+# take_from_kernel: the core of a program that has been ended by a signal, as "$core".
+take_from_kernel()
+{
+    wait "$hoard" 2>/dev/null || true
+    hoard=
+    core=$(find "$work" -maxdepth 1 -name 'core*' | head -n 1)
+    [ -n "$core" ] || skip 'the kernel has written no core'
+}

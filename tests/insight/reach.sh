@@ -33,7 +33,30 @@ exactly()
 
 case $step in
 exact) exactly plain ;;
-hardened) exactly hardened ;;
+hardened)
+    exactly hardened
+    "$sinter" check "$core" >"$work/list" || fail "a whole core is damaged: $(cat "$work/list")"
+    # One byte past the end of an object.
+    start hardened
+    must_be_readable
+    "$sinter" objects "$hoard" --addresses >"$work/list"
+    object=$(sed -n 's/^block.*: \([0-9]*\) bytes.*, at \(0x[0-9a-f]*\)$/\1 \2/p' "$work/list" |
+        head -n 1)
+    printf '\0' | dd of="/proc/$hoard/mem" bs=1 conv=notrunc \
+        seek=$((${object#* } + ${object% *})) 2>"$work/said" ||
+        skip 'no right to write to a process'
+    ! "$sinter" check "$hoard" >"$work/list" || fail 'what is written past an object is not found'
+    grep -q "past its object's end" "$work/list" || fail "it says: $(cat "$work/list")"
+    stop
+    ;;
+kernel)
+    kernel_must_write_cores
+    start plain
+    kill -SEGV "$hoard"
+    take_from_kernel
+    "$sinter" reach "$core" --json >"$work/reach"
+    agrees "$work/reach"
+    ;;
 stripped)
     strip -o "$work/stripped" "$static" 2>/dev/null || skip 'strip is not installed'
     program=$work/stripped
@@ -67,6 +90,11 @@ list)
         head -n 1)
     "$sinter" find "$core" "$held" | grep -q '^in the object of block ' ||
         fail 'who holds it is not found'
+    # By tags each is counted once.
+    all=$("$sinter" stores "$core" --store reach --json | sed -n 's/.*"objects":\([0-9]*\).*/\1/p')
+    "$sinter" objects "$core" --store reach --by-tag >"$work/list"
+    [ "$(awk 'NR > 2 { sum += $2 } END { print sum }' "$work/list")" -eq "$all" ] ||
+        fail "of $all objects: $(cat "$work/list")"
     truncate -s 1048576 "$core"
     if "$sinter" reach "$core" >"$work/list" 2>"$work/said"; then
         fail 'a core that is cut short was read'

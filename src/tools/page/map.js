@@ -55,9 +55,18 @@ const STEPS = [
 const fixed = (x, n) =>
     x.toLocaleString('en', { minimumFractionDigits: n, maximumFractionDigits: n });
 const whole = x => (x || 0).toLocaleString('en');
-const mib = bytes => fixed((bytes || 0) / 1048576, 1);
 const arrow = texts => texts.every(text => text === texts[0]) ? texts[0] : texts.join(' → ');
 const each = of => arrow(maps.map(of));
+
+// The unit in which a number of bytes is easily read, and a number in a unit.
+const UNITS = [[1048576, 'MiB'], [1024, 'KiB'], [1, 'B']];
+const unitFor = bytes => UNITS.find(([unit]) => bytes >= unit) ?? UNITS[2];
+const inUnit = (bytes, [unit]) => fixed((bytes || 0) / unit, unit > 1 ? 1 : 0);
+const size = (...values) => {
+    const unit = unitFor(Math.max(...values.map(value => value || 0)));
+    return arrow(values.map(value => inUnit(value, unit))) + ' ' + unit[1];
+};
+const eachSize = key => size(...maps.map(map => map.stats[key]));
 
 function element(name, properties, ...children) {
     const made = Object.assign(document.createElement(name), properties);
@@ -84,13 +93,13 @@ function showFacts() {
     const ratio = map => map.stats.requested
         ? fixed(map.stats.committed / map.stats.requested, 2) : '–';
     const facts = [
-        [each(map => mib(map.stats.requested)) + ' MiB', 'asked for by live objects'],
-        [each(map => mib(map.stats.committed)) + ' MiB', 'committed'],
+        [eachSize('requested'), 'asked for by live objects'],
+        [eachSize('committed'), 'committed'],
         [each(ratio), 'committed / asked for'],
         [each(map => whole(map.stats.objects)), 'objects'],
     ];
     if (after && before.stats.committed > after.stats.committed)
-        facts.push([mib(before.stats.committed - after.stats.committed) + ' MiB', 'given back']);
+        facts.push([size(before.stats.committed - after.stats.committed), 'given back']);
     for (const [number, text] of facts)
         $('facts').append(element('div', {}, element('b', { textContent: number }),
             element('span', { textContent: text })));
@@ -102,18 +111,18 @@ function showBreakdown() {
         const steps = element('div');
         steps.style.width = `${78 * (map.stats.committed || 0) / most}%`;
         for (const [key, name, text] of STEPS) {
-            const step = element('i', { title: `${text}: ${mib(map.stats[key])} MiB` });
+            const step = element('i', { title: `${text}: ${size(map.stats[key])}` });
             step.style.flex = `${map.stats[key] || 0} 0 0`;
             step.style.background = `var(${name})`;
             steps.append(step);
         }
-        const label = element('label', { textContent: after ? map.label : '' });
-        const sum = element('em', { textContent: mib(map.stats.committed) + ' MiB' });
-        $('breakdown').append(element('div', { className: 'bar' }, label, steps, sum));
+        const label = after ? [element('label', { textContent: map.label })] : [];
+        const sum = element('em', { textContent: size(map.stats.committed) });
+        $('breakdown').append(element('div', { className: 'bar' }, ...label, steps, sum));
     }
     for (const [key, name, text] of STEPS)
-        $('breakdown-legend').append(
-            legendEntry(`var(${name})`, `${text} ${each(map => mib(map.stats[key]))}`));
+        if (maps.some(map => map.stats[key]))
+            $('breakdown-legend').append(legendEntry(`var(${name})`, `${text} ${eachSize(key)}`));
 }
 
 // ---- the map ------------------------------------------------------------------------------------
@@ -319,7 +328,7 @@ function listenToMap() {
         moveCursor(moves[event.key]);
         event.preventDefault();
     });
-    $('map-help').textContent = 'a square is a block of 64 KiB, with its 16 pages; rest on one' +
+    $('map-help').textContent = maps.every(map => map.high === 1) ? 'nothing lies in it' : 'a square is a block of 64 KiB, with its 16 pages; rest on one' +
         (after ? ', drag the line to compare' : '') + ', or use the arrow keys';
 }
 
@@ -327,14 +336,22 @@ function showMapLegend() {
     const entries = [['--live', 'live'], ['--free', 'free, page in memory'],
         ['--waiting', 'waits: thread caches, limbo'], ['--large', 'large object'],
         ['--empty', 'empty span, kept'], ['--kernel', 'with the kernel']];
-    for (const [name, text] of entries)
+    const some = of => maps.some(map => map.runs.some(of));
+    const slots = some(run => run.state === 'slots');
+    const occurs = { '--live': slots, '--free': slots, '--waiting': some(run => run.waiting),
+        '--large': some(run => run.state === 'large'),
+        '--empty': some(run => run.state === 'empty'), '--kernel': true };
+    for (const [name, text] of entries.filter(([name]) => occurs[name]))
         $('map-legend').append(legendEntry(`var(${name})`, text));
-    $('map-legend').append(element('li',
-        { textContent: 'hatched: pinned · a page’s red is the live share of its bytes' }));
+    if (some(run => run.why?.includes('p')))
+        $('map-legend').append(element('li', { textContent: 'hatched: something in it is pinned' }));
+    if (slots)
+        $('map-legend').append(element('li',
+            { textContent: 'the redder a page, the more of its bytes are live' }));
     $('proof').textContent = maps.filter(map => map.stats.resident_arena !== undefined).map(map => {
         const arena = map.stats.committed - map.stats.table - map.stats.metadata;
         return `${after ? map.label + ': ' : ''}the kernel holds ` +
-            `${mib(map.stats.resident_arena)} MiB of the arena, the breakdown says ${mib(arena)}`;
+            `${size(map.stats.resident_arena)} of the arena, the breakdown says ${size(arena)}`;
     }).concat(maps.flatMap(map => map.damage)).join(' · ');
 }
 
@@ -345,7 +362,7 @@ function plotOptions(width) {
         ticks: { stroke: color('--line') } };
     const area = ([key, name, text], index) => ({
         label: text, fill: color(name), stroke: color(name), width: 0, points: { show: false },
-        value: (plot, value, at, i) => i == null ? '' : mib(series[i][key]),
+        value: (plot, value, at, i) => i == null ? '' : fixed(series[i][key] / 1048576, 1),
     });
     return {
         width, height: 300, cursor: { drag: { x: true, y: false } },
@@ -394,6 +411,7 @@ function choose(id) {
     showMap();
 }
 
+// most: bytes of the largest class, in whose unit all are.
 function classRow(id, sums, most) {
     const some = sums.find(sum => sum), get = (sum, key) => sum ? sum[key] : 0;
     const waste = sum => sum ? Math.max(0, sum.bytes - sum.live * sum.slot) : 0;
@@ -408,8 +426,8 @@ function classRow(id, sums, most) {
         arrow(sums.map(sum => whole(get(sum, 'live')))),
         arrow(sums.map(sum => whole(get(sum, 'spans')))),
         arrow(sums.map(sum => whole(get(sum, 'full')))),
-        arrow(sums.map(sum => mib(get(sum, 'bytes')))),
-        arrow(sums.map(sum => mib(waste(sum))))];
+        arrow(sums.map(sum => inUnit(get(sum, 'bytes'), unitFor(most)))),
+        arrow(sums.map(sum => inUnit(waste(sum), unitFor(most))))];
     const row = element('tr', { tabIndex: 0 },
         ...cells.map(textContent => element('td', { textContent })), element('td', {}, ...bars));
     row.dataset.id = id;
@@ -429,7 +447,8 @@ function showClasses() {
     const ids = [...new Set(sums.flatMap(classes => [...classes.keys()]))]
         .sort((a, b) => bytes(b) - bytes(a));
     const most = Math.max(1, ...ids.map(bytes));
-    const names = ['objects to', 'live', 'spans', 'full', 'MiB', 'of it not live',
+    $('classes-section').hidden = ids.length === 0;
+    const names = ['objects to', 'live', 'spans', 'full', unitFor(most)[1], 'of it not live',
         after ? 'upper bar before, lower bar after' : ''];
     $('classes').append(element('tr', {}, ...names.map(textContent =>
         element('th', { textContent, scope: 'col' }))));
