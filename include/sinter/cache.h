@@ -570,8 +570,8 @@ sinter_cache_census(sinter_cache *cache,
                     void *label_opaque, enum handle_profile_format format,
                     void (*write)(void *opaque, const char *text, size_t length), void *opaque);
 
-/** What handle_stats_doctor finds of the cache's store, but that its limit is near: a cache makes
- * room itself. Result: how many it has found. Errors: EINVAL. */
+/** What handle_store_doctor finds of the cache's store, but that its limit is near, or was hit: a
+ * cache makes room itself. Result: how many it has found. Errors: EINVAL. */
 HANDLE_API int
 sinter_cache_doctor(sinter_cache *cache,
                     void (*finding)(void *opaque, const struct handle_finding *finding),

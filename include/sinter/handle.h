@@ -112,6 +112,7 @@
  *   pin, pin_mut, cell_pin                            R        R           S         no      L
  *   set, get, used, estimate                          A        -           yes       no      L
  *   stats, class_stats, stats_print, map              A        -           yes       no      L
+ *   handle_store_doctor                               A        -           no        no      L
  *   handle_stats_doctor, handle_stats_diff            A        -           yes       no      -
  *   each, each_from, check, used_exact,
  *     exact stats_print, census                       A        R           no        no      L

@@ -157,7 +157,7 @@ enum handle_severity {
     HANDLE_FINDING_ACT = 2,  /**< nothing gets better by itself */
 };
 
-/** What handle_stats_doctor finds. Its texts live as long as the library. */
+/** What handle_store_doctor finds. Its texts live as long as the library. */
 struct handle_finding {
     const char *code; /**< a word for programs, which stays as it is: "stuck_reader" */
     enum handle_severity severity;
@@ -222,9 +222,25 @@ handle_store_stats_print(handle_store *store, enum handle_stats_format format,
                          void *opaque);
 
 /**
- * Says what is the matter with a store, by its statistics, and what helps: a reader that is stuck,
- * options that hold compaction back, pins, a limit that is near. A store that is well has no
- * finding. Pure: looks at *stats only.
+ * Says what is the matter with a store, and what helps: a reader that is stuck, options that hold
+ * compaction back, pins, a limit that is near. Looks at the statistics, and at what the kernel says
+ * of the store's memory and of the process' control group. A store that is well has no finding.
+ *
+ *   finding  called for each, with what is the matter, no lock held; valid during the call
+ *   opaque   its first argument
+ *   result   the number of findings
+ *   errors   EINVAL: NULL
+ *   blocking reads /proc/self/smaps, which takes some milliseconds where a process has thousands of
+ *            mappings. Where the kernel does not let it, what is to be seen there is not found
+ */
+HANDLE_API int
+handle_store_doctor(handle_store *store,
+                    void (*finding)(void *opaque, const struct handle_finding *finding),
+                    void *opaque);
+
+/**
+ * The same by statistics alone, of any store at any time. Pure: looks at *stats only. It finds
+ * neither huge pages, nor what is swapped out, nor a limit above the control group's.
  *
  *   stats    as handle_store_stats fills it
  *   finding  called for each, with what is the matter; valid during the call

@@ -55,7 +55,7 @@ static void
 tell(void *opaque, const struct handle_finding *finding)
 {
     struct doctor *doctor = opaque;
-    if (strcmp(finding->code, "limit_near") == 0)
+    if (strcmp(finding->code, "limit_near") == 0 || strcmp(finding->code, "limit_hit") == 0)
         return;
     doctor->finding(doctor->opaque, finding);
     doctor->count++;
@@ -66,12 +66,9 @@ sinter_cache_doctor(sinter_cache *cache,
                     void (*finding)(void *opaque, const struct handle_finding *finding),
                     void *opaque)
 {
-    struct handle_stats stats = HANDLE_STATS_INIT;
     struct doctor doctor = {finding, opaque, 0};
     if (!cache || !finding)
         return -EINVAL;
-    int result = handle_store_stats(cache->store, &stats);
-    if (result == 0)
-        result = handle_stats_doctor(&stats, tell, &doctor);
+    int result = handle_store_doctor(cache->store, tell, &doctor);
     return result < 0 ? result : doctor.count;
 }

@@ -230,6 +230,7 @@ insight()
     CHECK(handle_store_stats_print(store.get(), HANDLE_STATS_JSON, append, &json) == 0);
     const auto ignore = [](void *, const struct handle_finding *) {};
     CHECK(handle_stats_doctor(&stats, ignore, nullptr) >= 0);
+    CHECK(handle_store_doctor(store.get(), ignore, nullptr) >= 0);
     std::string difference;
     CHECK(handle_stats_diff(&stats, &stats, HANDLE_STATS_JSON, append, &difference) == 0);
     CHECK(difference == "{}\n");
