@@ -1615,8 +1615,13 @@ HANDLE_API int handle_store_map(handle_store *store,
                                 void (*write)(void *opaque, const char *text, size_t length),
                                 void *opaque);
 
-/** How a profile is written: profile.proto, uncompressed, for `go tool pprof` and its like. */
-enum handle_profile_format { HANDLE_PROFILE_PPROF };
+/** How a profile is written. */
+enum handle_profile_format {
+    HANDLE_PROFILE_PPROF,     /**< profile.proto, uncompressed: for `go tool pprof` and its like */
+    HANDLE_PROFILE_HEAP_TEXT, /**< a heap profile as text, of objects and bytes allocated and in use
+                                   alone: for jeprof and google-pprof; of a profile, not a census */
+};
+#define HANDLE_PROFILE_FORMATS 2
 
 /**
  * Writes which call sites the memory comes from: those of the objects that were drawn while the

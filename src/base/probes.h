@@ -17,6 +17,16 @@
  *   limit         store, reason                       an allocation failed: its reason
  *
  * store: its name. arena: the name of its mapping, or NULL.
+ *
+ * And two of the provider "otel_memory", as OpenTelemetry's profilers know them, of objects that
+ * are drawn while a profile is enabled (core/profile.h):
+ *
+ *   alloc         object, bytes, weighted bytes       the last: of all objects that it stands for
+ *   free          object                              it is found gone, or is not followed any more
+ *
+ * object: a number that no other object has or had, and that is no address, since objects move.
+ * A free does not look whether its object was drawn: that it is gone is found a while later, when
+ * others are drawn.
  */
 #ifndef SN_PROBES_H
 #define SN_PROBES_H
@@ -48,14 +58,17 @@
 #define SN_PROBE_SEMAPHORE(name)                                                                   \
     extern unsigned short sinter_##name##_semaphore __attribute__((visibility("hidden")));
 SN_PROBE_NAMES(SN_PROBE_SEMAPHORE)
+extern unsigned short otel_memory_alloc_semaphore __attribute__((visibility("hidden")));
+extern unsigned short otel_memory_free_semaphore __attribute__((visibility("hidden")));
 
-#define sn_probe(count, name, ...)                                                                 \
+#define sn_probe_of(provider, count, name, ...)                                                    \
     do {                                                                                           \
-        if (sn_unlikely(*(volatile unsigned short *)&sinter_##name##_semaphore))                   \
-            STAP_PROBE##count(sinter, name, __VA_ARGS__);                                          \
+        if (sn_unlikely(*(volatile unsigned short *)&provider##_##name##_semaphore))               \
+            STAP_PROBE##count(provider, name, __VA_ARGS__);                                        \
     } while (0)
 #else
-#define sn_probe(count, name, ...) ((void)0)
+#define sn_probe_of(provider, count, name, ...) ((void)0)
 #endif
+#define sn_probe(count, name, ...) sn_probe_of(sinter, count, name, __VA_ARGS__)
 
 #endif

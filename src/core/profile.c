@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/probes.h"
 #include "os/stack.h"
 #include "thread/drain.h"
 
@@ -14,6 +15,7 @@
 #define NEVER         (INT64_MAX / 2)
 
 struct sn_profile {
+    uint64_t store_number;
     /* guarded by the store's profile_lock */
     uint32_t records, sites; /* in use at some time, from 1 on */
     uint32_t hand;           /* the record that was last looked at for one that can go */
@@ -153,9 +155,17 @@ remove_locked(struct sn_profile *p, uint32_t number)
     record_at(p, number)->slot = 0;
 }
 
+/* What tracers know a drawn object by: no address of user space, and no other store's. */
+static uint64_t
+identity_of(const struct sn_profile *p, uint64_t number)
+{
+    return UINT64_C(1) << 63 | p->store_number << 40 | number;
+}
+
 static void
 free_locked(struct sn_profile *p, uint32_t number)
 {
+    sn_probe_of(otel_memory, 1, free, identity_of(p, record_at(p, number)->number));
     remove_locked(p, number);
     record_at(p, number)->next = p->free;
     p->free = number;
@@ -302,6 +312,7 @@ make_record(handle_store *store, uint64_t slot, size_t size, double weight, bool
     struct sn_profile *p = store->profile;
     uint64_t *header = sn_header_of(&store->pool, slot);
     uint32_t depth = sn_stack_take(frame, SN_PROFILE_FRAMES);
+    uint64_t identity = 0;
     sn_lock(&store->profile_lock);
     uint32_t site = find_site_locked(store, frame, depth);
     forget_locked(p, slot);
@@ -310,6 +321,7 @@ make_record(handle_store *store, uint64_t slot, size_t size, double weight, bool
         *record_at(p, number) = (struct sn_profile_record){
             .since_ns = sn_os_now_ns(), .weight = weight, .site = site, .number = p->draws + 1};
         sn_store_relaxed(&p->draws, p->draws + 1);
+        identity = identity_of(p, p->draws);
         insert_locked(p, number, slot);
         site_at(p, site)->allocs += weight;
         site_at(p, site)->alloc_bytes += weight * (double)size;
@@ -321,6 +333,9 @@ make_record(handle_store *store, uint64_t slot, size_t size, double weight, bool
         sn_add_relaxed(&p->lost, 1);
     }
     sn_unlock(&store->profile_lock);
+    if (number)
+        sn_probe_of(otel_memory, 3, alloc, identity, size, (uint64_t)(weight * (double)size + 0.5));
+    (void)identity; /* where there are no probes */
 }
 
 void
@@ -519,6 +534,7 @@ make(handle_store *store)
     if (!p)
         return false;
     p->coarser = 1;
+    p->store_number = store->number;
     sn_stack_prepare();
     /* Release: who finds it finds it as it was made. */
     sn_store_release(&store->profile, p);

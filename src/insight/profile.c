@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "insight/heap_text.h"
 #include "insight/pprof.h"
 #include "insight/stats.h"
 #include "insight/walk.h"
@@ -30,10 +31,10 @@ square_root(double of)
 }
 
 static bool
-is_wrong(const handle_store *store, enum handle_profile_format format,
+is_wrong(const handle_store *store, unsigned format, unsigned formats,
          void (*write)(void *, const char *, size_t))
 {
-    return !store || !write || format != HANDLE_PROFILE_PPROF;
+    return !store || !write || format >= formats;
 }
 
 /* ---- by site --------------------------------------------------------------------------------- */
@@ -215,12 +216,51 @@ write_comment(struct profile *profile, const struct handle_stats *stats)
 /* What allocates, of which a program that is linked to the static library has frames. */
 #define OWN_FUNCTIONS "handle_(cell_)?(alloc|alloc_object|alloc_many|publish|resize|resize_reserve)"
 
+/* The rows of one site, of all ages, from *at on. */
+static struct sn_heap_counts
+count_site(const struct profile *profile, uint32_t site, size_t *at)
+{
+    struct sn_heap_counts counts = {.allocs = profile->site.allocs,
+                                    .alloc_bytes = profile->site.alloc_bytes};
+    for (; *at < profile->rows && profile->row[*at].site == site; ++*at) {
+        counts.objects += profile->row[*at].value[OBJECTS];
+        counts.bytes += profile->row[*at].value[SPACE];
+    }
+    return counts;
+}
+
+/* Adds a site to all of them, or writes it as well. */
+static void
+pass_sites(struct profile *profile, struct sn_heap_counts *all, bool writes)
+{
+    size_t at = 0;
+    for (uint32_t site = 1; sn_profile_site(profile->store, site, &profile->site); site++) {
+        struct sn_heap_counts counts = count_site(profile, site, &at);
+        all->objects += counts.objects;
+        all->bytes += counts.bytes;
+        all->allocs += counts.allocs;
+        all->alloc_bytes += counts.alloc_bytes;
+        if (writes)
+            sn_heap_text_site(&profile->pprof.lines, &counts, profile->site.frame,
+                              profile->site.depth);
+    }
+}
+
+static void
+write_heap_text(struct profile *profile)
+{
+    struct sn_heap_counts all = {0};
+    pass_sites(profile, &all, false);
+    sn_heap_text_begin(&profile->pprof.lines, &all);
+    pass_sites(profile, &all, true);
+    sn_heap_text_end(&profile->pprof.lines);
+    sn_lines_flush(&profile->pprof.lines);
+}
+
 static void
 write_profile(struct profile *profile)
 {
     struct handle_stats stats;
-    if (profile->rows > 0)
-        qsort(profile->row, profile->rows, sizeof(*profile->row), by_site);
     sn_stats_fill_whole(profile->store, &stats, NULL);
     sn_pprof_begin(&profile->pprof, types, "inuse_space");
     sn_pprof_mappings(&profile->pprof);
@@ -236,7 +276,7 @@ handle_store_profile(handle_store *store, enum handle_profile_format format,
                      void (*write)(void *opaque, const char *text, size_t length), void *opaque)
 {
     sn_check_call(store, SN_ANYWHERE, 0, NULL);
-    if (is_wrong(store, format, write))
+    if (is_wrong(store, format, HANDLE_PROFILE_FORMATS, write))
         return -EINVAL;
     if (!sn_load_acquire(&store->profile))
         return -ENOENT;
@@ -249,8 +289,10 @@ handle_store_profile(handle_store *store, enum handle_profile_format format,
     profile->pprof.lines.opaque = opaque;
     (void)sn_caches_drain(&store->caches, false, false, NULL); /* what they keep is no object's */
     bool good = gather(profile);
+    if (good && profile->rows > 0)
+        qsort(profile->row, profile->rows, sizeof(*profile->row), by_site);
     if (good)
-        write_profile(profile);
+        (format == HANDLE_PROFILE_HEAP_TEXT ? write_heap_text : write_profile)(profile);
     sn_os_free(profile->row);
     sn_os_free(profile);
     return good ? 0 : -ENOMEM;
@@ -372,7 +414,7 @@ handle_store_census(handle_store *store,
                     void (*write)(void *opaque, const char *text, size_t length), void *opaque)
 {
     sn_check_call(store, SN_REGISTERED, 0, NULL);
-    if (is_wrong(store, format, write))
+    if (is_wrong(store, format, HANDLE_PROFILE_PPROF + 1, write))
         return -EINVAL;
     SN_NO_CANCELLATION;
     struct census *census = sn_os_zalloc(sizeof(*census));

@@ -4,7 +4,8 @@
 # profile.sh SITES GO: what `go tool pprof` reads of a profile is what the program (sites.c) knows
 # of itself: each site's objects and bytes within six standard errors,
 # what is sparse, pinned and moved at the site that it is of, and the sums beside the store's. Of
-# the census, which is exact, every number. Exit status 77: there is no go.
+# the census, which is exact, every number. The heap profile as text says the same to the tools of
+# gperftools and jemalloc, where they are installed. Exit status 77: there is no go.
 #
 # Seen failing: a mover that does not hand the mark on; records that are not told of a move; a
 # weight of 1 for each drawn object.
@@ -26,7 +27,7 @@ fail()
     exit 77
 }
 
-"$program" "$work/profile" "$work/census" >"$work/said"
+"$program" "$work/profile" "$work/census" "$work/text" >"$work/said"
 
 # pprof FILE SAMPLE_TYPE: "name value" of each function, in units of the sample.
 pprof()
@@ -89,4 +90,29 @@ HOME=$work "$go" tool pprof -comments "$work/profile" 2>/dev/null |
 [ "$(value "$work/census" space 'inacell')" -eq "$(said site_cells bytes)" ] ||
     fail 'the census counts other bytes'
 near "$(value "$work/census" sparse_space 'sparseones')" "$(said all free_slot)" 2 'sparse, census'
-echo 'pprof and the program agree'
+
+# The same sites as text, by each tool that reads it.
+# text_value TOOL NAME: bytes in use of the site and of what it calls.
+text_value()
+{
+    "$1" --text --show_bytes --inuse_space "$program" "$work/text" 2>"$work/errors" |
+        awk -v name="site_$2" '$NF == name { print $4 + 0 }'
+}
+
+agree=pprof
+for tool in jeprof google-pprof; do
+    command -v $tool >/dev/null 2>&1 || {
+        echo "profile: $tool is not installed: left out"
+        continue
+    }
+    for site in dense sparse moved pinned cells; do
+        near "$(text_value $tool $site)" "$(value "$work/profile" inuse_space site_$site)" 1 \
+            "$tool, $site"
+    done
+    agree="$agree, $tool"
+done
+for site in dense sparse; do
+    near "$(value "$work/text" inuse_space site_$site)" \
+        "$(value "$work/profile" inuse_space site_$site)" 1 "go tool pprof of the text, $site"
+done
+echo "$agree and the program agree"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sites.c - a program whose memory is profiled: sites FILE [CENSUS]. Its call sites, by the names
- * of their functions, allocate what is known of each; what it says of them is what `go tool pprof`
- * must find in FILE, within three standard errors:
+ * sites.c - a program whose memory is profiled: sites FILE CENSUS TEXT. Its call sites, by the
+ * names of their functions, allocate what is known of each; what it says of them is what
+ * `go tool pprof` must find in FILE, within three standard errors:
  *
  *   site_NAME objects=COUNT bytes=REQUESTED rounding=BYTES pinned=COUNT
  *   all committed=BYTES free_slot=BYTES limbo=BYTES moved=BYTES
@@ -150,17 +150,32 @@ kind_of(void *opaque, const struct handle_object *object)
     return object->cell ? "in a cell" : object->size == 200 ? "sparse ones" : "others";
 }
 
-static void
-write_profiles(char **path)
+static FILE *
+open_file(const char *path)
 {
-    FILE *file = fopen(path[1], "w");
-    if (!file || handle_store_profile(store, HANDLE_PROFILE_PPROF, write_to, file) != 0)
+    FILE *file = fopen(path, "w");
+    if (!file)
+        fail(path);
+    return file;
+}
+
+static void
+write_profile(const char *path, enum handle_profile_format format)
+{
+    FILE *file = open_file(path);
+    if (handle_store_profile(store, format, write_to, file) != 0)
         fail("handle_store_profile");
     fclose(file);
-    file = fopen(path[2], "w");
-    if (!file ||
-        handle_store_census(store, kind_of, NULL, HANDLE_PROFILE_PPROF, write_to, file) != 0)
+}
+
+static void
+write_census(const char *path)
+{
+    FILE *file = open_file(path);
+    if (handle_store_census(store, kind_of, NULL, HANDLE_PROFILE_PPROF, write_to, file) != 0)
         fail("handle_store_census");
+    if (handle_store_census(store, kind_of, NULL, HANDLE_PROFILE_HEAP_TEXT, write_to, file) == 0)
+        fail("a census as heap text");
     fclose(file);
 }
 
@@ -190,7 +205,7 @@ int
 main(int argc, char **argv)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     options.name = "sites";
     options.defrag.enabled = false;
@@ -200,7 +215,9 @@ main(int argc, char **argv)
     if (!store)
         fail("handle_store_create");
     fill();
-    write_profiles(argv);
+    write_profile(argv[1], HANDLE_PROFILE_PPROF);
+    write_census(argv[2]);
+    write_profile(argv[3], HANDLE_PROFILE_HEAP_TEXT);
     say_all();
     say("dense", COUNT, 100);
     say("sparse", COUNT / 4, 200);
