@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats_read.c - statistics as HANDLE_STATS_JSON prints them, read back: all figures that are one
- * number, of the store and of its size classes. What it does not know it passes over.
+ * number, or one for each reason, of the store and of its size classes. What it does not know it
+ * passes over.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,12 +42,28 @@ skip_value(const char *at)
     return at;
 }
 
+/* An object with a number for each reason. */
+static void
+set_reasons(void *to, const struct field *f, const char *value)
+{
+    const char *end = strchr(value, '}');
+    for (unsigned i = 0; end && i < sn_kinds[f->kind].count; i++) {
+        char word[64];
+        snprintf(word, sizeof(word), "\"%s\":", sn_reason_of(f->kind, i)->word);
+        const char *at = strstr(value, word);
+        uint64_t number = at && at < end ? strtoull(at + strlen(word), NULL, 10) : 0;
+        memcpy((char *)to + f->offset + i * sizeof(number), &number, sizeof(number));
+    }
+}
+
 static void
 set_figure(void *to, const struct field *f, const char *name, size_t length, const char *value)
 {
     while (f->name && (strlen(f->name) != length || strncmp(f->name, name, length) != 0))
         f++;
-    if (f->name && sn_field_is_number(f))
+    if (f->name && f->kind == REFUSED)
+        set_reasons(to, f, value);
+    else if (f->name && sn_field_is_number(f))
         sn_field_set_number(
             f, to, *value == '-' ? (uint64_t)strtoll(value, NULL, 10) : strtoull(value, NULL, 10));
 }

@@ -128,6 +128,9 @@ files)
         fail 'doctor does not say what to set'
     "$sinter" doctor --json "$work/before" | grep -q '"code":"disabled","severity":"act"' ||
         fail 'doctor does not say it in JSON'
+    # Of reasons each is read: writers in the way of compaction.
+    sed 's/"written": [0-9]*/"written": 99999999/' "$work/before" >"$work/changed"
+    "$sinter" doctor "$work/changed" | grep -q '^warn: written' || fail 'refusals are not read'
     echo compact >&3
     await 3
     echo "stats $work/after" >&3
