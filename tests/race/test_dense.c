@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_dense.c - dense parts of a store become huge pages by the mover's thread, and pages again,
- * whatever the store does meanwhile; its arena stays one mapping. Left out where the kernel does
- * not make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
+ * whatever the store does meanwhile; no mapping of its arena is split. Left out where the kernel
+ * does not make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
  */
 #include "race.h"
 
@@ -35,6 +35,13 @@ mappings_of(const handle_store *store)
     }
     fclose(maps);
     return count;
+}
+
+/* One mapping; or two, as what is in use is in cores, and what is reserved behind it is not. */
+static void
+assert_in_one_piece(const handle_store *store)
+{
+    assert_in_range(mappings_of(store), 1, 2);
 }
 
 static struct handle_stats
@@ -103,11 +110,11 @@ test_there_and_back(void **state)
     assert_non_null(store);
     bool skips = stats_of(store).dense_reason != HANDLE_DENSE_SMALL;
     if (!skips) {
-        assert_int_equal(mappings_of(store), 1);
+        assert_in_one_piece(store);
         fill_store(store);
-        assert_int_equal(mappings_of(store), 1); /* it has grown */
+        assert_in_one_piece(store); /* it has grown */
         make_some(store);
-        assert_int_equal(mappings_of(store), 1);
+        assert_in_one_piece(store);
         struct handle_stats made = stats_of(store);
         assert_true(made.hugepage <= made.committed);
         verify(store);
@@ -115,13 +122,13 @@ test_there_and_back(void **state)
         for (unsigned i = 0; i < 2; i++) {
             assert_int_equal(handle_store_compact(store, NULL), 0);
             assert_int_equal(handle_store_purge(store, NULL), 0);
-            assert_int_equal(mappings_of(store), 1);
+            assert_in_one_piece(store);
             verify(store);
         }
         thin_out(store, OBJECTS + 1);
         assert_int_equal(handle_store_reclaim(store, SIZE_MAX), 0);
         assert_int_equal(handle_store_purge(store, NULL), 0);
-        assert_int_equal(mappings_of(store), 1);
+        assert_in_one_piece(store);
         struct handle_stats undone = stats_of(store);
         assert_true(undone.hugepage <= undone.committed);
     }

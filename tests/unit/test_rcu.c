@@ -510,7 +510,7 @@ test_signal_is_not_lost(void **state)
     struct client *client = client_add(get(), 0);
     uint64_t random = random_seed("test_signal_is_not_lost");
     unsigned from_sleep = 0;
-    for (unsigned i = 1; i <= scaled(4000); i++) { /* each waits for a turn of the thread */
+    for (unsigned i = 1; i <= scaled(2000); i++) { /* each waits for a turn of the thread */
         unsigned gathers = __atomic_load_n(&client->gathers, __ATOMIC_RELAXED);
         sn_rcu_signal_client(client->rcu, &client->link, true);
         /* No sleep: what comes next takes the thread microseconds, unless it has no processor. */
