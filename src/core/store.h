@@ -116,6 +116,7 @@ struct handle_store {
     bool excess_due;        /* excess pages are, see span.h */
     bool excess_pages;      /* single ones, too; else blocks of them */
     unsigned dense_ticks;   /* since the last round of looks for dense parts began */
+    unsigned dense_rounds;  /* that are still to come, once the store is at rest */
     uint32_t dense_at;      /* where the round under way goes on; 0: none is */
     uint64_t excess_ns;     /* not before, as the kernel has refused some */
     struct sn_requested requested;

@@ -184,20 +184,25 @@ look_for_dense_some(handle_store *store)
 }
 
 /* What was dense in two looks the mover's thread makes huge pages. Result: whether there is more to
- * do: a store at rest does not try for ever. */
+ * do: a store that has come to rest is looked at in two rounds more, and does not try for ever. */
 static bool
-tend_dense(handle_store *store)
+tend_dense(handle_store *store, bool active)
 {
-    enum { TRIES = 5 };
+    enum { TRIES = 5, ROUNDS = 2 };
     const struct sn_pool *pool = &store->pool;
     if (!sn_hugepages_are_made(store))
         return false;
     bool looked = look_for_dense_some(store);
+    if (active)
+        store->dense_rounds = ROUNDS;
+    else if (looked && store->dense_at == 0 && store->dense_rounds > 0)
+        store->dense_rounds--;
     bool due = sn_load_relaxed(&pool->regions[SN_REGION_DUE]) > 0;
     unsigned refusals = sn_load_relaxed(&pool->collapse_refusals);
     if (due && (looked || refusals == 0))
         sn_mover_wake_for_dense(store);
-    return store->dense_at > 0 || (sn_dense_has_work(pool) && refusals < TRIES);
+    return store->dense_at > 0 || store->dense_rounds > 0 ||
+           (sn_dense_has_work(pool) && refusals < TRIES);
 }
 
 /* What idle threads keep, and what is to be given back then. Result: when to look next; 0: when
@@ -216,8 +221,9 @@ tick(handle_store *store, uint64_t now_ns)
     sn_requested_tend(store, active, now_ns);
     if (!active)
         sn_pins_purge(&store->heap.pins);
-    bool more = tend_dense(store) || store->table_due || store->trim_at > 0 || wants_trim(store) ||
-                sn_requested_is_looking(store) || sn_large_has_work(&store->large, purges);
+    bool more = tend_dense(store, active) || store->table_due || store->trim_at > 0 ||
+                wants_trim(store) || sn_requested_is_looking(store) ||
+                sn_large_has_work(&store->large, purges);
     return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
 }
 
