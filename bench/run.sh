@@ -401,7 +401,9 @@ prepare_pictures()
 # The line above each table of a page.
 readme_heading()
 {
-    commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=unknown
+    # A page of figures that was written just now changes nothing of what is measured.
+    commit=$(git -C "$root" describe --always 2>/dev/null) || commit=unknown
+    git -C "$root" diff --quiet HEAD -- . ':!bench/README.md' 2>/dev/null || commit=$commit-dirty
     cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
     # shellcheck disable=SC2016 # the page's backquotes
     printf 'Printed by `bench/run.sh%s` at commit %s on %s, %s cores of %s%s:\n' "$command" \

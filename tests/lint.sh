@@ -14,7 +14,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 llvm_version=14
 cppcheck_version=2.10
-all_checks='spdx lines readme order symbols waits names shell format tidy cppcheck'
+all_checks='spdx lines readme order symbols waits names shell format tidy analyzer cppcheck'
 
 usage()
 {
@@ -37,7 +37,8 @@ CHECK, default all of them:
   names     functions and files that tests/integer.ignorelist and tests/coverage.md name exist
   shell     shellcheck over the scripts
   format    clang-format over C and C++
-  tidy      clang-tidy over src and defrag
+  tidy      clang-tidy over src and defrag, without clang's static analyzer
+  analyzer  clang's static analyzer over the same: most of the time that all takes
   cppcheck  cppcheck over src and defrag
 END
 }
@@ -390,13 +391,14 @@ compile_database()
     database=$build/compile_commands.json
 }
 
-check_tidy()
+# run_tidy CHECKS: of those that .clang-tidy names the ones that CHECKS leaves.
+run_tidy()
 {
     has clang-tidy || return 0
     compile_database || return 1
     status=0
     library_files | grep '\.c$' |
-        (cd "$root" && xargs -n 1 -P "$jobs" clang-tidy --quiet -p "$build") \
+        (cd "$root" && xargs -n 1 -P "$jobs" clang-tidy --quiet -p "$build" "--checks=$1") \
             >"$work/tidy" 2>"$work/tidy.err" || status=$?
     # One line for each finding; a header's findings come once for each file that includes it.
     if [ $status -ne 0 ]; then
@@ -404,6 +406,16 @@ check_tidy()
             cat "$work/tidy.err"
     fi
     judge clang-tidy $llvm_version $status
+}
+
+check_tidy()
+{
+    run_tidy '-clang-analyzer-*'
+}
+
+check_analyzer()
+{
+    run_tidy '-bugprone-*,-performance-*,-portability-*,-misc-*'
 }
 
 # Without a cppcheck configuration of its own the tool takes every #if both ways; the compile

@@ -509,8 +509,9 @@ struct handle_store_options {
     int64_t purge_delay_ms;
     enum handle_hugepages hugepages; /**< by name: never, advise, always, dense */
     /**
-     * Free slots a thread may cache in this store: 0 to 64 MiB. Default 256 KiB. Not more than a
-     * 64th of max_bytes
+     * Free slots a thread may cache in this store: 0 to 64 MiB. Default 1 MiB. Not more than a
+     * 64th of max_bytes. Where many threads use the store each may cache less: an even share of one
+     * half of thread_cache_total_bytes, but no less than a quarter of this
      */
     uint64_t thread_cache_bytes;
     /** All threads' together: 0 to 1 TiB. Default 16 MiB. Not more than a 16th of max_bytes */
@@ -599,7 +600,7 @@ handle_store_options_init_(void)
     options.alignment = 8;
     options.purge_delay_ms = 200;
     options.hugepages = HANDLE_HUGEPAGES_NEVER;
-    options.thread_cache_bytes = 256u << 10;
+    options.thread_cache_bytes = 1u << 20;
     options.thread_cache_total_bytes = 16u << 20;
     options.defrag.enabled = true;
     options.defrag.ignore_bytes = 1u << 20;
@@ -618,7 +619,7 @@ handle_store_options_init_(void)
 #define HANDLE_STORE_OPTIONS_INIT \
     {.struct_size = sizeof(struct handle_store_options), .name = "store", .alignment = 8, \
      .purge_delay_ms = 200, .hugepages = HANDLE_HUGEPAGES_NEVER, \
-     .thread_cache_bytes = 256u << 10, .thread_cache_total_bytes = 16u << 20, \
+     .thread_cache_bytes = 1u << 20, .thread_cache_total_bytes = 16u << 20, \
      .defrag = {.enabled = true, .ignore_bytes = 1u << 20, .threshold_lower_percent = 1, \
                 .threshold_upper_percent = 1, .cpu_min_percent = 5, .cpu_max_percent = 50, \
                 .slice_us = 500, .pause_while_forked = true, .fork_copy_bytes = -1}, \

@@ -58,6 +58,8 @@
  * of one size finds them. */
 #define SN_CACHE_FEW_SLOTS 8
 #define SN_CACHE_FEW_BYTES 131072
+/* The bins of slots above so many bytes begin with one. */
+#define SN_CACHE_ONE_BYTES 4096
 /* After so many refusals of the budgets to let a bin grow, one that is not in use is dropped. */
 #define SN_CACHE_REFUSALS 16
 /* Free table entries that a thread keeps. */

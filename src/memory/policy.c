@@ -134,8 +134,16 @@ sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t commi
 uint32_t
 sn_policy_bin_cap(const struct sn_class *c, uint32_t cap, bool bursts)
 {
-    uint64_t bound = c->cache_slots, twice = cap == 0 ? 2 : UINT64_C(2) * cap;
+    uint32_t first = c->slot_bytes > SN_CACHE_ONE_BYTES ? 1 : 2;
+    uint64_t bound = c->cache_slots, twice = cap == 0 ? first : UINT64_C(2) * cap;
     if (bursts)
         bound = sn_max(bound, sn_min(SN_CACHE_BURST_BYTES / c->slot_bytes, SN_CACHE_BURST_SLOTS));
     return cap >= bound ? cap : (uint32_t)sn_min(twice, bound);
+}
+
+uint64_t
+sn_policy_thread_bytes(uint64_t thread_bytes, uint64_t total_bytes, uint32_t threads)
+{
+    uint64_t share = total_bytes / 2 / sn_max(threads, 1);
+    return sn_min(thread_bytes, sn_max(share, thread_bytes / 4));
 }

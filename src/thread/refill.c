@@ -118,7 +118,10 @@ sn_cache_empty_bin(struct sn_caches *caches, struct sn_thread_cache *cache, unsi
 static bool
 may_grow(struct sn_caches *caches, struct sn_thread_cache *cache, uint64_t more, bool burst)
 {
-    uint64_t most = sn_load_relaxed(&caches->thread_bytes_max) / (burst ? 2 : 1);
+    uint64_t most = sn_policy_thread_bytes(sn_load_relaxed(&caches->thread_bytes_max),
+                                           sn_load_relaxed(&caches->total_bytes_max),
+                                           sn_load_relaxed(&caches->threads)) /
+                    (burst ? 2 : 1);
     if (cache->cap_bytes + more > most)
         return false;
     uint64_t total = __atomic_add_fetch(&caches->total_cap_bytes, more, __ATOMIC_RELAXED);

@@ -95,7 +95,7 @@ end_cache_locked(struct sn_caches *caches, struct sn_thread_cache *cache)
     while (*link != cache)
         link = &(*link)->next;
     *link = cache->next;
-    caches->threads--;
+    sn_store_relaxed(&caches->threads, caches->threads - 1);
     sn_budget_refund(caches->heap->pool->budget, sizeof(*cache));
     sn_unlock(&caches->lock);
     if (had_limbo)
@@ -205,7 +205,8 @@ join(struct sn_caches *caches)
         sn_cache_open_gate(caches, cache);
         cache->next = caches->all;
         caches->all = cache;
-        caches->threads++; /* and its bytes, under one lock: a fork sees both or neither */
+        /* and its bytes, under one lock: a fork sees both or neither */
+        sn_store_relaxed(&caches->threads, caches->threads + 1);
     }
     sn_unlock(&caches->lock);
     sn_unlock(&registry);

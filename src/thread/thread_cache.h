@@ -171,7 +171,7 @@ struct sn_caches {
 
     struct sn_lock lock; /* guards the list, and draining */
     struct sn_thread_cache *all;
-    uint32_t threads;
+    uint32_t threads;                      /* changed under the lock, read without */
     struct sn_thread_cache *fallback;      /* also: counters of threads that have gone */
     struct sn_thread_cache fallback_cache; /* it; its bins are not used, and stay zero */
 };

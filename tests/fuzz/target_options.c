@@ -31,7 +31,7 @@ static const struct option defaults[] = {
     {"max_bytes", BYTES, 4 * MIB, UNLIMITED, 0, NULL},
     {"purge_delay_ms", COUNT, -1, 3600000, 200, NULL},
     {"hugepages", PAGES, 0, 3, 0, NULL},
-    {"thread_cache_bytes", BYTES, 0, 64 * MIB, 256 * KIB, NULL},
+    {"thread_cache_bytes", BYTES, 0, 64 * MIB, MIB, NULL},
     {"thread_cache_total_bytes", BYTES, 0, 1024 * GIB, 16 * MIB, NULL},
     {"defrag.enabled", SWITCH, 0, 1, 0, NULL},
     {"defrag.ignore_bytes", BYTES, 0, 1024 * GIB, MIB, NULL},

@@ -72,6 +72,34 @@ test_bin_cap(void **state)
     assert_int_equal(sn_policy_bin_cap(&c, 24, false), 24); /* what a burst has taken stays */
     assert_int_equal(sn_policy_bin_cap(&c, UINT32_MAX / 2 + 1, true), UINT32_MAX / 2 + 1);
     assert_int_equal(sn_policy_bin_cap(&large, 4, true), 4);
+    assert_int_equal(sn_policy_bin_cap(&large, 0, false), 1);
+    assert_int_equal(sn_policy_bin_cap(&large, 1, false), 2);
+}
+
+/* A thread's share of the bins' bytes falls with the number of threads, to a quarter. */
+static void
+test_thread_bytes(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t thread_bytes, total_bytes;
+        uint32_t threads;
+        uint64_t share;
+    } row[] = {
+        {1 << 20, 16 << 20, 0, 1 << 20},   /* nobody has a cache of its own */
+        {1 << 20, 16 << 20, 1, 1 << 20},   /* the option's bound */
+        {1 << 20, 16 << 20, 8, 1 << 20},   /* all that one half allows eight */
+        {1 << 20, 16 << 20, 16, 1 << 19},  /* an even share of one half */
+        {1 << 20, 16 << 20, 32, 1 << 18},  /* the same, and a quarter of the bound */
+        {1 << 20, 16 << 20, 100, 1 << 18}, /* not less than that */
+        {1 << 16, 1 << 18, 1, 1 << 16},    /* the smallest limit's */
+        {0, 16 << 20, 1, 0},
+        {1 << 20, 0, 1, 1 << 18}, /* what all together may have refuses it */
+    };
+    for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+        assert_int_equal(
+            sn_policy_thread_bytes(row[i].thread_bytes, row[i].total_bytes, row[i].threads),
+            row[i].share);
 }
 
 /* Spans that have not committed all of their pages give back no more than they have. */
@@ -462,6 +490,7 @@ main(void)
         cmocka_unit_test(test_at_rest),
         cmocka_unit_test(test_purge_delay),
         cmocka_unit_test(test_bin_cap),
+        cmocka_unit_test(test_thread_bytes),
         cmocka_unit_test(test_recoverable_is_what_is_committed),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_effort_is_linear),
