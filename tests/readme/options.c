@@ -106,7 +106,7 @@ read_rows(char *page)
 static void
 note_member(const char *name)
 {
-    static const char *const others[] = {"struct_size", "pressure", "error",
+    static const char *const others[] = {"struct_size", "pressure", "error", "cells",
                                          "opaque",      "reserved", ""};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(name, others[i]) == 0)
