@@ -7,10 +7,10 @@
  * when it has had nothing to do for a while.
  *
  *   state      what it waits for or does                             next
- *   IDLE       nothing under way; may begin a pass                   MARKING
- *   MARKING    closes spans, step 1 for their objects                MARKED
+ *   IDLE       begins a pass, or goes on with one                    MARKING
+ *   MARKING    closes spans, step 1 for their objects                MARKED; IDLE: none is left
  *   MARKED     step 2: the batch's first grace period                MOVING
- *   MOVING     steps 3 to 5                                          IDLE or MARKING; batch drains
+ *   MOVING     steps 3 to 5                                          IDLE; the batch drains
  *
  *   Beside it one batch may drain: step 6, then its slots are reclaimed. Its grace period is the
  *   next batch's first, so that no more than one ever drains, and each batch costs one.

@@ -185,14 +185,14 @@ sn_migrate_publish(handle_store *store, const struct sn_move *move, const struct
 {
     uint64_t to = copy->to;
     sn_hook(SN_HOOK_BEFORE_PUBLISH, sn_store_address(store, move->slot));
-    /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
-     * cancel, a free or a replacement since step 3 makes it fail. */
     uint64_t seen = copy->word;
     /* As it was in step 3, or, if the object ended since, clear. */
     uint64_t header = sn_load_relaxed(sn_object_header(store, move->slot));
     bool drawn = !sn_header_is_clear(header) &&
                  sn_unlikely(sn_marks_sampled(sn_header_marks(store->secret, header, move->slot)));
     uint64_t draws = drawn ? sn_profile_draws(store) : 0;
+    /* Release: orders contents and header of D before the word; pairs with deref's acquire. A
+     * cancel, a free or a replacement since step 3 makes it fail. */
     if (!sn_cas_acq_rel(move->reference, &seen, sn_word_at(copy->word, to) | copy->special)) {
         throw_away(store, to);
         return why_not(store, move, copy->word, seen);

@@ -123,7 +123,7 @@
  *   after_fork_parent, after_fork_child               A        R           no        no      L
  *
  *   No call is a cancellation point: a thread that pthread_cancel ends leaves no call half done.
- *   Callbacks (visit, pressure, error, report, write) run with cancellation disabled. Asynchronous
+ *   All callbacks run with cancellation disabled. Asynchronous
  *   cancellation is not supported, nor longjmp or an exception out of a callback.
  *
  * ERRORS
@@ -300,9 +300,8 @@ typedef struct handle_store handle_store;
 /**
  * A reference in the application's own memory. All zero bits: empty. 8-byte aligned, below 2^48,
  * not copied by memcpy (use handle_cell_relocate), not inside an object of a store but for one made
- * with HANDLE_CELLS (see "cells inside objects"). Its memory may
- * be freed a grace period after the cell was emptied: free the cell when its structure is unlinked,
- * then call_rcu the structure.
+ * with HANDLE_CELLS (see "cells inside objects"). Its memory may be freed a grace period after the
+ * cell was emptied: free the cell when its structure is unlinked, then call_rcu the structure.
  */
 typedef struct {
     uint64_t word;

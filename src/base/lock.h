@@ -2,7 +2,8 @@
 /*
  * lock.h - mutexes with a rank. A thread takes locks in rising rank only; debug builds check it. No
  * lock is held across a grace period (G8), and while a callback of the application runs none but
- * SN_RANK_WALK.
+ * SN_RANK_WALK around visitors; the option `cells`, which may call nothing, is asked under the
+ * mover's.
  *
  * Outside of the order stand two mutexes of src/rcu, which come before all others: a fork's
  * preparation holds its own and that of the list of flavours while it waits for grace periods. Who

@@ -187,7 +187,7 @@ end_resizing(sinter_cache *cache, const struct sc_left *left)
 uint64_t
 sc_index_bytes_for(uint64_t items)
 {
-    uint64_t buckets = sc_max(items * 100 / (SC_CELLS * FILL_LEAST), SC_BUCKETS_MIN);
+    uint64_t buckets = sc_max(items * 100 / ((uint64_t)SC_CELLS * FILL_LEAST), SC_BUCKETS_MIN);
     return buckets * SC_LINE_BYTES + buckets / 4 * SC_LINE_BYTES;
 }
 

@@ -13,8 +13,8 @@ struct sc_share {
     uint64_t limit; /* of all that it holds */
     uint64_t fixed; /* beside its store, however many items there are */
     uint64_t slots; /* of the items */
-    uint64_t
-        beside; /* what these need of index and policy; pages of more that go back do not count */
+    /* What these need of index and policy; pages of more that go back do not count. */
+    uint64_t beside;
     /* The store's: metadata, table, what threads keep, and pages that free slots lie on and that a
      * perfect compaction would not gain. */
     uint64_t store_own;

@@ -3,7 +3,7 @@
  * mover.h - the bell and the notice board between the library and its mover (defrag/). Whoever
  * makes work for the mover, or waits for it, says so here: it sets a field and wakes the mover, and
  * reads here what the mover has done. It knows nothing of the state machine, which in turn only
- * reads and answers. The one call upwards is open_wanted, below.
+ * reads and answers. Its one call upwards is open_wanted, below.
  */
 #ifndef SN_MOVER_H
 #define SN_MOVER_H

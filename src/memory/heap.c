@@ -815,16 +815,16 @@ end_kept(struct sn_heap *heap, unsigned class_id)
 {
     struct sn_heap_class *hc = &heap->of[class_id];
     sn_lock(&hc->lock);
-    uint64_t slot = hc->kept;
-    if (slot != 0) {
+    const uint64_t slot[] = {hc->kept};
+    if (slot[0] != 0) {
         sn_store_relaxed(&hc->kept, 0);
         sn_owner_add(&hc->used[SN_MOVABLE], 1);
-        (void)put_locked(heap, hc, &slot, 1);
+        (void)put_locked(heap, hc, slot, 1);
     }
     sn_unlock(&hc->lock);
-    if (slot != 0)
+    if (slot[0] != 0)
         note_freed(heap, class_id, 1);
-    return slot != 0;
+    return slot[0] != 0;
 }
 
 bool

@@ -10,7 +10,8 @@
  *   CACHED      1              0                    the thread whose cache holds it, or a drainer
  *   KEPT        1              0                    the class's lock
  *   LIVE        1              not 0                whoever ends its reference word (G4)
- *   RETIRED     1              0 (limbo link)       the grace-period thread; last unpin; the mover
+ *   RESERVED    1              0                    who reserved it, or the update it is for
+ *   RETIRED     1              0 (or a link)        the grace-period thread; last unpin; the mover
  *
  * A slot's header check bits are 0 from before its bit says free until alloc names it.
  *

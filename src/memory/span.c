@@ -424,7 +424,8 @@ try_take_locked(struct sn_pool *pool, const struct run_request *request, uint64_
     return first;
 }
 
-/* Pages [from, to) of one block go back; meanwhile no region becomes a huge page. */
+/* Pages [from, to) of one block go back; no region becomes a huge page before the caller lowers
+ * pool.trimming. */
 static bool
 discard_in_block(struct sn_pool *pool, uint32_t block, uint32_t from, uint32_t to)
 {

@@ -90,7 +90,7 @@ alloc_slow(handle_store *store, handle_cell *cell, size_t size, unsigned flags)
     return slot ? sn_store_address(store, slot) : NULL;
 }
 
-/* The fast path of hardened stores; where there is none, the slow path. */
+/* The fast path of hardened stores; in others, the slow path. */
 static SN_OUTLINE void *
 alloc_hardened(handle_store *store, handle_cell *cell, size_t size)
 {

@@ -111,7 +111,7 @@ check(const handle_store *store, const uint64_t *reference, handle_t handle, enu
 }
 
 /* Something there is pinned, the thread is locked out of its cache or the cache is full, the object
- * is large, retired, or being moved. */
+ * is large, special, retired, or being moved, its span is closed, its entry is used up. */
 static SN_NOINLINE int
 free_slow(handle_store *store, uint64_t *reference, handle_t handle, enum kind kind)
 {
@@ -227,8 +227,8 @@ free_in_cache(handle_store *store, struct sn_thread_cache *cache, uint64_t *refe
     return sn_likely(freed) ? 0 : free_slow(store, reference, handle, kind);
 }
 
-/* The fast path of hardened stores, once the word was loaded and found fit; where there is none,
- * the slow one. Of a handle's object it gets the word, of a cell's the slot, which is all of the
+/* The fast path of hardened stores, once the word was loaded and found fit; in others, the slow
+ * one. Of a handle's object it gets the word, of a cell's the slot, which is all of the
  * word that is needed any more. */
 SN_FORCE_INLINE int
 free_hardened(handle_store *store, uint64_t *reference, handle_t handle, uint64_t word_or_slot,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handle.c - objects named by handles: the public functions but the frees (free.c), with their
- * fast paths. What happens below the name is in object.c; the protocol's guarantees stand in
- * reference.h.
+ * handle.c - objects named by handles: resolve, allocate, publish, resize, clear, with their fast
+ * paths; frees are in free.c. What happens below the name is in object.c; the protocol's guarantees
+ * stand in reference.h.
  */
 #include "object/entry.h"
 #include "object/hardened_object.h"
@@ -135,7 +135,7 @@ alloc_slow(handle_store *store, size_t size, unsigned flags, void **object)
     return handle;
 }
 
-/* The fast path of hardened stores; where there is none, the slow path. */
+/* The fast path of hardened stores; in others, the slow path. */
 static SN_OUTLINE handle_t
 alloc_hardened(handle_store *store, size_t size, void **object)
 {

@@ -8,8 +8,8 @@
  *   - a page without a live entry goes back to the kernel and reads as zero; its floor keeps the
  *     highest distance any of its entries had reached, and all start there when it is used again.
  *     That gives up generations of the others: a page whose few entries did most of the work stays,
- *     once it has given up an eighth of all. So 2^24 frees cost at most 2.3
- *     indexes, and one where no page goes back.
+ *     once it has given up an eighth of all. So 2^24 frees use up at most
+ *     2.3 indexes for ever, and one where no page goes back.
  *
  * Entries are named by their byte offset in the table ("entry"). A FREE word: the tag of the next
  * generation, and where an offset would be the place in its page of the next free entry of the
@@ -43,7 +43,7 @@ struct sn_table_page {
 #define SN_TABLE_PLACE_MASK   UINT32_C(0x3fff) /* of the 8192 entries of the largest page */
 #define SN_TABLE_WEAR_UNIT    512
 #define SN_TABLE_GIVEN_UP_MAX 4095 /* an eighth of all generations */
-_Static_assert(sizeof(struct sn_table_page) == 16, "256 to 4 KiB");
+_Static_assert(sizeof(struct sn_table_page) == 16, "256 descriptors in 4 KiB");
 
 struct sn_table {
     /* immutable after init */

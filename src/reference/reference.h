@@ -26,9 +26,10 @@
  *     clear             what may link a list: limbo, retired      0     0
  *
  *   size: the low 11 bits of the requested one; the slot's class, which serves at most 2048 sizes,
- *   says the others. check: 7 bits over the rest and the slot's offset, by a secret of the store;
- *   26 more where the object is one that the profile has drawn (core/profile.h), 77 more where it
- *   is HANDLE_CELLS: marks, which whoever writes the header anew hands on, and which end with it.
+ *   says the others. check: a number of 7 bits over the rest and the slot's offset, by a secret of
+ *   the store; modulo 128 it is 26 higher where the object is one that the profile has drawn
+ *   (core/profile.h), and 77 higher where it is HANDLE_CELLS: marks, which whoever writes the
+ *   header anew hands on, and which end with it.
  *   Clear means that there is no live object in the slot. A large object's header word lies in its
  *   span descriptor, beside its size; what is the size here counts its resizes in place, so that
  *   each changes the word.
@@ -63,8 +64,8 @@
  *      is pinned: CAS back to LIVE;
  *   4. copy S to D, D's header names R; cells inside are carried (G13);
  *   5. publish: CAS R from (MOVING, S) to (LIVE, D), release. If it fails, D's check bits are
- *      zeroed in this same section, then D goes back, and nothing happened;
- *      If not, S's header is cleared, then the headers of what S's cells name are turned (G13);
+ *      zeroed in this same section, then D goes back, and nothing happened; if it succeeds, S's
+ *      header is cleared, then the headers of what S's cells name are turned (G13);
  *   6. grace period, then S is reclaimed.
  *
  * One batch per store is between 1 and the end of 5; only 6 may overlap the next batch. D is
@@ -312,7 +313,8 @@ sn_word_as_going(uint64_t word)
     return (word & ~SN_WORD_STATE) | SN_WORD_GOING;
 }
 
-/** The same word with the move cancelled; of an object with cells SN_WORD_SPECIAL is wanting. */
+/** The same word with the move cancelled; of an object with cells without
+ * SN_WORD_SPECIAL, see sn_object_as_live. */
 static inline uint64_t
 sn_word_as_live(uint64_t word)
 {

@@ -217,7 +217,8 @@ is_in_the_way(const struct sd_worker *worker, const struct sd_conn *conn, bool a
     bool wanted = own || (any && sd_pool_is_beyond(worker->pool, &conn->session));
     return wanted && sd_conn_holds(conn) &&
            (conn->wait == SD_WAIT_INPUT || conn->wait == SD_WAIT_OUTPUT) &&
-           worker->now_ms - conn->got_on_ms > worker->server->settings.stall_seconds * 1000u;
+           worker->now_ms - conn->got_on_ms >
+               worker->server->settings.stall_seconds * UINT64_C(1000);
 }
 
 /* Others add to the list, at its head. */

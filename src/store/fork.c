@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork.c - a store across fork() (G10). Before: all locks are taken, so that the child finds
- * nothing half done. After, in the parent: they are let go. In the child: the store lives on
- * without its threads.
+ * fork.c - a store across fork() (G10). Before: the locks under which structures change are taken,
+ * so that the child finds nothing half done; the others it makes anew. After, in the parent: they
+ * are let go. In the child: the store lives on without its threads.
  *
  * liburcu. A child inherits the locks of a flavour as they were. The threads of this library hold
  * none at the fork and are not in its list of readers, whichever stores the fork is prepared for:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * housekeeping.c - what the flavour's grace-period thread does for a store: gathers limbo, reclaims
- * it after the grace period, and keeps house (idle caches, trims, purges); and what wakes it.
+ * it after the grace period, and keeps house (idle caches, trims, purges, dense parts, estimates,
+ * the mover's start); and what wakes it.
  */
 #include "store/housekeeping.h"
 
@@ -57,7 +58,7 @@ wants_trim(const handle_store *store)
 static void
 begin_trim(handle_store *store, bool busy)
 {
-    enum { TICKS = 8 }; /* 1.6 s: in a second look after so long again they go back */
+    enum { TICKS = 8 }; /* 1.6 s; after so long again what has not changed goes back */
     unsigned ticks = busy || store->trims_refused > 0 ? TICKS : 1;
     bool huge = sn_hugepages_are_asked_for(store);
     if (sn_load_relaxed(&store->options.purge_delay_ms) < 0 || store->trim_at > 0 ||
@@ -170,7 +171,7 @@ end_keeping(handle_store *store)
 }
 
 /* Looks for dense parts of the arena, at all of them in turn, a piece at each tick. True: a round
- * has begun or goes on. Two of them are so far apart at least; where the kernel refuses, more. */
+ * has begun or goes on. Two rounds begin so far apart at least; where the kernel refuses, more. */
 static bool
 look_for_dense_some(handle_store *store)
 {
@@ -244,7 +245,7 @@ housekeep(struct sn_rcu_client *client, uint64_t now_ns)
         sn_requested_look_some(store);
     if (store->trim_at > 0 && !try_trim_some(store)) {
         store->next_tick_ns =
-            now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* a sleep that a signal ends */
+            now_ns + UINT64_C(2) * SN_HOUSEKEEPING_NS; /* or when it is signalled */
         return sn_min(due, store->next_tick_ns);
     }
     if (store->table_due || store->excess_due || store->trim_at > 0 ||

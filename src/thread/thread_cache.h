@@ -414,7 +414,7 @@ sn_cache_add(const struct sn_thread_cache *cache, uint64_t *counter, uint64_t by
 extern _Thread_local unsigned sn_calls_on_fallback;
 
 /** Whether this thread asks the application where an object's cells lie (object/inner.h): that must
- * not call the store. */
+ * not call the store, which every slow path notes (below). */
 enum sn_asking {
     SN_NOT_ASKING,
     SN_ASKING,
