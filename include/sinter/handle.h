@@ -792,8 +792,9 @@ HANDLE_API int handle_store_destroy(handle_store *store);
 /**
  * Frees every object that is named by a handle when the call begins, retired ones included, each
  * as if by handle_free (one allocated or published meanwhile may go, too). Objects named by cells
- * stay, and reserved ones. handle_free may race with it, handle_free_now may not. Time grows with
- * the largest number of handles there ever was.
+ * stay, and reserved ones; what cells inside the freed ones name goes with them, a whole tree in
+ * one section, for which grace periods wait. handle_free may race with it, handle_free_now may not.
+ * Time grows with the largest number of handles there ever was.
  * Result: 0.
  */
 HANDLE_API int handle_store_clear(handle_store *store);
@@ -1380,7 +1381,8 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to);
  *     int error = handle_cell_unlink(store, &second->next, &first->next); // frees the second
  *
  * After resize or a commit of the parent its cells lie elsewhere: resolve it again. A pinned parent
- * does not move (resize and updates aside; of pin_mut not even by these).
+ * does not move (resize and updates aside; of pin_mut not by resize). The pin holds its bytes, not
+ * what its cells name: that is to be found by the parent as it is now, in the section.
  *
  *   free, free_now, retire, cell_publish and cell_unlink in the place of a parent: EBUSY while a
  *       cell of it names an object, but for unlink's own `from`
@@ -1421,7 +1423,8 @@ HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, hand
  *
  *   cell     the cell that names the object: where it is now
  *   result, errors, order  as handle_update_commit; EINVAL, and the update goes on, also for a cell
- *            that is not the one of begin, nor inside an object as that was
+ *            that is not the one of begin, nor inside an object as that was; EINVAL, and it is over,
+ *            where what the option cells says of the object is wrong, which is reported
  */
 HANDLE_CHECK HANDLE_API int
 handle_cell_update_commit(handle_store *store, handle_cell *cell, struct handle_update *update);

@@ -56,9 +56,10 @@ enum sn_hook_point {
                              large spans) */
     SN_HOOK_AWAIT_CLAIM,  /* resize: about to wait for such a claim (object: the large spans) */
     SN_HOOK_COLLAPSE,     /* mover: a dense run is about to become a huge page (object: the pool) */
-    SN_HOOK_CARRY,    /* a parent is copied: before one of its cells is (object: the old cell) */
-    SN_HOOK_TURN,     /* a parent was published: before a header is turned (object: it) */
-    SN_HOOK_SHORTAGE, /* allocation: found nothing, before it looks at what comes by itself */
+    SN_HOOK_CARRY, /* a parent is copied: before one of its cells is (object: the old cell) */
+    SN_HOOK_TURN,  /* a parent was published: before a header is turned (object: it) */
+    SN_HOOK_PARENT_LOADED, /* an end has loaded the word, before it looks for cells (object: it) */
+    SN_HOOK_SHORTAGE,      /* allocation: found nothing, before it looks at what comes by itself */
     SN_HOOK_POINTS
 };
 

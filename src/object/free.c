@@ -91,6 +91,15 @@ may_end(handle_store *store, uint64_t *reference, handle_t handle, enum kind kin
     return result;
 }
 
+/* Whether somebody may just turn the header of what a cell named (G13): a child, or, where guards
+ * make that more than a look in vain, what was one before it was relocated. */
+static bool
+may_be_turned(const handle_store *store, const uint64_t *reference, enum kind kind)
+{
+    return is_by_cell(kind) &&
+           ((store->hardened && store->options.cells) || sn_reference_is_inner(store, reference));
+}
+
 /* Whether a slot may be used again at once, by the word that has ended. Not a parent's, since
  * others may look at its cells, nor that of a child, whose header may just be turned. */
 static bool
@@ -98,7 +107,7 @@ may_reuse(const handle_store *store, const uint64_t *reference, uint64_t word, b
           enum kind kind)
 {
     bool parent = (word & SN_WORD_SPECIAL) && store->options.cells;
-    return is_at_once(kind) && !was_moving && !parent && !sn_reference_is_inner(store, reference);
+    return is_at_once(kind) && !was_moving && !parent && !may_be_turned(store, reference, kind);
 }
 
 static void
@@ -269,9 +278,9 @@ cell_free_hardened(handle_store *store, uint64_t *reference, uint64_t slot)
 static SN_OUTLINE int
 cell_free_now_hardened(handle_store *store, uint64_t *reference, uint64_t slot)
 {
-    /* Who turns a header looks at it although its object may have ended (G13); memory that is used
-     * again may be a guard's. */
-    if (sn_unlikely(sn_reference_is_inner(store, reference)))
+    /* Who turns a header looks at it although its object may have ended (G13), or was relocated
+     * before; memory that is used again may be a guard's. */
+    if (sn_unlikely(store->options.cells != NULL))
         return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE);
     return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE_NOW);
 }

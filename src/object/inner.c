@@ -200,13 +200,30 @@ find_parent(const handle_store *store, uint64_t word, uint64_t want, uint64_t ma
     return sn_object_has_cells(store, *slot, *header);
 }
 
+/* The parent that R names. A header is clear from the moment on that its object was moved (step 5),
+ * resized or replaced: such a one is believed only if R still names the slot. */
+static bool
+look_for_parent(const handle_store *store, uint64_t *reference, uint64_t want, uint64_t mask,
+                uint64_t *slot, uint64_t *header)
+{
+    uint64_t word = sn_load_acquire(reference), seen;
+    do {
+        seen = word;
+        sn_hook(SN_HOOK_PARENT_LOADED, reference);
+        if (find_parent(store, seen, want, mask, slot, header))
+            return true;
+        word = sn_load_acquire(reference);
+    } while (word != seen);
+    return false;
+}
+
 int
 sn_inner_may_end_slow(handle_store *store, const char *where, uint64_t *reference, uint64_t want,
                       uint64_t mask, const uint64_t *but)
 {
     struct handle_cells cells;
     uint64_t slot, header;
-    if (!find_parent(store, sn_load_acquire(reference), want, mask, &slot, &header))
+    if (!look_for_parent(store, reference, want, mask, &slot, &header))
         return 0;
     uint64_t word = sn_reference_cancel_move(store, reference, want, mask);
     if (!find_parent(store, word, want, mask, &slot, &header))

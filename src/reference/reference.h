@@ -195,7 +195,12 @@
  *      published, by who has reserved it. If it is aborted, its slot is retired, since headers have
  *      named its cells.
  *      The end of a parent is refused while a cell of it names an object (RETIRED ones do not), but
- *      for unlink's `from`, which G12 makes RETIRED before what `to` named is retired.
+ *      for unlink's `from`, which G12 makes RETIRED before what `to` named is retired. Who has not
+ *      resolved the parent may have loaded a word that is MOVING, and finds the header of S clear
+ *      as soon as D is published: he believes that only if R is as he loaded it.
+ *      By the mover's turn a header is looked at after a free_now of its object, by a cell outside
+ *      that it was relocated to meanwhile; a CAS from what it was is harmless to others, but memory
+ *      that was given back may be a guard's: in hardened stores with such parents free_now retires.
  *
  * NOT PROMISED: order between writers of one object, or between a writer and readers; that a second
  * deref gives the same address; that a failed move is tried again soon.

@@ -678,6 +678,35 @@ test_turned_while_the_child_is_resized(void **state)
     end_family(&f);
 }
 
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void
+body_free_parent(struct actor *actor)
+{
+    actor->result = handle_free(actor->race->store, actor->handle);
+}
+
+/* Somebody who has not resolved the parent frees it, and has loaded its word before the move was
+ * published: the header that he then finds clear does not say that it has no cells. */
+static void
+test_published_while_the_parent_is_freed(void **state)
+{
+    struct family f;
+    make_family(&f, *state, false);
+    struct actor *mover = actor_stands(f.race, body_compact, SN_HOOK_BEFORE_PUBLISH, f.parent);
+    struct actor *freer = actor_new(f.race, body_free_parent);
+    freer->handle = f.root;
+    actor_run_to(freer, SN_HOOK_PARENT_LOADED, sn_table_word(&f.store->table, sn_table_at(f.root)));
+    actor_go(mover);
+    await(passed(SN_HOOK_TURN, header_of(f.child)) == 1);
+    actor_finish(freer);
+    assert_int_equal(freer->result, -EBUSY);
+    actor_join(mover);
+    assert_ptr_not_equal(address_of(&f, f.root), f.parent);
+    assert_family(&f, 2);
+    end_family(&f);
+}
+
 static const struct CMUnitTest tests[] = {
     RACE_TEST(test_parent_before_child),
     RACE_TEST(test_child_before_parent),
@@ -706,6 +735,7 @@ static const struct CMUnitTest tests[] = {
     RACE_TEST(test_published_then_the_writer_turns),
     RACE_TEST(test_met_while_the_writer_turns),
     RACE_TEST(test_turned_while_the_child_is_resized),
+    RACE_TEST(test_published_while_the_parent_is_freed),
 };
 
 RACE_MAIN("inner", tests)
