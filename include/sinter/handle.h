@@ -1423,8 +1423,8 @@ HANDLE_CHECK HANDLE_API void *handle_cell_update_begin(handle_store *store, hand
  *
  *   cell     the cell that names the object: where it is now
  *   result, errors, order  as handle_update_commit; EINVAL, and the update goes on, also for a cell
- *            that is not the one of begin, nor inside an object as that was; EINVAL, and it is over,
- *            where what the option cells says of the object is wrong, which is reported
+ *            that is not the one of begin, nor inside an object as that was; EINVAL, and it is
+ *            over, where the option cells answers wrongly, which is reported
  */
 HANDLE_CHECK HANDLE_API int
 handle_cell_update_commit(handle_store *store, handle_cell *cell, struct handle_update *update);
