@@ -168,11 +168,9 @@ add_object(void *opaque, const struct handle_object *object)
     uint64_t grove = grove_digest(object->data, object->size);
     uint64_t name = object->handle ? object->handle : (uint64_t)(uintptr_t)object->cell;
     uint64_t place = object->flags & HANDLE_UNMOVABLE ? (uint64_t)(uintptr_t)object->data : 0;
-    uint64_t parts[5] = {name, object->tag, object->flags, place, hash(object->data, object->size)};
-    if (grove) { /* its cells move, with it or alone */
-        parts[0] = object->handle;
-        parts[4] = grove;
-    }
+    /* What has cells moves, and they change with what they name. */
+    uint64_t parts[5] = {grove ? object->handle : name, object->tag, object->flags, place,
+                         grove ? grove : hash(object->data, object->size)};
     digest[0] += hash((const unsigned char *)parts, sizeof(parts));
     digest[1]++;
     return 0;
