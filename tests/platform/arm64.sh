@@ -18,10 +18,17 @@
 # The kernel does show addresses, and what it answers to madvise and membarrier; memory order is the
 # host's there, too: for that see weak.inc in tests/model.
 #
-# Status: 0 passed, 1 a test failed or did not compile, 77 something is missing: the reason is
-# printed.
+# Status: 0 passed, 1 a test failed or did not compile, 2 wrong arguments, 77 something is missing:
+# the reason is printed.
 set -eu
 
+case $#:${3-} in
+2: | 3:--boot) ;;
+*)
+    echo 'usage: arm64.sh BUILD JOBS [--boot]' >&2
+    exit 2
+    ;;
+esac
 build=$1
 jobs=$2
 boot=${3-}
@@ -111,15 +118,29 @@ make_initramfs()
     (cd "$tree" && find . | cpio --quiet -o -H newc | gzip -1) >"$build/initramfs.gz"
 }
 
-# Two processors, which take turns on one of this machine.
+# end_machine STATUS: of a script that is told to end.
+end_machine()
+{
+    kill "$machine" 2>/dev/null || true
+    exit "$1"
+}
+
+# Two processors, which take turns on one of this machine. The shell sees to signals only while it
+# waits for a job.
 run_boot()
 {
     make_initramfs
     printf 'arm64: booting; %s has what is printed\n' "$build/boot.log"
-    timeout 7200 qemu-system-aarch64 -M virt -cpu neoverse-n1 -accel tcg,thread=single -smp 2 \
-        -m 2048 -nographic -no-reboot -nic none -append 'console=ttyAMA0 panic=-1 mitigations=off' \
+    timeout --foreground 7200 qemu-system-aarch64 -M virt -cpu neoverse-n1 \
+        -accel tcg,thread=single -smp 2 -m 2048 -nographic -no-reboot -nic none \
+        -append 'console=ttyAMA0 panic=-1 mitigations=off' \
         -kernel "$(find "$root/boot" -name 'vmlinuz-*' | sort | tail -n 1)" \
-        -initrd "$build/initramfs.gz" </dev/null >"$build/boot.log" 2>&1 || true
+        -initrd "$build/initramfs.gz" </dev/null >"$build/boot.log" 2>&1 &
+    machine=$!
+    trap 'end_machine 130' INT
+    trap 'end_machine 143' TERM
+    wait $machine || true
+    trap - INT TERM
     tr -d '\r' <"$build/boot.log" | grep -E '^boot: ' || true
     tr -d '\r' <"$build/boot.log" | grep -qE '^boot: [1-9][0-9]* passed, 0 failed$'
 }
