@@ -402,8 +402,11 @@ prepare_pictures()
 readme_heading()
 {
     # A page of figures that was written just now changes nothing of what is measured.
-    commit=$(git -C "$root" describe --always 2>/dev/null) || commit=unknown
-    git -C "$root" diff --quiet HEAD -- . ':!bench/README.md' 2>/dev/null || commit=$commit-dirty
+    if commit=$(git -C "$root" describe --always 2>/dev/null); then
+        git -C "$root" diff --quiet HEAD -- . ':!bench/README.md' || commit=$commit-dirty
+    else
+        commit=unknown
+    fi
     cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
     # shellcheck disable=SC2016 # the page's backquotes
     printf 'Printed by `bench/run.sh%s` at commit %s on %s, %s cores of %s%s:\n' "$command" \
