@@ -8,10 +8,10 @@
 
 #include <sinter/handle.h>
 
-#include <inttypes.h>
 #include <sys/mman.h>
 
 #include "memory/dense.h"
+#include "os/smaps.h"
 
 #define FIRST  SN_REGION_BLOCKS       /* the region looked at: the second, as block 0 is not used */
 #define BLOCKS (3 * SN_REGION_BLOCKS) /* of the world */
@@ -54,20 +54,7 @@ can_collapse(void)
 static uint64_t
 huge_bytes_at(const void *address)
 {
-    char line[512];
-    bool here = false;
-    uint64_t kib = 0;
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    assert_non_null(smaps);
-    while (fgets(line, sizeof(line), smaps)) {
-        uintptr_t begin, end;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
-            here = (uintptr_t)address >= begin && (uintptr_t)address < end;
-        else if (here && strncmp(line, "AnonHugePages:", 14) == 0)
-            kib = strtoull(line + 14, NULL, 10);
-    }
-    fclose(smaps);
-    return kib << 10;
+    return sn_smaps_read("/proc/self/smaps", (uintptr_t)address, (uintptr_t)address + 1).huge;
 }
 
 /* ---- the ground ------------------------------------------------------------------------------ */
