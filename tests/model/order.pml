@@ -21,13 +21,13 @@
  * stands in the code does. The sums themselves are taken with a lock, whose acquire and release
  * order nothing that lies outside of them.
  *
- * Seeded bugs: BUG_150 a call is not ordered behind its begin; BUG_151 nor its end behind it;
- * BUG_152, BUG_153 the same of a worker; BUG_154 the count of what was done is not ordered behind
- * that; BUG_155 who sums up may have looked at the workers before; BUG_156 the end of a pass is not
- * ordered behind its totals; BUG_157 who waits for it may have read them before; BUG_158 what is
- * handed over is not in the sum yet; BUG_159 who asks may have read the sum before; BUG_160 a free
- * may have read the mark before its sum is seen; BUG_161 the mover the sum, before its mark is;
- * BUG_162 poison is seen before the word's end; BUG_163 the word was read before the canary.
+ * Seeded bugs: BUG_170 a call is not ordered behind its begin; BUG_171 nor its end behind it;
+ * BUG_172, BUG_173 the same of a worker; BUG_174 the count of what was done is not ordered behind
+ * that; BUG_175 who sums up may have looked at the workers before; BUG_176 the end of a pass is not
+ * ordered behind its totals; BUG_177 who waits for it may have read them before; BUG_178 what is
+ * handed over is not in the sum yet; BUG_179 who asks may have read the sum before; BUG_180 a free
+ * may have read the mark before its sum is seen; BUG_181 the mover the sum, before its mark is;
+ * BUG_182 poison is seen before the word's end; BUG_183 the word was read before the canary.
  */
 #define THREADS 2
 #define A_FLAG  0 /* pending; workers; forced_done; what the thread has in limbo; wake_at; R */
@@ -70,12 +70,12 @@ proctype first(byte me)
     :: i < ROUNDS ->
         i++;
         BEGIN();
-#ifndef BUG_150
+#ifndef BUG_170
         fence_release();
 #endif
         store(A_COUNT, i);
         store_release(A_WORD, i);
-#ifdef BUG_151
+#ifdef BUG_171
         END_RELAXED()
 #else
         END()
@@ -114,17 +114,17 @@ proctype first(byte me)
     :: i < ROUNDS ->
         i++;
         rmw_relaxed(A_FLAG, 1);
-#ifndef BUG_152
+#ifndef BUG_172
         fence_release();
 #endif
         store(A_COUNT, i);
         store(A_WORD, i);
-#ifdef BUG_154
+#ifdef BUG_174
         rmw_relaxed(A_DONE, 1);
 #else
         rmw_release(A_DONE, 1);
 #endif
-#ifdef BUG_153
+#ifdef BUG_173
         rmw_relaxed(A_FLAG, -1)
 #else
         rmw_release(A_FLAG, -1)
@@ -141,7 +141,7 @@ proctype second(byte me)
     lock_out(t);
     load(A_COUNT, one);
     load(A_WORD, other);
-#ifndef BUG_155
+#ifndef BUG_175
     fence_acquire();
 #endif
     load_acquire(A_FLAG, k);
@@ -154,7 +154,7 @@ proctype second(byte me)
 proctype first(byte me)
 {
     store(A_COUNT, 1);
-#ifdef BUG_156
+#ifdef BUG_176
     store(A_FLAG, 1)
 #else
     store_release(A_FLAG, 1)
@@ -164,7 +164,7 @@ proctype first(byte me)
 proctype second(byte me)
 {
     byte done, moved;
-#ifdef BUG_157
+#ifdef BUG_177
     load(A_FLAG, done);
 #else
     load_acquire(A_FLAG, done);
@@ -178,7 +178,7 @@ proctype second(byte me)
 proctype first(byte me)
 {
     rmw_relaxed(A_COUNT, 1);
-#ifdef BUG_158
+#ifdef BUG_178
     store(A_FLAG, 0)
 #else
     store_release(A_FLAG, 0)
@@ -188,7 +188,7 @@ proctype first(byte me)
 proctype second(byte me)
 {
     byte its, sum;
-#ifdef BUG_159
+#ifdef BUG_179
     load(A_FLAG, its);
 #else
     load_acquire(A_FLAG, its);
@@ -204,7 +204,7 @@ bool woken, slept;
 proctype first(byte me)
 {
     byte sum, mark;
-#ifdef BUG_160
+#ifdef BUG_180
     rmw_release(A_COUNT, 1);
     sum = 1;
     load_acquire(A_FLAG, mark);
@@ -219,7 +219,7 @@ proctype second(byte me)
 {
     byte sum;
     store(A_FLAG, 1); /* it was 2: no mark that is ever reached */
-#ifndef BUG_161
+#ifndef BUG_181
     full_fence();
 #endif
     load(A_COUNT, sum);
@@ -232,7 +232,7 @@ proctype first(byte me)
 {
     store_release(A_FLAG, 0); /* the word: it was marked, 1 */
     store_release(A_WORD, 1); /* the header says poisoned */
-#ifndef BUG_162
+#ifndef BUG_182
     fence_release();
 #endif
     store(A_COUNT, 1)
@@ -244,7 +244,7 @@ proctype second(byte me)
     load(A_COUNT, data);
     if
     :: data != 0 -> /* no canary */
-#ifndef BUG_163
+#ifndef BUG_183
         fence_acquire();
 #endif
         load(A_FLAG, word);

@@ -313,22 +313,22 @@ open      121 -DUSERS=1
 open      122 -DUSERS=1
 open      123 -DUSERS=2
 open      124 -DUSERS=1
-order     150 -DCALL -DNO_MEMBARRIER
-order     150 -DCALL -DSPARE -DNO_MEMBARRIER
-order     151 -DCALL -DNO_MEMBARRIER
-order     151 -DCALL -DSPARE -DNO_MEMBARRIER
-order     152 -DWORK
-order     153 -DWORK
-order     154 -DWORK -DNO_MEMBARRIER
-order     155 -DWORK
-order     156 -DPASS
-order     157 -DPASS
-order     158 -DLIMBO
-order     159 -DLIMBO
-order     160 -DWAKE
-order     161 -DWAKE
-order     162 -DCANARY
-order     163 -DCANARY
+order     170 -DCALL -DNO_MEMBARRIER
+order     170 -DCALL -DSPARE -DNO_MEMBARRIER
+order     171 -DCALL -DNO_MEMBARRIER
+order     171 -DCALL -DSPARE -DNO_MEMBARRIER
+order     172 -DWORK
+order     173 -DWORK
+order     174 -DWORK -DNO_MEMBARRIER
+order     175 -DWORK
+order     176 -DPASS
+order     177 -DPASS
+order     178 -DLIMBO
+order     179 -DLIMBO
+order     180 -DWAKE
+order     181 -DWAKE
+order     182 -DCANARY
+order     183 -DCANARY
 END
 }
 
