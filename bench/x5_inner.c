@@ -149,13 +149,17 @@ struct cost {
 };
 
 /* In slices of 500 us, by this thread. */
+/* Each step but those that wait for a grace period moves something: more steps than that are an
+ * error. */
 static struct cost
 compact(void)
 {
     struct cost cost = {0};
-    uint64_t cpu = 0;
+    uint64_t cpu = 0, steps = 0;
     struct handle_defrag_report report;
     do {
+        if (steps++ > 2000 + opt_objects * 1000)
+            bench_fatal("compaction does not come to an end");
         report = (struct handle_defrag_report)HANDLE_DEFRAG_REPORT_INIT;
         uint64_t start = bench_cpu_ns();
         int error = handle_defrag_step(with, 500, &report);
@@ -208,8 +212,10 @@ compare_moves(void)
     report_value("longest slice of 500, 60 full cells", "us", slice[1]);
 }
 
+typedef struct handle_cells cells_of(void *opaque, const void *object, size_t size);
+
 static handle_store *
-    open_store(struct handle_cells (*of)(void *opaque, const void *object, size_t size))
+open_store(cells_of *of)
 {
     subject_cells = of;
     subject_open();

@@ -38,6 +38,7 @@
 #define READERS   2u
 #define FILLER    20000u
 #define MAX_BYTES (UINT64_C(4) << 20)
+#define MAX_TRIES 1000u /* evictions for one item: more are an error */
 #define HOT       2000u /* keys that are asked for again and again */
 
 struct item {
@@ -57,7 +58,7 @@ static pthread_mutex_t lock[LOCKS]; /* of the writers of every 64th bucket */
 static handle_store *store;
 static uint32_t hand;          /* bucket that eviction looks at next; under no lock: one evicts */
 static uint32_t version[KEYS]; /* what the writer has put in last; 0: it is not there. Atomic */
-static uint64_t moved, found, evicted;
+static uint64_t moved, lookups_done, evicted;
 static bool writer_done;
 
 static uint64_t
@@ -304,7 +305,7 @@ keep_reading(void *seed)
             look_up((uint32_t)(next_random(&random) % KEYS));
         lookups += 1000;
     } while (!__atomic_load_n(&writer_done, __ATOMIC_ACQUIRE));
-    __atomic_fetch_add(&found, lookups, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&lookups_done, lookups, __ATOMIC_RELAXED);
     rcu_unregister_thread();
     return NULL;
 }
@@ -397,7 +398,7 @@ run_beside_readers(void)
     for (unsigned i = 0; i <= READERS; i++)
         pthread_join(threads[i], NULL);
     check();
-    printf("%" PRIu64 " lookups beside the writer, %" PRIu64 " moves\n", found, moved);
+    printf("%" PRIu64 " lookups beside the writer, %" PRIu64 " moves\n", lookups_done, moved);
     expect(moved > 0);
 }
 
@@ -427,9 +428,11 @@ run_at_limit(void)
 {
     struct handle_stats stats = HANDLE_STATS_INIT;
     for (uint64_t key = 0; key < 60 * HOT; key++) {
-        int error;
-        while ((error = put(key, 1)) == -ENOMEM)
+        int error = put(key, 1);
+        for (unsigned tries = 0; error == -ENOMEM && tries < MAX_TRIES; tries++) {
             evict(64);
+            error = put(key, 1);
+        }
         expect(error == 0);
         if (key >= HOT && key % 4 == 0)
             is_there(mix(key) % HOT);
