@@ -42,5 +42,9 @@ while grep -q "REFUSED == $case\\b" "$source"; do
     fi
     case=$((case + 1))
 done
-[ "$case" -gt 13 ] || status=1
+cases=$(grep -c 'REFUSED ==' "$source")
+if [ "$case" -ne $((cases + 1)) ]; then
+    echo "$name: case $case is not there, and $cases cases are"
+    status=1
+fi
 exit $status
