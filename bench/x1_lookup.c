@@ -40,7 +40,7 @@ scan_ns(const struct index_subject *s, uint64_t seed)
     return (double)(bench_cpu_ns() - start) / (double)seen;
 }
 
-/* target: of cells. */
+/* target: of cells; handles have none. */
 static void
 report_ratios(const char *question, const struct rounds *rounds, double target)
 {
