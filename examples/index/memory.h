@@ -41,13 +41,14 @@ node_root_ref(const node_root *root)
     return __atomic_load_n(root, __ATOMIC_ACQUIRE);
 }
 
-/** Of child number i of an inner node, which may be being written. */
+/** A child of this node will be asked for: what names it may be fetched. */
 static inline void
 node_expect_child(const struct node *node)
 {
     (void)node;
 }
 
+/** Of child number i of an inner node, which may be being written. */
 static inline node_ref
 node_child_ref(const struct node *node, unsigned i)
 {
@@ -125,8 +126,8 @@ node_set_root(node_memory *memory, node_root *root, node_spare *spare)
     __atomic_store_n(root, *spare, __ATOMIC_RELEASE);
 }
 
-/** The children that are listed in `list` go from one node to another; as they are called there,
- * so they are in `list`, too. */
+/** The children that are listed in `list` go from one node to another; `list` gets the numbers that
+ * they have in `to`. */
 static inline void
 node_pass_children(node_memory *memory, struct node *from, struct node *to, struct node *list)
 {

@@ -3,8 +3,8 @@
  * model_random.c - random sequences of all operations against a reference map (model_store.h):
  * first by one thread beside the background mover, then by several threads that own their keys,
  * with readers of the shared ones; then a forest of cells inside objects (model_inner.h). After
- * every phase the whole store is checked, and a digest of
- * all contents is compared around a compaction.
+ * every phase the whole store is checked, and a digest of all contents is compared around a
+ * compaction.
  *
  *     model_memb_shared [--seed N] [--ops N] [--phases N] [--threads N]
  *                       [--only single|threads|inner]

@@ -641,7 +641,7 @@ be_above_group(struct sn_evidence *e, bool is)
     e->stats.max_bytes = is ? e->group_limit + 1 : e->group_limit;
 }
 
-/* A handle of 2^24 frees has a byte of eight for each that it was freed. */
+/* An entry that was freed 2^24 times is used up, and keeps its 8 bytes. */
 static void
 use_generations_up(struct sn_evidence *e, bool is)
 {

@@ -595,7 +595,7 @@ grow_private(struct worker *worker, const struct grove *grove, struct node *node
     return true;
 }
 
-/* It is aborted with all that is in it, half the time under a compaction's eyes. */
+/* It is aborted with all that is in it, and compaction may run meanwhile. */
 static void
 grow_and_abort(struct worker *worker, const struct grove *grove)
 {

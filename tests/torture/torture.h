@@ -110,7 +110,7 @@ struct rack {
 struct grove {
     handle_store *store;
     uint64_t index;
-    size_t most;  /* what contents are long, beside the stamp, at most; 0: as random_length says */
+    size_t most;  /* longest contents, without the stamp; 0: as random_length says */
     bool limited; /* refusals are right at any time */
     handle_t tree, chain, queue;
     unsigned char tree_locked, chain_locked, queue_locked;
