@@ -69,7 +69,7 @@ static void
 test_touches_by_one_page_fault(void **state)
 {
     (void)state;
-    if (slow_run()) /* sanitizers and valgrind have pages of their own, which may be touched first */
+    if (slow_run()) /* sanitizers and valgrind have pages of their own, which fault, too */
         skip();
     const size_t pages = 64, page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     char *memory =
