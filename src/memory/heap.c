@@ -735,7 +735,7 @@ note_freed(struct sn_heap *heap, unsigned class_id, uint32_t slots)
         heap->freed(heap);
 }
 
-/* How many slots, from the first on, lie in the span of the first. */
+/* How many slots, from the first on, lie in the span of the first. Some may lie below it. */
 static uint32_t
 count_in_span(const struct sn_pool *pool, const struct sn_span *span, const uint64_t *slots,
               uint32_t count)
@@ -743,7 +743,7 @@ count_in_span(const struct sn_pool *pool, const struct sn_span *span, const uint
     uint64_t begin = sn_span_offset(sn_span_number(pool, span));
     uint64_t bytes = sn_span_offset(span->blocks);
     uint32_t same = 1;
-    while (same < count && slots[same] - begin < bytes)
+    while (same < count && sn_wrapping_sub(slots[same], begin) < bytes)
         same++;
     return same;
 }

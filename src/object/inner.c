@@ -160,7 +160,7 @@ rest_is_empty(const handle_store *store, uint64_t slot, const struct handle_cell
 {
     for (size_t i = 0; i < cells->count; i++) {
         size_t at = cells->offset + i * sizeof(uint64_t);
-        bool stays = at - kept->offset < kept->count * sizeof(uint64_t);
+        bool stays = sn_wrapping_sub(at, kept->offset) < kept->count * sizeof(uint64_t);
         const uint64_t *cell = sn_store_address(store, slot + at);
         if (!stays && is_full(sn_load_relaxed(cell)))
             return false;
@@ -362,7 +362,7 @@ defect_of(const handle_store *store, const uint64_t *cell)
         return "the cell lies inside an object that was made without HANDLE_CELLS";
     if (!sn_inner_ask(store, sn_store_address(store, slot), sn_object_size(store, slot, header),
                       &cells) ||
-        offset - slot - cells.offset >= cells.count * sizeof(uint64_t))
+        sn_wrapping_sub(offset, slot + cells.offset) >= cells.count * sizeof(uint64_t))
         return "the cell lies where its object has none, by the option cells";
     uint64_t word = sn_load_acquire(sn_header_reference(header));
     if (sn_word_has_object(word) && sn_word_offset(word) != slot)

@@ -428,7 +428,7 @@ sn_header_is(uint64_t secret, uint64_t header, uint64_t made)
 {
     if (sn_likely(header == made))
         return true;
-    uint64_t marks = (header - made) & SN_HEADER_CHECK_SUM;
+    uint64_t marks = sn_wrapping_sub(header, made) & SN_HEADER_CHECK_SUM;
     if (((header ^ made) & ~SN_HEADER_CHECK_SUM) != 0)
         return false;
     return marks == SN_HEADER_SAMPLED || ((secret & SN_SECRET_CELLS) && sn_marks_cells(marks));
@@ -452,7 +452,8 @@ sn_header_is_sound(uint64_t secret, uint64_t header, uint64_t offset)
 static inline uint64_t
 sn_header_marks(uint64_t secret, uint64_t header, uint64_t offset)
 {
-    return (header - sn_header_checked(secret, header, offset)) & SN_HEADER_CHECK_SUM;
+    uint64_t made = sn_header_checked(secret, header, offset);
+    return sn_wrapping_sub(header, made) & SN_HEADER_CHECK_SUM;
 }
 
 /** What a header says of the size: its low bits. */

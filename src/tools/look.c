@@ -532,7 +532,7 @@ find_tag(const struct reader_object *object)
 {
     if (object->handle)
         return &tags[TAGS + 1];
-    uint32_t at = (uint32_t)object->tag * 2654435769u % TAGS;
+    uint32_t at = (uint32_t)((object->tag * 2654435769u >> 16) % TAGS);
     for (unsigned tries = 0; tries < 64; tries++, at = (at + 1) % TAGS)
         if (tags[at].count == 0 || tags[at].tag == object->tag)
             return &tags[at];

@@ -126,14 +126,14 @@ read_name(const struct reader *reader, const struct reader_store *store, uint64_
           struct reader_object *object)
 {
     const struct layout *at = &reader->at;
-    uint64_t word = 0, entry;
+    uint64_t word = 0;
     object->name = header >> at->header_name << 3;
-    entry = (object->name - store->table) / 8;
     reader_memory(reader, object->name, &word, 8);
     object->named = reader_cell_offset(reader, word) == object->at - store->arena;
     object->tag = word >> at->word_tag & GENERATIONS;
-    if (object->name >= store->table && entry < store->entries)
-        object->handle = entry << at->handle_index | (~object->tag & GENERATIONS);
+    if (object->name >= store->table && (object->name - store->table) / 8 < store->entries)
+        object->handle =
+            (object->name - store->table) / 8 << at->handle_index | (~object->tag & GENERATIONS);
 }
 
 void

@@ -584,7 +584,7 @@ has_object(const struct walk *walk, uint64_t header, uint64_t offset)
         return false;
     uint64_t body = (header & ~(uint64_t)at->header_check) | at->header_object;
     uint64_t check = ((body ^ offset) * walk->store->secret) >> 57;
-    uint64_t marks = ((header & 0x7f) - check) & 0x7f;
+    uint64_t marks = ((header & 0x7f) + 0x80 - check) & 0x7f;
     return (header & ~UINT64_C(0x7f)) == body &&
            (marks == 0 || marks == at->header_sampled ||
             ((walk->store->secret & at->secret_cells) &&
