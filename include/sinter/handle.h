@@ -687,7 +687,7 @@ struct handle_object {
     const void *data;
     size_t size;    /**< as requested */
     uint32_t tag;   /**< of the cell; 0 for handles */
-    uint32_t flags; /**< HANDLE_UNMOVABLE or 0 */
+    uint32_t flags; /**< HANDLE_UNMOVABLE, HANDLE_CELLS or 0 */
 };
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -846,10 +846,11 @@ HANDLE_MUST_USE HANDLE_API handle_t handle_alloc(handle_store *store, size_t siz
 /**
  * handle_alloc that also gives the object's address, for filling it.
  *
- *   flags    HANDLE_ZERO, HANDLE_UNMOVABLE, both, or 0
+ *   flags    0 or HANDLE_ZERO; and with it HANDLE_UNMOVABLE, or HANDLE_CELLS, or neither
  *   object   NULL, or where to put the address: for reading and writing, until the section ends;
  *            NULL on error
- *   result, errors  as handle_alloc; EINVAL also for an unknown flag
+ *   result, errors  as handle_alloc; EINVAL also for an unknown flag, for HANDLE_CELLS with
+ *            HANDLE_UNMOVABLE, and for HANDLE_CELLS in a store without the option cells
  */
 HANDLE_MUST_USE HANDLE_API handle_t handle_alloc_object(handle_store *store, size_t size,
                                                         unsigned flags, void **object);
@@ -1118,10 +1119,11 @@ HANDLE_API void handle_unpin(handle_store *store, const void *object);
  *   size      as handle_alloc
  *   flags     as handle_alloc_object
  *   reserved  the caller's; is written in every case, and must be one that is not under way
- *   result    the object for filling, contents undefined; until publish or abort, sections aside;
- *             NULL on error: there is nothing to publish or to abort
- *   errors    EINVAL: reserved is NULL, a flag, or larger than the arena; ENOMEM, EAGAIN: as
- *             handle_alloc
+ *   result    the object for filling, until publish or abort, sections aside: zero with
+ *             HANDLE_ZERO or HANDLE_CELLS, else contents undefined; NULL on error: there is nothing
+ *             to publish or to abort
+ *   errors    EINVAL: reserved is NULL, flags as handle_alloc_object, or larger than the arena;
+ *             ENOMEM, EAGAIN: as handle_alloc
  */
 HANDLE_CHECK HANDLE_API void *
 handle_reserve(handle_store *store, size_t size, unsigned flags, struct handle_reserved *reserved);

@@ -421,6 +421,14 @@ def shutdown_is_a_command_if_allowed():
         check(server.talk(b"flush_all\r\n") == b"CLIENT_ERROR flush_all not allowed\r\n")
 
 
+def dumping_is_a_command_unless_refused():
+    with servers.Server(SINTERD) as server:
+        check(server.talk(b"stats cachedump 1 0\r\n") == b"END\r\n")
+    with servers.Server(SINTERD, "-X") as server:
+        check(server.talk(b"stats cachedump 1 0\r\n") ==
+              b"CLIENT_ERROR stats cachedump not allowed\r\n")
+
+
 def flush_comes_when_it_is_due():
     with servers.Server(SINTERD) as server:
         check(server.talk(SERVED + b"flush_all 1\r\n") == ANSWER + b"OK\r\n")
@@ -709,7 +717,8 @@ GROUPS = {
                 a_left_socket_is_replaced_and_a_used_one_is_not, loopback_is_the_default,
                 a_unix_socket_is_the_users, what_the_kernel_is_told,
                 memory_that_is_not_there_is_not_promised,
-                shutdown_is_a_command_if_allowed, flush_comes_when_it_is_due,
+                shutdown_is_a_command_if_allowed, dumping_is_a_command_unless_refused,
+                flush_comes_when_it_is_due,
                 the_exporter_finds_its_fields, prometheus_is_answered_if_asked_for),
     "connections": (too_many_connections_are_told, descriptors_run_out,
                     idle_connections_hold_nothing, half_requests_are_charged_by_what_came,
