@@ -370,7 +370,10 @@ enum handle_refusal {
     /** No destination slot (max_bytes, or the kernel refused): tried again in a later pass */
     HANDLE_REFUSED_NO_ROOM,
     HANDLE_REFUSED_UNMOVABLE, /**< HANDLE_UNMOVABLE in a span of movable objects: stays there */
-    /** Its header fails the check: reported, its span is left alone from then on */
+    /**
+     * Its header fails the check: reported, its span is left alone from then on; or what the option
+     * cells says of it is wrong: reported, it stays
+     */
     HANDLE_REFUSED_DAMAGED,
     HANDLE_REFUSED_REASONS
 };

@@ -11,6 +11,7 @@
 #ifndef SN_DEBUG_TABLE_H
 #define SN_DEBUG_TABLE_H
 
+#include "core/hardened.h"
 #include "core/store.h"
 
 #define SN_DEBUG_VERSION    1
@@ -137,7 +138,11 @@ struct sn_debug_entry {
     X("flag.damaged", SN_SPAN_DAMAGED)                                                             \
     X("flag.unmovable", SN_SPAN_UNMOVABLE)                                                         \
     X("flag.tried", SN_SPAN_TRIED)                                                                 \
-    X("flag.aside", SN_SPAN_ASIDE)
+    X("flag.aside", SN_SPAN_ASIDE)                                                                 \
+    X("canary.factor_high", SN_CANARY_FACTOR >> 32)                                                \
+    X("canary.factor_low", SN_CANARY_FACTOR &UINT32_MAX)                                           \
+    X("canary.ones_high", SN_CANARY_ONES >> 32)                                                    \
+    X("canary.ones_low", SN_CANARY_ONES &UINT32_MAX)
 
 #define SN_DEBUG_ONE(...) +1
 #define SN_DEBUG_ENTRIES  (0 SN_DEBUG_MEMBERS(SN_DEBUG_ONE) SN_DEBUG_CONSTANTS(SN_DEBUG_ONE))

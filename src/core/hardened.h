@@ -44,11 +44,15 @@ sn_touch(uint64_t *word, unsigned at, uint8_t value)
 
 /* ---- canaries -------------------------------------------------------------------------------- */
 
+/* Those who read the store from outside are told these two, by halves (debug_table.h). */
+#define SN_CANARY_FACTOR UINT64_C(0xff51afd7ed558ccd)
+#define SN_CANARY_ONES   UINT64_C(0x0101010101010101)
+
 /* No byte of it is 0. */
 static inline uint64_t
 sn_canary_of(const handle_store *store, uint64_t slot)
 {
-    return ((store->secret ^ slot) * UINT64_C(0xff51afd7ed558ccd)) | UINT64_C(0x0101010101010101);
+    return ((store->secret ^ slot) * SN_CANARY_FACTOR) | SN_CANARY_ONES;
 }
 
 /* The word that holds the byte behind the object's last, and which of its bytes are the canary's:

@@ -307,7 +307,7 @@ const struct sn_rule sn_rules[] = {
      "Give the process more memory, or lower max_bytes.", "max_bytes", NULL},
     {"damage", HANDLE_FINDING_ACT, damage,
      "Compaction has met damaged headers: something writes past the end of an object, or to one "
-     "that was freed.",
+     "that was freed, or the option cells answers wrongly.",
      "See what handle_store_check (sinter check) finds, and run the program with a store made "
      "with `hardened`, which ends it where that is written.",
      "hardened", "yes"},

@@ -161,9 +161,10 @@ reader_canary_is_whole(const struct reader *reader, const struct reader_store *s
                        const struct reader_object *object)
 {
     uint64_t word, mask = ~UINT64_C(0) << (8 * (object->size % 8));
-    uint64_t canary =
-        ((store->secret ^ (object->at - store->arena)) * UINT64_C(0xff51afd7ed558ccd)) |
-        UINT64_C(0x0101010101010101);
+    const struct layout *at = &reader->at;
+    uint64_t factor = (uint64_t)at->canary_factor_high << 32 | at->canary_factor_low;
+    uint64_t ones = (uint64_t)at->canary_ones_high << 32 | at->canary_ones_low;
+    uint64_t canary = ((store->secret ^ (object->at - store->arena)) * factor) | ones;
     return !store->hardened || !object->named ||
            !reader_memory(reader, object->at + object->size / 8 * 8, &word, sizeof(word)) ||
            ((word ^ canary) & mask) == 0;

@@ -104,7 +104,11 @@
     X(state_large, "state.large", 0)                                                               \
     X(flag_damaged, "flag.damaged", 0)                                                             \
     X(flag_unmovable, "flag.unmovable", 0)                                                         \
-    X(flag_tried, "flag.tried", 0)
+    X(flag_tried, "flag.tried", 0)                                                                 \
+    X(canary_factor_high, "canary.factor_high", 0)                                                 \
+    X(canary_factor_low, "canary.factor_low", 0)                                                   \
+    X(canary_ones_high, "canary.ones_high", 0)                                                     \
+    X(canary_ones_low, "canary.ones_low", 0)
 
 struct layout {
 #define MEMBER(here, there, bytes) uint32_t here;
