@@ -12,8 +12,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/** An option. `take` gets its argument, or NULL, and the place that is `at` in
- * the settings. */
+/** An option. `take` gets its argument, or NULL, and the place `at` in the settings. */
 struct row {
     char letter;
     const char *name;
@@ -36,20 +35,27 @@ complain(const char *format, ...)
     return false;
 }
 
-/* ---- values
- * ----------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
-/* Decimal digits alone. */
+/* Decimal digits, and behind them at most one of `units`. *unit: it, or 0. */
 static bool
-read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
+read_with_unit(const char *text, const char *units, uint64_t *number, char *unit)
 {
     char *end;
     if (*text < '0' || *text > '9')
         return false;
     errno = 0;
     *number = strtoull(text, &end, 10);
-    return errno == 0 && *end == 0 && *number >= least && *number <= most;
+    *unit = *end;
+    return errno == 0 && (*end == 0 || (strchr(units, *end) && end[1] == 0));
+}
+
+/* Decimal digits alone. */
+static bool
+read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
+{
+    char unit;
+    return read_with_unit(text, "", number, &unit) && *number >= least && *number <= most;
 }
 
 static bool
@@ -68,30 +74,26 @@ static bool
 take_memory(const struct row *row, char *value, void *to)
 {
     uint64_t number, *bytes = to;
-    size_t size = strlen(value);
-    bool percent = size && value[size - 1] == '%';
-    if (percent)
-        value[size - 1] = 0;
-    if (!read_number(value, row->least, percent ? 90 : row->most, &number))
+    char percent;
+    if (!read_with_unit(value, "%", &number, &percent) || number < row->least ||
+        number > (percent ? 90 : row->most))
         return complain("-m %s: MiB, from 1 to 1048576, or a percentage, 1%% to 90%%", value);
     *bytes = percent ? sd_limit_percent((unsigned)number) : number * MIB;
-    return *bytes || complain("-m %s%%: %s", value, strerror(errno));
+    return *bytes || complain("-m %s: %s", value, strerror(errno));
 }
 
 static bool
 take_size(const struct row *row, char *value, void *to)
 {
-    uint64_t number = 0, scale = 1;
-    size_t size = strlen(value);
-    int unit = size ? value[size - 1] | 0x20 : 0; /* in lower case */
-    if (unit == 'k' || unit == 'm') {
-        scale = unit == 'k' ? 1024 : MIB;
-        value[size - 1] = 0;
-    }
-    if (!read_number(value, 1, row->most, &number) || number * scale < row->least ||
-        number * scale > row->most)
+    uint64_t number;
+    char unit;
+    if (!read_with_unit(value, "kKmM", &number, &unit) || number > row->most)
         return complain("-I %s: from 1k to 1024m", value);
-    *(uint64_t *)to = number * scale;
+    if (unit)
+        number *= unit == 'k' || unit == 'K' ? 1024 : MIB;
+    if (number < row->least || number > row->most)
+        return complain("-I %s: from 1k to 1024m", value);
+    *(uint64_t *)to = number;
     return true;
 }
 
@@ -167,6 +169,8 @@ take_extended(const struct row *row, char *list, void *to)
                 found = &extended[i];
         if (!found)
             complain("-o %s has no effect here", word);
+        else if (value && !found->argument)
+            return complain("-o %s: it takes no value", word);
         else if (!found->take(found, value ? value : nothing, (char *)to + found->at))
             return false;
     }
@@ -222,12 +226,13 @@ static const struct row rows[] = {
     {'Y', "auth-file", "FILE", take_text, OF(auth_file), 0, 0,
      "lines user:password; clients have to say one of them"},
     {'c', "conn-limit", "N", take_number, OF(connections), 1, 1000000,
-     "connections at a time; default 1024"},
+     "connections at a time, 1 to 1000000; default 1024"},
     {'t', "threads", "N", take_number, OF(threads), 1, 64,
      "that serve, 1 to 64; default: processors, at most 4"},
     {'I', "max-item-size", "N", take_size, OF(value_most), 1024, 1024 * MIB,
      "longest value, bytes or with k or m; 1k to 1024m; default 1m"},
-    {'b', "listen-backlog", "N", take_number, OF(backlog), 1, 65535, "default 1024"},
+    {'b', "listen-backlog", "N", take_number, OF(backlog), 1, 65535,
+     "connections that wait to be accepted, 1 to 65535; default 1024"},
     {'A', "enable-shutdown", NULL, take_flag, OF(may_shut_down), 0, true, "the command shutdown"},
     {'F', "disable-flush-all", NULL, take_flag, OF(may_flush), 0, false, "no flush_all"},
     {'X', "disable-dumping", NULL, take_flag, OF(may_dump), 0, false, "no stats cachedump"},
@@ -237,9 +242,10 @@ static const struct row rows[] = {
     {'P', "pidfile", "FILE", take_text, OF(pid_file), 0, 0, "write the process's number there"},
     {'r', "enable-coredumps", NULL, take_flag, OF(cores), 0, true, "let cores be written"},
     {'o', "extended", "LIST", take_extended, 0, 0, 0,
-     "idle_timeout=SECONDS without a request; stall_timeout=SECONDS" MORE
-     "without getting on, while others wait for its buffers, default" MORE
-     "5; metrics: GET /metrics is answered, for Prometheus; other" MORE
+     "idle_timeout=SECONDS without a byte in or out, 0 to 86400," MORE
+     "default 0: never; stall_timeout=SECONDS without getting on," MORE
+     "while others wait for its buffers, 1 to 86400, default 5;" MORE
+     "metrics: GET /metrics is answered, for Prometheus; other" MORE
      "words are named and have no effect"},
     {'v', "verbose", NULL, take_verbose, OF(verbose), 0, 0, "say more"},
     {'h', "help", NULL, NULL, 0, 0, 0, "this"},

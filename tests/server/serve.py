@@ -26,7 +26,7 @@ def bad_options_get_one_line():
     for arguments in ("-m x", "-m 0", "-m 99%", "-m -1", "-m", "-t 0", "-t 65", "-c 0", "-p 70000",
                       "-I 1", "-I 2000m", "-a 999", "-a x", "-b 0", "-M", "-S", "-Z", "-B binary",
                       "--nothing", "-z", "word", "-o idle_timeout", "-o idle_timeout=x",
-                      "-o stall_timeout=0", "-s ",
+                      "-o stall_timeout=0", "-o metrics=x", "-s ",
                       "-m 16 -I 512m", "-l 256.256.256.256", "-l []:1", "-Y /nonexistent",
                       "-s /nonexistent/socket", "-s " + "x" * 200, "-u nobody-of-this-name",
                       "-l " + ",".join(["127.0.0.1"] * 17)):
@@ -38,6 +38,8 @@ def bad_options_get_one_line():
         check(done.returncode in (64, 71), arguments, done)
         lines = [line for line in done.stderr.splitlines() if "port" not in line]
         check(len(lines) == 1 and lines[0].startswith("sinterd: "), arguments, done.stderr)
+        if len(words) == 2 and words[0] in ("-m", "-I"):
+            check(lines[0].startswith(f"sinterd: {arguments}: "), arguments, done.stderr)
 
 
 def texts():
