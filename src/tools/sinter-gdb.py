@@ -21,7 +21,7 @@ COMMANDS = {
     "classes": ("Size classes of a store.", 0, True, False),
     "spans": ("Spans: [--class BYTES] [--sparse].", 0, True, False),
     "span": ("One span, slot by slot: BLOCK or ADDRESS.", 1, True, False),
-    "objects": ("Objects: [--class BYTES] [--page N] [--summarize].", 0, True, False),
+    "objects": ("Objects: [--class BYTES] [--page N] [--summarize | --by-tag].", 0, True, False),
     "ptr": ("What lies at an ADDRESS.", 1, True, False),
     "handle": ("What a HANDLE names, or since when it is stale.", 1, True, False),
     "cell": ("What the cell at an ADDRESS names.", 1, True, False),
