@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #include "base/growing.h"
 #include "core/misuse.h"
@@ -348,15 +347,12 @@ handle_stats_doctor(const struct handle_stats *stats,
 }
 
 void
-sn_evidence_ask_kernel(struct sn_evidence *evidence, const char *pid, uint64_t begin, uint64_t end)
+sn_evidence_ask_kernel(struct sn_evidence *evidence, uint64_t begin, uint64_t end)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%.20s/smaps", pid);
-    struct sn_smaps smaps = sn_smaps_read(path, begin, end);
+    struct sn_smaps smaps = sn_smaps_read("/proc/self/smaps", begin, end);
     evidence->huge = smaps.huge;
     evidence->swapped = smaps.swapped;
-    snprintf(path, sizeof(path), "/proc/%.20s/cgroup", pid);
-    evidence->group_limit = sn_group_limit(path, "/sys/fs/cgroup");
+    evidence->group_limit = sn_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
 }
 
 int
@@ -371,7 +367,7 @@ handle_store_doctor(handle_store *store,
     SN_NO_CANCELLATION;
     sn_stats_fill_whole(store, &evidence.stats, NULL);
     const struct sn_reservation *r = &store->reservation;
-    sn_evidence_ask_kernel(&evidence, "self", (uint64_t)(uintptr_t)r->lower,
+    sn_evidence_ask_kernel(&evidence, (uint64_t)(uintptr_t)r->lower,
                            (uint64_t)(uintptr_t)r->arena + sn_pool_reserved_bytes(&store->pool));
     evidence.wants_huge = sn_load_relaxed(&store->options.hugepages) != HANDLE_HUGEPAGES_NEVER;
     return sn_doctor(&evidence, finding, opaque);

@@ -34,9 +34,7 @@ extern const struct sn_rule sn_rules[];
 int sn_doctor(const struct sn_evidence *evidence,
               void (*finding)(void *opaque, const struct handle_finding *finding), void *opaque);
 
-/** What the kernel says of a process (a number, or "self") whose store lies between two addresses.
- */
-void
-sn_evidence_ask_kernel(struct sn_evidence *evidence, const char *pid, uint64_t begin, uint64_t end);
+/** What the kernel says of this process, whose store lies between two addresses. */
+void sn_evidence_ask_kernel(struct sn_evidence *evidence, uint64_t begin, uint64_t end);
 
 #endif

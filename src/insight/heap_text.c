@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "os/smaps.h"
+
 static void
 put_counts(struct sn_lines *lines, const struct sn_heap_counts *c)
 {
@@ -37,7 +39,7 @@ sn_heap_text_site(struct sn_lines *lines, const struct sn_heap_counts *counts, v
 void
 sn_heap_text_end(struct sn_lines *lines)
 {
-    char line[4400];
+    char line[SN_MAPS_LINE_BYTES];
     FILE *maps = fopen("/proc/self/maps", "re");
     sn_lines_put(lines, "\nMAPPED_LIBRARIES:\n");
     while (maps && fgets(line, sizeof(line), maps))

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "os/smaps.h"
+
 /* Numbers of fields in profile.proto. */
 enum {
     PROFILE_SAMPLE_TYPE = 1,
@@ -156,7 +158,7 @@ add_mapping(struct sn_pprof *p, uint64_t begin, uint64_t end, uint64_t offset, c
 void
 sn_pprof_mappings(struct sn_pprof *p)
 {
-    char line[4400], rights[5];
+    char line[SN_MAPS_LINE_BYTES], rights[5];
     FILE *maps = fopen("/proc/self/maps", "re");
     while (maps && p->mappings < SN_PPROF_MAPPINGS && fgets(line, sizeof(line), maps)) {
         uint64_t begin, end, offset;

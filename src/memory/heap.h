@@ -194,6 +194,7 @@ uint32_t sn_heap_close_sparsest(struct sn_heap *heap, unsigned class_id, uint32_
 /** Detaches one given span, for a walk over its headers. False: it is not OPEN. */
 bool sn_heap_detach(struct sn_heap *heap, uint32_t number);
 #define SN_BITMAP_WORDS (SN_BITMAP_LINES * SN_LINE_WORDS)
+_Static_assert(SN_BITMAP_WORDS <= UINT8_MAX + 1, "a span's hint is a uint8_t");
 /** Detaches a span that is loose (below), for a trim, and copies its bitmap. False: it is not loose
  * or not OPEN; or it is not QUIET and has to be: it is from here on. */
 bool sn_heap_detach_loose(struct sn_heap *heap, uint32_t number, bool quiet,

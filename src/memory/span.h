@@ -113,6 +113,9 @@ _Static_assert(sizeof(struct sn_span) == 64, "one cache line");
 #define SN_LINE_WORDS   8
 #define SN_LINE_SLOTS   (SN_LINE_WORDS * 64)
 
+/** State of 2 MiB of the arena; see memory/dense.h. */
+enum sn_region { SN_REGION_PAGES, SN_REGION_SEEN, SN_REGION_DUE, SN_REGION_HUGE, SN_REGIONS };
+
 struct sn_pool {
     /* immutable after init */
     char *arena;
@@ -147,9 +150,9 @@ struct sn_pool {
     uint64_t purges;                     /* that have ended */
     pthread_cond_t purged;               /* one more has; or a collapse */
     bool plain;                          /* the kernel was told nothing about huge pages */
-    uint32_t trimming;                   /* blocks of spans in use that pages go back of */
-    uint32_t collapsing;                 /* the region (first block) that is being, or 0 */
-    uint32_t due_at;                     /* where the next search for one that is due begins */
+    uint32_t trimming;   /* blocks of spans in use whose pages are being given back */
+    uint32_t collapsing; /* first block of the region that is being collapsed; 0: none */
+    uint32_t due_at;     /* where the next search for one that is due begins */
 
     /* written under lock, read by anybody */
     uint32_t limit;           /* blocks that are reserved; beyond there is nothing yet */
@@ -161,12 +164,12 @@ struct sn_pool {
     uint64_t metadata_bytes;  /* pages of descriptors and bitmaps that were used at some time */
     uint64_t released_bytes;  /* since creation */
     uint64_t purge_failures;
-    uint64_t small; /* runs refused because the arena can not be extended so far */
+    uint64_t small; /* runs refused because the arena cannot be extended so far */
     uint64_t puts;  /* spans given back: tells whether there is something new to purge */
     uint32_t last_purge_failed;
-    uint32_t dense_reason;      /* enum handle_dense_reason: WORKING, or why it never can */
-    uint32_t collapse_refusals; /* in a row */
-    uint64_t regions[4];        /* by enum sn_region; but for PAGES, which counts down */
+    uint32_t dense_reason;        /* enum handle_dense_reason: WORKING, or why it never can */
+    uint32_t collapse_refusals;   /* in a row */
+    uint64_t regions[SN_REGIONS]; /* in each state; of PAGES only the change, modulo 2^64 */
     uint64_t collapses, collapses_undone, collapses_refused; /* since creation */
     bool has_rooms; /* perhaps large spans have blocks that they do not use; guarded by lock */
 };

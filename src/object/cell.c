@@ -10,10 +10,6 @@
 #include "object/inner.h"
 #include "object/reserve.h"
 
-/* Matches any word that names an object, whatever its tag. */
-#define WANT_OBJECT SN_WORD_LIVE
-#define MASK_OBJECT SN_WORD_LIVE
-
 /* Aligned, and from 2^16 to below 2^48. Rotated, what is not a multiple of 8 becomes large. */
 static bool
 is_cell_number(const handle_cell *cell)
@@ -277,7 +273,7 @@ handle_cell_deref_mut(handle_store *store, handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     if (sn_unlikely(!store || !cell))
         return NULL;
-    uint64_t word = sn_reference_cancel_move(store, &cell->word, WANT_OBJECT, MASK_OBJECT);
+    uint64_t word = sn_reference_cancel_move(store, &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT);
     return sn_likely(sn_word_has_object(word)) ? sn_store_address(store, sn_word_offset(word))
                                                : NULL;
 }
@@ -309,8 +305,9 @@ handle_cell_size(const handle_store *store, const handle_cell *cell)
     sn_check_call(store, SN_IN_SECTION, HANDLE_NULL, cell);
     uint64_t slot;
     size_t size;
-    bool live = store && cell &&
-                sn_object_read_size(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &size, &slot);
+    bool live =
+        store && cell &&
+        sn_object_read_size(store, &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT, &size, &slot);
     return live ? size : 0;
 }
 
@@ -357,7 +354,7 @@ publish_slow(handle_store *store, handle_cell *cell, struct sn_reserved *reserve
         check_place(store, cell);
     sn_inner_check_no_cycle(store, &cell->word, reserved->slot);
     int result =
-        sn_inner_may_end(store, "cell_publish", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
+        sn_inner_may_end(store, "cell_publish", &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
         return result;
     sn_slow_call_begin(&store->caches);
@@ -432,7 +429,7 @@ handle_cell_resize(handle_store *store, handle_cell *cell, size_t size)
         return -EINVAL;
     sn_inner_check(store, &cell->word);
     const struct sn_resize to = {.size = size};
-    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
+    return sn_object_resize(store, &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT, &to);
 }
 
 int
@@ -443,7 +440,7 @@ handle_cell_resize_reserve(handle_store *store, handle_cell *cell, size_t size, 
         return -EINVAL;
     sn_inner_check(store, &cell->word);
     const struct sn_resize to = {size, sn_max(capacity, 1)};
-    return sn_object_resize(store, &cell->word, WANT_OBJECT, MASK_OBJECT, &to);
+    return sn_object_resize(store, &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT, &to);
 }
 
 /* The name that an object has by a cell, on its way to another one. */
@@ -457,7 +454,7 @@ static int
 take_name(handle_store *store, handle_cell *from, struct name *name)
 {
     sn_inner_check(store, &from->word);
-    name->word = sn_reference_cancel_move(store, &from->word, WANT_OBJECT, MASK_OBJECT);
+    name->word = sn_reference_cancel_move(store, &from->word, SN_WANT_OBJECT, SN_MASK_OBJECT);
     if (!sn_word_has_object(name->word))
         return -ENOENT;
     name->slot = sn_word_offset(name->word);
@@ -535,7 +532,7 @@ handle_cell_retire(handle_store *store, handle_cell *cell)
         return -EINVAL;
     sn_inner_check(store, &cell->word);
     int result =
-        sn_inner_may_end(store, "cell_retire", &cell->word, WANT_OBJECT, MASK_OBJECT, NULL);
+        sn_inner_may_end(store, "cell_retire", &cell->word, SN_WANT_OBJECT, SN_MASK_OBJECT, NULL);
     if (sn_unlikely(result != 0))
         return result;
     sn_slow_call_begin(&store->caches);
@@ -570,7 +567,7 @@ handle_cell_unlink(handle_store *store, handle_cell *from, handle_cell *to)
         return -EEXIST;
     int result = take_name(store, from, &name);
     if (result == 0)
-        result = sn_inner_may_end(store, "cell_unlink", &to->word, WANT_OBJECT, MASK_OBJECT,
+        result = sn_inner_may_end(store, "cell_unlink", &to->word, SN_WANT_OBJECT, SN_MASK_OBJECT,
                                   &from->word);
     if (result != 0)
         return result;

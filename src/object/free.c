@@ -83,10 +83,10 @@ may_end(handle_store *store, uint64_t *reference, handle_t handle, enum kind kin
 {
     if (sn_likely(!store->options.cells))
         return 0;
-    uint64_t want = is_by_cell(kind) ? SN_WORD_LIVE : sn_word_of_handle(handle);
-    uint64_t mask = is_by_cell(kind) ? SN_WORD_LIVE : HANDLE_MATCH_MASK;
+    uint64_t want = is_by_cell(kind) ? SN_WANT_OBJECT : sn_word_of_handle(handle);
+    uint64_t mask = is_by_cell(kind) ? SN_MASK_OBJECT : HANDLE_MATCH_MASK;
     sn_rcu_read_lock(store->rcu);
-    int result = sn_inner_may_end(store, about[kind].function, reference, want, mask, NULL);
+    int result = sn_inner_may_end_slow(store, about[kind].function, reference, want, mask, NULL);
     sn_rcu_read_unlock(store->rcu);
     return result;
 }

@@ -33,6 +33,10 @@ sn_object_flags_fit(const handle_store *store, unsigned *flags)
     return cells;
 }
 
+/** Matches any word that names an object, whatever its tag. */
+#define SN_WANT_OBJECT SN_WORD_LIVE
+#define SN_MASK_OBJECT SN_WORD_LIVE
+
 /** A flag of the library's own for sn_slot_acquire: the object has grown, and may grow on. */
 #define SN_OBJECT_GROWS (1u << 31)
 

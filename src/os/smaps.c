@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINE_BYTES 4400 /* a path, and what stands before it */
-
 /* ---- mappings -------------------------------------------------------------------------------- */
 
 static void
@@ -25,7 +23,7 @@ struct sn_smaps
 sn_smaps_read(const char *path, uint64_t begin, uint64_t end)
 {
     struct sn_smaps sum = {0};
-    char line[LINE_BYTES];
+    char line[SN_MAPS_LINE_BYTES];
     bool inside = false;
     FILE *file = fopen(path, "re");
     while (file && fgets(line, sizeof(line), file)) {
@@ -61,7 +59,7 @@ static uint64_t
 least_limit(const char *root, const char *hierarchy, char *group, const char *name)
 {
     uint64_t least = UINT64_MAX;
-    char path[LINE_BYTES + 512];
+    char path[SN_MAPS_LINE_BYTES + 512];
     for (;;) {
         snprintf(path, sizeof(path), "%s%s%s/%s", root, hierarchy, group, name);
         uint64_t limit = read_limit(path);
@@ -106,7 +104,7 @@ uint64_t
 sn_group_limit(const char *path, const char *root)
 {
     uint64_t least = UINT64_MAX;
-    char line[LINE_BYTES];
+    char line[SN_MAPS_LINE_BYTES];
     FILE *file = fopen(path, "re");
     while (file && fgets(line, sizeof(line), file)) {
         uint64_t limit = limit_of_line(line, root);

@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+/** Of a line of /proc/PID/maps and smaps, its end included: a path, and what stands before it. */
+#define SN_MAPS_LINE_BYTES 4400
+
 struct sn_smaps {
     uint64_t huge, swapped; /* bytes */
 };

@@ -28,7 +28,10 @@
 #define SD_TSAN 1
 #endif
 #endif
-#ifdef SD_TSAN
+#ifndef SD_TSAN
+#define SD_TSAN 0
+#endif
+#if SD_TSAN
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
 #endif
@@ -37,7 +40,7 @@ static inline void
 sd_section_enter(void)
 {
     rcu_read_lock();
-#ifdef SD_TSAN
+#if SD_TSAN
     __tsan_acquire((void *)(uintptr_t)&rcu_flavor);
 #endif
 }
@@ -45,7 +48,7 @@ sd_section_enter(void)
 static inline void
 sd_section_leave(void)
 {
-#ifdef SD_TSAN
+#if SD_TSAN
     __tsan_release((void *)(uintptr_t)&rcu_flavor);
 #endif
     rcu_read_unlock();

@@ -50,26 +50,45 @@ put_zeros(FILE *text, const char *prefix, const char *names)
 
 typedef void sd_stats_writer(const struct sd_request *request, FILE *text);
 
-/* Sends what is written. */
-static enum sd_verdict
-send_text(struct sd_request *request, sd_stats_writer *write, const char *end)
+/* What an answer is written to; the file is NULL where there is no memory for it. */
+struct text {
+    FILE *file;
+    char *bytes;
+    size_t size;
+};
+
+static bool
+open_text(struct text *text)
 {
-    char *bytes = NULL;
-    size_t size = 0;
-    FILE *text = open_memstream(&bytes, &size);
-    if (text) {
-        write(request, text);
-        fputs(end, text);
-    }
-    if (!text || fclose(text) != 0) {
-        free(bytes);
+    *text = (struct text){0};
+    text->file = open_memstream(&text->bytes, &text->size);
+    return text->file != NULL;
+}
+
+/* Sends what is written, with `end` behind it. */
+static enum sd_verdict
+send_text(struct sd_request *request, struct text *text, const char *end)
+{
+    if (text->file)
+        fputs(end, text->file);
+    if (!text->file || fclose(text->file) != 0) {
+        free(text->bytes);
         return sd_answer(request, SD_OUT_OF_MEMORY " writing stats");
     }
-    enum sd_verdict verdict = sd_make_room(request->output, size);
+    enum sd_verdict verdict = sd_make_room(request->output, text->size);
     if (verdict == SD_DONE)
-        sd_put(request->output, bytes, size);
-    free(bytes);
+        sd_put(request->output, text->bytes, text->size);
+    free(text->bytes);
     return verdict;
+}
+
+static enum sd_verdict
+send_written(struct sd_request *request, sd_stats_writer *write, const char *end)
+{
+    struct text text;
+    if (open_text(&text))
+        write(request, text.file);
+    return send_text(request, &text, end);
 }
 
 static const struct sd_server *
@@ -269,7 +288,8 @@ put_item(void *opaque, const struct sinter_cache_view *item)
 {
     struct shown *shown = opaque;
     const struct sinter_cache_info *info = &item->info;
-    size_t head = 20 + (info->ttl_ms ? 4 : 0) + (info->flags ? 4 : 0); /* the library's */
+    /* The library's: 12 bytes of item, 8 of header, 4 each for expiry and flags. */
+    size_t head = 20 + (info->ttl_ms ? 4 : 0) + (info->flags ? 4 : 0);
     size_t bytes = head + item->key_size + info->size;
     if (bytes <= shown->above || bytes > shown->most || *(const char *)item->data & SD_BINARY)
         return 0;
@@ -280,15 +300,11 @@ put_item(void *opaque, const struct sinter_cache_view *item)
 }
 
 static void
-put_cachedump(const struct sd_request *request, FILE *text)
+put_cachedump(const struct sd_request *request, FILE *text, uint32_t class, uint32_t limit)
 {
-    const struct sd_token *token = request->line.token;
-    struct shown shown = {.text = text};
+    struct shown shown = {.text = text, .left = limit};
     int count;
-    uint32_t class;
     struct handle_class_stats *classes = read_classes(request, &count);
-    (void)sd_read_u32(token[2].text, token[2].size, &class);
-    (void)sd_read_u32(token[3].text, token[3].size, &shown.left);
     if (class > 0 && (int)class <= count) {
         shown.above = class > 1 ? classes[class - 2].slot_bytes : 0;
         shown.most = (int)class < count ? classes[class - 1].slot_bytes : UINT64_MAX;
@@ -301,6 +317,7 @@ static enum sd_verdict
 cachedump(struct sd_request *request)
 {
     const struct sd_token *token = request->line.token;
+    struct text text;
     uint32_t class, limit;
     if (!server_of(request)->settings.may_dump)
         return sd_answer(request, "CLIENT_ERROR stats cachedump not allowed");
@@ -311,7 +328,9 @@ cachedump(struct sd_request *request)
         return sd_answer(request, SD_BAD_FORMAT);
     if (class >= HANDLE_CLASSES_MAX)
         return sd_answer(request, "CLIENT_ERROR Illegal slab id");
-    return send_text(request, put_cachedump, "END\r\n");
+    if (open_text(&text))
+        put_cachedump(request, text.file, class, limit);
+    return send_text(request, &text, "END\r\n");
 }
 
 /* ---- stats sinter, metrics ------------------------------------------------------------------- */
@@ -410,7 +429,7 @@ sd_metrics(struct sd_request *request)
         return SD_CLOSE;
     if (!end)
         return SD_MORE;
-    enum sd_verdict verdict = send_text(request, put_http, "");
+    enum sd_verdict verdict = send_written(request, put_http, "");
     request->line.bytes = (size_t)(end - begin) + 4;
     return verdict == SD_DONE ? SD_CLOSE : verdict;
 }
@@ -455,7 +474,7 @@ sd_stats(struct sd_request *request)
 {
     const struct sd_token *kind = &request->line.token[1];
     if (request->line.count < 2)
-        return send_text(request, put_general, "END\r\n");
+        return send_written(request, put_general, "END\r\n");
     if (SD_IS(kind, "reset"))
         return reset(request);
     if (SD_IS(kind, "detail"))
@@ -466,6 +485,6 @@ sd_stats(struct sd_request *request)
         return sd_answer(request, "STAT sizes_status disabled\r\nEND");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (sd_token_is(kind, kinds[i].name, strlen(kinds[i].name)))
-            return send_text(request, kinds[i].write, "END\r\n");
+            return send_written(request, kinds[i].write, "END\r\n");
     return sd_answer(request, "ERROR");
 }

@@ -680,8 +680,7 @@ is_huge(void)
     rcu_read_lock();
     begin = (char *)(uintptr_t)handle_deref(store, handles[0]);
     rcu_read_unlock();
-    sn_evidence_ask_kernel(&evidence, "self", (uint64_t)(uintptr_t)begin,
-                           (uint64_t)(uintptr_t)begin + 1);
+    sn_evidence_ask_kernel(&evidence, (uint64_t)(uintptr_t)begin, (uint64_t)(uintptr_t)begin + 1);
     return evidence.huge > committed() / 4;
 }
 
