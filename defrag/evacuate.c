@@ -123,7 +123,7 @@ static bool
 may_write_word(struct sn_evacuation *e, uint64_t slot)
 {
     uint64_t header = sn_load_relaxed(sn_object_header(e->store, slot));
-    /* Who knows how many pages the headers lie on of what its cells name. */
+    /* The headers of what its cells name may lie on any number of pages. */
     if (sn_object_has_cells(e->store, slot, header) && !e->may_copy_all)
         return false;
     return sn_header_is_clear(header) ||

@@ -382,7 +382,7 @@ handle_defrag_start(handle_store *store)
     return error;
 }
 
-/* A callback of the mover's thread, say for damage, can not wait for that thread. */
+/* A callback of the mover's thread, say for damage, cannot wait for that thread. */
 static bool
 is_own_thread_locked(const struct sn_defrag *d)
 {

@@ -340,9 +340,9 @@ enum handle_hugepages {
      * (MADV_COLLAPSE: Linux 6.1, x86-64, or 4 KiB pages elsewhere): fewer TLB misses, and RSS
      * follows the live data as with never. For stores that have committed 64 MiB and more. To be
      * chosen at creation: later it has no effect, except after it was set to never. The mover's
-     * thread does it, a part that stayed full for 2 s at a time, when it has nothing to move; the
-     * kernel copies 2 MiB for that, 0.1 to 1 ms during which accesses to them wait (more where its
-     * free memory is in small pieces, or processors are busy). Where the kernel's own mode is
+     * thread does it when it has nothing to move, one part at a time, that was full for about 2 s;
+     * the kernel copies 2 MiB for that, 0.1 to 1 ms during which accesses to them wait (more where
+     * its free memory is in small pieces, or processors are busy). Where the kernel's own mode is
      * always, the arena gets none; that mode must not be set while such a store lives.
      * dense_reason of the statistics says why nothing happens
      */
@@ -509,7 +509,7 @@ struct handle_store_options {
      * Default 200
      */
     int64_t purge_delay_ms;
-    enum handle_hugepages hugepages; /**< by name: never, advise, always, dense */
+    enum handle_hugepages hugepages; /**< by name: never, advise, always, dense. Default never */
     /**
      * Free slots a thread may cache in this store: 0 to 64 MiB. Default 1 MiB. Not more than a
      * 64th of max_bytes. Where many threads use the store each may cache less: an even share of one

@@ -623,8 +623,8 @@ class store
 };
 
 /**
- * The one owner of an object: frees it, as handle_free, when it ends. Ends before the store. One
- * whose cells name others then stays.
+ * The one owner of an object: frees it, as handle_free, when it ends. Ends before the store. An
+ * object whose cells still name others is not freed, and stays.
  */
 template <typename T> class unique_handle
 {

@@ -113,8 +113,8 @@ steer(sinter_cache *cache, enum sc_origin origin)
              sc_clamp(target, budget / 100 * RING_LEAST, budget / 100 * RING_MOST));
 }
 
-/* Laid aside behind those that steer: the same key's next miss says nothing new, and what is set
- * for this one finds it still. */
+/* The ghost goes behind those that steer: another miss of its key does not steer again, and a set
+ * still finds it. */
 void
 sc_policy_missed(sinter_cache *cache, uint64_t hash)
 {
@@ -212,8 +212,8 @@ lot(void)
     return state & 0xffff;
 }
 
-/* A small item is spared by lot, its hits and itself: the hand takes it with the chance of the root
- * of its share of the mean charge, at least an eighth. */
+/* A small item is spared by lot, and then keeps its hits, too: the hand takes it with the chance of
+ * the root of its share of the mean charge, at least an eighth. */
 static bool
 spared(uint64_t charge, uint64_t mean)
 {

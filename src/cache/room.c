@@ -14,7 +14,7 @@
 #define STEP_BYTES      (UINT64_C(64) << 10) /* max_bytes follows in such steps */
 #define WAIT_LEAST_US   500u
 #define WAIT_MOST_US    8000u
-#define LOOKS           64u /* at what the store says, while as much is set as items have */
+#define LOOKS           64u /* questions to the store while as many bytes are set as items have */
 #define STEPS_LEAST     64u
 #define ITEMS_LEAST     8u /* evicted for a refusal, fewer if they are of more than 4 KiB */
 #define TRIES_MOST      1000u

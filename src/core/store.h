@@ -168,7 +168,7 @@ sn_store_offset(const handle_store *store, const void *address)
     return (uint64_t)(uintptr_t)address - store->head.arena;
 }
 
-/** The reference word that a handle speaks of, or NULL: it can not be one of this store. As in the
+/** The reference word that a handle speaks of, or NULL: it cannot be one of this store. As in the
  * inline handle_deref. */
 static inline uint64_t *
 sn_store_word(const handle_store *store, handle_t handle)

@@ -231,8 +231,7 @@ const struct sn_rule sn_rules[] = {
      "defrag.ignore_bytes", "1M"},
     {"fork_pause", HANDLE_FINDING_NOTE, fork_pause,
      "Compaction pauses while a forked child shares the pages (or this is the child): each page "
-     "that "
-     "it writes to would be copied.",
+     "that compaction writes to would be copied.",
      "Wait for the child to end, or to call exec; or let compaction copy.",
      "defrag.pause_while_forked", "no"},
     {"backoff", HANDLE_FINDING_WARN, backoff,

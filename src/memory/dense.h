@@ -29,7 +29,7 @@
 uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
 
 /** Makes one region that is due a huge page; waits for the kernel, with no lock held. False: none
- * is due, or the kernel refused, or it can not be done just now. */
+ * is due, or the kernel refused, or it cannot be done just now. */
 bool sn_dense_collapse(struct sn_heap *heap);
 
 /** Whether there is something left to look at again, or to collapse. */

@@ -700,7 +700,7 @@ keep_one_locked(struct sn_heap *heap, struct sn_heap_class *hc, const uint64_t *
  * way. */
 #define PUT_AHEAD 8
 
-/* Slots of one span; c and what is the span's is looked up once for all of them. */
+/* Slots of one span; the class and the span's fields are looked up once for all of them. */
 static void
 clear_slots_locked(struct sn_heap *heap, struct sn_span *span, const uint64_t *slots,
                    uint32_t count)

@@ -17,7 +17,7 @@
  *
  * KEPT. From a refusal on, until there is room again, each class keeps one of the movable slots
  * that applications give back (and no other) for their next movable object that finds none
- * elsewhere. The mover, trims and class_use.h see a slot in use; a request that it can not serve
+ * elsewhere. The mover, trims and class_use.h see a slot in use; a request that it cannot serve
  * gets its pages (shortage.c). So what was evicted is enough for a movable one of its size, at
  * whichever moments the mover works, takes slots and pages, and empties spans: there is a slot from
  * before the evicted one's grace period has ended, or this is it, and one allocation takes one.

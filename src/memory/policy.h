@@ -83,9 +83,8 @@ sn_policy_purge_delay_ns(uint64_t delay_ms, uint64_t empty_bytes, uint64_t commi
  * takes. */
 uint32_t sn_policy_bin_cap(const struct sn_class *c, uint32_t cap, bool bursts);
 
-/** Bytes that a thread's bins may keep, where one thread may keep so many and all together, if they
- * were many, so many: an even share of one half of these; but never less than a quarter of the
- * first, with which many threads get as far as all together may. */
+/** Bytes that one thread's bins may keep: an even share of half of total_bytes, at most
+ * thread_bytes, at least a quarter of it. */
 uint64_t sn_policy_thread_bytes(uint64_t thread_bytes, uint64_t total_bytes, uint32_t threads);
 
 #endif

@@ -825,9 +825,9 @@ resize_by_copy(handle_store *store, uint64_t word, uint64_t header, uint64_t *re
     return -ENOENT;
 }
 
-/* Where it lies, or else in another slot, as each parent. -ENOENT: lost to another resize, commit
- * or free, or the header was turned. In place it keeps the name that its header has, which may be
- * an older one (G13). */
+/* In place if it fits there; a parent always gets another slot. -ENOENT: lost to another resize,
+ * commit or free, or the header was turned. In place it keeps the name that its header has, which
+ * may be an older one (G13). */
 static int
 resize_found(handle_store *store, uint64_t word, uint64_t header, uint64_t *reference,
              const struct sn_resize *to)

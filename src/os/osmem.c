@@ -148,7 +148,7 @@ sn_os_extend(void *end, size_t least, size_t most, size_t *step)
     return 0;
 }
 
-/* The beginning of a file of the kernel's; empty when it can not be read. */
+/* The beginning of a file of the kernel's; empty when it cannot be read. */
 static void
 read_text(const char *path, char *text, size_t size)
 {

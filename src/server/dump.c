@@ -230,7 +230,8 @@ load_item(struct sd_server *server, const struct item_head *head, const char *ke
         (void)sd_add(&server->dump.loaded, 1);
 }
 
-/* `loads`: it is known to be right. Of a value that is too long for this server nothing is kept. */
+/* `loads`: the file was checked before, and items go to the cache. Of a value that is too long for
+ * this server nothing is kept. */
 static bool
 read_item(struct file *file, const struct item_head *head, bool loads)
 {

@@ -3,7 +3,7 @@
 #ifndef SN_FORK_H
 #define SN_FORK_H
 
-/** 0, or the negative errno why forked children can not be told: no store is made then. */
+/** 0, or the negative errno why forked children cannot be told: no store is made then. */
 int sn_fork_watch_error(void);
 
 #endif

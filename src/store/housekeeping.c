@@ -51,7 +51,7 @@ wants_trim(const handle_store *store)
 /*
  * Pages under free slots go back, span by span: of a store at rest all of them, once for each rest;
  * of a busy one those of spans in which nothing has changed between two such looks. What the mover
- * can not empty, objects that are unmovable or pinned, then costs pages and not spans. A busy store
+ * cannot empty, objects that are unmovable or pinned, then costs pages and not spans. A busy store
  * that asked for huge pages is left alone: single pages would split them. What the kernel refuses
  * is asked for again, less and less often.
  */
