@@ -482,7 +482,7 @@ class store
         return store_;
     }
 
-    /** handle_reserve, for a T with undefined contents; one with cells is zero, and HANDLE_CELLS. */
+    /** handle_reserve, for a T with undefined contents; one with cells is zero, by HANDLE_CELLS. */
     template <typename T> result<reserved<T>> reserve(unsigned flags = 0) noexcept
     {
         return reserve_bytes<T>(sizeof(T), flags);
