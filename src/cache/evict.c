@@ -215,8 +215,9 @@ sc_evict(sinter_cache *cache, uint64_t need, uint64_t least, uint64_t steps)
 {
     unsigned fruitless = 0;
     uint64_t begin = least ? gone(cache) : 0, left = 0;
-    while ((!fits(cache, need) || left < least) && sc_load(&cache->policy.items) > 0 &&
-           steps-- > 0 && step(cache, need, &fruitless)) {
+    while ((!fits(cache, need) || left < least) && sc_load(&cache->policy.items) > 0 && steps > 0 &&
+           step(cache, need, &fruitless)) {
+        steps--;
         if (least)
             left = gone(cache) - begin;
     }

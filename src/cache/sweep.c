@@ -32,7 +32,7 @@ sweep_slice(sinter_cache *cache, uint64_t buckets)
     uint64_t gone = 0;
     if (!sc_enter_writing(cache, sc_in_section(cache)))
         return 0;
-    while (buckets-- > 0) {
+    for (; buckets > 0; buckets--) {
         if (cache->sweep.hand >= sc_buckets(cache))
             cache->sweep.hand = 0;
         if (may_expire(cache, cache->sweep.hand))

@@ -94,8 +94,10 @@ static void
 forget_in_ring(sinter_cache *cache, bool nested)
 {
     uint64_t most = sc_load(&cache->policy.ring.places);
-    for (bool trims = true; trims && most-- > 0 && sc_enter_writing(cache, nested); sc_leave(cache))
+    for (bool trims = true; trims && most > 0 && sc_enter_writing(cache, nested); most--) {
         trims = sc_ring_trim(cache);
+        sc_leave(cache);
+    }
 }
 
 int

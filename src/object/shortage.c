@@ -336,10 +336,10 @@ drop_wait(unsigned i)
 void
 sn_shortage_drop_wait(const handle_store *store, unsigned class_id, bool index)
 {
-    for (unsigned i = SN_WAITS; i-- > 0;) {
-        const struct sn_wait *wait = &sn_shortage_waits.of[i];
+    for (unsigned n = SN_WAITS; n > 0; n--) {
+        const struct sn_wait *wait = &sn_shortage_waits.of[n - 1];
         if (wait->store == store->number && wait->class_id == class_id && wait->index == index)
-            drop_wait(i);
+            drop_wait(n - 1);
     }
     sn_shortage_waits.in_a_row = 0;
 }

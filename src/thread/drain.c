@@ -241,8 +241,8 @@ add_estimate(const struct sn_caches *caches, const struct sn_thread_cache *cache
     estimate->indexes += sn_cache_index_count(cache);
     if (cache->shared)
         return; /* it has no bins */
-    for (unsigned n = sn_heap_used_classes(caches->heap); n-- > 0;) {
-        unsigned i = caches->heap->used_class[n];
+    for (unsigned n = sn_heap_used_classes(caches->heap); n > 0; n--) {
+        unsigned i = caches->heap->used_class[n - 1];
         uint32_t cached = sn_cache_count(cache, i);
         estimate->cached[i] += cached;
         estimate->idle[i] += idle ? cached : 0;
@@ -313,8 +313,8 @@ sn_caches_hold_indexes(struct sn_caches *caches)
 static void
 add_live(const struct sn_caches *caches, const struct sn_thread_cache *cache, uint64_t *live)
 {
-    for (unsigned n = sn_heap_used_classes(caches->heap); n-- > 0;) {
-        unsigned i = caches->heap->used_class[n];
+    for (unsigned n = sn_heap_used_classes(caches->heap); n > 0; n--) {
+        unsigned i = caches->heap->used_class[n - 1];
         live[i] += sn_cache_live_delta(cache, i);
     }
 }

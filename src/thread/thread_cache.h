@@ -593,8 +593,8 @@ sn_cache_frees(const struct sn_thread_cache *cache)
 static inline uint64_t
 sn_cache_out(const struct sn_thread_cache *cache, unsigned class_id)
 {
-    return sn_load_relaxed(&cache->bin[class_id].bulk_in) +
-           sn_load_relaxed(&cache->live_slow[class_id]);
+    return sn_wrapping_add(sn_load_relaxed(&cache->bin[class_id].bulk_in),
+                           sn_load_relaxed(&cache->live_slow[class_id]));
 }
 
 static inline uint64_t
