@@ -118,18 +118,31 @@ next_due_locked(const struct sn_heap *heap)
     return 0;
 }
 
-/* EINVAL comes of a kernel that has no such call, or of a mapping that has a flag: for ever. */
+/* Whether the kernel makes no huge page of a mapping with nothing special about it either. EINVAL of
+ * a region may be for what its pages are just then: shared with a child, pinned by a device. */
+static bool
+is_never_done(void)
+{
+    char *scratch = sn_os_reserve_plain(SN_HUGE_PAGE_BYTES, SN_HUGE_PAGE_BYTES);
+    if (!scratch)
+        return false;
+    *(volatile char *)scratch = 1;
+    bool never = !sn_os_collapse(scratch) && errno == EINVAL;
+    sn_os_release(scratch, SN_HUGE_PAGE_BYTES);
+    return never;
+}
+
 static void
-note_refusal_locked(struct sn_pool *pool, int error)
+note_refusal_locked(struct sn_pool *pool, bool never)
 {
     sn_owner_add(&pool->collapses_refused, 1);
     sn_owner_add(&pool->collapse_refusals, 1);
-    if (error == EINVAL)
+    if (never)
         sn_store_relaxed(&pool->dense_reason, HANDLE_DENSE_UNSUPPORTED);
 }
 
 static void
-end_collapse_locked(struct sn_pool *pool, uint32_t first, bool done, int error)
+end_collapse_locked(struct sn_pool *pool, uint32_t first, bool done, bool never)
 {
     pool->collapsing = 0;
     set_region_locked(pool, first, done ? SN_REGION_HUGE : SN_REGION_PAGES);
@@ -137,9 +150,17 @@ end_collapse_locked(struct sn_pool *pool, uint32_t first, bool done, int error)
         sn_owner_add(&pool->collapses, 1);
         sn_store_relaxed(&pool->collapse_refusals, 0);
     } else {
-        note_refusal_locked(pool, error);
+        note_refusal_locked(pool, never);
     }
     pthread_cond_broadcast(&pool->purged);
+}
+
+/* The kernel is asked what it never does where the first region of all is refused: once. */
+static bool
+is_first_refused(const struct sn_pool *pool, int error)
+{
+    return error == EINVAL && sn_load_relaxed(&pool->collapses) == 0 &&
+           sn_load_relaxed(&pool->collapses_refused) == 0;
 }
 
 bool
@@ -155,9 +176,9 @@ sn_dense_collapse(struct sn_heap *heap)
         return false;
     sn_hook(SN_HOOK_COLLAPSE, pool);
     bool done = sn_os_collapse(pool->arena + sn_span_offset(first));
-    int error = errno;
+    bool never = !done && is_first_refused(pool, errno) && is_never_done();
     sn_lock(&pool->lock);
-    end_collapse_locked(pool, first, done, error);
+    end_collapse_locked(pool, first, done, never);
     sn_unlock(&pool->lock);
     return done;
 }
