@@ -98,13 +98,14 @@ sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks)
 
 /* ---- to huge pages --------------------------------------------------------------------------- */
 
-/* The first region that is due and still dense; the search goes on where the last has ended. 0:
- * there is none, as block 0 is never used. */
+/* The first region that is due and still dense, of so many that are looked at with the lock held;
+ * the search goes on where the last has ended. 0: there is none, as block 0 is never used. */
 static uint32_t
 next_due_locked(const struct sn_heap *heap)
 {
+    enum { LOOKS = 256 };
     struct sn_pool *pool = heap->pool;
-    for (uint32_t left = pool->high / SN_REGION_BLOCKS; left > 0; left--) {
+    for (uint32_t left = sn_min(pool->high / SN_REGION_BLOCKS, LOOKS); left > 0; left--) {
         uint32_t first = pool->due_at;
         if (pool->regions[SN_REGION_DUE] == 0)
             return 0;
@@ -170,10 +171,11 @@ sn_dense_collapse(struct sn_heap *heap)
     sn_lock(&pool->lock);
     bool can = pool->trimming == 0 && pool->dense_reason == HANDLE_DENSE_WORKING;
     uint32_t first = can ? next_due_locked(heap) : 0;
+    bool goes_on = can && pool->regions[SN_REGION_DUE] > 0;
     pool->collapsing = first;
     sn_unlock(&pool->lock);
     if (!first)
-        return false;
+        return goes_on;
     sn_hook(SN_HOOK_COLLAPSE, pool);
     bool done = sn_os_collapse(pool->arena + sn_span_offset(first));
     bool never = !done && is_first_refused(pool, errno) && is_never_done();

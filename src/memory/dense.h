@@ -24,12 +24,15 @@
 
 #define SN_REGION_BLOCKS ((uint32_t)32) /* 2 MiB */
 
+enum sn_region { SN_REGION_PAGES, SN_REGION_SEEN, SN_REGION_DUE, SN_REGION_HUGE };
+
 /** Looks at regions from the one of block `at` on, so many at most. Result: the block where the
  * next look goes on; 0: all were looked at. */
 uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
 
-/** Makes one region that is due a huge page; waits for the kernel, with no lock held. False: none
- * is due, or the kernel refused, or it cannot be done just now. */
+/** Makes one region that is due a huge page; waits for the kernel, with no lock held. True: it did,
+ * or the next call goes on with the search, of which each does a piece. False: none is due, or the
+ * kernel refused, or it cannot be done just now. */
 bool sn_dense_collapse(struct sn_heap *heap);
 
 /** Whether there is something left to look at again, or to collapse. */

@@ -356,6 +356,32 @@ test_no_collapse_beside_a_trim(void **state)
     assert_int_equal(world->pool.collapses_refused, 0);
 }
 
+/* A search far through the arena goes on at the next call. No look is taken here, so the regions
+ * behind the first are what they are. Seen failing with all in one piece. */
+static void
+test_search_in_pieces(void **state)
+{
+    enum { LOOKS = 256, REGIONS = 2 * LOOKS + 10 };
+    (void)state;
+    struct world *world = world_make(REGIONS * SN_REGION_BLOCKS, 8);
+    struct sn_pool *pool = &world->pool;
+    uint32_t high = pool->high;
+    sn_store_relaxed(&pool->high, REGIONS * SN_REGION_BLOCKS);
+    pool->spans[FIRST].region = SN_REGION_DUE; /* it is not dense */
+    pool->regions[SN_REGION_DUE] = 1;
+    pool->due_at = 2 * FIRST;
+    assert_true(sn_dense_collapse(&world->heap));
+    assert_int_equal(pool->due_at, (2 + LOOKS) * SN_REGION_BLOCKS);
+    assert_true(sn_dense_collapse(&world->heap));
+    assert_int_equal(pool->due_at, (2 + 2 * LOOKS) * SN_REGION_BLOCKS);
+    assert_int_equal(pool->regions[SN_REGION_DUE], 1);
+    assert_false(sn_dense_collapse(&world->heap));
+    assert_int_equal(pool->due_at, 2 * FIRST);
+    assert_int_equal(pool->regions[SN_REGION_DUE], 0);
+    sn_store_relaxed(&pool->high, high);
+    world_free(world);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void
@@ -444,6 +470,7 @@ main(void)
         DENSE_TEST(test_end_is_purged),
         DENSE_TEST(test_trim_beside_a_collapse),
         DENSE_TEST(test_no_collapse_beside_a_trim),
+        cmocka_unit_test(test_search_in_pieces),
         DENSE_TEST(test_refused),
         DENSE_TEST(test_region_refused),
         DENSE_TEST(test_refused_for_ever),
