@@ -343,8 +343,9 @@ enum handle_hugepages {
      * thread does it when it has nothing to move, one part at a time, that was full for about 2 s;
      * the kernel copies 2 MiB for that, 0.1 to 1 ms during which accesses to them wait (more where
      * its free memory is in small pieces, or processors are busy). Where the kernel's own mode is
-     * always, the arena gets none; that mode must not be set while such a store lives.
-     * dense_reason of the statistics says why nothing happens
+     * always, the arena gets none; that mode must not be set while such a store lives. None is made
+     * while a forked child shares the pages (defrag.pause_while_forked). dense_reason of the
+     * statistics says why nothing happens otherwise
      */
     HANDLE_HUGEPAGES_DENSE = 3,
 };

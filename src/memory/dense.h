@@ -35,12 +35,17 @@ uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
  * kernel refused, or it cannot be done just now. */
 bool sn_dense_collapse(struct sn_heap *heap);
 
-/** Whether there is something left to look at again, or to collapse. */
+/** Whether there is something left to look at again; to collapse. */
 static inline bool
-sn_dense_has_work(const struct sn_pool *pool)
+sn_dense_has_seen(const struct sn_pool *pool)
 {
-    return sn_load_relaxed(&pool->regions[SN_REGION_SEEN]) > 0 ||
-           sn_load_relaxed(&pool->regions[SN_REGION_DUE]) > 0;
+    return sn_load_relaxed(&pool->regions[SN_REGION_SEEN]) > 0;
+}
+
+static inline bool
+sn_dense_has_due(const struct sn_pool *pool)
+{
+    return sn_load_relaxed(&pool->regions[SN_REGION_DUE]) > 0;
 }
 
 /** Of a range of blocks that is given back in part: a page in each huge page at its ends. */

@@ -184,13 +184,23 @@ look_for_dense_some(handle_store *store)
     return true;
 }
 
-/* What was dense in two looks the mover's thread makes huge pages. Result: whether there is more to
- * do: a store that has come to rest is looked at in two rounds more, and does not try for ever. */
+/* Whether parts are due that a forked child shares, so that a collapse would copy them: they stay
+ * due until it has gone. */
 static bool
-tend_dense(handle_store *store, bool active)
+dense_awaits_child(handle_store *store)
+{
+    return sn_dense_has_due(&store->pool) && sn_mover_shares_pages(store);
+}
+
+/* What was dense in two looks the mover's thread makes huge pages. Result: whether there is more to
+ * do now: a store that has come to rest is looked at in two rounds more, and does not try for ever.
+ * *awaits_child: when a child has gone. */
+static bool
+tend_dense(handle_store *store, bool active, bool *awaits_child)
 {
     enum { TRIES = 5, ROUNDS = 2 };
     const struct sn_pool *pool = &store->pool;
+    *awaits_child = false;
     if (!sn_hugepages_are_made(store))
         return false;
     bool looked = look_for_dense_some(store);
@@ -198,12 +208,13 @@ tend_dense(handle_store *store, bool active)
         store->dense_rounds = ROUNDS;
     else if (looked && store->dense_at == 0 && store->dense_rounds > 0)
         store->dense_rounds--;
-    bool due = sn_load_relaxed(&pool->regions[SN_REGION_DUE]) > 0;
+    *awaits_child = dense_awaits_child(store);
+    bool due = !*awaits_child && sn_dense_has_due(pool);
     unsigned refusals = sn_load_relaxed(&pool->collapse_refusals);
     if (due && (looked || refusals == 0))
         sn_mover_wake_for_dense(store);
     return store->dense_at > 0 || store->dense_rounds > 0 ||
-           (sn_dense_has_work(pool) && refusals < TRIES);
+           ((due || sn_dense_has_seen(pool)) && refusals < TRIES);
 }
 
 /* What idle threads keep, and what is to be given back then. Result: when to look next; 0: when
@@ -211,7 +222,8 @@ tend_dense(handle_store *store, bool active)
 static uint64_t
 tick(handle_store *store, uint64_t now_ns)
 {
-    bool active, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
+    const uint64_t child_ns = UINT64_C(8) * SN_HOUSEKEEPING_NS; /* nobody says that it has gone */
+    bool active, awaits_child, purges = sn_load_relaxed(&store->options.purge_delay_ms) >= 0;
     sn_caches_drain(&store->caches, false, true, &active);
     end_keeping(store);
     sn_reclaim_tails(store);
@@ -222,10 +234,12 @@ tick(handle_store *store, uint64_t now_ns)
     sn_requested_tend(store, active, now_ns);
     if (!active)
         sn_pins_purge(&store->heap.pins);
-    bool more = tend_dense(store, active) || store->table_due || store->trim_at > 0 ||
-                wants_trim(store) || sn_requested_is_looking(store) ||
+    bool more = tend_dense(store, active, &awaits_child) || store->table_due ||
+                store->trim_at > 0 || wants_trim(store) || sn_requested_is_looking(store) ||
                 sn_large_has_work(&store->large, purges);
-    return active || more ? now_ns + SN_HOUSEKEEPING_NS : 0;
+    if (active || more)
+        return now_ns + SN_HOUSEKEEPING_NS;
+    return awaits_child ? now_ns + child_ns : 0;
 }
 
 static uint64_t

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_dense.c - dense parts of a store become huge pages by the mover's thread, and pages again,
- * whatever the store does meanwhile; no mapping of its arena is split. Left out where the kernel
- * does not make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
+ * whatever the store does meanwhile; no mapping of its arena is split. What comes of them while a
+ * forked child shares the pages, and of a trim beside a collapse. Left out where the kernel does not
+ * make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
  */
 #include "race.h"
 
 #include <sinter/handle.h>
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/mover.h"
 #include "memory/dense.h"
+#include "rcu/rcu_fork.h"
 
 enum { OBJECTS = 20000, BYTES = 4000 }; /* 80 MB */
 
@@ -136,14 +141,21 @@ there_and_back(handle_store *store)
     return made_some;
 }
 
-static void
-test_there_and_back(void **state)
+static handle_store *
+make_store(void)
 {
-    (void)state;
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.hugepages = HANDLE_HUGEPAGES_DENSE;
     handle_store *store = handle_store_create(&options);
     assert_non_null(store);
+    return store;
+}
+
+static void
+test_there_and_back(void **state)
+{
+    (void)state;
+    handle_store *store = make_store();
     bool small = stats_of(store).dense_reason == HANDLE_DENSE_SMALL;
     bool whole = small && there_and_back(store);
     assert_int_equal(handle_store_destroy(store), 0);
@@ -151,8 +163,95 @@ test_there_and_back(void **state)
         skip();
 }
 
+/* ---- a forked child -------------------------------------------------------------------------- */
+
+static uint64_t (*housekeep)(struct sn_rcu_client *client, uint64_t now_ns);
+static unsigned ticks; /* atomic */
+
+static uint64_t
+housekeep_by_ticks(struct sn_rcu_client *client, uint64_t now_ns)
+{
+    enum { SOON_NS = 1000000 };
+    sn_container_of(client, handle_store, client)->next_tick_ns = 0;
+    (void)housekeep(client, now_ns);
+    (void)__atomic_add_fetch(&ticks, 1, __ATOMIC_RELEASE);
+    return now_ns + SOON_NS;
+}
+
+/* From here on each time that house is kept is a tick, and the next one comes soon. */
+static void
+hurry_ticks(handle_store *store)
+{
+    wait_begin();
+    sn_rcu_before_fork(true); /* keeps the grace-period thread out of the store */
+    wait_end();
+    housekeep = store->client.housekeep;
+    store->client.housekeep = housekeep_by_ticks;
+    sn_rcu_after_fork();
+}
+
+static void
+await_ticks(handle_store *store, unsigned count)
+{
+    unsigned from = __atomic_load_n(&ticks, __ATOMIC_ACQUIRE);
+    sn_store_signal(store, true);
+    await(__atomic_load_n(&ticks, __ATOMIC_ACQUIRE) - from >= count);
+}
+
+/* As if a child were there: until the descriptor, which is the result, is closed. */
+static int
+pretend_child(handle_store *store)
+{
+    int fd[2];
+    struct stat file;
+    struct sn_children *children = &store->children;
+    assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(fstat(fd[0], &file), 0);
+    sn_lock(&children->lock);
+    children->children.of[children->children.count++] =
+        (struct sn_pipe_end){fd[0], file.st_dev, file.st_ino};
+    sn_unlock(&children->lock);
+    return fd[1];
+}
+
+static uint64_t
+tried(handle_store *store)
+{
+    struct handle_stats stats = stats_of(store);
+    return stats.hugepages_made + stats.hugepages_refused;
+}
+
+/* While a child shares the pages nobody wakes the mover for them; when it has gone they are made.
+ * Seen failing: the mover's thread was started, and woken at each tick. */
+static void
+test_child_shares_pages(void **state)
+{
+    enum { TICKS = 20 };
+    (void)state;
+    handle_store *store = make_store();
+    bool skips = stats_of(store).dense_reason != HANDLE_DENSE_SMALL;
+    if (!skips) {
+        int child = pretend_child(store);
+        fill_store(store);
+        hurry_ticks(store);
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(sn_dense_look(&store->heap, 0, UINT32_MAX), 0);
+        assert_true(sn_dense_has_due(&store->pool));
+        await_ticks(store, TICKS);
+        assert_true(sn_dense_has_due(&store->pool));
+        assert_false(sn_mover_has_thread(&store->mover));
+        assert_int_equal(tried(store), 0);
+        close(child);
+        await(tried(store) > 0);
+    }
+    assert_int_equal(handle_store_destroy(store), 0);
+    if (skips)
+        skip();
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_there_and_back),
+    cmocka_unit_test(test_child_shares_pages),
 };
 
 RACE_MAIN("dense", tests)

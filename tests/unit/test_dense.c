@@ -134,7 +134,7 @@ test_two_looks(void **state)
     assert_int_equal(region(world), SN_REGION_PAGES);
     look(world);
     assert_int_equal(region(world), SN_REGION_SEEN);
-    assert_true(sn_dense_has_work(&world->pool));
+    assert_true(sn_dense_has_seen(&world->pool));
     assert_false(sn_dense_collapse(&world->heap)); /* none is due */
     look(world);
     assert_int_equal(region(world), SN_REGION_DUE);
@@ -143,7 +143,7 @@ test_two_looks(void **state)
     world->pool.spans[FIRST + 5].dirty &= (uint16_t)~1;
     look(world); /* a page is lacking */
     assert_int_equal(region(world), SN_REGION_PAGES);
-    assert_false(sn_dense_has_work(&world->pool));
+    assert_false(sn_dense_has_seen(&world->pool) || sn_dense_has_due(&world->pool));
     world->pool.spans[FIRST + 5].dirty |= 1;
 }
 
@@ -212,7 +212,7 @@ test_becomes_huge(void **state)
     assert_contents(world, 0);
     look(world);
     assert_int_equal(region(world), SN_REGION_HUGE); /* once is enough */
-    assert_false(sn_dense_has_work(&world->pool));
+    assert_false(sn_dense_has_seen(&world->pool) || sn_dense_has_due(&world->pool));
 }
 
 static unsigned madvises;
