@@ -145,7 +145,7 @@ note_refusal_locked(struct sn_pool *pool, bool never)
 static void
 end_collapse_locked(struct sn_pool *pool, uint32_t first, bool done, bool never)
 {
-    pool->collapsing = 0;
+    sn_store_relaxed(&pool->collapsing, 0);
     set_region_locked(pool, first, done ? SN_REGION_HUGE : SN_REGION_PAGES);
     if (done) {
         sn_owner_add(&pool->collapses, 1);
@@ -172,7 +172,7 @@ sn_dense_collapse(struct sn_heap *heap)
     bool can = pool->trimming == 0 && pool->dense_reason == HANDLE_DENSE_WORKING;
     uint32_t first = can ? next_due_locked(heap) : 0;
     bool goes_on = can && pool->regions[SN_REGION_DUE] > 0;
-    pool->collapsing = first;
+    sn_store_relaxed(&pool->collapsing, first);
     sn_unlock(&pool->lock);
     if (!first)
         return goes_on;

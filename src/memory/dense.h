@@ -35,6 +35,15 @@ uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
  * kernel refused, or it cannot be done just now. */
 bool sn_dense_collapse(struct sn_heap *heap);
 
+/** Whether a region is being collapsed that has this block, or lies right behind: who gives pages of
+ * a span back that begins there would wait. A guess: one may begin just now. */
+static inline bool
+sn_dense_is_collapsing(const struct sn_pool *pool, uint32_t block)
+{
+    uint32_t first = sn_load_relaxed(&pool->collapsing);
+    return first > 0 && first < block + 2 * SN_REGION_BLOCKS && block < first + SN_REGION_BLOCKS;
+}
+
 /** Whether there is something left to look at again; to collapse. */
 static inline bool
 sn_dense_has_seen(const struct sn_pool *pool)

@@ -96,32 +96,39 @@ trim_span(handle_store *store, uint32_t number)
                              : sn_heap_trim(&store->heap, number);
 }
 
-/* A piece of the trim under way. */
-static void
+/* A piece of the trim under way. False: it has come to a span whose pages are becoming a huge page,
+ * for which it would wait. */
+static bool
 trim_some(handle_store *store)
 {
     enum { LOOKS = 4096 };
     uint32_t high = sn_load_relaxed(&store->pool.high);
     size_t bytes = 0;
+    bool waits = false;
     sn_caches_begin_work(&store->caches);
     for (unsigned looks = 0; store->trim_at < high && looks < LOOKS && bytes < SN_PURGE_PIECE_BYTES;
-         looks++)
+         looks++) {
+        waits = sn_dense_is_collapsing(&store->pool, store->trim_at);
+        if (waits)
+            break;
         bytes += trim_span(store, store->trim_at++);
+    }
     sn_caches_end_work(&store->caches);
     if (store->trim_at >= high)
         end_trim(store);
+    return !waits;
 }
 
 /* The same between two slices of the mover: a span that is just being trimmed would be left out of
- * its plan. False: a slice is under way. */
+ * its plan. False: a slice is under way, or a collapse. */
 static bool
 try_trim_some(handle_store *store)
 {
     if (!sn_try_lock(&store->mover.lock))
         return false;
-    trim_some(store);
+    bool done = trim_some(store);
     sn_unlock(&store->mover.lock);
-    return true;
+    return done;
 }
 
 /* Whether single pages go back also while the store is busy: they would split huge pages. Whole
