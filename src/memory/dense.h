@@ -24,8 +24,6 @@
 
 #define SN_REGION_BLOCKS ((uint32_t)32) /* 2 MiB */
 
-enum sn_region { SN_REGION_PAGES, SN_REGION_SEEN, SN_REGION_DUE, SN_REGION_HUGE };
-
 /** Looks at regions from the one of block `at` on, so many at most. Result: the block where the
  * next look goes on; 0: all were looked at. */
 uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
