@@ -25,7 +25,7 @@ map_segment(struct sc_lines *lines, unsigned segment)
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (all == MAP_FAILED)
         return false;
-    char *at = all + (-(uintptr_t)all & (align - 1));
+    char *at = all + (align - (uintptr_t)all % align) % align;
     if (at > all)
         munmap(all, (size_t)(at - all));
     munmap(at + bytes, align - (size_t)(at - all));

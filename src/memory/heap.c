@@ -831,8 +831,8 @@ bool
 sn_heap_end_kept(struct sn_heap *heap, unsigned but)
 {
     bool any = false;
-    for (unsigned n = sn_heap_used_classes(heap); n-- > 0;) {
-        unsigned i = heap->used_class[n];
+    for (unsigned n = sn_heap_used_classes(heap); n > 0; n--) {
+        unsigned i = heap->used_class[n - 1];
         if (i != but && sn_load_relaxed(&heap->of[i].kept) != 0)
             any |= end_kept(heap, i);
     }
