@@ -119,8 +119,8 @@ next_due_locked(const struct sn_heap *heap)
     return 0;
 }
 
-/* Whether the kernel makes no huge page of a mapping with nothing special about it either. EINVAL of
- * a region may be for what its pages are just then: shared with a child, pinned by a device. */
+/* Whether the kernel makes no huge page of a mapping with nothing special about it either. EINVAL
+ * of a region may be for what its pages are just then: shared with a child, pinned by a device. */
 static bool
 is_never_done(void)
 {

@@ -33,8 +33,8 @@ uint32_t sn_dense_look(struct sn_heap *heap, uint32_t at, unsigned looks);
  * kernel refused, or it cannot be done just now. */
 bool sn_dense_collapse(struct sn_heap *heap);
 
-/** Whether a region is being collapsed that has this block, or lies right behind: who gives pages of
- * a span back that begins there would wait. A guess: one may begin just now. */
+/** Whether a region is being collapsed that has this block, or lies right behind: who gives pages
+ * of a span back that begins there would wait. A guess: one may begin just now. */
 static inline bool
 sn_dense_is_collapsing(const struct sn_pool *pool, uint32_t block)
 {

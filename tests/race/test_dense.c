@@ -2,8 +2,8 @@
 /*
  * test_dense.c - dense parts of a store become huge pages by the mover's thread, and pages again,
  * whatever the store does meanwhile; no mapping of its arena is split. What comes of them while a
- * forked child shares the pages, and of a trim beside a collapse. Left out where the kernel does not
- * make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
+ * forked child shares the pages, and of a trim beside a collapse. Left out where the kernel does
+ * not make them. Seen failing (the mappings) with MADV_HUGEPAGE for each part.
  */
 #include "race.h"
 
