@@ -470,6 +470,33 @@ reserved_parents_that_are_aborted(void **state)
     assert_clean(store);
 }
 
+/* The mover may still look at the header of what was a child: where memory that is used again may
+ * be a guard's, free_now keeps the slot for a grace period. */
+static void
+kids_that_left_are_freed_now_hardened(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.hardened = true;
+    fixture_reopen(fixture);
+    handle_store *store = fixture->store;
+    handle_t root = make_root(store, 1, 0);
+    handle_cell outside = HANDLE_CELL_INIT, others[8] = {HANDLE_CELL_INIT};
+    section_enter();
+    struct node *kid = handle_cell_alloc(store, cell_of(store, root, 0), NODE_BYTES(0), 0);
+    init_node(kid, 0, 1);
+    assert_int_equal(handle_cell_relocate(store, cell_of(store, root, 0), &outside), 0);
+    assert_int_equal(handle_cell_free_now(store, &outside), 0);
+    for (unsigned i = 0; i < 8; i++)
+        assert_ptr_not_equal(handle_cell_alloc(store, &others[i], NODE_BYTES(0), 0), kid);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(handle_cell_free(store, &others[i]), 0);
+    assert_int_equal(handle_free(store, root), 0);
+    section_leave();
+    drain(store);
+    assert_used(store, 0);
+    assert_clean(store);
+}
+
 /* ---- whole trees ----------------------------------------------------------------------------- */
 
 static void
@@ -894,6 +921,7 @@ group_inner(void)
         INNER_TEST(kids_are_changed),
         INNER_TEST(reserved_parents),
         INNER_TEST(reserved_parents_that_are_aborted),
+        INNER_TEST(kids_that_left_are_freed_now_hardened),
         INNER_TEST(clear_takes_long_chains),
         INNER_TEST(cycle_of_parents),
         INNER_TEST(flags_that_do_not_fit),
