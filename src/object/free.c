@@ -280,7 +280,7 @@ cell_free_now_hardened(handle_store *store, uint64_t *reference, uint64_t slot)
 {
     /* Who turns a header looks at it although its object may have ended (G13), or was relocated
      * before; memory that is used again may be a guard's. */
-    if (sn_unlikely(store->options.cells != NULL))
+    if (sn_unlikely(store->options.cells && sn_object_bin(store, slot) != SN_CLASS_NONE))
         return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE);
     return free_hardened(store, reference, HANDLE_NULL, slot, CELL_FREE_NOW);
 }

@@ -159,15 +159,15 @@ edit_once(struct sd_session *session, const struct edit *edit)
 {
     const struct sd_store *more = edit->more;
     bool front = more && more->mode == SD_PREPEND;
+    size_t added = more ? more->size : 0, before = front ? added : 0;
     struct copy copy = {.value = NULL};
-    int rc = read_copy(session, edit->key, front ? more->size : 0, more && !front ? more->size : 0,
-                       &copy);
+    int rc = read_copy(session, edit->key, before, added - before, &copy);
     if (rc != 0)
         return rc;
-    copy.value -= front ? more->size : 0;
+    copy.value -= before;
     if (more)
-        memcpy(front ? copy.value : copy.value + copy.size, more->value, more->size);
-    copy.size += more ? more->size : 0;
+        memcpy(front ? copy.value : copy.value + copy.size, more->value, added);
+    copy.size += added;
     copy.marks = (copy.marks & ~edit->clear) | edit->set;
     rc = edit->cas && edit->cas != copy.info.cas
              ? -EEXIST

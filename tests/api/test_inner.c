@@ -490,6 +490,8 @@ kids_that_left_are_freed_now_hardened(void **state)
         assert_ptr_not_equal(handle_cell_alloc(store, &others[i], NODE_BYTES(0), 0), kid);
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(handle_cell_free(store, &others[i]), 0);
+    assert_non_null(handle_cell_alloc(store, cell_of(store, root, 0), 200000, 0)); /* a large one */
+    assert_int_equal(handle_cell_free_now(store, cell_of(store, root, 0)), 0);
     assert_int_equal(handle_free(store, root), 0);
     section_leave();
     drain(store);
