@@ -18,25 +18,6 @@ typedef uintptr_t node_ref, node_root, node_spare;
 
 /** A pointer that was read while it was being written must not be followed. */
 #define NODE_REF_IS_CHECKED false
-#define NODE_REF_IS_PLACE   false
-
-static inline node_ref
-node_root_ref(const node_root *root)
-{
-    return __atomic_load_n(root, __ATOMIC_ACQUIRE);
-}
-
-static inline void
-node_expect_child(const struct node *node)
-{
-    (void)node;
-}
-
-static inline node_ref
-node_child_ref(const struct node *node, unsigned i)
-{
-    return node_child(node, i);
-}
 
 static inline const struct node *
 node_read(const node_memory *memory, node_ref ref)
@@ -61,49 +42,11 @@ node_set_aside(node_memory *memory, unsigned level, node_spare *spare)
     return *spare ? 0 : -ENOMEM;
 }
 
-static inline struct node *
-node_aside(node_memory *memory, const node_spare *spare)
-{
-    return node_write(memory, *spare);
-}
-
 static inline void
 node_drop(node_memory *memory, node_spare *spare)
 {
     (void)memory;
     free((void *)*spare);
-}
-
-static inline uint64_t
-node_link(node_memory *memory, struct node *parent, node_spare *spare)
-{
-    (void)memory;
-    (void)parent;
-    return *spare;
-}
-
-static inline uint64_t
-node_link_root(node_memory *memory, node_root *root, struct node *top)
-{
-    (void)memory;
-    (void)top;
-    return *root;
-}
-
-static inline void
-node_set_root(node_memory *memory, node_root *root, node_spare *spare)
-{
-    (void)memory;
-    __atomic_store_n(root, *spare, __ATOMIC_RELEASE);
-}
-
-static inline void
-node_pass_children(node_memory *memory, struct node *from, struct node *to, struct node *list)
-{
-    (void)memory;
-    (void)from;
-    (void)to;
-    (void)list;
 }
 
 /* Beside the node, which readers may look at: in it the head would cost each node 16 bytes. */
@@ -132,12 +75,6 @@ node_retire(node_memory *memory, struct node *parent, uint64_t child)
     call_rcu(&gone->head, node_free_rcu);
 }
 
-static inline void
-node_lower_root(node_memory *memory, node_root *root, struct node *gone)
-{
-    node_ref old = *root;
-    __atomic_store_n(root, gone->first, __ATOMIC_RELEASE);
-    node_retire(memory, NULL, old);
-}
+#include "memory_names.h"
 
 #endif

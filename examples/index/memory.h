@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory.h - where the tree's nodes live: in a store, named by handles. All that the tree does with
- * the store while it works stands here, in small functions. memory_cells.h has the same by cells
- * inside the nodes, and bench/index_memory.h over malloc and call_rcu, to compare with.
+ * the store while it works stands here, in small functions; what it does with their names, in
+ * memory_names.h. memory_cells.h has the same by cells inside the nodes, and bench/index_memory.h
+ * over malloc and call_rcu, to compare with.
  */
 #ifndef EXAMPLE_INDEX_MEMORY_H
 #define EXAMPLE_INDEX_MEMORY_H
@@ -23,8 +24,6 @@ typedef handle_t node_spare; /* a node that is set aside */
 /** A reference that was read while its node was being written resolves to NULL, or to an object of
  * this store: looking there does no harm. (A pointer has to be validated before it is followed.) */
 #define NODE_REF_IS_CHECKED true
-/** It names one node for ever, not the place where the name of one is found. */
-#define NODE_REF_IS_PLACE false
 
 /** What the store is to know of the nodes: nothing. */
 static inline void
@@ -34,26 +33,6 @@ node_store_options(struct handle_store_options *options)
 }
 
 /* ---- finding nodes, in a section ------------------------------------------------------------- */
-
-static inline node_ref
-node_root_ref(const node_root *root)
-{
-    return __atomic_load_n(root, __ATOMIC_ACQUIRE);
-}
-
-/** A child of this node will be asked for: what names it may be fetched. */
-static inline void
-node_expect_child(const struct node *node)
-{
-    (void)node;
-}
-
-/** Of child number i of an inner node, which may be being written. */
-static inline node_ref
-node_child_ref(const struct node *node, unsigned i)
-{
-    return node_child(node, i);
-}
 
 /** For reading. NULL: no node's reference. */
 static inline const struct node *
@@ -84,13 +63,6 @@ node_set_aside(node_memory *memory, unsigned level, node_spare *spare)
     return 0;
 }
 
-/** In a section: to be filled until it ends. */
-static inline struct node *
-node_aside(node_memory *memory, const node_spare *spare)
-{
-    return handle_deref_mut(memory, *spare);
-}
-
 /** One that is not needed. */
 static inline void
 node_drop(node_memory *memory, node_spare *spare)
@@ -100,43 +72,6 @@ node_drop(node_memory *memory, node_spare *spare)
 
 /* ---- linking them, in a section, by the only one who writes ---------------------------------- */
 
-/** A new node becomes a child of one. Result: its number there, which an entry is to have. */
-static inline uint64_t
-node_link(node_memory *memory, struct node *parent, node_spare *spare)
-{
-    (void)memory;
-    (void)parent;
-    return *spare;
-}
-
-/** The root becomes a child of a new node that will be the root. Result: its number there. */
-static inline uint64_t
-node_link_root(node_memory *memory, node_root *root, struct node *top)
-{
-    (void)memory;
-    (void)top;
-    return *root;
-}
-
-/** A new node becomes the root. */
-static inline void
-node_set_root(node_memory *memory, node_root *root, node_spare *spare)
-{
-    (void)memory;
-    __atomic_store_n(root, *spare, __ATOMIC_RELEASE);
-}
-
-/** The children that are listed in `list` go from one node to another; `list` gets the numbers that
- * they have in `to`. */
-static inline void
-node_pass_children(node_memory *memory, struct node *from, struct node *to, struct node *list)
-{
-    (void)memory;
-    (void)from;
-    (void)to;
-    (void)list;
-}
-
 /** A child that no entry has any more: sections that are open find it to their ends. */
 static inline void
 node_retire(node_memory *memory, struct node *parent, uint64_t child)
@@ -145,13 +80,6 @@ node_retire(node_memory *memory, struct node *parent, uint64_t child)
     handle_retire(memory, child);
 }
 
-/** The only child of the root becomes the root. */
-static inline void
-node_lower_root(node_memory *memory, node_root *root, struct node *gone)
-{
-    handle_t old = *root;
-    __atomic_store_n(root, gone->first, __ATOMIC_RELEASE);
-    handle_retire(memory, old);
-}
+#include "memory_names.h"
 
 #endif
