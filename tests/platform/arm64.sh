@@ -33,6 +33,8 @@ build=$1
 jobs=$2
 boot=${3-}
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# shellcheck source=tests/platform/own_apt.sh
+. "$here/own_apt.sh"
 
 # Unit tests but those that ask for the time or the machine, staged races, the interface's tests.
 programs='unit_(page|size_class|budget|span|pins|heap|large|thread_cache|handle_table|reference'
@@ -49,23 +51,17 @@ skip()
     exit 77
 }
 
-# arm_apt COMMAND...: apt-get for arm64 alone, with lists and packages of its own.
+# arm_apt COMMAND...: own_apt for arm64 alone.
 arm_apt()
 {
-    apt-get -o Dir::State="$build/apt" -o Dir::State::status="$build/apt/status" \
-        -o Dir::Cache="$build/apt" -o APT::Architecture=arm64 -o APT::Architectures=arm64 \
-        -o APT::Sandbox::User=root -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::Etc::SourceList="$build/apt/sources" "$@"
+    own_apt -o APT::Architecture=arm64 -o APT::Architectures=arm64 "$@"
 }
 
 # unpack PACKAGE...: below $root.
 unpack()
 {
-    mkdir -p "$build/apt/lists/partial" "$build/apt/archives/partial" "$build/debs"
-    : >"$build/apt/status"
-    # shellcheck disable=SC1091 # of the system
-    printf 'deb http://deb.debian.org/debian %s main\n' "$(. /etc/os-release && echo \
-        "${VERSION_CODENAME:-stable}")" >"$build/apt/sources"
+    mkdir -p "$build/debs"
+    begin_own_apt deb
     arm_apt update && rm -f "$build/debs"/*.deb && cd "$build/debs" && arm_apt download "$@" ||
         return 1
     for package in *.deb; do

@@ -16,6 +16,8 @@ set -eu
 build=$1
 jobs=$2
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# shellcheck source=tests/platform/own_apt.sh
+. "$here/own_apt.sh"
 
 # The libraries and programs that can be built; unit tests and the interface's, with one flavour.
 parts='sinter_cache|sinter_program|sinterd'
@@ -28,22 +30,10 @@ skip()
     exit 77
 }
 
-# own_apt ARGUMENT...: with lists of its own, and only sources.
-own_apt()
-{
-    apt-get -o Dir::State="$build/apt" -o Dir::State::status="$build/apt/status" \
-        -o Dir::Cache="$build/apt" -o APT::Sandbox::User=root -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::Etc::SourceList="$build/apt/sources" "$@"
-}
-
 get_sources()
 {
-    mkdir -p "$build/apt/lists/partial" "$build/apt/archives/partial" "$build/liburcu" \
-        "$build/cmocka"
-    : >"$build/apt/status"
-    # shellcheck disable=SC1091 # of the system
-    printf 'deb-src http://deb.debian.org/debian %s main\n' "$(. /etc/os-release && echo \
-        "${VERSION_CODENAME:-stable}")" >"$build/apt/sources"
+    mkdir -p "$build/liburcu" "$build/cmocka"
+    begin_own_apt deb-src
     own_apt update && cd "$build/apt" && own_apt source --download-only liburcu cmocka || return 1
     for package in liburcu cmocka; do
         rm -f "$package"_*.asc
