@@ -240,6 +240,7 @@ underflow_free_now(handle_store *store)
     free_now(store, make_underflown(store));
 }
 
+#define HEADER_FOUND "free: header of the object at offset * is damaged*"
 #define HEADER(call)                                                                               \
     call ": store misuse, handle @: the header of the object at offset * "                         \
          "is damaged: written in front of it*"
@@ -259,8 +260,8 @@ const struct misuse misuse_overflows[] = {
     CASE(overflow_large_runs_on, HARDENED_ONLY(FAULTS)),
     CASE(overflow_span_runs_on, HARDENED_ONLY(FAULTS)),
     /* A thread's first free takes a slow path, which looks at the header in any store. */
-    CASE_OPEN(underflow, HARDENED_ABORTS("free: header of the object at offset * is damaged*",
-                                         HEADER("handle_free"))),
-    CASE_OPEN(underflow_free_now, HARDENED_FINDS(ABORTS(HEADER("handle_free_now")))),
+    CASE_OPEN(underflow, HARDENED_ABORTS(HEADER_FOUND, HEADER("handle_free"))),
+    CASE_OPEN(underflow_free_now,
+              HARDENED_FINDS_OTHERS_MAY(HEADER_FOUND, ABORTS(HEADER("handle_free_now")))),
     CASES_END,
 };

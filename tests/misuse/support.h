@@ -36,6 +36,7 @@ enum answer_kind {
     NOT_PROMISED, /* handle.h promises nothing: not run */
     RETURN,       /* every call returns as expect() says, and nothing is reported */
     REPORT,       /* the same, and the callback gets one line */
+    MAY_REPORT,   /* RETURN or REPORT: found by a slow path, which any call can come to take */
     ABORT,        /* SIGABRT; the callback, then standard error get the same one line */
     DEATH,        /* SIGABRT; the line on standard error alone: there is no store to ask */
     FAULT,        /* SIGSEGV, and nothing is reported */
@@ -69,6 +70,7 @@ struct misuse {
 
 #define RETURNS       {RETURN, NULL}
 #define REPORTS(line) {REPORT, line}
+#define MAY_REPORT_IT(line) {MAY_REPORT, line}
 #define ABORTS(line)  {ABORT, line}
 #define DIES(line)    {DEATH, line}
 #define FAULTS        {FAULT, NULL}
@@ -79,6 +81,8 @@ struct misuse {
 #define HARDENED_ONLY(...) NO_PROMISE, __VA_ARGS__, NO_PROMISE
 /* Not looked for elsewhere. */
 #define HARDENED_FINDS(...) RETURNS, __VA_ARGS__, RETURNS
+/* The same, but that a call that is kept out of its thread's cache at that moment finds it, too. */
+#define HARDENED_FINDS_OTHERS_MAY(may, ...) MAY_REPORT_IT(may), __VA_ARGS__, MAY_REPORT_IT(may)
 /* Reported; where it ends the process, with another line. */
 #define HARDENED_ABORTS(reported, line) REPORTS(reported), ABORTS(line), REPORTS(reported)
 #define CHECKED_ABORTS(reported, line)  REPORTS(reported), ABORTS(line), ABORTS(line)

@@ -416,27 +416,42 @@ housekeep_without_ticks(struct sn_rcu_client *client, uint64_t now_ns)
     return housekeep(client, now_ns);
 }
 
+static bool
+gather_nothing(struct sn_rcu_client *client)
+{
+    (void)client;
+    return false;
+}
+
+static void
+keep_grace_period_thread_out(void)
+{
+    wait_begin();
+    sn_rcu_before_fork(true);
+    wait_end();
+}
+
 /* A tick takes from caches that were idle since the one before: threads that stand at a stage for
  * long, on a busy machine, would take slow paths afterwards. */
-static void
-stop_ticks(struct race *race)
+void
+use_thread_caches(struct race *race)
 {
     struct sn_rcu_client *client = &race->store->client;
-    wait_begin();
-    sn_rcu_before_fork(true); /* keeps the grace-period thread out of the store */
-    wait_end();
+    keep_grace_period_thread_out();
     if (client->housekeep != housekeep_without_ticks) {
         housekeep = client->housekeep;
         client->housekeep = housekeep_without_ticks;
     }
     sn_rcu_after_fork();
+    set_option(race->store, "thread_cache_bytes", "256K");
 }
 
 void
-use_thread_caches(struct race *race)
+keep_limbo_ungathered(struct race *race)
 {
-    stop_ticks(race);
-    set_option(race->store, "thread_cache_bytes", "256K");
+    keep_grace_period_thread_out();
+    race->store->client.gather = gather_nothing;
+    sn_rcu_after_fork();
 }
 
 static bool

@@ -125,6 +125,12 @@ void race_run(void **state);
 void ground_make(struct race *race, bool by_cell);
 /** From here on threads have caches, and keep what they cache: housekeeping looks at none. */
 void use_thread_caches(struct race *race);
+/**
+ * From here on the grace-period thread takes over nothing that is freed, for which it shuts the
+ * gates of all caches: a call that comes in at that moment takes its slow path. For cases that fail
+ * by the slow path, and that free nothing with a grace period.
+ */
+void keep_limbo_ungathered(struct race *race);
 /** Where a thing lies now; NULL when it is gone. */
 char *thing_address(const struct race *race, const struct thing *thing);
 /**

@@ -119,6 +119,7 @@ static void
 check_free_now(struct race *race, bool same_cell)
 {
     use_thread_caches(race);
+    keep_limbo_ungathered(race);
     struct thing *reused = same_cell ? race->target : &race->things[THINGS];
     struct actor *freer = actor_new(race, body_free_now_and_reuse);
     freer->cell = &reused->cell;

@@ -148,6 +148,7 @@ static void
 test_free_now_loaded_then_marked(struct race *race)
 {
     use_thread_caches(race);
+    keep_limbo_ungathered(race);
     struct actor *freer = stand(race, body_free_now_and_reuse, SN_HOOK_FREE_LOADED);
     steps_begin(race);
     step_until(race, SN_HOOK_AFTER_MARK, race->from);
