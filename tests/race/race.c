@@ -446,11 +446,23 @@ use_thread_caches(struct race *race)
     set_option(race->store, "thread_cache_bytes", "256K");
 }
 
+static bool (*gather)(struct sn_rcu_client *client);
+
 void
 keep_limbo_ungathered(struct race *race)
 {
+    struct sn_rcu_client *client = &race->store->client;
     keep_grace_period_thread_out();
-    race->store->client.gather = gather_nothing;
+    gather = client->gather;
+    client->gather = gather_nothing;
+    sn_rcu_after_fork();
+}
+
+void
+let_limbo_be_gathered(struct race *race)
+{
+    keep_grace_period_thread_out();
+    race->store->client.gather = gather;
     sn_rcu_after_fork();
 }
 

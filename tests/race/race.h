@@ -128,9 +128,10 @@ void use_thread_caches(struct race *race);
 /**
  * From here on the grace-period thread takes over nothing that is freed, for which it shuts the
  * gates of all caches: a call that comes in at that moment takes its slow path. For cases that fail
- * by the slow path, and that free nothing with a grace period.
+ * by the slow path. What they free with a grace period stays in limbo until it is let go.
  */
 void keep_limbo_ungathered(struct race *race);
+void let_limbo_be_gathered(struct race *race);
 /** Where a thing lies now; NULL when it is gone. */
 char *thing_address(const struct race *race, const struct thing *thing);
 /**
