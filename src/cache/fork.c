@@ -4,32 +4,19 @@
 
 #include "cache/budget.h"
 #include "cache/debug.h"
-#include "cache/sweep.h"
 
 uint32_t sc_fork_under_way;
 
-static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_open = PTHREAD_COND_INITIALIZER;
-
-/* Held from the first hook to the last one: other threads' forks wait, and no cache is made or
- * destroyed meanwhile. */
+/* Held from the first hook to the last one: other threads' forks wait, and writers, and no cache is
+ * made or destroyed meanwhile. */
 static pthread_mutex_t caches_lock = PTHREAD_MUTEX_INITIALIZER;
 static sinter_cache *caches;
 static __thread unsigned prepared; /* caches, by the owner of caches_lock */
 
-/* A mutex whose owner may wait for a grace period. */
-static void
-lock_offline(const sinter_cache *cache, pthread_mutex_t *mutex)
-{
-    int cancel = sc_wait_begin(cache);
-    pthread_mutex_lock(mutex);
-    sc_wait_end(cache, cancel);
-}
-
 void
 sc_fork_hold(const sinter_cache *cache)
 {
-    lock_offline(cache, &caches_lock);
+    sc_lock_offline(cache, &caches_lock);
 }
 
 void
@@ -60,24 +47,6 @@ sc_fork_remove(sinter_cache *cache)
     sc_fork_let();
 }
 
-void
-sc_fork_wait(void)
-{
-    pthread_mutex_lock(&gate_lock);
-    while (sc_load(&sc_fork_under_way))
-        pthread_cond_wait(&gate_open, &gate_lock);
-    pthread_mutex_unlock(&gate_lock);
-}
-
-static void
-open_gate(void)
-{
-    pthread_mutex_lock(&gate_lock);
-    sc_store_release(&sc_fork_under_way, 0);
-    pthread_cond_broadcast(&gate_open);
-    pthread_mutex_unlock(&gate_lock);
-}
-
 /* Whether another cache of the same flavour comes before this one. */
 static bool
 flavour_came_before(const sinter_cache *cache)
@@ -93,7 +62,7 @@ static void
 close_gate(void)
 {
     for (sinter_cache *cache = caches; cache; cache = cache->next)
-        lock_offline(cache, &cache->slow);
+        sc_lock_offline(cache, &cache->slow);
     __atomic_store_n(&sc_fork_under_way, 1, __ATOMIC_SEQ_CST);
     /* Who has not seen it is in a section that ends with its call. */
     for (sinter_cache *cache = caches; cache; cache = cache->next) {
@@ -108,7 +77,7 @@ sinter_cache_before_fork(sinter_cache *cache)
     if (!cache)
         return;
     if (prepared++ == 0) {
-        lock_offline(cache, &caches_lock);
+        sc_fork_hold(cache);
         close_gate();
     }
     handle_store_before_fork(cache->store);
@@ -122,10 +91,10 @@ sinter_cache_after_fork_parent(sinter_cache *cache)
     handle_store_after_fork_parent(cache->store);
     if (--prepared > 0)
         return;
-    open_gate();
+    sc_store_release(&sc_fork_under_way, 0);
     for (sinter_cache *other = caches; other; other = other->next)
         pthread_mutex_unlock(&other->slow);
-    pthread_mutex_unlock(&caches_lock);
+    sc_fork_let();
 }
 
 /* The other threads, and what they held, are not in the child. */
@@ -139,9 +108,9 @@ begin_again(sinter_cache *cache)
     pthread_mutex_init(&cache->sweep.lock, NULL);
     pthread_cond_init(&cache->sweep.wake, NULL);
     cache->index.walkers = 0;
+    sc_store(&cache->sweep.asleep, false); /* there is no thread */
     cache->fork_child = true;
     sc_budget_begin_again(cache);
-    sc_sweep_forget(cache);
 }
 
 void
@@ -153,8 +122,6 @@ sinter_cache_after_fork_child(sinter_cache *cache)
     begin_again(cache);
     if (--prepared > 0)
         return;
-    pthread_mutex_init(&gate_lock, NULL);
-    pthread_cond_init(&gate_open, NULL);
-    open_gate();
+    sc_store_release(&sc_fork_under_way, 0);
     pthread_mutex_init(&caches_lock, NULL);
 }

@@ -10,7 +10,7 @@
 
 #include "cache/whole.h"
 
-/** No fork begins between these; outside of sections. */
+/** No fork begins, or is under way, between these; outside of sections. */
 void sc_fork_hold(const sinter_cache *cache);
 void sc_fork_let(void);
 /** A cache that is made, and one that is about to go. */
@@ -19,7 +19,5 @@ void sc_fork_remove(sinter_cache *cache);
 
 /** Atomic: a fork is being prepared, or under way. */
 extern uint32_t sc_fork_under_way;
-/** Waits until it is over; outside of sections, offline. */
-void sc_fork_wait(void);
 
 #endif

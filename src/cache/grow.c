@@ -29,7 +29,6 @@ sc_index_open(sinter_cache *cache)
 void
 sc_index_close(sinter_cache *cache)
 {
-    pthread_mutex_destroy(&cache->index.resizing);
     sc_lines_free(&cache->index.buckets);
     sc_lines_free(&cache->policy.ghosts);
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
@@ -63,12 +62,9 @@ unmap(sinter_cache *cache)
 static int
 join_budget(sinter_cache *cache, const struct sinter_cache_options *options)
 {
-    const struct timespec turn = {0, 1000000};
     int rc = sc_budget_join(cache, options->budget, options->weight);
     for (uint32_t ms = 0; rc == -EAGAIN && ms < options->wait_ms; ms++) {
-        int cancel = sc_wait_begin(cache);
-        nanosleep(&turn, NULL);
-        sc_wait_end(cache, cancel);
+        sc_pause(cache);
         rc = sc_budget_join(cache, options->budget, options->weight);
     }
     return rc;
@@ -94,34 +90,40 @@ open_parts(sinter_cache *cache, const struct sinter_cache_options *options, uint
     return rc;
 }
 
-sinter_cache *
-sinter_cache_create_version(const struct sinter_cache_options *given,
-                            const struct rcu_flavor_struct *flavor, uint32_t header_major,
-                            uint32_t header_minor)
+static int
+create(sinter_cache **result, const struct sinter_cache_options *given,
+       const struct rcu_flavor_struct *flavor)
 {
     struct sinter_cache_options options;
     uint64_t limit;
-    int rc = !flavor || header_major != HANDLE_VERSION_MAJOR || header_minor != HANDLE_VERSION_MINOR
-                 ? -EINVAL
-                 : sc_options_read(given, &options, &limit);
-    if (rc != 0) {
-        errno = -rc;
-        return NULL;
-    }
+    int rc = sc_options_read(given, &options, &limit);
+    if (rc != 0)
+        return rc;
     sinter_cache *cache = mmap(NULL, sc_align(sizeof(*cache), 4096), PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (cache == MAP_FAILED) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (cache == MAP_FAILED)
+        return -ENOMEM;
     set_up(cache, &options, flavor);
     rc = open_parts(cache, &options, limit);
     if (rc != 0) {
         unmap(cache);
-        errno = -rc;
-        return NULL;
+        return rc;
     }
     sc_fork_add(cache);
+    *result = cache;
+    return 0;
+}
+
+sinter_cache *
+sinter_cache_create_version(const struct sinter_cache_options *options,
+                            const struct rcu_flavor_struct *flavor, uint32_t header_major,
+                            uint32_t header_minor)
+{
+    sinter_cache *cache = NULL;
+    bool is_ours = header_major == HANDLE_VERSION_MAJOR && header_minor == HANDLE_VERSION_MINOR;
+    int rc = flavor && is_ours ? create(&cache, options, flavor) : -EINVAL;
+    if (rc != 0)
+        errno = -rc;
     return cache;
 }
 

@@ -13,7 +13,7 @@ first_line(unsigned segment)
 static uint64_t
 segment_lines(unsigned segment)
 {
-    return segment ? UINT64_C(1) << (segment + 11) : SC_LINES_FIRST;
+    return first_line(segment + 1) - first_line(segment);
 }
 
 static bool

@@ -226,14 +226,14 @@ note_wait(sinter_cache *cache, uint64_t whole_ns, uint64_t this_ns)
 static bool
 wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
 {
-    uint64_t now = sc_now_ns(), waited = now - attempt->began_ns;
+    uint64_t now = sc_clock_ns(CLOCK_MONOTONIC), waited = now - attempt->began_ns;
     uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
     if (waited >= most)
         return false;
     uint64_t turn = sc_min((uint64_t)WAIT_LEAST_US << sc_min(attempt->refusals, 6), WAIT_MOST_US);
     turn = sc_min(turn, (most - waited) / 1000 + 1);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
-    uint64_t after = sc_now_ns();
+    uint64_t after = sc_clock_ns(CLOCK_MONOTONIC);
     note_wait(cache, after - attempt->began_ns, after - now);
     return rc != -EDEADLK;
 }
@@ -264,7 +264,7 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
     if (cache->fork_child)
         return -EAGAIN; /* nothing leaves limbo there: it would be evicted for nothing */
     if (attempt->refusals++ == 0) {
-        attempt->began_ns = sc_now_ns();
+        attempt->began_ns = sc_clock_ns(CLOCK_MONOTONIC);
         note_refusal(cache, attempt);
     }
     uint64_t gone = 0;
@@ -280,13 +280,10 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
 int
 sc_room_wait_for_turn(sinter_cache *cache, struct sc_try *attempt)
 {
-    const struct timespec pause = {0, 1000000};
     uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
-    int cancel = sc_wait_begin(cache);
-    while (!attempt->turn && sc_now_ns() - attempt->began_ns < most) {
-        nanosleep(&pause, NULL);
+    while (!attempt->turn && sc_clock_ns(CLOCK_MONOTONIC) - attempt->began_ns < most) {
+        sc_pause(cache);
         attempt->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
     }
-    sc_wait_end(cache, cancel);
     return attempt->turn ? 0 : -EAGAIN;
 }

@@ -63,14 +63,6 @@ sinter_cache_sweep(sinter_cache *cache, uint64_t buckets)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static uint64_t
-cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool
 has_work(const sinter_cache *cache)
 {
@@ -100,7 +92,7 @@ work_registered(sinter_cache *cache)
 static uint64_t
 work(sinter_cache *cache)
 {
-    uint64_t begin = cpu_ns();
+    uint64_t begin = sc_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     if (has_work(cache))
         work_registered(cache);
     sc_room_refit(cache);
@@ -108,7 +100,7 @@ work(sinter_cache *cache)
         return ASLEEP_MS;
     if (sc_budget_owes(cache))
         return OWES_MS;
-    uint64_t took_ms = (cpu_ns() - begin) / 1000000u + 1;
+    uint64_t took_ms = (sc_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / 1000000u + 1;
     uint64_t slices = sc_buckets(cache) / SLICE_BUCKETS + 1;
     return sc_clamp(took_ms * 100 / sc_load(&cache->sweep.percent),
                     sc_min(ROUND_MS / slices, IDLE_MS), 10 * ROUND_MS);
@@ -118,7 +110,7 @@ work(sinter_cache *cache)
 static void
 sleep_until_woken(sinter_cache *cache, uint64_t ms)
 {
-    uint64_t end = sc_now_ns() + ms * 1000000;
+    uint64_t end = sc_clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
     struct timespec until = {(time_t)(end / 1000000000u), (long)(end % 1000000000u)};
     sc_store(&cache->sweep.asleep, !has_work(cache));
     while (!cache->sweep.stop && !cache->sweep.wanted) {
@@ -169,26 +161,21 @@ sc_sweep_open(sinter_cache *cache, uint32_t percent)
     pthread_cond_init(&cache->sweep.wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     cache->sweep.percent = percent;
-    int rc = start_thread(cache);
-    cache->sweep.running = rc == 0;
-    return rc;
+    return start_thread(cache);
 }
 
 void
 sc_sweep_close(sinter_cache *cache)
 {
-    if (cache->sweep.running) {
-        pthread_mutex_lock(&cache->sweep.lock);
-        cache->sweep.stop = true;
-        pthread_cond_signal(&cache->sweep.wake);
-        pthread_mutex_unlock(&cache->sweep.lock);
-        int cancel = sc_wait_begin(cache); /* it may wait for a grace period */
-        pthread_join(cache->sweep.thread, NULL);
-        sc_wait_end(cache, cancel);
-        cache->sweep.running = false;
-    }
-    pthread_cond_destroy(&cache->sweep.wake);
-    pthread_mutex_destroy(&cache->sweep.lock);
+    if (cache->fork_child)
+        return;
+    pthread_mutex_lock(&cache->sweep.lock);
+    cache->sweep.stop = true;
+    pthread_cond_signal(&cache->sweep.wake);
+    pthread_mutex_unlock(&cache->sweep.lock);
+    int cancel = sc_wait_begin(cache); /* it may wait for a grace period */
+    pthread_join(cache->sweep.thread, NULL);
+    sc_wait_end(cache, cancel);
 }
 
 void
@@ -198,11 +185,4 @@ sc_sweep_wake(sinter_cache *cache)
     cache->sweep.wanted = true;
     pthread_cond_signal(&cache->sweep.wake);
     pthread_mutex_unlock(&cache->sweep.lock);
-}
-
-void
-sc_sweep_forget(sinter_cache *cache)
-{
-    cache->sweep.running = false;
-    sc_store(&cache->sweep.asleep, false);
 }

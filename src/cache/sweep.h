@@ -18,7 +18,5 @@ sc_sweep_wake_if_asleep(sinter_cache *cache)
     if (sc_unlikely(sc_load(&cache->sweep.asleep)))
         sc_sweep_wake(cache);
 }
-/** In a forked child: there is no thread. */
-void sc_sweep_forget(sinter_cache *cache);
 
 #endif

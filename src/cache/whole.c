@@ -4,22 +4,20 @@
 
 #include "cache/fork.h"
 
-#include <time.h>
-
 __thread const struct sc_shown *sc_shown;
 
 uint64_t
-sc_now_ns(void)
+sc_clock_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 uint64_t
 sc_now_ms(const sinter_cache *cache)
 {
-    return cache->clock_ms ? cache->clock_ms(cache->opaque) : sc_now_ns() / 1000000u;
+    return cache->clock_ms ? cache->clock_ms(cache->opaque) : sc_clock_ns(CLOCK_MONOTONIC) / 1000000u;
 }
 
 int
@@ -40,11 +38,20 @@ sc_wait_end(const sinter_cache *cache, int cancel)
     pthread_setcancelstate(cancel, NULL);
 }
 
-static void
-wait_for_fork(const sinter_cache *cache)
+void
+sc_lock_offline(const sinter_cache *cache, pthread_mutex_t *mutex)
 {
     int cancel = sc_wait_begin(cache);
-    sc_fork_wait();
+    pthread_mutex_lock(mutex);
+    sc_wait_end(cache, cancel);
+}
+
+void
+sc_pause(const sinter_cache *cache)
+{
+    const struct timespec pause = {0, 1000000};
+    int cancel = sc_wait_begin(cache);
+    nanosleep(&pause, NULL);
     sc_wait_end(cache, cancel);
 }
 
@@ -59,6 +66,7 @@ sc_enter_writing(sinter_cache *cache, bool nested)
         sc_leave(cache);
         if (nested)
             return false;
-        wait_for_fork(cache);
+        sc_fork_hold(cache);
+        sc_fork_let();
     }
 }

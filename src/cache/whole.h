@@ -16,6 +16,8 @@
 #include "cache/item.h"
 #include "cache/lines.h"
 
+#include <time.h>
+
 #define SC_CELLS       7u
 #define SC_BUCKETS_MIN 64u
 
@@ -119,7 +121,7 @@ struct sc_sweep {
     /* guarded by lock */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool running, stop, wanted;
+    bool stop, wanted;
     bool asleep; /* atomic: until it is woken */
     pthread_t thread;
 };
@@ -155,8 +157,9 @@ sc_count(sinter_cache *cache, enum sc_count what)
     sc_count_by(cache->counts, what, 1);
 }
 
+uint64_t sc_clock_ns(clockid_t clock);
+/** Of the clock that times to live follow. */
 uint64_t sc_now_ms(const sinter_cache *cache);
-uint64_t sc_now_ns(void);
 
 static inline bool
 sc_item_is_over(const sinter_cache *cache, const struct sc_item *item)
@@ -172,27 +175,15 @@ sc_item_is_over(const sinter_cache *cache, const struct sc_item *item)
  * orders what sections did. Where this library enters and leaves sections it says so, by the
  * flavour's address, as the store does for grace periods. Nothing in other builds.
  */
-static inline void
-sc_tsan_acquire(const struct rcu_flavor_struct *flavor)
-{
 #if SC_TSAN
-    extern void __tsan_acquire(void *);
-    __tsan_acquire((void *)(uintptr_t)flavor);
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#define sc_tsan_acquire(flavor) __tsan_acquire((void *)(uintptr_t)(flavor))
+#define sc_tsan_release(flavor) __tsan_release((void *)(uintptr_t)(flavor))
 #else
-    (void)flavor;
+#define sc_tsan_acquire(flavor) ((void)(flavor))
+#define sc_tsan_release(flavor) ((void)(flavor))
 #endif
-}
-
-static inline void
-sc_tsan_release(const struct rcu_flavor_struct *flavor)
-{
-#if SC_TSAN
-    extern void __tsan_release(void *);
-    __tsan_release((void *)(uintptr_t)flavor);
-#else
-    (void)flavor;
-#endif
-}
 
 static inline void
 sc_enter(const sinter_cache *cache)
@@ -239,6 +230,10 @@ sc_in_section(const sinter_cache *cache)
 /** Around a wait outside of sections: offline, and no cancellation point. */
 int sc_wait_begin(const sinter_cache *cache);
 void sc_wait_end(const sinter_cache *cache, int cancel);
+/** Locks a mutex whose owner may wait for a grace period. */
+void sc_lock_offline(const sinter_cache *cache, pthread_mutex_t *mutex);
+/** Sleeps for a millisecond. */
+void sc_pause(const sinter_cache *cache);
 
 /**
  * sc_enter for a call that writes. Whoever is past it is waited for by a fork; while one is
