@@ -90,6 +90,16 @@ sc_align(uint64_t value, uint64_t power_of_two)
     return (value + power_of_two - 1) & ~(power_of_two - 1);
 }
 
+/** Makes an atomic number at least `least`. */
+static inline void
+sc_raise(uint64_t *number, uint64_t least)
+{
+    uint64_t now = sc_load(number);
+    while (now < least && !__atomic_compare_exchange_n(number, &now, least, false, __ATOMIC_RELAXED,
+                                                       __ATOMIC_RELAXED))
+        ;
+}
+
 /** One turn of a wait for a lock that is held for moments. */
 static inline void
 sc_spin(unsigned *turns)

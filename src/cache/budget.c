@@ -63,25 +63,27 @@ set_granted(sinter_cache *cache, uint64_t granted)
     sc_store(&cache->tenant.granted, granted);
 }
 
-/* Lowers limits, of those furthest above their shares, until `room` of the budget's is nobody's, or
- * on its way back. How much is missing then. */
+/* Lowers limits, of those furthest above, until `room` of the budget's is nobody's, or on its way
+ * back. How much is missing then. */
 static uint64_t
-call_back(sinter_cache_budget *budget, uint64_t room, bool below_shares)
+call_back(sinter_cache_budget *budget, uint64_t room, bool above_share)
 {
-    bool above_share = true;
     for (;;) {
         uint64_t missing = sc_less(sum_of_limits(budget) + room, budget->limit);
         sinter_cache *cache = missing ? furthest_above(budget, above_share) : NULL;
         uint64_t take = cache ? sc_min(above(cache, above_share), missing) : 0;
-        if (!missing || (take == 0 && (!above_share || !below_shares)))
+        if (take == 0)
             return missing;
-        if (take == 0) {
-            above_share = false;
-            continue;
-        }
         sc_room_allow(cache, sc_load(&cache->room.limit) - take);
         sc_sweep_wake(cache);
     }
+}
+
+/* The same, and if need be below shares. */
+static uint64_t
+call_back_all(sinter_cache_budget *budget, uint64_t room)
+{
+    return call_back(budget, room, true) ? call_back(budget, room, false) : 0;
 }
 
 /* ---- tenants --------------------------------------------------------------------------------- */
@@ -95,7 +97,7 @@ sc_budget_join(sinter_cache *cache, sinter_cache_budget *budget, uint32_t weight
     if ((budget->count + 1) * SC_LIMIT_LEAST > budget->limit)
         rc = -ENOSPC;
     else if (budget->granted + SC_LIMIT_LEAST > budget->limit)
-        rc = call_back(budget, SC_LIMIT_LEAST, true) ? -ENOSPC : -EAGAIN;
+        rc = call_back_all(budget, SC_LIMIT_LEAST) ? -ENOSPC : -EAGAIN;
     if (rc == 0) {
         cache->tenant.budget = budget;
         cache->tenant.weight = weight;
@@ -169,7 +171,7 @@ ask(sinter_cache *cache, sinter_cache_budget *budget)
     } else if (below_share && !cache->fork_child) {
         budget->waits = cache;
         budget->patience = PATIENCE;
-        call_back(budget, step, false);
+        call_back(budget, step, true);
     }
 }
 
@@ -262,7 +264,7 @@ sinter_cache_budget_limit(sinter_cache_budget *budget, uint64_t limit_bytes, uin
     int rc = limit < budget->count * SC_LIMIT_LEAST ? -ENOSPC : 0;
     if (rc == 0) {
         budget->limit = limit;
-        call_back(budget, 0, true);
+        call_back_all(budget, 0);
     }
     pthread_mutex_unlock(&budget->lock);
     return rc;

@@ -44,7 +44,7 @@ judge(sinter_cache *cache, const struct sc_spot *spot, struct sc_left *left)
         sc_bucket_mark(spot->bucket, spot->cell,
                        sc_bucket_marks(spot->bucket, spot->cell) | SC_IN_MAIN,
                        sc_bucket_heat(spot->bucket, spot->cell));
-        sc_policy_promote(cache, sc_charge_of(spot->item));
+        sc_sub(&cache->policy.ring_used, sc_charge_of(spot->item));
     } else {
         evict_item(cache, spot, SC_OF_RING, left);
     }
@@ -130,46 +130,34 @@ lock_number(const sinter_cache *cache, uint64_t number, struct sc_bucket **bucke
     return false;
 }
 
-/* One bucket. all: also items that are not in main, though the ring has no entry for them. */
-static void
-step_of_hand(sinter_cache *cache, bool all, struct sc_left *left)
+uint64_t
+sc_evict_bucket(sinter_cache *cache, uint64_t number, enum sc_whose whose, struct sc_left *left)
 {
     struct sc_bucket *bucket;
-    uint64_t number = sc_fetch_add(&cache->policy.hand, 1) % sc_buckets(cache);
+    uint64_t expired = 0;
     if (!lock_number(cache, number, &bucket))
-        return;
+        return 0;
     for (unsigned i = 0; i < SC_CELLS; i++) {
         struct sc_spot spot = {bucket, i, sc_cell_item(cache, &bucket->cell[i])};
         if (!spot.item)
             continue;
-        if (sc_item_is_over(cache, spot.item))
+        if (sc_item_is_over(cache, spot.item)) {
             sc_let_go(cache, &spot, SINTER_CACHE_EXPIRED, left);
-        else if ((all || sc_bucket_marks(bucket, i) & SC_IN_MAIN) &&
-                 sc_policy_hand_takes(cache, bucket, i, sc_charge_of(spot.item)))
+            expired++;
+        } else if ((whose == SC_ANYBODY || sc_bucket_marks(bucket, i) & whose) &&
+                   sc_policy_hand_takes(cache, bucket, i, sc_charge_of(spot.item))) {
             evict_item(cache, &spot, SC_OF_MAIN, left);
+        }
     }
     sc_bucket_unlock(bucket);
+    return expired;
 }
 
-unsigned
-sc_evict_expired(sinter_cache *cache, uint64_t number)
+static void
+step_of_hand(sinter_cache *cache, enum sc_whose whose, struct sc_left *left)
 {
-    struct sc_left left;
-    struct sc_bucket *bucket;
-    sc_left_none(&left, 0);
-    if (!lock_number(cache, number, &bucket))
-        return 0;
-    unsigned gone = 0;
-    for (unsigned i = 0; i < SC_CELLS; i++) {
-        struct sc_spot spot = {bucket, i, sc_cell_item(cache, &bucket->cell[i])};
-        if (!spot.item || !sc_item_is_over(cache, spot.item))
-            continue;
-        sc_let_go(cache, &spot, SINTER_CACHE_EXPIRED, &left);
-        gone++;
-    }
-    sc_bucket_unlock(bucket);
-    sc_tell(cache, &left);
-    return gone;
+    uint64_t number = sc_fetch_add(&cache->policy.hand, 1) % sc_buckets(cache);
+    sc_evict_bucket(cache, number, whose, left);
 }
 
 /* ---- making room ----------------------------------------------------------------------------- */
@@ -187,9 +175,10 @@ step(sinter_cache *cache, uint64_t need, unsigned *fruitless)
     if (sc_policy_ring_is_next(cache) || *fruitless >= HANDS_MOST) {
         *fruitless = 0;
         if (!step_of_ring(cache, &left))
-            step_of_hand(cache, sc_load(&cache->policy.ring_used) > 0, &left);
+            step_of_hand(cache, sc_load(&cache->policy.ring_used) > 0 ? SC_ANYBODY : SC_MAIN,
+                         &left);
     } else {
-        step_of_hand(cache, false, &left);
+        step_of_hand(cache, SC_MAIN, &left);
         *fruitless = sc_load(&cache->policy.items) < before ? 0 : *fruitless + 1;
     }
     sc_tell(cache, &left);

@@ -27,7 +27,13 @@ bool sc_ring_trim(sinter_cache *cache);
 /** Lets an item of a locked pair go, the coldest; its cell is free then. */
 void sc_evict_crowded(sinter_cache *cache, const struct sc_pair *pair, struct sc_left *left);
 
-/** Lets what has expired in a bucket go. Result: how many. Outside of locks, in a section. */
-unsigned sc_evict_expired(sinter_cache *cache, uint64_t number);
+/** Whose items the hand looks at, beside those that have expired: nobody's; main's; also those that
+ * are in the ring, though it has no entry for them. */
+enum sc_whose { SC_NOBODY = 0, SC_MAIN = SC_IN_MAIN, SC_ANYBODY };
+
+/** The hand looks at a bucket: lets go what has expired, and, of the others, what it takes. Result:
+ * how many had expired. Outside of locks, in a section. */
+uint64_t
+sc_evict_bucket(sinter_cache *cache, uint64_t number, enum sc_whose whose, struct sc_left *left);
 
 #endif

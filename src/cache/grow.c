@@ -173,16 +173,6 @@ is_sparse(const sinter_cache *cache)
            sc_load(&cache->policy.items) * 100 < buckets * SC_CELLS * FILL_LEAST;
 }
 
-/* The owner of `resizing` is done. */
-static void
-end_resizing(sinter_cache *cache, const struct sc_left *left)
-{
-    pthread_mutex_unlock(&cache->index.resizing);
-    sc_tell(cache, left);
-    if (sc_index_has_spare(cache))
-        sc_sweep_wake_if_asleep(cache); /* it gives their pages back */
-}
-
 uint64_t
 sc_index_bytes_for(uint64_t items)
 {
@@ -190,41 +180,41 @@ sc_index_bytes_for(uint64_t items)
     return buckets * SC_LINE_BYTES + buckets / 4 * SC_LINE_BYTES;
 }
 
-void
-sc_index_fit(sinter_cache *cache)
+/* By the owner of `resizing`, who releases it. False: there were not too many buckets, or somebody
+ * walks. */
+static bool
+resize(sinter_cache *cache)
 {
     struct sc_left left;
-    if (sc_likely(!is_full(cache) && !is_sparse(cache)) ||
-        pthread_mutex_trylock(&cache->index.resizing) != 0)
-        return;
     sc_left_none(&left, 0);
     for (unsigned i = 0; i < 2 && is_full(cache); i++)
         split(cache);
-    if (is_sparse(cache) && !cache->index.walkers)
-        merge(cache, &left);
-    end_resizing(cache, &left);
-}
-
-/* False: there are not too many buckets, or somebody walks. */
-static bool
-shrink(sinter_cache *cache)
-{
-    struct sc_left left;
-    sc_left_none(&left, 0);
-    pthread_mutex_lock(&cache->index.resizing);
     bool shrinks = is_sparse(cache) && !cache->index.walkers;
     if (shrinks)
         merge(cache, &left);
-    end_resizing(cache, &left);
+    pthread_mutex_unlock(&cache->index.resizing);
+    sc_tell(cache, &left);
+    if (sc_index_has_spare(cache))
+        sc_sweep_wake_if_asleep(cache); /* it gives their pages back */
     return shrinks;
+}
+
+void
+sc_index_fit(sinter_cache *cache)
+{
+    if (sc_unlikely(is_full(cache) || is_sparse(cache)) &&
+        pthread_mutex_trylock(&cache->index.resizing) == 0)
+        resize(cache);
 }
 
 void
 sc_index_settle(sinter_cache *cache)
 {
     for (bool shrinks = true; shrinks && sc_enter_writing(cache, sc_in_section(cache));
-         sc_leave(cache))
-        shrinks = shrink(cache);
+         sc_leave(cache)) {
+        pthread_mutex_lock(&cache->index.resizing);
+        shrinks = resize(cache);
+    }
 }
 
 void

@@ -241,22 +241,12 @@ sc_pair_free_cell(const struct sc_pair *pair, struct sc_spot *spot)
 
 /* At the most it stays: then nobody counts any more, and readers always look. */
 void
-sc_away_up(struct sc_bucket *home)
+sc_away_add(struct sc_bucket *home, int by)
 {
     uint16_t away = sc_load(&home->away);
-    while (away != SC_AWAY_MOST &&
-           !__atomic_compare_exchange_n(&home->away, &away, (uint16_t)(away + 1), false,
+    while (away != SC_AWAY_MOST && (by > 0 || away > 0) &&
+           !__atomic_compare_exchange_n(&home->away, &away, (uint16_t)(away + by), false,
                                         __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        ;
-}
-
-void
-sc_away_down(struct sc_bucket *home)
-{
-    uint16_t away = sc_load(&home->away);
-    while (away && away != SC_AWAY_MOST &&
-           !__atomic_compare_exchange_n(&home->away, &away, (uint16_t)(away - 1), false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
 }
 

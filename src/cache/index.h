@@ -126,9 +126,8 @@ sc_index_step(sinter_cache *cache)
     __atomic_fetch_add(&cache->index.shape, SC_SHAPE_STEP, __ATOMIC_ACQ_REL);
 }
 
-/** Before an item goes to its other bucket, and after it has left it. */
-void sc_away_up(struct sc_bucket *home);
-void sc_away_down(struct sc_bucket *home);
+/** By 1 before an item goes to its other bucket, by -1 after it has left it. */
+void sc_away_add(struct sc_bucket *home, int by);
 
 /** SC_IN_MAIN, SC_EXPIRES, SC_AWAY of a cell. */
 static inline uint32_t

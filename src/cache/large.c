@@ -38,7 +38,7 @@ sc_making_undo(sinter_cache *cache, struct sc_making *making)
 }
 
 void
-sc_making_abort(sinter_cache *cache, struct sc_making *making)
+sc_making_end(sinter_cache *cache, struct sc_making *making)
 {
     sc_making_undo(cache, making);
     free(making->piece);
@@ -54,32 +54,17 @@ sc_large_retire(sinter_cache *cache, const struct sc_item *item)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* reserved[0]: the item; reserved[1]: the number of the piece shown. */
-static bool
-show(const sinter_cache *cache, const struct sc_item *item, uint64_t number,
-     struct sinter_cache_view *view)
-{
-    uint64_t at = number * SC_PIECE_BYTES;
-    if (at >= view->info.size)
-        return false;
-    view->data = handle_deref(cache->store, sc_item_piece(item, number));
-    view->data_size = sc_min(view->info.size - at, SC_PIECE_BYTES);
-    view->reserved[0] = item;
-    view->reserved[1] = (const void *)(uintptr_t)number;
-    return true;
-}
-
-void
-sc_large_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cache_view *view)
-{
-    show(cache, item, 0, view);
-}
-
 bool
 sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view)
 {
     const struct sc_item *item = view->reserved[0];
-    return item && show(cache, item, (uint64_t)(uintptr_t)view->reserved[1] + 1, view);
+    uint64_t number = (uintptr_t)view->reserved[1], at = number * SC_PIECE_BYTES;
+    if (!item || at >= view->info.size)
+        return false;
+    view->data = handle_deref(cache->store, sc_item_piece(item, number));
+    view->data_size = sc_min(view->info.size - at, SC_PIECE_BYTES);
+    view->reserved[1] = (const void *)(uintptr_t)(number + 1);
+    return true;
 }
 
 void

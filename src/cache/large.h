@@ -29,15 +29,13 @@ int sc_making_fill(sinter_cache *cache, struct sc_making *making, const char *va
 /** Frees what was made; it can be made again. */
 void sc_making_undo(sinter_cache *cache, struct sc_making *making);
 /** The same, and forgets about it. */
-void sc_making_abort(sinter_cache *cache, struct sc_making *making);
+void sc_making_end(sinter_cache *cache, struct sc_making *making);
 
 /** An item that nobody finds any more: in a section that is open since it could be found. */
 void sc_large_retire(sinter_cache *cache, const struct sc_item *item);
 
-/** The first piece. */
-void sc_large_view(const sinter_cache *cache, const struct sc_item *item,
-                   struct sinter_cache_view *view);
-/** The next one; false: there is none. */
+/** Shows the next piece, by its number in reserved[1], of the item that reserved[0] names. False:
+ * there is none. */
 bool sc_large_next(const sinter_cache *cache, struct sinter_cache_view *view);
 void sc_large_copy(const sinter_cache *cache, const struct sc_item *item, char *buffer);
 

@@ -24,14 +24,14 @@ sc_take_out(sinter_cache *cache, const struct sc_spot *spot)
     uint32_t place = marks & SC_AWAY ? sc_place_of(cache, spot->bucket, spot->cell) : 0;
     if (marks & SC_EXPIRES)
         sc_sub(&cache->sweep.expiring, 1);
-    sc_policy_remove(cache, sc_charge_of(item), marks & SC_IN_MAIN);
+    sc_policy_change(cache, -1, -(int64_t)sc_charge_of(item), marks & SC_IN_MAIN);
     sc_sub(&cache->payload, sc_item_key_size(item) + sc_item_value_size(item));
     sc_bucket_mark(spot->bucket, spot->cell, 0, 0);
     handle_cell_free(cache->store, cell);
     if (sc_unlikely(sc_item_in_pieces(item)))
         sc_large_retire(cache, item);
     if (marks & SC_AWAY)
-        sc_away_down(sc_bucket_at(cache, place));
+        sc_away_add(sc_bucket_at(cache, place), -1);
 }
 
 void
@@ -66,9 +66,9 @@ sc_view(const sinter_cache *cache, const struct sc_item *item, struct sinter_cac
     view->key_size = sc_item_key_size(item);
     view->data = sc_item_value(item);
     view->data_size = view->info.size;
-    view->reserved[0] = view->reserved[1] = NULL;
-    if (sc_item_in_pieces(item))
-        sc_large_view(cache, item, view);
+    view->reserved[0] = sc_item_in_pieces(item) ? item : NULL;
+    view->reserved[1] = NULL;
+    sc_large_next(cache, view);
 }
 
 void

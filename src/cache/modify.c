@@ -19,51 +19,23 @@ deadline_of(const sinter_cache *cache, uint64_t ttl_ms)
     return ttl_ms ? sc_min(sc_now_ms(cache) + ttl_ms, (UINT64_C(1) << SC_DEADLINE_BITS) - 1) : 0;
 }
 
-static int
-refuse(sinter_cache *cache, int answer)
-{
-    sc_count(cache, SC_REFUSED);
-    return answer;
-}
-
-/* With the deadline that the item has then, and room for it if it has one now. */
-static int
-store_keeping_deadline(sinter_cache *cache, const struct sc_write *write)
-{
-    struct sc_spot spot;
-    int rc;
-    do {
-        struct sc_write keeping = *write;
-        keeping.keeps_deadline = true;
-        sc_enter(cache);
-        keeping.expires =
-            sc_index_find(cache, &write->key, &spot) && spot.item->word & SC_ITEM_EXPIRES;
-        sc_leave(cache);
-        rc = sc_write_item(cache, &keeping);
-    } while (rc == -ESTALE);
-    return rc;
-}
-
 /* Stores a value of the caller's; `cas` where the mode asks for one. */
 static int
 store(sinter_cache *cache, enum sc_mode mode, const void *key, size_t key_size, const void *value,
       size_t size, uint32_t flags, uint64_t ttl_ms, uint64_t cas)
 {
+    bool keeps = ttl_ms == SINTER_CACHE_TTL_KEEP && (mode == SC_REPLACE || mode == SC_CAS);
     struct sc_write write = {.mode = mode,
                              .value = value,
                              .size = size,
                              .flags = flags,
                              .cas = cas,
-                             .expires = ttl_ms != 0};
-    bool keeps = ttl_ms == SINTER_CACHE_TTL_KEEP && (mode == SC_REPLACE || mode == SC_CAS);
+                             .expires = ttl_ms != 0,
+                             .keeps_deadline = keeps};
     if (!sc_key_read(cache, key, key_size, &write.key) || (!value && size) ||
         (ttl_ms > TTL_MOST && !keeps))
         return -EINVAL;
-    if (size > SC_LIMIT_MOST)
-        return refuse(cache, -E2BIG);
-    if (keeps)
-        return store_keeping_deadline(cache, &write);
-    write.deadline = deadline_of(cache, ttl_ms);
+    write.deadline = keeps ? 0 : deadline_of(cache, ttl_ms);
     return sc_write_item(cache, &write);
 }
 
@@ -97,33 +69,59 @@ sinter_cache_cas(sinter_cache *cache, const void *key, size_t key_size, const vo
 
 /* ---- changing what is there ------------------------------------------------------------------ */
 
-/** What a call makes of an item's value. */
+/** What a call makes of an item: another value, or, without `apply`, another deadline. */
 struct change {
     /** The value, copied, has `before` bytes of room in front of it, and `more` in all. */
-    int (*apply)(const sinter_cache *cache, struct sc_write *write, char *value,
-                 struct change *change);
+    int (*apply)(struct sc_write *write, char *value, struct change *change);
     const void *data;
     size_t before, more;
-    uint64_t number;
+    uint64_t delta, number; /* the latter is the result, or ms of the deadline */
     bool down;
 };
 
-/* In a section. What is to be stored is what the item has; its value, as the change asks. */
+static int
+refuse(sinter_cache *cache, int answer)
+{
+    sc_count(cache, SC_REFUSED);
+    return answer;
+}
+
+/* In a section. What is to be stored is what the item has, also if it is touched meanwhile; its
+ * value, as the change asks. */
 static int
 copy_item(sinter_cache *cache, const struct sc_item *item, struct sc_write *write,
           const struct change *change, char **memory)
 {
-    write->cas = sc_item_cas(item);
-    write->flags = sc_item_flags(item);
-    write->size = sc_item_value_size(item);
-    write->deadline = sc_item_deadline(item);
-    write->expires = item->word & SC_ITEM_EXPIRES;
-    write->keeps_deadline = true; /* a touch meanwhile is no conflict */
+    write->keeps_deadline = true;
     write->beside = sc_item_slots(item);
     *memory = malloc(write->size + change->more + 1);
     if (!*memory)
         return refuse(cache, -ENOMEM);
     sc_copy_value(cache, item, write->size, *memory + change->before);
+    return 0;
+}
+
+/* It gets room for a deadline: it is the same item still, of the same cas and the same pieces. */
+static void
+give_deadline(const struct sc_item *item, struct sc_write *write, uint64_t deadline)
+{
+    write->retimes = write->expires = true;
+    write->deadline = deadline;
+    write->beside = sc_slot_bytes(sc_item_bytes(item));
+}
+
+/* In a section. */
+static int
+begin_change(sinter_cache *cache, const struct sc_spot *spot, struct sc_write *write,
+             const struct change *change, char **memory)
+{
+    sc_bucket_hit(spot->bucket, spot->cell); /* before it could go for its own new version */
+    write->cas = sc_item_cas(spot->item);
+    write->flags = sc_item_flags(spot->item);
+    write->size = sc_item_value_size(spot->item);
+    if (change->apply)
+        return copy_item(cache, spot->item, write, change, memory);
+    give_deadline(spot->item, write, change->number);
     return 0;
 }
 
@@ -136,13 +134,11 @@ try_change(sinter_cache *cache, const struct sc_key *key, struct change *change)
     char *memory = NULL;
     int rc = -ENOENT;
     sc_enter(cache);
-    if (sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item)) {
-        sc_bucket_hit(spot.bucket, spot.cell); /* before it could go for its own new version */
-        rc = copy_item(cache, spot.item, &write, change, &memory);
-    }
+    if (sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item))
+        rc = begin_change(cache, &spot, &write, change, &memory);
     sc_leave(cache);
-    if (rc == 0)
-        rc = change->apply(cache, &write, memory, change);
+    if (rc == 0 && change->apply)
+        rc = change->apply(&write, memory, change);
     if (rc == 0)
         rc = sc_write_item(cache, &write);
     free(memory);
@@ -153,23 +149,20 @@ static int
 change_item(sinter_cache *cache, const void *key, size_t key_size, struct change *change)
 {
     struct sc_key name;
+    int rc;
     if (!sc_key_read(cache, key, key_size, &name) || (!change->data && change->more))
         return -EINVAL;
     if (change->more > SC_LIMIT_MOST)
         return refuse(cache, -E2BIG);
-    int rc;
-    uint64_t number = change->number;
-    do {
-        change->number = number;
+    do
         rc = try_change(cache, &name, change);
-    } while (rc == -EEXIST || rc == -ESTALE);
+    while (rc == -EEXIST);
     return rc;
 }
 
 static int
-extend(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
+extend(struct sc_write *write, char *value, struct change *change)
 {
-    (void)cache;
     if (change->more)
         memcpy(value + (change->before ? 0 : write->size), change->data, change->more);
     write->value = value;
@@ -211,16 +204,15 @@ number_of(const char *text, uint64_t size, uint64_t *number)
 #define NUMBER_ROOM 24u /* digits of any number, and a 0 */
 
 static int
-count_on(const sinter_cache *cache, struct sc_write *write, char *value, struct change *change)
+count_on(struct sc_write *write, char *value, struct change *change)
 {
-    uint64_t number, delta = change->number;
-    (void)cache;
+    uint64_t number;
     if (!number_of(value, write->size, &number))
         return -EDOM;
     if (change->down)
-        change->number = sc_less(number, delta);
+        change->number = sc_less(number, change->delta);
     else
-        __builtin_add_overflow(number, delta, &change->number);
+        __builtin_add_overflow(number, change->delta, &change->number); /* it wraps */
     write->size = (uint64_t)snprintf(value, NUMBER_ROOM, "%" PRIu64, change->number);
     write->value = value;
     return 0;
@@ -231,7 +223,7 @@ count(sinter_cache *cache, const void *key, size_t key_size, uint64_t delta, boo
       uint64_t *result_value)
 {
     struct change change = {
-        .apply = count_on, .data = "", .more = NUMBER_ROOM, .number = delta, .down = down};
+        .apply = count_on, .data = "", .more = NUMBER_ROOM, .delta = delta, .down = down};
     int rc = change_item(cache, key, key_size, &change);
     if (rc == 0 && result_value)
         *result_value = change.number;
@@ -291,31 +283,11 @@ end_write(sinter_cache *cache, const struct sc_pair *pair)
     sc_leave(cache);
 }
 
-/* The item gets room for a deadline: it is the same item still, of the same cas and the same
- * pieces. EEXIST: it was written meanwhile. */
-static int
-give_deadline(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
-{
-    struct sc_write write = {
-        .mode = SC_CAS, .key = *key, .retimes = true, .expires = true, .deadline = deadline};
-    struct sc_spot spot;
-    sc_enter(cache);
-    bool there = sc_index_find(cache, key, &spot) && !sc_item_is_over(cache, spot.item);
-    if (there) {
-        sc_bucket_hit(spot.bucket, spot.cell); /* before it could go for its own new version */
-        write.cas = sc_item_cas(spot.item);
-        write.flags = sc_item_flags(spot.item);
-        write.size = sc_item_value_size(spot.item);
-        write.beside = sc_slot_bytes(sc_item_bytes(spot.item));
-    }
-    sc_leave(cache);
-    return there ? sc_write_item(cache, &write) : -ENOENT;
-}
-
 /* Once; EEXIST: somebody else has written it meanwhile. */
 static int
 try_touch(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
 {
+    struct change change = {.number = deadline};
     struct sc_pair pair;
     struct sc_spot spot;
     int rc = begin_write(cache, key, &pair, &spot);
@@ -323,7 +295,7 @@ try_touch(sinter_cache *cache, const struct sc_key *key, uint64_t deadline)
         return rc;
     bool done = touch_in_place(cache, &spot, deadline);
     end_write(cache, &pair);
-    return done ? 0 : give_deadline(cache, key, deadline);
+    return done ? 0 : try_change(cache, key, &change);
 }
 
 int

@@ -23,12 +23,12 @@ move_to(sinter_cache *cache, const struct sc_spot *from, struct sc_bucket *to,
     if (cell == SC_CELLS)
         return false;
     if (to != home)
-        sc_away_up(home);
+        sc_away_add(home, 1);
     sc_index_step(cache); /* I3 */
     if (!sc_move_item(cache, from, to, cell, SC_AWAY))
         return false;
     if (to == home)
-        sc_away_down(home);
+        sc_away_add(home, -1);
     return true;
 }
 

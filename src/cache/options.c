@@ -223,15 +223,6 @@ set_favour(sinter_cache *cache, struct listener listener, const char *value)
     return 0;
 }
 
-static void
-raise_cas(sinter_cache *cache, uint64_t least)
-{
-    uint64_t now = sc_load(&cache->cas);
-    while (now < least && !__atomic_compare_exchange_n(&cache->cas, &now, least, false,
-                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-}
-
 static int
 set_number(sinter_cache *cache, struct listener listener, const char *name, uint64_t number)
 {
@@ -245,11 +236,11 @@ set_number(sinter_cache *cache, struct listener listener, const char *name, uint
     int rc = check_range(listener, i, number);
     if (rc != 0)
         return rc;
-    if (i <= LIMIT_PERCENT)
-        sc_room_set_limit(cache,
-                          i == LIMIT_PERCENT ? sc_limit_of_percent((uint32_t)number) : number);
-    else if (i == CAS_ABOVE)
-        raise_cas(cache, number);
+    if (i <= LIMIT_PERCENT) {
+        sc_room_allow(cache, i == LIMIT_PERCENT ? sc_limit_of_percent((uint32_t)number) : number);
+        sc_room_follow(cache);
+    } else if (i == CAS_ABOVE)
+        sc_raise(&cache->cas, number);
     else
         sc_store(i == WAIT_MS ? &cache->room.wait_ms : &cache->sweep.percent, (uint32_t)number);
     return 0;

@@ -153,37 +153,13 @@ sc_policy_ring_is_next(const sinter_cache *cache)
 /* ---- sums ------------------------------------------------------------------------------------ */
 
 void
-sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main)
+sc_policy_change(sinter_cache *cache, int64_t items, int64_t charge, bool in_main)
 {
-    sc_add(&cache->policy.used, charge);
-    sc_add(&cache->policy.items, 1);
+    sc_add(&cache->policy.used, (uint64_t)charge);
+    if (items)
+        sc_add(&cache->policy.items, (uint64_t)items);
     if (!in_main)
-        sc_add(&cache->policy.ring_used, charge);
-}
-
-void
-sc_policy_resize(sinter_cache *cache, uint64_t from, uint64_t to, bool in_main)
-{
-    if (to == from)
-        return;
-    sc_add(&cache->policy.used, to - from);
-    if (!in_main)
-        sc_add(&cache->policy.ring_used, to - from);
-}
-
-void
-sc_policy_remove(sinter_cache *cache, uint64_t charge, bool in_main)
-{
-    sc_sub(&cache->policy.used, charge);
-    sc_sub(&cache->policy.items, 1);
-    if (!in_main)
-        sc_sub(&cache->policy.ring_used, charge);
-}
-
-void
-sc_policy_promote(sinter_cache *cache, uint64_t charge)
-{
-    sc_sub(&cache->policy.ring_used, charge);
+        sc_add(&cache->policy.ring_used, (uint64_t)charge);
 }
 
 void

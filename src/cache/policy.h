@@ -37,12 +37,9 @@ void sc_policy_missed(sinter_cache *cache, uint64_t hash);
  * else to the ring. */
 bool sc_policy_admit(sinter_cache *cache, uint64_t hash);
 
-/** An item is there, has another size, or is gone. */
-void sc_policy_add(sinter_cache *cache, uint64_t charge, bool in_main);
-void sc_policy_resize(sinter_cache *cache, uint64_t from, uint64_t to, bool in_main);
-void sc_policy_remove(sinter_cache *cache, uint64_t charge, bool in_main);
-/** An item of the ring goes on to main. */
-void sc_policy_promote(sinter_cache *cache, uint64_t charge);
+/** There is an item more (1), one less (-1), or one that has another size (0); `charge` is the
+ * difference. */
+void sc_policy_change(sinter_cache *cache, int64_t items, int64_t charge, bool in_main);
 /** An item was evicted. */
 void sc_policy_left(sinter_cache *cache, enum sc_origin origin);
 

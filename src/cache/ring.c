@@ -27,44 +27,17 @@ unlock(struct sc_ring *ring)
     __atomic_clear(&ring->lock, __ATOMIC_RELEASE);
 }
 
-static struct sc_ring_chunk *
-new_chunk(struct sc_ring *ring)
-{
-    struct sc_ring_chunk *chunk = ring->spare;
-    ring->spare = NULL;
-    if (chunk)
-        return chunk;
-    chunk = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (chunk == MAP_FAILED)
-        return NULL;
-    sc_add(&ring->bytes, CHUNK_BYTES);
-    return chunk;
-}
-
-static void
-free_chunk(struct sc_ring *ring, struct sc_ring_chunk *chunk)
-{
-    if (!ring->spare) {
-        ring->spare = chunk;
-        return;
-    }
-    munmap(chunk, CHUNK_BYTES);
-    sc_sub(&ring->bytes, CHUNK_BYTES);
-}
-
+/* A page from the kernel is zero. */
 static bool
 extend(struct sc_ring *ring)
 {
-    struct sc_ring_chunk *chunk = new_chunk(ring);
-    if (!chunk)
+    struct sc_ring_chunk *chunk =
+        mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (chunk == MAP_FAILED)
         return false;
-    chunk->next = NULL;
-    chunk->begin = chunk->end = 0;
-    if (ring->last)
-        ring->last->next = chunk;
-    else
-        ring->first = chunk;
+    *(ring->last ? &ring->last->next : &ring->first) = chunk;
     ring->last = chunk;
+    sc_add(&ring->bytes, CHUNK_BYTES);
     return true;
 }
 
@@ -87,7 +60,8 @@ drop_first(struct sc_ring *ring)
     ring->first = chunk->next;
     if (!ring->first)
         ring->last = NULL;
-    free_chunk(ring, chunk);
+    munmap(chunk, CHUNK_BYTES);
+    sc_sub(&ring->bytes, CHUNK_BYTES);
 }
 
 bool
@@ -112,6 +86,4 @@ sc_ring_free(struct sc_ring *ring)
 {
     while (ring->first)
         drop_first(ring);
-    if (ring->spare)
-        munmap(ring->spare, CHUNK_BYTES);
 }

@@ -134,13 +134,6 @@ sc_room_allow(sinter_cache *cache, uint64_t limit)
 }
 
 void
-sc_room_set_limit(sinter_cache *cache, uint64_t limit)
-{
-    sc_room_allow(cache, limit);
-    sc_room_follow(cache);
-}
-
-void
 sc_room_follow(sinter_cache *cache)
 {
     sc_evict(cache, 0, 0, sc_evict_all(cache));
@@ -215,23 +208,25 @@ note_wait(sinter_cache *cache, uint64_t whole_ns, uint64_t this_ns)
 {
     sc_count(cache, SC_WAITS);
     sc_count_by(cache->counts, SC_WAIT_NS, this_ns);
-    uint64_t most = sc_load(&cache->room.wait_most_ns);
-    while (whole_ns > most &&
-           !__atomic_compare_exchange_n(&cache->room.wait_most_ns, &most, whole_ns, false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
+    sc_raise(&cache->room.wait_most_ns, whole_ns);
+}
+
+uint64_t
+sc_room_time_left(const sinter_cache *cache, const struct sc_try *attempt)
+{
+    uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
+    return sc_less(most, sc_clock_ns(CLOCK_MONOTONIC) - attempt->began_ns);
 }
 
 /* For as long as this turn, and the whole call, may. False: its time is over. */
 static bool
 wait_for_memory(sinter_cache *cache, struct sc_try *attempt)
 {
-    uint64_t now = sc_clock_ns(CLOCK_MONOTONIC), waited = now - attempt->began_ns;
-    uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
-    if (waited >= most)
+    uint64_t now = sc_clock_ns(CLOCK_MONOTONIC), left = sc_room_time_left(cache, attempt);
+    if (!left)
         return false;
     uint64_t turn = sc_min((uint64_t)WAIT_LEAST_US << sc_min(attempt->refusals, 6), WAIT_MOST_US);
-    turn = sc_min(turn, (most - waited) / 1000 + 1);
+    turn = sc_min(turn, left / 1000 + 1);
     int rc = handle_store_reclaim_until(cache->store, attempt->need, turn);
     uint64_t after = sc_clock_ns(CLOCK_MONOTONIC);
     note_wait(cache, after - attempt->began_ns, after - now);
@@ -275,15 +270,4 @@ sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal)
     if (attempt->refusals > TRIES_MOST || !wait_for_memory(cache, attempt))
         return refusal == -ENOMEM && none_left(cache, attempt) ? -ENOMEM : -EAGAIN;
     return 0;
-}
-
-int
-sc_room_wait_for_turn(sinter_cache *cache, struct sc_try *attempt)
-{
-    uint64_t most = (uint64_t)sc_load(&cache->room.wait_ms) * 1000000u;
-    while (!attempt->turn && sc_clock_ns(CLOCK_MONOTONIC) - attempt->began_ns < most) {
-        sc_pause(cache);
-        attempt->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
-    }
-    return attempt->turn ? 0 : -EAGAIN;
 }

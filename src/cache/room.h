@@ -33,8 +33,6 @@ uint64_t sc_room_store_most(const sinter_cache *cache, uint64_t limit);
 void sc_room_open(sinter_cache *cache, uint64_t limit, uint32_t wait_ms);
 /** Sets another limit; items follow when room is made. */
 void sc_room_allow(sinter_cache *cache, uint64_t limit);
-/** The same, and follows it. */
-void sc_room_set_limit(sinter_cache *cache, uint64_t limit);
 /** Evicts down to the limit; outside of locks. */
 void sc_room_follow(sinter_cache *cache);
 /** Follows what is beside the store. */
@@ -49,7 +47,7 @@ void sc_room_make(sinter_cache *cache, uint64_t need);
 /** The store has refused, with -EAGAIN or -ENOMEM: evicts, waits. 0: try again; else the answer.
  * Outside of locks, and of sections but the caller's. */
 int sc_room_answer(sinter_cache *cache, struct sc_try *attempt, int refusal);
-/** Waits for `turn`, as long as the call may; by who keeps no pieces. 0 or -EAGAIN. As above. */
-int sc_room_wait_for_turn(sinter_cache *cache, struct sc_try *attempt);
+/** Nanoseconds that a call which was refused may still wait. */
+uint64_t sc_room_time_left(const sinter_cache *cache, const struct sc_try *attempt);
 
 #endif

@@ -8,16 +8,6 @@
 
 /* ---- the struct ------------------------------------------------------------------------------ */
 
-/* What the store has committed. */
-static int
-store_bytes(sinter_cache *cache, uint64_t *bytes)
-{
-    struct handle_stats store = HANDLE_STATS_INIT;
-    int rc = handle_store_stats(cache->store, &store);
-    *bytes = store.committed;
-    return rc;
-}
-
 static void
 fill_bytes(const sinter_cache *cache, struct sinter_cache_stats *stats)
 {
@@ -54,12 +44,14 @@ fill_counts(const sinter_cache *cache, struct sinter_cache_stats *stats)
 int
 sinter_cache_stats(sinter_cache *cache, struct sinter_cache_stats *given)
 {
-    struct sinter_cache_stats stats = {.struct_size = sizeof(stats)};
+    struct sinter_cache_stats stats = {0};
+    struct handle_stats store = HANDLE_STATS_INIT;
     if (!cache || !given || given->struct_size < offsetof(struct sinter_cache_stats, payload_bytes))
         return -EINVAL;
-    int rc = store_bytes(cache, &stats.store_bytes);
+    int rc = handle_store_stats(cache->store, &store);
     if (rc != 0)
         return rc;
+    stats.store_bytes = store.committed;
     fill_bytes(cache, &stats);
     fill_counts(cache, &stats);
     size_t size = sc_min(given->struct_size, sizeof(stats));
@@ -142,20 +134,10 @@ value_of(const struct sinter_cache_stats *stats, const struct field *field)
     return value;
 }
 
-/* A name; what a text format could not have is a _. */
-static void
-print_name(const struct sink *sink, const char *name)
-{
-    for (; *name; name++)
-        say(sink, "%c", *name < 32 || *name > 126 || *name == '"' || *name == '\\' ? '_' : *name);
-}
-
 static void
 print_text(const struct sink *sink, const char *name, const struct sinter_cache_stats *stats)
 {
-    say(sink, "cache ");
-    print_name(sink, name);
-    say(sink, "\n");
+    say(sink, "cache %s\n", name);
     for (size_t i = 0; i < FIELDS; i++) {
         uint64_t value = value_of(stats, &fields[i]);
         if (fields[i].kind == BYTES)
@@ -172,9 +154,7 @@ print_text(const struct sink *sink, const char *name, const struct sinter_cache_
 static void
 print_json(const struct sink *sink, const char *name, const struct sinter_cache_stats *stats)
 {
-    say(sink, "{\"name\":\"");
-    print_name(sink, name);
-    say(sink, "\"");
+    say(sink, "{\"name\":\"%s\"", name);
     for (size_t i = 0; i < FIELDS; i++)
         say(sink, ",\"%s\":%" PRIu64, fields[i].name, value_of(stats, &fields[i]));
     say(sink, "}\n");
@@ -192,14 +172,22 @@ print_prometheus(const struct sink *sink, const char *name, const struct sinter_
         size_t length = strlen(field->name) - (seconds ? 3 : 0); /* without _ns */
         snprintf(metric, sizeof(metric), "sinter_cache_%.*s%s%s", (int)length, field->name,
                  seconds ? "_seconds" : "", counter ? "_total" : "");
-        say(sink, "# HELP %s %s\n# TYPE %s %s\n%s{cache=\"", metric, field->help, metric,
-            counter ? "counter" : "gauge", metric);
-        print_name(sink, name);
+        say(sink, "# HELP %s %s\n# TYPE %s %s\n%s{cache=\"%s\"} ", metric, field->help, metric,
+            counter ? "counter" : "gauge", metric, name);
         if (seconds)
-            say(sink, "\"} %.9f\n", (double)value_of(stats, field) / 1e9);
+            say(sink, "%.9f\n", (double)value_of(stats, field) / 1e9);
         else
-            say(sink, "\"} %" PRIu64 "\n", value_of(stats, field));
+            say(sink, "%" PRIu64 "\n", value_of(stats, field));
     }
+}
+
+/* Of a cache's name; what a text format could not have is a _. */
+static void
+copy_name(char *to, const char *name)
+{
+    for (; *name; name++)
+        *to++ = *name < 32 || *name > 126 || *name == '"' || *name == '\\' ? '_' : *name;
+    *to = '\0';
 }
 
 int
@@ -210,10 +198,13 @@ sinter_cache_print(sinter_cache *cache, enum handle_stats_format format,
                                     const struct sinter_cache_stats *) = {print_text, print_json,
                                                                           print_prometheus};
     struct sinter_cache_stats stats = {.struct_size = sizeof(stats)};
+    char name[sizeof(cache->name)];
     if (!cache || !write || (unsigned)format > HANDLE_STATS_PROMETHEUS)
         return -EINVAL;
     int rc = sinter_cache_stats(cache, &stats);
-    if (rc == 0)
-        printers[format](&(struct sink){write, opaque}, cache->name, &stats);
-    return rc;
+    if (rc != 0)
+        return rc;
+    copy_name(name, cache->name);
+    printers[format](&(struct sink){write, opaque}, name, &stats);
+    return 0;
 }

@@ -18,11 +18,17 @@
 
 /* ---- one slice ------------------------------------------------------------------------------- */
 
-/* Whether a bucket has anything that expires: without its lock. */
-static bool
-may_expire(const sinter_cache *cache, uint64_t number)
+static uint64_t
+sweep_bucket(sinter_cache *cache, uint64_t number)
 {
-    return sc_load(&sc_bucket(cache, number)->state) & SC_EXPIRES_ANY;
+    struct sc_left left;
+    /* Whether it has anything that expires is seen without its lock. */
+    if (!(sc_load(&sc_bucket(cache, number)->state) & SC_EXPIRES_ANY))
+        return 0;
+    sc_left_none(&left, 0);
+    uint64_t gone = sc_evict_bucket(cache, number, SC_NOBODY, &left);
+    sc_tell(cache, &left);
+    return gone;
 }
 
 /* By the owner of `slow`. */
@@ -35,9 +41,7 @@ sweep_slice(sinter_cache *cache, uint64_t buckets)
     for (; buckets > 0; buckets--) {
         if (cache->sweep.hand >= sc_buckets(cache))
             cache->sweep.hand = 0;
-        if (may_expire(cache, cache->sweep.hand))
-            gone += sc_evict_expired(cache, cache->sweep.hand);
-        cache->sweep.hand++;
+        gone += sweep_bucket(cache, cache->sweep.hand++);
         sc_index_fit(cache);
     }
     sc_leave(cache);

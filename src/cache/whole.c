@@ -17,7 +17,8 @@ sc_clock_ns(clockid_t clock)
 uint64_t
 sc_now_ms(const sinter_cache *cache)
 {
-    return cache->clock_ms ? cache->clock_ms(cache->opaque) : sc_clock_ns(CLOCK_MONOTONIC) / 1000000u;
+    return cache->clock_ms ? cache->clock_ms(cache->opaque)
+                           : sc_clock_ns(CLOCK_MONOTONIC) / 1000000u;
 }
 
 int

@@ -64,12 +64,12 @@ struct sc_index {
     pthread_mutex_t resizing;
     uint64_t highest; /* number of buckets since a release began */
     unsigned walkers; /* no bucket is taken away; atomic */
-    uint64_t
-        walk_at; /* atomic: the bucket that the only walk is at; UINT64_MAX: there are several */
+    /* atomic: the bucket that the only walk is at; UINT64_MAX: there are several */
+    uint64_t walk_at;
 };
 
 struct sc_ring {
-    struct sc_ring_chunk *first, *last, *spare; /* guarded by lock */
+    struct sc_ring_chunk *first, *last; /* guarded by lock */
     unsigned char lock;
     uint64_t places; /* in it, of items that are gone included; atomic */
     uint64_t bytes;  /* of chunks; atomic */

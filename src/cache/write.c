@@ -11,8 +11,6 @@
 #include "cache/ring.h"
 #include "cache/sweep.h"
 
-#include <stdlib.h>
-
 #define REFUSALS_TOGETHER 4u /* of a value in pieces, while others make theirs */
 
 /* ---- filling --------------------------------------------------------------------------------- */
@@ -94,6 +92,12 @@ payload_of(const struct sc_item *item)
     return sc_item_key_size(item) + sc_item_value_size(item);
 }
 
+static int64_t
+charge_of(const struct sc_write *write)
+{
+    return (int64_t)(write->slots + SC_CHARGE_OF_INDEX);
+}
+
 /* A free cell, by moving somebody or letting somebody go if need be. */
 static bool
 free_cell(sinter_cache *cache, const struct sc_pair *pair, struct sc_spot *spot,
@@ -121,14 +125,14 @@ publish(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
 {
     bool away = spot->bucket != pair->home;
     if (away)
-        sc_away_up(pair->home);
+        sc_away_add(pair->home, 1);
     sc_bucket_mark(spot->bucket, spot->cell,
                    marks | (away ? SC_AWAY : 0) | (write->expires ? SC_EXPIRES : 0), heat);
     int rc = handle_cell_publish(cache->store, &spot->bucket->cell[spot->cell], &write->reserved,
                                  sc_tag(write->key.hash));
     if (rc != 0)
         return rc;
-    sc_policy_add(cache, write->slots + SC_CHARGE_OF_INDEX, marks);
+    sc_policy_change(cache, 1, charge_of(write), marks);
     sc_add(&cache->payload, write->key.size + write->size);
     note_expiring(cache, write);
     return 0;
@@ -151,7 +155,8 @@ insert(sinter_cache *cache, struct sc_write *write, const struct sc_pair *pair,
 static int
 overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old)
 {
-    uint64_t charge = sc_charge_of(old->item), payload = payload_of(old->item);
+    int64_t more = charge_of(write) - (int64_t)sc_charge_of(old->item);
+    uint64_t payload = payload_of(old->item);
     int rc = handle_cell_publish(cache->store, &old->bucket->cell[old->cell], &write->reserved,
                                  sc_tag(write->key.hash));
     if (rc != 0)
@@ -166,7 +171,8 @@ overwrite(sinter_cache *cache, struct sc_write *write, const struct sc_spot *old
     sc_bucket_mark(old->bucket, old->cell,
                    (marks & ~SC_EXPIRES) | (write->expires ? SC_EXPIRES : 0),
                    sc_bucket_heat(old->bucket, old->cell));
-    sc_policy_resize(cache, charge, write->slots + SC_CHARGE_OF_INDEX, marks & SC_IN_MAIN);
+    if (more != 0)
+        sc_policy_change(cache, 0, more, marks & SC_IN_MAIN);
     if (write->key.size + write->size != payload)
         sc_add(&cache->payload, write->key.size + write->size - payload);
     note_expiring(cache, write);
@@ -239,13 +245,18 @@ prepare(sinter_cache *cache, struct sc_write *write)
 static int
 take_turn(sinter_cache *cache, struct sc_write *write, struct sc_try *tries)
 {
-    if (!tries->large || tries->nested || tries->turn || tries->refusals < REFUSALS_TOGETHER)
+    if (!tries->large || tries->nested || tries->refusals < REFUSALS_TOGETHER)
         return 0;
-    tries->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
-    if (tries->turn)
-        return 0;
-    sc_making_undo(cache, &write->making);
-    return sc_room_wait_for_turn(cache, tries);
+    while (!tries->turn) {
+        tries->turn = pthread_mutex_trylock(&cache->room.turn) == 0;
+        if (tries->turn)
+            break;
+        sc_making_undo(cache, &write->making);
+        if (!sc_room_time_left(cache, tries))
+            return -EAGAIN;
+        sc_pause(cache);
+    }
+    return 0;
 }
 
 /* Attempts to get the memory, with room made in between. */
@@ -305,7 +316,7 @@ put_locked(sinter_cache *cache, struct sc_write *write, bool nested)
 
 /* Whether the mode's condition holds now: it spares an item that would be evicted for nothing. */
 static int
-check_before(sinter_cache *cache, const struct sc_write *write)
+check_before(sinter_cache *cache, struct sc_write *write)
 {
     struct sc_spot spot;
     if (write->mode == SC_SET)
@@ -313,66 +324,66 @@ check_before(sinter_cache *cache, const struct sc_write *write)
     sc_enter(cache);
     bool there = sc_index_find(cache, &write->key, &spot) && !sc_item_is_over(cache, spot.item);
     int rc = check_mode(write, there ? spot.item : NULL);
+    if (rc == 0 && write->keeps_deadline)
+        write->expires = spot.item->word & SC_ITEM_EXPIRES;
     sc_leave(cache);
     return rc;
 }
 
 static void
-measure(struct sc_write *write)
+measure(struct sc_write *write, bool large)
 {
-    uint64_t body = write->size;
-    bool large = sc_is_large(write->key.size, write->size);
-    if (large)
-        body = sc_list_bytes(write->size);
-    write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
+    uint64_t body = large ? sc_list_bytes(write->size) : write->size;
     uint64_t pieces = large ? sc_slots_of_pieces(write->size) : 0;
+    write->bytes = 12 + (write->expires ? 4 : 0) + (write->flags ? 4 : 0) + write->key.size + body;
     write->fresh = sc_slot_bytes(write->bytes) + (write->retimes ? 0 : pieces);
     write->slots = sc_slot_bytes(write->bytes) + pieces;
 }
 
 static int
-store_measured(sinter_cache *cache, struct sc_write *write)
+make_and_put(sinter_cache *cache, struct sc_write *write, bool large)
 {
     bool nested = sc_in_section(cache);
-    if (write->fresh + write->beside > sc_room_most(cache))
-        return -E2BIG;
-    if (sc_is_large(write->key.size, write->size) && !write->retimes) {
-        int rc = sc_making_begin(&write->making, write->size);
-        if (rc != 0)
-            return rc;
-    }
-    int rc = prepare_with_room(cache, write, nested);
+    write->item = NULL;
+    write->making = (struct sc_making){0};
+    int rc = large && !write->retimes ? sc_making_begin(&write->making, write->size) : 0;
+    if (rc == 0)
+        rc = prepare_with_room(cache, write, nested);
     if (rc == 0)
         rc = put_locked(cache, write, nested);
-    if (rc == 0) {
-        free(write->making.piece); /* the item has it all now */
-        return 0;
-    }
-    if (write->item)
+    if (rc == 0)
+        write->making.made = 0; /* the item has them now */
+    else if (write->item)
         handle_reserved_abort(cache->store, &write->reserved);
-    sc_making_abort(cache, &write->making);
+    sc_making_end(cache, &write->making);
     return rc;
 }
 
-/* Last: callbacks of this call may have written, too. */
-static void
-note_written(sinter_cache *cache, const struct sc_write *write)
+/* Once. ESTALE: the item has got room for a deadline meanwhile, and this is to have it, too. */
+static int
+try_to_write(sinter_cache *cache, struct sc_write *write)
 {
-    written = write->given_cas;
-    sc_count(cache, SC_SETS);
+    bool large = sc_is_large(write->key.size, write->size);
+    int rc = check_before(cache, write);
+    if (rc != 0)
+        return rc;
+    measure(write, large);
+    return write->fresh + write->beside > sc_room_most(cache) ? -E2BIG
+                                                              : make_and_put(cache, write, large);
 }
 
 int
 sc_write_item(sinter_cache *cache, struct sc_write *write)
 {
+    int rc = write->size > SC_LIMIT_MOST ? -E2BIG : -ESTALE;
     sc_policy_expect(cache, write->key.hash);
-    measure(write);
-    int rc = check_before(cache, write);
-    if (rc == 0)
-        rc = store_measured(cache, write);
-    if (rc == 0 && !write->retimes)
-        note_written(cache, write);
-    else if (rc != 0 && rc != -EEXIST && rc != -ENOENT && rc != -ESTALE)
+    while (rc == -ESTALE)
+        rc = try_to_write(cache, write);
+    if (rc == 0 && !write->retimes) {
+        written = write->given_cas; /* last: callbacks of this call may have written, too */
+        sc_count(cache, SC_SETS);
+    } else if (rc != 0 && rc != -EEXIST && rc != -ENOENT) {
         sc_count(cache, SC_REFUSED);
+    }
     return rc;
 }

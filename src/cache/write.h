@@ -16,7 +16,7 @@ struct sc_write {
     uint64_t size;
     uint32_t flags;
     bool expires;
-    bool keeps_deadline; /* of the item that it replaces, as it is then */
+    bool keeps_deadline; /* of the item that it replaces, as it is then; says whether it expires */
     bool retimes;        /* it is the item with this cas once more, with room for a deadline */
     uint64_t deadline;   /* ms of the cache's clock; 0: never */
     uint64_t cas;        /* SC_CAS: what it has to be */
@@ -33,7 +33,7 @@ struct sc_write {
     struct handle_reserved reserved;
 };
 
-/** Stores it. 0 or a negative errno; ESTALE: to be made anew, of what the item is now. */
+/** Stores it. 0 or a negative errno. */
 int sc_write_item(sinter_cache *cache, struct sc_write *write);
 
 #endif
