@@ -187,6 +187,7 @@ struct walking {
     uint64_t items; /* shown so far */
     unsigned buckets;
     pid_t child;
+    unsigned pauses, go_on; /* atomic */
 };
 
 static int
@@ -207,8 +208,9 @@ fork_between(void *opaque)
 
 /* Exit status. There is no walk any more: the index shrinks, and the cache can end. */
 static int
-after_walk_in_child(sinter_cache *cache)
+after_walk_in_child(void *opaque)
 {
+    sinter_cache *cache = opaque;
     struct sinter_cache_stats before = cache_stats(cache);
     alarm(60); /* only ends what hangs */
     for (uint64_t i = 0; i < before.items; i++) {
@@ -222,26 +224,81 @@ after_walk_in_child(sinter_cache *cache)
     return sinter_cache_destroy(cache) == 0 ? 0 : 3;
 }
 
+#define WALKED_ITEMS 2000u
+
+static void
+begin_walking(struct walking *walking, void **state)
+{
+    *walking = (struct walking){.cache = ((struct fixture_cache *)*state)->cache, .child = -1};
+    for (uint64_t i = 0; i < WALKED_ITEMS; i++)
+        assert_int_equal(set_number(walking->cache, i, 200, 1), 0);
+}
+
 /* Parent and child both go on with the walk to its end, and see all items. Seen failing: the child
  * counting one walk less than none. */
 static void
 test_fork_in_a_walk(void **state)
 {
-    sinter_cache *cache = ((struct fixture_cache *)*state)->cache;
-    struct walking walking = {.cache = cache, .child = -1};
-    const uint64_t items = 2000;
+    struct walking walking;
     if (TEST_TSAN || TEST_ASAN)
         skip(); /* as in forks_beside_writers */
-    for (uint64_t i = 0; i < items; i++)
-        assert_int_equal(set_number(cache, i, 200, 1), 0);
-    int rc = sinter_cache_walk_pausing(cache, show, fork_between, &walking);
-    bool all = rc == 0 && walking.items >= items;
+    begin_walking(&walking, state);
+    int rc = sinter_cache_walk_pausing(walking.cache, show, fork_between, &walking);
+    bool all = rc == 0 && walking.items >= WALKED_ITEMS;
     if (walking.child == 0)
-        _exit(all ? after_walk_in_child(cache) : 1);
+        _exit(all ? after_walk_in_child(walking.cache) : 1);
     assert_true(all);
     assert_true(walking.child > 0);
     wait_for_child(walking.child);
-    assert_sound(cache);
+    assert_sound(walking.cache);
+}
+
+/* Waits for the other thread to set it; a bound that only ends what hangs. */
+static bool
+is_set_soon(const unsigned *flag)
+{
+    wait_begin();
+    for (unsigned i = 0; i < 60000 && !__atomic_load_n(flag, __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    wait_end();
+    return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static int
+pause_between(void *opaque)
+{
+    struct walking *walking = opaque;
+    if (++walking->buckets != 50)
+        return 0;
+    __atomic_store_n(&walking->pauses, 1, __ATOMIC_RELEASE);
+    thread_check(is_set_soon(&walking->go_on));
+    return 0;
+}
+
+static void
+walk_or_fork(void *opaque, unsigned index)
+{
+    struct walking *walking = opaque;
+    if (index > 0) {
+        int rc = sinter_cache_walk_pausing(walking->cache, show, pause_between, walking);
+        thread_check(rc == 0 && walking->items >= WALKED_ITEMS);
+        return;
+    }
+    thread_check(is_set_soon(&walking->pauses));
+    fork_once(&walking->cache, 1, after_walk_in_child, walking->cache);
+    __atomic_store_n(&walking->go_on, 1, __ATOMIC_RELEASE);
+}
+
+/* Another thread's walk is not in the child. Seen failing: walks counted there as in the parent. */
+static void
+test_fork_beside_a_walk(void **state)
+{
+    struct walking walking;
+    if (TEST_TSAN || TEST_ASAN)
+        skip(); /* as in forks_beside_writers */
+    begin_walking(&walking, state);
+    run_threads(2, walk_or_fork, &walking);
+    assert_sound(walking.cache);
 }
 
 /* ---- two tenants of a budget ----------------------------------------------------------------- */
@@ -303,6 +360,7 @@ group_fork(void)
 {
     const struct CMUnitTest tests[] = {
         CACHE_TEST(test_forks_beside_writers), CACHE_TEST(test_child_has_threads),
-        CACHE_TEST(test_fork_in_a_walk), CACHE_TEST(test_forks_of_tenants)};
+        CACHE_TEST(test_fork_in_a_walk), CACHE_TEST(test_fork_beside_a_walk),
+        CACHE_TEST(test_forks_of_tenants)};
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }
