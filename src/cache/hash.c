@@ -38,12 +38,17 @@ sip_word(struct sip *s, uint64_t word)
     s->v0 ^= word;
 }
 
-/* The last 0 to 7 bytes, little-endian. */
+/* The last 0 to 7 bytes of `size`, little-endian; by one load, where there are eight. */
 static inline uint64_t
-tail_of(const unsigned char *bytes, size_t size)
+tail_of(const unsigned char *bytes, size_t tail, size_t size)
 {
     uint64_t word = 0;
-    memcpy(&word, bytes, size);
+    if (size < 8) {
+        memcpy(&word, bytes, tail);
+    } else if (tail > 0) {
+        memcpy(&word, bytes + tail - 8, 8);
+        word >>= 64 - 8 * tail;
+    }
     return word;
 }
 
@@ -60,7 +65,7 @@ sc_hash(const uint64_t secret[SC_SECRET_WORDS], const void *key, size_t size)
         memcpy(&word, bytes, 8);
         sip_word(&s, word);
     }
-    sip_word(&s, (uint64_t)size << 56 | tail_of(bytes, left));
+    sip_word(&s, (uint64_t)size << 56 | tail_of(bytes, left, size));
     s.v2 ^= 0xff;
     sip_round(&s);
     sip_round(&s);
