@@ -9,14 +9,13 @@
 static bool
 word_is(const struct sd_line *line, unsigned i, const char *word)
 {
-    return i < line->count && sd_token_is(&line->token[i], word, strlen(word));
+    return sd_is(sd_word(line, i), word);
 }
 
 static bool
-read_u32_at(const struct sd_line *line, unsigned i, uint32_t *number)
+number_at(const struct sd_line *line, unsigned i, uint32_t *number)
 {
-    *number = 0;
-    return i < line->count && sd_read_u32(line->token[i].text, line->token[i].size, number);
+    return sd_read_u32(sd_word(line, i), number);
 }
 
 /* ---- flush_all, version, verbosity, quit, shutdown ------------------------------------------- */
@@ -25,14 +24,13 @@ static enum sd_verdict
 command_flush_all(struct sd_request *request)
 {
     struct sd_server *server = request->session->server;
-    const struct sd_token *token = request->line.token;
     int32_t seconds = 0;
     bool quiet = sd_take_noreply(request);
     sd_count(&request->session->counts->cmd_flush, 1);
     if (!server->settings.may_flush)
         return sd_answer(request, "CLIENT_ERROR flush_all not allowed");
     if (request->line.count != (quiet ? 2 : 1) &&
-        !sd_read_i32(token[1].text, token[1].size, &seconds))
+        !sd_read_i32(sd_word(&request->line, 1), &seconds))
         return sd_answer(request, "CLIENT_ERROR invalid exptime argument");
     struct sd_ttl ttl = sd_ttl_of(seconds);
     bool later = ttl.ms && !ttl.over;
@@ -53,7 +51,7 @@ command_verbosity(struct sd_request *request)
 {
     uint32_t level;
     sd_take_noreply(request);
-    if (!read_u32_at(&request->line, 1, &level))
+    if (!number_at(&request->line, 1, &level))
         return sd_answer(request, SD_BAD_FORMAT);
     sd_store(&request->session->server->settings.verbose, level > 2 ? 2 : level);
     return sd_answer(request, "OK");
@@ -87,7 +85,7 @@ command_cache_memlimit(struct sd_request *request)
 {
     uint32_t mib;
     sd_take_noreply(request);
-    if (!read_u32_at(&request->line, 1, &mib))
+    if (!number_at(&request->line, 1, &mib))
         return sd_answer(request, "ERROR");
     if (mib < 8)
         return sd_answer(request, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
@@ -106,15 +104,14 @@ command_slabs(struct sd_request *request)
     const struct sd_line *line = &request->line;
     uint32_t from, to;
     if (line->count == 4 && word_is(line, 1, "reassign"))
-        return sd_answer(request, read_u32_at(line, 2, &from) && read_u32_at(line, 3, &to)
-                                      ? "OK"
-                                      : SD_BAD_FORMAT);
+        return sd_answer(
+            request, number_at(line, 2, &from) && number_at(line, 3, &to) ? "OK" : SD_BAD_FORMAT);
     if (line->count < 3 || !word_is(line, 1, "automove"))
         return sd_answer(request, "ERROR");
     sd_take_noreply(request);
     if (word_is(line, 2, "ratio"))
         return sd_answer(request, line->count > 3 ? "OK" : "ERROR");
-    if (!read_u32_at(line, 2, &to))
+    if (!number_at(line, 2, &to))
         return sd_answer(request, SD_BAD_FORMAT);
     return sd_answer(request, to <= 2 ? "OK" : "ERROR");
 }
@@ -125,12 +122,12 @@ command_lru(struct sd_request *request)
     const struct sd_line *line = &request->line;
     uint32_t hot, warm;
     sd_take_noreply(request);
-    bool tunes = word_is(line, 1, "tune") && line->count >= 6 && read_u32_at(line, 2, &hot) &&
-                 read_u32_at(line, 3, &warm);
+    bool tunes = word_is(line, 1, "tune") && line->count >= 6 && number_at(line, 2, &hot) &&
+                 number_at(line, 3, &warm);
     if (tunes && hot + warm > 80)
         return sd_answer(request, "ERROR hot and warm pcts must not exceed 80");
     bool known =
-        tunes || (word_is(line, 1, "temp_ttl") && read_u32_at(line, 2, &hot)) ||
+        tunes || (word_is(line, 1, "temp_ttl") && number_at(line, 2, &hot)) ||
         (word_is(line, 1, "mode") && (word_is(line, 2, "flat") || word_is(line, 2, "segmented")));
     return sd_answer(request, known ? "OK" : "ERROR");
 }
@@ -144,7 +141,7 @@ command_lru_crawler(struct sd_request *request)
     if (line->count == 3 && word_is(line, 1, "metadump"))
         return sd_answer(request, "ERROR metadump not allowed");
     if (line->count == 3 && (sleep || word_is(line, 1, "tocrawl"))) {
-        if (!read_u32_at(line, 2, &number))
+        if (!number_at(line, 2, &number))
             return sd_answer(request, SD_BAD_FORMAT);
         if (sleep && number > 1000000)
             return sd_answer(request, "CLIENT_ERROR sleep must be one second or less");

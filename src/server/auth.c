@@ -75,16 +75,14 @@ differs(const char *entry, const char *given)
 }
 
 bool
-sd_auth_check(const struct sd_auth *auth, const char *user, size_t user_size, const char *password,
-              size_t password_size)
+sd_auth_check(const struct sd_auth *auth, struct sd_bytes user, struct sd_bytes password)
 {
-    char given[ENTRY_MOST + 1] = "";
+    char given[ENTRY_MOST + 1] = "", *at = given;
     unsigned found = 0;
-    if (user_size > WORD_MOST || password_size > WORD_MOST || memchr(user, ':', user_size))
+    if (user.size > WORD_MOST || password.size > WORD_MOST || memchr(user.bytes, ':', user.size))
         return false;
-    memcpy(given, user, user_size);
-    given[user_size] = ':';
-    memcpy(given + user_size + 1, password, password_size);
+    at = sd_put_text(sd_put_bytes(at, user.bytes, user.size), ":");
+    sd_put_bytes(at, password.bytes, password.size);
     for (unsigned i = 0; i < auth->count; i++)
         found |= differs(auth->entry[i], given) == 0;
     explicit_bzero(given, sizeof(given));
@@ -101,8 +99,7 @@ check(struct sd_request *request, const char *value, size_t size)
     sd_line_read(&words, value, value + size); /* not a line: what stands at its end is not used */
     if (words.count < 2)
         return sd_answer(request, "CLIENT_ERROR bad authentication token format");
-    session->trusted = sd_auth_check(session->server->auth, words.token[0].text,
-                                     words.token[0].size, words.token[1].text, words.token[1].size);
+    session->trusted = sd_auth_check(session->server->auth, words.word[0], words.word[1]);
     sd_count(&session->counts->auth_cmds, 1);
     sd_count(&session->counts->auth_errors, !session->trusted);
     return sd_answer(request, session->trusted ? "STORED" : "CLIENT_ERROR authentication failure");
@@ -114,8 +111,7 @@ sd_authenticate(struct sd_request *request)
     const struct sd_line *line = &request->line;
     enum sd_verdict verdict;
     uint32_t size = 0;
-    if (line->count < 5 || !SD_IS(&line->token[0], "set") ||
-        !sd_read_u32(line->token[4].text, line->token[4].size, &size))
+    if (!sd_is(sd_word(line, 0), "set") || !sd_read_u32(sd_word(line, 4), &size))
         return sd_answer(request, "CLIENT_ERROR unauthenticated");
     if (size > 2 * WORD_MOST + 64)
         return SD_CLOSE;

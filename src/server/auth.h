@@ -14,7 +14,6 @@ struct sd_auth;
 struct sd_auth *sd_auth_open(const char *path);
 void sd_auth_close(struct sd_auth *auth);
 /** How long it takes does not depend on what is right. */
-bool sd_auth_check(const struct sd_auth *auth, const char *user, size_t user_size,
-                   const char *password, size_t password_size);
+bool sd_auth_check(const struct sd_auth *auth, struct sd_bytes user, struct sd_bytes password);
 
 #endif

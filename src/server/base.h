@@ -66,6 +66,21 @@ sd_section_leave(void)
 /** Of a counter that this thread alone writes. */
 #define sd_count(p, v) sd_store((p), sd_load(p) + (v))
 
+/** Bytes that are another's. */
+struct sd_bytes {
+    const char *bytes;
+    size_t size;
+};
+
+static inline bool
+sd_is(struct sd_bytes bytes, const char *word)
+{
+    return bytes.size == strlen(word) && memcmp(bytes.bytes, word, bytes.size) == 0;
+}
+
+/** Prints a line about what is wrong on standard error. False. */
+bool sd_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 static inline size_t
 sd_min(size_t a, size_t b)
 {

@@ -3,9 +3,6 @@
 #include "server/buffer.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
-
-#define MAPPED_LEAST (128u << 10) /* from here on pages of its own: untouched ones cost nothing */
 
 static uint64_t
 used(const struct sd_pool *pool)
@@ -76,34 +73,42 @@ sd_pool_room(const struct sd_pool *pool)
     return pool->closed || used(pool) >= most ? 0 : most - used(pool);
 }
 
-bool
-sd_buffer_open(struct sd_buffer *buffer, size_t room)
+/* Of 128 KiB and more malloc maps pages (see main()). */
+static bool
+open_buffer(struct sd_buffer *buffer, size_t room, size_t charged)
 {
-    void *data;
-    if (room >= MAPPED_LEAST) {
-        data = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
-        data = data == MAP_FAILED ? NULL : data;
-    } else {
-        data = malloc(room);
-    }
-    *buffer = (struct sd_buffer){.data = data, .room = room};
-    return data != NULL;
+    *buffer = (struct sd_buffer){.data = malloc(room), .room = room, .charged = charged};
+    return buffer->data != NULL;
 }
 
-void
-sd_buffer_free(struct sd_buffer *buffer)
+int
+sd_buffer_borrow(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner, size_t room)
 {
-    if (buffer->data && buffer->room >= MAPPED_LEAST)
-        munmap(buffer->data, buffer->room);
-    else
-        free(buffer->data);
-    *buffer = (struct sd_buffer){.data = NULL};
+    if (!sd_pool_charge(pool, owner, room))
+        return -ENOBUFS;
+    if (open_buffer(buffer, room, room))
+        return 0;
+    sd_buffer_close(buffer, pool, owner);
+    return -ENOMEM;
+}
+
+bool
+sd_buffer_keep(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner,
+               struct sd_bytes bytes, size_t room)
+{
+    size_t charged = bytes.size + SD_BUFFER_COST;
+    if (!open_buffer(buffer, sd_most(bytes.size, room), charged))
+        return false;
+    memcpy(buffer->data, bytes.bytes, bytes.size);
+    buffer->size = bytes.size;
+    sd_pool_take(pool, owner, charged);
+    return true;
 }
 
 void
 sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner)
 {
     sd_pool_release(pool, owner, buffer->charged);
-    sd_buffer_free(buffer);
+    free(buffer->data);
+    *buffer = (struct sd_buffer){.data = NULL};
 }

@@ -53,11 +53,15 @@ sd_pool_is_beyond(const struct sd_pool *pool, const void *owner)
     return sd_load(&pool->beyond->owner) == owner;
 }
 
-/** Reserves memory without charging it: it is charged as it is used. False: there is none. */
-bool sd_buffer_open(struct sd_buffer *buffer, size_t room);
+/** Of a reply or a copy, which can wait: of so many bytes, all of them charged. 0; -ENOBUFS: not
+ * now; -ENOMEM. */
+int
+sd_buffer_borrow(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner, size_t room);
+/** Of bytes that have to be kept, and are charged; there may be more room, which is charged as it
+ * is used: untouched pages cost nothing. False: there is no memory. */
+bool sd_buffer_keep(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner,
+                    struct sd_bytes bytes, size_t room);
 /** Frees it, and gives back what it was charged. */
 void sd_buffer_close(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner);
-/** Frees one that was never charged. */
-void sd_buffer_free(struct sd_buffer *buffer);
 
 #endif

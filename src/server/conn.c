@@ -39,32 +39,15 @@ struct turn {
     bool broken;
 };
 
-/* What is at the desk from `at` on, in a buffer with room for `more` behind it. */
-static bool
-keep(struct turn *turn, size_t at, size_t more, size_t charged)
-{
-    struct sd_output *output = &turn->output;
-    size_t size = output->used - at;
-    if (!sd_buffer_open(&output->pending, size + more))
-        return false;
-    if (size)
-        memcpy(output->pending.data, output->data + at, size);
-    output->pending.size = size;
-    output->pending.charged = charged;
-    return true;
-}
-
 static void
 flush(struct sd_output *output)
 {
     struct turn *turn = (struct turn *)output;
     const struct sd_session *session = &turn->conn->session;
     size_t sent = send_some(turn->conn, output->data, output->used);
-    size_t left = sent == SIZE_MAX ? 0 : output->used - sent;
-    turn->broken = turn->broken || sent == SIZE_MAX;
-    if (left && keep(turn, sent, 0, left + SD_BUFFER_COST))
-        sd_pool_take(session->pool, session, left + SD_BUFFER_COST);
-    else if (left)
+    struct sd_bytes left = {output->data + sent, output->used - sent};
+    if (sent == SIZE_MAX ||
+        (left.size && !sd_buffer_keep(&output->pending, session->pool, session, left, 0)))
         turn->broken = true;
     output->used = 0;
     output->flushes++;
@@ -73,15 +56,12 @@ flush(struct sd_output *output)
 static bool
 grow(struct sd_output *output, size_t bytes)
 {
-    struct turn *turn = (struct turn *)output;
-    const struct sd_session *session = &turn->conn->session;
-    size_t charged = output->used + bytes;
-    if (!sd_pool_charge(session->pool, session, charged))
+    const struct sd_session *session = &((struct turn *)output)->conn->session;
+    struct sd_buffer *pending = &output->pending;
+    if (sd_buffer_borrow(pending, session->pool, session, output->used + bytes) != 0)
         return false;
-    if (!keep(turn, 0, bytes, charged)) {
-        sd_pool_release(session->pool, session, charged);
-        return false;
-    }
+    memcpy(pending->data, output->data, output->used);
+    pending->size = output->used;
     output->used = 0;
     return true;
 }
@@ -168,22 +148,12 @@ is_large(const struct sd_conn *conn)
 
 /* Keeps what is left of the input: of a large request in a buffer that all of it will fit in. */
 static bool
-hold(struct sd_conn *conn, const char *bytes, size_t size)
+hold(struct sd_conn *conn, struct sd_bytes rest)
 {
     const struct sd_session *session = &conn->session;
-    struct sd_buffer held = {.data = NULL};
-    size_t room = session->want > SD_WORK_BYTES ? session->want : size;
+    size_t room = session->want > SD_WORK_BYTES ? session->want : 0;
     sd_buffer_close(&conn->held, session->pool, session);
-    if (!size)
-        return true;
-    if (!sd_buffer_open(&held, room))
-        return false;
-    memcpy(held.data, bytes, size);
-    held.size = size;
-    held.charged = size + SD_BUFFER_COST;
-    sd_pool_take(session->pool, session, held.charged);
-    conn->held = held;
-    return true;
+    return !rest.size || sd_buffer_keep(&conn->held, session->pool, session, rest, room);
 }
 
 /* Whether the rest of the input can be kept: that is known before the socket gives it away. */
@@ -233,7 +203,8 @@ turn_small(struct sd_conn *conn, const struct sd_desk *desk)
         return wait;
     if (ended && wait == SD_WAIT_INPUT) /* the other side sends no more, and this is not whole */
         return SD_WAIT_END;
-    return hold(conn, input.data + input.at, input.size - input.at) ? wait : SD_WAIT_END;
+    struct sd_bytes rest = {input.data + input.at, input.size - input.at};
+    return hold(conn, rest) ? wait : SD_WAIT_END;
 }
 
 /* A large request is read to its end, not beyond it. */

@@ -235,17 +235,16 @@ load_item(struct sd_server *server, const struct item_head *head, const char *ke
 static bool
 read_item(struct file *file, const struct item_head *head, bool loads)
 {
-    char key[SINTER_CACHE_KEY_MAX];
-    struct sd_buffer value;
+    char key[SINTER_CACHE_KEY_MAX], *value;
     size_t most = sd_min(head->size, file->server->settings.value_most + 1);
-    if (head->key_size > sizeof(key) || head->size == 0 || !sd_buffer_open(&value, most))
+    if (head->key_size > sizeof(key) || head->size == 0 || !(value = malloc(most)))
         return false;
     bool is_read = get(file, key, head->key_size);
     for (uint64_t left = head->size; left > 0 && is_read; left -= sd_min(left, most))
-        is_read = get(file, value.data, sd_min(left, most));
+        is_read = get(file, value, sd_min(left, most));
     if (is_read && loads && head->size == most)
-        load_item(file->server, head, key, value.data, file->time_ms);
-    sd_buffer_free(&value);
+        load_item(file->server, head, key, value, file->time_ms);
+    free(value);
     return is_read;
 }
 

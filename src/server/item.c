@@ -8,7 +8,7 @@
 
 #define RELATIVE_MOST   (60 * 60 * 24 * 30) /* seconds: above it is a time of day */
 #define NUMBER_MOST     1024u               /* bytes of a value that may be a number */
-#define COPY_FRONT      1u                  /* the marks */
+#define MARKS           1u                  /* bytes of them, in front of a value */
 #define EXPIRES_AT_ONCE 1u                  /* milliseconds */
 
 struct sd_ttl
@@ -27,7 +27,7 @@ sd_ttl_of(int32_t seconds)
 /* ---- reading --------------------------------------------------------------------------------- */
 
 bool
-sd_item_look(sinter_cache *cache, struct sd_key key, struct sd_item *item)
+sd_item_look(sinter_cache *cache, struct sd_bytes key, struct sd_item *item)
 {
     if (sinter_cache_look(cache, key.bytes, key.size, &item->view) != 0)
         return false;
@@ -53,7 +53,7 @@ sd_item_copy(sinter_cache *cache, struct sd_item *item, char *to)
 }
 
 int
-sd_item_other_cas(sinter_cache *cache, struct sd_key key)
+sd_item_other_cas(sinter_cache *cache, struct sd_bytes key)
 {
     int rc = sinter_cache_get(cache, key.bytes, key.size, NULL, 0, NULL);
     return rc == -ENOSPC ? -EEXIST : rc;
@@ -61,7 +61,7 @@ sd_item_other_cas(sinter_cache *cache, struct sd_key key)
 
 /* What has expired at once is not to be found by the next request already. */
 static void
-end_at_once(sinter_cache *cache, struct sd_key key)
+end_at_once(sinter_cache *cache, struct sd_bytes key)
 {
     struct sinter_cache_info info;
     int rc = sinter_cache_get(cache, key.bytes, key.size, NULL, 0, &info);
@@ -71,130 +71,94 @@ end_at_once(sinter_cache *cache, struct sd_key key)
 
 /* ---- a copy, and back ------------------------------------------------------------------------ */
 
-/** A value with its marks in front, and room on both sides. */
+/** A value with its marks in front of it, in a buffer with room on both sides. */
 struct copy {
     struct sd_buffer buffer;
-    char *value;
     struct sinter_cache_info info;
+    char *value;
     size_t size;
-    unsigned marks;
 };
 
+/* -ENOSPC: it is longer than `room`; -ENOENT also for one that is none of ours, without marks. */
 static int
-copy_value(sinter_cache *cache, struct sd_key key, size_t before, size_t most, struct copy *copy)
+read_value(sinter_cache *cache, struct sd_bytes key, char *at, size_t room, struct copy *copy)
 {
-    struct sd_item item;
-    int rc = -ENOENT;
-    sd_section_enter();
-    if (sd_item_look(cache, key, &item)) {
-        rc = item.size <= most ? 0 : -ENOSPC;
-        copy->info = item.view.info;
-        copy->size = item.size;
-        copy->marks = item.marks;
-        copy->value = copy->buffer.data + before + COPY_FRONT;
-        if (rc == 0)
-            sd_item_copy(cache, &item, copy->value);
-    }
-    sd_section_leave();
-    return rc;
-}
-
-static int
-open_copy(struct sd_session *session, size_t bytes, struct copy *copy)
-{
-    if (!sd_pool_charge(session->pool, session, bytes))
-        return -ENOBUFS;
-    if (!sd_buffer_open(&copy->buffer, bytes)) {
-        sd_pool_release(session->pool, session, bytes);
-        return -ENOMEM;
-    }
-    copy->buffer.charged = bytes;
-    return 0;
+    int rc = sinter_cache_get(cache, key.bytes, key.size, at, room, &copy->info);
+    copy->value = at ? at + MARKS : NULL;
+    copy->size = copy->info.size - MARKS;
+    return rc == 0 && copy->info.size < MARKS ? -ENOENT : rc;
 }
 
 /* With room for so much more on each side. On success the caller closes copy->buffer. */
 static int
-read_copy(struct sd_session *session, struct sd_key key, size_t before, size_t after,
+read_copy(struct sd_session *session, struct sd_bytes key, size_t before, size_t after,
           struct copy *copy)
 {
-    for (;;) {
-        struct sinter_cache_info info;
-        int rc = sinter_cache_get(session->server->cache, key.bytes, key.size, NULL, 0, &info);
-        if (rc != -ENOSPC) /* 0: without marks in front it is none of ours */
-            return rc == 0 ? -ENOENT : rc;
-        if (before + info.size - COPY_FRONT + after > session->server->settings.value_most)
+    struct sd_buffer *buffer = &copy->buffer;
+    int rc = read_value(session->server->cache, key, NULL, 0, copy);
+    while (rc == -ENOSPC) { /* also if it has grown meanwhile */
+        size_t room = copy->info.size;
+        if (before + copy->size + after > session->server->settings.value_most)
             return -EFBIG;
-        rc = open_copy(session, before + info.size + after, copy);
-        if (rc == 0)
-            rc = copy_value(session->server->cache, key, before, info.size - COPY_FRONT, copy);
-        if (rc == 0)
-            return 0;
-        sd_buffer_close(&copy->buffer, session->pool, session);
-        if (rc != -ENOSPC) /* else it has grown meanwhile */
+        rc = sd_buffer_borrow(buffer, session->pool, session, before + room + after);
+        if (rc != 0)
             return rc;
+        rc = read_value(session->server->cache, key, buffer->data + before, room, copy);
+        if (rc != 0)
+            sd_buffer_close(buffer, session->pool, session);
     }
+    return rc;
 }
 
 static int
-write_copy(sinter_cache *cache, struct sd_key key, const struct copy *copy, uint64_t ttl_ms)
+write_copy(sinter_cache *cache, struct sd_bytes key, const struct copy *copy, uint64_t ttl_ms)
 {
-    copy->value[-1] = (char)copy->marks;
-    return sinter_cache_cas(cache, key.bytes, key.size, copy->value - COPY_FRONT,
-                            copy->size + COPY_FRONT, copy->info.flags, ttl_ms, copy->info.cas);
+    return sinter_cache_cas(cache, key.bytes, key.size, copy->value - MARKS, copy->size + MARKS,
+                            copy->info.flags, ttl_ms, copy->info.cas);
 }
 
 /* ---- storing --------------------------------------------------------------------------------- */
 
-/** What is done to a copy of an item whose cas is this (0: any). */
-struct edit {
-    struct sd_key key;
-    uint64_t cas;
-    const struct sd_store *more; /* NULL, or what is appended or prepended */
-    unsigned set, clear;         /* marks */
-    struct sd_ttl ttl;
-};
-
+/* Puts bytes in front of a value or behind it, or changes its marks. -ESTALE: it has changed. */
 static int
-edit_once(struct sd_session *session, const struct edit *edit)
+edit_once(struct sd_session *session, const struct sd_store *store)
 {
-    const struct sd_store *more = edit->more;
-    bool front = more && more->mode == SD_PREPEND;
-    size_t added = more ? more->size : 0, before = front ? added : 0;
-    struct copy copy = {.value = NULL};
-    int rc = read_copy(session, edit->key, before, added - before, &copy);
+    size_t before = store->mode == SD_PREPEND ? store->size : 0;
+    uint64_t ttl_ms = store->mode == SD_MARK ? store->ttl.ms : SINTER_CACHE_TTL_KEEP;
+    struct copy copy;
+    int rc = read_copy(session, store->key, before, store->size - before, &copy);
     if (rc != 0)
         return rc;
+    unsigned marks = (unsigned char)copy.value[-1] & ~store->unmarks;
     copy.value -= before;
-    if (more)
-        memcpy(front ? copy.value : copy.value + copy.size, more->value, added);
-    copy.size += added;
-    copy.marks = (copy.marks & ~edit->clear) | edit->set;
-    rc = edit->cas && edit->cas != copy.info.cas
+    if (store->size)
+        memcpy(before ? copy.value : copy.value + copy.size, store->value, store->size);
+    copy.size += store->size;
+    copy.value[-1] = (char)(store->mode == SD_MARK ? marks | store->marks : store->marks);
+    rc = store->cas && store->cas != copy.info.cas
              ? -EEXIST
-             : write_copy(session->server->cache, edit->key, &copy, edit->ttl.ms);
+             : write_copy(session->server->cache, store->key, &copy, ttl_ms);
     sd_buffer_close(&copy.buffer, session->pool, session);
-    return rc == -EEXIST && !edit->cas ? -ESTALE : rc;
+    return rc == -EEXIST && !store->cas ? -ESTALE : rc;
 }
 
 static int
-edit_copy(struct sd_session *session, const struct edit *edit)
+edit(struct sd_session *session, const struct sd_store *store)
 {
     int rc;
     do
-        rc = edit_once(session, edit);
+        rc = edit_once(session, store);
     while (rc == -ESTALE);
-    if (rc == 0 && edit->ttl.over)
-        end_at_once(session->server->cache, edit->key);
+    if (rc == 0 && store->mode == SD_MARK && store->ttl.over)
+        end_at_once(session->server->cache, store->key);
     return rc;
 }
-
-static const struct sd_ttl kept = {SINTER_CACHE_TTL_KEEP, false};
 
 static int
 store_plain(sinter_cache *cache, const struct sd_store *store)
 {
-    const char *key = store->key.bytes, *value = store->value - COPY_FRONT;
-    size_t key_size = store->key.size, size = store->size + COPY_FRONT;
+    const char *key = store->key.bytes, *value = store->value - MARKS;
+    size_t key_size = store->key.size, size = store->size + MARKS;
     switch (store->mode) {
     case SD_ADD:
         return sinter_cache_add(cache, key, key_size, value, size, store->flags, store->ttl.ms);
@@ -234,7 +198,7 @@ store_stale(sinter_cache *cache, const struct sd_store *store)
     if (store->cas >= item.view.info.cas)
         return -EEXIST;
     again.cas = item.view.info.cas;
-    again.ttl = kept;
+    again.ttl = SD_TTL_KEPT;
     again.marks |= SD_STALE | (item.marks & SD_SENT);
     return store_marked(cache, &again);
 }
@@ -243,13 +207,8 @@ int
 sd_item_store(struct sd_session *session, const struct sd_store *store)
 {
     sinter_cache *cache = session->server->cache;
-    if (store->mode == SD_APPEND || store->mode == SD_PREPEND)
-        return edit_copy(session, &(struct edit){.key = store->key,
-                                                 .cas = store->cas,
-                                                 .more = store,
-                                                 .set = store->marks,
-                                                 .clear = ~0u,
-                                                 .ttl = kept});
+    if (store->mode == SD_APPEND || store->mode == SD_PREPEND || store->mode == SD_MARK)
+        return edit(session, store);
     if (store->mode == SD_CAS && store->cas == 0)
         return sd_item_other_cas(cache, store->key);
     int rc = store_marked(cache, store);
@@ -273,19 +232,17 @@ put_number(struct copy *copy, uint64_t number)
 }
 
 static int
-add_once(sinter_cache *cache, struct sd_key key, struct sd_delta *delta)
+add_once(sinter_cache *cache, struct sd_bytes key, struct sd_delta *delta)
 {
-    char room[NUMBER_MOST + 32];
-    struct copy copy = {.buffer = {.data = room, .room = sizeof(room)}};
+    char room[MARKS + NUMBER_MOST + 32];
+    struct copy copy;
     uint64_t number;
-    int rc = copy_value(cache, key, 0, NUMBER_MOST, &copy);
-    if (rc != 0)
-        return rc == -ENOSPC ? -EDOM : rc;
-    if (copy.size == 0)
-        return -EDOM;
+    int rc = read_value(cache, key, room, MARKS + NUMBER_MOST, &copy);
+    if (rc != 0 || copy.size == 0)
+        return rc == -ENOENT ? rc : -EDOM;
     if (delta->cas && delta->cas != copy.info.cas)
         return -EEXIST;
-    if (!sd_read_u64(copy.value, copy.size, &number))
+    if (!sd_read_u64((struct sd_bytes){copy.value, copy.size}, &number))
         return -EDOM;
     delta->result = !delta->down ? number + delta->by : number > delta->by ? number - delta->by : 0;
     delta->ttl_ms = copy.info.ttl_ms;
@@ -295,7 +252,7 @@ add_once(sinter_cache *cache, struct sd_key key, struct sd_delta *delta)
 }
 
 int
-sd_item_add(sinter_cache *cache, struct sd_key key, struct sd_delta *delta)
+sd_item_add(sinter_cache *cache, struct sd_bytes key, struct sd_delta *delta)
 {
     int rc;
     do
@@ -305,19 +262,10 @@ sd_item_add(sinter_cache *cache, struct sd_key key, struct sd_delta *delta)
 }
 
 int
-sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl)
+sd_item_touch(sinter_cache *cache, struct sd_bytes key, struct sd_ttl ttl)
 {
     int rc = sinter_cache_touch(cache, key.bytes, key.size, ttl.ms);
     if (rc == 0 && ttl.over)
         end_at_once(cache, key);
     return rc;
-}
-
-int
-sd_item_mark(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set,
-             unsigned clear, const struct sd_ttl *ttl)
-{
-    return edit_copy(
-        session, &(struct edit){
-                     .key = key, .cas = cas, .set = set, .clear = clear, .ttl = ttl ? *ttl : kept});
 }

@@ -15,16 +15,13 @@ enum sd_mark {
     SD_BINARY = 4, /* its key came in base64 */
 };
 
-struct sd_key {
-    const char *bytes;
-    size_t size;
-};
-
 /** A time to live. `over`: it has ended. */
 struct sd_ttl {
     uint64_t ms; /* 0: for ever */
     bool over;
 };
+
+#define SD_TTL_KEPT ((struct sd_ttl){SINTER_CACHE_TTL_KEEP, false})
 
 /** From what a client says: seconds, or a time of day if above 30 days. */
 struct sd_ttl sd_ttl_of(int32_t seconds);
@@ -45,26 +42,26 @@ struct sd_item {
 };
 
 /** In a section, for as long as it lasts. False: it is not there. */
-bool sd_item_look(sinter_cache *cache, struct sd_key key, struct sd_item *item);
+bool sd_item_look(sinter_cache *cache, struct sd_bytes key, struct sd_item *item);
 /** By a cas of 0, which no item has: -EEXIST, if it is there. */
-int sd_item_other_cas(sinter_cache *cache, struct sd_key key);
+int sd_item_other_cas(sinter_cache *cache, struct sd_bytes key);
 /** Copies the value, all pieces of it; in the same section, once. Result: behind it. */
 char *sd_item_copy(sinter_cache *cache, struct sd_item *item, char *to);
 
-enum sd_mode { SD_SET, SD_ADD, SD_REPLACE, SD_APPEND, SD_PREPEND, SD_CAS };
+enum sd_mode { SD_SET, SD_ADD, SD_REPLACE, SD_APPEND, SD_PREPEND, SD_CAS, SD_MARK };
 
-/** What is to be stored. */
+/** What is to be stored. SD_MARK: marks alone are changed, of an item of this cas (0: of any). */
 struct sd_store {
-    struct sd_key key;
+    struct sd_bytes key;
     enum sd_mode mode;
     char *value; /* the byte in front of it belongs to it; it is restored */
     size_t size;
     uint32_t flags;
     struct sd_ttl ttl;
     uint64_t cas;
-    unsigned marks;
-    bool replaces;     /* if it is refused the old one goes */
-    bool may_be_stale; /* with `cas`: an older one stores, too, and the item stays stale */
+    unsigned marks, unmarks; /* those that it gets; SD_MARK: and those that go */
+    bool replaces;           /* if it is refused the old one goes */
+    bool may_be_stale;       /* with `cas`: an older one stores, too, and the item stays stale */
 };
 
 struct sd_session;
@@ -80,11 +77,8 @@ struct sd_delta {
     uint64_t ttl_ms; /* what is left to it */
 };
 /** -EDOM: it is no number; -EEXIST: delta->cas is another. */
-int sd_item_add(sinter_cache *cache, struct sd_key key, struct sd_delta *delta);
+int sd_item_add(sinter_cache *cache, struct sd_bytes key, struct sd_delta *delta);
 
-int sd_item_touch(sinter_cache *cache, struct sd_key key, struct sd_ttl ttl);
-/** Sets and takes away marks; of an item whose cas is this (0: any). ttl: NULL, it stays. */
-int sd_item_mark(struct sd_session *session, struct sd_key key, uint64_t cas, unsigned set,
-                 unsigned clear, const struct sd_ttl *ttl);
+int sd_item_touch(sinter_cache *cache, struct sd_bytes key, struct sd_ttl ttl);
 
 #endif

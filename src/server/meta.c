@@ -7,8 +7,8 @@
 
 #define BAD_TOKEN   "CLIENT_ERROR bad token in command line format"
 #define TOO_LONG    "CLIENT_ERROR options flags too long"
-#define LONG_OPAQUE "CLIENT_ERROR opaque token too long"
-#define TOKENS_MOST 19u /* words of a line */
+#define WRONG_FLAG  "CLIENT_ERROR invalid or duplicate flag"
+#define WORDS_MOST  19u /* words of a line */
 #define OPAQUE_MOST 32u
 
 /* ---- flags ----------------------------------------------------------------------------------- */
@@ -33,10 +33,12 @@ static const char known[] = "bNTRlOPLkstcfvhuqFCMJDI";
 /** What a request's flags say. */
 struct meta {
     const struct sd_line *line;
-    struct sd_key key;
+    struct sd_bytes key;
     uint64_t number[NUMBERS];
     bool has[128]; /* by letter */
     bool bad_flags, opaque_too_long;
+    bool sized;  /* by its third word, as ms is */
+    size_t size; /* of the value */
     char mode;
     char decoded[SD_KEY_MOST]; /* the last: not set to 0 */
 };
@@ -47,22 +49,28 @@ ttl_of(const struct meta *meta, unsigned which)
     return sd_ttl_of((int32_t)meta->number[which]);
 }
 
+/* That it gets, if it is there. */
+static struct sd_ttl
+new_ttl(const struct meta *meta)
+{
+    return meta->has['T'] ? ttl_of(meta, TTL) : SD_TTL_KEPT;
+}
+
 static const char *
 decode_key(struct meta *meta)
 {
-    size_t size = sd_base64_read(meta->key.bytes, meta->key.size, meta->decoded);
+    size_t size = sd_base64_read(meta->key, meta->decoded);
     meta->has['b'] = true;
-    meta->key = (struct sd_key){meta->decoded, size};
+    meta->key = (struct sd_bytes){meta->decoded, size};
     return size ? NULL : "CLIENT_ERROR error decoding key";
 }
 
 static const char *
-read_number(struct meta *meta, unsigned i, const struct sd_token *token)
+read_number(struct meta *meta, unsigned i, struct sd_bytes text)
 {
     int32_t seconds = 0;
-    bool is_number = numbers[i].is_time
-                         ? sd_read_i32(token->text + 1, token->size - 1, &seconds)
-                         : sd_read_u64(token->text + 1, token->size - 1, &meta->number[i]);
+    bool is_number =
+        numbers[i].is_time ? sd_read_i32(text, &seconds) : sd_read_u64(text, &meta->number[i]);
     if (numbers[i].is_time)
         meta->number[i] = (uint64_t)seconds;
     meta->bad_flags = meta->bad_flags || (i == FLAGS && !is_number);
@@ -71,21 +79,21 @@ read_number(struct meta *meta, unsigned i, const struct sd_token *token)
 
 /* NULL, or what is wrong with it. */
 static const char *
-read_flag(struct meta *meta, const struct sd_token *token)
+read_flag(struct meta *meta, struct sd_bytes word)
 {
-    switch (*token->text) {
+    switch (*word.bytes) {
     case 'b':
         return decode_key(meta);
     case 'M':
-        meta->mode = token->text[1];
-        return token->size == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
+        meta->mode = word.bytes[1];
+        return word.size == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
     case 'O':
-        meta->opaque_too_long = token->size > OPAQUE_MOST;
+        meta->opaque_too_long = word.size > OPAQUE_MOST;
         return NULL;
     default:
         for (unsigned i = 0; i < NUMBERS; i++)
-            if (numbers[i].letter == *token->text)
-                return read_number(meta, i, token);
+            if (numbers[i].letter == *word.bytes)
+                return read_number(meta, i, (struct sd_bytes){word.bytes + 1, word.size - 1});
         return NULL;
     }
 }
@@ -96,18 +104,27 @@ read_flags(struct meta *meta, unsigned first)
 {
     const char *wrong = NULL;
     for (unsigned i = first; i < meta->line->count; i++) {
-        const struct sd_token *token = &meta->line->token[i];
-        unsigned char letter = (unsigned char)*token->text;
+        unsigned char letter = (unsigned char)*meta->line->word[i].bytes;
         if (letter >= 127 || meta->has[letter])
             return "CLIENT_ERROR duplicate flag";
         if (!strchr(known, letter))
             return "CLIENT_ERROR invalid flag";
         meta->has[letter] = true;
-        const char *complaint = read_flag(meta, token);
+        const char *complaint = read_flag(meta, meta->line->word[i]);
         wrong = complaint ? complaint : wrong;
     }
     return wrong ? wrong : meta->bad_flags ? SD_BAD_FORMAT : NULL;
 }
+
+/* ---- a request ------------------------------------------------------------------------------- */
+
+/** What commands' lines have of their own. */
+struct form {
+    enum sd_verdict (*run)(struct sd_request *request, struct meta *meta);
+    unsigned first;    /* word of the flags */
+    const char *modes; /* letters of the flag M; NULL: it is not looked at */
+    const char *wrong_mode, *too_long, *wrong_flag; /* what is said; the last: or NULL */
+};
 
 static const char *
 read_key(struct meta *meta, const struct sd_line *line)
@@ -115,8 +132,27 @@ read_key(struct meta *meta, const struct sd_line *line)
     memset(meta, 0, offsetof(struct meta, decoded));
     meta->line = line;
     meta->number[DELTA] = 1;
-    meta->key = (struct sd_key){line->token[1].text, line->token[1].size};
+    meta->key = line->word[1];
     return meta->key.size > SD_KEY_MOST ? SD_BAD_FORMAT : NULL;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+read_request(struct meta *meta, const struct sd_line *line, const struct form *form)
+{
+    if (read_key(meta, line))
+        return SD_BAD_FORMAT;
+    if (line->count > WORDS_MOST)
+        return form->too_long;
+    meta->sized = form->first == 3 && sd_read_size(sd_word(line, 2), &meta->size);
+    if (form->first == 3 && !meta->sized)
+        return SD_BAD_FORMAT;
+    const char *wrong = read_flags(meta, form->first);
+    if (wrong)
+        return form->wrong_flag ? form->wrong_flag : wrong;
+    if (meta->mode && form->modes && !strchr(form->modes, meta->mode))
+        return form->wrong_mode;
+    return meta->opaque_too_long ? "CLIENT_ERROR opaque token too long" : NULL;
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
@@ -130,9 +166,9 @@ struct values {
 };
 
 static char *
-put_key(char *at, struct sd_key key, bool binary)
+put_key(char *at, struct sd_bytes key, bool binary)
 {
-    return binary ? sd_base64_put(at, key.bytes, key.size) : sd_put_bytes(at, key.bytes, key.size);
+    return binary ? sd_base64_put(at, key) : sd_put_bytes(at, key.bytes, key.size);
 }
 
 static char *
@@ -154,15 +190,15 @@ put_flags(char *at, const struct meta *meta, const struct values *values)
 {
     uint64_t ttl_ms = values->ttl_ms;
     for (unsigned i = 2; i < meta->line->count; i++) {
-        const struct sd_token *token = &meta->line->token[i];
-        char letter = *token->text;
+        struct sd_bytes word = meta->line->word[i];
+        char letter = *word.bytes;
         if (letter == 'T' || (letter == 'N' && values->created))
             ttl_ms = ttl_of(meta, letter == 'T' ? TTL : CREATE_TTL).ms;
         if (letter != 'O' && letter != 'k' && !strchr(values->letters, letter))
             continue;
         *at++ = ' ';
         if (letter == 'O') {
-            at = sd_put_bytes(at, token->text, token->size);
+            at = sd_put_bytes(at, word.bytes, word.size);
         } else if (letter == 'k') {
             *at++ = 'k';
             at = put_key(at, meta->key, values->binary);
@@ -172,6 +208,12 @@ put_flags(char *at, const struct meta *meta, const struct values *values)
         }
     }
     return at;
+}
+
+static char *
+put_code(char *at, const struct meta *meta, size_t value_size)
+{
+    return meta->has['v'] ? sd_put_u64(sd_put_text(at, "VA "), value_size) : sd_put_text(at, "HD");
 }
 
 static enum sd_verdict
@@ -228,19 +270,22 @@ create(struct sd_session *session, const struct meta *meta, char *value, size_t 
 
 /* In one step: somebody else must not win it, nor nobody. */
 static int
-change(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+change(struct sd_session *session, struct sd_bytes key, const struct sd_item *item,
        const void *opaque)
 {
     const struct shown *shown = opaque;
-    struct sd_ttl ttl = ttl_of(shown->meta, TTL);
-    bool sets = shown->meta->has['T'];
+    struct sd_store mark = {.key = key,
+                            .mode = SD_MARK,
+                            .cas = item->view.info.cas,
+                            .marks = SD_SENT,
+                            .ttl = new_ttl(shown->meta)};
     if (shown->created)
         return 0;
     if (wins(shown, item)) {
-        int rc = sd_item_mark(session, key, item->view.info.cas, SD_SENT, 0, sets ? &ttl : NULL);
+        int rc = sd_item_store(session, &mark);
         return rc == 0 ? SD_CHANGED : rc;
     }
-    return sets ? sd_item_touch(session->server->cache, key, ttl) : 0;
+    return shown->meta->has['T'] ? sd_item_touch(session->server->cache, key, mark.ttl) : 0;
 }
 
 static char *
@@ -255,11 +300,7 @@ put_head(char *at, const struct sd_item *item, const void *opaque)
                             .flags = item->view.info.flags,
                             .created = shown->created,
                             .binary = item->marks & SD_BINARY};
-    if (shown->meta->has['v'])
-        at = sd_put_u64(sd_put_text(at, "VA "), item->size);
-    else
-        at = sd_put_text(at, "HD");
-    at = put_flags(at, shown->meta, &values);
+    at = put_flags(put_code(at, shown->meta, item->size), shown->meta, &values);
     at = sd_put_text(at, marks & SD_SENT ? " Z" : "");
     at = sd_put_text(at, marks & SD_STALE ? " X" : "");
     return sd_put_text(at, wins(shown, item) ? " W\r\n" : "\r\n");
@@ -277,51 +318,40 @@ show_over(struct sd_request *request, const struct shown *shown)
 }
 
 static enum sd_verdict
-command_mg(struct sd_request *request)
+run_mg(struct sd_request *request, struct meta *meta)
 {
     struct sd_session *session = request->session;
-    struct meta meta;
-    struct shown shown = {&meta, false};
+    struct shown shown = {meta, false};
+    struct sd_shape shape = {SD_REPLY_MOST, meta->has['v'], put_head, &shown, change};
     bool there;
     char empty[2] = "";
-    const char *wrong = read_key(&meta, &request->line);
-    if (!wrong && request->line.count > TOKENS_MOST)
-        wrong = "CLIENT_ERROR options flags are too long";
-    if (!wrong)
-        wrong = read_flags(&meta, 2);
-    if (wrong || meta.opaque_too_long)
-        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
-    struct sd_shape shape = {SD_REPLY_MOST, meta.has['v'], put_head, &shown, change};
     for (;;) {
-        enum sd_verdict verdict = sd_show(session, request->output, meta.key, &shape, &there);
+        enum sd_verdict verdict = sd_show(session, request->output, meta->key, &shape, &there);
         if (verdict != SD_DONE)
             return verdict;
-        if (there || !meta.has['N'] || shown.created)
+        if (there || !meta->has['N'] || shown.created)
             break;
-        int rc = create(session, &meta, empty + 1, 0, SD_SENT);
+        int rc = create(session, meta, empty + 1, 0, SD_SENT);
         if (sd_is_refusal(rc))
             return sd_refused(request, rc, SD_OUT_OF_MEMORY " storing object");
         shown.created = rc == 0;
     }
-    sd_count_get(session->counts, meta.has['T'] && there, there);
+    sd_count_get(session->counts, meta->has['T'] && there, there);
     if (shown.created && !there)
         return show_over(request, &shown);
-    return there || meta.has['q'] ? SD_DONE : echo(request, &meta, "EN");
+    return there || meta->has['q'] ? SD_DONE : echo(request, meta, "EN");
 }
 
 /* ---- ms -------------------------------------------------------------------------------------- */
 
-static bool
-mode_of_ms(const struct meta *meta, enum sd_mode *mode)
+static const char modes_of_ms[] = "SREAP";
+
+static enum sd_mode
+mode_of_ms(const struct meta *meta)
 {
-    static const char letters[] = "SREAP";
     static const enum sd_mode modes[] = {SD_SET, SD_REPLACE, SD_ADD, SD_APPEND, SD_PREPEND};
-    const char *at = strchr(letters, meta->mode ? meta->mode : 'S');
-    if (at)
-        *mode = modes[at - letters];
-    if (at && meta->has['C'] && (*mode == SD_SET || *mode == SD_REPLACE))
-        *mode = SD_CAS;
-    return at != NULL;
+    enum sd_mode mode = meta->mode ? modes[strchr(modes_of_ms, meta->mode) - modes_of_ms] : SD_SET;
+    return meta->has['C'] && (mode == SD_SET || mode == SD_REPLACE) ? SD_CAS : mode;
 }
 
 static const char *
@@ -335,85 +365,61 @@ code_of(const struct sd_store *store, int rc)
 }
 
 static enum sd_verdict
-command_ms(struct sd_request *request)
+run_ms(struct sd_request *request, struct meta *meta)
 {
-    const struct sd_line *line = &request->line;
-    struct sd_store store = {.replaces = true};
-    struct meta meta;
+    struct sd_store store = {
+        .key = meta->key,
+        .mode = mode_of_ms(meta),
+        .size = meta->size,
+        .flags = (uint32_t)meta->number[FLAGS],
+        .ttl = ttl_of(meta, TTL),
+        .cas = meta->number[CAS],
+        .marks = meta->has['b'] ? SD_BINARY : 0,
+        .replaces = true,
+        .may_be_stale = meta->has['I'],
+    };
     enum sd_verdict verdict;
     int rc;
-    const char *wrong = read_key(&meta, line);
-    if (!wrong && line->count > TOKENS_MOST)
-        return sd_answer(request, TOO_LONG);
-    if (wrong || line->count < 3 || !sd_read_size(&line->token[2], &store.size))
-        return sd_answer(request, SD_BAD_FORMAT);
-    wrong = read_flags(&meta, 3);
-    if (!wrong && !mode_of_ms(&meta, &store.mode))
-        wrong = "CLIENT_ERROR invalid mode for ms M token";
-    if (wrong || meta.opaque_too_long) {
-        request->session->skip = store.size + 2;
-        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
-    }
-    store.key = meta.key;
-    store.flags = (uint32_t)meta.number[FLAGS];
-    store.ttl = ttl_of(&meta, TTL);
-    store.cas = meta.number[CAS];
-    store.may_be_stale = meta.has['I'];
-    store.marks = meta.has['b'] ? SD_BINARY : 0;
     if (!sd_store_value(request, &store, &rc, &verdict))
         return verdict;
-    if (rc == 0 && meta.has['q'])
+    if (rc == 0 && meta->has['q'])
         return SD_DONE;
-    return answer(request, &meta, code_of(&store, rc),
+    return answer(request, meta, code_of(&store, rc),
                   &(struct values){.letters = "c",
                                    .cas = rc == 0 ? sinter_cache_written() : 0,
-                                   .binary = meta.has['b']});
+                                   .binary = meta->has['b']});
 }
 
 /* ---- md -------------------------------------------------------------------------------------- */
-
-/* What md and ma have in common. */
-static const char *
-read_short(struct meta *meta, const struct sd_line *line)
-{
-    const char *wrong = read_key(meta, line);
-    if (!wrong && line->count > TOKENS_MOST)
-        return TOO_LONG;
-    if (!wrong && read_flags(meta, 2))
-        return "CLIENT_ERROR invalid or duplicate flag";
-    return wrong;
-}
 
 static int
 delete_or_mark(struct sd_session *session, const struct meta *meta)
 {
     sinter_cache *cache = session->server->cache;
-    struct sd_ttl ttl = ttl_of(meta, TTL);
-    uint64_t cas = meta->number[CAS];
-    if (meta->has['C'] && cas == 0)
+    struct sd_store mark = {.key = meta->key,
+                            .mode = SD_MARK,
+                            .cas = meta->number[CAS],
+                            .marks = SD_STALE,
+                            .unmarks = SD_SENT,
+                            .ttl = new_ttl(meta)};
+    if (meta->has['C'] && mark.cas == 0)
         return sd_item_other_cas(cache, meta->key);
     if (meta->has['I'])
-        return sd_item_mark(session, meta->key, cas, SD_STALE, SD_SENT,
-                            meta->has['T'] ? &ttl : NULL);
-    return sinter_cache_delete(cache, meta->key.bytes, meta->key.size, cas);
+        return sd_item_store(session, &mark);
+    return sinter_cache_delete(cache, meta->key.bytes, meta->key.size, mark.cas);
 }
 
 static enum sd_verdict
-command_md(struct sd_request *request)
+run_md(struct sd_request *request, struct meta *meta)
 {
-    struct sd_counts *counts = request->session->counts;
-    struct meta meta;
-    const char *wrong = read_short(&meta, &request->line);
-    if (wrong || meta.opaque_too_long)
-        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
-    int rc = delete_or_mark(request->session, &meta);
+    int rc = delete_or_mark(request->session, meta);
     if (sd_is_refusal(rc))
         return sd_refused(request, rc, SD_OUT_OF_MEMORY);
-    if (rc != 0 || !meta.has['I'])
-        sd_count_hit(&counts->delete_hits, &counts->delete_misses, rc == 0);
-    if (rc == 0 && meta.has['q'])
+    if (rc != 0 || !meta->has['I'])
+        SD_COUNT_HIT(request->session->counts, delete, rc == 0);
+    if (rc == 0 && meta->has['q'])
         return SD_DONE;
-    return echo(request, &meta, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
+    return echo(request, meta, rc == 0 ? "HD" : rc == -EEXIST ? "EX" : "NF");
 }
 
 /* ---- ma -------------------------------------------------------------------------------------- */
@@ -444,37 +450,31 @@ answer_sum(struct sd_request *request, const struct meta *meta, const struct sd_
                             .ttl_ms = delta->ttl_ms,
                             .created = created,
                             .binary = meta->has['b']};
-    char code[8] = "HD", digits[24], *end = sd_put_u64(digits, delta->result);
+    char digits[24], *at = sd_output_tail(request->output);
+    size_t size = (size_t)(sd_put_u64(digits, delta->result) - digits);
     if (meta->has['q'] && !created)
         return SD_DONE;
+    at = sd_put_text(put_flags(put_code(at, meta, size), meta, &values), "\r\n");
     if (meta->has['v'])
-        *sd_put_u64(sd_put_text(code, "VA "), (uint64_t)(end - digits)) = 0;
-    answer(request, meta, code, &values);
-    if (meta->has['v'])
-        sd_put(request->output, digits, (size_t)(sd_put_text(end, "\r\n") - digits));
+        at = sd_put_text(sd_put_bytes(at, digits, size), "\r\n");
+    sd_output_end(request->output, at);
     return SD_DONE;
 }
 
 static enum sd_verdict
-command_ma(struct sd_request *request)
+run_ma(struct sd_request *request, struct meta *meta)
 {
     struct sd_session *session = request->session;
-    struct meta meta;
+    struct sd_delta delta = {.by = meta->number[DELTA],
+                             .cas = meta->number[CAS],
+                             .down = meta->mode == 'D' || meta->mode == '-'};
     bool created;
     int rc;
-    const char *wrong = read_short(&meta, &request->line);
-    if (!wrong && meta.mode && !strchr("I+D-", meta.mode))
-        wrong = "CLIENT_ERROR invalid mode for ma M token";
-    if (wrong || meta.opaque_too_long)
-        return sd_answer(request, wrong ? wrong : LONG_OPAQUE);
-    struct sd_delta delta = {.by = meta.number[DELTA],
-                             .cas = meta.number[CAS],
-                             .down = meta.mode == 'D' || meta.mode == '-'};
     do
-        rc = add_number_once(session, &meta, &delta, &created);
+        rc = add_number_once(session, meta, &delta, &created);
     while (rc == -ESTALE);
-    if (rc == 0 && meta.has['T'])
-        (void)sd_item_touch(session->server->cache, meta.key, ttl_of(&meta, TTL));
+    if (rc == 0 && meta->has['T'])
+        (void)sd_item_touch(session->server->cache, meta->key, ttl_of(meta, TTL));
     if (!created && (rc == 0 || rc == -ENOENT))
         sd_count_delta(session->counts, delta.down, rc == 0);
     if (sd_is_refusal(rc))
@@ -482,8 +482,8 @@ command_ma(struct sd_request *request)
     if (rc == -EDOM)
         return sd_answer(request, SD_NOT_NUMERIC);
     if (rc == 0)
-        return answer_sum(request, &meta, &delta, created);
-    return echo(request, &meta, rc == -EEXIST ? "EX" : "NF");
+        return answer_sum(request, meta, &delta, created);
+    return echo(request, meta, rc == -EEXIST ? "EX" : "NF");
 }
 
 /* ---- me, mn ---------------------------------------------------------------------------------- */
@@ -509,7 +509,7 @@ command_me(struct sd_request *request)
     struct sd_item item;
     char *at = sd_output_tail(request->output); /* there is room for it */
     if (line->count < 2 || read_key(&meta, line) ||
-        (line->count > 2 && SD_IS(&line->token[2], "b") && decode_key(&meta)))
+        (sd_is(sd_word(line, 2), "b") && decode_key(&meta)))
         return sd_answer(request, SD_BAD_FORMAT);
     sd_count(&request->session->counts->cmd_meta, 1);
     sd_section_enter();
@@ -531,11 +531,34 @@ command_mn(struct sd_request *request)
     return sd_answer(request, "MN");
 }
 
+/* ---- the commands ---------------------------------------------------------------------------- */
+
+enum { MG, MS, MD, MA };
+static const struct form forms[] = {
+    [MG] = {run_mg, 2, NULL, NULL, "CLIENT_ERROR options flags are too long", NULL},
+    [MS] = {run_ms, 3, modes_of_ms, "CLIENT_ERROR invalid mode for ms M token", TOO_LONG, NULL},
+    [MD] = {run_md, 2, NULL, NULL, TOO_LONG, WRONG_FLAG},
+    [MA] = {run_ma, 2, "I+D-", "CLIENT_ERROR invalid mode for ma M token", TOO_LONG, WRONG_FLAG},
+};
+
+static enum sd_verdict
+command_meta(struct sd_request *request)
+{
+    const struct form *form = &forms[request->kind];
+    struct meta meta;
+    const char *wrong = read_request(&meta, &request->line, form);
+    if (!wrong)
+        return form->run(request, &meta);
+    if (meta.sized)
+        request->session->skip = meta.size + 2;
+    return sd_answer(request, wrong);
+}
+
 const struct sd_command sd_meta_commands[] = {
-    {"mg", 2, SD_ANY, command_mg, 0},
-    {"ms", 2, SD_ANY, command_ms, 0},
-    {"md", 2, SD_ANY, command_md, 0},
-    {"ma", 2, SD_ANY, command_ma, 0},
+    {"mg", 2, SD_ANY, command_meta, MG},
+    {"ms", 2, SD_ANY, command_meta, MS},
+    {"md", 2, SD_ANY, command_meta, MD},
+    {"ma", 2, SD_ANY, command_meta, MA},
     {"me", 1, SD_ANY, command_me, 0},
     {"mn", 1, SD_ANY, command_mn, 0},
     {NULL, 0, 0, NULL, 0},

@@ -2,8 +2,22 @@
 /* server.c - see server.h. */
 #include "server/server.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+
+bool
+sd_complain(const char *format, ...)
+{
+    va_list arguments;
+    fputs("sinterd: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return false;
+}
 
 uint64_t
 sd_now_ms(void)

@@ -80,7 +80,7 @@ put_head_again(char *begin, size_t head_bytes, const struct sd_shape *shape, str
 
 /* Once. SD_YIELD: it has to be looked at again. */
 static enum sd_verdict
-show_once(struct sd_session *session, struct sd_output *output, struct sd_key key,
+show_once(struct sd_session *session, struct sd_output *output, struct sd_bytes key,
           const struct sd_shape *shape, bool *there)
 {
     char *begin = sd_output_tail(output);
@@ -111,7 +111,7 @@ show_once(struct sd_session *session, struct sd_output *output, struct sd_key ke
 
 /* Room is made outside of sections; then the item may be another one. */
 enum sd_verdict
-sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
+sd_show(struct sd_session *session, struct sd_output *output, struct sd_bytes key,
         const struct sd_shape *shape, bool *there)
 {
     enum sd_verdict verdict;
@@ -126,7 +126,7 @@ sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
 bool
 sd_take_noreply(struct sd_request *request)
 {
-    request->quiet = SD_IS(&request->line.token[request->line.count - 1], "noreply");
+    request->quiet = sd_is(request->line.word[request->line.count - 1], "noreply");
     return request->quiet;
 }
 
@@ -171,7 +171,7 @@ count_store(struct sd_counts *counts, const struct sd_store *store, int rc)
     if (store->mode == SD_CAS && rc == -EEXIST)
         sd_count(&counts->cas_badval, 1);
     else if (store->mode == SD_CAS)
-        sd_count_hit(&counts->cas_hits, &counts->cas_misses, rc == 0);
+        SD_COUNT_HIT(counts, cas, rc == 0);
 }
 
 bool
@@ -209,28 +209,28 @@ sd_count_get(struct sd_counts *counts, bool touch, bool hit)
 {
     sd_count(touch ? &counts->cmd_touch : &counts->cmd_get, 1);
     if (touch)
-        sd_count_hit(&counts->touch_hits, &counts->touch_misses, hit);
+        SD_COUNT_HIT(counts, touch, hit);
     else
-        sd_count_hit(&counts->get_hits, &counts->get_misses, hit);
+        SD_COUNT_HIT(counts, get, hit);
 }
 
 void
 sd_count_delta(struct sd_counts *counts, bool down, bool hit)
 {
     if (down)
-        sd_count_hit(&counts->decr_hits, &counts->decr_misses, hit);
+        SD_COUNT_HIT(counts, decr, hit);
     else
-        sd_count_hit(&counts->incr_hits, &counts->incr_misses, hit);
+        SD_COUNT_HIT(counts, incr, hit);
 }
 
 /* ---- one request ----------------------------------------------------------------------------- */
 
 static const struct sd_command *
-find(const struct sd_command *command, const struct sd_token *name)
+find(const struct sd_command *command, struct sd_bytes name)
 {
     for (; command->name; command++)
-        if (command->name[0] == name->text[0] && command->name[1] == name->text[1] &&
-            strncmp(command->name, name->text, name->size) == 0 && !command->name[name->size])
+        if (command->name[0] == name.bytes[0] && command->name[1] == name.bytes[1] &&
+            strncmp(command->name, name.bytes, name.size) == 0 && !command->name[name.size])
             return command;
     return NULL;
 }
@@ -239,19 +239,18 @@ static enum sd_verdict
 dispatch(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
-    const struct sd_token *name = &line->token[0];
+    struct sd_bytes name = sd_word(line, 0), last = sd_word(line, line->count - 1);
     if (line->count == 0)
         return sd_answer(request, "ERROR");
     const struct sd_command *command =
-        find(*name->text == 'm' ? sd_meta_commands : sd_text_commands, name);
+        find(*name.bytes == 'm' ? sd_meta_commands : sd_text_commands, name);
     if (!command)
         command = find(sd_admin_commands, name);
     if (command && line->count >= command->least && line->count <= command->most) {
         request->kind = command->kind;
         return command->run(request);
     }
-    const struct sd_token *last = &line->token[line->count - 1];
-    if (!command && last->size >= 5 && memcmp(last->text, "HTTP/", 5) == 0)
+    if (!command && last.size >= 5 && memcmp(last.bytes, "HTTP/", 5) == 0)
         return sd_metrics(request);
     return sd_answer(request, "ERROR");
 }

@@ -119,13 +119,13 @@ struct sd_shape {
     /** NULL, or what is done to the item once there is room for it as it is. 0; SD_CHANGED: it has
      * got a new cas, which sinter_cache_written knows; -EEXIST: it is another one now; -ENOENT; a
      * refusal: neither done nor shown. */
-    int (*change)(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+    int (*change)(struct sd_session *session, struct sd_bytes key, const struct sd_item *item,
                   const void *opaque);
 };
 #define SD_CHANGED 1
 /** Shows an item, which is looked up once. What can be SD_FULL or SD_LATER has shown nothing, and
  * changed nothing. */
-enum sd_verdict sd_show(struct sd_session *session, struct sd_output *output, struct sd_key key,
+enum sd_verdict sd_show(struct sd_session *session, struct sd_output *output, struct sd_bytes key,
                         const struct sd_shape *shape, bool *there);
 
 /** Answers with a line, unless the request is quiet. SD_DONE. */
@@ -146,11 +146,8 @@ sd_is_refusal(int rc)
     return rc == -EAGAIN || rc == -ENOMEM || rc == -E2BIG || rc == -ENOBUFS;
 }
 /** Counts what was looked for, as one of the two. */
-static inline void
-sd_count_hit(uint64_t *hits, uint64_t *misses, bool hit)
-{
-    sd_count(hit ? hits : misses, 1);
-}
+#define SD_COUNT_HIT(counts, name, hit)                                                            \
+    sd_count((hit) ? &(counts)->name##_hits : &(counts)->name##_misses, 1)
 /** Of a get, or a touch, or both. */
 void sd_count_get(struct sd_counts *counts, bool touch, bool hit);
 void sd_count_delta(struct sd_counts *counts, bool down, bool hit);

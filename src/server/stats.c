@@ -316,15 +316,14 @@ put_cachedump(const struct sd_request *request, FILE *text, uint32_t class, uint
 static enum sd_verdict
 cachedump(struct sd_request *request)
 {
-    const struct sd_token *token = request->line.token;
+    const struct sd_line *line = &request->line;
     struct text text;
     uint32_t class, limit;
     if (!server_of(request)->settings.may_dump)
         return sd_answer(request, "CLIENT_ERROR stats cachedump not allowed");
-    if (request->line.count < 4)
+    if (line->count < 4)
         return sd_answer(request, "CLIENT_ERROR bad command line");
-    if (!sd_read_u32(token[2].text, token[2].size, &class) ||
-        !sd_read_u32(token[3].text, token[3].size, &limit))
+    if (!sd_read_u32(line->word[2], &class) || !sd_read_u32(line->word[3], &limit))
         return sd_answer(request, SD_BAD_FORMAT);
     if (class >= HANDLE_CLASSES_MAX)
         return sd_answer(request, "CLIENT_ERROR Illegal slab id");
@@ -423,7 +422,7 @@ sd_metrics(struct sd_request *request)
     const char *begin = input->data + input->at;
     size_t size = input->size - input->at;
     bool asked =
-        line->count == 3 && SD_IS(&line->token[0], "GET") && SD_IS(&line->token[1], "/metrics");
+        line->count == 3 && sd_is(line->word[0], "GET") && sd_is(line->word[1], "/metrics");
     const char *end = memmem(begin, size, "\r\n\r\n", 4);
     if (!asked || !server_of(request)->settings.metrics || (!end && size > HTTP_MOST))
         return SD_CLOSE;
@@ -460,11 +459,10 @@ reset(struct sd_request *request)
 static enum sd_verdict
 detail(struct sd_request *request)
 {
-    const struct sd_line *line = &request->line;
-    const struct sd_token *what = &line->token[2];
-    if (line->count > 2 && (SD_IS(what, "on") || SD_IS(what, "off")))
+    struct sd_bytes what = sd_word(&request->line, 2);
+    if (sd_is(what, "on") || sd_is(what, "off"))
         return sd_answer(request, "OK");
-    if (line->count > 2 && SD_IS(what, "dump"))
+    if (sd_is(what, "dump"))
         return sd_answer(request, "END");
     return sd_answer(request, "CLIENT_ERROR usage: stats detail on|off|dump");
 }
@@ -472,19 +470,19 @@ detail(struct sd_request *request)
 enum sd_verdict
 sd_stats(struct sd_request *request)
 {
-    const struct sd_token *kind = &request->line.token[1];
+    struct sd_bytes kind = sd_word(&request->line, 1);
     if (request->line.count < 2)
         return send_written(request, put_general, "END\r\n");
-    if (SD_IS(kind, "reset"))
+    if (sd_is(kind, "reset"))
         return reset(request);
-    if (SD_IS(kind, "detail"))
+    if (sd_is(kind, "detail"))
         return detail(request);
-    if (SD_IS(kind, "cachedump"))
+    if (sd_is(kind, "cachedump"))
         return cachedump(request);
-    if (SD_IS(kind, "sizes"))
+    if (sd_is(kind, "sizes"))
         return sd_answer(request, "STAT sizes_status disabled\r\nEND");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (sd_token_is(kind, kinds[i].name, strlen(kinds[i].name)))
+        if (sd_is(kind, kinds[i].name))
             return send_written(request, kinds[i].write, "END\r\n");
     return sd_answer(request, "ERROR");
 }

@@ -2,12 +2,7 @@
 /* text.c - the classic commands on items. Answers are memcached 1.6.18's, word for word. */
 #include "server/session.h"
 
-static struct sd_key
-key_of(const struct sd_request *request)
-{
-    const struct sd_token *token = &request->line.token[1];
-    return (struct sd_key){token->text, token->size};
-}
+#define BAD_EXPTIME "CLIENT_ERROR invalid exptime argument"
 
 /* ---- get, gets, gat, gats -------------------------------------------------------------------- */
 
@@ -15,7 +10,7 @@ key_of(const struct sd_request *request)
 
 /** What a get's answer needs beside the item. */
 struct head {
-    struct sd_key key;
+    struct sd_bytes key;
     bool with_cas;
 };
 
@@ -32,7 +27,7 @@ put_head(char *at, const struct sd_item *item, const void *opaque)
 }
 
 static int
-touch_shown(struct sd_session *session, struct sd_key key, const struct sd_item *item,
+touch_shown(struct sd_session *session, struct sd_bytes key, const struct sd_item *item,
             const void *opaque)
 {
     (void)item;
@@ -41,7 +36,7 @@ touch_shown(struct sd_session *session, struct sd_key key, const struct sd_item 
 }
 
 static enum sd_verdict
-get_key(struct sd_session *session, struct sd_output *output, struct sd_key key)
+get_key(struct sd_session *session, struct sd_output *output, struct sd_bytes key)
 {
     struct head head = {key, session->keys & SD_KEYS_CAS};
     bool touch = session->keys & SD_KEYS_TOUCH, hit;
@@ -85,7 +80,7 @@ sd_next_key(struct sd_session *session, struct sd_input *input, struct sd_output
         return SD_DONE;
     }
     if (size) {
-        enum sd_verdict verdict = get_key(session, output, (struct sd_key){at, size});
+        enum sd_verdict verdict = get_key(session, output, (struct sd_bytes){at, size});
         if (verdict != SD_DONE)
             return verdict;
         input->at += size;
@@ -104,7 +99,7 @@ begin_keys(struct sd_request *request, unsigned first, unsigned keys)
     struct sd_line *line = &request->line;
     struct sd_input *input = request->input;
     char *begin = input->data + input->at, *end = begin + line->text;
-    char *keys_at = line->count > first ? begin + (line->token[first].text - begin) : end;
+    char *keys_at = line->count > first ? begin + (line->word[first].bytes - begin) : end;
     size_t size = 0;
     for (char *at = keys_at; at < end; at++) {
         size = *at == ' ' ? 0 : size + 1;
@@ -127,9 +122,8 @@ command_get(struct sd_request *request)
 static enum sd_verdict
 command_gat(struct sd_request *request)
 {
-    const struct sd_token *seconds = &request->line.token[1];
-    if (!sd_read_i32(seconds->text, seconds->size, &request->session->exptime))
-        return sd_answer(request, "CLIENT_ERROR invalid exptime argument");
+    if (!sd_read_i32(request->line.word[1], &request->session->exptime))
+        return sd_answer(request, BAD_EXPTIME);
     return begin_keys(request, 2, SD_KEYS_TOUCH | request->kind);
 }
 
@@ -149,17 +143,16 @@ outcome(const struct sd_store *store, int rc)
 static enum sd_verdict
 command_set(struct sd_request *request)
 {
-    const struct sd_token *token = request->line.token;
+    const struct sd_bytes *word = request->line.word;
     enum sd_mode mode = request->kind;
-    struct sd_store store = {.key = key_of(request), .mode = mode, .replaces = mode == SD_SET};
+    struct sd_store store = {.key = word[1], .mode = mode, .replaces = mode == SD_SET};
     enum sd_verdict verdict;
     int32_t seconds;
     int rc;
     sd_take_noreply(request);
-    if (store.key.size > SD_KEY_MOST || !sd_read_u32(token[2].text, token[2].size, &store.flags) ||
-        !sd_read_i32(token[3].text, token[3].size, &seconds) ||
-        !sd_read_size(&token[4], &store.size) ||
-        (mode == SD_CAS && !sd_read_u64(token[5].text, token[5].size, &store.cas)))
+    if (store.key.size > SD_KEY_MOST || !sd_read_u32(word[2], &store.flags) ||
+        !sd_read_i32(word[3], &seconds) || !sd_read_size(word[4], &store.size) ||
+        (mode == SD_CAS && !sd_read_u64(word[5], &store.cas)))
         return sd_answer(request, SD_BAD_FORMAT);
     store.ttl = sd_ttl_of(seconds);
     if (!sd_store_value(request, &store, &rc, &verdict))
@@ -175,37 +168,34 @@ delete_is_well_formed(struct sd_request *request)
     const struct sd_line *line = &request->line;
     if (line->count < 3)
         return true;
-    bool hold = SD_IS(&line->token[2], "0"), quiet = sd_take_noreply(request);
+    bool hold = sd_is(line->word[2], "0"), quiet = sd_take_noreply(request);
     return line->count == 3 ? hold || quiet : hold && quiet;
 }
 
 static enum sd_verdict
 command_delete(struct sd_request *request)
 {
-    struct sd_counts *counts = request->session->counts;
-    sinter_cache *cache = request->session->server->cache;
-    struct sd_key key = key_of(request);
+    struct sd_bytes key = request->line.word[1];
     if (!delete_is_well_formed(request))
         return sd_answer(request, SD_BAD_FORMAT ".  Usage: delete <key> [noreply]");
     if (key.size > SD_KEY_MOST)
         return sd_answer(request, SD_BAD_FORMAT);
-    bool hit = sinter_cache_delete(cache, key.bytes, key.size, 0) == 0;
-    sd_count_hit(&counts->delete_hits, &counts->delete_misses, hit);
+    bool hit = sinter_cache_delete(request->session->server->cache, key.bytes, key.size, 0) == 0;
+    SD_COUNT_HIT(request->session->counts, delete, hit);
     return sd_answer(request, hit ? "DELETED" : "NOT_FOUND");
 }
 
 static enum sd_verdict
 command_incr(struct sd_request *request)
 {
-    const struct sd_token *by = &request->line.token[2];
     struct sd_session *session = request->session;
     struct sd_delta delta = {.down = request->kind};
-    struct sd_key key = key_of(request);
+    struct sd_bytes key = request->line.word[1];
     char number[24];
     sd_take_noreply(request);
     if (key.size > SD_KEY_MOST)
         return sd_answer(request, SD_BAD_FORMAT);
-    if (!sd_read_u64(by->text, by->size, &delta.by))
+    if (!sd_read_u64(request->line.word[2], &delta.by))
         return sd_answer(request, "CLIENT_ERROR invalid numeric delta argument");
     int rc = sd_item_add(session->server->cache, key, &delta);
     if (sd_is_refusal(rc))
@@ -220,15 +210,14 @@ command_incr(struct sd_request *request)
 static enum sd_verdict
 command_touch(struct sd_request *request)
 {
-    const struct sd_token *seconds = &request->line.token[2];
     struct sd_session *session = request->session;
-    struct sd_key key = key_of(request);
+    struct sd_bytes key = request->line.word[1];
     int32_t exptime;
     sd_take_noreply(request);
     if (key.size > SD_KEY_MOST)
         return sd_answer(request, SD_BAD_FORMAT);
-    if (!sd_read_i32(seconds->text, seconds->size, &exptime))
-        return sd_answer(request, "CLIENT_ERROR invalid exptime argument");
+    if (!sd_read_i32(request->line.word[2], &exptime))
+        return sd_answer(request, BAD_EXPTIME);
     int rc = sd_item_touch(session->server->cache, key, sd_ttl_of(exptime));
     if (sd_is_refusal(rc))
         return sd_refused(request, rc, SD_OUT_OF_MEMORY " storing object");

@@ -16,11 +16,11 @@ sd_line_read(struct sd_line *line, const char *data, const char *end)
     line->count = 0;
     const char *at = data;
     end = data + line->text;
-    while (at < end && line->count < SD_TOKENS_MOST) {
+    while (at < end && line->count < SD_WORDS_MOST) {
         const char *space = memchr(at, ' ', (size_t)(end - at));
         const char *stop = space ? space : end;
         if (stop != at)
-            line->token[line->count++] = (struct sd_token){at, (size_t)(stop - at)};
+            line->word[line->count++] = (struct sd_bytes){at, (size_t)(stop - at)};
         at = space ? stop + 1 : end;
     }
     line->cut = at < end;
@@ -30,56 +30,53 @@ sd_line_read(struct sd_line *line, const char *data, const char *end)
 
 /* As memcached reads them: strtoull's digits, and white space behind them. */
 static bool
-read_number(const char *text, size_t size, bool is_signed, uint64_t *number)
+read_number(struct sd_bytes text, bool is_signed, uint64_t *number)
 {
     char copy[1056], *end; /* a value that counts has up to 1024 */
     *number = 0;
-    if (size >= sizeof(copy))
+    if (text.size >= sizeof(copy))
         return false;
-    memcpy(copy, text, size);
-    copy[size] = 0;
+    memcpy(copy, text.bytes, text.size);
+    copy[text.size] = 0;
     errno = 0;
     uint64_t value =
         is_signed ? (uint64_t)strtoll(copy, &end, 10) : (uint64_t)strtoull(copy, &end, 10);
-    bool is_number = errno == 0 && end != copy && (*end == 0 || isspace((unsigned char)*end));
-    *number = is_number ? value : 0;
-    return is_number;
+    if (errno || end == copy || (*end && !isspace((unsigned char)*end)) ||
+        (!is_signed && value > INT64_MAX && memchr(copy, '-', text.size)))
+        return false;
+    *number = value;
+    return true;
 }
 
 bool
-sd_read_u64(const char *text, size_t size, uint64_t *number)
+sd_read_u64(struct sd_bytes text, uint64_t *number)
 {
-    bool is_number = read_number(text, size, false, number) &&
-                     (*number <= INT64_MAX || !memchr(text, '-', size));
-    *number = is_number ? *number : 0;
-    return is_number;
+    return read_number(text, false, number);
 }
 
 bool
-sd_read_u32(const char *text, size_t size, uint32_t *number)
+sd_read_u32(struct sd_bytes text, uint32_t *number)
 {
     uint64_t wide;
-    bool is_number = sd_read_u64(text, size, &wide);
+    bool is_number = read_number(text, false, &wide);
     *number = (uint32_t)(wide & UINT32_MAX);
     return is_number;
 }
 
 bool
-sd_read_i32(const char *text, size_t size, int32_t *number)
+sd_read_i32(struct sd_bytes text, int32_t *number)
 {
     uint64_t wide;
-    bool is_number = read_number(text, size, true, &wide);
-    uint32_t low = (uint32_t)wide;
-    memcpy(number, &low, sizeof(low));
+    bool is_number = read_number(text, true, &wide);
+    *number = (int32_t)(int64_t)wide; /* what is above is lost, as there */
     return is_number;
 }
 
 bool
-sd_read_size(const struct sd_token *token, size_t *size)
+sd_read_size(struct sd_bytes text, size_t *size)
 {
     int32_t number;
-    bool is_size =
-        sd_read_i32(token->text, token->size, &number) && number >= 0 && number <= INT32_MAX - 2;
+    bool is_size = sd_read_i32(text, &number) && number >= 0 && number <= INT32_MAX - 2;
     *size = is_size ? (size_t)number : 0;
     return is_size;
 }
@@ -110,56 +107,44 @@ digit_of(char c)
 }
 
 static size_t
-digits_in(const char *text, size_t size)
+digits_in(struct sd_bytes text)
 {
     size_t count = 0;
-    for (size_t i = 0; i < size; i++)
-        count += digit_of(text[i]) >= 0;
+    for (size_t i = 0; i < text.size; i++)
+        count += digit_of(text.bytes[i]) >= 0;
     return count;
 }
 
-/* Three bytes from the next four digits, fewer where they are padded. False: padded too much. */
-static bool
-read_group(const char **text, char **to, unsigned *padding)
+/* Three bytes from four digits, fewer where they are padded, which ends it. */
+size_t
+sd_base64_read(struct sd_bytes text, char *to)
 {
     uint32_t word = 0;
-    for (unsigned count = 0; count < 4; ++*text) {
-        int digit = digit_of(**text);
+    unsigned count = 0, padding = 0;
+    char *begin = to;
+    if (digits_in(text) % 4)
+        return 0;
+    for (size_t i = 0; i < text.size && (count % 4 || !padding); i++) {
+        int digit = digit_of(text.bytes[i]);
         if (digit < 0)
             continue;
-        *padding += **text == '=';
         word = word << 6 | (uint32_t)digit;
-        count++;
+        padding += text.bytes[i] == '=';
+        if (++count % 4 == 0)
+            for (unsigned j = 0; j + padding < 3; j++)
+                *to++ = (char)(word >> (16 - 8 * j) & 255);
     }
-    if (*padding > 2)
-        return false;
-    for (unsigned i = 0; i < 3 - *padding; i++)
-        *(*to)++ = (char)(word >> (16 - 8 * i) & 255);
-    return true;
-}
-
-size_t
-sd_base64_read(const char *text, size_t size, char *to)
-{
-    size_t count = digits_in(text, size);
-    unsigned padding = 0;
-    char *begin = to;
-    if (count % 4)
-        return 0;
-    for (; count > 0 && padding == 0; count -= 4)
-        if (!read_group(&text, &to, &padding))
-            return 0;
-    return (size_t)(to - begin);
+    return padding <= 2 ? (size_t)(to - begin) : 0;
 }
 
 char *
-sd_base64_put(char *at, const char *bytes, size_t size)
+sd_base64_put(char *at, struct sd_bytes bytes)
 {
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = sd_min(size - i, 3);
+    for (size_t i = 0; i < bytes.size; i += 3) {
+        size_t left = sd_min(bytes.size - i, 3);
         uint32_t word = 0;
         for (size_t j = 0; j < 3; j++)
-            word = word << 8 | (j < left ? (uint8_t)bytes[i + j] : 0);
+            word = word << 8 | (j < left ? (uint8_t)bytes.bytes[i + j] : 0);
         memset(at, '=', 4);
         for (size_t j = 0; j <= left; j++)
             at[j] = alphabet[word >> (18 - 6 * j) & 63];

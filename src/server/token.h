@@ -9,15 +9,10 @@
 
 #include "server/base.h"
 
-#define SD_TOKENS_MOST 23u /* of a line that are looked at */
-
-struct sd_token {
-    const char *text;
-    size_t size;
-};
+#define SD_WORDS_MOST 23u /* of a line that are looked at */
 
 struct sd_line {
-    struct sd_token token[SD_TOKENS_MOST];
+    struct sd_bytes word[SD_WORDS_MOST];
     unsigned count;
     size_t bytes; /* of the line, its end included */
     size_t text;  /* without its end, and without what stands behind a NUL */
@@ -27,23 +22,19 @@ struct sd_line {
 /** Splits the line at `data`, whose newline is at `end`. */
 void sd_line_read(struct sd_line *line, const char *data, const char *end);
 
-static inline bool
-sd_token_is(const struct sd_token *token, const char *word, size_t size)
+/** An empty one, which is no number, where there is none. */
+static inline struct sd_bytes
+sd_word(const struct sd_line *line, unsigned i)
 {
-    return token->size == size && memcmp(token->text, word, size) == 0;
+    return i < line->count ? line->word[i] : (struct sd_bytes){"", 0};
 }
 
-/** Compares with a literal. */
-#define SD_IS(token, word) sd_token_is((token), (word), sizeof(word) - 1)
-
-/* False: no number, or above 64 bits. `text` need not end in a 0; behind it there is white space.
- */
-bool sd_read_u64(const char *text, size_t size, uint64_t *number);
-bool sd_read_u32(const char *text, size_t size, uint32_t *number);
-bool sd_read_i32(const char *text, size_t size, int32_t *number);
-
+/* False: no number, or above 64 bits; then it is 0. Behind the bytes there is white space. */
+bool sd_read_u64(struct sd_bytes text, uint64_t *number);
+bool sd_read_u32(struct sd_bytes text, uint32_t *number);
+bool sd_read_i32(struct sd_bytes text, int32_t *number);
 /** A value's length. */
-bool sd_read_size(const struct sd_token *token, size_t *size);
+bool sd_read_size(struct sd_bytes text, size_t *size);
 
 /** Copies; a string's 0 is not wanted. Result: behind it. */
 static inline char *
@@ -62,9 +53,9 @@ sd_put_text(char *at, const char *text)
 /** Writes a number, without a 0 behind it; up to 20 bytes. Result: behind it. */
 char *sd_put_u64(char *at, uint64_t number);
 
-/** Decodes `size` bytes to `to`, which may be `text`. 0: it is no base64. */
-size_t sd_base64_read(const char *text, size_t size, char *to);
+/** Decodes to `to`, which may be where the text is. Bytes; 0: it is no base64. */
+size_t sd_base64_read(struct sd_bytes text, char *to);
 /** Result: behind it. */
-char *sd_base64_put(char *at, const char *bytes, size_t size);
+char *sd_base64_put(char *at, struct sd_bytes bytes);
 
 #endif

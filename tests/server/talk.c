@@ -72,27 +72,16 @@ say(struct talk *answer, const char *bytes, size_t size)
 }
 
 static void
-keep(struct mouth *mouth, const char *bytes, size_t size, size_t more)
-{
-    struct sd_buffer *pending = &mouth->output.pending;
-    must(!pending->data && sd_buffer_open(pending, size + more + 1));
-    if (size)
-        memcpy(pending->data, bytes, size);
-    pending->size = size;
-    pending->room = size + more;
-    pending->charged = size + more;
-    sd_pool_take(mouth->server->pools, mouth, pending->charged);
-}
-
-static void
 flush(struct sd_output *output)
 {
     struct mouth *mouth = (struct mouth *)output;
     size_t taken = mouth->way->taken ? sd_min(mouth->way->taken, output->used) : output->used;
     output->flushes++;
     say(mouth->answer, output->data, taken);
-    if (taken < output->used)
-        keep(mouth, output->data + taken, output->used - taken, 0);
+    struct sd_bytes left = {output->data + taken, output->used - taken};
+    must(!output->pending.data);
+    if (left.size)
+        must(sd_buffer_keep(&output->pending, mouth->server->pools, mouth, left, 0));
     output->used = 0;
 }
 
@@ -103,7 +92,12 @@ grow(struct sd_output *output, size_t bytes)
     mouth->refused = mouth->way->grow_refused && !mouth->refused;
     if (mouth->refused)
         return false;
-    keep(mouth, output->data, output->used, bytes);
+    must(!output->pending.data);
+    must(sd_buffer_borrow(&output->pending, mouth->server->pools, mouth, output->used + bytes) ==
+         0);
+    if (output->used)
+        memcpy(output->pending.data, output->data, output->used);
+    output->pending.size = output->used;
     output->used = 0;
     return true;
 }

@@ -37,14 +37,14 @@ lines_are_split_at_spaces(void **state)
     read_line(&line, "  set a  0\t1 \r\nrest");
     assert_int_equal(line.count, 3);
     assert_int_equal(line.bytes, 15);
-    assert_true(SD_IS(&line.token[0], "set") && SD_IS(&line.token[2], "0\t1"));
+    assert_true(sd_is(line.word[0], "set") && sd_is(line.word[2], "0\t1"));
     assert_false(line.cut);
     read_line(&line, "\r\n");
-    assert_true(line.count == 1 && SD_IS(&line.token[0], "\r"));
+    assert_true(line.count == 1 && sd_is(line.word[0], "\r"));
     read_line(&line, "\n");
     assert_int_equal(line.count, 0);
     read_line(&line, "a b\r\r\n");
-    assert_true(SD_IS(&line.token[1], "b\r"));
+    assert_true(sd_is(line.word[1], "b\r"));
     sd_line_read(&line, "a\0b\r\n", &"a\0b\r\n"[4]);
     assert_true(line.count == 1 && line.text == 1 && line.bytes == 5);
 }
@@ -53,17 +53,17 @@ static void
 long_lines_are_cut(void **state)
 {
     struct sd_line line;
-    char text[2 * SD_TOKENS_MOST + 8] = "";
+    char text[2 * SD_WORDS_MOST + 8] = "";
     (void)state;
-    for (unsigned i = 0; i < SD_TOKENS_MOST; i++)
+    for (unsigned i = 0; i < SD_WORDS_MOST; i++)
         strcat(text, "a ");
     strcat(text, "\n");
     read_line(&line, text);
-    assert_true(line.count == SD_TOKENS_MOST && !line.cut);
-    text[2 * SD_TOKENS_MOST] = 'b';
-    strcpy(text + 2 * SD_TOKENS_MOST + 1, "\n");
+    assert_true(line.count == SD_WORDS_MOST && !line.cut);
+    text[2 * SD_WORDS_MOST] = 'b';
+    strcpy(text + 2 * SD_WORDS_MOST + 1, "\n");
     read_line(&line, text);
-    assert_true(line.count == SD_TOKENS_MOST && line.cut);
+    assert_true(line.count == SD_WORDS_MOST && line.cut);
 }
 
 static void
@@ -102,10 +102,10 @@ numbers_are_read_as_strtoull_does(void **state)
         uint64_t u64;
         int32_t i32;
         uint32_t u32;
-        size_t size = strlen(cases[i].text);
-        assert_int_equal(sd_read_u64(cases[i].text, size, &u64), cases[i].is_u64);
-        assert_int_equal(sd_read_i32(cases[i].text, size, &i32), cases[i].is_i32);
-        assert_int_equal(sd_read_u32(cases[i].text, size, &u32), cases[i].is_u64);
+        struct sd_bytes text = {cases[i].text, strlen(cases[i].text)};
+        assert_int_equal(sd_read_u64(text, &u64), cases[i].is_u64);
+        assert_int_equal(sd_read_i32(text, &i32), cases[i].is_i32);
+        assert_int_equal(sd_read_u32(text, &u32), cases[i].is_u64);
         assert_true(u64 == cases[i].u64 && i32 == cases[i].i32 && u32 == (uint32_t)u64);
     }
 }
@@ -131,18 +131,19 @@ base64_goes_there_and_back(void **state)
     for (size_t size = 1; size < sizeof(bytes); size++) {
         for (size_t i = 0; i < size; i++)
             bytes[i] = (char)(i * 37 + size * 101);
-        size_t length = (size_t)(sd_base64_put(text, bytes, size) - text);
+        size_t length = (size_t)(sd_base64_put(text, (struct sd_bytes){bytes, size}) - text);
         assert_int_equal(length, (size + 2) / 3 * 4);
-        assert_int_equal(sd_base64_read(text, length, back), size);
+        assert_int_equal(sd_base64_read((struct sd_bytes){text, length}, back), size);
         assert_memory_equal(back, bytes, size);
-        assert_int_equal(sd_base64_read(text, length - 1, back), 0);
-        assert_int_equal(sd_base64_read(text, length, text), size); /* in place */
+        assert_int_equal(sd_base64_read((struct sd_bytes){text, length - 1}, back), 0);
+        assert_int_equal(sd_base64_read((struct sd_bytes){text, length}, text),
+                         size); /* in place */
         assert_memory_equal(text, bytes, size);
     }
-    assert_int_equal(sd_base64_read("", 0, back), 0);
-    assert_int_equal(sd_base64_read("A===", 4, back), 0);
-    assert_int_equal(sd_base64_read("====", 4, back), 0);
-    assert_int_equal(sd_base64_read("!!!!", 4, back), 0);
+    assert_int_equal(sd_base64_read((struct sd_bytes){"", 0}, back), 0);
+    assert_int_equal(sd_base64_read((struct sd_bytes){"A===", 4}, back), 0);
+    assert_int_equal(sd_base64_read((struct sd_bytes){"====", 4}, back), 0);
+    assert_int_equal(sd_base64_read((struct sd_bytes){"!!!!", 4}, back), 0);
 }
 
 static void
@@ -242,7 +243,8 @@ auth_of(const char *text)
 static bool
 lets_in(const struct sd_auth *auth, const char *user, const char *password)
 {
-    return sd_auth_check(auth, user, strlen(user), password, strlen(password));
+    return sd_auth_check(auth, (struct sd_bytes){user, strlen(user)},
+                         (struct sd_bytes){password, strlen(password)});
 }
 
 static void
@@ -381,7 +383,7 @@ a_line_without_end_closes(void **state)
 /* ---- one step -------------------------------------------------------------------------------- */
 
 static unsigned looks, touches_refused;
-static uint64_t touch_behind_look_ms; /* 0: none */
+static uint64_t touch_behind_get_ms; /* 0: none */
 
 int __real_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
                              struct sinter_cache_view *view);
@@ -393,8 +395,20 @@ __wrap_sinter_cache_look(sinter_cache *cache, const void *key, size_t key_size,
 {
     int rc = __real_sinter_cache_look(cache, key, key_size, view);
     looks++;
-    if (rc == 0 && touch_behind_look_ms)
-        assert_int_equal(sinter_cache_touch(cache, key, key_size, touch_behind_look_ms), 0);
+    return rc;
+}
+
+int __real_sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *buffer,
+                            size_t size, struct sinter_cache_info *info);
+int __wrap_sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *buffer,
+                            size_t size, struct sinter_cache_info *info);
+int
+__wrap_sinter_cache_get(sinter_cache *cache, const void *key, size_t key_size, void *buffer,
+                        size_t size, struct sinter_cache_info *info)
+{
+    int rc = __real_sinter_cache_get(cache, key, key_size, buffer, size, info);
+    if (rc == 0 && touch_behind_get_ms)
+        assert_int_equal(sinter_cache_touch(cache, key, key_size, touch_behind_get_ms), 0);
     return rc;
 }
 
@@ -451,13 +465,13 @@ a_touch_beside_a_change_stays(void **state)
     (void)state;
     talk_open(&server, 64 << 20);
     expect(&server, "set a 0 100 1\r\n1\r\n", "STORED\r\n");
-    touch_behind_look_ms = 500000;
+    touch_behind_get_ms = 500000;
     expect(&server, "incr a 1\r\n", "2\r\n");
-    touch_behind_look_ms = 0;
+    touch_behind_get_ms = 0;
     expect(&server, "mg a t v\r\n", "VA 1 t500\r\n2\r\n");
-    touch_behind_look_ms = 600000;
+    touch_behind_get_ms = 600000;
     expect(&server, "append a 0 0 1\r\n3\r\n", "STORED\r\n");
-    touch_behind_look_ms = 0;
+    touch_behind_get_ms = 0;
     expect(&server, "mg a t v\r\n", "VA 2 t600\r\n23\r\n");
     talk_close(&server);
 }
