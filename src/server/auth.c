@@ -51,7 +51,7 @@ sd_auth_open(const char *path)
         fclose(file);
     if (!wrong)
         return auth;
-    fprintf(stderr, "sinterd: -Y %s: %s\n", path, wrong);
+    sd_complain("-Y %s: %s", path, wrong);
     free(auth);
     return NULL;
 }

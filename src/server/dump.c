@@ -96,13 +96,6 @@ close_file(struct file *file)
     sd_sub(&file->server->beside, BUFFER_BYTES);
 }
 
-static bool
-complain(const char *what, const char *path, const char *why)
-{
-    fprintf(stderr, "sinterd: %s %s: %s\n", what, path, why);
-    return false;
-}
-
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void
@@ -175,7 +168,7 @@ sd_dump_write(struct sd_server *server)
     char aside[4096];
     struct file file;
     if ((size_t)snprintf(aside, sizeof(aside), "%s.new", path) >= sizeof(aside))
-        return complain("no dump to", path, strerror(ENAMETOOLONG));
+        return sd_complain("no dump to %s: %s", path, strerror(ENAMETOOLONG));
     unlink(aside);
     if (open_file(&file, server, aside, O_WRONLY | O_CREAT | O_EXCL))
         write_items(&file);
@@ -185,7 +178,7 @@ sd_dump_write(struct sd_server *server)
     if (!file.error)
         return true;
     unlink(aside);
-    return complain("no dump to", path, strerror(file.error));
+    return sd_complain("no dump to %s: %s", path, strerror(file.error));
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -302,7 +295,7 @@ sd_dump_load(struct sd_server *server)
     (void)sinter_cache_clear(server->cache);
     server->dump.loaded = 0;
     server->dump.refused = true;
-    complain("nothing is taken from", path, wrong);
+    sd_complain("nothing is taken from %s: %s", path, wrong);
 }
 
 /* ---- beside the server ----------------------------------------------------------------------- */

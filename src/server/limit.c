@@ -2,9 +2,7 @@
 /* limit.c - see limit.h. */
 #include "server/limit.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define MIB          (UINT64_C(1) << 20)
@@ -19,17 +17,12 @@
 static uint64_t
 resident(void)
 {
-    char text[128];
     unsigned long long pages = 0;
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0)
-        return 0;
-    text[size] = 0;
-    if (sscanf(text, "%*u %llu", &pages) != 1)
-        return 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file || fscanf(file, "%*u %llu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -77,27 +70,12 @@ sd_limit_percent(unsigned percent)
     return stats.limit_bytes;
 }
 
-static uint64_t
-memory_most(void)
-{
-    uint64_t most = sd_limit_percent(PERCENT_MOST);
-    return most ? sd_min(most, SD_MEMORY_MOST) : SD_MEMORY_MOST;
-}
-
-static void
-correct_memory(struct sd_settings *settings, uint64_t memory)
-{
-    fprintf(stderr, "sinterd: -m %llu is too %s: %llu is used\n",
-            (unsigned long long)(settings->memory / MIB),
-            memory > settings->memory ? "little" : "much", (unsigned long long)(memory / MIB));
-    settings->memory = memory;
-}
-
 bool
 sd_limit_open(struct sd_server *server)
 {
     struct sd_settings *settings = &server->settings;
-    server->memory_most = memory_most();
+    uint64_t there = sd_limit_percent(PERCENT_MOST);
+    server->memory_most = there ? sd_min(there, SD_MEMORY_MOST) : SD_MEMORY_MOST;
     uint64_t memory = sd_most(sd_min(settings->memory, server->memory_most), SD_MEMORY_LEAST);
     if (settings->value_most > memory / 2)
         return false;
@@ -105,7 +83,10 @@ sd_limit_open(struct sd_server *server)
     while (!cache_of(server, memory))
         memory += MIB;
     if (memory != settings->memory)
-        correct_memory(settings, memory);
+        sd_complain("-m %llu is too %s: %llu is used", (unsigned long long)(settings->memory / MIB),
+                    memory > settings->memory ? "little" : "much",
+                    (unsigned long long)(memory / MIB));
+    settings->memory = memory;
     set_pools(server, memory);
     server->cache_limit = cache_of(server, memory);
     return true;

@@ -30,8 +30,7 @@
 static bool
 complain(const char *where, const char *why)
 {
-    fprintf(stderr, "sinterd: cannot listen at %s: %s\n", where, why);
-    return false;
+    return sd_complain("cannot listen at %s: %s", where, why);
 }
 
 static bool
@@ -43,18 +42,23 @@ add_socket(struct sd_listener *listener, int fd)
     return true;
 }
 
-static int
+/* Where both protocols have it. */
+static in_port_t *
+port_in(struct sockaddr *address)
+{
+    _Static_assert(offsetof(struct sockaddr_in, sin_port) ==
+                       offsetof(struct sockaddr_in6, sin6_port),
+                   "ports stand in one place");
+    return &((struct sockaddr_in *)(void *)address)->sin_port;
+}
+
+static in_port_t
 port_of(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.v6 = {.sin6_port = 0}};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof(address);
-    if (getsockname(fd, &address.any, &size) != 0)
-        return 0;
-    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+    (void)getsockname(fd, (struct sockaddr *)&address, &size);
+    return *port_in((struct sockaddr *)&address);
 }
 
 /* 0, or an errno. */
@@ -77,16 +81,6 @@ open_address(struct sd_listener *listener, const struct addrinfo *info, unsigned
     return rc;
 }
 
-/* Both protocols on one port, also where the kernel chooses it. */
-static void
-set_port(const struct addrinfo *info, int port)
-{
-    if (info->ai_family == AF_INET)
-        ((struct sockaddr_in *)(void *)info->ai_addr)->sin_port = htons((uint16_t)port);
-    else if (info->ai_family == AF_INET6)
-        ((struct sockaddr_in6 *)(void *)info->ai_addr)->sin6_port = htons((uint16_t)port);
-}
-
 /* All addresses of a name, or as many as there are protocols for. NULL: loopback; "*": all. */
 static bool
 open_name(struct sd_listener *listener, const struct sd_settings *settings, const char *host,
@@ -101,8 +95,8 @@ open_name(struct sd_listener *listener, const struct sd_settings *settings, cons
     if (rc != 0)
         return complain(name, gai_strerror(rc));
     for (const struct addrinfo *info = found; info; info = info->ai_next) {
-        if (strcmp(port, "0") == 0 && listener->count > before)
-            set_port(info, port_of(listener->fd[before]));
+        if (strcmp(port, "0") == 0 && listener->count > before) /* both protocols on one */
+            *port_in(info->ai_addr) = port_of(listener->fd[before]);
         rc = open_address(listener, info, settings->backlog);
         failed = rc && failed != EADDRINUSE ? rc : failed;
     }
@@ -111,23 +105,22 @@ open_name(struct sd_listener *listener, const struct sd_settings *settings, cons
            complain(name, strerror(failed));
 }
 
-/* host, host:port, [host]:port */
+/* host, host:port, [host]:port; NULL: loopback */
 static bool
 open_spec(struct sd_listener *listener, const struct sd_settings *settings, const char *spec)
 {
-    char host[256], port[16];
+    char port[16];
+    snprintf(port, sizeof(port), "%u", settings->port);
+    if (!spec)
+        return open_name(listener, settings, NULL, port);
     const char *colon = strrchr(spec, ':'), *bracket = strrchr(spec, ']');
     bool has_port = colon && (bracket ? colon == bracket + 1 : strchr(spec, ':') == colon);
-    size_t size = has_port ? (size_t)(colon - spec) : strlen(spec);
-    snprintf(port, sizeof(port), "%u", settings->port);
-    if (*spec == '[' && bracket) {
-        spec++;
-        size = (size_t)(bracket - spec);
-    }
-    if (size == 0 || size >= sizeof(host))
+    const char *end = *spec == '[' && bracket ? bracket : has_port ? colon : strchr(spec, 0);
+    char host[256];
+    spec += *spec == '[' && bracket;
+    if (end == spec || end - spec >= (ptrdiff_t)sizeof(host))
         return complain(spec, "it is no address");
-    memcpy(host, spec, size);
-    host[size] = 0;
+    *sd_put_bytes(host, spec, (size_t)(end - spec)) = 0;
     return open_name(listener, settings, host, has_port ? colon + 1 : port);
 }
 
@@ -160,24 +153,22 @@ open_unix(struct sd_listener *listener, const struct sd_settings *settings)
 void
 sd_listen_tell(const struct sd_listener *listener, struct sd_settings *settings)
 {
-    if (settings->unix_path)
-        return;
-    if (settings->port == 0)
-        fprintf(stderr, "sinterd: port %d\n", port_of(listener->fd[0]));
-    settings->port = (unsigned)port_of(listener->fd[0]);
+    unsigned port = settings->port;
+    if (!settings->unix_path)
+        settings->port = ntohs(port_of(listener->fd[0]));
+    if (port == 0 && settings->port)
+        fprintf(stderr, "sinterd: port %u\n", settings->port);
 }
 
 bool
 sd_listen_open(struct sd_listener *listener, const struct sd_settings *settings)
 {
     bool is_open = true;
-    char port[16];
     listener->count = 0;
-    snprintf(port, sizeof(port), "%u", settings->port);
     if (settings->unix_path)
         is_open = open_unix(listener, settings);
     else if (!settings->listens)
-        is_open = open_name(listener, settings, NULL, port);
+        is_open = open_spec(listener, settings, NULL);
     for (unsigned i = 0; i < settings->listens && is_open && !settings->unix_path; i++)
         is_open = open_spec(listener, settings, settings->listen[i]);
     if (!is_open)
@@ -206,24 +197,18 @@ struct acceptor {
 };
 
 static void
-reject(struct sd_server *server, int fd)
+take(struct acceptor *acceptor, int fd)
 {
     static const char text[] = "ERROR Too many open connections\r\n";
+    struct sd_server *server = acceptor->server;
+    (void)sd_add(&server->conns.total, 1);
+    if (sd_load(&server->conns.current) < server->settings.connections) {
+        sd_worker_take(&server->workers[acceptor->turn++ % server->settings.threads], fd);
+        return;
+    }
     (void)!send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
     (void)sd_add(&server->conns.rejected, 1);
-}
-
-static void
-take(struct acceptor *acceptor, int fd)
-{
-    struct sd_server *server = acceptor->server;
-    (void)sd_add(&server->conns.total, 1);
-    if (sd_load(&server->conns.current) >= server->settings.connections) {
-        reject(server, fd);
-        return;
-    }
-    sd_worker_take(&server->workers[acceptor->turn++ % server->settings.threads], fd);
 }
 
 /* Without descriptors connections wait in the backlog. */
@@ -238,10 +223,11 @@ pause_accepting(struct acceptor *acceptor)
 static void
 resume_accepting(struct acceptor *acceptor)
 {
-    uint64_t since = sd_now_ms() - acceptor->paused_ms;
-    (void)sd_add(&acceptor->server->conns.listen_disabled_us, since * 1000);
-    sd_store(&acceptor->server->conns.accepting, 1);
+    if (acceptor->paused_ms)
+        (void)sd_add(&acceptor->server->conns.listen_disabled_us,
+                     (sd_now_ms() - acceptor->paused_ms) * 1000);
     acceptor->paused_ms = 0;
+    sd_store(&acceptor->server->conns.accepting, 1);
 }
 
 static void
@@ -308,12 +294,10 @@ sd_accept(struct sd_server *server, const struct sd_listener *listener, int sign
     struct acceptor acceptor = {.server = server};
     for (unsigned i = 0; i < listener->count; i++)
         wait[i + 2] = (struct pollfd){listener->fd[i], POLLIN, 0};
-    sd_store(&server->conns.accepting, 1);
     do {
         unsigned sockets = acceptor.paused_ms ? 0 : listener->count;
         int ready = poll(wait, sockets + 2, time_to_wait(&acceptor));
-        if (acceptor.paused_ms)
-            resume_accepting(&acceptor);
+        resume_accepting(&acceptor);
         for (unsigned i = 2; ready > 0 && i < sockets + 2; i++)
             if (wait[i].revents)
                 accept_some(&acceptor, wait[i].fd);

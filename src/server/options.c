@@ -3,7 +3,6 @@
 #include "server/options.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,18 +22,6 @@ struct row {
     const char *text; /* of -h; or why it is refused; NULL: it has no effect */
 };
 
-static bool
-complain(const char *format, ...)
-{
-    va_list arguments;
-    fputs("sinterd: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return false;
-}
-
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* Decimal digits, and behind them at most one of `units`. *unit: it, or 0. */
@@ -50,22 +37,15 @@ read_with_unit(const char *text, const char *units, uint64_t *number, char *unit
     return errno == 0 && (*end == 0 || (strchr(units, *end) && end[1] == 0));
 }
 
-/* Decimal digits alone. */
-static bool
-read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
-{
-    char unit;
-    return read_with_unit(text, "", number, &unit) && *number >= least && *number <= most;
-}
-
 static bool
 take_number(const struct row *row, char *value, void *to)
 {
     uint64_t number;
-    if (!read_number(value, row->least, row->most, &number))
-        return complain("-%c%s %s: it has to be a number from %llu to %llu", row->letter,
-                        row->letter == 'o' ? row->name : "", value, (unsigned long long)row->least,
-                        (unsigned long long)row->most);
+    char unit;
+    if (!read_with_unit(value, "", &number, &unit) || number < row->least || number > row->most)
+        return sd_complain("-%c%s %s: it has to be a number from %llu to %llu", row->letter,
+                           row->letter == 'o' ? row->name : "", value,
+                           (unsigned long long)row->least, (unsigned long long)row->most);
     *(unsigned *)to = (unsigned)number;
     return true;
 }
@@ -77,9 +57,9 @@ take_memory(const struct row *row, char *value, void *to)
     char percent;
     if (!read_with_unit(value, "%", &number, &percent) || number < row->least ||
         number > (percent ? 90 : row->most))
-        return complain("-m %s: MiB, from 1 to 1048576, or a percentage, 1%% to 90%%", value);
+        return sd_complain("-m %s: MiB, from 1 to 1048576, or a percentage, 1%% to 90%%", value);
     *bytes = percent ? sd_limit_percent((unsigned)number) : number * MIB;
-    return *bytes || complain("-m %s: %s", value, strerror(errno));
+    return *bytes || sd_complain("-m %s: %s", value, strerror(errno));
 }
 
 static bool
@@ -87,12 +67,11 @@ take_size(const struct row *row, char *value, void *to)
 {
     uint64_t number;
     char unit;
-    if (!read_with_unit(value, "kKmM", &number, &unit) || number > row->most)
-        return complain("-I %s: from 1k to 1024m", value);
-    if (unit)
+    bool is_read = read_with_unit(value, "kKmM", &number, &unit) && number <= row->most;
+    if (is_read && unit)
         number *= unit == 'k' || unit == 'K' ? 1024 : MIB;
-    if (number < row->least || number > row->most)
-        return complain("-I %s: from 1k to 1024m", value);
+    if (!is_read || number < row->least || number > row->most)
+        return sd_complain("-I %s: from 1k to 1024m", value);
     *(uint64_t *)to = number;
     return true;
 }
@@ -103,7 +82,7 @@ take_mode(const struct row *row, char *value, void *to)
     char *end;
     unsigned long number = strtoul(value, &end, 8);
     if (*value < '0' || *value > '7' || *end || number > row->most)
-        return complain("-a %s: octal, up to 777", value);
+        return sd_complain("-a %s: octal, up to 777", value);
     *(unsigned *)to = (unsigned)number;
     return true;
 }
@@ -112,7 +91,7 @@ static bool
 take_text(const struct row *row, char *value, void *to)
 {
     *(const char **)to = value;
-    return *value || complain("-%c needs a value", row->letter);
+    return *value || sd_complain("-%c needs a value", row->letter);
 }
 
 static bool
@@ -140,7 +119,7 @@ take_listen(const struct row *row, char *value, void *to)
     (void)row;
     for (char *word = strtok_r(value, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         if (settings->listens == SD_LISTENERS_MOST)
-            return complain("-l: at most %u addresses", SD_LISTENERS_MOST);
+            return sd_complain("-l: at most %u addresses", SD_LISTENERS_MOST);
         settings->listen[settings->listens++] = word;
     }
     return true;
@@ -154,24 +133,23 @@ static const struct row extended[] = {
     {'o', " metrics", NULL, take_flag, OF(metrics), 0, true, NULL},
 };
 
+enum { EXTENDED = sizeof(extended) / sizeof(extended[0]) };
+
 static bool
 take_extended(const struct row *row, char *list, void *to)
 {
     char nothing[] = "(nothing)", *save;
     (void)row;
     for (char *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-        char *value = strchr(word, '=');
-        const struct row *found = NULL;
-        if (value)
-            *value++ = 0;
-        for (size_t i = 0; i < sizeof(extended) / sizeof(extended[0]); i++)
-            if (strcmp(extended[i].name + 1, word) == 0)
-                found = &extended[i];
-        if (!found)
-            complain("-o %s has no effect here", word);
-        else if (value && !found->argument)
-            return complain("-o %s: it takes no value", word);
-        else if (!found->take(found, value ? value : nothing, (char *)to + found->at))
+        char *name = strsep(&word, "=");
+        const struct row *found = extended;
+        while (found < extended + EXTENDED && strcmp(found->name + 1, name) != 0)
+            found++;
+        if (found == extended + EXTENDED)
+            sd_complain("-o %s has no effect here", name);
+        else if (word && !found->argument)
+            return sd_complain("-o %s: it takes no value", name);
+        else if (!found->take(found, word ? word : nothing, (char *)to + found->at))
             return false;
     }
     return true;
@@ -185,7 +163,7 @@ take_udp(const struct row *row, char *value, void *to)
     if (!take_number(row, value, &number))
         return false;
     if (number)
-        complain("-U %u: there is no UDP; nothing is opened", number);
+        sd_complain("-U %u: there is no UDP; nothing is opened", number);
     return true;
 }
 
@@ -196,7 +174,7 @@ take_protocol(const struct row *row, char *value, void *to)
     (void)to;
     return strcmp(value, "ascii") == 0 || strcmp(value, "auto") == 0 ||
            strcmp(value, "auto-negotiate") == 0 ||
-           complain("-B %s: the text protocol is the only one", value);
+           sd_complain("-B %s: the text protocol is the only one", value);
 }
 
 static bool
@@ -204,7 +182,7 @@ refuse(const struct row *row, char *value, void *to)
 {
     (void)value;
     (void)to;
-    return complain("-%c: %s", row->letter, row->text);
+    return sd_complain("-%c: %s", row->letter, row->text);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -287,13 +265,14 @@ show_usage(void)
         "\nNot there: -M, -S, -Z.");
 }
 
+/* NULL: there is none. */
 static const struct row *
 row_of(int letter)
 {
-    const struct row *row = rows;
-    while (row < rows + ROWS && row->letter != letter)
-        row++;
-    return row < rows + ROWS ? row : NULL;
+    for (const struct row *row = rows; row < rows + ROWS; row++)
+        if (row->letter == letter)
+            return row;
+    return NULL;
 }
 
 /* The next option as getopt_long has it. */
@@ -311,22 +290,18 @@ next_option(int argc, char **argv)
     return getopt_long(argc, argv, letters, names, NULL);
 }
 
-static unsigned
-processors(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > 4 ? 4 : (unsigned)count;
-}
-
 static void
 set_defaults(struct sd_settings *settings)
 {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     *settings = (struct sd_settings){
         .memory = 64 * MIB,
         .value_most = MIB,
         .port = 11211,
         .unix_mode = 0700,
-        .threads = processors(),
+        .threads = processors < 1   ? 1
+                   : processors > 4 ? 4
+                                    : (unsigned)processors,
         .connections = 1024,
         .backlog = 1024,
         .stall_seconds = 5,
@@ -344,8 +319,8 @@ sd_options_read(struct sd_settings *settings, int argc, char **argv)
     while ((option = next_option(argc, argv)) != -1) {
         const struct row *row = row_of(option);
         if (!row)
-            complain("%s: %s (see sinterd -h)", argv[optind - 1],
-                     option == ':' ? "it needs a value" : "there is no such option");
+            sd_complain("%s: %s (see sinterd -h)", argv[optind - 1],
+                        option == ':' ? "it needs a value" : "there is no such option");
         if (option == 'h')
             show_usage();
         if (option == 'V' || option == 'i')
@@ -357,6 +332,6 @@ sd_options_read(struct sd_settings *settings, int argc, char **argv)
     }
     if (optind == argc)
         return SD_START_SERVE;
-    complain("%s: it is no option (see sinterd -h)", argv[optind]);
+    sd_complain("%s: it is no option (see sinterd -h)", argv[optind]);
     return SD_START_WRONG;
 }

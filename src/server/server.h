@@ -28,36 +28,15 @@ struct sd_settings {
 };
 
 /* The counters of memcached's stats that are ours: of requests by their outcome, of bytes. */
-#define SD_COUNTS(X)                                                                               \
-    X(cmd_get)                                                                                     \
-    X(cmd_set)                                                                                     \
-    X(cmd_flush)                                                                                   \
-    X(cmd_touch)                                                                                   \
-    X(cmd_meta)                                                                                    \
-    X(get_hits)                                                                                    \
-    X(get_misses)                                                                                  \
-    X(delete_misses)                                                                               \
-    X(delete_hits)                                                                                 \
-    X(incr_misses)                                                                                 \
-    X(incr_hits)                                                                                   \
-    X(decr_misses)                                                                                 \
-    X(decr_hits)                                                                                   \
-    X(cas_misses)                                                                                  \
-    X(cas_hits)                                                                                    \
-    X(cas_badval)                                                                                  \
-    X(touch_hits)                                                                                  \
-    X(touch_misses)                                                                                \
-    X(store_too_large)                                                                             \
-    X(store_no_memory)                                                                             \
-    X(auth_cmds)                                                                                   \
-    X(auth_errors)                                                                                 \
-    X(idle_kicks)                                                                                  \
-    X(bytes_read)                                                                                  \
-    X(bytes_written)                                                                               \
-    X(conn_yields)                                                                                 \
-    X(memory_waits)                                                                                \
-    X(buffer_waits)                                                                                \
-    X(slow_kicks)
+/* clang-format off */
+#define SD_COUNTS(X) \
+    X(cmd_get) X(cmd_set) X(cmd_flush) X(cmd_touch) X(cmd_meta) \
+    X(get_hits) X(get_misses) X(delete_misses) X(delete_hits) \
+    X(incr_misses) X(incr_hits) X(decr_misses) X(decr_hits) \
+    X(cas_misses) X(cas_hits) X(cas_badval) X(touch_hits) X(touch_misses) \
+    X(store_too_large) X(store_no_memory) X(auth_cmds) X(auth_errors) X(idle_kicks) \
+    X(bytes_read) X(bytes_written) X(conn_yields) X(memory_waits) X(buffer_waits) X(slow_kicks)
+/* clang-format on */
 
 #define SD_COUNT_MEMBER(name) uint64_t name;
 /** Of one thread, which alone writes them. */

@@ -26,13 +26,6 @@
 #define CACHE_WAIT_MS "5" /* a worker at most, for memory on its way: then others have their turn */
 #define FILES_BESIDE  32u /* descriptors beside connections */
 
-static bool
-complain(const char *what, const char *why)
-{
-    fprintf(stderr, "sinterd: %s: %s\n", what, why);
-    return false;
-}
-
 /* ---- what needs root ------------------------------------------------------------------------- */
 
 static bool
@@ -41,12 +34,12 @@ allow_files(const struct sd_settings *settings)
     struct rlimit limit;
     rlim_t need = settings->connections + settings->threads * 2 + FILES_BESIDE;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return complain("descriptors", strerror(errno));
+        return sd_complain("descriptors: %s", strerror(errno));
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need) {
         limit.rlim_cur = need;
         limit.rlim_max = limit.rlim_max < need ? need : limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-            return complain("-c: so many descriptors are not allowed", strerror(errno));
+            return sd_complain("-c: so many descriptors are not allowed: %s", strerror(errno));
     }
     return true;
 }
@@ -68,27 +61,25 @@ become_user(const struct sd_settings *settings)
     const struct passwd *user;
     if (geteuid() != 0 || !settings->user) /* as memcached: others stay who they are */
         return geteuid() != 0 ||
-               complain("started by root", "it needs -u NAME, the user to become (-u root: none)");
+               sd_complain("started by root: it needs -u NAME, the user to become (-u root: none)");
     user = getpwnam(settings->user);
     if (!user)
-        return complain(settings->user, "there is no such user");
+        return sd_complain("%s: there is no such user", settings->user);
     if (user->pw_uid == 0)
         return true;
     if (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
-        return complain(settings->user, strerror(errno));
+        return sd_complain("%s: %s", settings->user, strerror(errno));
     return true;
 }
 
 static bool
 write_pid(const struct sd_settings *settings)
 {
-    if (!settings->pid_file)
-        return true;
-    FILE *file = fopen(settings->pid_file, "we");
-    if (!file)
-        return complain(settings->pid_file, strerror(errno));
-    fprintf(file, "%ld\n", (long)getpid());
-    return fclose(file) == 0 || complain(settings->pid_file, strerror(errno));
+    FILE *file = settings->pid_file ? fopen(settings->pid_file, "we") : NULL;
+    if (file)
+        fprintf(file, "%ld\n", (long)getpid());
+    return !settings->pid_file || (file && fclose(file) == 0) ||
+           sd_complain("%s: %s", settings->pid_file, strerror(errno));
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -97,7 +88,7 @@ static void
 on_cache_error(void *opaque, const char *message)
 {
     (void)opaque;
-    complain("cache", message);
+    sd_complain("cache: %s", message);
 }
 
 static bool
@@ -105,13 +96,13 @@ open_cache(struct sd_server *server)
 {
     struct sinter_cache_options options = SINTER_CACHE_OPTIONS_INIT;
     if (!sd_limit_open(server))
-        return complain("-I", "it is more than half of -m");
+        return sd_complain("-I: it is more than half of -m");
     options.name = "sinterd";
     options.limit_bytes = server->cache_limit;
     options.error = on_cache_error;
     server->cache = sinter_cache_create(&options);
     if (!server->cache)
-        return complain("cache", strerror(errno));
+        return sd_complain("cache: %s", strerror(errno));
     (void)sinter_cache_configure(server->cache, "wait_ms", CACHE_WAIT_MS);
     return true;
 }
@@ -125,7 +116,7 @@ open_server(struct sd_server *server)
     server->counts = calloc(settings->threads, sizeof(*server->counts));
     server->pools = calloc(settings->threads, sizeof(*server->pools));
     if (server->wake < 0 || !server->counts || !server->pools)
-        return complain("start", strerror(errno));
+        return sd_complain("start: %s", strerror(errno));
     for (unsigned i = 0; i < settings->threads; i++)
         server->pools[i].beyond = &server->beyond;
     if (settings->auth_file && !(server->auth = sd_auth_open(settings->auth_file)))
@@ -135,7 +126,7 @@ open_server(struct sd_server *server)
     if (settings->dump_file)
         sd_dump_load(server);
     int rc = sd_workers_start(server);
-    return rc == 0 || complain("threads", strerror(-rc));
+    return rc == 0 || sd_complain("threads: %s", strerror(-rc));
 }
 
 static void
@@ -197,7 +188,7 @@ prepare(struct sd_settings *settings, struct sd_listener *listener)
         return false;
     limit_cores(settings->cores);
     if (settings->background && daemon(1, settings->verbose > 0) != 0)
-        return complain("-d", strerror(errno));
+        return sd_complain("-d: %s", strerror(errno));
     return true;
 }
 

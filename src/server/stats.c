@@ -50,45 +50,24 @@ put_zeros(FILE *text, const char *prefix, const char *names)
 
 typedef void sd_stats_writer(const struct sd_request *request, FILE *text);
 
-/* What an answer is written to; the file is NULL where there is no memory for it. */
-struct text {
-    FILE *file;
-    char *bytes;
-    size_t size;
-};
-
-static bool
-open_text(struct text *text)
-{
-    *text = (struct text){0};
-    text->file = open_memstream(&text->bytes, &text->size);
-    return text->file != NULL;
-}
-
-/* Sends what is written, with `end` behind it. */
-static enum sd_verdict
-send_text(struct sd_request *request, struct text *text, const char *end)
-{
-    if (text->file)
-        fputs(end, text->file);
-    if (!text->file || fclose(text->file) != 0) {
-        free(text->bytes);
-        return sd_answer(request, SD_OUT_OF_MEMORY " writing stats");
-    }
-    enum sd_verdict verdict = sd_make_room(request->output, text->size);
-    if (verdict == SD_DONE)
-        sd_put(request->output, text->bytes, text->size);
-    free(text->bytes);
-    return verdict;
-}
-
+/* Answers with what is written, and `end` behind it. */
 static enum sd_verdict
 send_written(struct sd_request *request, sd_stats_writer *write, const char *end)
 {
-    struct text text;
-    if (open_text(&text))
-        write(request, text.file);
-    return send_text(request, &text, end);
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&bytes, &size);
+    if (text) {
+        write(request, text);
+        fputs(end, text);
+    }
+    bool written = text && fclose(text) == 0;
+    enum sd_verdict verdict = written ? sd_make_room(request->output, size)
+                                      : sd_answer(request, SD_OUT_OF_MEMORY " writing stats");
+    if (written && verdict == SD_DONE)
+        sd_put(request->output, bytes, size);
+    free(bytes);
+    return verdict;
 }
 
 static const struct sd_server *
@@ -300,11 +279,14 @@ put_item(void *opaque, const struct sinter_cache_view *item)
 }
 
 static void
-put_cachedump(const struct sd_request *request, FILE *text, uint32_t class, uint32_t limit)
+put_cachedump(const struct sd_request *request, FILE *text)
 {
-    struct shown shown = {.text = text, .left = limit};
+    struct shown shown = {.text = text};
+    uint32_t class;
     int count;
     struct handle_class_stats *classes = read_classes(request, &count);
+    (void)sd_read_u32(request->line.word[2], &class);
+    (void)sd_read_u32(request->line.word[3], &shown.left);
     if (class > 0 && (int)class <= count) {
         shown.above = class > 1 ? classes[class - 2].slot_bytes : 0;
         shown.most = (int)class < count ? classes[class - 1].slot_bytes : UINT64_MAX;
@@ -317,7 +299,6 @@ static enum sd_verdict
 cachedump(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
-    struct text text;
     uint32_t class, limit;
     if (!server_of(request)->settings.may_dump)
         return sd_answer(request, "CLIENT_ERROR stats cachedump not allowed");
@@ -327,9 +308,7 @@ cachedump(struct sd_request *request)
         return sd_answer(request, SD_BAD_FORMAT);
     if (class >= HANDLE_CLASSES_MAX)
         return sd_answer(request, "CLIENT_ERROR Illegal slab id");
-    if (open_text(&text))
-        put_cachedump(request, text.file, class, limit);
-    return send_text(request, &text, "END\r\n");
+    return send_written(request, put_cachedump, "END\r\n");
 }
 
 /* ---- stats sinter, metrics ------------------------------------------------------------------- */
