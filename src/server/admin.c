@@ -138,18 +138,19 @@ command_lru_crawler(struct sd_request *request)
     const struct sd_line *line = &request->line;
     bool sleep = word_is(line, 1, "sleep");
     uint32_t number;
-    if (line->count == 3 && word_is(line, 1, "metadump"))
-        return sd_answer(request, "ERROR metadump not allowed");
-    if (line->count == 3 && (sleep || word_is(line, 1, "tocrawl"))) {
-        if (!number_at(line, 2, &number))
-            return sd_answer(request, SD_BAD_FORMAT);
-        if (sleep && number > 1000000)
-            return sd_answer(request, "CLIENT_ERROR sleep must be one second or less");
+    if (line->count == 2 && (word_is(line, 1, "enable") || word_is(line, 1, "disable")))
         return sd_answer(request, "OK");
-    }
-    bool known = (line->count == 3 && word_is(line, 1, "crawl")) ||
-                 (line->count == 2 && (word_is(line, 1, "enable") || word_is(line, 1, "disable")));
-    return sd_answer(request, known ? "OK" : "ERROR");
+    if (line->count != 3)
+        return sd_answer(request, "ERROR");
+    if (word_is(line, 1, "metadump"))
+        return sd_answer(request, "ERROR metadump not allowed");
+    if (!sleep && !word_is(line, 1, "tocrawl"))
+        return sd_answer(request, word_is(line, 1, "crawl") ? "OK" : "ERROR");
+    if (!number_at(line, 2, &number))
+        return sd_answer(request, SD_BAD_FORMAT);
+    return sd_answer(request, sleep && number > 1000000
+                                  ? "CLIENT_ERROR sleep must be one second or less"
+                                  : "OK");
 }
 
 static enum sd_verdict

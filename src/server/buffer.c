@@ -23,7 +23,7 @@ may_go_beyond(struct sd_pool *pool, const void *owner)
 bool
 sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    uint64_t most = sd_load(&pool->most);
+    uint64_t most = sd_load(&pool->beyond->most);
     bool fits = !pool->closed && used(pool) + bytes <= most - most / 4;
     if (!fits && !may_go_beyond(pool, owner)) {
         sd_count(&pool->refusals, 1);
@@ -38,7 +38,7 @@ sd_pool_charge(struct sd_pool *pool, const void *owner, size_t bytes)
 void
 sd_pool_take(struct sd_pool *pool, const void *owner, size_t bytes)
 {
-    bool fits = used(pool) + bytes <= sd_load(&pool->most);
+    bool fits = used(pool) + bytes <= sd_load(&pool->beyond->most);
     sd_count(&pool->used, bytes);
     sd_count(&pool->lent, !fits && sd_pool_is_beyond(pool, owner) ? bytes : 0);
 }
@@ -63,13 +63,13 @@ sd_pool_leave(struct sd_pool *pool, const void *owner)
 bool
 sd_pool_is_short(const struct sd_pool *pool)
 {
-    return used(pool) > sd_load(&pool->most) / 2;
+    return used(pool) > sd_load(&pool->beyond->most) / 2;
 }
 
 size_t
 sd_pool_room(const struct sd_pool *pool)
 {
-    uint64_t most = sd_load(&pool->most);
+    uint64_t most = sd_load(&pool->beyond->most);
     return pool->closed || used(pool) >= most ? 0 : most - used(pool);
 }
 

@@ -16,12 +16,13 @@
 /** What workers' pools have in common. */
 struct sd_beyond {
     const void *owner; /* who may go beyond its pool; NULL: nobody does */
+    uint64_t most;     /* bytes of each pool */
     uint64_t refusals;
 };
 
 /** Only its worker changes it. */
 struct sd_pool {
-    uint64_t used, most;
+    uint64_t used;
     uint64_t lent; /* part of used: what the owner has beyond `most` */
     uint64_t refusals;
     bool closed; /* others wait, and come before who is served now */

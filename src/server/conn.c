@@ -156,24 +156,19 @@ hold(struct sd_conn *conn, struct sd_bytes rest)
     return !rest.size || sd_buffer_keep(&conn->held, session->pool, session, rest, room);
 }
 
-/* Whether the rest of the input can be kept: that is known before the socket gives it away. */
-static bool
-can_hold(const struct sd_conn *conn, size_t size)
-{
-    const struct sd_session *session = &conn->session;
-    if (!sd_pool_charge(session->pool, session, size + SD_BUFFER_COST))
-        return false;
-    sd_pool_release(session->pool, session, size + SD_BUFFER_COST);
-    return true;
-}
-
-/* Of the input those bytes up to `held` are not the socket's any more. */
+/* Of the input those bytes up to `held` are not the socket's any more. Whether more of it can be
+ * kept is known before the socket gives it away. */
 static enum sd_wait
 leave_rest(struct sd_conn *conn, struct sd_input *input, size_t held, enum sd_wait wait)
 {
-    bool half = wait == SD_WAIT_INPUT && input->size > held && input->size > input->at;
-    if (half && !can_hold(conn, input->size - input->at))
-        wait = SD_WAIT_POOL;
+    const struct sd_session *session = &conn->session;
+    size_t need = input->size - input->at + SD_BUFFER_COST;
+    if (wait == SD_WAIT_INPUT && input->size > held && input->size > input->at) {
+        if (sd_pool_charge(session->pool, session, need))
+            sd_pool_release(session->pool, session, need);
+        else
+            wait = SD_WAIT_POOL;
+    }
     if (wait != SD_WAIT_INPUT)
         input->size = sd_most(input->at, held);
     size_t used = input->size - held;

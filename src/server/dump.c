@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define VERSION      2u
@@ -47,14 +46,6 @@ struct file {
 };
 
 static uint64_t
-time_of_day_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint64_t
 sum_of(uint64_t sum, const char *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -62,28 +53,30 @@ sum_of(uint64_t sum, const char *bytes, size_t size)
     return sum;
 }
 
-static bool
-open_file(struct file *file, struct sd_server *server, const char *path, int flags)
-{
-    *file = (struct file){.server = server, .sum = SUM_BEGIN, .time_ms = time_of_day_ms()};
-    int fd = open(path, flags | O_CLOEXEC, 0600);
-    file->stream = fd < 0 ? NULL : fdopen(fd, flags & O_CREAT ? "w" : "r");
-    file->error = file->stream ? 0 : errno;
-    if (file->stream) {
-        file->buffer = malloc(BUFFER_BYTES);
-        (void)setvbuf(file->stream, file->buffer, _IOFBF, BUFFER_BYTES);
-        (void)sd_add(&server->beside, BUFFER_BYTES);
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    return file->stream != NULL;
-}
-
 static void
 note_error(struct file *file, bool failed)
 {
     if (failed && !file->error)
         file->error = errno;
+}
+
+static bool
+open_file(struct file *file, struct sd_server *server, const char *path, int flags)
+{
+    *file =
+        (struct file){.server = server, .sum = SUM_BEGIN, .time_ms = sd_clock_ms(CLOCK_REALTIME)};
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    file->stream = fd < 0 ? NULL : fdopen(fd, flags & O_CREAT ? "w" : "r");
+    note_error(file, !file->stream);
+    if (!file->stream) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    file->buffer = malloc(BUFFER_BYTES);
+    (void)setvbuf(file->stream, file->buffer, _IOFBF, BUFFER_BYTES);
+    (void)sd_add(&server->beside, BUFFER_BYTES);
+    return true;
 }
 
 static void
@@ -136,7 +129,7 @@ between(void *opaque)
     note_error(file, fflush(file->stream) != 0);
     file->flushed = file->bytes;
     sd_store(&file->server->dump.bytes, file->bytes);
-    file->time_ms = time_of_day_ms(); /* times to live are as of now */
+    file->time_ms = sd_clock_ms(CLOCK_REALTIME); /* times to live are as of now */
     return -file->error;
 }
 
@@ -286,11 +279,10 @@ sd_dump_load(struct sd_server *server)
 {
     const char *path = server->settings.dump_file;
     struct file file;
-    const char *wrong = open_file(&file, server, path, O_RDONLY) ? load(&file, path)
-                        : file.error == ENOENT                   ? NULL
-                                                                 : strerror(file.error);
+    const char *wrong =
+        open_file(&file, server, path, O_RDONLY) ? load(&file, path) : strerror(file.error);
     close_file(&file);
-    if (!wrong)
+    if (!wrong || file.error == ENOENT)
         return;
     (void)sinter_cache_clear(server->cache);
     server->dump.loaded = 0;

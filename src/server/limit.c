@@ -33,13 +33,6 @@ pool_of(const struct sd_server *server, uint64_t memory)
     return sd_most(memory / 32 / server->settings.threads, POOL_LEAST);
 }
 
-static void
-set_pools(struct sd_server *server, uint64_t memory)
-{
-    for (unsigned i = 0; i < server->settings.threads; i++)
-        sd_store(&server->pools[i].most, pool_of(server, memory));
-}
-
 /* What is not the cache's. Who is beyond its pool may have a value that it appends to, and what. */
 static uint64_t
 taken_of(const struct sd_server *server, uint64_t memory)
@@ -87,7 +80,7 @@ sd_limit_open(struct sd_server *server)
                     memory > settings->memory ? "little" : "much",
                     (unsigned long long)(memory / MIB));
     settings->memory = memory;
-    set_pools(server, memory);
+    sd_store(&server->beyond.most, pool_of(server, memory));
     server->cache_limit = cache_of(server, memory);
     return true;
 }
@@ -139,7 +132,7 @@ sd_limit_change(struct sd_server *server, uint64_t memory)
     if (!limit || memory < SD_MEMORY_LEAST || (server->memory_most && memory > server->memory_most))
         return false;
     sd_store(&server->settings.memory, memory);
-    set_pools(server, memory);
+    sd_store(&server->beyond.most, pool_of(server, memory));
     tell_cache(server, limit);
     return true;
 }

@@ -4,6 +4,7 @@
 #define SD_SERVER_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "server/buffer.h"
 
@@ -85,8 +86,13 @@ struct sd_server {
     bool stop;
 };
 
-/** Milliseconds of the monotonic clock. */
-uint64_t sd_now_ms(void);
+/** Milliseconds of a clock. */
+uint64_t sd_clock_ms(clockid_t clock);
+static inline uint64_t
+sd_now_ms(void)
+{
+    return sd_clock_ms(CLOCK_MONOTONIC);
+}
 /** Adds up what workers' buffers are charged. */
 uint64_t sd_pools_used(const struct sd_server *server);
 /** Adds up the workers' counters. */

@@ -358,7 +358,7 @@ put_sinter(const struct sd_request *request, FILE *text)
         {"idle_reason", store.idle_reason}, {"shrink_reason", store.shrink_reason},
         {"cache_limit", sd_load(&server->cache_limit)}, {"own_most", sd_load(&server->own_most)},
         {"buffers", sd_pools_used(server)},
-        {"buffers_limit", sd_load(&server->pools[0].most) * server->settings.threads},
+        {"buffers_limit", sd_load(&server->beyond.most) * server->settings.threads},
         {"dump_running", sd_load(&dump->running)}, {"dump_items", sd_load(&dump->items)},
         {"dump_bytes", sd_load(&dump->bytes)}, {"dump_failed", sd_load(&dump->failed)},
         {"dump_loaded", sd_load(&dump->loaded)}, {"dump_refused", dump->refused});

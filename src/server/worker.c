@@ -331,7 +331,17 @@ open_worker(struct sd_worker *worker, struct sd_server *server, unsigned i)
     if (worker->epoll < 0 || worker->wake < 0 ||
         epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &event) != 0)
         return -errno;
-    return -pthread_create(&worker->thread, NULL, run, worker);
+    int rc = -pthread_create(&worker->thread, NULL, run, worker);
+    worker->runs = rc == 0;
+    return rc;
+}
+
+static void
+stop_worker(struct sd_worker *worker)
+{
+    uint64_t one = 1;
+    (void)!write(worker->wake, &one, sizeof(one));
+    pthread_join(worker->thread, NULL);
 }
 
 static void
@@ -346,41 +356,30 @@ close_worker(struct sd_worker *worker)
     pthread_mutex_destroy(&worker->lock);
 }
 
-static void
-stop_first(struct sd_server *server, unsigned count)
-{
-    uint64_t one = 1;
-    for (unsigned i = 0; i < count; i++) {
-        (void)!write(server->workers[i].wake, &one, sizeof(one));
-        pthread_join(server->workers[i].thread, NULL);
-        close_worker(&server->workers[i]);
-    }
-    free(server->workers);
-    server->workers = NULL;
-}
-
 int
 sd_workers_start(struct sd_server *server)
 {
-    unsigned count = server->settings.threads;
-    server->workers = calloc(count, sizeof(*server->workers));
+    int rc = 0;
+    server->workers = calloc(server->settings.threads, sizeof(*server->workers));
     if (!server->workers)
         return -ENOMEM;
-    for (unsigned i = 0; i < count; i++) {
-        int rc = open_worker(&server->workers[i], server, i);
-        if (rc != 0) {
-            close_worker(&server->workers[i]);
-            stop_first(server, i);
-            return rc;
-        }
-    }
-    return 0;
+    for (unsigned i = 0; i < server->settings.threads && rc == 0; i++)
+        rc = open_worker(&server->workers[i], server, i);
+    if (rc != 0)
+        sd_workers_stop(server);
+    return rc;
 }
 
 void
 sd_workers_stop(struct sd_server *server)
 {
-    stop_first(server, server->settings.threads);
+    unsigned count = server->settings.threads;
+    for (unsigned i = 0; i < count && server->workers[i].runs; i++)
+        stop_worker(&server->workers[i]);
+    for (unsigned i = 0; i < count && server->workers[i].server; i++)
+        close_worker(&server->workers[i]); /* at which none looks any more */
+    free(server->workers);
+    server->workers = NULL;
 }
 
 /* ---- stats conns ----------------------------------------------------------------------------- */

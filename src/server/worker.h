@@ -16,6 +16,7 @@ struct sd_worker {
     struct sd_pool *pool;
     struct sd_desk desk;
     pthread_t thread;
+    bool runs;       /* it does */
     int epoll, wake; /* an eventfd: it is over */
     /* the worker's own */
     struct sd_conns queue;   /* those that wait for memory or their turn, and those that are over */

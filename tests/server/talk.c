@@ -31,7 +31,7 @@ talk_open(struct sd_server *server, uint64_t memory)
     server->counts = calloc(1, sizeof(*server->counts));
     server->pools = calloc(1, sizeof(*server->pools));
     must(server->counts && server->pools);
-    server->pools->most = 16 << 20;
+    server->beyond.most = 16 << 20;
     server->pools->beyond = &server->beyond;
     options.limit_bytes = memory;
     options.clock_ms = clock_of;

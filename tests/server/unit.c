@@ -164,8 +164,8 @@ times_to_live_are_seconds_or_days(void **state)
 static void
 one_owner_may_go_beyond_its_pool(void **state)
 {
-    struct sd_beyond beyond = {.owner = NULL};
-    struct sd_pool pool = {.most = 100, .beyond = &beyond}, next = {.most = 100, .beyond = &beyond};
+    struct sd_beyond beyond = {.most = 100};
+    struct sd_pool pool = {.beyond = &beyond}, next = {.beyond = &beyond};
     const int one = 1, other = 2;
     (void)state;
     assert_true(sd_pool_charge(&pool, &one, 75)); /* a quarter is for what has to be kept */
@@ -194,8 +194,8 @@ one_owner_may_go_beyond_its_pool(void **state)
 static void
 who_waits_for_buffers_comes_first(void **state)
 {
-    struct sd_beyond beyond = {.owner = NULL};
-    struct sd_pool pool = {.most = 100, .beyond = &beyond};
+    struct sd_beyond beyond = {.most = 100};
+    struct sd_pool pool = {.beyond = &beyond};
     const int one = 1, other = 2;
     (void)state;
     pool.closed = true;
