@@ -189,15 +189,36 @@ put_settings(const struct sd_request *request, FILE *text)
 
 /* ---- stats items, slabs, cachedump ----------------------------------------------------------- */
 
-/* A class here is one of the store's sizes of slots. The caller frees them; NULL has none. */
-static struct handle_class_stats *
-read_classes(const struct sd_request *request, int *count)
+#define CLASSES_MOST 63 /* memcached has no more, and tools ask for these alone */
+
+/** What clients see as a class: some of the store's sizes of slots, which are neighbours. */
+struct class
 {
-    struct handle_class_stats *classes = calloc(HANDLE_CLASSES_MAX, sizeof(*classes));
-    *count = classes ? handle_store_class_stats(sinter_cache_store(server_of(request)->cache),
-                                                classes, sizeof(*classes), HANDLE_CLASSES_MAX)
-                     : 0;
-    return classes;
+    uint64_t slot_bytes; /* of the largest */
+    uint64_t spans, slots, live, free;
+    uint64_t live_bytes;
+};
+
+/* Result: how many there are. */
+static int
+read_classes(const struct sd_request *request, struct class classes[CLASSES_MOST])
+{
+    struct handle_class_stats *all = calloc(HANDLE_CLASSES_MAX, sizeof(*all));
+    handle_store *store = sinter_cache_store(server_of(request)->cache);
+    int count = all ? handle_store_class_stats(store, all, sizeof(*all), HANDLE_CLASSES_MAX) : 0;
+    int each = 1 + (count - 1) / CLASSES_MOST;
+    memset(classes, 0, CLASSES_MOST * sizeof(*classes));
+    for (int i = 0; i < count; i++) {
+        struct class *class = &classes[i / each];
+        class->slot_bytes = all[i].slot_bytes;
+        class->spans += all[i].spans;
+        class->slots += all[i].spans * all[i].span_slots;
+        class->live += all[i].live;
+        class->free += all[i].free;
+        class->live_bytes += all[i].live * all[i].slot_bytes;
+    }
+    free(all);
+    return count > 0 ? 1 + (count - 1) / each : 0;
 }
 
 static const char item_zeros[] =
@@ -210,19 +231,18 @@ static const char item_zeros[] =
 static void
 put_items(const struct sd_request *request, FILE *text)
 {
-    int count;
     char prefix[24];
-    struct handle_class_stats *classes = read_classes(request, &count);
+    struct class classes[CLASSES_MOST];
+    int count = read_classes(request, classes);
     for (int i = 0; i < count; i++) {
         uint64_t live = classes[i].live;
         if (!live)
             continue;
         snprintf(prefix, sizeof(prefix), "items:%d:", i + 1);
         PUT(text, prefix, {"number", live}, {"number_hot", live},
-            {"mem_requested", live * classes[i].slot_bytes});
+            {"mem_requested", classes[i].live_bytes});
         put_zeros(text, prefix, item_zeros);
     }
-    free(classes);
 }
 
 static const char slab_zeros[] =
@@ -233,23 +253,22 @@ static void
 put_slabs(const struct sd_request *request, FILE *text)
 {
     struct sinter_cache_stats stats = SINTER_CACHE_STATS_INIT;
-    int count;
     char prefix[24];
     unsigned active = 0;
-    struct handle_class_stats *classes = read_classes(request, &count);
+    struct class classes[CLASSES_MOST];
+    int count = read_classes(request, classes);
     for (int i = 0; i < count; i++) {
-        const struct handle_class_stats *class = &classes[i];
+        const struct class *class = &classes[i];
         if (!class->spans)
             continue;
         active++;
         snprintf(prefix, sizeof(prefix), "%d:", i + 1);
-        PUT(text, prefix, {"chunk_size", class->slot_bytes}, {"chunks_per_page", class->span_slots},
-            {"total_pages", class->spans}, {"total_chunks", class->spans * class->span_slots},
-            {"used_chunks", class->live}, {"free_chunks", class->free},
-            {"mem_requested", class->live * class->slot_bytes});
+        PUT(text, prefix, {"chunk_size", class->slot_bytes},
+            {"chunks_per_page", class->slots / class->spans}, {"total_pages", class->spans},
+            {"total_chunks", class->slots}, {"used_chunks", class->live},
+            {"free_chunks", class->free}, {"mem_requested", class->live_bytes});
         put_zeros(text, prefix, slab_zeros);
     }
-    free(classes);
     (void)sinter_cache_stats(server_of(request)->cache, &stats);
     PUT(text, "", {"active_slabs", active}, {"total_malloced", stats.store_bytes});
 }
@@ -282,17 +301,15 @@ static void
 put_cachedump(const struct sd_request *request, FILE *text)
 {
     struct shown shown = {.text = text};
-    uint32_t class;
-    int count;
-    struct handle_class_stats *classes = read_classes(request, &count);
-    (void)sd_read_u32(request->line.word[2], &class);
+    struct class classes[CLASSES_MOST];
+    uint32_t id, count = (uint32_t)read_classes(request, classes);
+    (void)sd_read_u32(request->line.word[2], &id);
     (void)sd_read_u32(request->line.word[3], &shown.left);
-    if (class > 0 && (int)class <= count) {
-        shown.above = class > 1 ? classes[class - 2].slot_bytes : 0;
-        shown.most = (int)class < count ? classes[class - 1].slot_bytes : UINT64_MAX;
-        (void)sinter_cache_walk(server_of(request)->cache, put_item, &shown);
-    }
-    free(classes);
+    if (id == 0 || id > count)
+        return;
+    shown.above = id > 1 ? classes[id - 2].slot_bytes : 0;
+    shown.most = id < count ? classes[id - 1].slot_bytes : UINT64_MAX;
+    (void)sinter_cache_walk(server_of(request)->cache, put_item, &shown);
 }
 
 static enum sd_verdict
@@ -306,7 +323,7 @@ cachedump(struct sd_request *request)
         return sd_answer(request, "CLIENT_ERROR bad command line");
     if (!sd_read_u32(line->word[2], &class) || !sd_read_u32(line->word[3], &limit))
         return sd_answer(request, SD_BAD_FORMAT);
-    if (class >= HANDLE_CLASSES_MAX)
+    if (class > CLASSES_MOST)
         return sd_answer(request, "CLIENT_ERROR Illegal slab id");
     return send_written(request, put_cachedump, "END\r\n");
 }

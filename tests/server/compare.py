@@ -166,6 +166,7 @@ TALKS = [
     ["stats sizes"], ["stats cachedump"], ["stats cachedump 1"], ["stats cachedump x 1"],
     ["stats cachedump 1 x"], ["stats cachedump -1 1"], ["stats cachedump 0 0"],
     ["stats cachedump 1 1 1 1"], ["stats cachedump 4294967296 1"], ["stats cachedump 300 1"],
+    ["stats cachedump 64 1"], ["stats cachedump 63 1"],
     ["stats cachedump 1 0"], ["shutdown"], ["shutdown x"], ["slabs"], ["slabs automove 1"],
     ["slabs automove x"], ["slabs automove 3"], ["slabs automove"], ["slabs reassign 1"],
     ["slabs reassign x y"], ["lru"], ["lru tune"], ["lru tune 10 25 0.1 2.0"],
