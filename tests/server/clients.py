@@ -50,7 +50,8 @@ def libmemcached(sinterd):
                 assert file.read() == data
         if shutil.which("memcdump"):
             dump = run("dump")
-            assert dump.returncode == 0 and sorted(dump.stdout.split()) == [b"large", b"small"], dump
+            assert dump.returncode == 0, dump
+            assert sorted(dump.stdout.split()) == [b"large", b"small"], dump
         assert run("touch", "--expire=100", "small").returncode == 0
         assert run("ping").returncode == 0 and b"1.6.18" in run("stat").stdout
         assert run("rm", "small").returncode == 0 and run("exist", "small").returncode != 0

@@ -9,8 +9,8 @@
 #     tests/server/memcached_t.sh SINTERD CHECKOUT [NAME...]     all, or some: cas, metaget ...
 #
 # Status 0: all passed but those that are named below, with their reasons; 1: another one failed; 2:
-# it could not run. About three minutes, more where others use the machine: a test that hangs is ended
-# after 15 (chunked-items alone takes 7 s of CPU in its client).
+# it could not run. About three minutes, more where others use the machine: a test that hangs is
+# ended after 15 (chunked-items alone takes 7 s of CPU in its client).
 set -eu
 
 die()
