@@ -30,6 +30,7 @@ struct sn_debug_entry {
     X(store, struct handle_store, secret)                                                          \
     X(store, struct handle_store, hardened)                                                        \
     X(store, struct handle_store, forked)                                                          \
+    X(store, struct handle_store, retired_entries)                                                 \
     X(store, struct handle_store, next_store)                                                      \
     X(store, struct handle_store, head.arena)                                                      \
     X(store, struct handle_store, head.table_end)                                                  \
@@ -39,13 +40,18 @@ struct sn_debug_entry {
     X(store, struct handle_store, reservation.lower)                                               \
     X(store, struct handle_store, rcu)                                                             \
     X(store, struct handle_store, alloc_failures)                                                  \
+    X(store, struct handle_store, alloc_failure_reason)                                            \
     X(store, struct handle_store, errors_reported)                                                 \
     X(store, struct handle_store, mover.idle_reason)                                               \
+    X(store, struct handle_store, mover.totals)                                                    \
     X(store, struct handle_store, mover.totals.moved_bytes)                                        \
     X(store, struct handle_store, heap.pins.base)                                                  \
+    X(store, struct handle_store, heap.pins.stripes)                                               \
     X(store, struct handle_store, table.high)                                                      \
     X(store, struct handle_store, table.bytes)                                                     \
     X(store, struct handle_store, table.committed_bytes)                                           \
+    X(store, struct handle_store, table.used_entries)                                              \
+    X(store, struct handle_store, table.dead_entries)                                              \
     X(store, struct handle_store, pool.blocks)                                                     \
     X(store, struct handle_store, pool.spans)                                                      \
     X(store, struct handle_store, pool.groups_end)                                                 \
@@ -54,6 +60,8 @@ struct sn_debug_entry {
     X(store, struct handle_store, pool.high)                                                       \
     X(store, struct handle_store, pool.arena_committed)                                            \
     X(store, struct handle_store, pool.empty_bytes)                                                \
+    X(store, struct handle_store, pool.oldest)                                                     \
+    X(store, struct handle_store, pool.last_purge_failed)                                          \
     X(store, struct handle_store, classes.count)                                                   \
     X(store, struct handle_store, classes.extra)                                                   \
     X(store, struct handle_store, classes.of)                                                      \
@@ -61,11 +69,20 @@ struct sn_debug_entry {
     X(store, struct handle_store, caches.fallback)                                                 \
     X(store, struct handle_store, caches.limbo_bytes)                                              \
     X(store, struct handle_store, heap.of)                                                         \
+    X(store, struct handle_store, large.requested)                                                 \
+    X(store, struct handle_store, options.purge_delay_ms)                                          \
+    X(store, struct handle_store, options.hugepages)                                               \
+    X(totals, struct sn_mover_totals, moved_objects)                                               \
+    X(totals, struct sn_mover_totals, refused)                                                     \
     X(rcu, struct sn_rcu, flavor)                                                                  \
     X(rcu, struct sn_rcu, sees_sections)                                                           \
     X(rcu, struct sn_rcu, started_ns)                                                              \
     X(rcu, struct sn_rcu, completed)                                                               \
     X(heap_class, struct sn_heap_class, used)                                                      \
+    X(heap_class, struct sn_heap_class, kept)                                                      \
+    X(heap_class, struct sn_heap_class, spans)                                                     \
+    X(heap_class, struct sn_heap_class, aside)                                                     \
+    X(heap_class, struct sn_heap_class, pages)                                                     \
     X(cache, struct sn_thread_cache, next)                                                         \
     X(cache, struct sn_thread_cache, top)                                                          \
     X(cache, struct sn_thread_cache, bin)                                                          \
@@ -73,6 +90,9 @@ struct sn_debug_entry {
     X(cache, struct sn_thread_cache, frees)                                                        \
     X(cache, struct sn_thread_cache, frees_slow)                                                   \
     X(cache, struct sn_thread_cache, limbo_bytes)                                                  \
+    X(cache, struct sn_thread_cache, index_top)                                                    \
+    X(cache, struct sn_thread_cache, indexes)                                                      \
+    X(pin_stripe, struct sn_pin_stripe, held)                                                      \
     X(pin_line, struct sn_pin_line, below)                                                         \
     X(pin_line, struct sn_pin_line, group)                                                         \
     X(pin_line, struct sn_pin_line, word)                                                          \
@@ -93,6 +113,7 @@ struct sn_debug_entry {
     X(span, struct sn_span, flags)                                                                 \
     X(span, struct sn_span, large_header)                                                          \
     X(span, struct sn_span, u.large_size)                                                          \
+    X(span, struct sn_span, u.since_ns)                                                            \
     X(span, struct sn_span, v.large.held)
 
 /* X(name, value). */
@@ -102,11 +123,13 @@ struct sn_debug_entry {
     X("sizeof.heap_class", sizeof(struct sn_heap_class))                                           \
     X("sizeof.cache", sizeof(struct sn_thread_cache))                                              \
     X("sizeof.bin", sizeof(struct sn_bin))                                                         \
+    X("sizeof.pin_stripe", sizeof(struct sn_pin_stripe))                                           \
     X("page_bytes", 0) /* written when it is known, below */                                       \
     X("block_bytes", SN_BLOCK_BYTES)                                                               \
     X("group.bytes", SN_GROUP_BYTES)                                                               \
     X("group.blocks", SN_GROUP_BLOCKS)                                                             \
     X("line.slots", SN_LINE_SLOTS)                                                                 \
+    X("heap_class.movable", SN_MOVABLE)                                                            \
     X("header.bytes", SN_HEADER_BYTES)                                                             \
     X("header.check", SN_HEADER_CHECK)                                                             \
     X("header.object", SN_HEADER_OBJECT)                                                           \
@@ -123,6 +146,7 @@ struct sn_debug_entry {
     X("word.match", HANDLE_MATCH_MASK)                                                             \
     X("pin_line.bytes", SN_PIN_LINE_BYTES)                                                         \
     X("pin_line.slots", SN_PIN_LINE_SLOTS)                                                         \
+    X("pin_stripes", SN_PIN_STRIPES)                                                               \
     X("header.size", SN_HEADER_SIZE)                                                               \
     X("class.large", SN_CLASS_LARGE)                                                               \
     X("class.none", SN_CLASS_NONE)                                                                 \

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/growing.h"
 #include "core/misuse.h"
@@ -32,6 +33,34 @@ static bool
 is_refused(const struct handle_stats *stats, enum handle_refusal reason)
 {
     return stats->refused[reason] * 2 > stats->moved_objects;
+}
+
+/* The largest of the causes, when overhead is worth a word at all. */
+enum handle_shrink_reason
+sn_shrink_reason(const struct handle_stats *stats, bool purge_failed)
+{
+    bool pinned = is_refused(stats, HANDLE_REFUSED_PINNED);
+    const struct {
+        uint64_t bytes;
+        enum handle_shrink_reason reason;
+    } causes[] = {
+        {stats->free_slot, pinned ? HANDLE_SHRINK_PINNED : HANDLE_SHRINK_FRAGMENTED},
+        {stats->limbo, HANDLE_SHRINK_LIMBO},
+        {stats->thread_cache, HANDLE_SHRINK_THREAD_CACHES},
+        {stats->empty_span, purge_failed ? HANDLE_SHRINK_PURGE_FAILED : HANDLE_SHRINK_PURGE_DELAY},
+        {stats->table, HANDLE_SHRINK_TABLE},
+    };
+    uint64_t live = stats->requested + stats->rounding + stats->header;
+    uint64_t most = 0, sum = 0;
+    enum handle_shrink_reason reason = HANDLE_SHRINK_DENSE;
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        sum += causes[i].bytes;
+        if (causes[i].bytes > most) {
+            most = causes[i].bytes;
+            reason = causes[i].reason;
+        }
+    }
+    return sum <= live / 16 ? HANDLE_SHRINK_DENSE : reason;
 }
 
 /* ---- compaction ------------------------------------------------------------------------------ */
@@ -346,12 +375,16 @@ handle_stats_doctor(const struct handle_stats *stats,
 }
 
 void
-sn_evidence_ask_kernel(struct sn_evidence *evidence, uint64_t begin, uint64_t end)
+sn_evidence_ask_kernel(struct sn_evidence *evidence, const char *process, uint64_t begin,
+                       uint64_t end)
 {
-    struct sn_smaps smaps = sn_smaps_read("/proc/self/smaps", begin, end);
+    char smaps_path[64], group_path[64];
+    snprintf(smaps_path, sizeof(smaps_path), "/proc/%.32s/smaps", process);
+    snprintf(group_path, sizeof(group_path), "/proc/%.32s/cgroup", process);
+    struct sn_smaps smaps = sn_smaps_read(smaps_path, begin, end);
     evidence->huge = smaps.huge;
     evidence->swapped = smaps.swapped;
-    evidence->group_limit = sn_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+    evidence->group_limit = sn_group_limit(group_path, "/sys/fs/cgroup");
 }
 
 int
@@ -366,7 +399,7 @@ handle_store_doctor(handle_store *store,
     SN_NO_CANCELLATION;
     sn_stats_fill_whole(store, &evidence.stats, NULL);
     const struct sn_reservation *r = &store->reservation;
-    sn_evidence_ask_kernel(&evidence, (uint64_t)(uintptr_t)r->lower,
+    sn_evidence_ask_kernel(&evidence, "self", (uint64_t)(uintptr_t)r->lower,
                            (uint64_t)(uintptr_t)r->arena + sn_pool_reserved_bytes(&store->pool));
     evidence.wants_huge = sn_load_relaxed(&store->options.hugepages) != HANDLE_HUGEPAGES_NEVER;
     return sn_doctor(&evidence, finding, opaque);

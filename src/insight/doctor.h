@@ -34,7 +34,13 @@ extern const struct sn_rule sn_rules[];
 int sn_doctor(const struct sn_evidence *evidence,
               void (*finding)(void *opaque, const struct handle_finding *finding), void *opaque);
 
-/** What the kernel says of this process, whose store lies between two addresses. */
-void sn_evidence_ask_kernel(struct sn_evidence *evidence, uint64_t begin, uint64_t end);
+/** The largest cause of memory above the live bytes, by the other figures of the statistics.
+ * purge_failed: the kernel has refused the last purge. */
+enum handle_shrink_reason sn_shrink_reason(const struct handle_stats *stats, bool purge_failed);
+
+/** What the kernel says of a process, "self" or its number, whose store lies between two
+ * addresses. */
+void sn_evidence_ask_kernel(struct sn_evidence *evidence, const char *process, uint64_t begin,
+                            uint64_t end);
 
 #endif

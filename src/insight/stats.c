@@ -9,6 +9,7 @@
 #include "core/misuse.h"
 #include "core/profile.h"
 #include "defrag/life.h"
+#include "insight/doctor.h"
 #include "insight/requested.h"
 #include "memory/dense.h"
 #include "os/osmem.h"
@@ -145,36 +146,6 @@ fill_grace_periods(handle_store *store, struct handle_stats *stats)
     stats->grace_period_age_ns = sn_rcu_age_ns(store->rcu);
 }
 
-/* The largest of the causes, when overhead is worth a word at all. */
-static enum handle_shrink_reason
-shrink_reason(const handle_store *store, const struct handle_stats *stats)
-{
-    bool pinned = stats->refused[HANDLE_REFUSED_PINNED] * 2 > stats->moved_objects;
-    const struct {
-        uint64_t bytes;
-        enum handle_shrink_reason reason;
-    } causes[] = {
-        {stats->free_slot, pinned ? HANDLE_SHRINK_PINNED : HANDLE_SHRINK_FRAGMENTED},
-        {stats->limbo, HANDLE_SHRINK_LIMBO},
-        {stats->thread_cache, HANDLE_SHRINK_THREAD_CACHES},
-        {stats->empty_span, sn_load_relaxed(&store->pool.last_purge_failed)
-                                ? HANDLE_SHRINK_PURGE_FAILED
-                                : HANDLE_SHRINK_PURGE_DELAY},
-        {stats->table, HANDLE_SHRINK_TABLE},
-    };
-    uint64_t live = stats->requested + stats->rounding + stats->header;
-    uint64_t most = 0, sum = 0;
-    enum handle_shrink_reason reason = HANDLE_SHRINK_DENSE;
-    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
-        sum += causes[i].bytes;
-        if (causes[i].bytes > most) {
-            most = causes[i].bytes;
-            reason = causes[i].reason;
-        }
-    }
-    return sum <= live / 16 ? HANDLE_SHRINK_DENSE : reason;
-}
-
 uint64_t
 sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_class_stats *classes)
 {
@@ -190,7 +161,8 @@ sn_stats_fill(handle_store *store, struct handle_stats *stats, struct handle_cla
     fill_hugepages(store, stats);
     fill_grace_periods(store, stats);
     sn_defrag_fill_stats(store, stats);
-    stats->shrink_reason = shrink_reason(store, stats);
+    stats->shrink_reason =
+        (uint32_t)sn_shrink_reason(stats, sn_load_relaxed(&store->pool.last_purge_failed) != 0);
     return sums.busy;
 }
 

@@ -55,6 +55,9 @@ const char *text_of_idle(uint32_t reason);
 /** The picture of a map by its lines, as PNG. False: said why. */
 bool write_png(FILE *lines, FILE *to);
 
+/** Bytes of a process that the kernel holds in memory; 0: it does not say. */
+uint64_t resident_of(const char *pid);
+
 /** Of a clock that is never set. */
 double seconds_now(void);
 

@@ -497,6 +497,25 @@ reader_cached(const struct reader *reader, const struct reader_store *store, uin
     sum_caches(reader, store, add_cached, slots);
 }
 
+/* sums: how many, and where the two members are. */
+static void
+add_stacked(const struct layout *at, const char *cache, uint32_t classes, uint64_t *sums)
+{
+    (void)classes, (void)at;
+    uint64_t count = (long_of(cache, sums[1]) - long_of(cache, sums[2])) / 8;
+    sums[0] += count <= STACK_SLOTS ? count : 0;
+}
+
+uint64_t
+reader_stacked(const struct reader *reader, const struct reader_store *store, uint32_t top,
+               uint32_t base)
+{
+    uint64_t sums[3] = {0, top, base}, bytes = reader->at.sizeof_cache;
+    if (bytes >= 8 && top <= bytes - 8 && base <= bytes - 8)
+        sum_caches(reader, store, add_stacked, sums);
+    return sums[0];
+}
+
 uint64_t
 reader_frees(const struct reader *reader, const struct reader_store *store)
 {

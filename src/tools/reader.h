@@ -123,6 +123,10 @@ bool reader_canary_is_whole(const struct reader *reader, const struct reader_sto
                             const struct reader_object *object);
 /** Free slots that threads keep, by class: adds them up. */
 void reader_cached(const struct reader *reader, const struct reader_store *store, uint64_t *slots);
+/** Sums up, over all threads, how many words lie on a stack that each keeps: from what the member
+ * of its cache at `base` points to, to what the one at `top` does. */
+uint64_t reader_stacked(const struct reader *reader, const struct reader_store *store, uint32_t top,
+                        uint32_t base);
 /** Frees so far. */
 uint64_t reader_frees(const struct reader *reader, const struct reader_store *store);
 /** *completed: grace periods of the store's flavour. Result: for how long the one under way has

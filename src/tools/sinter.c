@@ -32,7 +32,7 @@ static const char usage[] =
     "      [--series FILE] [--lines] [--png]        with a series of `record`; as lines of JSON;\n"
     "                                             as a picture\n"
     "  record PID [-i MS] [-n COUNT] [-o FILE]    its memory over time, a line each\n"
-    "  doctor STATS.json [--json]                 what is the matter, and what helps\n"
+    "  doctor TARGET|STATS.json [--json]          what is the matter, and what helps\n"
     "  diff BEFORE AFTER [--json]                 what has changed: STATS.json, a baseline that\n"
     "                                               `stores TARGET --json` has written, or TARGET\n"
     "  completion                                 for bash: eval \"$(sinter completion)\"\n"

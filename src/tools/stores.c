@@ -108,7 +108,7 @@ command_stores(int argc, char **argv)
 
 /* ---- record ---------------------------------------------------------------------------------- */
 
-static uint64_t
+uint64_t
 resident_of(const char *pid)
 {
     char path[64];

@@ -77,7 +77,7 @@ run_commands(const char *path)
 {
     static int (*const commands[])(int argc, char **argv) = {
         command_reach, command_memory,  command_spans, command_objects,
-        command_check, command_readers, command_cache};
+        command_check, command_readers, command_cache, command_doctor};
     static int (*const with_number[])(int argc, char **argv) = {command_span, command_ptr,
                                                                 command_handle, command_find};
     static const char *const numbers[] = {"1", "0x1000001", "0x7f0000000000", "100"};
