@@ -205,6 +205,21 @@ is_handle(const struct heaps *heaps, struct heap *heap, uint64_t word, struct he
            place_in(heap, offset, place) && place->begin == heap->store.arena + offset;
 }
 
+/* Whether an address in an object is the place of a cell that its header still names where the
+ * object was before: a parent that is being moved, between publish and turn (G13). */
+static bool
+is_carried(struct heap *heap, uint64_t address, uint64_t named)
+{
+    const struct reader_store *store = &heap->store;
+    uint64_t end = (uint64_t)store->high << 16;
+    struct heap_place here, old;
+    return address - store->arena < end && named - store->arena < end &&
+           place_in(heap, address - store->arena, &here) &&
+           place_in(heap, named - store->arena, &old) &&
+           address - here.begin == named - old.begin && heaps_mark(heap, here.mark) != MARK_NONE &&
+           heaps_mark(heap, old.mark) == MARK_NONE;
+}
+
 /* Whether it is a cell, which the header of the object that it names names. */
 static bool
 is_cell(const struct heaps *heaps, struct heap *heap, uint64_t address, uint64_t word,
@@ -215,7 +230,8 @@ is_cell(const struct heaps *heaps, struct heap *heap, uint64_t address, uint64_t
         !place_in(heap, offset, place) || place->begin != heap->store.arena + offset ||
         heaps_mark(heap, place->mark) == MARK_NONE)
         return false;
-    return header_at(heaps, place) >> heaps->reader->at.header_name << 3 == address;
+    uint64_t named = header_at(heaps, place) >> heaps->reader->at.header_name << 3;
+    return named == address || is_carried(heap, address, named);
 }
 
 static unsigned

@@ -213,11 +213,33 @@ add(struct tally *tally, uint64_t bytes)
     tally->bytes += bytes;
 }
 
+/* Whether its name names another object: this is a copy that a move, a resize or an update is about
+ * to publish. */
+static bool
+is_copy(const struct reach *reach, const struct reader_object *object)
+{
+    const struct reader *reader = reach->heaps.reader;
+    const struct reader_store *store = &reach->heap->store;
+    struct heap_place place;
+    uint64_t word = 0;
+    if (object->named || !reader_memory(reader, object->name, &word, sizeof(word)))
+        return false;
+    uint64_t offset = reader_cell_offset(reader, word);
+    return offset != 0 && offset < (uint64_t)store->high << 16 &&
+           heaps_place(&reach->heaps, store->arena + offset, &place) &&
+           place.begin == store->arena + offset && heaps_mark(place.heap, place.mark) != MARK_NONE;
+}
+
 static void
 count_object(struct reach *reach, const struct reader_run *run, uint32_t i)
 {
     struct reader_object object;
     reader_object(reach->heaps.reader, &reach->heap->store, run, i, &object);
+    if (is_copy(reach, &object)) {
+        reach->ended_slots++;
+        reach->ended_bytes += object.size;
+        return;
+    }
     unsigned mark = heaps_mark(reach->heap, reach->heap->first[run->at] + i);
     unsigned level = mark & MARK_LEVEL;
     if (level == MARK_NONE) /* it has come since */

@@ -7,6 +7,7 @@
  *   ready reached=COUNT maybe=COUNT leaked=COUNT held_by_leaked=COUNT limbo=COUNT
  */
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,15 @@
 
 #define MANY  1000u
 #define CELLS 100u
+#define ROOTS 20u
+#define RINGS 10u
 
 static handle_store *store;
 static handle_t kept[MANY];          /* by a handle in a variable */
 static void *volatile addresses[10]; /* by an address */
 static char *volatile insides[7];    /* by an address inside of it */
 static handle_cell cells[CELLS];     /* by a cell */
+static handle_cell roots[ROOTS];     /* by cells inside objects, from one of these on */
 static pthread_t other;
 static pthread_barrier_t barrier;
 
@@ -128,6 +132,53 @@ by_cells(void)
     }
 }
 
+struct parent {
+    handle_cell child;
+    handle_t parent;
+};
+
+static struct handle_cells
+cells_of(void *opaque, const void *object, size_t size)
+{
+    (void)opaque, (void)object, (void)size;
+    return (struct handle_cells){offsetof(struct parent, child), 1};
+}
+
+/* Below a root a chain of a parent, of a large one, and of an object without cells. */
+__attribute__((noinline)) static void
+by_inner_cells(void)
+{
+    for (unsigned i = 0; i < ROOTS; i++) {
+        rcu_read_lock();
+        struct parent *first = handle_cell_alloc(store, &roots[i], 60, HANDLE_CELLS | HANDLE_ZERO);
+        struct parent *large =
+            first ? handle_cell_alloc(store, &first->child, 260000, HANDLE_CELLS | HANDLE_ZERO)
+                  : NULL;
+        if (!large || !handle_cell_alloc(store, &large->child, 72, 0))
+            fail("handle_cell_alloc");
+        rcu_read_unlock();
+    }
+}
+
+/* A parent of which nobody knows but its child, by a handle. */
+__attribute__((noinline)) static void
+leak_rings(void)
+{
+    for (unsigned i = 0; i < RINGS; i++) {
+        void *at;
+        rcu_read_lock();
+        handle_t handle = handle_alloc_object(store, 64, HANDLE_ZERO | HANDLE_CELLS, &at);
+        if (handle == HANDLE_NULL)
+            fail("handle_alloc_object");
+        struct parent *parent = handle_deref_mut(store, handle);
+        struct parent *child = handle_cell_alloc(store, &parent->child, 88, HANDLE_ZERO);
+        if (!child)
+            fail("handle_cell_alloc");
+        child->parent = handle;
+        rcu_read_unlock();
+    }
+}
+
 /* Nobody has their handles but their pins. */
 __attribute__((noinline)) static void
 by_pins(void)
@@ -193,8 +244,10 @@ fill(void)
     chain();
     by_address();
     by_cells();
+    by_inner_cells();
     by_pins();
     leak();
+    leak_rings();
 }
 
 __attribute__((noinline)) static void
@@ -207,8 +260,8 @@ say_ready(void)
 #endif
     /* the chains: 80, 90, 250000 and 70 bytes each */
     printf("ready reached=%u maybe=%u leaked=%u held_by_leaked=%u limbo=%u\n",
-           MANY + 40 * 4 + 10 + CELLS + 5 + 1 + in_register, 7u + 7u, 30u * 2 + 20 + 3 + 1, 30u + 3,
-           25u);
+           MANY + 40 * 4 + 10 + CELLS + 3 * ROOTS + 5 + 1 + in_register, 7u + 7u,
+           30u * 2 + 20 + 3 + 1 + 2 * RINGS, 30u + 3 + 2 * RINGS, 25u);
     fflush(stdout);
 }
 
@@ -218,6 +271,7 @@ main(int argc, char **argv)
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     options.name = "reach";
     options.defrag.enabled = false;
+    options.cells = cells_of;
     options.hardened = argc > 1 && strcmp(argv[1], "hardened") == 0;
     setvbuf(stdout, NULL, _IOLBF, 512);
     rcu_register_thread();

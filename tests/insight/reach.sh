@@ -2,23 +2,29 @@
 # SPDX-License-Identifier: MIT
 #
 # reach.sh SINTER REACH STATIC STEP: sinter reach on cores of reach.c, in which every object is
-# known in one way, or in none: it finds exactly what the program says of itself. Exit status 77:
-# what is needed is missing.
+# known in one way, or in none: it finds exactly what the program says of itself. With moving.c in
+# the place of REACH: the same in the middle of a move. Exit status 77: what is needed is missing.
+#
+# Seen failing: a copy that is not published counted as an object; cells taken for the header's only
+# where that names them, in the middle of a move; words inside objects not taken for cells.
 set -eu
 
 sinter=$1 program=$2 static=$3 step=$4
 # shellcheck source=tests/insight/hoard.sh
 . "${0%/*}/hoard.sh"
 
-# agrees FILE: each figure is what the program has said.
+# agrees FILE [FIGURE...]: each figure is what the program has said.
 agrees()
 {
-    for figure in reached maybe leaked held_by_leaked limbo; do
-        is=$(sed -n 's/.*"'$figure'":\([0-9]*\).*/\1/p' "$1")
+    file=$1
+    shift
+    [ $# -gt 0 ] || set -- reached maybe leaked held_by_leaked limbo
+    for figure in "$@"; do
+        is=$(sed -n 's/.*"'$figure'":\([0-9]*\).*/\1/p' "$file")
         said=$(sed 's/.*ready.* '$figure'=\([0-9]*\).*/\1/; s/.*ready '$figure'=\([0-9]*\).*/\1/' \
             "$work/out")
         [ "$is" = "$said" ] ||
-            fail "$figure: sinter reads $is, the program says $said: $(cat "$work/out" "$1")"
+            fail "$figure: sinter reads $is, the program says $said: $(cat "$work/out" "$file")"
     done
 }
 
@@ -48,6 +54,17 @@ hardened)
     ! "$sinter" check "$hoard" >"$work/list" || fail 'what is written past an object is not found'
     grep -q "past its object's end" "$work/list" || fail "it says: $(cat "$work/list")"
     stop
+    ;;
+moving)
+    # One object is under way when the core is taken: nothing is lost, nothing is counted twice.
+    for at in copied published turned; do
+        start $at
+        take
+        stop
+        "$sinter" reach "$core" --json >"$work/reach"
+        agrees "$work/reach" reached maybe leaked held_by_leaked
+        rm -f "$core"
+    done
     ;;
 kernel)
     kernel_must_write_cores
@@ -80,7 +97,7 @@ list)
     take
     stop
     "$sinter" reach "$core" --list 1000 >"$work/list"
-    [ "$(grep -c '^  leaked[:,]' "$work/list")" -eq 84 ] || fail "it lists: $(cat "$work/list")"
+    [ "$(grep -c '^  leaked[:,]' "$work/list")" -eq 104 ] || fail "it lists: $(cat "$work/list")"
     ! grep -q 'at 0x' "$work/list" || fail 'an address is printed unasked'
     "$sinter" reach "$core" --list 1 --addresses | grep -q ', at 0x' || fail 'no address is printed'
     leaked=$(sed -n 's/^  leaked: .* handle \(0x[0-9a-f]*\),.*/\1/p' "$work/list" | head -n 1)
