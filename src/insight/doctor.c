@@ -265,13 +265,15 @@ const struct sn_rule sn_rules[] = {
      "defrag.pause_while_forked", "no"},
     {"backoff", HANDLE_FINDING_WARN, backoff,
      "The last passes of compaction have released next to nothing, so that it pauses for a while.",
-     "See in `refused` what it leaves in place, and let that go; it goes on when enough was freed, "
-     "or call handle_store_compact.",
+     "See in `refused` what it leaves in place, and by sparse_space of a profile (profile.enabled, "
+     "handle_store_profile) of which call sites that is, and let it go; it goes on when enough was "
+     "freed, or call handle_store_compact.",
      NULL, NULL},
     {"pinned", HANDLE_FINDING_WARN, pinned,
      "Compaction finds pinned objects in the spans that it would empty.",
      "Unpin what is not in use, and keep what stays pinned for long in objects of their own size, "
-     "or large.",
+     "or large. Which call sites they are of says pinned_space of a profile (profile.enabled, "
+     "handle_store_profile).",
      NULL, NULL},
     {"written", HANDLE_FINDING_WARN, written,
      "Compaction gives most moves up, since writers resolve the objects meanwhile.",

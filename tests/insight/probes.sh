@@ -55,7 +55,7 @@ timeout 120 gdb -batch -nx -iex 'set debuginfod enabled off' -iex 'set breakpoin
     -ex 'printf "alloc: %d %d %d\n", $_probe_argc, (long)$_probe_arg0 < 0, $more' \
     -ex 'tbreak -probe-stap otel_memory:free' -ex continue \
     -ex 'printf "free: %d %d\n", $_probe_argc, (long)$_probe_arg0 < 0' -ex kill \
-    --args "$sites" /dev/null /dev/null /dev/null >"$work/gdb" 2>&1 || true
+    --args "$sites" /dev/null /dev/null /dev/null /dev/null >"$work/gdb" 2>&1 || true
 for line in 'alloc: 3 1 1' 'free: 1 1'; do
     grep -qx "$line" "$work/gdb" || fail "gdb does not say '$line': $(cat "$work/gdb")"
 done

@@ -8,7 +8,7 @@
 # gperftools and jemalloc, where they are installed. Exit status 77: there is no go.
 #
 # Seen failing: a mover that does not hand the mark on; records that are not told of a move; a
-# weight of 1 for each drawn object.
+# weight of 1 for each drawn object; LATER written before the change.
 set -eu
 
 program=$1 go=$2
@@ -27,7 +27,7 @@ fail()
     exit 77
 }
 
-"$program" "$work/profile" "$work/census" "$work/text" >"$work/said"
+"$program" "$work/profile" "$work/census" "$work/text" "$work/later" >"$work/said"
 
 # pprof FILE SAMPLE_TYPE: "name value" of each function, in units of the sample.
 pprof()
@@ -114,5 +114,27 @@ done
 for site in dense sparse; do
     near "$(value "$work/text" inuse_space site_$site)" \
         "$(value "$work/profile" inuse_space site_$site)" 1 "go tool pprof of the text, $site"
+done
+# Which sites have grown between two profiles, and which hold the spans that have become sparse.
+for type in inuse_space sparse_space; do
+    HOME=$work GOFLAGS=-mod=mod "$go" tool pprof -top -nodecount=1000 -nodefraction=0 -unit=B \
+        -sample_index=$type -diff_base="$work/profile" "$program" "$work/later" \
+        2>"$work/errors" | sed '1,/flat%/d' >"$work/$type"
+done
+
+# grown SAMPLE_TYPE NAME
+grown()
+{
+    awk -v name="site_$2" '$6 == name { sum += $1 + 0 } END { printf "%d\n", sum }' "$work/$1"
+}
+
+near "$(grown inuse_space later)" "$(said later grown)" 16 'grown, bytes'
+near "$((0 - $(grown inuse_space moved)))" "$(said later gone)" 20 'gone, bytes'
+near "$(grown sparse_space later)" "$(said later free_slot)" 24 'grown, sparse'
+for site in dense sparse pinned cells; do
+    for type in inuse_space sparse_space; do
+        change=$(grown $type $site)
+        [ "${change#-}" -lt 120000 ] || fail "$type of $site: it has changed by $change"
+    done
 done
 echo "$agree and the program agree"

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sites.c - a program whose memory is profiled: sites FILE CENSUS TEXT. Its call sites, by the
+ * sites.c - a program whose memory is profiled: sites FILE CENSUS TEXT LATER. Its call sites, by the
  * names of their functions, allocate what is known of each; what it says of them is what
  * `go tool pprof` must find in FILE, within three standard errors:
  *
  *   site_NAME objects=COUNT bytes=REQUESTED rounding=BYTES pinned=COUNT
- *   all committed=BYTES free_slot=BYTES limbo=BYTES moved=BYTES
+ *   all objects=COUNT bytes=REQUESTED rounding=BYTES free_slot=BYTES moved=BYTES
+ *
+ * Then one site allocates, and frees three of four, and another one frees all it had: LATER is the
+ * profile after that, and what it says is
+ *
+ *   later grown=BYTES gone=BYTES free_slot=BYTES
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -39,6 +44,7 @@ make(size_t size)
 #define SITE __attribute__((noinline, noclone))
 
 static handle_t dense[COUNT], sparse[COUNT], moved[COUNT], pinned[COUNT / 16], gone[COUNT];
+static handle_t later[COUNT];
 static const void *address[COUNT / 16];
 static handle_cell cells[COUNT];
 
@@ -77,6 +83,13 @@ SITE void
 site_gone(unsigned i)
 {
     gone[i] = make(700);
+    STAYS;
+}
+
+SITE void
+site_later(unsigned i)
+{
+    later[i] = make(400);
     STAYS;
 }
 
@@ -130,6 +143,18 @@ fill(void)
         address[i] = handle_pin(store, pinned[i]);
         rcu_read_unlock();
     }
+    if (handle_store_reclaim(store, SIZE_MAX) != 0)
+        fail("handle_store_reclaim");
+}
+
+static void
+change(void)
+{
+    for (unsigned i = 0; i < COUNT; i++)
+        site_later(i);
+    thin_out(later);
+    for (unsigned i = 0; i < COUNT; i += 4)
+        drop(moved[i]);
     if (handle_store_reclaim(store, SIZE_MAX) != 0)
         fail("handle_store_reclaim");
 }
@@ -195,6 +220,15 @@ say_all(void)
            (unsigned long long)stats.free_slot, (unsigned long long)stats.moved_bytes);
 }
 
+static uint64_t
+free_slot(void)
+{
+    struct handle_stats stats = HANDLE_STATS_INIT;
+    if (handle_store_stats(store, &stats) != 0)
+        fail("handle_store_stats");
+    return stats.free_slot;
+}
+
 static void
 say(const char *site, unsigned objects, unsigned bytes)
 {
@@ -205,7 +239,7 @@ int
 main(int argc, char **argv)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     options.name = "sites";
     options.defrag.enabled = false;
@@ -225,5 +259,10 @@ main(int argc, char **argv)
     say("pinned", COUNT / 16, 500);
     say("gone", 0, 700);
     printf("site_cells objects=%u bytes=%u\n", COUNT, COUNT / 10 * 1545);
+    uint64_t before = free_slot();
+    change();
+    write_profile(argv[4], HANDLE_PROFILE_PPROF);
+    printf("later grown=%u gone=%u free_slot=%llu\n", COUNT / 4 * 400, COUNT / 4 * 300,
+           (unsigned long long)(free_slot() - before));
     return 0;
 }
