@@ -246,6 +246,31 @@ is_address(const struct heaps *heaps, struct heap *heap, uint64_t word, struct h
     return word - place->begin < heaps_size(heaps, place) ? MARK_MAYBE : 0;
 }
 
+/* Of one store, whose limits stay in registers. */
+static size_t
+next_of_heap(const struct layout *at, const struct reader_store *store, const uint64_t *words,
+             size_t from, size_t count)
+{
+    uint64_t arena = store->arena, end = (uint64_t)store->high << 16, has = at->word_object;
+    uint64_t handles = store->entries << at->handle_index;
+    unsigned shift = at->word_offset;
+    for (; from < count; from++) {
+        uint64_t word = words[from];
+        if (word - arena < end || word - 1 < handles ||
+            ((word & has) != 0 && word >> shift << 3 < end))
+            break;
+    }
+    return from;
+}
+
+size_t
+heaps_next(const struct heaps *heaps, const uint64_t *words, size_t from, size_t count)
+{
+    for (unsigned i = 0; i < heaps->count; i++)
+        count = next_of_heap(&heaps->reader->at, &heaps->heap[i].store, words, from, count);
+    return count;
+}
+
 unsigned
 heaps_resolve(const struct heaps *heaps, uint64_t address, uint64_t word, struct heap_place *place)
 {

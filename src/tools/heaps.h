@@ -62,6 +62,9 @@ void heaps_set_mark(struct heap *heap, uint64_t number, unsigned mark);
 /** Requested bytes of the live object there; 0: it has none. */
 uint64_t heaps_size(const struct heaps *heaps, const struct heap_place *place);
 
+/** The first word from `from` on that can name an object by its size; `count`: none can. What most
+ * words are passed over by. */
+size_t heaps_next(const struct heaps *heaps, const uint64_t *words, size_t from, size_t count);
 /** How a word at an address (0: a register) names an object: 0, or MARK_MAYBE, MARK_REACHED. */
 unsigned
 heaps_resolve(const struct heaps *heaps, uint64_t address, uint64_t word, struct heap_place *place);

@@ -59,10 +59,9 @@ look_at(void *opaque, uint64_t address, const uint64_t *words, size_t count, int
     struct reach *reach = opaque;
     struct heap_place place;
     (void)lwp;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; (i = heaps_next(&reach->heaps, words, i, count)) < count; i++) {
         unsigned level =
-            words[i] ? heaps_resolve(&reach->heaps, address ? address + 8 * i : 0, words[i], &place)
-                     : 0;
+            heaps_resolve(&reach->heaps, address ? address + 8 * i : 0, words[i], &place);
         if (level)
             note(reach, &place, level < reach->cap ? level : reach->cap);
     }
@@ -155,8 +154,8 @@ note_held(void *opaque, uint64_t address, const uint64_t *words, size_t count, i
     struct reach *reach = opaque;
     struct heap_place place;
     (void)lwp;
-    for (size_t i = 0; i < count; i++) {
-        if (!words[i] || !heaps_resolve(&reach->heaps, address + 8 * i, words[i], &place) ||
+    for (size_t i = 0; (i = heaps_next(&reach->heaps, words, i, count)) < count; i++) {
+        if (!heaps_resolve(&reach->heaps, address + 8 * i, words[i], &place) ||
             place.begin == reach->from->begin)
             continue;
         unsigned mark = heaps_mark(place.heap, place.mark);
@@ -370,7 +369,7 @@ classify(struct reach *reach, const char *registers, const char **error)
     reach->cap = MARK_REACHED;
     for (unsigned i = 0; i < reach->heaps.count; i++) {
         reach->heap = &reach->heaps.heap[i];
-        if (reader_runs(reach->heaps.reader, &reach->heap->store, READER_EXACT, note_pinned, NULL,
+        if (reader_runs(reach->heaps.reader, &reach->heap->store, READER_PINNED, note_pinned, NULL,
                         reach, error) != 0)
             return false;
     }
@@ -518,9 +517,9 @@ match(void *opaque, uint64_t address, const uint64_t *words, size_t count, int l
 {
     struct find *find = opaque;
     struct heap_place place;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; (i = heaps_next(&find->heaps, words, i, count)) < count; i++) {
         uint64_t at = address ? address + 8 * i : 0;
-        unsigned level = words[i] ? heaps_resolve(&find->heaps, at, words[i], &place) : 0;
+        unsigned level = heaps_resolve(&find->heaps, at, words[i], &place);
         if (level && place.begin == find->wanted.begin)
             print_hit(find, at, lwp, level);
     }

@@ -566,6 +566,7 @@ struct walk {
     char *spans;   /* descriptors of the blocks below high */
     char *block;   /* contents of a span */
     uint32_t only; /* the run with this block; 0: all */
+    enum reader_detail detail;
     uint64_t bits[BITMAP_WORDS], waits[BITMAP_WORDS];
     /* The bitmaps of 64 blocks lie side by side, line for line: pages of them, as they are read */
     uint64_t line[BITMAP_LINES][512];
@@ -630,15 +631,21 @@ read_bits(struct walk *walk, uint32_t number, uint32_t slots)
     return true;
 }
 
+static bool
+is_committed(const struct reader_run *run, uint32_t page)
+{
+    return run->dirty[page / 16] >> page % 16 & 1;
+}
+
 /* The first pages of a span as far as they are committed: to look at others would map them in the
  * process. False: not all are there. */
 static bool
-read_committed(struct walk *walk, const struct reader_run *run, uint32_t pages)
+copy_committed(struct walk *walk, const struct reader_run *run, uint32_t pages)
 {
     uint64_t base = walk->store->arena + ((uint64_t)run->at << 16);
     for (uint32_t from = 0, to; from < pages; from = to) {
-        bool here = run->dirty[from / 16] >> from % 16 & 1;
-        for (to = from + 1; to < pages && (run->dirty[to / 16] >> to % 16 & 1) == here; to++)
+        bool here = is_committed(run, from);
+        for (to = from + 1; to < pages && is_committed(run, to) == here; to++)
             continue;
         char *at = walk->block + (size_t)from * 4096;
         size_t bytes = (size_t)(to - from) * 4096;
@@ -650,11 +657,28 @@ read_committed(struct walk *walk, const struct reader_run *run, uint32_t pages)
     return true;
 }
 
-/* Whether the headers of the next span of a class are to be read. */
-static bool
-is_in_turn(struct walk *walk, uint32_t class_id)
+/* The same, where a core has them if all are committed, else a copy. NULL: not all are there. */
+static const char *
+read_committed(struct walk *walk, const struct reader_run *run, uint32_t pages)
 {
-    return walk->turn[class_id]++ % walk->every[class_id] == 0;
+    uint64_t there;
+    const char *at =
+        target_at(&walk->reader->target, walk->store->arena + ((uint64_t)run->at << 16), &there);
+    uint32_t page = 0;
+    while (page < pages && is_committed(run, page))
+        page++;
+    if (at && there >= (uint64_t)pages * 4096 && page == pages)
+        return at;
+    return copy_committed(walk, run, pages) ? walk->block : NULL;
+}
+
+/* Whether the headers of a span are to be read. */
+static bool
+is_to_read(struct walk *walk, const struct reader_run *run)
+{
+    if (walk->detail == READER_PINNED)
+        return run->pinned;
+    return walk->turn[run->class_id]++ % walk->every[run->class_id] == 0;
 }
 
 static void
@@ -666,7 +690,7 @@ read_headers(struct walk *walk, struct reader_run *run, const struct reader_clas
         uint64_t at = c->lead + (uint64_t)i * c->slot_bytes, header;
         if (!(walk->bits[i / 64] >> (i % 64) & 1))
             continue;
-        memcpy(&header, walk->block + at, sizeof(header));
+        memcpy(&header, run->contents + at, sizeof(header));
         bool live = has_object(walk, header, offset + at + 8);
         walk->waits[i / 64] |= (uint64_t)!live << i % 64;
         run->live += live;
@@ -689,10 +713,10 @@ read_slots(struct walk *walk, struct reader_run *run, const struct reader_class 
     }
     for (uint32_t i = 0; i * 64 < c->slots; i++)
         run->live += (uint32_t)__builtin_popcountll(walk->bits[i]);
-    run->no_contents = !is_in_turn(walk, run->class_id) || !read_committed(walk, run, c->pages);
-    if (!run->no_contents)
+    run->contents = is_to_read(walk, run) ? read_committed(walk, run, c->pages) : NULL;
+    run->no_contents = !run->contents;
+    if (run->contents)
         read_headers(walk, run, c);
-    run->contents = run->no_contents ? NULL : walk->block;
 }
 
 /* An object that has ended leaves its descriptor's header clear. */
@@ -816,7 +840,7 @@ plan(struct walk *walk, enum reader_detail detail)
             kind_of(at, (uint8_t)span[at->span_state]) == READER_SLOTS;
     }
     for (uint32_t i = 0; i < walk->store->classes; i++)
-        walk->every[i] = detail == READER_EXACT || waits[i] ? 1 : spans[i] / SAMPLE_SPANS + 1;
+        walk->every[i] = detail != READER_SAMPLE || waits[i] ? 1 : spans[i] / SAMPLE_SPANS + 1;
 }
 
 static int
@@ -828,6 +852,7 @@ walk_some(struct walk *walk, enum reader_detail detail,
     size_t bytes = (size_t)store->high * reader->at.sizeof_span;
     int result = -1;
     *error = NULL;
+    walk->detail = detail;
     walk->spans = malloc(bytes + 1);
     walk->block = calloc(SPAN_BLOCKS, 65536);
     walk->dirty = calloc((size_t)store->high + 1, sizeof(walk->dirty[0]));

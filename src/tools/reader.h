@@ -81,6 +81,7 @@ struct reader_run {
 /** How often the headers of a span are read, which costs more than all else. */
 enum reader_detail {
     READER_EXACT,  /* always: sizes are known */
+    READER_PINNED, /* of spans with pinned objects */
     READER_SAMPLE, /* of every class some, and all where slots may wait: of the others all live */
 };
 
