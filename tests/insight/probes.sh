@@ -3,6 +3,8 @@
 #
 # probes.sh LIBRARY HOARD SITES: the probes of src/base/probes.h are in the library, and stop a real
 # gdb with their arguments where it says. Exit status 77: what is needed is missing.
+#
+# Seen failing: no probe otel_memory:free; one of alloc with the size in the place of the weight.
 set -eu
 
 library=$1 program=$2 sites=$3
