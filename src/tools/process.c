@@ -58,25 +58,36 @@ add_module(struct process *process, const struct process_module *module, const c
 #define PRSTATUS_PID  32u
 #define PRSTATUS_REGS 112u
 
-/* Where in the registers of a note which is; those of two machines. */
+/* Which register of a note is which. tls: pthread_self(); -1: in none. */
+struct machine {
+    unsigned machine, registers, pc, sp;
+    int tls;
+};
+static const struct machine machines[] = {
+    {EM_X86_64, 27, 16, 19, 21},
+    {EM_AARCH64, 34, 32, 31, -1},
+};
+#define MACHINES (sizeof(machines) / sizeof(machines[0]))
+
 static void
-read_status(struct process *process, const char *note, size_t bytes, unsigned machine)
+read_status(struct process *process, const char *note, size_t bytes)
 {
-    bool x86 = machine == EM_X86_64;
-    unsigned count = x86 ? 27 : PROCESS_REGISTERS;
+    const struct machine *m = machines;
+    while (m < machines + MACHINES - 1 && m->machine != process->target->machine)
+        m++;
     int32_t lwp;
-    if ((!x86 && machine != EM_AARCH64) || bytes < PRSTATUS_REGS + count * sizeof(uint64_t))
+    if (bytes < PRSTATUS_REGS + m->registers * sizeof(uint64_t))
         return;
     memcpy(&lwp, note + PRSTATUS_PID, sizeof(lwp));
     struct process_thread *thread = add_thread(process, lwp);
     if (!thread)
         return;
-    memcpy(thread->reg, note + PRSTATUS_REGS, count * sizeof(uint64_t));
-    thread->registers = count;
+    memcpy(thread->reg, note + PRSTATUS_REGS, m->registers * sizeof(uint64_t));
+    thread->registers = m->registers;
     thread->stopped = true;
-    thread->pc = thread->reg[x86 ? 16 : 32];
-    thread->sp = thread->reg[x86 ? 19 : 31];
-    thread->tls = x86 ? thread->reg[21] : 0;
+    thread->pc = thread->reg[m->pc];
+    thread->sp = thread->reg[m->sp];
+    thread->tls = m->tls >= 0 ? thread->reg[m->tls] : 0;
 }
 
 /* Which files are mapped: count, page size, count times begin, end, offset; then their names. */
@@ -102,7 +113,7 @@ read_files(struct process *process, const char *note, size_t bytes)
 }
 
 static void
-read_notes(struct process *process, const char *notes, uint64_t bytes, unsigned machine)
+read_notes(struct process *process, const char *notes, uint64_t bytes)
 {
     uint64_t at = 0;
     Elf64_Nhdr note;
@@ -115,15 +126,13 @@ read_notes(struct process *process, const char *notes, uint64_t bytes, unsigned 
             return;
         const char *text = notes + at + name;
         if (note.n_type == NT_PRSTATUS)
-            read_status(process, text, note.n_descsz, machine);
+            read_status(process, text, note.n_descsz);
         else if (note.n_type == NT_FILE)
             read_files(process, text, note.n_descsz);
         at += name + length;
     }
 }
 
-/* The parts of the file were looked at when the core was opened; this looks again, since it may be
- * another machine's. */
 static void
 read_core(struct process *process)
 {
@@ -135,7 +144,7 @@ read_core(struct process *process)
         memcpy(&part, target->file + elf.e_phoff + i * sizeof(part), sizeof(part));
         if (part.p_type == PT_NOTE && part.p_offset <= target->file_bytes &&
             part.p_filesz <= target->file_bytes - part.p_offset)
-            read_notes(process, target->file + part.p_offset, part.p_filesz, elf.e_machine);
+            read_notes(process, target->file + part.p_offset, part.p_filesz);
     }
 }
 
@@ -452,33 +461,42 @@ read_code(const struct process *process, uint64_t address, void *to, size_t byte
     return part != NULL;
 }
 
-/* Whether a call ends before an address, and if it says so itself whom it calls; 0: not said. */
+/* BL, and BLR through a register. */
 static bool
-follows_call(const struct process *process, uint64_t address, uint64_t *callee)
+is_arm64_call(const unsigned char *code, uint64_t address, uint64_t *callee)
 {
-    unsigned char code[7];
-    int32_t far;
-    *callee = 0;
-    if (!process_module_at(process, address) || !read_code(process, address - 7, code, 7))
-        return false;
-#if defined(__aarch64__)
     uint32_t word;
     memcpy(&word, code + 3, sizeof(word));
-    far = (int32_t)(word << 6) >> 4;
     if (word >> 26 == 0x25)
-        *callee = address - 4 + (uint64_t)(int64_t)far;
+        *callee = address - 4 + (uint64_t)(int64_t)((int32_t)(word << 6) >> 4);
     return word >> 26 == 0x25 || (word & 0xfffffc1f) == 0xd63f0000;
-#else
+}
+
+/* A call, and one through a register or memory: ff /2 with 0 to 4 bytes behind. */
+static bool
+is_x86_call(const unsigned char *code, uint64_t address, uint64_t *callee)
+{
+    int32_t far;
     memcpy(&far, code + 3, sizeof(far));
     if (code[2] == 0xe8) {
         *callee = address + (uint64_t)(int64_t)far;
         return true;
     }
-    /* call through a register or memory: ff /2 with 0 to 4 bytes behind */
     return (code[5] == 0xff && (code[6] & 0xf8) == 0xd0) ||
            (code[4] == 0xff && (code[5] & 0xf8) == 0x50) ||
            (code[1] == 0xff && (code[2] & 0x38) == 0x10);
-#endif
+}
+
+/* Whether a call ends before an address, and if it says so itself whom it calls; 0: not said. */
+static bool
+follows_call(const struct process *process, uint64_t address, uint64_t *callee)
+{
+    unsigned char code[7];
+    *callee = 0;
+    if (!process_module_at(process, address) || !read_code(process, address - 7, code, 7))
+        return false;
+    return process->target->machine == EM_AARCH64 ? is_arm64_call(code, address, callee)
+                                                  : is_x86_call(code, address, callee);
 }
 
 /* A call of a stub, or through a pointer, may have led to anybody in another file. */

@@ -8,6 +8,7 @@
  *   0            ctr: memb, mb, bp: nesting, above it the phase; QSBR: 0: offline
  *   one line on  node, in a list; then pthread_self(), of QSBR behind a word
  */
+#include <elf.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,6 @@
 #define PHASE      (UINT64_C(1) << 32)
 #define FOUND_MAX  4096u
 #define STORES_MAX 64u
-#if defined(__x86_64__)
-#define NODE_AT UINT64_C(128) /* the line that liburcu aligns to */
-#else
-#define NODE_AT UINT64_C(64)
-#endif
 
 struct registered {
     uint64_t ctr;
@@ -58,15 +54,23 @@ word_at(const struct readers *readers, uint64_t address)
     return word;
 }
 
-/* Of a core the registers say it; else it stands in the thread's struct of the C library. */
+/* The line that liburcu aligns to. */
+static uint64_t
+node_at(const struct readers *readers)
+{
+    return readers->target->machine == EM_X86_64 ? 128 : 64;
+}
+
+/* Of an x86-64 core the registers say it; else it stands in the thread's struct of the C library. */
 static int
 lwp_of(const struct readers *readers, uint64_t self)
 {
     uint32_t words[256];
+    bool x86 = readers->target->machine == EM_X86_64;
     for (size_t i = 0; i < readers->process.threads; i++)
         if (readers->process.thread[i].tls == self)
             return readers->process.thread[i].lwp;
-    if (readers->target->file || !target_read(readers->target, self, words, sizeof(words)))
+    if ((readers->target->file && x86) || !target_read(readers->target, self, words, sizeof(words)))
         return 0;
     for (unsigned k = 0; k < sizeof(words) / sizeof(words[0]); k++)
         for (size_t i = 0; i < readers->process.threads; i++)
@@ -75,7 +79,7 @@ lwp_of(const struct readers *readers, uint64_t self)
     return 0;
 }
 
-/* Whether it is pthread_self() of a thread: that begins with its own address. */
+/* Whether it is pthread_self() of a thread: on x86-64 that begins with its own address. */
 static bool
 is_thread(const struct readers *readers, uint64_t self)
 {
@@ -84,6 +88,8 @@ is_thread(const struct readers *readers, uint64_t self)
     for (size_t i = 0; i < readers->process.threads; i++)
         if (readers->process.thread[i].tls == self)
             return true;
+    if (readers->target->machine != EM_X86_64)
+        return lwp_of(readers, self) != 0;
     return !readers->target->file && word_at(readers, self) == self;
 }
 
@@ -104,8 +110,8 @@ look_at_node(struct readers *readers, uint64_t node, const uint64_t *words)
     int lwp = lwp_of(readers, words[qsbr ? 3 : 2]);
     if (lwp == 0 || readers->count == FOUND_MAX)
         return;
-    readers->found[readers->count++] =
-        (struct registered){.ctr = word_at(readers, node - NODE_AT), .lwp = lwp, .qsbr = qsbr};
+    readers->found[readers->count++] = (struct registered){
+        .ctr = word_at(readers, node - node_at(readers)), .lwp = lwp, .qsbr = qsbr};
 }
 
 static void

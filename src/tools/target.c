@@ -106,6 +106,10 @@ read_parts(struct target *target, const char *name, char *error)
         return refuse(error, "%s is not of a 64-bit little-endian machine", name);
     if (elf.e_type != ET_CORE)
         return refuse(error, "%s is an ELF file, but no core", name);
+    if (elf.e_machine != EM_X86_64 && elf.e_machine != EM_AARCH64)
+        return refuse(error, "%s is of a machine that is not known here (%u): x86-64 and arm64 are",
+                      name, elf.e_machine);
+    target->machine = elf.e_machine;
     if (!count_parts(target, &elf, &count) || count > RANGES_MAX ||
         elf.e_phentsize != sizeof(Elf64_Phdr) ||
         !is_in_file(target, elf.e_phoff, count * sizeof(Elf64_Phdr)))
@@ -154,6 +158,11 @@ open_process(struct target *target, int pid, char *error)
     if (!maps && errno == ENOENT)
         return refuse(error, "there is no process %d", pid);
     target->pid = pid;
+#if defined(__aarch64__)
+    target->machine = EM_AARCH64;
+#else
+    target->machine = EM_X86_64;
+#endif
     while (maps && fgets(line, sizeof(line), maps)) {
         struct target_range range = {0};
         char rights[5];

@@ -16,6 +16,7 @@ struct target_range {
 
 struct target {
     int pid;          /* 0: a core */
+    unsigned machine; /* EM_X86_64 or EM_AARCH64 */
     const char *file; /* a core's, mapped */
     uint64_t file_bytes;
     struct target_range *range; /* by address */
