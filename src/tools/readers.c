@@ -61,22 +61,41 @@ node_at(const struct readers *readers)
     return readers->target->machine == EM_X86_64 ? 128 : 64;
 }
 
-/* Of an x86-64 core the registers say it; else it stands in the thread's struct of the C library. */
+#define ARM64_TID_AT 208u /* in the struct of a thread, of glibc */
+
+static bool
+is_lwp(const struct readers *readers, uint32_t number)
+{
+    bool is = false;
+    for (size_t i = 0; i < readers->process.threads; i++)
+        is |= number != 0 && number == (uint32_t)readers->process.thread[i].lwp;
+    return is;
+}
+
+/* By the struct of a thread of the C library. */
+static int
+lwp_in_struct(const struct readers *readers, uint64_t self)
+{
+    uint32_t words[256];
+    if (!target_read(readers->target, self, words, sizeof(words)))
+        return 0;
+    if (readers->target->machine == EM_AARCH64)
+        return is_lwp(readers, words[ARM64_TID_AT / 4]) ? (int)words[ARM64_TID_AT / 4] : 0;
+    for (unsigned k = 0; k < sizeof(words) / sizeof(words[0]); k++)
+        if (is_lwp(readers, words[k]))
+            return (int)words[k];
+    return 0;
+}
+
+/* Of an x86-64 core the registers say it. */
 static int
 lwp_of(const struct readers *readers, uint64_t self)
 {
-    uint32_t words[256];
-    bool x86 = readers->target->machine == EM_X86_64;
     for (size_t i = 0; i < readers->process.threads; i++)
         if (readers->process.thread[i].tls == self)
             return readers->process.thread[i].lwp;
-    if ((readers->target->file && x86) || !target_read(readers->target, self, words, sizeof(words)))
-        return 0;
-    for (unsigned k = 0; k < sizeof(words) / sizeof(words[0]); k++)
-        for (size_t i = 0; i < readers->process.threads; i++)
-            if (words[k] != 0 && words[k] == (uint32_t)readers->process.thread[i].lwp)
-                return readers->process.thread[i].lwp;
-    return 0;
+    bool said = readers->target->file && readers->target->machine == EM_X86_64;
+    return said ? 0 : lwp_in_struct(readers, self);
 }
 
 /* Whether it is pthread_self() of a thread: on x86-64 that begins with its own address. */

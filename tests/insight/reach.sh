@@ -21,8 +21,8 @@ agrees()
     [ $# -gt 0 ] || set -- reached maybe leaked held_by_leaked limbo
     for figure in "$@"; do
         is=$(sed -n 's/.*"'"$figure"'":\([0-9]*\).*/\1/p' "$file")
-        said=$(sed 's/.*ready.* '"$figure"'=\([0-9]*\).*/\1/; s/.*ready '"$figure"'=\([0-9]*\).*/\1/' \
-            "$work/out")
+        said=$(sed 's/.*ready.* '"$figure"'=\([0-9]*\).*/\1/
+            s/.*ready '"$figure"'=\([0-9]*\).*/\1/' "$work/out")
         [ "$is" = "$said" ] ||
             fail "$figure: sinter reads $is, the program says $said: $(cat "$work/out" "$file")"
     done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sites.c - a program whose memory is profiled: sites FILE CENSUS TEXT LATER. Its call sites, by the
- * names of their functions, allocate what is known of each; what it says of them is what
+ * sites.c - a program whose memory is profiled: sites FILE CENSUS TEXT LATER. Its call sites, by
+ * the names of their functions, allocate what is known of each; what it says of them is what
  * `go tool pprof` must find in FILE, within three standard errors:
  *
  *   site_NAME objects=COUNT bytes=REQUESTED rounding=BYTES pinned=COUNT

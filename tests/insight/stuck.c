@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stuck.c - a program whose limbo grows since one thread does not leave its section (under QSBR: is
- * not quiescent): stuck, for sinter readers. Of its four threads one stands in slow_report, which
- * was entered before the grace period that is under way; the others are outside. It says "ready",
- * and ends when its input does.
+ * not quiescent), for sinter readers: stuck [BYTES of its arena]. Of its four threads one stands in
+ * slow_report, which was entered before the grace period that is under way; the others are outside.
+ * It says "ready", and ends when its input does.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -58,13 +58,14 @@ be_outside(void *nothing)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     struct handle_store_options options = HANDLE_STORE_OPTIONS_INIT;
     struct handle_stats stats = HANDLE_STATS_INIT;
     pthread_t threads[3];
     char line[8];
     options.name = "stuck";
+    options.arena_bytes = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
     rcu_register_thread();
     store = handle_store_create(&options);
     if (!store)
