@@ -141,6 +141,17 @@ run_boot()
     tr -d '\r' <"$build/boot.log" | grep -qE '^boot: [1-9][0-9]* passed, 0 failed$'
 }
 
+# The program sinter, as built here, reads a core of arm64.
+read_core()
+{
+    emulator="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+    emulator="$emulator -E LD_LIBRARY_PATH=$root/usr/lib/aarch64-linux-gnu:$build"
+    status=0
+    sh "$here/../insight/readers_arm64.sh" "$emulator $build/src/tools/sinter" "$emulator" \
+        "$build/tests/insight/insight_stuck_memb" || status=$?
+    [ $status -eq 0 ] || [ $status -eq 77 ]
+}
+
 for tool in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ apt-get dpkg-deb \
     ${boot:+qemu-system-aarch64 cpio gzip timeout} ${boot:-qemu-aarch64-static}; do
     [ "$tool" = --boot ] || command -v "$tool" >/dev/null || skip "no $tool here"
@@ -152,11 +163,13 @@ if [ "$boot" ]; then
     want bin/busybox busybox-static
     want 'boot/vmlinuz-*' "$(kernel_package)"
     programs=$booted
+else
+    programs="$programs|sinter_program|insight_stuck_memb" # for read_core
 fi
 
 cmake -S "$here/../.." -B "$build" --toolchain "$here/arm64.cmake" -DSINTER_ARM64_ROOT="$root" \
-    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=ON ${boot:+-DSINTER_EXAMPLES=ON} \
-    -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$build/configure.log"
+    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSINTER_TESTS=ON -DSINTER_TOOLS=ON \
+    ${boot:+-DSINTER_EXAMPLES=ON} -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$build/configure.log"
 # shellcheck disable=SC2046 # targets are words
 cmake --build "$build" --parallel "$jobs" --target $(cmake --build "$build" --target help |
     sed -n 's/^[. ]*\([a-z_]*\)\(: phony\)*.*$/\1/p' | grep -xE "$programs" | sort -u)
@@ -165,4 +178,5 @@ if [ "$boot" ]; then
 else
     ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
         -R "^(($programs)|api_memb_shared[.]($groups))\$"
+    read_core
 fi
