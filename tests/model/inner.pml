@@ -33,6 +33,11 @@
  *
  * STILL: the parent is not moved, so that its cells are as cells outside.
  *
+ * PLAIN: the holder frees the parent by its name, too, without having resolved it: whether it has
+ * cells its header says, and whether these are full he sees in a section of its own. RESERVE: he
+ * reserves a child, which he publishes in a cell, empty or in the place of what that names, or a
+ * parent, whose cells he fills meanwhile, or aborts either, sections later. (Both without NESTED.)
+ *
  * Seeded bugs: BUG_150 no grace period in step 2; BUG_151 none in step 6; BUG_152 a header is
  * turned by a plain store; BUG_153 headers are not turned; BUG_155 a child's move is not called off
  * with the parent's copy; BUG_163 the same, each object published at once: the child's move goes on
@@ -43,7 +48,10 @@
  * children's moves; BUG_161 the old slot is retired before the headers are turned, in a section of
  * its own; BUG_162 relocate turns the header while `from` is LIVE: a mark through `to` is then not
  * seen by writers who come to `from` after it; BUG_164 the parent's resize turns only headers that
- * name the cell it copied; with UNLINK: BUG_165 the parent's slot is reusable at once.
+ * name the cell it copied; with UNLINK: BUG_165 the parent's slot is reusable at once; with PLAIN:
+ * BUG_166 a header that is clear is believed, though the parent may have been moved meanwhile; with
+ * RESERVE: BUG_167 an aborted parent's slot is reusable at once; BUG_168 publish stores after
+ * loading MOVING; BUG_169 what it replaces is reusable at once.
  */
 #ifndef OPS
 #define OPS 1
@@ -86,7 +94,12 @@
 #define CSLOTS 2
 #endif
 #define SLOTS   (PSLOTS + CSLOTS) /* up to 6: the parent's class, then the children's */
-#define OBJECTS (OPS + CELLS + PARENT + 1) /* PARENT, behind it children */
+#ifdef RESERVE
+#define MADE (2 * OPS) /* a parent, and its child */
+#else
+#define MADE OPS
+#endif
+#define OBJECTS (MADE + CELLS + PARENT + 1) /* PARENT, behind it children, and parents reserved */
 
 /* Words: the parent's; CELL(p, i) in the parent's slot p; X, outside. */
 #define WORDS      (2 + PSLOTS * CELLS)
@@ -238,9 +251,20 @@ inline take_slot(s, from, end, o)
     }
 }
 
-inline take_parent(s) { take_slot(s, GSLOTS, PSLOTS, PARENT) }
+inline take_parent(s, o) { take_slot(s, GSLOTS, PSLOTS, o) }
 inline take_root(s) { take_slot(s, 0, GSLOTS, 1) }
 inline take_child(s, o) { take_slot(s, PSLOTS, SLOTS, o) }
+
+/* Those of a slot that nobody sees. Inside a d_step. */
+inline clear_cells(p)
+{
+    x_ = 0;
+    do
+    :: x_ < CELLS -> R[CELL(p, x_)] = 0; named[CELL(p, x_)] = 0; x_++
+    :: else -> break
+    od;
+    x_ = 0
+}
 
 inline load(r, w)
 {
@@ -413,7 +437,7 @@ inline copy(s)
             :: else ->
                 if
                 :: s < GSLOTS -> take_root(d)
-                :: s >= GSLOTS && s < PSLOTS -> take_parent(d)
+                :: s >= GSLOTS && s < PSLOTS -> take_parent(d, owner[s])
                 :: else -> take_child(d, owner[s])
                 fi
             fi;
@@ -500,13 +524,7 @@ inline publish(s)
         hdr[d] = 0;
         d_step {
             if
-            :: d < PSLOTS ->
-                x_ = 0;
-                do
-                :: x_ < CELLS -> R[CELL(d, x_)] = 0; named[CELL(d, x_)] = 0; x_++
-                :: else -> break
-                od;
-                x_ = 0
+            :: d < PSLOTS -> clear_cells(d)
             :: else
             fi
         }
@@ -607,13 +625,229 @@ next:
 #define ANY true
 #endif
 
+/* What is reserved, in slot held - 1: nothing names it. */
+#define HOLDS_PARENT (held != 0 && held <= PSLOTS)
+#define HOLDS_CHILD  (held > PSLOTS)
+
+/* One that he may use: of the parent, of one that he has reserved, or the one outside. */
+inline choose_cell(r)
+{
+    if
+    :: p != NONE -> r = CELL(p, 0)
+    :: p != NONE -> r = CELL(p, CELLS - 1)
+#ifdef RESERVE
+    :: HOLDS_PARENT -> r = CELL(held - 1, 0)
+#endif
+    :: r = X
+    fi
+}
+
+#define EMPTY(p) (R[CELL(p, 0)] == 0 && R[CELL(p, CELLS - 1)] == 0)
+
+/* The parent's free by its name, without a section around it. */
+inline free_plain()
+{
+    section_enter();
+    load(P, w);
+    do
+    :: w == 0 -> break
+    :: else ->
+        d_step { assert(life[SLOT(w)] != S_FREE); h = hdr[SLOT(w)]; s = w }
+        if
+        :: h != 0 -> break
+        :: else
+#ifdef BUG_166
+            -> break
+#endif
+        fi;
+        load(P, w);
+        if
+        :: w == s -> break
+        :: else
+        fi
+    od;
+    p = NONE;
+    if
+    :: h != 0 -> call_off(P, w, ok); p = SLOT(w)
+    :: else
+    fi;
+    ok = w != 0 && (p == NONE || EMPTY(p));
+    section_leave();
+    if
+    :: !ok
+    :: else ->
+        load(P, w);
+        ok = 0;
+        do
+        :: ok -> break
+        :: else ->
+            d_step {
+                ok = R[P] == w;
+                if
+                :: ok ->
+                    assert(EMPTY(SLOT(w))); /* no parent ends that has children */
+                    at[named[P]] = NONE;
+                    R[P] = 0;
+                    named[P] = 0
+                :: else -> w = R[P]
+                fi
+            }
+        od;
+        s = SLOT(w);
+        hdr[s] = 0;
+        ended(s, ok)
+    fi;
+    atomic { p = 0; w = 0; s = 0; h = 0; ok = 0 }
+}
+
+/* A child named by cell r, which is new. */
+inline name_child(r, s, o)
+{
+    hdr[s] = HEADER(r, 0);
+    d_step { TOUCH(r); R[r] = WORD(LIVE, s); named[r] = (o); at[o] = s }
+}
+
+inline reserve()
+{
+    if
+    :: take_child(s, objects + 1)
+    :: take_parent(s, objects + 1)
+    fi;
+    if
+    :: s == NONE
+    :: else ->
+        d_step {
+            objects++;
+            at[objects] = NONE;
+            held = s + 1;
+            data[s] = 2; /* as filled */
+            content[objects] = 2;
+            if
+            :: HOLDS_PARENT -> clear_cells(s)
+            :: else
+            fi
+        }
+        i = NONE;
+        if
+        :: HOLDS_PARENT -> take_child(i, objects + 1) /* or an operation fills its cell later */
+        :: true
+        fi;
+        if
+        :: i != NONE -> objects++; name_child(CELL(held - 1, 0), i, objects)
+        :: else
+        fi;
+        i = 0
+    fi
+}
+
+/* In word r. What it names is ended and retired. */
+inline publish_held(r)
+{
+    s = held - 1;
+    hdr[s] = HEADER(r, 0);
+    load(r, w);
+    ok = 0;
+    do
+    :: ok -> break
+    :: else ->
+        d_step {
+            TOUCH(r);
+#ifdef BUG_168
+            ok = 1;
+#else
+            ok = R[r] == w || STATE(w) != MOVING; /* a plain store where LIVE was loaded */
+#endif
+            if
+            :: ok ->
+                if
+                :: R[r] != 0 -> at[named[r]] = NONE
+                :: else
+                fi;
+                R[r] = WORD(LIVE, s);
+                named[r] = owner[s];
+                at[owner[s]] = s
+            :: else -> w = R[r]
+            fi
+        }
+    od;
+    ok = 0;
+    held = 0;
+    if
+    :: w != 0 ->
+        s = SLOT(w);
+        hdr[s] = 0;
+#ifdef BUG_169
+        release(s)
+#else
+        ended(s, ok)
+#endif
+    :: else
+    fi
+}
+
+inline abort_held()
+{
+    s = held - 1;
+    if
+    :: HOLDS_PARENT -> /* with what its cells name */
+        do
+        :: i < CELLS ->
+            load(CELL(s, i), w);
+            ok = w == 0;
+            do
+            :: ok -> break
+            :: else ->
+                d_step {
+                    ok = R[CELL(s, i)] == w;
+                    if
+                    :: ok ->
+                        at[named[CELL(s, i)]] = NONE;
+                        R[CELL(s, i)] = 0;
+                        named[CELL(s, i)] = 0
+                    :: else -> w = R[CELL(s, i)]
+                    fi
+                }
+            od;
+            if
+            :: w != 0 -> hdr[SLOT(w)] = 0; ended(SLOT(w), ok)
+            :: else
+            fi;
+            i++
+        :: else -> i = 0; break
+        od;
+#ifdef BUG_167
+        release(s)
+#else
+        retire(s)
+#endif
+    :: else -> release(s)
+    fi;
+    held = 0
+}
+
+inline end_held(r)
+{
+    if
+    :: abort_held()
+    :: HOLDS_CHILD -> publish_held(r)
+    :: HOLDS_PARENT && R[P] == 0 -> publish_held(P)
+    :: HOLDS_PARENT && p != NONE && EMPTY(p) -> publish_held(P)
+    fi
+}
+
 proctype holder()
 {
     byte q; /* the word that names the parent */
     byte p, r, t, w, s, h, i, n, objects, tries;
     bool ok, rooted;
+#ifdef RESERVE
+    byte held;
+#endif
     objects = CELLS + PARENT;
     do
+#ifdef PLAIN
+    :: n < OPS -> n++; free_plain()
+#endif
     :: n < OPS ->
         n++;
         section_enter();
@@ -636,16 +870,8 @@ proctype holder()
 #endif
         p = (STATE(w) == FREE || SLOT(w) >= PSLOTS -> NONE : SLOT(w));
         atomic {
-            if
-            :: p != NONE -> r = CELL(p, 0)
-            :: p != NONE -> r = CELL(p, CELLS - 1)
-            :: r = X
-            fi;
-            if
-            :: p != NONE -> t = CELL(p, 0)
-            :: p != NONE -> t = CELL(p, CELLS - 1)
-            :: t = X
-            fi;
+            choose_cell(r);
+            choose_cell(t);
             w = 0;
             TOUCH(r);
             TOUCH(t)
@@ -686,8 +912,7 @@ proctype holder()
             if
             :: s != NONE ->
                 objects++;
-                hdr[s] = HEADER(r, 0);
-                d_step { TOUCH(r); R[r] = WORD(LIVE, s); named[r] = objects; at[objects] = s }
+                name_child(r, s, objects)
             :: else
             fi
         :: R[r] != 0 && R[t] == 0 && r != t -> /* relocate */
@@ -748,7 +973,7 @@ proctype holder()
 #endif
 #ifdef GROW
         :: p != NONE && rooted -> /* the parent's resize by copy, without the mover's lock */
-            take_parent(s);
+            take_parent(s, PARENT);
             if
             :: s != NONE ->
                 do
@@ -819,7 +1044,7 @@ proctype holder()
 #endif
 #endif
 #ifndef NESTED
-        :: p != NONE && R[CELL(p, 0)] == 0 && R[CELL(p, CELLS - 1)] == 0 -> /* its free */
+        :: p != NONE && EMPTY(p) -> /* its free */
             load(P, w);
             ok = 0;
             do
@@ -828,13 +1053,17 @@ proctype holder()
                 d_step {
                     ok = R[P] == w;
                     if
-                    :: ok -> R[P] = 0; at[1] = NONE
+                    :: ok -> at[named[P]] = NONE; R[P] = 0; named[P] = 0
                     :: else -> w = R[P]
                     fi
                 }
             od;
             hdr[p] = 0;
             ended(p, ok)
+#endif
+#ifdef RESERVE
+        :: !held -> reserve()
+        :: held -> end_held(r)
 #endif
         :: true
         fi;
@@ -843,7 +1072,19 @@ proctype holder()
             section_leave()
         }
     :: else -> break
-    od
+    od;
+#ifdef RESERVE
+    if
+    :: !held
+    :: else ->
+        section_enter();
+        call_off(P, w, ok);
+        p = (STATE(w) == FREE -> NONE : SLOT(w));
+        atomic { choose_cell(r); w = 0; TOUCH(r) }
+        end_held(r);
+        atomic { p = 0; r = 0; w = 0; s = 0; i = 0; ok = 0; section_leave() }
+    fi
+#endif
 }
 
 /* ---- those who look at children through a parent resolved for reading ---- */

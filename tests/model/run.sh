@@ -141,6 +141,8 @@ short  inner     -DOPS=1 -DSLICES -DGROW -DPSLOTS=3
 short  inner     -DOPS=1 -DPINNERS=1
 short  inner     -DSTILL -DOPS=2 -DWALKERS=1
 short  inner     -DNESTED -DUNLINK -DOPS=1
+short  inner     -DPLAIN -DOPS=1
+short  inner     -DRESERVE -DOPS=1 -DCSLOTS=3
 short  retire    -DREADERS=2
 short  retire    -DFREERS=1
 short  retire    -DRETIRERS=2 -DFREERS=1 -DBATCHES=0
@@ -178,6 +180,11 @@ full   inner     -DNESTED -DUNLINK -DOPS=1 -DREADERS=1
 full   inner     -DNESTED -DUNLINK -DOPS=1 -DWRITERS=1
 full   inner     -DNESTED -DUNLINK -DOPS=1 -DPINNERS=1
 full   inner     -DNESTED -DUNLINK -DOPS=1 -DWALKERS=1
+full   inner     -DPLAIN -DOPS=1 -DGROW -DPSLOTS=3 -DBATCHES=2
+full   inner     -DPLAIN -DOPS=2
+full   inner     -DRESERVE -DPLAIN -DOPS=1 -DPSLOTS=3 -DCSLOTS=3
+full   inner     -DRESERVE -DOPS=1 -DREADERS=1 -DCSLOTS=3
+full   inner     -DRESERVE -DOPS=1 -DWRITERS=1 -DCSLOTS=3
 full   retire    -DRETIRERS=2 -DFREERS=2 -DREADERS=1
 full   retire    -DREADERS=2 -DFREERS=1 -DBATCHES=2
 full   walk      -DOWNERS=2 -DOPS=3
@@ -265,6 +272,10 @@ inner     162 -DSTILL -DOPS=1 -DWRITERS=1
 inner     163 -DOPS=0 -DWRITERS=1
 inner     164 -DGROW -DPSLOTS=3 -DOPS=1
 inner     165 -DNESTED -DUNLINK -DOPS=1 -DREADERS=1
+inner     166 -DPLAIN -DOPS=1
+inner     167 -DRESERVE -DOPS=1
+inner     168 -DRESERVE -DOPS=1 -DCSLOTS=3
+inner     169 -DRESERVE -DOPS=1
 drain     50  -DOPS=3
 drain     51  -DOPS=3
 drain     52  -DOPS=3
