@@ -7,7 +7,7 @@
  */
 #include "model_inner.h"
 
-enum { NODES = 1500, CELLS_MOST = 4, NOWHERE = -1, SEASON = 5000 };
+enum { CELLS_MOST = 4, NOWHERE = -1, SEASON = 5000 };
 
 /* In the store. */
 struct body {
@@ -29,7 +29,9 @@ struct node {
 
 struct forest {
     struct model *model; /* for its store, its random numbers, and reports */
-    struct node nodes[NODES];
+    const struct model_choices *choices;
+    unsigned count; /* of nodes */
+    struct node nodes[MODEL_INNER_NODES];
 };
 
 struct handle_cells
@@ -43,7 +45,7 @@ model_inner_cells(void *opaque, const void *object, size_t size)
 static uint64_t
 roll(struct forest *f, uint64_t below)
 {
-    return random_below(&f->model->random, below);
+    return f->choices ? f->choices->below(below) : random_below(&f->model->random, below);
 }
 
 static size_t
@@ -117,10 +119,11 @@ compare_node(struct forest *f, int number)
 static int
 some_node(struct forest *f, bool live)
 {
-    for (unsigned tries = 0; tries < 50; tries++) {
-        int number = (int)roll(f, NODES);
+    unsigned from = (unsigned)roll(f, f->count);
+    for (unsigned i = 0; i < 50; i++) {
+        unsigned number = (from + i) % f->count;
         if (f->nodes[number].live == live)
-            return number;
+            return (int)number;
     }
     return NOWHERE;
 }
@@ -129,12 +132,13 @@ some_node(struct forest *f, bool live)
 static int
 some_place(struct forest *f, unsigned *at)
 {
-    for (unsigned tries = 0; tries < 50; tries++) {
-        int number = (int)roll(f, NODES);
+    unsigned from = (unsigned)roll(f, f->count);
+    *at = (unsigned)roll(f, CELLS_MOST);
+    for (unsigned i = 0; i < 50; i++) {
+        unsigned number = (from + i) % f->count;
         const struct node *node = &f->nodes[number];
-        *at = (unsigned)roll(f, CELLS_MOST);
         if (node->live && *at < node->cells && node->kid[*at] == NOWHERE)
-            return number;
+            return (int)number;
     }
     return NOWHERE;
 }
@@ -498,7 +502,7 @@ op_clear(struct forest *f)
         return;
     model_check(f->model, handle_store_clear(f->model->store) == 0);
     model_check(f->model, take_stats(f->model->store).objects == 0);
-    for (int i = 0; i < NODES; i++)
+    for (unsigned i = 0; i < f->count; i++)
         f->nodes[i].live = false;
 }
 
@@ -537,7 +541,7 @@ static void
 verify(struct forest *f)
 {
     uint64_t live = 0, bytes = 0;
-    for (int number = 0; number < NODES; number++) {
+    for (int number = 0; number < (int)f->count; number++) {
         const struct node *node = &f->nodes[number];
         if (!node->live)
             continue;
@@ -551,11 +555,13 @@ verify(struct forest *f)
 }
 
 void
-model_inner_run(struct model *model, uint64_t steps)
+model_inner_run(struct model *model, uint64_t steps, const struct model_choices *choices)
 {
     static struct forest f;
-    f = (struct forest){.model = model};
-    for (uint64_t i = 0; i < steps; i++) {
+    f = (struct forest){.model = model, .choices = choices, .count = MODEL_INNER_NODES};
+    if (choices)
+        f.count = choices->nodes;
+    for (uint64_t i = 0; i < steps && (!choices || choices->are_left()); i++) {
         step(&f);
         if (i % 1000 == 999)
             verify(&f);

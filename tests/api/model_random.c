@@ -188,7 +188,7 @@ inner(const struct arguments *arguments)
     static struct model model;
     handle_store *store = open_store(arguments->seed, true);
     model_init(&model, store, arguments->seed);
-    model_inner_run(&model, arguments->ops);
+    model_inner_run(&model, arguments->ops, NULL);
     close_store(store, "cells inside objects");
 }
 

@@ -8,7 +8,8 @@
  * address range when the mover's thread cannot start (one range not given back), a pipe of
  * before_fork left open (one descriptor),
  * a tail of a large object that madvise did not take, missing from the sum of free slots (memory
- * breakdown).
+ * breakdown), a tree that loses its cells when its root gets another size (its shape), headers that
+ * go on to name the old cells (check).
  */
 #include "fault.h"
 

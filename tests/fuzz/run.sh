@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # run.sh - the long form of the fuzz tests: random sequences of operations against a reference map,
-# of stores and of caches, option strings, statistics, conversations with sinterd; libFuzzer where
-# the build has it (clang); and AFL++ (Debian's afl++, installed where that is possible), for which
-# the programs are built once more.
+# of stores, of cells inside objects and of caches, option strings, statistics, conversations with
+# sinterd; libFuzzer where the build has it (clang); and AFL++ (Debian's afl++, installed where that
+# is possible), for which the programs are built once more.
 #
 #     tests/fuzz/run.sh [--build DIR] [--seconds N | --ops N] [--libfuzzer N] [--afl N] [--seed N]
 #
@@ -101,8 +101,8 @@ afl_build()
     cmake -S "$root" -B "$tree" -DCMAKE_C_COMPILER=afl-clang-fast -DCMAKE_BUILD_TYPE=None \
         -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSINTER_TESTS=ON -DSINTER_SERVER=ON &&
         cmake --build "$tree" --parallel "$(nproc)" \
-            --target libfuzzer_ops libfuzzer_options libfuzzer_stats libfuzzer_cache \
-            libfuzzer_server
+            --target libfuzzer_ops libfuzzer_inner libfuzzer_options libfuzzer_stats \
+            libfuzzer_cache libfuzzer_server
 }
 
 # afl_stat TARGET NAME: a figure of afl-fuzz's; 0 when it never got so far.
@@ -159,7 +159,7 @@ afl_programs()
         return
     fi
     run afl_build
-    for target in ops options stats cache server; do
+    for target in ops inner options stats cache server; do
         [ ! -x "$tree/tests/fuzz/libfuzzer_$target" ] || afl_fuzz $target
     done
 }
@@ -170,13 +170,15 @@ afl_programs()
 {
     run "$programs/fuzz_ops_static" $(extent "$ops") $seed "$seeds/ops"
     run "$programs/fuzz_ops_debug" $(extent $((ops / 10 + 1))) $seed "$seeds/ops"
+    run "$programs/fuzz_inner_static" $(extent $((ops / 100 + 1))) $seed "$seeds/inner"
+    run "$programs/fuzz_inner_debug" $(extent $((ops / 1000 + 1))) $seed "$seeds/inner"
     run "$programs/fuzz_options_debug" $(extent $((ops / 1000 + 1))) $seed "$seeds/options"
     run "$programs/fuzz_stats_debug" $(extent $((ops / 100000 + 1))) $seed "$seeds/stats"
     run "$programs/fuzz_cache_debug" $(extent $((ops / 1000 + 1))) $seed "$seeds/cache"
     [ ! -x "$programs/fuzz_server_debug" ] ||
         run "$programs/fuzz_server_debug" $(extent $((ops / 10000 + 1))) $seed "$seeds/server"
 }
-for target in ops options stats cache server; do
+for target in ops inner options stats cache server; do
     program=$programs/libfuzzer_$target
     if [ ! -x "$program" ] || [ "$libfuzzer" -eq 0 ]; then
         continue

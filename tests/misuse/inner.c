@@ -3,6 +3,18 @@
  * inner.c - cells inside objects: by which a writer came without having resolved their parent,
  * where none may lie, below what they would name; and an option `cells` that lies, or calls the
  * store.
+ *
+ * Seen failing, with the library broken like this:
+ *   where a cell lies is not looked at             inner_stale_*, but reading; inner_without_flag,
+ *                                                  inner_beside_cells
+ *   a size only by the header that names the cell  inner_stale_reading
+ *   what it would name is not looked for above it  inner_below_itself_*
+ *   an answer is taken whatever it is              inner_lie_*
+ *   ... unaligned, or with too many cells          inner_lie_unaligned, inner_lie_too_many
+ *   a callback may call                            inner_calls
+ *   a lie is not reported                          inner_lie_*, inner_calls
+ *   an abort goes on after it                      inner_lie_at_abort
+ *   the flag is taken without the option           inner_no_option
  */
 #include "support.h"
 
