@@ -270,6 +270,12 @@ large_and_pinned(void **state)
     section_leave();
     assert_live(store, 2, 300000 + SIZE);
     assert_true(sum_of(PINNED) >= SIZE);
+    section_enter();
+    const void *large_address = handle_pin(store, large);
+    section_leave();
+    assert_live(store, 2, 300000 + SIZE);
+    assert_true(sum_of(PINNED) >= 300000 + SIZE); /* seen failing without the look at its pin */
+    handle_unpin(store, large_address);
     assert_int_equal(handle_resize(store, large, 310000), 0);
     assert_live(store, 2, 310000 + SIZE);
     assert_int_equal(handle_free(store, large), 0);
