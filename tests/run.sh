@@ -129,7 +129,7 @@ packages_integer()
 # Without these the build leaves some tests, peers or examples out, and says so.
 packages_models()
 {
-    want_packages 'to check the models of the protocol' spin=spin
+    want_packages 'to check the models of the protocol' spin=spin tcc=tcc
     want_packages 'to compare the ABI with its description' abigail-tools=abidw
 }
 
