@@ -52,12 +52,16 @@ sn_store_purge_all(handle_store *store)
     (void)sn_heap_end_kept(&store->heap, SN_CLASS_NONE);
     sn_pool_purge(&store->pool, UINT64_MAX, 0, &next);
     (void)sn_large_trim(&store->large, SIZE_MAX, true);
+    sn_caches_begin_work(&store->caches);
     sn_table_purge(&store->table, UINT32_MAX);
+    sn_caches_end_work(&store->caches);
     (void)sn_pool_await_purges(&store->pool);
     if (sn_table_discard_unused(&store->table)) {
         sn_pool_discard_unused(&store->pool);
         discard_unused_groups(store);
         sn_pins_discard_unused(&store->heap.pins);
     }
+    sn_caches_begin_work(&store->caches);
     sn_pins_purge(&store->heap.pins);
+    sn_caches_end_work(&store->caches);
 }

@@ -161,8 +161,18 @@ static void
 purge_table_some(handle_store *store)
 {
     enum { PAGES = 1024 }; /* each is a call of its own */
+    sn_caches_begin_work(&store->caches);
     size_t released = sn_table_purge(&store->table, PAGES);
+    sn_caches_end_work(&store->caches);
     store->table_due = released == PAGES * SN_PAGE_BYTES;
+}
+
+static void
+purge_pins(handle_store *store)
+{
+    sn_caches_begin_work(&store->caches);
+    sn_pins_purge(&store->heap.pins);
+    sn_caches_end_work(&store->caches);
 }
 
 /* Where there is room again no class keeps a slot for applications: so much of it that the mover
@@ -240,7 +250,7 @@ tick(handle_store *store, uint64_t now_ns)
     begin_trim(store, active);
     sn_requested_tend(store, active, now_ns);
     if (!active)
-        sn_pins_purge(&store->heap.pins);
+        purge_pins(store);
     bool more = tend_dense(store, active, &awaits_child) || store->table_due ||
                 store->trim_at > 0 || wants_trim(store) || sn_requested_is_looking(store) ||
                 sn_large_has_work(&store->large, purges);
