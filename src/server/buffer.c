@@ -75,9 +75,9 @@ sd_pool_room(const struct sd_pool *pool)
 
 /* Of 128 KiB and more malloc maps pages (see main()). */
 static bool
-open_buffer(struct sd_buffer *buffer, size_t room, size_t charged)
+open_buffer(struct sd_buffer *buffer, size_t room)
 {
-    *buffer = (struct sd_buffer){.data = malloc(room), .room = room, .charged = charged};
+    *buffer = (struct sd_buffer){.data = malloc(room), .room = room};
     return buffer->data != NULL;
 }
 
@@ -86,7 +86,9 @@ sd_buffer_borrow(struct sd_buffer *buffer, struct sd_pool *pool, const void *own
 {
     if (!sd_pool_charge(pool, owner, room))
         return -ENOBUFS;
-    if (open_buffer(buffer, room, room))
+    bool opened = open_buffer(buffer, room);
+    buffer->charged = room;
+    if (opened)
         return 0;
     sd_buffer_close(buffer, pool, owner);
     return -ENOMEM;
@@ -96,12 +98,12 @@ bool
 sd_buffer_keep(struct sd_buffer *buffer, struct sd_pool *pool, const void *owner,
                struct sd_bytes bytes, size_t room)
 {
-    size_t charged = bytes.size + SD_BUFFER_COST;
-    if (!open_buffer(buffer, sd_most(bytes.size, room), charged))
+    if (!open_buffer(buffer, sd_most(bytes.size, room)))
         return false;
     memcpy(buffer->data, bytes.bytes, bytes.size);
     buffer->size = bytes.size;
-    sd_pool_take(pool, owner, charged);
+    buffer->charged = bytes.size + SD_BUFFER_COST;
+    sd_pool_take(pool, owner, buffer->charged);
     return true;
 }
 

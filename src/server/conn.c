@@ -45,9 +45,10 @@ flush(struct sd_output *output)
     struct turn *turn = (struct turn *)output;
     const struct sd_session *session = &turn->conn->session;
     size_t sent = send_some(turn->conn, output->data, output->used);
-    struct sd_bytes left = {output->data + sent, output->used - sent};
-    if (sent == SIZE_MAX ||
-        (left.size && !sd_buffer_keep(&output->pending, session->pool, session, left, 0)))
+    bool broken = sent == SIZE_MAX;
+    size_t at = broken ? output->used : sent;
+    struct sd_bytes left = {output->data + at, output->used - at};
+    if (broken || (left.size && !sd_buffer_keep(&output->pending, session->pool, session, left, 0)))
         turn->broken = true;
     output->used = 0;
     output->flushes++;

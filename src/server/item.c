@@ -83,10 +83,12 @@ struct copy {
 static int
 read_value(sinter_cache *cache, struct sd_bytes key, char *at, size_t room, struct copy *copy)
 {
+    copy->info.size = 0;
     int rc = sinter_cache_get(cache, key.bytes, key.size, at, room, &copy->info);
+    bool ours = copy->info.size >= MARKS;
     copy->value = at ? at + MARKS : NULL;
-    copy->size = copy->info.size - MARKS;
-    return rc == 0 && copy->info.size < MARKS ? -ENOENT : rc;
+    copy->size = ours ? copy->info.size - MARKS : 0;
+    return rc == 0 && !ours ? -ENOENT : rc;
 }
 
 /* With room for so much more on each side. On success the caller closes copy->buffer. */
@@ -244,7 +246,10 @@ add_once(sinter_cache *cache, struct sd_bytes key, struct sd_delta *delta)
         return -EEXIST;
     if (!sd_read_u64((struct sd_bytes){copy.value, copy.size}, &number))
         return -EDOM;
-    delta->result = !delta->down ? number + delta->by : number > delta->by ? number - delta->by : 0;
+    if (delta->down)
+        delta->result = number > delta->by ? number - delta->by : 0;
+    else
+        (void)__builtin_add_overflow(number, delta->by, &delta->result); /* it wraps */
     delta->ttl_ms = copy.info.ttl_ms;
     put_number(&copy, delta->result);
     rc = write_copy(cache, key, &copy, SINTER_CACHE_TTL_KEEP);

@@ -10,11 +10,13 @@ bool
 sd_complain(const char *format, ...)
 {
     va_list arguments;
+    flockfile(stderr); /* a line is whole, whoever else complains */
     fputs("sinterd: ", stderr);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
+    funlockfile(stderr);
     return false;
 }
 

@@ -239,9 +239,9 @@ static enum sd_verdict
 dispatch(struct sd_request *request)
 {
     const struct sd_line *line = &request->line;
-    struct sd_bytes name = sd_word(line, 0), last = sd_word(line, line->count - 1);
     if (line->count == 0)
         return sd_answer(request, "ERROR");
+    struct sd_bytes name = sd_word(line, 0), last = sd_word(line, line->count - 1);
     const struct sd_command *command =
         find(*name.bytes == 'm' ? sd_meta_commands : sd_text_commands, name);
     if (!command)
