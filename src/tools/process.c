@@ -394,7 +394,8 @@ search_module(const struct process *process, struct process_module *module, uint
     Elf64_Ehdr elf;
     if (!module->tried)
         map_file(module);
-    if (!read_head(module, &elf) || !find_bias(process, module, &elf, bias))
+    if (!read_head(module, &elf) || elf.e_machine != process->target->machine ||
+        !find_bias(process, module, &elf, bias))
         return false;
     wanted->address = address - *bias;
     return search(module, &elf, wanted);
@@ -452,10 +453,12 @@ read_code(const struct process *process, uint64_t address, void *to, size_t byte
     if (target_read(process->target, address, to, bytes))
         return true;
     struct process_module *module = process_module_at(process, address); /* cores have no code */
+    Elf64_Ehdr elf;
     if (module && !module->tried)
         map_file(module);
+    bool fits = module && read_head(module, &elf) && elf.e_machine == process->target->machine;
     const char *part =
-        module ? part_of(module, address - module->begin + module->offset, bytes) : NULL;
+        fits ? part_of(module, address - module->begin + module->offset, bytes) : NULL;
     if (part)
         memcpy(to, part, bytes);
     return part != NULL;

@@ -3,6 +3,7 @@
  * of a process or core, which are read from outside. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tools/stats_file.h"
 #include "tools/vitals.h"
@@ -108,15 +109,19 @@ doctor_of_target(const char *target, const char *name, struct report *report)
     return good ? 0 : say("%s", error);
 }
 
-/* Neither - nor a file of text. */
+/* Neither -, nor a file of text, nor a pipe, of which a look would take a part. */
 static bool
 is_target(const char *path)
 {
-    FILE *file = strcmp(path, "-") == 0 ? NULL : fopen(path, "r");
+    struct stat status;
+    bool exists = stat(path, &status) == 0;
+    if (strcmp(path, "-") == 0 || (exists && !S_ISREG(status.st_mode)))
+        return false;
+    FILE *file = fopen(path, "r");
     int begin = file ? getc(file) : 0x7f;
     if (file)
         fclose(file);
-    return begin == 0x7f && strcmp(path, "-") != 0;
+    return begin == 0x7f;
 }
 
 int
@@ -131,9 +136,12 @@ command_doctor(int argc, char **argv)
     if (argc != 1)
         return misused("doctor: one process, core, or file of statistics is needed (-: standard "
                        "input)");
-    int status = is_target(argv[0]) ? doctor_of_target(argv[0], name, &report)
-                                    : doctor_of_file(argv[0], &report);
-    if (report.json && status == 0)
+    bool target = is_target(argv[0]);
+    if (name && !target)
+        return misused("doctor: a file of statistics is of one store: no --store");
+    int status =
+        target ? doctor_of_target(argv[0], name, &report) : doctor_of_file(argv[0], &report);
+    if (report.json && (report.any || status == 0))
         puts(report.any ? "\n]" : "[]");
     return status;
 }

@@ -69,9 +69,10 @@ vitals_open(struct reader *reader, struct vitals **vitals, const char **error)
     if (v &&
         reader_table(reader, "SINTERDB", names, NAMES_COUNT, (uint32_t *)&v->at, &list, error)) {
         v->reader = reader;
-        *vitals = v;
-        if (v->at.stripe_count <= STRIPES_MAX && v->at.movable <= 1)
+        if (v->at.stripe_count <= STRIPES_MAX && v->at.movable <= 1) {
+            *vitals = v;
             return true;
+        }
         *error = "its table of offsets is damaged";
     }
     if (!*error)
@@ -218,7 +219,9 @@ empty_age_ns(const struct vitals *vitals, const struct reader_store *store, bool
     uint64_t span = store->spans + (uint64_t)oldest * reader->at.sizeof_span;
     uint64_t since = reader_number(reader, span + v->since_ns, 8, good);
     uint64_t now = (uint64_t)(seconds_now() * 1e9);
-    return now > since ? now - since : 0;
+    /* Of a run that was taken meanwhile the word has another meaning. */
+    bool same = (uint32_t)reader_number(reader, store->at + v->oldest, 4, good) == oldest;
+    return same && now > since ? now - since : 0;
 }
 
 static uint64_t

@@ -107,7 +107,7 @@ round_of_damage(const char *path)
     char saved[64];
     uint64_t at = random_below(bytes - 65536), place = places[random_below(4)];
     if (random_below(4) != 0)
-        at = place + random_below(place == 0 ? 8192 : 4096);
+        at = place + random_below(8192); /* the table of offsets has 5 KiB */
     size_t length = 1 + random_below(random_below(2) ? 8 : sizeof(saved));
     memcpy(saved, file + at, length);
     spoil(at, length);

@@ -7,7 +7,7 @@
 #   arm64.sh BUILD JOBS --boot  in Debian's own arm64 kernel, booted by qemu-system-aarch64 with a
 #                               system of nothing but the tests (boot-init.sh is its first process):
 #                               examples, unit tests, the interface's, staged races, a minute of
-#                               torture; JOBS machines. BUILD/boot.*.log is what they printed
+#                               torture; JOBS machines, four at most. They print to BUILD/boot.*.log
 #
 # Of packages it needs gcc- and g++-aarch64-linux-gnu and qemu-user-static, for --boot
 # qemu-system-arm and cpio. What tests need of arm64 (liburcu, cmocka, for --boot the kernel and
