@@ -4,7 +4,9 @@
  * the form of the store's own table (src/core/debug_table.h): found by its cookie, names are only
  * added.
  */
-#include "cache/fork.h"
+#include "cache/debug.h"
+
+#include "cache/whole.h"
 
 #define SC_DEBUG_VERSION 1
 
@@ -53,6 +55,7 @@ struct sc_debug_entry {
     X("item.pieces", __builtin_ctzll(SC_ITEM_PIECES))                                              \
     X("item.head", 12)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a term of a sum */
 #define SC_DEBUG_ONE(...) +1
 #define SC_DEBUG_ENTRIES  (0 SC_DEBUG_MEMBERS(SC_DEBUG_ONE) SC_DEBUG_CONSTANTS(SC_DEBUG_ONE))
 

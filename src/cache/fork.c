@@ -3,6 +3,7 @@
 #include "cache/fork.h"
 
 #include "cache/budget.h"
+#include "cache/debug.h"
 
 uint32_t sc_fork_under_way;
 

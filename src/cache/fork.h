@@ -17,9 +17,6 @@ void sc_fork_let(void);
 void sc_fork_add(sinter_cache *cache);
 void sc_fork_remove(sinter_cache *cache);
 
-/** Shows the list of caches to those who read it from outside; under its lock. */
-void sc_debug_show(sinter_cache **caches);
-
 /** Atomic: a fork is being prepared, or under way. */
 extern uint32_t sc_fork_under_way;
 

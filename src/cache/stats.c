@@ -186,7 +186,7 @@ static void
 copy_name(char *to, const char *name)
 {
     for (; *name; name++)
-        *to++ = *name < 32 || *name > 126 || *name == '"' || *name == '\\' ? '_' : *name;
+        *to++ = (char)(*name < 32 || *name > 126 || *name == '"' || *name == '\\' ? '_' : *name);
     *to = '\0';
 }
 
