@@ -88,7 +88,7 @@ read_value(sinter_cache *cache, struct sd_bytes key, char *at, size_t room, stru
     bool ours = copy->info.size >= MARKS;
     copy->value = at ? at + MARKS : NULL;
     copy->size = ours ? copy->info.size - MARKS : 0;
-    return rc == 0 && !ours ? -ENOENT : rc;
+    return rc == 0 && !(ours && at) ? -ENOENT : rc;
 }
 
 /* With room for so much more on each side. On success the caller closes copy->buffer. */
