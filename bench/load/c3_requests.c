@@ -110,6 +110,8 @@ run_depth(const struct process *process, struct fresh *fresh, const struct aim *
     to = read_clocks(process);
     cost = cost_of(&from, &to, count);
     report_cost(&aim[1], &cost);
+    if (fresh->refused)
+        return "sets were refused";
     return share == 1 ? NULL : "not all of the keys were there";
 }
 
