@@ -252,7 +252,8 @@ next_of_heap(const struct layout *at, const struct reader_store *store, const ui
              size_t from, size_t count)
 {
     uint64_t arena = store->arena, end = (uint64_t)store->high << 16, has = at->word_object;
-    uint64_t handles = store->entries << at->handle_index;
+    bool all = store->entries > UINT64_MAX >> at->handle_index; /* it is damaged */
+    uint64_t handles = all ? UINT64_MAX : store->entries << at->handle_index;
     unsigned shift = at->word_offset;
     for (; from < count; from++) {
         uint64_t word = words[from];

@@ -127,11 +127,23 @@ follow(struct reach *reach)
     }
 }
 
+/* Whether a run is still what its marks were laid out for: of a process it may have become another
+ * one since. */
+static bool
+has_marks(const struct heap *heap, const struct reader_run *run)
+{
+    bool large = run->kind == READER_LARGE;
+    return (run->kind == READER_SLOTS || large) && heap->run[run->at] == run->at &&
+           heap->class_of[run->at] == (large ? HEAP_LARGE : run->class_id);
+}
+
 /* Pinned objects: somebody has their address, wherever. */
 static int
 note_pinned(void *opaque, const struct reader_run *run)
 {
     struct reach *reach = opaque;
+    if (!has_marks(reach->heap, run))
+        return 0;
     uint32_t slots = run->kind == READER_LARGE ? 1 : run->slots;
     uint64_t first = run->pinned ? reach->heap->first[run->at] : 0;
     for (uint32_t i = 0; run->pinned && i < slots; i++) {
@@ -229,6 +241,13 @@ is_copy(const struct reach *reach, const struct reader_object *object)
            place.begin == store->arena + offset && heaps_mark(place.heap, place.mark) != MARK_NONE;
 }
 
+static uint64_t
+slot_bytes(const struct reach *reach, const struct reader_run *run)
+{
+    return run->kind == READER_LARGE ? run->committed
+                                     : reach->heap->store.of[run->class_id].slot_bytes;
+}
+
 static void
 count_object(struct reach *reach, const struct reader_run *run, uint32_t i)
 {
@@ -236,7 +255,7 @@ count_object(struct reach *reach, const struct reader_run *run, uint32_t i)
     reader_object(reach->heaps.reader, &reach->heap->store, run, i, &object);
     if (is_copy(reach, &object)) {
         reach->ended_slots++;
-        reach->ended_bytes += object.size;
+        reach->ended_bytes += slot_bytes(reach, run);
         return;
     }
     unsigned mark = heaps_mark(reach->heap, reach->heap->first[run->at] + i);
@@ -261,12 +280,12 @@ count_run(void *opaque, const struct reader_run *run)
 {
     struct reach *reach = opaque;
     bool large = run->kind == READER_LARGE;
-    if (run->kind != READER_SLOTS && !large)
+    if (!has_marks(reach->heap, run))
         return 0;
     for (uint32_t i = 0; i < (large ? 1 : run->slots); i++)
         if (reader_is_live_slot(run, i))
             count_object(reach, run, i);
-    uint64_t bytes = large ? run->committed : reach->heap->store.of[run->class_id].slot_bytes;
+    uint64_t bytes = slot_bytes(reach, run);
     reach->ended_slots += run->ended;
     reach->ended_bytes += run->ended * bytes;
     if (!large) {

@@ -42,6 +42,7 @@ struct readers {
     } of_qsbr, of_others; /* the flavour's counter */
     bool waits;           /* a grace period is under way */
     bool all;
+    bool anywhere; /* a thread's number may lie anywhere in its struct */
 };
 
 /* ---- the structs ----------------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ lwp_in_struct(const struct readers *readers, uint64_t self)
     uint32_t words[256];
     if (!target_read(readers->target, self, words, sizeof(words)))
         return 0;
-    if (readers->target->machine == EM_AARCH64)
+    if (readers->target->machine == EM_AARCH64 && !readers->anywhere)
         return is_lwp(readers, words[ARM64_TID_AT / 4]) ? (int)words[ARM64_TID_AT / 4] : 0;
     for (unsigned k = 0; k < sizeof(words) / sizeof(words[0]); k++)
         if (is_lwp(readers, words[k]))
@@ -275,6 +276,11 @@ print_readers(struct readers *readers, const struct reader_store *stores, unsign
     unsigned outside = 0;
     print_grace_periods(readers, stores, count);
     find_registered(readers, stores, count);
+    if (readers->count == 0 && !readers->target->file &&
+        readers->target->machine == EM_AARCH64) { /* of another C library */
+        readers->anywhere = true;
+        find_registered(readers, stores, count);
+    }
     find_counters(readers);
     find_holders(readers);
     for (unsigned i = 0; i < readers->count; i++) {
