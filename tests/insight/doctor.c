@@ -7,8 +7,8 @@
  * that is well has no finding. What is read of the process from outside (tools/vitals.h) says the
  * same each time.
  *
- * doctor at CODE: only provokes that case, writes what is found and the process' number, and waits
- * for the end of its input (doctor.sh).
+ * doctor at CODE: only provokes that case, and writes what is found, again for each character that
+ * it reads, until its input ends (doctor.sh).
  *
  * Seen failing: outside, without the refusals, or without pins.
  */
@@ -93,23 +93,23 @@ ask_inside(void)
     expect(handle_store_doctor(store, note, NULL) >= 0, "there is no answer");
 }
 
-static unsigned agreed, agreements; /* of a case; cases with one */
+static bool
+is_found(void)
+{
+    return found == 1 && others == 0;
+}
 
-/* Whether it is found, and nothing that is not so; from outside, too, unless that changes
- * meanwhile. */
+/* Whether it is found, and nothing that is not so; from outside, too. What changes between the two
+ * looks is asked for again. */
 static bool
 ask(void)
 {
     ask_inside();
-    bool holds = found == 1 && others == 0;
-    if (!holds)
+    if (!is_found())
         return false;
     found = others = 0;
     ask_outside();
-    bool outside = found == 1 && others == 0;
-    ask_inside();
-    agreed += outside;
-    return outside || found != 1 || others != 0;
+    return is_found();
 }
 
 static bool
@@ -272,6 +272,7 @@ make_pinned(void)
 static void
 unpin(void)
 {
+    each_try = NULL;
     for (unsigned i = 0; i < count; i += 64)
         handle_unpin(store, addresses[i]);
     (void)handle_store_compact(store, NULL);
@@ -432,15 +433,31 @@ let_copy(void)
     (void)waitpid(child, NULL, 0);
 }
 
+static void begin_backoff(void);
+
 /* Compaction by itself finds pinned objects wherever it begins. */
 static void
 make_backoff(void)
 {
+    each_try = begin_backoff;
     open_store((struct handle_store_options)HANDLE_STORE_OPTIONS_INIT);
     fill(COUNT, SIZE);
     pin_some();
     thin_out(64);
     handle_store_reclaim(store, SIZE_MAX);
+}
+
+/* It pauses twice, briefly; then what it has tried in vain does not count any more. Who has missed
+ * that begins anew. */
+static void
+begin_backoff(void)
+{
+    static unsigned tries;
+    if (++tries % 100 != 0)
+        return;
+    unpin();
+    handle_store_destroy(store);
+    make_backoff();
 }
 
 /* Objects begin with their handles; the mover has just marked one. */
@@ -652,10 +669,8 @@ run(size_t i)
 {
     wanted = cases[i].code;
     also = cases[i].also;
-    agreed = 0;
     cases[i].provoke();
     await(ask, "it is not found, or more is");
-    agreements += agreed > 0;
     cases[i].remedy();
     await(is_gone, "it is still found when its remedy was applied");
     also = NULL;
@@ -737,7 +752,7 @@ real_huge_pages(void)
     fill(200000, SIZE);
     if (is_huge()) {
         set("hugepages", "never");
-        expect(ask(), "what was made before is not found");
+        await(ask, "what was made before is not found");
         handle_store_destroy(store);
         open_with("hugepages", "never");
         fill(200000, SIZE);
@@ -850,12 +865,12 @@ wait_at(const char *code)
         also = cases[i].also;
         cases[i].provoke();
         await(ask, "it is not found, or more is");
-        fputs("ready", stdout);
-        (void)handle_store_doctor(store, print_code, NULL);
-        putchar('\n');
-        fflush(stdout);
-        while (getchar() != EOF)
-            continue;
+        do {
+            fputs("ready", stdout);
+            (void)handle_store_doctor(store, print_code, NULL);
+            putchar('\n');
+            fflush(stdout);
+        } while (getchar() != EOF);
         _exit(0);
     }
     return 2;
@@ -873,8 +888,6 @@ main(int argc, char **argv)
     shifted_has_none();
     for (size_t i = 0; i < CASES; i++)
         run(i);
-    wanted = NULL;
-    expect(agreements + 1 >= CASES, "what is read from outside says something else");
     for (size_t i = 0; i < 2 * FACTS; i++)
         see(i / 2, i % 2 == 0);
     real_huge_pages();

@@ -11,13 +11,35 @@ sinter=$1 program=$2 step=$3
 # shellcheck source=tests/insight/hoard.sh
 . "${0%/*}/hoard.sh"
 
-# says TARGET: the codes that the program has said.
-says()
+# doctor TARGET: the codes that it finds there, as "$is".
+doctor()
 {
-    "$sinter" doctor "$1" --json >"$work/doctor"
+    "$sinter" doctor "$1" --json >"$work/doctor" || fail "of $1 the doctor says nothing"
     is=$(sed -n 's/.*"code":"\([a-z_]*\)".*/ \1/p' "$work/doctor" | tr -d '\n')
-    said=$(sed 's/^ready//' "$work/out")
-    [ "$is" = "$said" ] || fail "of $1 the doctor says$is, the program says$said"
+}
+
+# ask: the codes that the program finds now, as "$said".
+ask()
+{
+    echo >&3
+    answers=$((answers + 1))
+    await "$answers"
+    said=$(tail -n 1 "$work/out" | sed 's/^ready//')
+}
+
+# agree: the doctor and the program say the same; what changes between the two looks has a minute.
+agree()
+{
+    answers=1 looks=0
+    ask
+    doctor "$hoard"
+    while [ "$is" != "$said" ]; do
+        looks=$((looks + 1))
+        [ $looks -lt 600 ] || fail "the doctor says$is, the program says$said"
+        sleep 0.1
+        ask
+        doctor "$hoard"
+    done
 }
 
 case $step in
@@ -29,9 +51,10 @@ esac
 for code in $codes; do
     start at "$code"
     must_be_readable
-    says "$hoard"
+    agree
     take
-    says "$core"
+    doctor "$core"
+    [ "$is" = "$said" ] || fail "of the core the doctor says$is, of the process it said$said"
     "$sinter" doctor "$core" | grep -q '^(of a core: ' || fail 'what is not known is not said'
     stop
     rm -f "$core"

@@ -25,10 +25,22 @@ names()
     ! grep -q '0x' "$work/readers" || fail 'an address is printed'
 }
 
+# await_holder: the phase turns soon after the grace period has begun; it has a minute.
+await_holder()
+{
+    looks=0
+    until "$sinter" readers "$hoard" | grep -q 'which it holds'; do
+        looks=$((looks + 1))
+        [ $looks -lt 600 ] || fail 'nobody holds the grace period'
+        sleep 0.1
+    done
+}
+
 [ "$(uname -m)" = x86_64 ] || skip "where threads keep their state is known of x86-64 only"
 # shellcheck disable=SC2119 # the program takes no arguments
 start
 must_be_readable
+await_holder
 names "$hoard"
 [ "$("$sinter" readers "$hoard" --all | grep -c '^thread ')" -eq 4 ] || fail 'not all are listed'
 take

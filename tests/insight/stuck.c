@@ -86,7 +86,7 @@ main(int argc, char **argv)
         usleep(1000);
         handle_store_stats(store, &stats);
     } while (stats.grace_period_age_ns == 0);
-    usleep(100000); /* its phase has turned */
+    usleep(100000); /* most likely its phase has turned; readers.sh looks until it has */
     printf("ready\n");
     fflush(stdout);
     return read(STDIN_FILENO, line, sizeof(line)) < 0;
